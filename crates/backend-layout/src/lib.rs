@@ -1,0 +1,1 @@
+//! A registry backend over OCI image layouts in directories and object stores.

@@ -1,0 +1,1 @@
+//! DataONE identifiers, checksums, object formats, system metadata and resource maps.

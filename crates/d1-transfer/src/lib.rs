@@ -1,0 +1,1 @@
+//! Push, pull, read, copy and verify data packages over any registry backend.

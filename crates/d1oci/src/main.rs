@@ -1,0 +1,3 @@
+//! The `d1oci` command.
+
+fn main() {}

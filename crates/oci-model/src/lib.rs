@@ -1,0 +1,1 @@
+//! OCI digests, references, descriptors and manifests, with canonical bytes.

@@ -1,0 +1,1 @@
+//! Deterministic archive layers with random access, and safe unpacking.
