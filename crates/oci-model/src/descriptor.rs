@@ -1,0 +1,132 @@
+//! Descriptors: what a manifest says of a blob.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Digest, MediaType};
+
+/// Annotations, in the order of their keys, so that equal content has equal bytes.
+pub type Annotations = BTreeMap<String, String>;
+
+/// A content descriptor (image-spec descriptor.md).
+///
+/// Fields are written in the order of the declaration; fields that this crate does not know are kept and written last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// Media type of the content.
+    pub media_type: MediaType,
+    /// Digest of the content.
+    pub digest: Digest,
+    /// Length of the content in bytes.
+    pub size: u64,
+    /// Places from which the content can be had as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
+    pub annotations: Annotations,
+    /// The content itself, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// Platform of an image in an index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Type of the artifact that the content is the manifest of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<MediaType>,
+    /// Fields that this crate does not know.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, Value>,
+}
+
+/// A platform: kept as it came, since nothing here decides by it.
+pub type Platform = serde_json::Map<String, Value>;
+
+impl Descriptor {
+    /// Returns a descriptor with the three required fields.
+    pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type,
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: Annotations::new(),
+            data: None,
+            platform: None,
+            artifact_type: None,
+            other: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the descriptor of the empty value `{}`, with its two bytes inline, as `oras` writes it.
+    pub fn empty() -> Self {
+        let content = Self::EMPTY_CONTENT;
+        let mut descriptor = Self::new(
+            MediaType::from_static(MediaType::EMPTY),
+            Digest::sha256_of(content),
+            content.len() as u64,
+        );
+        descriptor.data = Some("e30=".to_owned());
+        descriptor
+    }
+
+    /// The content of the [empty descriptor](Self::empty).
+    pub const EMPTY_CONTENT: &'static [u8] = b"{}";
+
+    /// Returns the descriptor with one more annotation.
+    #[must_use]
+    pub fn with_annotation(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.annotations.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Returns an annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.get(key).map(String::as_str)
+    }
+}
+
+/// Reads `null` as the default value: some writers put it where the specification wants nothing or an object.
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_descriptor_is_the_one_of_oras() {
+        let text = serde_json::to_string(&Descriptor::empty()).unwrap();
+        assert_eq!(
+            text,
+            "{\"mediaType\":\"application/vnd.oci.empty.v1+json\",\
+             \"digest\":\"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\",\
+             \"size\":2,\"data\":\"e30=\"}"
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_kept() {
+        let text = format!(
+            "{{\"mediaType\":\"text/csv\",\"digest\":\"{}\",\"size\":1,\"annotations\":null,\"x\":[1,{{\"y\":null}}]}}",
+            Digest::sha256_of(b"a")
+        );
+        let descriptor: Descriptor = serde_json::from_str(&text).unwrap();
+        assert!(serde_json::to_string(&descriptor).unwrap().ends_with("\"x\":[1,{\"y\":null}]}"));
+    }
+
+    #[test]
+    fn a_negative_size_is_refused() {
+        let text =
+            format!("{{\"mediaType\":\"text/csv\",\"digest\":\"{}\",\"size\":-1}}", Digest::sha256_of(b"a"));
+        assert!(serde_json::from_str::<Descriptor>(&text).is_err());
+    }
+}

@@ -1,0 +1,311 @@
+//! References: where a repository is, and which manifest in it is meant.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::{Digest, Tag};
+
+/// A repository, and perhaps one manifest in it: `ghcr.io/o/n[:tag|@digest]`, `oci:DIR[:tag|@digest]`,
+/// `s3://bucket/prefix[:tag|@digest]`.
+///
+/// A text with both a tag and a digest means the digest, as everywhere in the field.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// The repository.
+    pub location: Location,
+    /// The manifest in it, if one is named.
+    pub target: Option<ManifestRef>,
+}
+
+/// Where a repository is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Location {
+    /// A repository of a registry.
+    Registry {
+        /// Host, with its port if one is given: `ghcr.io`, `localhost:5000`, `[::1]:5000`.
+        host: String,
+        /// Name of the repository.
+        repository: RepositoryName,
+    },
+    /// An image layout in a directory.
+    Directory(PathBuf),
+    /// An image layout in a bucket of an object store.
+    Bucket {
+        /// `s3`, `gs` or `az`.
+        scheme: String,
+        /// The whole URL without a trailing slash: `s3://bucket/prefix`.
+        url: String,
+    },
+}
+
+/// One manifest of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ManifestRef {
+    /// The manifest that the tag names now.
+    Tag(Tag),
+    /// The manifest with this digest.
+    Digest(Digest),
+}
+
+/// A repository's name, such as `owner/name` (distribution-spec, "Pulling manifests").
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepositoryName(Box<str>);
+
+/// A text that is no reference.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a reference: {reason}")]
+pub struct ReferenceError {
+    text: String,
+    reason: String,
+}
+
+/// URL schemes of object stores that can hold an image layout.
+const BUCKET_SCHEMES: [&str; 3] = ["s3", "gs", "az"];
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        parse(text).map_err(|reason| ReferenceError { text: text.chars().take(300).collect(), reason })
+    }
+}
+
+fn parse(text: &str) -> Result<Reference, String> {
+    let (base, digest) = match text.rsplit_once('@') {
+        // A directory may have an `@` in its name: only what looks like a digest is one.
+        Some((base, digest)) if digest.contains(':') && !digest.contains('/') => {
+            let digest: Digest = digest.parse().map_err(|error| format!("{error}"))?;
+            (base, Some(ManifestRef::Digest(digest)))
+        }
+        _ => (text, None),
+    };
+    let (base, tag) = split_tag(base)?;
+    let target = digest.or(tag.map(ManifestRef::Tag));
+    Ok(Reference { location: parse_location(base)?, target })
+}
+
+/// Splits `:tag` off the end: the colon has to stand behind the last slash, and not be the one of `oci:` or a scheme.
+fn split_tag(base: &str) -> Result<(&str, Option<Tag>), String> {
+    let Some((before, after)) = base.rsplit_once(':') else { return Ok((base, None)) };
+    let is_prefix = before == "oci" || BUCKET_SCHEMES.contains(&before);
+    let is_port = !before.contains('/');
+    let is_directory = before.starts_with("oci:");
+    if after.contains('/') || is_prefix || (is_port && !is_directory) {
+        return Ok((base, None));
+    }
+    match after.parse() {
+        Ok(tag) => Ok((before, Some(tag))),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn parse_location(base: &str) -> Result<Location, String> {
+    if let Some(directory) = base.strip_prefix("oci:") {
+        if directory.is_empty() {
+            return Err("`oci:` needs a directory, as in `oci:packages`".to_owned());
+        }
+        return Ok(Location::Directory(directory.into()));
+    }
+    if let Some((scheme, rest)) = base.split_once("://") {
+        if !BUCKET_SCHEMES.contains(&scheme) {
+            return Err(format!(
+                "`{scheme}://` is not among `s3://`, `gs://` and `az://`; a registry has no scheme"
+            ));
+        }
+        if rest.split('/').next().is_none_or(str::is_empty) {
+            return Err(format!("`{scheme}://` needs a bucket's name"));
+        }
+        if rest.contains([':', '@']) {
+            return Err(format!("`{scheme}://` takes `BUCKET/PREFIX` without `:` and `@`"));
+        }
+        let url = base.trim_end_matches('/').to_owned();
+        return Ok(Location::Bucket { scheme: scheme.to_owned(), url });
+    }
+    parse_registry(base)
+}
+
+fn parse_registry(base: &str) -> Result<Location, String> {
+    const FORMS: &str =
+        "write `HOST/NAME`, as in `ghcr.io/owner/name`, or `oci:DIRECTORY` for an image layout";
+    let Some((host, name)) = base.split_once('/') else {
+        return Err(format!("it names no repository; {FORMS}"));
+    };
+    if !is_host(host) {
+        return Err(format!(
+            "`{host}` is not a registry's host (a name with a dot or a port, or `localhost`); {FORMS}"
+        ));
+    }
+    let repository = name.parse().map_err(|error: ReferenceError| error.reason)?;
+    Ok(Location::Registry { host: host.to_owned(), repository })
+}
+
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
+            return port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        }
+        Some(_) => return false,
+        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+    };
+    let labels = name
+        .split('.')
+        .all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+    labels && port.is_none_or(is_port) && (name.contains('.') || port.is_some() || name == "localhost")
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+impl RepositoryName {
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RepositoryName {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if text.len() <= 255 && text.split('/').all(is_path_component) {
+            return Ok(Self(text.into()));
+        }
+        let reason = "a repository's name consists of lower-case letters, digits and single `.`, `_`, `-` between \
+                      them, in parts divided by `/`";
+        Err(ReferenceError { text: text.chars().take(300).collect(), reason: reason.to_owned() })
+    }
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` (distribution-spec, "Pulling manifests").
+fn is_path_component(component: &str) -> bool {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = component.as_bytes();
+    let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
+    let separators_fit = component.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).all(|gap| {
+        gap.is_empty() || gap == "." || gap == "_" || gap == "__" || gap.bytes().all(|b| b == b'-')
+    });
+    word(first) && word(last) && separators_fit
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.target {
+            None => write!(formatter, "{}", self.location),
+            Some(ManifestRef::Tag(tag)) => write!(formatter, "{}:{tag}", self.location),
+            Some(ManifestRef::Digest(digest)) => write!(formatter, "{}@{digest}", self.location),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry { host, repository } => write!(formatter, "{host}/{repository}"),
+            Self::Directory(path) => write!(formatter, "oci:{}", path.display()),
+            Self::Bucket { url, .. } => formatter.write_str(url),
+        }
+    }
+}
+
+impl fmt::Display for ManifestRef {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => formatter.write_str(tag.as_str()),
+            Self::Digest(digest) => formatter.write_str(digest.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl From<Tag> for ManifestRef {
+    fn from(tag: Tag) -> Self {
+        Self::Tag(tag)
+    }
+}
+
+impl From<Digest> for ManifestRef {
+    fn from(digest: Digest) -> Self {
+        Self::Digest(digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+    #[test]
+    fn every_form_reads_and_writes_back() {
+        let with_digest = format!("oci:a/b@{DIGEST}");
+        for text in [
+            "ghcr.io/owner/name",
+            "ghcr.io/owner/name:dataset_10.18739_A2D795C92",
+            "localhost:5000/a/b:t",
+            "localhost/a",
+            "[::1]:5000/a/b:t",
+            "127.0.0.1:5000/a__b/c--d.e",
+            "oci:packages",
+            "oci:packages:v1",
+            "oci:/data/my packages/ä:v1",
+            "oci:a:b/c",
+            "oci:a@b",
+            "oci:../x",
+            "s3://bucket/prefix:v1",
+            "gs://bucket",
+            &with_digest,
+        ] {
+            assert_eq!(text.parse::<Reference>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn parts_are_told_apart() {
+        let reference: Reference = "oci:a:b/c:v1".parse().unwrap();
+        assert_eq!(reference.location, Location::Directory("a:b/c".into()));
+        assert_eq!(reference.target, Some(ManifestRef::Tag("v1".parse().unwrap())));
+        let both: Reference = format!("quay.io/n/r:latest@{DIGEST}").parse().unwrap();
+        assert_eq!(both.target, Some(ManifestRef::Digest(DIGEST.parse().unwrap())));
+        let port: Reference = "localhost:5000/a".parse().unwrap();
+        assert_eq!(port.target, None);
+    }
+
+    #[test]
+    fn what_is_no_reference_is_refused_with_a_reason() {
+        for (text, reason) in [
+            ("", "names no repository"),
+            ("name", "names no repository"),
+            ("owner/name", "not a registry's host"),
+            ("ghcr.io/Owner/name", "lower-case"),
+            ("ghcr.io/a..b/c", "lower-case"),
+            ("ghcr.io/a/", "lower-case"),
+            ("ghcr.io/a:-x", "not a tag"),
+            ("ghcr.io/a@sha256:00", "not a digest"),
+            ("localhost:99999/a", "not a registry's host"),
+            ("https://ghcr.io/a", "no scheme"),
+            ("oci:", "needs a directory"),
+            ("s3://", "needs a bucket"),
+            ("s3:///x", "needs a bucket"),
+        ] {
+            let error = text.parse::<Reference>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_parses_means_the_same_when_written(text in "(oci:|s3://|ghcr.io/|)[a-z./:@_-]{0,30}") {
+            if let Ok(reference) = text.parse::<Reference>() {
+                proptest::prop_assert_eq!(reference.to_string().parse::<Reference>(), Ok(reference));
+            }
+        }
+    }
+}
