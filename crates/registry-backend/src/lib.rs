@@ -1,1 +1,20 @@
 //! The contract that every store for OCI artifacts fulfils, and an in-memory implementation of it.
+#![doc = include_str!("../README.md")]
+
+mod admin;
+mod backend;
+mod blob;
+mod capabilities;
+mod error;
+mod extension;
+mod factory;
+mod memory;
+
+pub use admin::{PruneOptions, PruneReport, Pruned, Pruner, RepositoryAdmin};
+pub use backend::{RegistryBackend, WriteHint, Written};
+pub use blob::{BlobRead, BlobSource, ByteStream, BytesSource};
+pub use capabilities::Capabilities;
+pub use error::{Error, ErrorKind, Result, Retry};
+pub use extension::{RegistryBackendExt, verified};
+pub use factory::{Access, BackendFactory, Backends, Fit, OpenOptions};
+pub use memory::MemoryBackend;

@@ -1,0 +1,159 @@
+//! The error of all backends.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The result of an operation on a backend.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An operation that failed: what kind of failure, which operation, on what, and whether trying again can help.
+#[derive(Debug)]
+pub struct Error {
+    // One pointer, so that results stay small.
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    operation: &'static str,
+    target: String,
+    reason: Option<String>,
+    retry: Retry,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What a caller can match on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What was asked for is not there.
+    NotFound,
+    /// The caller may not do this, or is not known.
+    Denied,
+    /// Content is not what it should be: a wrong digest or size, a manifest that is none.
+    Invalid,
+    /// A manifest refers to content that is not there.
+    Incomplete,
+    /// Content is larger than the store takes.
+    TooLarge,
+    /// The store cannot do this at all.
+    Unsupported,
+    /// Another writer was faster, or holds a lock.
+    Conflict,
+    /// The store asks for fewer requests.
+    RateLimited,
+    /// The store cannot be reached, or does not answer in time.
+    Unavailable,
+    /// The store answers what its protocol does not allow.
+    Protocol,
+    /// A local file cannot be read or written.
+    Io,
+}
+
+/// Whether the same operation may succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// It will fail again.
+    No,
+    /// It may succeed.
+    Yes,
+    /// It may succeed after this time, which the store has stated.
+    After(Duration),
+}
+
+impl Error {
+    /// Returns an error for which trying again does not help.
+    pub fn new(kind: ErrorKind, operation: &'static str, target: impl fmt::Display) -> Self {
+        let inner = Inner {
+            kind,
+            operation,
+            target: target.to_string(),
+            reason: None,
+            retry: Retry::No,
+            source: None,
+        };
+        Self { inner: Box::new(inner) }
+    }
+
+    /// Returns the error with the reason in words.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.inner.reason = Some(reason.into());
+        self
+    }
+
+    /// Returns the error with the error that caused it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// Returns the error with what is known about trying again.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.inner.retry = retry;
+        self
+    }
+
+    /// Returns an [`Io`](ErrorKind::Io) error for a file operation.
+    pub fn io(operation: &'static str, target: impl fmt::Display, source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, operation, target).caused_by(source)
+    }
+
+    /// Returns the kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// Returns the operation that failed, such as `read blob`.
+    pub fn operation(&self) -> &'static str {
+        self.inner.operation
+    }
+
+    /// Returns what the operation was about: a digest, a tag, a path.
+    pub fn target(&self) -> &str {
+        &self.inner.target
+    }
+
+    /// Returns whether trying again can help.
+    pub fn retry(&self) -> Retry {
+        self.inner.retry
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { operation, target, reason, kind, .. } = &*self.inner;
+        write!(formatter, "cannot {operation} {target}: ")?;
+        match reason {
+            Some(reason) => formatter.write_str(reason),
+            None => write!(formatter, "{kind}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotFound => "not found",
+            Self::Denied => "access denied",
+            Self::Invalid => "the content is not valid",
+            Self::Incomplete => "content that it refers to is missing",
+            Self::TooLarge => "it is too large for the store",
+            Self::Unsupported => "the store does not support it",
+            Self::Conflict => "another writer is at work",
+            Self::RateLimited => "the store asks for fewer requests",
+            Self::Unavailable => "the store cannot be reached",
+            Self::Protocol => "the store gave an answer that its protocol does not allow",
+            Self::Io => "a file operation failed",
+        })
+    }
+}

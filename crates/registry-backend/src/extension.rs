@@ -1,0 +1,127 @@
+//! Conveniences for callers of a backend.
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+use oci_model::{Descriptor, Digest, DigestHasher, ImageManifest, Manifest, ManifestRef, RawManifest};
+
+use crate::{BlobRead, ByteStream, Error, ErrorKind, RegistryBackend, Result};
+
+/// What callers want of every backend; implemented for all of them.
+#[async_trait]
+pub trait RegistryBackendExt {
+    /// Returns the descriptor of a manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if it is not there.
+    async fn resolve(&self, at: &ManifestRef) -> Result<Descriptor>;
+
+    /// Returns a whole blob of at most `limit` bytes, verified.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](ErrorKind::TooLarge) above the limit; [`Invalid`](ErrorKind::Invalid) if the bytes do not have the
+    /// size or the digest.
+    async fn read_blob_to_memory(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>>;
+
+    /// Returns an image manifest with its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) if it is an index, or no valid manifest.
+    async fn read_image_manifest(&self, at: &ManifestRef) -> Result<(RawManifest, ImageManifest)>;
+}
+
+#[async_trait]
+impl<B: RegistryBackend + ?Sized> RegistryBackendExt for B {
+    async fn resolve(&self, at: &ManifestRef) -> Result<Descriptor> {
+        let found = self.stat_manifest(at).await?;
+        found.ok_or_else(|| Error::new(ErrorKind::NotFound, "find", format!("{at} in {self}")))
+    }
+
+    async fn read_blob_to_memory(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>> {
+        let Descriptor { digest, size, .. } = descriptor;
+        if *size > limit {
+            return Err(Error::new(ErrorKind::TooLarge, "read blob", digest)
+                .because(format!("it has {size} bytes, and at most {limit} are read into memory")));
+        }
+        let read = self.read_blob(digest, None).await?;
+        if read.blob_size != *size {
+            return Err(Error::new(ErrorKind::Invalid, "read blob", digest)
+                .because(format!("it has {} bytes, but its descriptor says {size}", read.blob_size)));
+        }
+        let mut bytes = Vec::new();
+        let mut stream = verified(read, digest)?;
+        while let Some(chunk) = stream.try_next().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    async fn read_image_manifest(&self, at: &ManifestRef) -> Result<(RawManifest, ImageManifest)> {
+        let raw = self.read_manifest(at).await?;
+        let invalid = |error: Error| Err(error);
+        match raw.parse() {
+            Ok(Manifest::Image(manifest)) => Ok((raw, manifest)),
+            Ok(Manifest::Index(_)) => invalid(
+                Error::new(ErrorKind::Invalid, "use as an artifact", at)
+                    .because("it is an image index: name one of the manifests that it lists"),
+            ),
+            Err(error) => invalid(Error::new(ErrorKind::Invalid, "read manifest", at).caused_by(error)),
+        }
+    }
+}
+
+/// Returns the stream of a whole blob, ending in an error unless the bytes have the digest and the blob's size.
+///
+/// # Errors
+///
+/// [`Unsupported`](ErrorKind::Unsupported) if the digest's algorithm cannot be computed;
+/// [`Invalid`](ErrorKind::Invalid) if only a range of the blob comes.
+pub fn verified(read: BlobRead, digest: &Digest) -> Result<ByteStream> {
+    if !read.is_whole() {
+        return Err(Error::new(ErrorKind::Invalid, "verify", digest).because("only a part of it was read"));
+    }
+    let hasher = DigestHasher::matching(digest).ok_or_else(|| {
+        Error::new(ErrorKind::Unsupported, "verify", digest)
+            .because("its algorithm is neither sha256 nor sha512")
+    })?;
+    let check =
+        Check { stream: read.stream, hasher: Some(hasher), left: read.blob_size, digest: digest.clone() };
+    Ok(futures::stream::try_unfold(check, Check::next).boxed())
+}
+
+struct Check {
+    stream: ByteStream,
+    hasher: Option<DigestHasher>,
+    left: u64,
+    digest: Digest,
+}
+
+impl Check {
+    async fn next(mut self) -> Result<Option<(bytes::Bytes, Self)>> {
+        match self.stream.try_next().await? {
+            Some(chunk) => {
+                let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
+                    return Err(self.mismatch("more bytes came than it has".to_owned()));
+                };
+                self.left = left;
+                if let Some(hasher) = &mut self.hasher {
+                    hasher.update(&chunk);
+                }
+                Ok(Some((chunk, self)))
+            }
+            None if self.left > 0 => Err(self.mismatch(format!("it ends {} bytes early", self.left))),
+            None => match self.hasher.take().map(DigestHasher::finish) {
+                Some(actual) if actual != self.digest => {
+                    Err(self.mismatch(format!("its bytes have the digest {actual}")))
+                }
+                _ => Ok(None),
+            },
+        }
+    }
+
+    fn mismatch(&self, reason: String) -> Error {
+        Error::new(ErrorKind::Invalid, "verify blob", &self.digest).because(reason)
+    }
+}
