@@ -1,1 +1,28 @@
 //! BagIt 1.0 and 0.9x (RFC 8493): read, validate and create bags in directories, tar streams and zip files.
+#![doc = include_str!("../README.md")]
+
+mod algorithm;
+mod bag_info;
+mod declaration;
+mod digests;
+mod error;
+mod fault;
+mod fetch;
+mod inventory;
+mod manifest;
+pub mod path;
+mod report;
+mod text;
+mod version;
+
+pub use crate::algorithm::{Algorithm, AlgorithmSet, UnknownAlgorithm};
+pub use crate::bag_info::BagInfo;
+pub use crate::declaration::Declaration;
+pub use crate::digests::{Digests, MultiHasher};
+pub use crate::error::{Error, Result};
+pub use crate::fault::{Fault, FaultCode, Severity};
+pub use crate::fetch::{FetchEntry, FetchList};
+pub use crate::inventory::{EntryKind, FileEntry, Inventory, TagFiles};
+pub use crate::manifest::{Manifest, ManifestEntry, ManifestKind};
+pub use crate::report::{Report, Verdict};
+pub use crate::version::{Version, VersionError};

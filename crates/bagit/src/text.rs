@@ -1,0 +1,132 @@
+//! Text of tag files: decoding with the declared encoding, and splitting into lines.
+
+use std::borrow::Cow;
+
+use encoding_rs::Encoding;
+
+/// Decodes tag files as `Tag-File-Character-Encoding` declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TextEncoding {
+    Utf8,
+    /// UTF-16 whose byte order the mark tells, big-endian without one (RFC 2781, section 4.3).
+    Utf16,
+    Ascii,
+    /// ISO-8859-1 itself, which web standards take for windows-1252.
+    Latin1,
+    Other(&'static Encoding),
+}
+
+/// Holds decoded text, and whether a byte-order mark was before it.
+pub(crate) struct Decoded<'a> {
+    pub(crate) text: Cow<'a, str>,
+    pub(crate) had_mark: bool,
+}
+
+impl TextEncoding {
+    /// Finds the encoding of a label, or `None` if it is not supported.
+    pub(crate) fn for_label(label: &str) -> Option<Self> {
+        match label.to_ascii_lowercase().as_str() {
+            "utf-8" | "utf8" => Some(Self::Utf8),
+            "utf-16" | "utf16" => Some(Self::Utf16),
+            "us-ascii" | "ascii" | "ansi_x3.4-1968" => Some(Self::Ascii),
+            "iso-8859-1" | "iso8859-1" | "iso_8859-1" | "latin1" | "l1" => Some(Self::Latin1),
+            other => Encoding::for_label_no_replacement(other.as_bytes()).map(Self::Other),
+        }
+    }
+
+    /// Decodes all bytes, or gives `None` if one of them does not fit the encoding.
+    pub(crate) fn decode(self, bytes: &[u8]) -> Option<Decoded<'_>> {
+        const UTF8_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
+        match self {
+            Self::Utf8 => {
+                let rest = bytes.strip_prefix(UTF8_MARK);
+                let text = std::str::from_utf8(rest.unwrap_or(bytes)).ok()?;
+                Some(Decoded { text: Cow::Borrowed(text), had_mark: rest.is_some() })
+            }
+            Self::Utf16 => {
+                let (encoding, rest) = match bytes {
+                    [0xFF, 0xFE, rest @ ..] => (encoding_rs::UTF_16LE, rest),
+                    [0xFE, 0xFF, rest @ ..] => (encoding_rs::UTF_16BE, rest),
+                    _ => (encoding_rs::UTF_16BE, bytes),
+                };
+                let text = encoding.decode_without_bom_handling_and_without_replacement(rest)?;
+                Some(Decoded { text, had_mark: false })
+            }
+            Self::Ascii => {
+                let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii())?;
+                Some(Decoded { text: Cow::Borrowed(text), had_mark: false })
+            }
+            Self::Latin1 => Some(Decoded { text: encoding_rs::mem::decode_latin1(bytes), had_mark: false }),
+            Self::Other(encoding) => {
+                let text = encoding.decode_without_bom_handling_and_without_replacement(bytes)?;
+                Some(Decoded { text, had_mark: false })
+            }
+        }
+    }
+}
+
+/// Splits text into numbered lines at LF, CR and CRLF and nowhere else; an end of line at the end is optional.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (line, after) = match rest.split_once(['\n', '\r']) {
+            Some((line, after)) => {
+                let was_return = rest.as_bytes().get(line.len()) == Some(&b'\r');
+                let after = if was_return { after.strip_prefix('\n').unwrap_or(after) } else { after };
+                (line, after)
+            }
+            None => (rest, ""),
+        };
+        rest = after;
+        Some(line)
+    })
+    .enumerate()
+    .map(|(index, line)| (index + 1, line))
+}
+
+/// Says whether a character is the white space of the format: space or tab.
+pub(crate) fn is_blank(character: char) -> bool {
+    character == ' ' || character == '\t'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TextEncoding, lines};
+
+    #[test]
+    fn lines_end_at_lf_cr_and_crlf_only() {
+        let split = |text| lines(text).map(|(_, line)| line).collect::<Vec<&str>>();
+        assert_eq!(split("a\nb\rc\r\nd"), ["a", "b", "c", "d"]);
+        assert_eq!(split("a\n"), ["a"]);
+        assert_eq!(split("a\n\nb\r\r"), ["a", "", "b", ""]);
+        assert_eq!(split("a\u{85}b\u{2028}c\u{b}d\u{c}e"), ["a\u{85}b\u{2028}c\u{b}d\u{c}e"]);
+        assert!(split("").is_empty());
+    }
+
+    #[test]
+    fn encodings_decode_strictly() {
+        let cases: [(&str, &[u8], Option<&str>); 9] = [
+            ("UTF-8", b"\xC3\xA9", Some("é")),
+            ("utf-8", b"\xC3", None),
+            ("UTF-16", b"\xFE\xFF\x00a", Some("a")),
+            ("UTF-16", b"\xFF\xFEa\x00", Some("a")),
+            ("UTF-16", b"\x00a", Some("a")),
+            ("UTF-16", b"\x00", None),
+            ("ISO-8859-1", b"\xE9\x80", Some("é\u{80}")),
+            ("US-ASCII", b"\xE9", None),
+            ("windows-1252", b"\x80", Some("€")),
+        ];
+        for (label, bytes, expected) in cases {
+            let decoded = TextEncoding::for_label(label)
+                .unwrap()
+                .decode(bytes)
+                .map(|decoded| decoded.text.into_owned());
+            assert_eq!(decoded.as_deref(), expected, "{label} {bytes:?}");
+        }
+        assert_eq!(TextEncoding::for_label("UTF-99"), None);
+        assert_eq!(TextEncoding::for_label("hz-gb-2312"), None);
+    }
+}
