@@ -1,0 +1,149 @@
+//! The DataONE identifier: its rules, its form in a URL path, and its OCI tag.
+
+mod path_encoding;
+mod tag;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::path_encoding::{decode_path_segment, encode_path_segment};
+
+/// The largest number of characters an identifier may have (`NonEmptyNoWhitespaceString800` of the schema).
+pub const MAX_IDENTIFIER_CHARACTERS: usize = 800;
+
+/// Names one DataONE object (a PID) or one chain of versions (a SID).
+///
+/// An identifier has 1 to 800 Unicode characters, all printable, none of them whitespace (`dataoneTypes.xsd`, type
+/// `Identifier`). It is opaque: nothing may be concluded from its text. Comparison is exact.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Identifier(Box<str>);
+
+impl Identifier {
+    /// Returns the identifier's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the identifier as one percent-encoded segment of a URL path, as the DataONE REST interface wants it.
+    #[must_use]
+    pub fn to_path_segment(&self) -> String {
+        encode_path_segment(&self.0)
+    }
+
+    /// Reads an identifier from one percent-encoded segment of a URL path.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the segment is not valid percent-encoded UTF-8, or when its text breaks the rules of identifiers.
+    pub fn from_path_segment(segment: &str) -> Result<Self, IdentifierError> {
+        decode_path_segment(segment)?.parse()
+    }
+
+    /// Returns the OCI tag that stands for this identifier: at most 128 characters of `[A-Za-z0-9_.-]`.
+    ///
+    /// `urn:uuid:…` and plain DOIs keep their text with `:` and `/` as `_`; every other identifier gets a readable
+    /// prefix and the first 16 hexadecimal digits of the SHA-256 of its text, so that different identifiers have
+    /// different tags.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        tag::tag_of(&self.0)
+    }
+}
+
+/// Says why a text is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentifierError {
+    /// The text is empty.
+    #[error("an identifier must not be empty")]
+    Empty,
+    /// The text has more than [`MAX_IDENTIFIER_CHARACTERS`] characters.
+    #[error("an identifier has at most {MAX_IDENTIFIER_CHARACTERS} characters, this one has {characters}")]
+    TooLong {
+        /// How many Unicode characters the text has.
+        characters: usize,
+    },
+    /// The text contains whitespace.
+    #[error("an identifier must not contain whitespace (U+{:04X} at character {position})", u32::from(*character))]
+    Whitespace {
+        /// The whitespace character.
+        character: char,
+        /// Its position, counted in characters from 0.
+        position: usize,
+    },
+    /// The text contains a control character or another character that XML cannot carry.
+    #[error("an identifier has printable characters only (U+{:04X} at character {position})", u32::from(*character))]
+    NotPrintable {
+        /// The offending character.
+        character: char,
+        /// Its position, counted in characters from 0.
+        position: usize,
+    },
+    /// A path segment holds a `%` without two hexadecimal digits, or decodes to bytes that are not UTF-8.
+    #[error("“{segment}” is not percent-encoded UTF-8")]
+    BadPathEncoding {
+        /// The segment, as given.
+        segment: String,
+    },
+}
+
+impl FromStr for Identifier {
+    type Err = IdentifierError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        check(text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for Identifier {
+    type Error = IdentifierError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        check(&text)?;
+        Ok(Self(text.into_boxed_str()))
+    }
+}
+
+impl From<Identifier> for String {
+    fn from(identifier: Identifier) -> Self {
+        identifier.0.into_string()
+    }
+}
+
+impl AsRef<str> for Identifier {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+fn check(text: &str) -> Result<(), IdentifierError> {
+    if text.is_empty() {
+        return Err(IdentifierError::Empty);
+    }
+    let characters = text.chars().count();
+    if characters > MAX_IDENTIFIER_CHARACTERS {
+        return Err(IdentifierError::TooLong { characters });
+    }
+    for (position, character) in text.chars().enumerate() {
+        if character.is_whitespace() {
+            return Err(IdentifierError::Whitespace { character, position });
+        }
+        if character.is_control() || matches!(character, '\u{FFFE}' | '\u{FFFF}') {
+            return Err(IdentifierError::NotPrintable { character, position });
+        }
+    }
+    Ok(())
+}
