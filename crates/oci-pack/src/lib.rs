@@ -1,1 +1,33 @@
 //! Deterministic archive layers with random access, and safe unpacking.
+#![doc = include_str!("../README.md")]
+
+mod archive_error;
+mod compression;
+mod entry;
+mod hashing_read;
+mod layer;
+mod manifest;
+mod member;
+mod pack;
+mod pack_error;
+mod read;
+mod span_reader;
+mod tar_layout;
+mod unpack;
+
+pub use archive_error::{ArchiveError, ArchiveErrorKind};
+pub use compression::Compression;
+pub use entry::{ArchiveEntry, EntryKind, entries_with_directories};
+pub use hashing_read::HashingRead;
+pub use layer::{archive_layer, archive_title, object_layer, part_layer, part_title};
+pub use manifest::{ManifestBuildError, ManifestBuilder, manifest_size};
+pub use member::{Member, MemberError, MemberSpan, members_covering};
+pub use pack::{OpenEntry, PackOptions, PackedArchive, PackedFile, pack_archive};
+pub use pack_error::PackError;
+pub use read::{
+    ArchiveSummary, ArchiveVisitor, ArchiveWarning, EntryContent, NameClashes, ReadLimits, ReadOptions,
+    VisitError, read_archive,
+};
+pub use span_reader::SpanReader;
+pub use tar_layout::{TarLayout, tar_layout};
+pub use unpack::{TEMPORARY_PREFIX, UnpackError, UnpackObserver, UnpackOptions, UnpackReport, unpack_into};

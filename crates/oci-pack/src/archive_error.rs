@@ -1,0 +1,107 @@
+//! What can be wrong with an archive that is read.
+
+use std::error::Error;
+use std::fmt;
+
+/// An archive that is damaged, refused, or cannot be read.
+#[derive(Debug)]
+pub struct ArchiveError {
+    kind: ArchiveErrorKind,
+    entry: Option<String>,
+    detail: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What is wrong with an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ArchiveErrorKind {
+    /// The stream could not be read; the source says why.
+    Read,
+    /// The stream is neither gzip nor zstd nor tar.
+    UnknownFormat,
+    /// The stream ends before the archive does.
+    Truncated,
+    /// Compressed data or tar headers are damaged.
+    Corrupt,
+    /// Something other than padding follows the end of the archive.
+    TrailingData,
+    /// A name is not UTF-8.
+    NotUtf8,
+    /// A name is absolute, has `..` or NUL, or is empty.
+    UnsafePath,
+    /// A name is not under the layer's title.
+    OutsideTitle,
+    /// A device, a FIFO, a sparse file, or something else that is no directory, file or link.
+    UnsupportedType,
+    /// A path leads through a link or a file that came earlier.
+    ThroughNonDirectory,
+    /// A name comes twice.
+    Duplicate,
+    /// Two names differ by case or Unicode normalisation alone.
+    NameClash,
+    /// A link leads out of the archive, or a hard link to nothing that came earlier.
+    LinkTarget,
+    /// There are too many entries.
+    TooManyEntries,
+    /// A file is too large.
+    EntryTooLarge,
+    /// The files together are too large.
+    TotalTooLarge,
+    /// The archive inflates beyond the allowed ratio.
+    CompressionRatio,
+    /// An extended header is too large, or there are too many of them.
+    HeaderTooLarge,
+    /// The visitor stopped the reading; the source says why.
+    Visitor,
+}
+
+impl ArchiveError {
+    pub(crate) fn new(kind: ArchiveErrorKind, detail: impl Into<String>) -> Self {
+        Self { kind, entry: None, detail: detail.into(), source: None }
+    }
+
+    /// Names the entry, unless one is named already.
+    pub(crate) fn at(mut self, entry: impl Into<String>) -> Self {
+        self.entry.get_or_insert_with(|| entry.into());
+        self
+    }
+
+    pub(crate) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Returns what is wrong.
+    pub fn kind(&self) -> ArchiveErrorKind {
+        self.kind
+    }
+
+    /// Returns the name of the entry, as the archive has it, with control characters and wrong UTF-8 replaced.
+    pub fn entry(&self) -> Option<&str> {
+        self.entry.as_deref()
+    }
+
+    /// Returns the error that the visitor or the stream gave, for a caller to take back.
+    pub fn into_source(self) -> Option<Box<dyn Error + Send + Sync>> {
+        self.source
+    }
+}
+
+impl fmt::Display for ArchiveError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.entry {
+            Some(entry) => write!(formatter, "archive entry `{entry}`: {}", self.detail),
+            None => formatter.write_str(&self.detail),
+        }
+    }
+}
+
+impl Error for ArchiveError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Building a package's manifest within the limits of registries.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+
+use oci_model::annotations::TITLE;
+use oci_model::{Descriptor, ImageManifest, MediaType, RawManifest};
+
+/// Collects layers and annotations for one manifest and checks it against limits.
+#[derive(Clone, Debug)]
+pub struct ManifestBuilder {
+    manifest: ImageManifest,
+}
+
+/// A manifest that registries or `oras` would not take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestBuildError {
+    /// The manifest has too many bytes.
+    #[error("the manifest has {size} bytes in {layers} layers, more than the limit of {limit}")]
+    TooLarge {
+        /// Size of the manifest in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+        /// Number of layers.
+        layers: usize,
+    },
+    /// Two layers have one title, which `oras` refuses.
+    #[error("two layers have the title `{title}`")]
+    DuplicateTitle {
+        /// The title.
+        title: String,
+    },
+}
+
+impl ManifestBuilder {
+    /// Returns a builder for an artifact with this configuration.
+    pub fn new(artifact_type: MediaType, config: Descriptor) -> Self {
+        Self { manifest: ImageManifest::new(artifact_type, config) }
+    }
+
+    /// Adds a layer.
+    #[must_use]
+    pub fn layer(mut self, layer: Descriptor) -> Self {
+        self.manifest.layers.push(layer);
+        self
+    }
+
+    /// Adds layers.
+    #[must_use]
+    pub fn layers(mut self, layers: impl IntoIterator<Item = Descriptor>) -> Self {
+        self.manifest.layers.extend(layers);
+        self
+    }
+
+    /// Adds an annotation.
+    #[must_use]
+    pub fn annotation(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.manifest.annotations.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Makes the artifact a referrer of `subject`.
+    #[must_use]
+    pub fn subject(mut self, subject: Descriptor) -> Self {
+        self.manifest.subject = Some(subject);
+        self
+    }
+
+    /// Returns the manifest; without layers it gets the empty one (image-spec manifest.md, "Guidance for an Empty
+    /// Descriptor").
+    ///
+    /// # Errors
+    ///
+    /// If the manifest has more than `limit` bytes, or two layers have one title.
+    pub fn build(mut self, limit: u64) -> Result<RawManifest, ManifestBuildError> {
+        let mut titles = HashSet::new();
+        for title in self.manifest.layers.iter().filter_map(|layer| layer.annotation(TITLE)) {
+            if !titles.insert(title) {
+                return Err(ManifestBuildError::DuplicateTitle { title: title.to_owned() });
+            }
+        }
+        if self.manifest.layers.is_empty() {
+            self.manifest.layers.push(Descriptor::empty());
+        }
+        let size = manifest_size(&self.manifest);
+        if size > limit {
+            let layers = self.manifest.layers.len();
+            return Err(ManifestBuildError::TooLarge { size, limit, layers });
+        }
+        Ok(RawManifest::from_image(&self.manifest))
+    }
+}
+
+/// Returns the exact size of the manifest's bytes, without keeping them.
+pub fn manifest_size(manifest: &ImageManifest) -> u64 {
+    let mut sink = CountingSink(0);
+    // Maps with text keys and numbers in range, written to a sink: nothing here can fail.
+    if let Err(error) = serde_json::to_writer(&mut sink, manifest) {
+        unreachable!("{error}");
+    }
+    sink.0
+}
+
+struct CountingSink(u64);
+
+impl Write for CountingSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

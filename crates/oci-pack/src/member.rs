@@ -1,0 +1,144 @@
+//! The member table: which compressed bytes hold which bytes of the tar archive.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+/// One independently compressed piece of an archive: a gzip member or a zstd frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Where the compressed bytes begin in the blob.
+    pub offset: u64,
+    /// Number of compressed bytes.
+    pub length: u64,
+    /// Where the member's content begins in the tar archive.
+    pub tar_offset: u64,
+    /// Number of bytes of the tar archive.
+    pub tar_length: u64,
+}
+
+/// What to read of a blob to get a range of its tar archive; [`SpanReader`](crate::SpanReader) does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSpan {
+    /// The bytes of the blob: whole members.
+    pub compressed: Range<u64>,
+    /// Number of inflated bytes to drop before the wanted ones.
+    pub skip: u64,
+    /// Number of wanted bytes.
+    pub length: u64,
+}
+
+/// A member table that does not cover the wanted range, or is no table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemberError {
+    /// The range reaches beyond what the members hold.
+    #[error("the members do not hold the tar bytes {start}..{end}")]
+    Uncovered {
+        /// First wanted byte.
+        start: u64,
+        /// First byte that is not wanted any more.
+        end: u64,
+    },
+    /// Members overlap, leave gaps, or reach beyond the largest number.
+    #[error("member {index} does not follow the one before it")]
+    Inconsistent {
+        /// Position in the table.
+        index: usize,
+    },
+}
+
+/// Returns the compressed range whose members hold `wanted`, a range of the tar archive.
+///
+/// An empty range needs no bytes at all.
+///
+/// # Errors
+///
+/// If the members do not cover the range, or those that do are not contiguous.
+pub fn members_covering(members: &[Member], wanted: Range<u64>) -> Result<MemberSpan, MemberError> {
+    let uncovered = MemberError::Uncovered { start: wanted.start, end: wanted.end };
+    if wanted.end < wanted.start {
+        return Err(uncovered);
+    }
+    let length = wanted.end - wanted.start;
+    if length == 0 {
+        return Ok(MemberSpan { compressed: 0..0, skip: 0, length: 0 });
+    }
+    let first = members.partition_point(|member| member.tar_offset <= wanted.start).checked_sub(1);
+    let (Some(first), Some(covering)) = (first, first.and_then(|first| members.get(first..))) else {
+        return Err(uncovered);
+    };
+    let Some(begin) = covering.first().copied() else { return Err(uncovered) };
+    let (mut next, mut next_tar) = (begin.offset, begin.tar_offset);
+    for (position, member) in covering.iter().enumerate() {
+        let inconsistent = MemberError::Inconsistent { index: first + position };
+        if (member.offset, member.tar_offset) != (next, next_tar) {
+            return Err(inconsistent);
+        }
+        let ends = (next.checked_add(member.length), next_tar.checked_add(member.tar_length));
+        let (Some(end), Some(tar_end)) = ends else { return Err(inconsistent) };
+        (next, next_tar) = (end, tar_end);
+        if next_tar >= wanted.end {
+            let skip = wanted.start - begin.tar_offset;
+            return Ok(MemberSpan { compressed: begin.offset..next, skip, length });
+        }
+    }
+    Err(uncovered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Vec<Member> {
+        [(0, 10, 0, 100), (10, 5, 100, 50), (15, 30, 150, 200)]
+            .map(|(offset, length, tar_offset, tar_length)| Member { offset, length, tar_offset, tar_length })
+            .to_vec()
+    }
+
+    #[test]
+    fn whole_members_around_the_range_are_read() {
+        let cases = [
+            (0..1, 0..10, 0),
+            (0..100, 0..10, 0),
+            (99..101, 0..15, 99),
+            (100..150, 10..15, 0),
+            (120..121, 10..15, 20),
+            (0..350, 0..45, 0),
+            (349..350, 15..45, 199),
+        ];
+        for (wanted, compressed, skip) in cases {
+            let span = members_covering(&table(), wanted.clone()).unwrap();
+            let length = wanted.end - wanted.start;
+            assert_eq!(span, MemberSpan { compressed, skip, length }, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_range_costs_nothing() {
+        assert_eq!(members_covering(&table(), 400..400).unwrap().compressed, 0..0);
+    }
+
+    #[test]
+    fn what_the_members_do_not_hold_is_an_error() {
+        for wanted in [349..351, 350..351, 0..u64::MAX, Range { start: 9, end: 8 }] {
+            assert!(
+                matches!(members_covering(&table(), wanted.clone()), Err(MemberError::Uncovered { .. })),
+                "{wanted:?}"
+            );
+        }
+        assert!(members_covering(&[], 0..1).is_err());
+    }
+
+    #[test]
+    fn a_table_with_gaps_is_an_error() {
+        for change in [
+            |member: &mut Member| member.offset += 1,
+            |member: &mut Member| member.tar_offset += 1,
+            |member: &mut Member| member.length = u64::MAX,
+        ] {
+            let mut members = table();
+            change(&mut members[1]);
+            assert_eq!(members_covering(&members, 0..350), Err(MemberError::Inconsistent { index: 1 }));
+        }
+    }
+}
