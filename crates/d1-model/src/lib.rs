@@ -10,6 +10,7 @@ mod identifier;
 mod object_format;
 mod oddity;
 mod replication;
+mod resource_map;
 mod system_metadata;
 mod values;
 mod xml;
@@ -24,6 +25,10 @@ pub use crate::identifier::{
 pub use crate::object_format::{FormatType, ObjectFormat, ObjectFormatList, media_type_for};
 pub use crate::oddity::{Oddity, OddityCode, Parsed};
 pub use crate::replication::{Replica, ReplicationPolicy, ReplicationStatus};
+pub use crate::resource_map::{
+    MAX_RESOURCE_MAP_BYTES, Member, RESOURCE_MAP_FORMAT_ID, ResourceMap, ResourceMapBuilder,
+    looks_like_resource_map,
+};
 pub use crate::system_metadata::{
     MAX_SYSTEM_METADATA_BYTES, MediaType, SchemaVersion, SystemMetadata, looks_like_system_metadata,
 };

@@ -6,7 +6,7 @@ mod sniff;
 mod writer;
 
 pub(crate) use self::cursor::{Cursor, DocumentKind, Element, read_document};
-pub(crate) use self::guard::{GuardLimits, GuardViolation, GuardedReader};
+pub(crate) use self::guard::{GuardLimits, GuardedReader};
 pub(crate) use self::sniff::{find_bytes, first_element};
 pub(crate) use self::writer::XmlWriter;
 

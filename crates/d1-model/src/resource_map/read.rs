@@ -1,0 +1,50 @@
+//! Reads RDF/XML statement by statement.
+
+use std::io::Read;
+
+use oxrdfxml::{RdfXmlParseError, RdfXmlParser};
+
+use super::collect::{DOCUMENT, Facts};
+use super::{MAX_RESOURCE_MAP_BYTES, ResourceMap, resolve};
+use crate::error::{Error, ErrorKind, Result};
+use crate::oddity::{OddityCode, Parsed, quoted};
+use crate::xml::{GuardLimits, GuardedReader};
+
+/// Bounds that real maps keep far away from: they nest five levels, and a URI has a few thousand bytes at most.
+const LIMITS: GuardLimits = GuardLimits {
+    max_bytes: MAX_RESOURCE_MAP_BYTES,
+    max_depth: 64,
+    max_tag_bytes: 64 * 1024,
+    max_attributes: 64,
+    max_text_bytes: 1024 * 1024,
+};
+
+pub(super) fn read(reader: impl Read) -> Result<Parsed<ResourceMap>> {
+    let mut guard = GuardedReader::new(reader, LIMITS);
+    let outcome = collect(&mut guard);
+    if let Some(violation) = guard.violation() {
+        return Err(Error::new(violation.kind, DOCUMENT, violation.detail).at_position(violation.position));
+    }
+    let mut facts = outcome.map_err(|error| error.at_position(guard.position()))?;
+    if guard.has_document_type() {
+        facts.oddities.add(OddityCode::DocumentType, "", || {
+            "there is a document type declaration; it was not followed".to_owned()
+        });
+    }
+    resolve::resolve(facts)
+}
+
+fn collect(reader: &mut impl Read) -> Result<Facts> {
+    let mut facts = Facts::default();
+    // Lenient: identifiers often stand in URIs unencoded, with characters that no IRI may have.
+    for triple in RdfXmlParser::new().lenient().for_reader(reader) {
+        let triple = triple.map_err(|error| match error {
+            RdfXmlParseError::Io(error) => Error::io(DOCUMENT, error),
+            RdfXmlParseError::Syntax(error) => {
+                Error::new(ErrorKind::Malformed, DOCUMENT, quoted(&error.to_string()))
+            }
+        })?;
+        facts.add(triple)?;
+    }
+    Ok(facts)
+}
