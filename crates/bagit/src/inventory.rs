@@ -12,8 +12,10 @@ pub enum EntryKind {
     /// A file whose bytes were read.
     #[default]
     File,
-    /// Something that is there but whose bytes could not be taken; an observation says why.
+    /// A file whose bytes could not be taken; an observation says why.
     Unreadable,
+    /// A link, device, fifo or socket; an observation says which.
+    NotAFile,
 }
 
 /// Describes one file of a bag.
@@ -50,9 +52,14 @@ impl Inventory {
         self.insert(path, FileEntry { size, digests, kind: EntryKind::File })
     }
 
-    /// Adds something that stands at a path but could not be read; pair it with an observation that says why.
+    /// Adds a file that could not be read; pair it with an observation that says why.
     pub fn insert_unreadable(&mut self, path: &str, size: u64) -> Option<FileEntry> {
         self.insert(path, FileEntry { size, digests: Digests::new(), kind: EntryKind::Unreadable })
+    }
+
+    /// Adds something that stands at a path but is no file; pair it with an observation that says what.
+    pub fn insert_not_a_file(&mut self, path: &str) -> Option<FileEntry> {
+        self.insert(path, FileEntry { size: 0, digests: Digests::new(), kind: EntryKind::NotAFile })
     }
 
     /// Adds a directory, and those above it.
@@ -85,6 +92,10 @@ impl Inventory {
         self.files.iter().map(|(path, entry)| (&**path, entry))
     }
 
+    pub(crate) fn files_mut(&mut self) -> impl Iterator<Item = (&str, &mut FileEntry)> {
+        self.files.iter_mut().map(|(path, entry)| (&**path, entry))
+    }
+
     /// Walks the files under `data/` in bytewise order of their paths.
     pub fn payload(&self) -> impl Iterator<Item = (&str, &FileEntry)> {
         self.under("data/")
@@ -107,6 +118,15 @@ impl Inventory {
     /// Walks all directories in bytewise order of their paths.
     pub fn directories(&self) -> impl Iterator<Item = &str> {
         self.directories.iter().map(|path| &**path)
+    }
+
+    /// Says whether anything is below the directory.
+    #[must_use]
+    pub fn has_anything_under(&self, directory: &str) -> bool {
+        let inside = format!("{directory}/");
+        let from = (std::ops::Bound::Included(inside.as_str()), std::ops::Bound::Unbounded);
+        let next_directory = self.directories.range::<str, _>(from).next();
+        self.under(&inside).next().is_some() || next_directory.is_some_and(|path| path.starts_with(&inside))
     }
 
     /// Gives the faults that were seen while the inventory was taken.
@@ -185,6 +205,8 @@ mod tests {
         inventory.insert_directory("data/a/empty");
         let directories: Vec<&str> = inventory.directories().collect();
         assert_eq!(directories, ["data", "data/a", "data/a/b", "data/a/empty"]);
+        inventory.insert_directory("data/a b");
+        assert!(inventory.has_anything_under("data/a") && !inventory.has_anything_under("data/a/empty"));
         assert_eq!(inventory.payload().count(), 1);
         assert_eq!(inventory.under("data/a/e").count(), 0);
     }

@@ -3,6 +3,7 @@
 
 mod algorithm;
 mod bag_info;
+mod check;
 mod declaration;
 mod digests;
 mod error;
@@ -10,13 +11,19 @@ mod fault;
 mod fetch;
 mod inventory;
 mod manifest;
+mod parallel;
 pub mod path;
+mod progress;
 mod report;
+mod scan;
 mod text;
 mod version;
 
 pub use crate::algorithm::{Algorithm, AlgorithmSet, UnknownAlgorithm};
 pub use crate::bag_info::BagInfo;
+pub use crate::check::{
+    Accept, CheckOptions, check, payload_algorithms, required_algorithms, tag_algorithms,
+};
 pub use crate::declaration::Declaration;
 pub use crate::digests::{Digests, MultiHasher};
 pub use crate::error::{Error, Result};
@@ -24,5 +31,10 @@ pub use crate::fault::{Fault, FaultCode, Severity};
 pub use crate::fetch::{FetchEntry, FetchList};
 pub use crate::inventory::{EntryKind, FileEntry, Inventory, TagFiles};
 pub use crate::manifest::{Manifest, ManifestEntry, ManifestKind};
+pub use crate::progress::{NoProgress, Progress, ProgressEvent};
 pub use crate::report::{Report, Verdict};
+pub use crate::scan::{
+    FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_files, is_bag, scan_directory,
+    validate_directory,
+};
 pub use crate::version::{Version, VersionError};

@@ -1,0 +1,1 @@
+//! Every rule of the checklist, each broken alone.

@@ -1,0 +1,253 @@
+//! The front end for directories.
+
+use std::fs::{self, FileType};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::{FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_files};
+use crate::algorithm::AlgorithmSet;
+use crate::check::{CheckOptions, check, payload_algorithms, tag_algorithms};
+use crate::declaration;
+use crate::digests::Digests;
+use crate::error::{Error, Result};
+use crate::fault::{Fault, FaultCode};
+use crate::inventory::{EntryKind, FileEntry, Inventory, TagFiles};
+use crate::progress::{Progress, ProgressEvent};
+use crate::report::Report;
+
+/// Says whether a directory claims to be a bag: it has a file `bagit.txt`.
+#[must_use]
+pub fn is_bag(directory: &Path) -> bool {
+    directory.join(declaration::FILE_NAME).is_file()
+}
+
+/// Takes the inventory of a bag in a directory, with the digests that its manifests need.
+///
+/// Files are hashed in parallel. What is wrong with single files (links, devices, files that cannot be read or change
+/// meanwhile) becomes part of the inventory's observations and so of the report.
+///
+/// # Errors
+/// [`Error::Io`] if the directory itself cannot be read, [`Error::Limit`] if it holds more than the limits allow.
+pub fn scan_directory(root: &Path, options: &ScanOptions, progress: &dyn Progress) -> Result<Scan> {
+    let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
+    let inventory = walk(&root, &options.limits)?;
+    let mut scan = Scan { inventory, tag_files: TagFiles::new() };
+    read_tag_files(&root, &mut scan, options);
+    hash_all(&root, &mut scan, options, progress);
+    Ok(scan)
+}
+
+/// Validates a bag in a directory: [`scan_directory`], then [`check`].
+///
+/// # Errors
+/// As [`scan_directory`].
+pub fn validate_directory(
+    root: &Path,
+    options: &ScanOptions,
+    check_options: &CheckOptions,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let scan = scan_directory(root, options, progress)?;
+    Ok(check(&scan.inventory, &scan.tag_files, check_options))
+}
+
+/// Lists all files and directories below a root, without following links and without reading any file.
+pub(crate) fn walk(root: &Path, limits: &Limits) -> Result<Inventory> {
+    let mut walk = Walk { root, inventory: Inventory::new(), pending: Vec::new(), left: limits.entries };
+    walk.directory("").map_err(Error::io("read the directory", root))?;
+    while let Some(directory) = walk.pending.pop() {
+        if let Err(error) = walk.directory(&directory) {
+            let message = format!("the directory cannot be read: {error}");
+            walk.inventory.observe(Fault::new(FaultCode::UnreadableFile, Some(&directory), message));
+        }
+    }
+    if walk.left == 0 {
+        return Err(Error::Limit { what: "the number of files".to_owned(), limit: limits.entries });
+    }
+    Ok(walk.inventory)
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    inventory: Inventory,
+    pending: Vec<String>,
+    /// How many more entries the limit allows.
+    left: u64,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, directory: &str) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join(directory))? {
+            let entry = entry?;
+            self.left = self.left.saturating_sub(1);
+            if self.left == 0 {
+                self.pending.clear();
+                break;
+            }
+            let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                let path = format!("{prefix}{}", name.to_string_lossy());
+                let message = "the name is not UTF-8, so no manifest can list it";
+                self.inventory.observe(Fault::new(FaultCode::NameNotUtf8, Some(&path), message));
+                continue;
+            };
+            let path = format!("{prefix}{name}");
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                self.inventory.insert_directory(&path);
+                self.pending.push(path);
+            } else if kind.is_symlink() {
+                self.link(&path, &entry.path());
+            } else if kind.is_file() {
+                // A file that is gone already is noticed when its turn to be hashed comes.
+                let size = entry.metadata().map_or(0, |metadata| metadata.len());
+                self.inventory.insert_file(&path, size, Digests::new());
+            } else {
+                self.not_a_file(FaultCode::SpecialFile, &path, special_name(kind));
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, path: &str, full: &Path) {
+        let target = match fs::canonicalize(full) {
+            Ok(target) => target,
+            Err(_) => {
+                return self.not_a_file(FaultCode::LinkDangling, path, "a symbolic link that leads nowhere");
+            }
+        };
+        if !target.starts_with(self.root) {
+            return self.not_a_file(
+                FaultCode::LinkOutside,
+                path,
+                "a symbolic link that leads out of the bag",
+            );
+        }
+        match fs::metadata(&target) {
+            Ok(metadata) if metadata.is_dir() => {
+                self.not_a_file(FaultCode::LinkToDirectory, path, "a symbolic link to a directory");
+            }
+            Ok(metadata) if metadata.is_file() => {
+                self.inventory.insert_file(path, metadata.len(), Digests::new());
+                let message = "the path is a symbolic link to a file within the bag; its content was taken";
+                self.inventory.observe(Fault::new(FaultCode::LinkInside, Some(path), message));
+            }
+            _ => self.not_a_file(
+                FaultCode::SpecialFile,
+                path,
+                "a symbolic link to something that is not a file",
+            ),
+        }
+    }
+
+    fn not_a_file(&mut self, code: FaultCode, path: &str, what: &str) {
+        self.inventory.insert_not_a_file(path);
+        self.inventory.observe(Fault::new(code, Some(path), format!("the path is {what}")));
+    }
+}
+
+#[cfg(unix)]
+fn special_name(kind: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    if kind.is_fifo() {
+        "a fifo"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(not(unix))]
+fn special_name(_kind: FileType) -> &'static str {
+    "not a file"
+}
+
+/// Reads the tag files that the rules need into memory; their digests follow, from the same bytes.
+fn read_tag_files(root: &Path, scan: &mut Scan, options: &ScanOptions) {
+    let is_wanted = |path: &str, kind: EntryKind| kind == EntryKind::File && TagFiles::wants(path);
+    let wanted: Vec<String> = scan
+        .inventory
+        .files()
+        .filter(|(path, entry)| is_wanted(path, entry.kind))
+        .map(|(path, _)| path.to_owned())
+        .collect();
+    for path in wanted {
+        match read_bounded(&root.join(&path), options.limits.tag_file_bytes) {
+            Ok(Some(bytes)) => scan.tag_files.insert(&path, bytes),
+            Ok(None) => {
+                let message =
+                    format!("the file is over the limit of {} bytes", options.limits.tag_file_bytes);
+                unread(&mut scan.inventory, FaultCode::TagFileTooLarge, &path, message);
+            }
+            Err(error) => {
+                let message = format!("the file cannot be read: {error}");
+                unread(&mut scan.inventory, FaultCode::UnreadableFile, &path, message);
+            }
+        }
+    }
+    let algorithms = tag_algorithms(&scan.tag_files).union(options.extra_algorithms);
+    for (path, bytes) in scan.tag_files.iter() {
+        scan.inventory.insert_file(path, bytes.len() as u64, Digests::of(algorithms, bytes));
+    }
+}
+
+fn read_bounded(path: &PathBuf, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+fn unread(inventory: &mut Inventory, code: FaultCode, path: &str, message: impl Into<String>) {
+    let size = inventory.file(path).map_or(0, |entry| entry.size);
+    inventory.insert_unreadable(path, size);
+    inventory.observe(Fault::new(code, Some(path), message));
+}
+
+fn hash_all(root: &Path, scan: &mut Scan, options: &ScanOptions, progress: &dyn Progress) {
+    let Scan { inventory, tag_files } = scan;
+    let files = files_to_hash(inventory, tag_files, options.extra_algorithms);
+    let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
+    progress.event(ProgressEvent::Planned { files: files.len() as u64, bytes });
+    let outcomes = hash_files(root, &files, options.threads, progress);
+    let entries = inventory.files_mut().filter(|(path, entry)| is_on_disk(path, entry, tag_files));
+    let mut failures = Vec::new();
+    for ((path, entry), outcome) in entries.zip(outcomes) {
+        let (code, message) = match outcome {
+            HashOutcome::Hashed { size, digests } => {
+                (entry.size, entry.digests) = (size, digests);
+                continue;
+            }
+            HashOutcome::Unreadable(error) => {
+                (FaultCode::UnreadableFile, format!("the file cannot be read: {error}"))
+            }
+            HashOutcome::Changed => (FaultCode::FileChanged, "the file changed while it was read".to_owned()),
+            HashOutcome::Vanished => {
+                (FaultCode::FileVanished, "the file was gone before it was read".to_owned())
+            }
+        };
+        entry.kind = EntryKind::Unreadable;
+        failures.push(Fault::new(code, Some(path), message));
+    }
+    failures.into_iter().for_each(|failure| inventory.observe(failure));
+}
+
+fn files_to_hash<'a>(
+    inventory: &'a Inventory,
+    tag_files: &TagFiles,
+    extra: AlgorithmSet,
+) -> Vec<FileToHash<'a>> {
+    let payload = payload_algorithms(tag_files).union(extra);
+    let tags = tag_algorithms(tag_files).union(extra);
+    let file = |(path, entry): (&'a str, &FileEntry)| {
+        let algorithms = if path.starts_with("data/") { payload } else { tags };
+        FileToHash { path, size: entry.size, algorithms }
+    };
+    inventory.files().filter(|(path, entry)| is_on_disk(path, entry, tag_files)).map(file).collect()
+}
+
+/// Says whether the file's digests still have to be computed from the disk.
+fn is_on_disk(path: &str, entry: &FileEntry, tag_files: &TagFiles) -> bool {
+    entry.kind == EntryKind::File && tag_files.get(path).is_none()
+}

@@ -1,0 +1,63 @@
+//! Front ends: from a directory, a tar stream or a zip file to an inventory with digests.
+
+use crate::algorithm::AlgorithmSet;
+use crate::inventory::{Inventory, TagFiles};
+
+mod directory;
+mod hashing;
+
+pub use directory::{is_bag, scan_directory, validate_directory};
+pub use hashing::{FileToHash, HashOutcome, hash_files};
+
+/// Bounds what input from outside may make a scan do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The number of files and directories.
+    pub entries: u64,
+    /// The bytes of one tag file that is held in memory: declaration, metadata, manifests, `fetch.txt`.
+    pub tag_file_bytes: u64,
+    /// How many times larger than the archive its content may be; small content is always fine.
+    pub expansion: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { entries: 10_000_000, tag_file_bytes: 1 << 30, expansion: 200 }
+    }
+}
+
+/// Sets how a bag is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScanOptions {
+    /// The number of threads that hash files of a directory; 0 is one per core.
+    pub threads: usize,
+    /// Algorithms to compute for every file besides those that the manifests need.
+    pub extra_algorithms: AlgorithmSet,
+    /// Algorithms to compute in a tar stream for payload files that come before any manifest.
+    pub stream_algorithms: AlgorithmSet,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl Default for ScanOptions {
+    fn default() -> Self {
+        use crate::algorithm::Algorithm::{Md5, Sha1, Sha256, Sha512};
+        Self {
+            threads: 0,
+            extra_algorithms: AlgorithmSet::EMPTY,
+            stream_algorithms: [Md5, Sha1, Sha256, Sha512].into_iter().collect(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Holds what a front end found: the two inputs of [`crate::check`].
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// Every file and directory, with digests and observations.
+    pub inventory: Inventory,
+    /// The bytes of the tag files that the rules read.
+    pub tag_files: TagFiles,
+}
