@@ -5,12 +5,14 @@
 mod access;
 mod checksum;
 mod date_time;
+mod documents;
 mod error;
 mod identifier;
 mod object_format;
 mod oddity;
 mod replication;
 mod resource_map;
+mod series;
 mod system_metadata;
 mod values;
 mod xml;
@@ -18,6 +20,10 @@ mod xml;
 pub use crate::access::{AccessPolicy, AccessRule, PUBLIC_SUBJECT, Permission};
 pub use crate::checksum::{Checksum, ChecksumAlgorithm, ChecksumError};
 pub use crate::date_time::DateTime;
+pub use crate::documents::{
+    ErrorDocument, Node, NodeList, NodeService, ObjectInfo, ObjectList, ObjectLocation, ObjectLocationList,
+    looks_like_error,
+};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::identifier::{
     Identifier, IdentifierError, MAX_IDENTIFIER_CHARACTERS, decode_path_segment, encode_path_segment,
@@ -29,6 +35,7 @@ pub use crate::resource_map::{
     MAX_RESOURCE_MAP_BYTES, Member, RESOURCE_MAP_FORMAT_ID, ResourceMap, ResourceMapBuilder,
     looks_like_resource_map,
 };
+pub use crate::series::head_of_series;
 pub use crate::system_metadata::{
     MAX_SYSTEM_METADATA_BYTES, MediaType, SchemaVersion, SystemMetadata, looks_like_system_metadata,
 };

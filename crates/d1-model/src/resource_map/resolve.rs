@@ -21,6 +21,12 @@ pub(super) fn resolve(mut facts: Facts) -> Result<Parsed<ResourceMap>> {
     let mut documented_by: Vec<Pair> = documents.iter().map(|(from, to)| (*to, *from)).collect();
     documented_by.sort_unstable();
     note_undocumented(&mut facts, &roster.members, &documents, &documented_by);
+    let modified = describe(chosen, |number| facts.modified.get(&number).map(DateTime::from_text));
+    if let Some(date) = modified.as_ref().filter(|date| date.instant().is_none()) {
+        facts.oddities.add(OddityCode::InvalidDate, Property::Modified.name(), || {
+            format!("“{}” is not a date and time", quoted(date.text()))
+        });
+    }
     let uri_of = |number| facts.resource(number).map(|resource| Box::from(&*resource.uri));
     let value = ResourceMap {
         identifier,
@@ -28,7 +34,7 @@ pub(super) fn resolve(mut facts: Facts) -> Result<Parsed<ResourceMap>> {
         aggregation_uri: uri_of(chosen.aggregation).unwrap_or_default(),
         title: describe(chosen, |number| facts.titles.get(&number).cloned()),
         creator: chosen.map.and_then(|map| creator_of(&facts, map)),
-        modified: describe(chosen, |number| facts.modified.get(&number).map(DateTime::from_text)),
+        modified,
         members: roster.members,
         documents,
         documented_by,

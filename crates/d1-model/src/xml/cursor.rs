@@ -130,14 +130,23 @@ impl<'a> Cursor<'a> {
 
     /// Returns the text of `element` up to its end tag, as it stands. Elements within are skipped as unknown.
     pub(crate) fn raw_text(&mut self, element: &Element) -> Result<String> {
+        self.collect_text(element, false)
+    }
+
+    /// Returns the text of `element` and of all elements within, for content of any type.
+    pub(crate) fn deep_text(&mut self, element: &Element) -> Result<String> {
+        self.collect_text(element, true)
+    }
+
+    fn collect_text(&mut self, element: &Element, deep: bool) -> Result<String> {
         let mut text = String::new();
         loop {
             let event = self.next_event()?;
-            let own = self.open.len() == element.depth;
+            let own = deep || self.open.len() == element.depth;
             match event {
                 Event::Start(start) => {
                     self.open_element(&start)?;
-                    if own {
+                    if own && !deep {
                         let path = self.path();
                         self.odd(OddityCode::UnknownElement, &path, || {
                             "an element stands where only text is due".to_owned()
