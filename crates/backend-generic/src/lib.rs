@@ -1,0 +1,1 @@
+//! A registry backend for every distribution-spec registry.
