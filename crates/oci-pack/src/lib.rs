@@ -2,20 +2,34 @@
 #![doc = include_str!("../README.md")]
 
 mod archive_error;
+mod archive_path;
+mod archive_walk;
+mod chunk_source;
 mod compression;
+mod decode;
 mod entry;
 mod hashing_read;
+mod inflate_thread;
 mod layer;
 mod manifest;
 mod member;
+mod member_encoder;
+mod member_feed;
+mod name_table;
 mod pack;
 mod pack_error;
 mod read;
 mod span_reader;
+mod tar_block;
+mod tar_header;
 mod tar_layout;
+#[cfg(test)]
+mod test_data;
 mod unpack;
+mod unpack_target;
 
 pub use archive_error::{ArchiveError, ArchiveErrorKind};
+pub use archive_walk::EntryContent;
 pub use compression::Compression;
 pub use entry::{ArchiveEntry, EntryKind, entries_with_directories};
 pub use hashing_read::HashingRead;
@@ -25,8 +39,8 @@ pub use member::{Member, MemberError, MemberSpan, members_covering};
 pub use pack::{OpenEntry, PackOptions, PackedArchive, PackedFile, pack_archive};
 pub use pack_error::PackError;
 pub use read::{
-    ArchiveSummary, ArchiveVisitor, ArchiveWarning, EntryContent, NameClashes, ReadLimits, ReadOptions,
-    VisitError, read_archive,
+    ArchiveSummary, ArchiveVisitor, ArchiveWarning, NameClashes, ReadLimits, ReadOptions, VisitError,
+    read_archive,
 };
 pub use span_reader::SpanReader;
 pub use tar_layout::{TarLayout, tar_layout};

@@ -1,12 +1,17 @@
 //! Writing a deterministic archive: read, hash, compress and write at the same time.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
+use std::thread;
 
-use oci_model::Digest;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use oci_model::{Digest, DigestAlgorithm, DigestHasher};
 
-use crate::{ArchiveEntry, Compression, Member, PackError};
+use crate::member_encoder::MemberEncoder;
+use crate::member_feed::{FeedError, MemberFeed, Slot};
+use crate::{ArchiveEntry, Compression, Member, PackError, tar_layout};
 
 /// Opens the content of the entry with this position in the list; called once for each file, in order, from one thread.
 pub type OpenEntry<'a> = dyn Fn(usize) -> io::Result<Box<dyn Read + Send + 'a>> + Sync + 'a;
@@ -86,6 +91,119 @@ pub fn pack_archive(
     options: &PackOptions<'_>,
     output: &mut dyn Write,
 ) -> Result<PackedArchive, PackError> {
-    let _ = (open, options, output);
-    todo!("{entries:?}")
+    let layout = tar_layout(entries)?;
+    let threads = options.threads.get();
+    // One slot for the feed, one for the hasher, one for the writer, and a compressor's next one ready.
+    let slot_count = 2 * threads + 3;
+    let (free_sender, free) = bounded(slot_count);
+    for _ in 0..slot_count {
+        // The channel has room for every slot.
+        let _ = free_sender.try_send(Slot::new());
+    }
+    let (fed_sender, fed) = bounded(slot_count);
+    let (hashed_sender, hashed) = bounded(slot_count);
+    let (encoded_sender, encoded) = bounded(slot_count);
+
+    thread::scope(|scope| {
+        let offsets = &layout.data_offsets;
+        let feed = scope.spawn(move || MemberFeed::new(free, fed_sender, open).run(entries, offsets));
+        let hasher = scope.spawn(move || hash_members(&fed, &hashed_sender));
+        for _ in 0..threads {
+            let (hashed, encoded_sender) = (hashed.clone(), encoded_sender.clone());
+            scope.spawn(move || encode_members(options.compression, &hashed, &encoded_sender));
+        }
+        // Only the compressors hold these now, so that each end is noticed at the other.
+        drop((hashed, encoded_sender));
+        let written = write_members(&encoded, &free_sender, options, output);
+        drop((encoded, free_sender));
+        let fed = join(feed);
+        let tar_digest = join(hasher);
+        match (written, fed) {
+            (Err(error), _) | (Ok(_), Err(FeedError::Pack(error))) => Err(error),
+            (Ok(_), Err(FeedError::Stopped)) => {
+                Err(PackError::Compress { source: io::Error::other("a compressor stopped") })
+            }
+            (Ok(written), Ok(files)) => Ok(PackedArchive {
+                compression: options.compression,
+                blob_digest: written.digest,
+                blob_size: written.size,
+                tar_digest,
+                tar_size: layout.size,
+                members: written.members,
+                files,
+            }),
+        }
+    })
+}
+
+/// Waits for a thread; its panic becomes this thread's.
+pub(crate) fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Computes the tar digest in order, before the members spread over the compressors.
+fn hash_members(fed: &Receiver<Slot>, hashed: &Sender<Slot>) -> Digest {
+    let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
+    for slot in fed {
+        hasher.update(slot.content());
+        if hashed.send(slot).is_err() {
+            break;
+        }
+    }
+    hasher.finish()
+}
+
+fn encode_members(compression: Compression, hashed: &Receiver<Slot>, encoded: &Sender<io::Result<Slot>>) {
+    let mut encoder = MemberEncoder::new(compression);
+    for mut slot in hashed {
+        let result = match &mut encoder {
+            Ok(encoder) => {
+                let mut buffer = std::mem::take(&mut slot.encoded);
+                let result = encoder.encode(slot.content(), &mut buffer);
+                slot.encoded = buffer;
+                result.map(|()| slot)
+            }
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        };
+        if encoded.send(result).is_err() {
+            break;
+        }
+    }
+}
+
+struct Written {
+    digest: Digest,
+    size: u64,
+    members: Vec<Member>,
+}
+
+/// Writes members in order, and gives their slots back.
+fn write_members(
+    encoded: &Receiver<io::Result<Slot>>,
+    free: &Sender<Slot>,
+    options: &PackOptions<'_>,
+    output: &mut dyn Write,
+) -> Result<Written, PackError> {
+    let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
+    let mut size = 0;
+    let mut members = Vec::new();
+    let mut waiting: BTreeMap<u64, Slot> = BTreeMap::new();
+    for slot in encoded {
+        let slot = slot.map_err(|source| PackError::Compress { source })?;
+        waiting.insert(slot.sequence, slot);
+        while let Some(slot) = waiting.remove(&(members.len() as u64)) {
+            output.write_all(&slot.encoded).map_err(|source| PackError::Write { source })?;
+            hasher.update(&slot.encoded);
+            let (length, tar_length) = (slot.encoded.len() as u64, slot.content().len() as u64);
+            members.push(Member { offset: size, length, tar_offset: slot.tar_offset, tar_length });
+            size += length;
+            if let Some(progress) = options.progress {
+                progress(tar_length);
+            }
+            // The feed may have ended; then nobody needs the slot.
+            let _ = free.send(slot);
+        }
+    }
+    output.flush().map_err(|source| PackError::Write { source })?;
+    Ok(Written { digest: hasher.finish(), size, members })
 }

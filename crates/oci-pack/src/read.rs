@@ -1,10 +1,17 @@
 //! Reading archives, ours and anyone's, as a stream and without trust.
 
 use std::error::Error;
-use std::io::{self, BufRead, Read};
+use std::io::Read;
+use std::thread;
 
+use crossbeam_channel::bounded;
 use oci_model::Digest;
 
+use crate::archive_path::TitlePrefix;
+use crate::archive_walk::{ArchiveWalk, EntryContent};
+use crate::chunk_source::{ChunkSource, hash_spent};
+use crate::inflate_thread::{CHUNK_COUNT, Chunk, inflate};
+use crate::pack::join;
 use crate::{ArchiveError, Compression};
 
 /// What a visitor may stop the reading with.
@@ -106,12 +113,6 @@ pub trait ArchiveVisitor {
     fn warning(&mut self, warning: ArchiveWarning) -> Result<(), VisitError>;
 }
 
-/// The content of a file in an archive.
-pub struct EntryContent<'a> {
-    inner: &'a mut dyn BufRead,
-    size: u64,
-}
-
 /// What was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveSummary {
@@ -153,29 +154,6 @@ impl ReadOptions {
     }
 }
 
-impl EntryContent<'_> {
-    /// Returns the size of the whole content in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-}
-
-impl Read for EntryContent<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer)
-    }
-}
-
-impl BufRead for EntryContent<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.inner.fill_buf()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.inner.consume(count);
-    }
-}
-
 /// Reads an archive to its very end and shows its entries to `visitor`.
 ///
 /// gzip (of one or many members), zstd and plain tar are told apart by their first bytes. The stream is read and inflated in
@@ -190,6 +168,30 @@ pub fn read_archive<R: Read + Send>(
     options: &ReadOptions,
     visitor: &mut dyn ArchiveVisitor,
 ) -> Result<ArchiveSummary, ArchiveError> {
-    let _ = (reader, visitor);
-    todo!("{options:?}")
+    let title = TitlePrefix::new(&options.title)?;
+    let (free_sender, free) = bounded(CHUNK_COUNT);
+    for _ in 0..CHUNK_COUNT {
+        // The channel has room for every chunk.
+        let _ = free_sender.try_send(Chunk::new());
+    }
+    let (inflated_sender, inflated) = bounded(CHUNK_COUNT);
+    let (spent_sender, spent) = bounded(CHUNK_COUNT);
+    thread::scope(|scope| {
+        let limits = &options.limits;
+        let inflater = scope.spawn(move || inflate(reader, limits, &free, &inflated_sender));
+        let hasher = scope.spawn(move || hash_spent(options.tar_digest, &spent, &free_sender));
+        let source = ChunkSource::new(inflated, spent_sender);
+        // The walk takes the source with it, so that the threads end when it does.
+        let walked = ArchiveWalk::new(source, title, options, visitor).run();
+        let compression = join(inflater);
+        let tar_digest = join(hasher);
+        let walked = walked?;
+        Ok(ArchiveSummary {
+            compression: compression.unwrap_or_default(),
+            tar_digest,
+            tar_size: walked.tar_size,
+            entries: walked.entries,
+            content_size: walked.content_size,
+        })
+    })
 }

@@ -1,6 +1,9 @@
 //! Where everything lies in the tar archive: a pure function of names and sizes.
 
-use crate::{ArchiveEntry, PackError};
+use std::collections::HashMap;
+
+use crate::tar_header::{BLOCK, header_bytes, padding};
+use crate::{ArchiveEntry, EntryKind, PackError};
 
 /// Positions in a tar archive that is written from a list of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +14,16 @@ pub struct TarLayout {
     pub size: u64,
 }
 
+/// Number of bytes that end an archive: two zero blocks, and none of the padding to a record that other writers add,
+/// since `oras` hashes no further.
+pub(crate) const END_LENGTH: usize = 2 * BLOCK;
+
+/// Archives stay below the largest number that Go can count to.
+const LARGEST_ARCHIVE: u64 = i64::MAX.unsigned_abs();
+
+/// Longest name that is written, in bytes, so that what is written can be read.
+pub(crate) const LONGEST_PATH: usize = 4096;
+
 /// Returns the layout of the archive that [`pack_archive`](crate::pack_archive) writes from these entries.
 ///
 /// # Errors
@@ -18,5 +31,118 @@ pub struct TarLayout {
 /// If a name is not a relative, clean path; if the first entry is not a directory, or another entry comes before its
 /// parent directory; if a name comes twice; if the archive would be larger than 2^63 bytes.
 pub fn tar_layout(entries: &[ArchiveEntry]) -> Result<TarLayout, PackError> {
-    todo!("{entries:?}")
+    check_order(entries)?;
+    let mut position = 0_u64;
+    let mut data_offsets = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let data = position.saturating_add(header_bytes(&entry.path, entry.kind).len() as u64);
+        data_offsets.push(data);
+        position = data.saturating_add(entry.size()).saturating_add(padding(entry.size()) as u64);
+        if position > LARGEST_ARCHIVE - END_LENGTH as u64 {
+            return Err(PackError::TooLarge { path: entry.path.clone() });
+        }
+    }
+    Ok(TarLayout { data_offsets, size: position + END_LENGTH as u64 })
+}
+
+fn check_order(entries: &[ArchiveEntry]) -> Result<(), PackError> {
+    let refuse = |entry: &ArchiveEntry, reason| Err(PackError::Entry { path: entry.path.clone(), reason });
+    let mut kinds: HashMap<&str, EntryKind> = HashMap::with_capacity(entries.len());
+    let root = entries.first().map_or("", |entry| entry.path.as_str());
+    for entry in entries {
+        let is_root = kinds.is_empty();
+        if let Some(reason) = fault_of_name(&entry.path, is_root) {
+            return refuse(entry, reason);
+        }
+        if is_root && entry.kind != EntryKind::Directory {
+            return refuse(entry, "the first entry has to be the directory that holds the others");
+        }
+        let parent = entry.path.rsplit_once('/').map_or(".", |(parent, _)| parent);
+        if !is_root && (kinds.get(parent) != Some(&EntryKind::Directory) || (parent == "." && root != ".")) {
+            return refuse(entry, "no directory entry for its parent comes before it");
+        }
+        if kinds.insert(&entry.path, entry.kind).is_some() {
+            return refuse(entry, "it comes twice");
+        }
+    }
+    Ok(())
+}
+
+fn fault_of_name(path: &str, is_root: bool) -> Option<&'static str> {
+    if path == "." && is_root {
+        return None;
+    }
+    if path.len() > LONGEST_PATH {
+        return Some("the name is longer than 4096 bytes");
+    }
+    if path.contains('\0') {
+        return Some("the name has a NUL character");
+    }
+    let unclean = |component: &str| matches!(component, "" | "." | "..");
+    path.split('/').any(unclean).then_some("the name is not a clean, relative path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(entries: &[(&str, Option<u64>)]) -> Result<TarLayout, PackError> {
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(path, size)| match size {
+                Some(size) => ArchiveEntry::file(*path, *size),
+                None => ArchiveEntry::directory(*path),
+            })
+            .collect();
+        tar_layout(&entries)
+    }
+
+    #[test]
+    fn data_follows_headers_and_fills_blocks() {
+        let found = layout(&[("d", None), ("d/a", Some(513)), ("d/é", Some(0)), ("d/z", Some(512))]).unwrap();
+        // The name with the accent takes an extended header and its record: three blocks.
+        assert_eq!(found.data_offsets, [512, 1024, 1024 + 1024 + 1536, 3584 + 512]);
+        assert_eq!(found.size, 4096 + 512 + 1024);
+    }
+
+    #[test]
+    fn an_empty_list_is_an_empty_archive() {
+        assert_eq!(layout(&[]).unwrap().size, 1024);
+    }
+
+    #[test]
+    fn wrong_names_and_orders_are_refused() {
+        for entries in [
+            &[("a", Some(1))][..],
+            &[("d", None), ("d/s/a", Some(1))],
+            &[("d", None), ("e/a", Some(1))],
+            &[("d", None), ("e", Some(1))],
+            &[("d", None), ("d/a", Some(1)), ("d/a", Some(1))],
+            &[("d", None), ("d/a", Some(1)), ("d/a/b", Some(1))],
+            &[("d", None), ("d", None)],
+            &[("d", None), ("d//a", Some(1))],
+            &[("d", None), ("d/./a", Some(1))],
+            &[("d", None), ("d/../a", Some(1))],
+            &[("d", None), ("d/a\0", Some(1))],
+            &[("d/", None)],
+            &[("/d", None)],
+            &[("", None)],
+            &[("..", None)],
+            &[("d", None), (".", None)],
+        ] {
+            assert!(matches!(layout(entries), Err(PackError::Entry { .. })), "{entries:?}");
+        }
+        assert!(layout(&[("x/d", None), ("x/d/a", Some(1))]).is_ok());
+        assert!(layout(&[(".", None), ("a", Some(1)), ("b", None), ("b/c", Some(1))]).is_ok());
+    }
+
+    #[test]
+    fn sizes_that_do_not_add_up_are_refused() {
+        for sizes in [&[u64::MAX][..], &[1 << 62, 1 << 62], &[i64::MAX as u64 - 2048]] {
+            let files: Vec<String> = (0..sizes.len()).map(|number| format!("d/{number}")).collect();
+            let mut entries = vec![("d", None)];
+            entries.extend(files.iter().zip(sizes).map(|(path, size)| (path.as_str(), Some(*size))));
+            assert!(matches!(layout(&entries), Err(PackError::TooLarge { .. })), "{sizes:?}");
+        }
+    }
 }

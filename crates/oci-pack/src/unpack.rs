@@ -1,9 +1,17 @@
 //! Unpacking an archive into a directory so that nothing leaves it and nothing half-done is seen.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::{ArchiveError, ArchiveSummary, ArchiveWarning, ReadOptions, VisitError};
+use crate::unpack_target::{UnpackTarget, failed};
+use crate::{
+    ArchiveError, ArchiveErrorKind, ArchiveSummary, ArchiveVisitor, ArchiveWarning, EntryContent,
+    ReadOptions, VisitError, read_archive,
+};
+
+/// Size of a read while the file behind a hard link is copied.
+const COPY_LENGTH: usize = 256 << 10;
 
 /// How the names of files that are being written begin; a process that was killed may leave such files behind.
 pub const TEMPORARY_PREFIX: &str = ".d1oci-unpack-";
@@ -21,7 +29,8 @@ pub struct UnpackOptions {
 
 /// Watches an archive being unpacked, chooses what is written, and judges each file before it gets its name.
 pub trait UnpackObserver {
-    /// Tells whether to write this file, directory or link; the parent directories of what is written are made anyway.
+    /// Tells whether to write this file, directory or link, the same each time for one path; the directories above what is
+    /// written are made anyway.
     fn wants(&mut self, path: &str) -> bool;
 
     /// Learns that a file of `size` bytes begins.
@@ -131,6 +140,117 @@ pub fn unpack_into<R: Read + Send>(
     options: &UnpackOptions,
     observer: &mut dyn UnpackObserver,
 ) -> Result<UnpackReport, UnpackError> {
-    let _ = (reader, options, observer);
-    todo!("{directory:?}")
+    let mut unpacking = Unpacking {
+        target: UnpackTarget::new(directory, options.overwrite)?,
+        options,
+        observer,
+        links: Vec::new(),
+        files: 0,
+        bytes: 0,
+    };
+    let archive = read_archive(reader, &options.read, &mut unpacking).map_err(UnpackError::from_reading)?;
+    for (path, target) in &unpacking.links {
+        unpacking.target.symbolic_link(path, target)?;
+    }
+    let Unpacking { files, bytes, links, .. } = unpacking;
+    Ok(UnpackReport { archive, files, bytes, symbolic_links: links.len() as u64 })
+}
+
+/// Writes what an archive shows.
+struct Unpacking<'a> {
+    target: UnpackTarget,
+    options: &'a UnpackOptions,
+    observer: &'a mut dyn UnpackObserver,
+    /// Path and target of the links to be made.
+    links: Vec<(String, String)>,
+    files: u64,
+    bytes: u64,
+}
+
+impl Unpacking<'_> {
+    fn write(&mut self, path: &str, size: u64, content: &mut dyn BufRead) -> Result<(), UnpackError> {
+        let refused = |source| UnpackError::Refused { path: path.to_owned(), source };
+        let mut file = self.target.file(path)?;
+        self.observer.begin(path, size).map_err(refused)?;
+        loop {
+            let bytes = content.fill_buf().map_err(failed("read", Path::new(path)))?;
+            let count = bytes.len();
+            if count == 0 {
+                break;
+            }
+            file.write(bytes)?;
+            self.observer.bytes(bytes);
+            content.consume(count);
+        }
+        self.observer.end(path).map_err(refused)?;
+        file.rename()?;
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(size);
+        Ok(())
+    }
+
+    fn copy(&mut self, path: &str, target: &str) -> Result<(), UnpackError> {
+        if !self.observer.wants(target) {
+            let reason = "it is a hard link to a file that was not selected";
+            return Err(UnpackError::Link { path: path.to_owned(), reason });
+        }
+        let from = self.target.path(target);
+        let file = File::open(&from).map_err(failed("open", &from))?;
+        let size = file.metadata().map_err(failed("look at", &from))?.len();
+        self.write(path, size, &mut BufReader::with_capacity(COPY_LENGTH, file))
+    }
+}
+
+impl ArchiveVisitor for Unpacking<'_> {
+    fn directory(&mut self, path: &str) -> Result<(), VisitError> {
+        if self.observer.wants(path) {
+            self.target.directory(path)?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, content: &mut EntryContent<'_>) -> Result<(), VisitError> {
+        if self.observer.wants(path) {
+            self.write(path, content.size(), content)?;
+        }
+        Ok(())
+    }
+
+    fn symbolic_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+        if !self.observer.wants(path) {
+            return Ok(());
+        }
+        if !self.options.symbolic_links {
+            let reason = "symbolic links are not allowed here";
+            return Err(UnpackError::Link { path: path.to_owned(), reason }.into());
+        }
+        self.links.push((path.to_owned(), target.to_owned()));
+        Ok(())
+    }
+
+    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+        if self.observer.wants(path) {
+            self.copy(path, target)?;
+        }
+        Ok(())
+    }
+
+    fn warning(&mut self, warning: ArchiveWarning) -> Result<(), VisitError> {
+        self.observer.warning(warning)
+    }
+}
+
+impl UnpackError {
+    /// Takes back the error with which the visitor stopped the reading.
+    fn from_reading(error: ArchiveError) -> Self {
+        if error.kind() != ArchiveErrorKind::Visitor {
+            return Self::Archive(error);
+        }
+        let path = error.entry().unwrap_or_default().to_owned();
+        match error.into_source().map(|source| source.downcast::<Self>()) {
+            Some(Ok(error)) => *error,
+            Some(Err(source)) => Self::Refused { path, source },
+            None => Self::Refused { path, source: "the reading was stopped".into() },
+        }
+    }
 }

@@ -1,0 +1,246 @@
+//! Which names an archive has used: repeats, clashes, and paths through things that are no directories.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use unicode_normalization::UnicodeNormalization;
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeKind {
+    Directory,
+    File,
+    SymbolicLink,
+}
+
+/// Why a path is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NameFault {
+    /// The path is in use.
+    Duplicate,
+    /// The path leads through this path, which is no directory.
+    Through(String),
+    /// Too many paths differ from it by case or Unicode normalisation alone: looking for them takes too long.
+    TooManyAlike,
+}
+
+/// All names of an archive, one node for each component: about 70 bytes for each file.
+pub(crate) struct NameTable {
+    nodes: Vec<Node>,
+    /// All names, one after the other.
+    text: String,
+    /// Nodes by the hash of parent and folded name; a hash that is taken by another node is counted up.
+    places: HashMap<u64, u32>,
+    random: RandomState,
+}
+
+struct Node {
+    parent: u32,
+    start: usize,
+    length: u16,
+    kind: NodeKind,
+}
+
+const ROOT: u32 = 0;
+/// Most names of one directory that fold alike.
+const MOST_ALIKE: usize = 64;
+
+impl NameTable {
+    pub(crate) fn new() -> Self {
+        let root = Node { parent: ROOT, start: 0, length: 0, kind: NodeKind::Directory };
+        Self { nodes: vec![root], text: String::new(), places: HashMap::new(), random: RandomState::new() }
+    }
+
+    /// Number of paths, with directories that are only implied.
+    pub(crate) fn len(&self) -> u64 {
+        self.nodes.len() as u64 - 1
+    }
+
+    /// Takes a path and the directories above it; a directory may come again.
+    ///
+    /// Returns an earlier path that differs by case or Unicode normalisation alone.
+    pub(crate) fn insert(&mut self, path: &str, kind: NodeKind) -> Result<Option<String>, NameFault> {
+        let mut earlier = None;
+        let mut parent = ROOT;
+        let mut components = path.split('/').peekable();
+        while let Some(name) = components.next() {
+            let is_last = components.peek().is_none();
+            let wanted = if is_last { kind } else { NodeKind::Directory };
+            let (node, is_new, clash) = self.find_or_add(parent, name, wanted)?;
+            earlier = clash.map(|clash| self.path(clash)).or(earlier);
+            let found = self.nodes.get(node as usize).map_or(NodeKind::File, |node| node.kind);
+            if !is_last && found != NodeKind::Directory {
+                return Err(NameFault::Through(self.path(node)));
+            }
+            if is_last && !is_new && (found, kind) != (NodeKind::Directory, NodeKind::Directory) {
+                return Err(NameFault::Duplicate);
+            }
+            parent = node;
+        }
+        Ok(earlier)
+    }
+
+    /// Returns what stands at a path.
+    pub(crate) fn kind(&self, path: &str) -> Option<NodeKind> {
+        let mut node = ROOT;
+        for name in path.split('/') {
+            node = self.lookup(node, name).exact?;
+        }
+        self.nodes.get(node as usize).map(|node| node.kind)
+    }
+
+    /// Returns the node of a name, whether it is new, and another node whose name folds to the same if it is.
+    fn find_or_add(
+        &mut self,
+        parent: u32,
+        name: &str,
+        kind: NodeKind,
+    ) -> Result<(u32, bool, Option<u32>), NameFault> {
+        let found = self.lookup(parent, name);
+        if let Some(exact) = found.exact {
+            return Ok((exact, false, None));
+        }
+        if found.alike > MOST_ALIKE {
+            return Err(NameFault::TooManyAlike);
+        }
+        // The entry limit keeps the number of nodes far below this, and a component is at most 4096 bytes long.
+        let node = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        self.nodes.push(Node { parent, start: self.text.len(), length, kind });
+        self.text.push_str(name);
+        self.places.insert(found.place, node);
+        Ok((node, true, found.clash))
+    }
+
+    fn lookup(&self, parent: u32, name: &str) -> Lookup {
+        let folded = fold(name);
+        let place = self.random.hash_one((parent, &folded));
+        let mut lookup = Lookup { exact: None, clash: None, alike: 0, place };
+        while let Some(&candidate) = self.places.get(&lookup.place) {
+            let found = self.name(candidate);
+            if self.nodes.get(candidate as usize).is_some_and(|node| node.parent == parent) {
+                if found == name {
+                    lookup.exact = Some(candidate);
+                    break;
+                }
+                if fold(found) == folded {
+                    lookup.clash = Some(candidate);
+                    lookup.alike += 1;
+                }
+            }
+            lookup.place = lookup.place.wrapping_add(1);
+        }
+        lookup
+    }
+
+    fn name(&self, node: u32) -> &str {
+        self.nodes
+            .get(node as usize)
+            .and_then(|node| self.text.get(node.start..node.start + usize::from(node.length)))
+            .unwrap_or_default()
+    }
+
+    fn path(&self, mut node: u32) -> String {
+        let mut names = Vec::new();
+        while node != ROOT {
+            names.push(self.name(node));
+            node = self.nodes.get(node as usize).map_or(ROOT, |node| node.parent);
+        }
+        names.reverse();
+        names.join("/")
+    }
+}
+
+/// What the table knows of a name.
+struct Lookup {
+    /// The node with exactly this name.
+    exact: Option<u32>,
+    /// A node whose name folds to the same.
+    clash: Option<u32>,
+    /// Number of such nodes.
+    alike: usize,
+    /// The place for a new node, if there is none.
+    place: u64,
+}
+
+/// Returns a form that is equal for names that differ by case or Unicode normalisation alone.
+fn fold(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    // Upper case first: it joins letters that have one upper case, such as σ and ς, s and ſ.
+    name.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(entries: &[(&str, NodeKind)]) -> NameTable {
+        let mut table = NameTable::new();
+        for (path, kind) in entries {
+            table.insert(path, *kind).unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn directories_may_repeat_and_nothing_else() {
+        use NodeKind::{Directory, File, SymbolicLink};
+
+        let cases = [
+            ("d", Directory, Ok(())),
+            ("d/f", File, Err(NameFault::Duplicate)),
+            ("d/f", Directory, Err(NameFault::Duplicate)),
+            ("d/f", SymbolicLink, Err(NameFault::Duplicate)),
+            ("d", File, Err(NameFault::Duplicate)),
+            ("d/f/g", File, Err(NameFault::Through("d/f".into()))),
+            ("d/l/g/h", File, Err(NameFault::Through("d/l".into()))),
+            ("x/l", SymbolicLink, Ok(())),
+        ];
+        for (path, kind, expected) in cases {
+            let mut table = table(&[("d/f", File), ("d/l", SymbolicLink)]);
+            assert_eq!(table.insert(path, kind).map(|_| ()), expected, "{path} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_fold_alike_clash_once_each() {
+        let cases = [
+            ("Data/a", "data/b"),
+            ("data/a.csv", "data/A.CSV"),
+            ("gr\u{f6}\u{df}e", "GRO\u{308}SSE"),
+            ("e\u{301}", "\u{e9}"),
+            ("\u{3c3}", "\u{3c2}"),
+            ("file", "\u{fb01}le"),
+        ];
+        for (earlier, path) in cases {
+            let mut table = table(&[(earlier, NodeKind::File)]);
+            let clash = table.insert(path, NodeKind::File).unwrap().unwrap();
+            assert!(earlier.starts_with(&clash), "{clash}");
+            assert_eq!(table.insert(path, NodeKind::File), Err(NameFault::Duplicate));
+        }
+        let mut table = table(&[("Data/a", NodeKind::File), ("data/b", NodeKind::File)]);
+        assert_eq!(table.insert("data/c", NodeKind::File).unwrap(), None);
+        assert_eq!(table.len(), 5);
+    }
+
+    #[test]
+    fn the_kind_of_an_exact_path_is_known() {
+        let table = table(&[("d/f", NodeKind::File)]);
+        assert_eq!(table.kind("d"), Some(NodeKind::Directory));
+        assert_eq!(table.kind("d/f"), Some(NodeKind::File));
+        assert_eq!(table.kind("D/f"), None);
+        assert_eq!(table.kind("d/g"), None);
+    }
+
+    #[test]
+    fn names_that_fold_alike_are_bounded_in_number() {
+        let mut table = NameTable::new();
+        let mut variants = (0..1000_u32)
+            .map(|bits| (0..10).map(|bit| if bits >> bit & 1 == 0 { 'a' } else { 'A' }).collect::<String>());
+        let refused = variants.position(|name| table.insert(&name, NodeKind::File).is_err());
+        assert_eq!(refused, Some(MOST_ALIKE + 1));
+    }
+}

@@ -1,0 +1,205 @@
+//! Tar headers, byte for byte as Go's `archive/tar` writes them: USTAR, and PAX where USTAR does not suffice.
+//!
+//! `oras` is written in Go, and the digest of its tar archive is the identity of a directory layer. The rules here are
+//! those of `Writer.WriteHeader` in Go's `archive/tar` with owner 0, no names and the modification time 0.
+
+use crate::EntryKind;
+
+/// Size of a tar block in bytes (POSIX pax, "ustar Interchange Format").
+pub(crate) const BLOCK: usize = 512;
+
+const NAME_LENGTH: usize = 100;
+const PREFIX_LENGTH: usize = 155;
+/// The first size that eleven octal digits cannot tell: 8 GiB.
+const OCTAL_SIZE_END: u64 = 1 << 33;
+
+/// Returns the number of bytes that fill the last block of `size` bytes.
+pub(crate) fn padding(size: u64) -> usize {
+    let used = size % BLOCK as u64;
+    // Less than a block.
+    usize::try_from((BLOCK as u64 - used) % BLOCK as u64).unwrap_or(0)
+}
+
+/// Returns the header blocks of an entry.
+pub(crate) fn header_bytes(path: &str, kind: EntryKind) -> Vec<u8> {
+    let (type_flag, mode, size) = match kind {
+        EntryKind::Directory => (b'5', 0o755, 0),
+        EntryKind::File { size } => (b'0', 0o644, size),
+    };
+    let split = split_ustar_path(path);
+    let path_fits = split.is_some() || (path.is_ascii() && path.len() <= NAME_LENGTH);
+    let size_fits = size < OCTAL_SIZE_END;
+    let mut bytes = Vec::new();
+    let mut block = HeaderBlock::new(type_flag);
+    if path_fits && size_fits {
+        let (prefix, name) = split.unwrap_or(("", path));
+        block.text(0..NAME_LENGTH, name);
+        block.text(345..345 + PREFIX_LENGTH, prefix);
+    } else {
+        let mut records = String::new();
+        // Go keeps the record of a long path that would have been split, once a PAX header is needed for the size.
+        if path.len() > NAME_LENGTH || !path.is_ascii() {
+            records.push_str(&pax_record("path", path));
+        }
+        if !size_fits {
+            records.push_str(&pax_record("size", &size.to_string()));
+        }
+        push_extended_header(&mut bytes, path, &records);
+        block.text(0..NAME_LENGTH, &ascii_only(path));
+    }
+    block.octal(100..108, mode);
+    block.octal(124..136, if size_fits { size } else { 0 });
+    block.octal(329..337, 0);
+    block.octal(337..345, 0);
+    bytes.extend_from_slice(&block.finish());
+    bytes
+}
+
+/// Appends the PAX header (type `x`) that comes before the entry.
+fn push_extended_header(bytes: &mut Vec<u8>, path: &str, records: &str) {
+    let (directory, base) = path.rsplit_once('/').unwrap_or(("", path));
+    let slash = if directory.is_empty() { "" } else { "/" };
+    let mut name = ascii_only(&format!("{directory}{slash}PaxHeaders.0/{base}"));
+    name.truncate(NAME_LENGTH);
+    let mut block = HeaderBlock::new(b'x');
+    block.text(0..NAME_LENGTH, name.trim_end_matches('/'));
+    block.octal(100..108, 0);
+    block.octal(124..136, records.len() as u64);
+    bytes.extend_from_slice(&block.finish());
+    bytes.extend_from_slice(records.as_bytes());
+    bytes.resize(bytes.len() + padding(records.len() as u64), 0);
+}
+
+/// Splits a name that is too long for the name field into prefix and name, at the last slash that allows it.
+fn split_ustar_path(path: &str) -> Option<(&str, &str)> {
+    if path.len() <= NAME_LENGTH || !path.is_ascii() {
+        return None;
+    }
+    let (prefix, _) = path.get(..path.len().min(PREFIX_LENGTH + 1))?.rsplit_once('/')?;
+    let name = path.get(prefix.len() + 1..)?;
+    (!prefix.is_empty() && !name.is_empty() && name.len() <= NAME_LENGTH).then_some((prefix, name))
+}
+
+/// Returns `LENGTH key=value\n`, where the length counts itself.
+fn pax_record(key: &str, value: &str) -> String {
+    let bare = key.len() + value.len() + " =\n".len();
+    let digits = |number: usize| number.to_string().len();
+    let mut length = bare + digits(bare);
+    if bare + digits(length) != length {
+        length = bare + digits(length);
+    }
+    format!("{length} {key}={value}\n")
+}
+
+fn ascii_only(text: &str) -> String {
+    text.chars().filter(char::is_ascii).collect()
+}
+
+struct HeaderBlock([u8; BLOCK]);
+
+impl HeaderBlock {
+    fn new(type_flag: u8) -> Self {
+        let mut block = Self([0; BLOCK]);
+        block.0[156] = type_flag;
+        block.0[257..265].copy_from_slice(b"ustar\x0000");
+        block.octal(108..116, 0);
+        block.octal(116..124, 0);
+        block.octal(136..148, 0);
+        block
+    }
+
+    /// Writes text, cut to the field; the closing NUL is left out where the text fills it.
+    fn text(&mut self, field: std::ops::Range<usize>, text: &str) {
+        let field = &mut self.0[field];
+        let length = text.len().min(field.len());
+        field[..length].copy_from_slice(&text.as_bytes()[..length]);
+        // Go: some readers take a cut name that ends in a slash for a directory.
+        if text.len() > field.len() && field[length - 1] == b'/' {
+            let end = field[..length - 1].iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+            field[end] = 0;
+        }
+    }
+
+    /// Writes zero-filled octal digits and a NUL.
+    fn octal(&mut self, field: std::ops::Range<usize>, number: u64) {
+        let width = field.len() - 1;
+        let digits = format!("{number:0width$o}\0");
+        self.0[field].copy_from_slice(digits.as_bytes());
+    }
+
+    fn finish(mut self) -> [u8; BLOCK] {
+        self.0[148..156].fill(b' ');
+        let sum: u64 = self.0.iter().map(|&byte| u64::from(byte)).sum();
+        // Six digits and a NUL; the space that follows is there already.
+        self.octal(148..155, sum);
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name_fields(path: &str) -> (String, String) {
+        let bytes = header_bytes(path, EntryKind::File { size: 1 });
+        let block = &bytes[bytes.len() - BLOCK..];
+        let text = |range: std::ops::Range<usize>| {
+            String::from_utf8(block[range].split(|&b| b == 0).next().unwrap().to_vec()).unwrap()
+        };
+        (text(345..500), text(0..100))
+    }
+
+    #[test]
+    fn a_plain_header_has_every_field_in_its_place() {
+        let block = header_bytes("pkg/a.csv", EntryKind::File { size: 0o1234 });
+        assert_eq!(block.len(), BLOCK);
+        assert_eq!(&block[..10], b"pkg/a.csv\0");
+        assert_eq!(&block[100..148], b"0000644\x000000000\x000000000\x0000000001234\x0000000000000\0");
+        assert_eq!(&block[154..157], b"\0 0");
+        assert_eq!(&block[257..265], b"ustar\x0000");
+        assert_eq!(&block[329..345], b"0000000\x000000000\0");
+        let directory = header_bytes("pkg", EntryKind::Directory);
+        assert_eq!((directory[156], &directory[100..108]), (b'5', &b"0000755\0"[..]));
+    }
+
+    #[test]
+    fn long_names_are_split_at_the_last_slash_that_fits() {
+        let d60 = "d".repeat(60);
+        let n100 = "n".repeat(100);
+        let cases = [
+            (n100.clone(), Some(("", n100.as_str()))),
+            (format!("{d60}/{n100}"), Some((d60.as_str(), n100.as_str()))),
+            (format!("{n100}x"), None),
+            (format!("{d60}/{n100}x"), None),
+            (format!("é{d60}/{n100}"), None),
+        ];
+        for (path, fields) in cases {
+            let length = header_bytes(&path, EntryKind::File { size: 1 }).len();
+            assert_eq!(length == BLOCK, fields.is_some(), "{path}");
+            if let Some((prefix, name)) = fields {
+                assert_eq!(name_fields(&path), (prefix.to_owned(), name.to_owned()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_goes_into_an_extended_header() {
+        let bytes = header_bytes("pkg/Größe", EntryKind::File { size: OCTAL_SIZE_END });
+        assert_eq!(bytes.len(), 3 * BLOCK);
+        assert_eq!(&bytes[..25], b"pkg/PaxHeaders.0/Gre\0\0\0\0\0");
+        assert_eq!(bytes[156], b'x');
+        let records = "20 path=pkg/Größe\n19 size=8589934592\n";
+        assert_eq!(&bytes[BLOCK..BLOCK + records.len()], records.as_bytes());
+        assert_eq!(&bytes[2 * BLOCK..2 * BLOCK + 8], b"pkg/Gre\0");
+        assert_eq!(&bytes[2 * BLOCK + 124..2 * BLOCK + 136], b"00000000000\0");
+    }
+
+    #[test]
+    fn a_record_counts_its_own_length() {
+        for (value, length) in [(1, 9), (2, 11), (90, 99), (91, 101), (989, 999), (990, 1001)] {
+            let record = pax_record("path", &"v".repeat(value));
+            assert!(record.starts_with(&format!("{length} ")), "{value}: {record}");
+            assert_eq!(record.len(), length);
+        }
+    }
+}
