@@ -1,0 +1,145 @@
+//! Running the checks, and what came of it.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+
+use super::{CHECKS, Check, EmptyRepository, Failure, Need};
+
+/// What came of all checks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Checks that passed.
+    pub passed: Vec<&'static str>,
+    /// Checks for which the store lacks something.
+    pub skipped: Vec<Skipped>,
+    /// Checks that failed, and why.
+    pub failed: Vec<(&'static str, Failure)>,
+}
+
+/// A check that was skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Name of the check.
+    pub check: &'static str,
+    /// What the store lacks for it.
+    pub lacks: Need,
+}
+
+impl Report {
+    /// Returns the names of the skipped checks.
+    pub fn skipped_names(&self) -> Vec<&'static str> {
+        self.skipped.iter().map(|skipped| skipped.check).collect()
+    }
+
+    /// Returns the names of the failed checks.
+    pub fn failed_names(&self) -> Vec<&'static str> {
+        self.failed.iter().map(|(check, _)| *check).collect()
+    }
+}
+
+/// Runs every check, each on an empty repository of its own.
+pub async fn run_all<F, R>(fixture: F) -> Report
+where
+    F: Fn() -> R,
+    R: Future<Output = EmptyRepository>,
+{
+    let mut report = Report::default();
+    for check in CHECKS {
+        let repository = fixture().await;
+        match outcome(check, &repository).await {
+            Outcome::Passed => report.passed.push(check.name),
+            Outcome::Skipped(lacks) => report.skipped.push(Skipped { check: check.name, lacks }),
+            Outcome::Failed(failure) => report.failed.push((check.name, failure)),
+        }
+    }
+    report
+}
+
+/// Runs the check of this name as a test.
+///
+/// # Panics
+///
+/// If the check fails, or there is none of this name.
+pub fn run_one<F, R>(name: &str, fixture: F)
+where
+    F: Fn() -> R,
+    R: Future<Output = EmptyRepository>,
+{
+    let check = CHECKS.iter().find(|check| check.name == name);
+    let check = check.unwrap_or_else(|| panic!("there is no check `{name}`"));
+    let outcome = block_on(async { outcome(check, &fixture().await).await });
+    match outcome {
+        Outcome::Passed => {}
+        Outcome::Skipped(lacks) => tell_skipped(name, lacks),
+        Outcome::Failed(failure) => panic!("{failure}"),
+    }
+}
+
+/// Asserts that exactly these checks are skipped.
+///
+/// # Panics
+///
+/// If others are, or one of them is not.
+pub fn assert_skipped<F, R>(fixture: F, expected: &[&str])
+where
+    F: Fn() -> R,
+    R: Future<Output = EmptyRepository>,
+{
+    let mut actual: Vec<_> = block_on(async {
+        let repository = fixture().await;
+        CHECKS.iter().filter(|check| lacking(check, &repository).is_some()).map(|check| check.name).collect()
+    });
+    let mut expected = expected.to_vec();
+    actual.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(actual, expected, "left: the checks that are skipped; right: those declared as skipped");
+}
+
+enum Outcome {
+    Passed,
+    Skipped(Need),
+    Failed(Failure),
+}
+
+async fn outcome(check: &Check, repository: &EmptyRepository) -> Outcome {
+    if let Some(need) = lacking(check, repository) {
+        return Outcome::Skipped(need);
+    }
+    // A panic in a backend is a failure of the check, and must not hide the others.
+    match AssertUnwindSafe((check.run)(repository)).catch_unwind().await {
+        Ok(Ok(())) => Outcome::Passed,
+        Ok(Err(failure)) => Outcome::Failed(failure),
+        Err(_) => Outcome::Failed(Failure::new("it panicked")),
+    }
+}
+
+fn lacking(check: &Check, repository: &EmptyRepository) -> Option<Need> {
+    check.needs.iter().copied().find(|need| !repository.offers(*need))
+}
+
+/// Several workers, so that what a check does concurrently really runs in parallel.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+    runtime.unwrap_or_else(|error| panic!("cannot start a runtime: {error}")).block_on(future)
+}
+
+#[expect(clippy::print_stdout, reason = "a skipped check says so in the output of the test")]
+fn tell_skipped(name: &str, lacks: Need) {
+    println!("skipped: {name}: the store lacks {lacks}");
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { passed, skipped, failed } = self;
+        writeln!(formatter, "{} passed, {} skipped, {} failed", passed.len(), skipped.len(), failed.len())?;
+        for Skipped { check, lacks } in skipped {
+            writeln!(formatter, "skipped {check}: the store lacks {lacks}")?;
+        }
+        for (check, failure) in failed {
+            writeln!(formatter, "failed {check}: {failure}")?;
+        }
+        Ok(())
+    }
+}
