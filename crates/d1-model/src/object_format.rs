@@ -150,7 +150,7 @@ fn read_format(cursor: &mut Cursor<'_>, format: &Element) -> Result<Option<Objec
             "formatType" => format_type = cursor.filled_text(&element)?,
             "mediaType" => {
                 media_type = element.attribute("name").map(|name| name.trim().to_owned());
-                while cursor.next_child(&element)?.is_some() {}
+                cursor.skip(&element)?;
             }
             "extension" => extension = cursor.filled_text(&element)?,
             _ => cursor.skip_unknown(&element)?,

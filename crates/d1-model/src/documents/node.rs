@@ -139,7 +139,7 @@ fn read_node(cursor: &mut Cursor<'_>, node: &Element) -> Result<Option<Node>> {
             "contactSubject" => value.contact_subjects.extend(cursor.filled_text(&element)?),
             "property" => value.properties.extend(read_property(cursor, &element)?),
             // These concern harvesting.
-            "synchronization" | "ping" => while cursor.next_child(&element)?.is_some() {},
+            "synchronization" | "ping" => cursor.skip(&element)?,
             _ => cursor.skip_unknown(&element)?,
         }
     }
@@ -164,7 +164,7 @@ fn read_services(cursor: &mut Cursor<'_>, services: &Element) -> Result<Vec<Node
         let text = |name| element.attribute(name).unwrap_or_default().trim().to_owned();
         found.push(NodeService { name: text("name"), version: text("version"), available });
         // Restrictions of single methods concern writing.
-        while cursor.next_child(&element)?.is_some() {}
+        cursor.skip(&element)?;
     }
     Ok(found)
 }
@@ -175,7 +175,7 @@ fn read_max_object_size(cursor: &mut Cursor<'_>, policy: &Element) -> Result<Opt
         match element.name.as_str() {
             "maxObjectSize" => size = read_number(cursor, &element)?,
             "spaceAllocated" | "allowedNode" | "allowedObjectFormat" => {
-                while cursor.next_child(&element)?.is_some() {}
+                cursor.skip(&element)?;
             }
             _ => cursor.skip_unknown(&element)?,
         }

@@ -205,8 +205,12 @@ impl<'a> Cursor<'a> {
         self.odd(OddityCode::UnknownElement, &path, || {
             format!("the schema knows no element “{}” here", quoted(&element.name))
         });
-        while self.next_child(element)?.is_some() {}
-        Ok(())
+        self.skip(element)
+    }
+
+    /// Skips an element with all that it holds.
+    pub(crate) fn skip(&mut self, element: &Element) -> Result<()> {
+        self.deep_text(element).map(drop)
     }
 
     fn root(&mut self) -> Result<Element> {
