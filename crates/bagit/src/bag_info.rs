@@ -51,10 +51,10 @@ impl BagInfo {
     pub fn set(&mut self, label: &str, value: &str) -> Result<()> {
         let place = self.elements.iter().position(|(held, _)| held.eq_ignore_ascii_case(label));
         self.push(label, value)?;
-        if let (Some(place), Some(element)) = (place, self.elements.pop()) {
-            self.elements.retain(|(held, _)| !held.eq_ignore_ascii_case(label));
-            self.elements.insert(place.min(self.elements.len()), element);
-        }
+        let Some(place) = place else { return Ok(()) };
+        let element = self.elements.pop();
+        self.elements.retain(|(held, _)| !held.eq_ignore_ascii_case(label));
+        element.into_iter().for_each(|element| self.elements.insert(place.min(self.elements.len()), element));
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl BagInfo {
                 continue;
             };
             match element(label, value, version) {
-                Some((label, value)) if label.is_empty() => {
+                Some(("", value)) => {
                     faults.push(malformed(number, "has no label"));
                     info.elements.push((String::new(), value.to_owned()));
                 }
@@ -261,7 +261,8 @@ mod tests {
             info.push(label, value).unwrap();
         }
         info.set("A", "4").unwrap();
-        assert_eq!(info.iter().collect::<Vec<_>>(), [("A", "4"), ("b", "2")]);
+        info.set("c", "5").unwrap();
+        assert_eq!(info.iter().collect::<Vec<_>>(), [("A", "4"), ("b", "2"), ("c", "5")]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::fault::Fault;
 use crate::report::Report;
 
 /// Reports why a bag could not be read, made or repaired. Faults of a bag are not errors: they are in its [`Report`].
@@ -46,13 +47,11 @@ pub enum Error {
     /// The source of a repair is not a bag.
     #[error("{} is not a bag", .0.display())]
     NotABag(PathBuf),
-    /// A file cannot go into a bag.
-    #[error("{} cannot go into a bag: {reason}", path.display())]
+    /// Files cannot go into a bag.
+    #[error("{} cannot go into a bag: {}", plural(faults), first(faults))]
     Unbaggable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        reason: String,
+        /// All of them, with the reasons.
+        faults: Vec<Fault>,
     },
     /// A file changed or vanished between two looks at it.
     #[error("{} changed while it was read", .0.display())]
@@ -75,6 +74,14 @@ impl Error {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+}
+
+fn plural(faults: &[Fault]) -> String {
+    if faults.len() == 1 { "a file".to_owned() } else { format!("{} files", faults.len()) }
+}
+
+fn first(faults: &[Fault]) -> String {
+    faults.first().map(Fault::to_string).unwrap_or_default()
 }
 
 /// Gives the result of this crate's operations.

@@ -4,6 +4,7 @@
 mod algorithm;
 mod bag_info;
 mod check;
+mod create;
 mod declaration;
 mod digests;
 mod error;
@@ -24,6 +25,7 @@ pub use crate::bag_info::BagInfo;
 pub use crate::check::{
     Accept, CheckOptions, check, payload_algorithms, required_algorithms, tag_algorithms,
 };
+pub use crate::create::{BagBuilder, Created};
 pub use crate::declaration::Declaration;
 pub use crate::digests::{Digests, MultiHasher};
 pub use crate::error::{Error, Result};

@@ -17,6 +17,7 @@ mod payload;
 mod resolve;
 mod tags;
 
+pub(crate) use names::name_faults;
 use resolve::Resolver;
 
 /// Chooses what is tolerated.
@@ -78,7 +79,9 @@ pub fn check(inventory: &Inventory, tags: &TagFiles, options: &CheckOptions) -> 
     let missing = checker.payload();
     checker.tag_manifests();
     checker.info(&missing);
-    checker.names();
+    for fault in name_faults(inventory, &std::mem::take(&mut checker.missing)) {
+        checker.add(fault);
+    }
     checker.report()
 }
 

@@ -30,7 +30,7 @@ pub fn is_bag(directory: &Path) -> bool {
 /// [`Error::Io`] if the directory itself cannot be read, [`Error::Limit`] if it holds more than the limits allow.
 pub fn scan_directory(root: &Path, options: &ScanOptions, progress: &dyn Progress) -> Result<Scan> {
     let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
-    let inventory = walk(&root, &options.limits)?;
+    let inventory = walk(&root, &options.limits, Links::Report)?;
     let mut scan = Scan { inventory, tag_files: TagFiles::new() };
     read_tag_files(&root, &mut scan, options);
     hash_all(&root, &mut scan, options, progress);
@@ -51,9 +51,19 @@ pub fn validate_directory(
     Ok(check(&scan.inventory, &scan.tag_files, check_options))
 }
 
-/// Lists all files and directories below a root, without following links and without reading any file.
-pub(crate) fn walk(root: &Path, limits: &Limits) -> Result<Inventory> {
-    let mut walk = Walk { root, inventory: Inventory::new(), pending: Vec::new(), left: limits.entries };
+/// Chooses what a walk does about symbolic links.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// Each is an observation.
+    Report,
+    /// Each is what it leads to; only dangling ones and loops are observations.
+    Follow,
+}
+
+/// Lists all files and directories below a root, a canonical path, without reading any file.
+pub(crate) fn walk(root: &Path, limits: &Limits, links: Links) -> Result<Inventory> {
+    let mut walk =
+        Walk { root, links, inventory: Inventory::new(), pending: Vec::new(), left: limits.entries };
     walk.directory("").map_err(Error::io("read the directory", root))?;
     while let Some(directory) = walk.pending.pop() {
         if let Err(error) = walk.directory(&directory) {
@@ -69,6 +79,7 @@ pub(crate) fn walk(root: &Path, limits: &Limits) -> Result<Inventory> {
 
 struct Walk<'a> {
     root: &'a Path,
+    links: Links,
     inventory: Inventory,
     pending: Vec<String>,
     /// How many more entries the limit allows.
@@ -117,6 +128,9 @@ impl Walk<'_> {
                 return self.not_a_file(FaultCode::LinkDangling, path, "a symbolic link that leads nowhere");
             }
         };
+        if self.links == Links::Follow {
+            return self.follow(path, full, &target);
+        }
         if !target.starts_with(self.root) {
             return self.not_a_file(
                 FaultCode::LinkOutside,
@@ -132,6 +146,31 @@ impl Walk<'_> {
                 self.inventory.insert_file(path, metadata.len(), Digests::new());
                 let message = "the path is a symbolic link to a file within the bag; its content was taken";
                 self.inventory.observe(Fault::new(FaultCode::LinkInside, Some(path), message));
+            }
+            _ => self.not_a_file(
+                FaultCode::SpecialFile,
+                path,
+                "a symbolic link to something that is not a file",
+            ),
+        }
+    }
+
+    fn follow(&mut self, path: &str, full: &Path, target: &Path) {
+        let here = full.parent().and_then(|parent| fs::canonicalize(parent).ok());
+        match fs::metadata(target) {
+            Ok(metadata) if metadata.is_file() => {
+                self.inventory.insert_file(path, metadata.len(), Digests::new());
+            }
+            Ok(metadata) if metadata.is_dir() && here.is_some_and(|here| !here.starts_with(target)) => {
+                self.inventory.insert_directory(path);
+                self.pending.push(path.to_owned());
+            }
+            Ok(metadata) if metadata.is_dir() => {
+                self.not_a_file(
+                    FaultCode::LinkToDirectory,
+                    path,
+                    "a symbolic link to a directory that it is in",
+                );
             }
             _ => self.not_a_file(
                 FaultCode::SpecialFile,

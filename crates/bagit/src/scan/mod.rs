@@ -6,8 +6,10 @@ use crate::inventory::{Inventory, TagFiles};
 mod directory;
 mod hashing;
 
+pub(crate) use directory::{Links, walk};
 pub use directory::{is_bag, scan_directory, validate_directory};
 pub use hashing::{FileToHash, HashOutcome, hash_files};
+pub(crate) use hashing::{ReadOutcome, read_unchanged};
 
 /// Bounds what input from outside may make a scan do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,155 @@
+//! Turning a directory into a bag without copying its files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::copy::{proven, refuse_bag};
+use super::{
+    BagBuilder, Created, PARTIAL_NAME, Plan, Source, commit, commit_pending, copy_files, finish_info,
+    write_tag_files,
+};
+use crate::algorithm::AlgorithmSet;
+use crate::error::{Error, Result};
+use crate::inventory::{Inventory, TagFiles};
+use crate::progress::{NoProgress, Progress, ProgressEvent};
+use crate::scan::{FileToHash, HashOutcome, Scan, ScanOptions, hash_files, is_bag, scan_directory};
+
+/// Makes a bag of a directory, or goes on with what an interrupted call began.
+pub(super) fn create(builder: &BagBuilder, directory: &Path, progress: &dyn Progress) -> Result<Created> {
+    let bag = fs::canonicalize(directory).map_err(Error::io("open", directory))?;
+    if commit_pending(&bag)? {
+        return proven(scan_directory(&bag, &ScanOptions::default(), progress)?);
+    }
+    if is_bag(&bag) && !builder.allow_bag {
+        return Err(Error::AlreadyBag(directory.to_owned()));
+    }
+    let partial = bag.join(PARTIAL_NAME);
+    let data = partial.join("data");
+    let resumed = data.is_dir() && !entries(&data)?.is_empty();
+    if resumed {
+        move_all(&bag, &data)?;
+    } else if partial.exists() {
+        discard(&partial)?;
+    }
+    let root = if resumed { data.clone() } else { bag.clone() };
+    let inventory = hash_payload(builder, &root, progress)?;
+    fs::create_dir_all(&data).map_err(Error::io("make the directory", &data))?;
+    let filled = fill(builder, &bag, &partial, inventory, resumed);
+    if filled.is_err() && !resumed {
+        move_back(&partial, &bag);
+    }
+    let created = filled?;
+    commit(&bag, &[])?;
+    Ok(created)
+}
+
+/// Fills the partial directory: extra tag files, then the payload, then the tag files that list them.
+fn fill(
+    builder: &BagBuilder,
+    bag: &Path,
+    partial: &Path,
+    mut inventory: Inventory,
+    resumed: bool,
+) -> Result<Created> {
+    copy_tags(builder, partial, &mut inventory)?;
+    let info = finish_info(builder, &inventory)?;
+    if !resumed {
+        move_all(bag, &partial.join("data"))?;
+    }
+    let tag_files = write_tag_files(&mut inventory, &info, None, builder.algorithms, partial)?;
+    proven(Scan { inventory, tag_files })
+}
+
+/// Removes a partial directory without payload that an interrupted call left, and nothing that may be someone's.
+fn discard(partial: &Path) -> Result<()> {
+    let is_ours =
+        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(TagFiles::wants);
+    let data = partial.join("data");
+    if data.is_dir() {
+        return fs::remove_dir_all(partial).map_err(Error::io("remove", partial));
+    }
+    if !entries(partial)?.iter().all(is_ours) {
+        return Err(Error::TargetNotEmpty(partial.to_owned()));
+    }
+    fs::remove_dir_all(partial).map_err(Error::io("remove", partial))
+}
+
+/// Hashes what will be the payload where it is; gives the inventory that it will have.
+fn hash_payload(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> Result<Inventory> {
+    let mut payload = builder.clone();
+    payload.payload = vec![(String::new(), Source::Directory(root.to_owned()))];
+    let plan = Plan::new(&payload)?;
+    refuse_bag(&payload, &plan.inventory, root)?;
+    let prefix = "data/";
+    let files: Vec<FileToHash<'_>> = plan
+        .files
+        .iter()
+        .filter_map(|file| Some((file.path.strip_prefix(prefix)?, file.size)))
+        .map(|(path, size)| FileToHash { path, size, algorithms: builder.algorithms })
+        .collect();
+    let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
+    progress.event(ProgressEvent::Planned { files: files.len() as u64, bytes });
+    let outcomes = hash_files(root, &files, builder.threads, progress);
+    let mut inventory = Inventory::new();
+    plan.inventory.directories().for_each(|directory| inventory.insert_directory(directory));
+    for (file, outcome) in files.iter().zip(outcomes) {
+        match outcome {
+            HashOutcome::Hashed { size, digests } => {
+                inventory.insert_file(&format!("{prefix}{}", file.path), size, digests);
+            }
+            HashOutcome::Unreadable(error) => return Err(Error::io("read", root.join(file.path))(error)),
+            HashOutcome::Changed | HashOutcome::Vanished => return Err(Error::Changed(root.join(file.path))),
+        }
+    }
+    Ok(inventory)
+}
+
+/// Copies the extra tag files into the partial directory and adds them to the inventory.
+fn copy_tags(builder: &BagBuilder, partial: &Path, inventory: &mut Inventory) -> Result<()> {
+    let plan = Plan::of_tags(builder)?;
+    let algorithms: AlgorithmSet = builder.algorithms;
+    let copied = copy_files(&plan, partial, algorithms, builder.threads, &NoProgress)?;
+    copied.directories().for_each(|directory| inventory.insert_directory(directory));
+    for (path, entry) in copied.files() {
+        inventory.insert_file(path, entry.size, entry.digests.clone());
+    }
+    Ok(())
+}
+
+/// Moves everything directly below the bag, but for the partial directory, into `target`.
+fn move_all(bag: &Path, target: &Path) -> Result<()> {
+    fs::create_dir_all(target).map_err(Error::io("make the directory", target))?;
+    for from in entries(bag)? {
+        let Some(name) = from.file_name().filter(|name| *name != PARTIAL_NAME) else { continue };
+        let to = target.join(name);
+        if fs::symlink_metadata(&to).is_ok() {
+            return Err(Error::io("move a second file to", to)(io::ErrorKind::AlreadyExists.into()));
+        }
+        fs::rename(&from, &to).map_err(Error::io("move", from))?;
+    }
+    Ok(())
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory).map_err(Error::io("read the directory", directory))?;
+    entries
+        .map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("read the directory", directory)))
+        .collect()
+}
+
+/// Undoes a move that failed halfway, as far as possible: what cannot go back stays where the next call finds it.
+fn move_back(partial: &Path, bag: &Path) {
+    let data = partial.join("data");
+    for from in entries(&data).unwrap_or_default() {
+        if let Some(to) = from.file_name().map(|name| bag.join(name))
+            && fs::symlink_metadata(&to).is_err()
+        {
+            let _ = fs::rename(&from, &to);
+        }
+    }
+    // This fails where something is left in it, and then the rest stays as well.
+    if fs::remove_dir(&data).is_ok() {
+        let _ = fs::remove_dir_all(partial);
+    }
+}

@@ -1,0 +1,128 @@
+//! The tag files that every bag of ours has: declaration, metadata, manifests, tag manifests.
+
+use std::fs;
+use std::path::Path;
+
+use super::BagBuilder;
+use crate::algorithm::AlgorithmSet;
+use crate::bag_info::{BagInfo, OXUM_LABEL, is_date};
+use crate::declaration::{self, Declaration};
+use crate::digests::Digests;
+use crate::error::{Error, Result};
+use crate::inventory::{Inventory, TagFiles};
+use crate::manifest::{ManifestKind, ManifestName, push_line};
+use crate::version::Version;
+
+/// Gives the metadata of a new bag: what the builder was given, its date, and the computed sizes at the end.
+pub(crate) fn finish_info(builder: &BagBuilder, inventory: &Inventory) -> Result<BagInfo> {
+    let mut info = builder.info.clone();
+    if let Some(date) = builder.bagging_date.as_deref().filter(|_| info.get("Bagging-Date").is_none()) {
+        if !is_date(date) {
+            let reason = format!("`{date}` is not a date of the form YYYY-MM-DD");
+            return Err(Error::Tag { label: "Bagging-Date".to_owned(), reason });
+        }
+        info.push("Bagging-Date", date)?;
+    }
+    set_sizes(&mut info, inventory)?;
+    Ok(info)
+}
+
+/// Sets `Bag-Size` and `Payload-Oxum` to what the inventory says.
+pub(crate) fn set_sizes(info: &mut BagInfo, inventory: &Inventory) -> Result<()> {
+    let all = inventory.files().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
+    let payload = inventory.payload().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
+    info.set("Bag-Size", &readable_size(all))?;
+    info.set(OXUM_LABEL, &format!("{payload}.{}", inventory.payload().count()))
+}
+
+/// Writes all tag files of version 1.0 into a directory, `bagit.txt` last, and adds them to the inventory.
+///
+/// `fetch` is the text of a `fetch.txt`. Tag files that are in the inventory already are listed in the tag manifests.
+pub(crate) fn write_tag_files(
+    inventory: &mut Inventory,
+    info: &BagInfo,
+    fetch: Option<String>,
+    algorithms: AlgorithmSet,
+    directory: &Path,
+) -> Result<TagFiles> {
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for algorithm in algorithms.iter() {
+        let mut text = String::new();
+        for (path, entry) in inventory.payload() {
+            push_line(&mut text, entry.digests.get(algorithm).unwrap_or_default(), path);
+        }
+        texts.push((ManifestKind::Payload.file_name(algorithm), text));
+    }
+    texts.push((Version::V1_0.info_file_name().to_owned(), info.text()));
+    texts.extend(fetch.map(|text| (crate::fetch::FILE_NAME.to_owned(), text)));
+    texts.push((declaration::FILE_NAME.to_owned(), Declaration::text()));
+    let mut tag_files = TagFiles::new();
+    for (name, text) in texts {
+        inventory.insert_file(&name, text.len() as u64, Digests::of(algorithms, text.as_bytes()));
+        tag_files.insert(&name, text.into_bytes());
+    }
+    for algorithm in algorithms.iter() {
+        let text = tag_manifest_text(inventory, algorithm);
+        let name = ManifestKind::Tag.file_name(algorithm);
+        tag_files.insert(&name, text.into_bytes());
+    }
+    for algorithm in algorithms.iter() {
+        let name = ManifestKind::Tag.file_name(algorithm);
+        let size = tag_files.get(&name).map_or(0, |bytes| bytes.len() as u64);
+        inventory.insert_file(&name, size, Digests::new());
+    }
+    let is_declaration = |(name, _): &(&str, &[u8])| *name == declaration::FILE_NAME;
+    for (name, bytes) in
+        tag_files.iter().filter(|file| !is_declaration(file)).chain(tag_files.iter().filter(is_declaration))
+    {
+        let path = directory.join(name);
+        fs::write(&path, bytes).map_err(Error::io("write", path))?;
+    }
+    Ok(tag_files)
+}
+
+fn tag_manifest_text(inventory: &Inventory, algorithm: crate::Algorithm) -> String {
+    let is_tag_manifest = |path: &str| {
+        !path.contains('/') && ManifestName::parse(path).is_some_and(|name| name.kind == ManifestKind::Tag)
+    };
+    let mut text = String::new();
+    for (path, entry) in
+        inventory.files().filter(|(path, _)| !path.starts_with("data/") && !is_tag_manifest(path))
+    {
+        push_line(&mut text, entry.digests.get(algorithm).unwrap_or_default(), path);
+    }
+    text
+}
+
+/// Gives a size for people in decimal units, as in the examples of RFC 8493, section 2.2.2.
+fn readable_size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 5] = [
+        (1_000_000_000_000_000, "PB"),
+        (1_000_000_000_000, "TB"),
+        (1_000_000_000, "GB"),
+        (1_000_000, "MB"),
+        (1_000, "KB"),
+    ];
+    for (unit, name) in UNITS {
+        if bytes >= unit {
+            let tenths = bytes / (unit / 10);
+            return format!("{}.{} {name}", tenths / 10, tenths % 10);
+        }
+    }
+    format!("{bytes} B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable_size;
+
+    #[test]
+    fn sizes_are_readable() {
+        let cases =
+            [(0, "0 B"), (999, "999 B"), (1_000, "1.0 KB"), (54_789, "54.7 KB"), (2_147_483_648, "2.1 GB")];
+        for (bytes, expected) in cases {
+            assert_eq!(readable_size(bytes), expected);
+        }
+        assert_eq!(readable_size(u64::MAX), "18446.7 PB");
+    }
+}
