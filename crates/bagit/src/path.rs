@@ -106,7 +106,8 @@ pub(crate) fn normalised(path: &str) -> Cow<'_, str> {
 }
 
 /// Gives the form in which names that differ only in case or normalisation are equal.
-pub(crate) fn folded(path: &str) -> String {
+#[must_use]
+pub fn folded(path: &str) -> String {
     if path.is_ascii() { path.to_ascii_lowercase() } else { path.to_lowercase().nfc().collect() }
 }
 
