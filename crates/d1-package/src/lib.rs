@@ -1,1 +1,43 @@
 //! The package format of d1oci: bags and DataONE metadata as OCI manifests, and back.
+#![doc = include_str!("../README.md")]
+
+mod assemble;
+mod dataone;
+mod error;
+mod file;
+mod files;
+mod index;
+mod manifest;
+mod media;
+mod path;
+mod plan;
+mod reuse;
+mod single;
+mod view;
+
+pub use crate::assemble::{AssembleError, AssembledPackage, LayerContent, PackageFacts, assemble};
+pub use crate::dataone::{
+    DataOneFacts, Documents, Mismatch, ObjectRecord, OpenFile, PackageOddity, PackageOddityCode,
+    RecogniseError, ResourceMapRecord, read_documents, system_metadata_mismatches,
+};
+pub use crate::error::Error;
+pub use crate::file::{ObjectFacts, PackageFile};
+pub use crate::files::{FilesError, NameClash, PackageFiles};
+pub use crate::index::{
+    ArchiveRecord, BagRecord, IndexError, IndexErrorKind, LayerKind, LayerRecord, MAX_INDEX_BYTES,
+    PackageIndex, Place,
+};
+pub use crate::manifest::{Configuration, ManifestOptions, bag_artifact_type};
+pub use crate::media::{
+    INDEX_MEDIA_TYPE, PART_ANNOTATION, SYSTEM_METADATA_ARTIFACT_TYPE, UNKNOWN_ARTIFACT_TYPE, media_type_of,
+};
+pub use crate::path::{LONGEST_PATH, PathFault, path_fault};
+pub use crate::plan::{
+    ArchiveEntries, Layout, LayoutError, Plan, PlanError, PlanLimits, PlanOptions, PlannedArchive,
+    PlannedLayer, plan,
+};
+pub use crate::reuse::{ReusableArchive, reusable_archives};
+pub use crate::single::{SingleFile, SingleFileOptions, single_files_manifest};
+pub use crate::view::{
+    ArchiveLayer, Entry, PackageView, Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError, ViewError,
+};

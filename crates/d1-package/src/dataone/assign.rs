@@ -1,0 +1,1 @@
+//! Matching system metadata with files.

@@ -1,0 +1,17 @@
+//! Recognising DataONE content: system metadata and resource maps by what they say, never by their names.
+
+mod assign;
+mod documents;
+mod facts;
+mod fixity;
+mod oddity;
+mod package_identity;
+#[cfg(test)]
+mod tests;
+
+pub use self::documents::{
+    Documents, ObjectRecord, OpenFile, RecogniseError, ResourceMapRecord, read_documents,
+};
+pub use self::facts::DataOneFacts;
+pub use self::fixity::{Mismatch, system_metadata_mismatches};
+pub use self::oddity::{PackageOddity, PackageOddityCode};

@@ -1,0 +1,180 @@
+//! The index of a package: which files it has, and where their bytes are.
+
+mod check;
+mod document;
+mod error;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::io::{self, Write};
+
+use bagit::{AlgorithmSet, Version};
+use d1_model::Identifier;
+use oci_model::{Descriptor, Digest, ImageManifest};
+use oci_pack::Member;
+
+use crate::{PackageFile, PackageFiles};
+
+pub use self::error::{IndexError, IndexErrorKind};
+
+/// The largest index that is read, in bytes: a million files take about 200 MB.
+pub const MAX_INDEX_BYTES: u64 = 2 << 30;
+
+/// The index of a package, checked: every file has its place in a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageIndex {
+    pub(crate) directory: Box<str>,
+    pub(crate) bag: Option<BagRecord>,
+    pub(crate) identifier: Option<Identifier>,
+    pub(crate) resource_map: Option<Identifier>,
+    pub(crate) layers: Vec<LayerRecord>,
+    pub(crate) files: PackageFiles,
+    /// For each file, where its bytes are.
+    pub(crate) places: Vec<Place>,
+}
+
+/// What `bagit.txt` and the names of the manifests say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BagRecord {
+    /// Version that the bag declares.
+    pub version: Version,
+    /// Algorithms of the bag's payload manifests.
+    pub algorithms: AlgorithmSet,
+}
+
+/// One layer of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerRecord {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Size of the blob in bytes.
+    pub size: u64,
+    /// What the blob is.
+    pub kind: LayerKind,
+}
+
+/// What a layer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LayerKind {
+    /// A compressed archive.
+    Archive(ArchiveRecord),
+    /// The bytes of one file.
+    Object,
+    /// Some of the bytes of one file.
+    Part,
+}
+
+/// What is known of an archive layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveRecord {
+    /// Digest of the tar archive.
+    pub tar_digest: Digest,
+    /// Size of the tar archive in bytes.
+    pub tar_size: u64,
+    /// Identity of the encoder, see [`oci_pack::Compression::encoder`].
+    pub encoder: Box<str>,
+    /// The independently compressed pieces, in order and without gaps.
+    pub members: Vec<Member>,
+}
+
+/// Where the bytes of a file are. Layers are named by their position in the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In an archive.
+    Archive {
+        /// The layer.
+        layer: u32,
+        /// Where the content begins in the tar archive.
+        offset: u64,
+    },
+    /// A layer of their own.
+    Object {
+        /// The layer.
+        layer: u32,
+    },
+    /// Several layers in a row.
+    Parts {
+        /// The first layer.
+        first: u32,
+        /// Number of layers.
+        count: u32,
+    },
+}
+
+impl PackageIndex {
+    /// Reads an index and checks that it is consistent and fits the manifest that it is the configuration of.
+    ///
+    /// Fields that are not known are skipped. Digests of contents remain claims until the bytes are read.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes cannot be read, are not valid, are not of the size that the manifest gives, or contradict themselves or
+    /// the manifest.
+    pub fn read(reader: impl io::Read, manifest: &ImageManifest) -> Result<Self, IndexError> {
+        read::read(reader, manifest)
+    }
+
+    /// Writes the index as compact JSON with fields in fixed order: equal packages give equal bytes.
+    ///
+    /// # Errors
+    ///
+    /// If `output` fails.
+    pub fn write(&self, output: impl Write) -> io::Result<()> {
+        write::write(self, output)
+    }
+
+    /// Returns the descriptor of the bytes that [`PackageIndex::write`] writes, without keeping them.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        write::descriptor(self)
+    }
+
+    /// Returns the name of the directory that the package unpacks into.
+    #[must_use]
+    pub fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    /// Returns what is known of the bag, or `None` for a plain directory.
+    #[must_use]
+    pub fn bag(&self) -> Option<&BagRecord> {
+        self.bag.as_ref()
+    }
+
+    /// Returns the identifier of the package.
+    #[must_use]
+    pub fn identifier(&self) -> Option<&Identifier> {
+        self.identifier.as_ref()
+    }
+
+    /// Returns the identifier of the resource map.
+    #[must_use]
+    pub fn resource_map(&self) -> Option<&Identifier> {
+        self.resource_map.as_ref()
+    }
+
+    /// Returns the layers in the order of the manifest.
+    #[must_use]
+    pub fn layers(&self) -> &[LayerRecord] {
+        &self.layers
+    }
+
+    /// Returns the files and empty directories.
+    #[must_use]
+    pub fn files(&self) -> &PackageFiles {
+        &self.files
+    }
+
+    /// Returns where the bytes of the file at a position are.
+    #[must_use]
+    pub fn place(&self, position: usize) -> Option<Place> {
+        self.places.get(position).copied()
+    }
+
+    /// Returns the files with their places, in order.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&PackageFile, Place)> {
+        self.files.files().iter().zip(self.places.iter().copied())
+    }
+}
