@@ -1,3 +1,61 @@
 //! Development tasks: `cargo xtask help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::error::Result;
+use xtask::{bench, ci, console, docs, lint, peers, release, sample, test, tidy};
+
+/// Development tasks of the d1oci workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = false)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run all tests, with the peers that are there, and print the totals
+    Test(test::Arguments),
+    /// Check the rules of the house: floors, licences, sizes, words, manifests
+    Tidy,
+    /// Check formatting, clippy for every set of features, and the documentation build
+    Lint,
+    /// Run tidy, lint and test, what fails fastest first
+    Ci,
+    /// Make a deterministic bag: a mooring data set, or another kind of trouble
+    Sample(sample::Arguments),
+    /// Find or install the programs that tests and benchmarks compare with
+    Peers(peers::Arguments),
+    /// Measure d1oci beside its peers and write docs/benchmarks.md
+    Bench(bench::Arguments),
+    /// Write docs/cli.md from the help of d1oci
+    Docs(docs::Arguments),
+    /// Check that every crate can be published, and print the order and the checklist
+    Release(release::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::note(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> Result<()> {
+    match task {
+        Task::Test(arguments) => test::run(arguments),
+        Task::Tidy => tidy::run(),
+        Task::Lint => lint::run(),
+        Task::Ci => ci::run(),
+        Task::Sample(arguments) => sample::run(arguments),
+        Task::Peers(arguments) => peers::run(arguments),
+        Task::Bench(arguments) => bench::run(arguments),
+        Task::Docs(arguments) => docs::run(arguments),
+        Task::Release(arguments) => release::run(arguments),
+    }
+}

@@ -1,0 +1,18 @@
+//! Development tasks of the d1oci workspace, one module per command; `cargo xtask help` lists them.
+//!
+//! The tests of the workspace use [`sample`] from here as well.
+
+pub mod bench;
+pub mod ci;
+pub mod console;
+pub mod docs;
+pub mod error;
+pub mod lint;
+pub mod metadata;
+pub mod peers;
+pub mod process;
+pub mod release;
+pub mod sample;
+pub mod test;
+pub mod tidy;
+pub mod workspace;

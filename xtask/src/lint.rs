@@ -1,0 +1,50 @@
+//! `cargo xtask lint`: formatting, clippy for every set of features, and the documentation build.
+
+use crate::error::Result;
+use crate::metadata::Metadata;
+use crate::process::{self, cargo};
+
+/// The binary, whose features choose the backends.
+const BINARY: &str = "d1oci";
+
+/// Runs the linters; every warning is an error.
+///
+/// # Errors
+///
+/// Fails at the first linter that complains.
+pub fn run() -> Result<()> {
+    process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    process::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let metadata = Metadata::load()?;
+    let binary = metadata.member(BINARY).ok_or("the workspace has no package d1oci")?;
+    for features in feature_sets(binary.feature_names()) {
+        let mut arguments = vec!["clippy", "-p", BINARY, "--all-targets", "--no-default-features"];
+        arguments.extend(["--features", &features, "--", "-D", "warnings"]);
+        process::run(&mut cargo(&arguments))?;
+    }
+    let documentation = ["doc", "--workspace", "--no-deps", "--document-private-items"];
+    process::run(cargo(&documentation).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Returns the sets that must build: none, each feature alone, and all together where that is another set.
+fn feature_sets<'a>(features: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let features: Vec<_> = features.collect();
+    let mut sets = vec![String::new()];
+    sets.extend(features.iter().map(ToString::to_string));
+    if features.len() > 1 {
+        sets.push(features.join(","));
+    }
+    sets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::feature_sets;
+
+    #[test]
+    fn the_sets_are_none_each_and_all() {
+        assert_eq!(feature_sets([].into_iter()), [""]);
+        assert_eq!(feature_sets(["a"].into_iter()), ["", "a"]);
+        assert_eq!(feature_sets(["a", "b"].into_iter()), ["", "a", "b", "a,b"]);
+    }
+}

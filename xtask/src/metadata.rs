@@ -1,0 +1,129 @@
+//! What `cargo metadata` says about the workspace and everything it depends on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::error::Result;
+use crate::process;
+
+/// The packages of the workspace and of its dependencies on this platform.
+#[derive(Debug, Deserialize)]
+pub struct Metadata {
+    packages: Vec<Package>,
+    workspace_members: BTreeSet<String>,
+}
+
+/// One package.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Package {
+    /// The package's name.
+    pub name: String,
+    /// The package's version.
+    pub version: String,
+    /// The SPDX expression of its licence.
+    pub license: Option<String>,
+    /// What the package is for.
+    pub description: Option<String>,
+    /// Where its source is.
+    pub repository: Option<String>,
+    /// Its README, relative to its folder.
+    pub readme: Option<String>,
+    /// Its categories on the package registry.
+    pub categories: Vec<String>,
+    /// Its manifest.
+    pub manifest_path: PathBuf,
+    /// What it asks for.
+    pub dependencies: Vec<Dependency>,
+    /// Its features and what each enables.
+    pub features: BTreeMap<String, Vec<String>>,
+    /// The registries it may be published to; an empty list means none.
+    pub publish: Option<Vec<String>>,
+    id: String,
+}
+
+/// One thing that a package asks for.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Dependency {
+    /// The name of the package asked for.
+    pub name: String,
+    /// The versions that will do.
+    pub req: String,
+    /// `dev`, `build`, or absent for what the package itself needs.
+    pub kind: Option<String>,
+    /// Where it is, if it is in the workspace.
+    pub path: Option<PathBuf>,
+}
+
+impl Metadata {
+    /// Asks cargo, for the platform that this runs on.
+    ///
+    /// # Errors
+    ///
+    /// Fails when cargo or rustc fails, or their answers have another form.
+    pub fn load() -> Result<Self> {
+        let platform = host_platform()?;
+        let arguments = ["metadata", "--format-version", "1", "--filter-platform", &platform];
+        let text = process::read(&mut process::cargo(&arguments))?;
+        serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}").into())
+    }
+
+    /// Returns the packages of the workspace, sorted by name.
+    #[must_use]
+    pub fn members(&self) -> Vec<&Package> {
+        let mut members: Vec<_> =
+            self.packages.iter().filter(|package| self.workspace_members.contains(&package.id)).collect();
+        members.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        members
+    }
+
+    /// Returns the packages of others that the workspace depends on.
+    pub fn foreign(&self) -> impl Iterator<Item = &Package> {
+        self.packages.iter().filter(|package| !self.workspace_members.contains(&package.id))
+    }
+
+    /// Finds a package of the workspace.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Package> {
+        self.members().into_iter().find(|package| package.name == name)
+    }
+}
+
+impl Package {
+    /// Tells whether the package may be published.
+    #[must_use]
+    pub fn is_publishable(&self) -> bool {
+        self.publish.as_ref().is_none_or(|registries| !registries.is_empty())
+    }
+
+    /// Returns the names of the features that the package offers, without `default`.
+    pub fn feature_names(&self) -> impl Iterator<Item = &str> {
+        self.features.keys().map(String::as_str).filter(|name| *name != "default")
+    }
+}
+
+/// Returns the target triple of the platform that this runs on.
+fn host_platform() -> Result<String> {
+    let said = process::read(std::process::Command::new("rustc").arg("-vV"))?;
+    said.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_owned)
+        .ok_or_else(|| "rustc -vV names no host".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Metadata;
+
+    #[test]
+    fn the_workspace_knows_its_members_and_their_dependencies() {
+        let metadata = Metadata::load().unwrap();
+        let model = metadata.member("d1-model").unwrap();
+        assert!(model.is_publishable());
+        assert!(model.dependencies.iter().any(|dependency| dependency.name == "thiserror"));
+        assert!(!metadata.member("xtask").unwrap().is_publishable());
+        assert!(metadata.foreign().any(|package| package.name == "thiserror"));
+        assert!(metadata.foreign().all(|package| package.name != "d1-model"));
+    }
+}

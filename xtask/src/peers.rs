@@ -1,0 +1,176 @@
+//! `cargo xtask peers`: finds or installs the programs that interop tests and benchmarks compare with.
+//!
+//! Nothing here is needed to build d1oci. What is missing is reported with how to install it, and never an error.
+
+mod install;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+
+use self::install::Method;
+use crate::error::Result;
+use crate::{console, process, workspace};
+
+/// What `cargo xtask peers` is told.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Installs into target/peers, and Debian packages when run by root. Tests and benchmarks look there first, then on the PATH.")]
+pub struct Arguments {
+    /// Only report what is there
+    #[arg(long)]
+    pub no_install: bool,
+}
+
+/// A program that d1oci is compared with, or that compares.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The program's name.
+    pub program: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
+    /// The arguments that make it tell its version.
+    version: &'static [&'static str],
+    /// How to get it.
+    method: Method,
+}
+
+/// All peers. The versions are those that the documents of this project speak of.
+pub const PEERS: [Peer; 7] = [
+    Peer {
+        program: "oras",
+        purpose: "reads what d1oci writes, and the other way round",
+        version: &["version"],
+        method: Method::Go("oras.land/oras/cmd/oras@v1.3.6"),
+    },
+    Peer {
+        program: "crane",
+        purpose: "reads manifests and blobs of registries",
+        version: &["version"],
+        method: Method::Go("github.com/google/go-containerregistry/cmd/crane@v0.22.1"),
+    },
+    Peer {
+        program: "bagit.py",
+        purpose: "validates bags",
+        version: &["--help"],
+        method: Method::Python("bagit==1.9.0"),
+    },
+    Peer {
+        program: "skopeo",
+        purpose: "copies between layouts and registries",
+        version: &["--version"],
+        method: Method::Debian("skopeo"),
+    },
+    Peer {
+        program: "docker-registry",
+        purpose: "is a registry on the loopback interface",
+        version: &["--version"],
+        method: Method::Debian("docker-registry"),
+    },
+    Peer {
+        program: "xmllint",
+        purpose: "validates XML against the DataONE schemas",
+        version: &["--version"],
+        method: Method::Debian("libxml2-utils"),
+    },
+    Peer {
+        program: "hyperfine",
+        purpose: "measures",
+        version: &["--version"],
+        method: Method::Debian("hyperfine"),
+    },
+];
+
+/// Installs what is missing, as far as that is possible here, and prints a table of all peers.
+///
+/// # Errors
+///
+/// Never fails: tests that need a missing peer say that they were skipped.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    if !arguments.no_install {
+        let missing: Vec<_> = PEERS.iter().filter(|peer| peer.find().is_none()).collect();
+        install::all(missing.into_iter().map(|peer| (peer.program, peer.method)));
+    }
+    for peer in PEERS {
+        console::result(peer.table_line());
+    }
+    Ok(())
+}
+
+/// Returns the directory that peers are installed in.
+#[must_use]
+pub fn directory() -> PathBuf {
+    workspace::target("peers").join("bin")
+}
+
+/// Finds a peer by the name of its program.
+#[must_use]
+pub fn by_name(program: &str) -> Option<&'static Peer> {
+    static ALL: [Peer; PEERS.len()] = PEERS;
+    ALL.iter().find(|peer| peer.program == program)
+}
+
+impl Peer {
+    /// Returns where the program is, if it is anywhere.
+    #[must_use]
+    pub fn find(&self) -> Option<PathBuf> {
+        process::find(self.program, &directory())
+    }
+
+    /// Returns the version that the program at this place tells, or `unknown`.
+    #[must_use]
+    pub fn version_at(&self, place: &Path) -> String {
+        let output = Command::new(place).args(self.version).output();
+        let said = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+        version_in(&String::from_utf8_lossy(&said)).unwrap_or("unknown").to_owned()
+    }
+
+    fn table_line(&self) -> String {
+        let (program, purpose) = (self.program, self.purpose);
+        match self.find() {
+            Some(place) => {
+                let version = self.version_at(&place);
+                format!("{program:16} {version:12} {purpose} ({})", place.display())
+            }
+            None => format!("{program:16} {:12} {purpose}; get it with: {}", "missing", self.method),
+        }
+    }
+}
+
+/// Finds the first word that looks like a version: digits and at least one dot, after an optional `v`.
+fn version_in(text: &str) -> Option<&str> {
+    text.split(|character: char| character.is_whitespace() || ",;()".contains(character)).find_map(|word| {
+        let version = word.strip_prefix('v').unwrap_or(word);
+        let looks_right = version.starts_with(|first: char| first.is_ascii_digit()) && version.contains('.');
+        looks_right.then_some(version)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PEERS, by_name, version_in};
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        let cases = [
+            ("Version:    1.3.6\nGo version: go1.26.8", Some("1.3.6")),
+            ("v0.22.1\n", Some("0.22.1")),
+            ("bagit-python version 1.9.0", Some("1.9.0")),
+            ("docker-registry github.com/docker/distribution 2.8.2+ds1", Some("2.8.2+ds1")),
+            ("no such thing", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(version_in(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_peer_is_found_by_its_name_and_tells_how_to_get_it() {
+        for peer in PEERS {
+            assert_eq!(by_name(peer.program).map(|found| found.purpose), Some(peer.purpose));
+            let line = peer.table_line();
+            assert!(line.starts_with(peer.program) && line.contains(peer.purpose), "{line}");
+        }
+    }
+}

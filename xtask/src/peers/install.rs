@@ -1,0 +1,122 @@
+//! Installs peers with the tools of their languages, as far as those are there.
+
+use std::fmt;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::directory;
+use crate::error::{Result, about, at};
+use crate::{console, process, workspace};
+
+/// No installation takes longer, unless a server stopped to answer.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Says how to get a program.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Method {
+    /// `go install` of this package.
+    Go(&'static str),
+    /// `pip install` of this requirement into a virtual environment.
+    Python(&'static str),
+    /// The package of this name from Debian.
+    Debian(&'static str),
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Go(package) => write!(formatter, "go install {package}"),
+            Self::Python(requirement) => write!(formatter, "pip install {requirement}"),
+            Self::Debian(package) => write!(formatter, "apt-get install {package}"),
+        }
+    }
+}
+
+/// Installs these programs; tells what did not work and goes on.
+pub(super) fn all(programs: impl Iterator<Item = (&'static str, Method)>) {
+    let mut debian = Vec::new();
+    for (program, method) in programs {
+        let outcome = match method {
+            Method::Go(package) => install_go(package),
+            Method::Python(requirement) => install_python(program, requirement),
+            Method::Debian(package) => {
+                debian.push(package);
+                Ok(())
+            }
+        };
+        if let Err(error) = outcome {
+            console::note(format_args!("could not install {program}: {error}"));
+        }
+    }
+    if let Err(error) = install_debian(&debian) {
+        console::note(format_args!("could not install {}: {error}", debian.join(", ")));
+    }
+}
+
+fn install_go(package: &str) -> Result<()> {
+    let directory = directory();
+    fs::create_dir_all(&directory).map_err(at(&directory))?;
+    run_limited(Command::new("go").args(["install", package]).env("GOBIN", &directory))
+}
+
+fn install_python(program: &str, requirement: &str) -> Result<()> {
+    let directory = directory();
+    fs::create_dir_all(&directory).map_err(at(&directory))?;
+    let environment = workspace::target("peers").join("python");
+    run_limited(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    let pip = environment.join("bin").join("pip");
+    run_limited(Command::new(pip).args(["install", "--quiet", requirement]))?;
+    let (installed, link) = (environment.join("bin").join(program), directory.join(program));
+    if link.symlink_metadata().is_ok() {
+        fs::remove_file(&link).map_err(at(&link))?;
+    }
+    std::os::unix::fs::symlink(installed, &link).map_err(at(&link))
+}
+
+fn install_debian(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if process::read(Command::new("id").arg("-u"))?.trim() != "0" {
+        return Err("only root can install Debian packages".into());
+    }
+    run_limited(Command::new("apt-get").args(["update", "-qq"]))?;
+    let install = ["install", "-y", "-qq", "--no-install-recommends"];
+    run_limited(Command::new("apt-get").args(install).args(packages).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Runs the command, its results on standard error, and ends it when it takes too long.
+fn run_limited(command: &mut Command) -> Result<()> {
+    let line = process::command_line(command);
+    console::note(format_args!("$ {line}"));
+    let output = std::io::stderr();
+    let mut child = command.stdin(Stdio::null()).stdout(output).spawn().map_err(about(&line))?;
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().map_err(about(&line))? {
+            return if status.success() { Ok(()) } else { Err(format!("{line}: {status}").into()) };
+        }
+        if start.elapsed() > LIMIT {
+            child.kill().and_then(|()| child.wait()).map_err(about(&line))?;
+            return Err(format!("{line}: ended after {} s", LIMIT.as_secs()).into());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::{install_debian, run_limited};
+
+    #[test]
+    fn failures_are_told() {
+        assert!(run_limited(&mut Command::new("false")).unwrap_err().to_string().starts_with("false: "));
+        assert!(run_limited(&mut Command::new("no program has this name")).is_err());
+        assert!(run_limited(&mut Command::new("true")).is_ok());
+        assert!(install_debian(&[]).is_ok());
+    }
+}

@@ -1,0 +1,169 @@
+//! `cargo xtask sample`: a deterministic bag, the same bytes for the same arguments on every machine.
+
+mod awkward;
+mod bag;
+mod clock;
+mod content;
+mod package;
+mod plan;
+mod random;
+mod science_metadata;
+mod series;
+#[cfg(test)]
+mod tests;
+mod water;
+mod write;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Instant;
+
+use clap::Args;
+use d1_model::Identifier;
+
+pub use self::plan::{Extent, Kind, parse_size};
+use crate::console;
+use crate::error::{Result, at};
+
+/// What `cargo xtask sample` is told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints the path of the bag, OUT/dataset_<identifier>. Usual sizes: mooring 1 GiB in 64 files, small 4 KiB each in 20,000
+files, incompressible 256 MiB in 16, huge 4 GiB, sparse 100 GiB, awkward 8 MiB in 80.
+
+Example: cargo xtask sample target/samples --size 16MiB --files 8")]
+pub struct Arguments {
+    /// The directory that the bag's directory is made in
+    pub out: PathBuf,
+    /// What the bag is like
+    #[arg(long, value_enum, default_value_t = Kind::Mooring)]
+    pub kind: Kind,
+    /// The bytes of all payload files together, such as 1GiB or 300MB
+    #[arg(long, value_parser = parse_size)]
+    pub size: Option<u64>,
+    /// The number of payload files
+    #[arg(long)]
+    pub files: Option<u64>,
+    /// Another number gives other contents
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The identifier of the package, such as doi:10.5072/A2MOORING
+    #[arg(long)]
+    pub identifier: Option<String>,
+    /// Add names that some tools are known to get wrong (awkward only)
+    #[arg(long)]
+    pub hostile_names: bool,
+}
+
+/// Says which bag to make.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// What the bag is like.
+    pub kind: Kind,
+    /// How large its payload is.
+    pub extent: Extent,
+    /// Another number gives other contents.
+    pub seed: u64,
+    /// The identifier of the package.
+    pub identifier: String,
+    /// Whether the awkward kind has names that some tools are known to get wrong.
+    pub hostile_names: bool,
+}
+
+/// Says which bag was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The bag's directory.
+    pub bag: PathBuf,
+    /// The number of payload files.
+    pub files: u64,
+    /// The bytes of all payload files together.
+    pub size: u64,
+}
+
+/// Makes the bag and prints its path.
+///
+/// # Errors
+///
+/// Fails as [`Sample::make_in`] does.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let mut sample = Sample::of_kind(arguments.kind);
+    sample.extent = Extent { size: arguments.size, files: arguments.files };
+    sample.seed = arguments.seed;
+    sample.hostile_names = arguments.hostile_names;
+    if let Some(identifier) = &arguments.identifier {
+        sample.identifier.clone_from(identifier);
+    }
+    let start = Instant::now();
+    let made = sample.make_in(&arguments.out)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let rate = made.size as f64 / 1e6 / seconds.max(1e-6);
+    console::note(format_args!(
+        "made {} payload files, {} bytes, in {seconds:.1} s ({rate:.0} MB/s)",
+        made.files, made.size
+    ));
+    console::result(made.bag.display());
+    Ok(())
+}
+
+impl Sample {
+    /// Names the usual bag of this kind.
+    #[must_use]
+    pub fn of_kind(kind: Kind) -> Self {
+        Self {
+            kind,
+            extent: Extent::default(),
+            seed: 1,
+            // 10.5072 is the prefix of DOIs that stand for nothing.
+            identifier: format!("doi:10.5072/A2{}", kind.name().to_uppercase()),
+            hostile_names: false,
+        }
+    }
+
+    /// Makes the bag in a directory of its own below `out`; it appears there when it is whole.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the identifier is not one, the kind cannot have that many files, a bag of this name is there already,
+    /// or a file cannot be written.
+    pub fn make_in(&self, out: &Path) -> Result<Made> {
+        let identifier: Identifier = self.identifier.parse()?;
+        let plan = self.kind.plan(self.extent, self.seed, self.hostile_names)?;
+        let name = directory_name(identifier.as_str());
+        let bag = out.join(&name);
+        if bag.symlink_metadata().is_ok() {
+            return Err(format!("{}: is there already", bag.display()).into());
+        }
+        let unfinished = out.join(format!(".{name}.{}", process::id()));
+        fs::create_dir_all(&unfinished).map_err(at(&unfinished))?;
+        let written = self.write(&unfinished, &identifier, &plan);
+        if let Err(error) = written {
+            // What cannot be removed either is told by the first error.
+            let _ = fs::remove_dir_all(&unfinished);
+            return Err(error);
+        }
+        fs::rename(&unfinished, &bag).map_err(at(&bag))?;
+        let size = plan.iter().map(|file| file.size).sum();
+        Ok(Made { bag, files: plan.len() as u64, size })
+    }
+
+    fn write(&self, bag: &Path, identifier: &Identifier, plan: &[plan::PlannedFile]) -> Result<()> {
+        let payload = write::write_planned(bag, plan)?;
+        if self.kind == Kind::Awkward {
+            let empty = bag.join(awkward::EMPTY_DIRECTORY);
+            fs::create_dir_all(&empty).map_err(at(&empty))?;
+        }
+        let documents = if self.kind.is_described() {
+            package::describe(bag, identifier, self.seed, &payload)?
+        } else {
+            Vec::new()
+        };
+        bag::write_tag_files(bag, identifier.as_str(), &payload, documents)
+    }
+}
+
+/// Returns the name that the bag of a package has: `dataset_10.5072_A2MOORING` for `doi:10.5072/A2MOORING`.
+fn directory_name(identifier: &str) -> String {
+    format!("dataset_{}", package::sanitise(identifier.strip_prefix("doi:").unwrap_or(identifier)))
+}
