@@ -140,7 +140,10 @@ impl Backends {
     }
 
     fn no_backend(&self, location: &Location) -> Error {
-        let names: Vec<_> = self.iter().map(BackendFactory::name).collect();
+        let mut names: Vec<_> = self.iter().map(BackendFactory::name).collect();
+        if names.is_empty() {
+            names.push("none");
+        }
         let mut reason = format!("no backend of this program serves it (there are: {})", names.join(", "));
         if let Some(absent) = self.absent.iter().find(|absent| (absent.fits)(location)) {
             reason += &format!("; build with `--features {}` to add one", absent.feature);

@@ -3,7 +3,16 @@
 
 pub mod conformance;
 mod content;
+mod counting;
+mod fault;
+mod faulty;
+mod operation;
 mod source;
+mod spoil;
 
 pub use content::{PseudoRandomSource, pseudo_random};
+pub use counting::{Call, CountingBackend};
+pub use fault::{Fault, FaultAction};
+pub use faulty::FaultyBackend;
+pub use operation::Operation;
 pub use source::TestSource;
