@@ -187,6 +187,10 @@ impl TagFiles {
         self.0.get(name).map(Vec::as_slice)
     }
 
+    pub(crate) fn into_files(self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        self.0.into_iter()
+    }
+
     /// Walks the tag files in order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))

@@ -36,7 +36,7 @@ pub use crate::manifest::{Manifest, ManifestEntry, ManifestKind};
 pub use crate::progress::{NoProgress, Progress, ProgressEvent};
 pub use crate::report::{Report, Verdict};
 pub use crate::scan::{
-    FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_files, is_bag, scan_directory,
-    validate_directory,
+    FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_files, is_bag, scan_directory, scan_tar,
+    scan_zip, validate_directory, validate_tar, validate_zip,
 };
 pub use crate::version::{Version, VersionError};

@@ -260,6 +260,3 @@ impl<'a> Checker<'a> {
         files.map(|(_, entry)| entry.size).fold((0, 0), add)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -22,7 +22,7 @@ pub(super) fn create(builder: &BagBuilder, target: &Path, progress: &dyn Progres
     let mut inventory = copy_files(&plan, staging.path(), builder.algorithms, builder.threads, progress)?;
     let info = finish_info(builder, &inventory)?;
     let tag_files = write_tag_files(&mut inventory, &info, None, builder.algorithms, staging.path())?;
-    let created = proven(Scan { inventory, tag_files })?;
+    let created = proven(Scan { inventory, tag_files, base_directory: None })?;
     staging.publish(target)?;
     Ok(created)
 }

@@ -58,7 +58,7 @@ fn fill(
         move_all(bag, &partial.join("data"))?;
     }
     let tag_files = write_tag_files(&mut inventory, &info, None, builder.algorithms, partial)?;
-    proven(Scan { inventory, tag_files })
+    proven(Scan { inventory, tag_files, base_directory: None })
 }
 
 /// Removes a partial directory without payload that an interrupted call left, and nothing that may be someone's.

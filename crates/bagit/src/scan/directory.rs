@@ -31,7 +31,7 @@ pub fn is_bag(directory: &Path) -> bool {
 pub fn scan_directory(root: &Path, options: &ScanOptions, progress: &dyn Progress) -> Result<Scan> {
     let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
     let inventory = walk(&root, &options.limits, Links::Report)?;
-    let mut scan = Scan { inventory, tag_files: TagFiles::new() };
+    let mut scan = Scan { inventory, ..Scan::default() };
     read_tag_files(&root, &mut scan, options);
     hash_all(&root, &mut scan, options, progress);
     Ok(scan)
@@ -245,7 +245,7 @@ fn unread(inventory: &mut Inventory, code: FaultCode, path: &str, message: impl 
 }
 
 fn hash_all(root: &Path, scan: &mut Scan, options: &ScanOptions, progress: &dyn Progress) {
-    let Scan { inventory, tag_files } = scan;
+    let Scan { inventory, tag_files, .. } = scan;
     let files = files_to_hash(inventory, tag_files, options.extra_algorithms);
     let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
     progress.event(ProgressEvent::Planned { files: files.len() as u64, bytes });

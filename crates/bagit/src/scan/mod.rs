@@ -3,13 +3,18 @@
 use crate::algorithm::AlgorithmSet;
 use crate::inventory::{Inventory, TagFiles};
 
+mod archive;
 mod directory;
 mod hashing;
+mod tar;
+mod zip;
 
 pub(crate) use directory::{Links, walk};
 pub use directory::{is_bag, scan_directory, validate_directory};
 pub use hashing::{FileToHash, HashOutcome, hash_files};
 pub(crate) use hashing::{ReadOutcome, read_unchanged};
+pub use tar::{scan_tar, validate_tar};
+pub use zip::{scan_zip, validate_zip};
 
 /// Bounds what input from outside may make a scan do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,4 +67,6 @@ pub struct Scan {
     pub inventory: Inventory,
     /// The bytes of the tag files that the rules read.
     pub tag_files: TagFiles,
+    /// In an archive, the directory that is the bag; `None` if the bag is at the root.
+    pub base_directory: Option<String>,
 }

@@ -1,1 +1,0 @@
-//! Every rule of the checklist, each broken alone.
