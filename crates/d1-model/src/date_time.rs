@@ -1,5 +1,6 @@
 //! A date as a document states it: its text, and the instant that the text means.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::civil;
@@ -45,6 +46,20 @@ impl DateTime {
         self.instant
     }
 
+    /// Tells whether the text has the form of the schema's type `xs:dateTime`.
+    #[must_use]
+    pub fn is_schema_form(&self) -> bool {
+        self.instant.is_some() && is_schema_form(&self.text)
+    }
+
+    /// Returns the text if it has the schema's form, else the instant in that form, if the text means one.
+    pub(crate) fn schema_text(&self) -> Option<Cow<'_, str>> {
+        if self.is_schema_form() {
+            return Some(Cow::Borrowed(&self.text));
+        }
+        self.instant.map(|instant| Cow::Owned(Self::from_instant(instant).text))
+    }
+
     /// Tells whether the text names a time zone or offset.
     #[must_use]
     pub fn has_zone(&self) -> bool {
@@ -77,6 +92,30 @@ fn read(text: &str) -> (Option<jiff::Timestamp>, bool) {
     (instant, false)
 }
 
+/// Checks the form of `xs:dateTime`; that the numbers make a date is not its business.
+fn is_schema_form(text: &str) -> bool {
+    let Some((date, time)) = text.split_once('T') else { return false };
+    let time = time.strip_suffix('Z').or_else(|| without_offset(time)).unwrap_or(time);
+    let (clock, fraction) = time.split_once('.').map_or((time, "0"), |(clock, fraction)| (clock, fraction));
+    has_digits(date, '-', &[4, 2, 2])
+        && has_digits(clock, ':', &[2, 2, 2])
+        // A leap second has a name of its own, which the schema does not know.
+        && !clock.ends_with(":60")
+        && has_digits(fraction, ' ', &[fraction.len().max(1)])
+}
+
+/// Returns a time without its offset, where that is one of the schema's: up to 14 hours, with a colon.
+fn without_offset(time: &str) -> Option<&str> {
+    let (clock, offset) = time.split_once(['+', '-'])?;
+    (has_digits(offset, ':', &[2, 2]) && offset <= "14:00").then_some(clock)
+}
+
+/// Checks that a text is made of groups of digits with these lengths.
+fn has_digits(text: &str, separator: char, lengths: &[usize]) -> bool {
+    text.split(separator).map(str::len).eq(lengths.iter().copied())
+        && text.chars().all(|character| character.is_ascii_digit() || character == separator)
+}
+
 #[cfg(test)]
 mod tests {
     use super::DateTime;
@@ -98,6 +137,34 @@ mod tests {
             assert_eq!(date.text(), text);
             assert_eq!(date.instant().map(|instant| instant.to_string()).as_deref(), instant, "{text}");
             assert_eq!(date.has_zone(), has_zone, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_the_schema() {
+        for text in [
+            "2021-11-02T23:08:20.770+00:00",
+            "2006-05-04T18:13:51.0Z",
+            "2014-09-18T17:18:33",
+            "2014-09-18T17:18:33-14:00",
+        ] {
+            assert!(DateTime::from_text(text).is_schema_form(), "{text}");
+        }
+        for text in [
+            "2012-06-28T21:01:49+0200",
+            "2014-09-18T17:18:33-14:01",
+            "2014-09-18 17:18:33Z",
+            "20140918T171833Z",
+            "2014-09-18T17:18Z",
+            "2014-09-18T17:18:60Z",
+            "2014-09-18T17:18:33.Z",
+            "2014-09-18t17:18:33z",
+            " 2014-09-18T17:18:33Z",
+            "2014-13-18T17:18:33Z",
+            "2014-09-18",
+            "",
+        ] {
+            assert!(!DateTime::from_text(text).is_schema_form(), "{text}");
         }
     }
 

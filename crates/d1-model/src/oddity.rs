@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// How many different oddities one document may report; the rest is counted under [`OddityCode::MoreOddities`].
-const MAX_ODDITIES: usize = 500;
+const MAX_ODDITIES: usize = 100;
 /// The longest text from a document that an oddity repeats, in characters.
 const MAX_QUOTED_CHARACTERS: usize = 200;
 
@@ -104,7 +104,7 @@ oddity_codes! {
     InvalidValue = "invalid-value",
     /// A date has no time zone; it was taken as UTC.
     DateWithoutZone = "date-without-zone",
-    /// A date does not read; its text was kept.
+    /// A date does not read or has another form than the schema's; its text was kept.
     InvalidDate = "invalid-date",
     /// A checksum algorithm has a name that is not in the vocabulary.
     UnknownAlgorithm = "unknown-algorithm",

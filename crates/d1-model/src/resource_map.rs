@@ -12,6 +12,7 @@ mod vocabulary;
 mod write;
 
 use std::io;
+use std::sync::Arc;
 
 use crate::date_time::DateTime;
 use crate::error::Result;
@@ -51,7 +52,8 @@ pub struct ResourceMap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     identifier: Identifier,
-    uri: Box<str>,
+    /// Shared with what was collected while reading, which saves as much memory again.
+    uri: Arc<str>,
     at_location: Option<Box<str>>,
     is_resource_map: bool,
 }

@@ -59,9 +59,9 @@ pub(crate) fn read_date(cursor: &mut Cursor<'_>, element: &Element) -> Result<Op
     let path = cursor.path();
     let Some(text) = filled_token(cursor, element)? else { return Ok(None) };
     let date = DateTime::from_text(text);
-    if date.instant().is_none() {
+    if !date.is_schema_form() {
         cursor.odd(OddityCode::InvalidDate, &path, || {
-            format!("“{}” is not a date and time", quoted(date.text()))
+            format!("“{}” is not a date and time in the form of the schema", quoted(date.text()))
         });
     } else if !date.has_zone() {
         cursor.odd(OddityCode::DateWithoutZone, &path, || {

@@ -84,7 +84,7 @@ const RESOURCE_MAPS: &[(&str, &str, usize, usize, &[&str])] = &[
         "peggym.133.1.resourcemap",
         2,
         1,
-        &["literal-object ore:isAggregatedBy x2"],
+        &["literal-object ore:isAggregatedBy x2", "invalid-date dcterms:modified x1"],
     ),
     (
         "resource-maps/datapack_hcdb-resmap-prov.xml",

@@ -1,9 +1,9 @@
 //! Finds out the identifiers of the resources of a map.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::collect::{Facts, ResourceNumber};
-use super::uri::{identifier_in, is_resolve_uri, without_fragment};
+use super::uri::{AGGREGATION_FRAGMENT, identifier_in, is_resolve_uri, without_fragment};
 use crate::identifier::Identifier;
 use crate::oddity::{OddityCode, quoted};
 
@@ -18,11 +18,16 @@ pub(super) struct Identity {
 pub(super) struct Identities {
     /// The map of each aggregation that one describes.
     map_of: HashMap<ResourceNumber, ResourceNumber>,
+    /// The maps that describe aggregations.
+    maps: HashSet<ResourceNumber>,
 }
 
 impl Identities {
     pub(super) fn new(facts: &Facts) -> Self {
-        Self { map_of: facts.describes.iter().map(|(map, aggregation)| (*aggregation, *map)).collect() }
+        Self {
+            map_of: facts.describes.iter().map(|(map, aggregation)| (*aggregation, *map)).collect(),
+            maps: facts.describes.iter().map(|(map, _)| *map).collect(),
+        }
     }
 
     /// Finds the identifier of a resource; of an aggregation, its map's.
@@ -38,12 +43,19 @@ impl Identities {
         }
     }
 
-    /// Tells whether a resource is described as an aggregation or by its URI says that it is one.
+    /// Tells whether a resource is an aggregation, by a statement or by its URI.
     pub(super) fn is_aggregation(&self, facts: &Facts, number: ResourceNumber) -> bool {
         self.map_of.contains_key(&number)
             || facts.resource(number).is_some_and(|resource| {
-                resource.is_aggregation || resource.uri.ends_with(super::uri::AGGREGATION_FRAGMENT)
+                resource.is_aggregation || resource.uri.ends_with(AGGREGATION_FRAGMENT)
             })
+    }
+
+    /// Tells whether a resource is a map, or the aggregation of one.
+    pub(super) fn is_map(&self, facts: &Facts, number: ResourceNumber) -> bool {
+        self.maps.contains(&number)
+            || facts.resource(number).is_some_and(|resource| resource.is_resource_map)
+            || self.is_aggregation(facts, number)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lists the members of an aggregation, each object once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Member;
 use super::choose::Chosen;
@@ -46,10 +47,12 @@ pub(super) fn gather(
         by_identifier: Vec::new(),
         places: vec![Place::Unknown; facts.resources.len()],
     };
+    // For each member, the resource that is one.
     let mut found = Vec::with_capacity(numbers.len());
     for number in numbers {
         if let Some(member) = identify_member(facts, identities, &mut roster, number, map) {
-            found.push((number, member));
+            roster.members.push(member);
+            found.push(number);
         }
     }
     if found.is_empty() {
@@ -57,7 +60,8 @@ pub(super) fn gather(
             "the aggregation has no members".to_owned()
         });
     }
-    roster.enter(facts, found);
+    roster.merge_equal_members(facts, &found);
+    roster.order();
     roster
 }
 
@@ -97,39 +101,32 @@ impl Roster {
         Some(&self.members.get(usize::try_from(position).ok()?)?.identifier)
     }
 
-    /// Enters the members in their order; of several URIs for one object the first one counts.
-    fn enter(&mut self, facts: &mut Facts, found: Vec<(ResourceNumber, Member)>) {
-        let mut order: Vec<usize> = (0..found.len()).collect();
-        let key = |index: &usize| found.get(*index).map(|(_, member)| &member.identifier);
-        order.sort_by(|left, right| key(left).cmp(&key(right)).then(left.cmp(right)));
-        // For each of them, the first one with the same identifier.
-        let mut first_of = vec![0_usize; found.len()];
-        let mut first = None;
-        for index in order {
-            let same = first.filter(|first| key(first) == key(&index)).unwrap_or(index);
-            first = Some(same);
-            if let Some(slot) = first_of.get_mut(index) {
-                *slot = same;
-            }
-        }
-        let mut position_of_first = vec![0_u32; found.len()];
-        for (index, (number, member)) in found.into_iter().enumerate() {
-            let same = first_of.get(index).copied().unwrap_or(index);
-            if same == index {
-                let position = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-                if let Some(slot) = position_of_first.get_mut(index) {
-                    *slot = position;
-                }
-                self.members.push(member);
+    /// Merges members that are one object under several URIs, of which the first one counts.
+    fn merge_equal_members(&mut self, facts: &mut Facts, found: &[ResourceNumber]) {
+        let first_of = first_of_equal(&self.members);
+        let mut positions: Vec<u32> = Vec::with_capacity(found.len());
+        let mut kept: u32 = 0;
+        for (index, (first, number)) in first_of.iter().zip(found).enumerate() {
+            if *first == index {
+                positions.push(kept);
+                kept = kept.saturating_add(1);
             } else {
-                note_several_uris(facts, number);
+                positions.push(positions.get(*first).copied().unwrap_or_default());
+                note_several_uris(facts, *number);
             }
-            let position = position_of_first.get(same).copied().unwrap_or_default();
-            self.merge(facts, number, position);
         }
-        self.members.shrink_to_fit();
+        let mut indexes = first_of.iter().enumerate();
+        self.members.retain(|_| indexes.next().is_some_and(|(index, first)| index == *first));
+        for (number, position) in found.iter().zip(positions) {
+            self.merge(facts, *number, position);
+        }
+    }
+
+    /// Orders the positions by identifier, to find members by it.
+    fn order(&mut self) {
         let mut by_identifier: Vec<u32> = (0..).take(self.members.len()).collect();
-        by_identifier.sort_by(|left, right| self.identifier_at(*left).cmp(&self.identifier_at(*right)));
+        by_identifier
+            .sort_unstable_by(|left, right| self.identifier_at(*left).cmp(&self.identifier_at(*right)));
         self.by_identifier = by_identifier;
     }
 
@@ -149,6 +146,24 @@ impl Roster {
     }
 }
 
+/// Returns, for each member, the index of the first one with the same identifier.
+fn first_of_equal(members: &[Member]) -> Vec<usize> {
+    let identifier_at = |index: &usize| members.get(*index).map(|member| &member.identifier);
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    // Stable: of equal members, the first one stays the first.
+    order.sort_by(|left, right| identifier_at(left).cmp(&identifier_at(right)));
+    let mut first_of = vec![0; members.len()];
+    let mut first = None;
+    for index in order {
+        let same = first.filter(|first| identifier_at(first) == identifier_at(&index)).unwrap_or(index);
+        first = Some(same);
+        if let Some(slot) = first_of.get_mut(index) {
+            *slot = same;
+        }
+    }
+    first_of
+}
+
 fn identify_member(
     facts: &mut Facts,
     identities: &Identities,
@@ -156,13 +171,13 @@ fn identify_member(
     number: ResourceNumber,
     map: Option<&Identifier>,
 ) -> Option<Member> {
-    let uri: Box<str> = Box::from(&*facts.resource(number)?.uri);
+    let uri = Arc::clone(&facts.resource(number)?.uri);
     let Some(identity) = identities.of(facts, number) else {
         facts.oddities.add(OddityCode::UnidentifiedMember, Property::Aggregates.name(), || {
             format!("the identifier of “{}” cannot be found out; the member was left out", quoted(&uri))
         });
         if roster.unidentified.len() < MAX_UNIDENTIFIED {
-            roster.unidentified.push(uri.into_string());
+            roster.unidentified.push(uri.to_string());
         }
         return None;
     };
@@ -173,8 +188,7 @@ fn identify_member(
         return None;
     }
     note_naming(facts, number, &identity, Property::Aggregates.name());
-    let is_resource_map = identities.is_aggregation(facts, number)
-        || facts.resource(number).is_some_and(|resource| resource.is_resource_map);
+    let is_resource_map = identities.is_map(facts, number);
     Some(Member { identifier: identity.identifier, uri, at_location: None, is_resource_map })
 }
 

@@ -10,12 +10,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::oddity::{OddityCode, Parsed, quoted};
 use crate::xml::{GuardLimits, GuardedReader};
 
-/// Bounds that real maps keep far away from: they nest five levels, and a URI has a few thousand bytes at most.
+/// Bounds that real maps keep far away from: they nest five levels, declare a dozen namespaces, and a URI has a few
+/// thousand bytes at most. Depth times attributes bounds the namespaces through which the parser looks for each name.
 const LIMITS: GuardLimits = GuardLimits {
     max_bytes: MAX_RESOURCE_MAP_BYTES,
-    max_depth: 64,
+    max_depth: 32,
     max_tag_bytes: 64 * 1024,
-    max_attributes: 64,
+    max_attributes: 32,
     max_text_bytes: 1024 * 1024,
 };
 

@@ -22,9 +22,9 @@ pub(super) fn resolve(mut facts: Facts) -> Result<Parsed<ResourceMap>> {
     documented_by.sort_unstable();
     note_undocumented(&mut facts, &roster.members, &documents, &documented_by);
     let modified = describe(chosen, |number| facts.modified.get(&number).map(DateTime::from_text));
-    if let Some(date) = modified.as_ref().filter(|date| date.instant().is_none()) {
+    if let Some(date) = modified.as_ref().filter(|date| !date.is_schema_form()) {
         facts.oddities.add(OddityCode::InvalidDate, Property::Modified.name(), || {
-            format!("“{}” is not a date and time", quoted(date.text()))
+            format!("“{}” is not a date and time in the form of the schema", quoted(date.text()))
         });
     }
     let uri_of = |number| facts.resource(number).map(|resource| Box::from(&*resource.uri));

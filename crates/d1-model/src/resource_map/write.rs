@@ -60,10 +60,10 @@ fn write_map<W: Write>(
         writer.empty("dcterms:creator", &[("rdf:nodeID", CREATOR_NODE)])?;
     }
     if let Some(modified) = map.modified() {
-        // The type is claimed only where it holds.
-        let typed = [("rdf:datatype", DATATYPE_DATE_TIME)];
-        let attributes = if modified.instant().is_some() { typed.as_slice() } else { &[] };
-        writer.leaf("dcterms:modified", attributes, modified.text())?;
+        match modified.schema_text() {
+            Some(text) => writer.leaf("dcterms:modified", &[("rdf:datatype", DATATYPE_DATE_TIME)], &text)?,
+            None => writer.leaf("dcterms:modified", &[], modified.text())?,
+        }
     }
     writer.end()?;
     if let Some(creator) = map.creator() {

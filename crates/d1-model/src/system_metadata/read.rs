@@ -95,10 +95,10 @@ impl Order {
         }
         if index < self.last {
             cursor.odd(OddityCode::ElementOrder, &path, || {
-                format!("“{path}” comes later than the schema has it")
+                format!("“{path}” comes after an element that the schema has behind it")
             });
         }
-        self.last = self.last.max(index);
+        self.last = index;
         let again = self.seen.get_mut(index).is_some_and(|seen| std::mem::replace(seen, true));
         if again && index != REPLICA {
             cursor.odd(OddityCode::DuplicateElement, &path, || {

@@ -5,7 +5,9 @@ use std::io::Write;
 use super::read::KIND;
 use super::{MediaType, SchemaVersion, SystemMetadata};
 use crate::access::AccessPolicy;
+use crate::date_time::DateTime;
 use crate::error::Result;
+use crate::oddity::quoted;
 use crate::replication::{Replica, ReplicationPolicy};
 use crate::xml::{NAMESPACE_V1, NAMESPACE_V2, XmlWriter};
 
@@ -95,8 +97,13 @@ fn write_history<W: Write>(value: &SystemMetadata, writer: &mut XmlWriter<W>) ->
     if let Some(archived) = value.archived {
         writer.leaf("archived", &[], if archived { "true" } else { "false" })?;
     }
-    write_optional(writer, "dateUploaded", value.date_uploaded.as_ref().map(|date| date.text()))?;
-    write_optional(writer, "dateSysMetadataModified", value.date_modified.as_ref().map(|date| date.text()))?;
+    for (name, date) in
+        [("dateUploaded", &value.date_uploaded), ("dateSysMetadataModified", &value.date_modified)]
+    {
+        if let Some(date) = date {
+            write_date(writer, name, date)?;
+        }
+    }
     write_optional(writer, "originMemberNode", value.origin_member_node.as_deref())?;
     write_optional(writer, "authoritativeMemberNode", value.authoritative_member_node.as_deref())
 }
@@ -105,7 +112,7 @@ fn write_replica<W: Write>(replica: &Replica, writer: &mut XmlWriter<W>) -> Resu
     writer.start("replica", &[])?;
     write_filled(writer, "replicaMemberNode", &replica.member_node)?;
     writer.leaf("replicationStatus", &[], replica.status.name())?;
-    write_filled(writer, "replicaVerified", replica.verified.text())?;
+    write_date(writer, "replicaVerified", &replica.verified)?;
     writer.end()
 }
 
@@ -131,6 +138,15 @@ fn write_media_type<W: Write>(media_type: &MediaType, writer: &mut XmlWriter<W>)
         writer.leaf("property", &[("name", key)], value)?;
     }
     writer.end()
+}
+
+/// Writes a date as it stands, or, where its form is not the schema's, the instant that it means.
+fn write_date<W: Write>(writer: &mut XmlWriter<W>, name: &'static str, date: &DateTime) -> Result<()> {
+    let Some(text) = date.schema_text() else {
+        let detail = format!("“{}” is not a date and time", quoted(date.text()));
+        return Err(writer.not_writable(name, detail));
+    };
+    writer.leaf(name, &[], &text)
 }
 
 fn write_optional<W: Write>(writer: &mut XmlWriter<W>, name: &'static str, text: Option<&str>) -> Result<()> {

@@ -353,6 +353,9 @@ impl<'a> Cursor<'a> {
             let detail = format!("XML cannot carry the character U+{:04X}", u32::from(character));
             return Err(self.error(ErrorKind::Malformed, &self.path(), detail));
         }
+        if reference.is_empty() {
+            return Err(self.error(ErrorKind::Malformed, &self.path(), "a reference has no name"));
+        }
         resolve_xml_entity(reference).map(str::to_owned).ok_or_else(|| {
             let detail =
                 format!("the entity “{}” is not one of the five that XML predefines", quoted(reference));

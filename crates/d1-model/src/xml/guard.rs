@@ -117,6 +117,31 @@ impl<R: Read> GuardedReader<R> {
         io::Error::new(io::ErrorKind::InvalidData, detail)
     }
 
+    /// Counts the bytes at the beginning that leave the state as it is: most of them, so that they need not go through
+    /// it one by one.
+    fn uneventful(&self, bytes: &[u8]) -> usize {
+        let until = |is_event: &dyn Fn(u8) -> bool| {
+            bytes.iter().position(|byte| is_event(*byte)).unwrap_or(bytes.len())
+        };
+        match self.state {
+            State::Text => until(&|byte| byte == b'<'),
+            State::Tag { quote: Some(open), .. } | State::DocumentType { quote: Some(open) } => {
+                until(&|byte| byte == open)
+            }
+            State::Tag { quote: None, slash: false, .. } => {
+                until(&|byte| matches!(byte, b'"' | b'\'' | b'=' | b'>' | b'/'))
+            }
+            State::Until { until: end, matched: 0 } => until(&|byte| byte == end.byte),
+            _ => 0,
+        }
+    }
+
+    fn skip(&mut self, count: usize) -> io::Result<()> {
+        self.position = self.position.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        self.token_bytes = self.token_bytes.saturating_add(count);
+        self.check_token()
+    }
+
     fn pass(&mut self, byte: u8) -> Result<(), io::Error> {
         self.position = self.position.saturating_add(1);
         self.token_bytes = self.token_bytes.saturating_add(1);
@@ -226,8 +251,16 @@ impl<R: Read> Read for GuardedReader<R> {
         if count == 0 && !buffer.is_empty() && (self.depth > 0 || !matches!(self.state, State::Text)) {
             return Err(self.refuse(ErrorKind::Malformed, "the document ends within an element"));
         }
-        for byte in buffer.iter().take(count) {
-            self.pass(*byte)?;
+        let mut rest = buffer.get(..count).unwrap_or_default();
+        while let Some((first, others)) = rest.split_first() {
+            let uneventful = self.uneventful(rest);
+            if uneventful > 0 {
+                self.skip(uneventful)?;
+                rest = rest.get(uneventful..).unwrap_or_default();
+            } else {
+                self.pass(*first)?;
+                rest = others;
+            }
         }
         Ok(count)
     }
