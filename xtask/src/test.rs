@@ -1,6 +1,140 @@
-//! todo
-#[derive(Debug, Default, clap::Args)]
-pub struct Arguments {}
-pub fn run(_: &Arguments) -> crate::error::Result<()> {
-    Ok(())
+//! `cargo xtask test`: all tests of the workspace, beside the peers that are there, and the totals.
+
+mod tally;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use clap::Args;
+
+use self::tally::Tally;
+use crate::error::{Result, about};
+use crate::{console, peers, process};
+
+/// What `cargo xtask test` is told.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+The last line is `N passed, N failed, N skipped`. Tests that cannot run here, for want of a peer or of samples, print a line
+that begins with `skipped:`; the lines are repeated at the end and counted. Such tests are among those that passed.")]
+pub struct Arguments {
+    /// Do not install peers that are missing
+    #[arg(long)]
+    pub no_install: bool,
+    /// More arguments for cargo test, such as `-p bagit`; without any, the whole workspace is tested
+    #[arg(last = true)]
+    pub selection: Vec<String>,
+}
+
+/// Runs the tests and prints the totals.
+///
+/// # Errors
+///
+/// Fails when a test fails, or when the tests cannot be built or run.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    peers::run(&peers::Arguments { no_install: arguments.no_install })?;
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let succeeded = build(arguments).is_ok() && watch(&mut test_command(arguments), &mut tally)?;
+    if !succeeded && tally.failed() == 0 {
+        // A program that does not build, or that ends before its tests do, has no line of its own.
+        tally.add_failure();
+    }
+    for line in tally.skips() {
+        console::result(line);
+    }
+    console::result(tally.result_line(start.elapsed()));
+    console::result(tally.totals());
+    if succeeded { Ok(()) } else { Err("tests failed".into()) }
+}
+
+/// Builds the programs as well: tests of the command line run them.
+fn build(arguments: &Arguments) -> Result<()> {
+    if !arguments.selection.is_empty() {
+        return Ok(());
+    }
+    process::run(&mut process::cargo(&["build", "--workspace", "--bins", "--tests"]))
+}
+
+fn test_command(arguments: &Arguments) -> Command {
+    let mut command = process::cargo(&["test", "--no-fail-fast"]);
+    if arguments.selection.is_empty() {
+        command.arg("--workspace");
+    }
+    // What a test that passed has printed is shown too, or nobody would know what was skipped.
+    command.args(&arguments.selection).args(["--", "--show-output"]);
+    command.env("PATH", path_with_peers());
+    command
+}
+
+fn path_with_peers() -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = std::iter::once(peers::directory()).chain(env::split_paths(&path));
+    // A directory with a colon in its name cannot be on the path, so the path stays as it was.
+    env::join_paths(directories).unwrap_or(path)
+}
+
+/// Runs the command, shows what it writes, and counts; tells whether it succeeded.
+fn watch(command: &mut Command, tally: &mut Tally) -> Result<bool> {
+    let line = process::command_line(command);
+    console::note(format_args!("$ {line}"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(about(&line))?;
+    let (results, notes) = (child.stdout.take(), child.stderr.take());
+    let (sender, lines) = channel();
+    let errors = sender.clone();
+    thread::scope(|scope| {
+        scope.spawn(move || results.map(|pipe| send_lines(pipe, &sender, Source::Results)));
+        scope.spawn(move || notes.map(|pipe| send_lines(pipe, &errors, Source::Notes)));
+        for (source, line) in lines {
+            match source {
+                Source::Results if tally.read_result(&line) => console::result(line),
+                Source::Results => {}
+                Source::Notes => {
+                    tally.read_note(&line);
+                    console::note(line);
+                }
+            }
+        }
+    });
+    Ok(child.wait().map_err(about(&line))?.success())
+}
+
+/// Where the command wrote a line.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Results,
+    Notes,
+}
+
+fn send_lines(pipe: impl Read, lines: &Sender<(Source, String)>, source: Source) {
+    let mut reader = BufReader::new(pipe);
+    let mut bytes = Vec::new();
+    while reader.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
+        let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+        if lines.send((source, line)).is_err() {
+            return;
+        }
+        bytes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::{Tally, watch};
+
+    #[test]
+    fn both_outputs_are_counted_and_the_status_is_told() {
+        let mut tally = Tally::default();
+        let script = "echo 'skipped: one' >&2; echo 'test it ... ok'; exit 3";
+        assert!(!watch(Command::new("sh").args(["-c", script]), &mut tally).unwrap());
+        assert_eq!(tally.totals(), "0 passed, 0 failed, 1 skipped");
+        assert!(watch(&mut Command::new("true"), &mut tally).unwrap());
+        assert!(watch(&mut Command::new("no program has this name"), &mut tally).is_err());
+    }
 }

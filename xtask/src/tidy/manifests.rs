@@ -1,0 +1,90 @@
+//! What a crate's manifest needs so that the crate can be published.
+
+use super::{Fault, Project};
+use crate::error::Result;
+use crate::metadata::Package;
+
+/// The terms of this project.
+const LICENCE: &str = "Apache-2.0 OR MIT";
+
+/// The most categories that a package registry takes.
+const MOST_CATEGORIES: usize = 5;
+
+pub(super) fn check(project: &Project) -> Result<Vec<Fault>> {
+    let members = project.metadata.members();
+    Ok(members.into_iter().flat_map(check_package).collect())
+}
+
+/// Finds what stands in the way of publishing the package, if it is to be published at all.
+pub(super) fn check_package(package: &Package) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut demand = |is_met: bool, message: &str| {
+        if !is_met {
+            faults.push(Fault::new(&package.name, message));
+        }
+    };
+    demand(package.license.as_deref() == Some(LICENCE), "license is not that of the workspace");
+    if !package.is_publishable() {
+        return faults;
+    }
+    let is_told = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+    demand(is_told(&package.description), "has no description");
+    demand(is_told(&package.repository), "has no repository");
+    demand(package.readme.as_deref() == Some("README.md"), "readme is not README.md");
+    demand((1..=MOST_CATEGORIES).contains(&package.categories.len()), "has no categories, or more than five");
+    for import in package.dependencies.iter().filter(|import| import.path.is_some()) {
+        let is_dropped = import.kind.as_deref() == Some("dev");
+        demand(import.req != "*" || is_dropped, &format!("{} has a path and no version", import.name));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::check_package;
+
+    /// Checks a package that is right but for the changes.
+    fn faults(changes: &[(&str, Value)]) -> Vec<String> {
+        let mut package = json!({
+            "name": "it", "version": "0.1.0", "id": "it", "manifest_path": "Cargo.toml", "features": {},
+            "license": "Apache-2.0 OR MIT", "description": "Is it.", "repository": "https://example.org",
+            "readme": "README.md", "categories": ["science"], "dependencies": [], "publish": null,
+        });
+        for (key, value) in changes {
+            package[*key] = value.clone();
+        }
+        let package = serde_json::from_value(package).unwrap();
+        check_package(&package).into_iter().map(|fault| fault.message).collect()
+    }
+
+    #[test]
+    fn a_whole_manifest_is_right() {
+        assert_eq!(faults(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_missing_is_found() {
+        let import = json!([{ "name": "other", "req": "*", "kind": null, "path": "/other" }]);
+        let cases = [
+            ("license", json!("MIT"), "license"),
+            ("description", json!(null), "description"),
+            ("description", json!(" "), "description"),
+            ("repository", json!(null), "repository"),
+            ("readme", json!(null), "readme"),
+            ("categories", json!([]), "categories"),
+            ("categories", json!(["a", "b", "c", "d", "e", "f"]), "categories"),
+            ("dependencies", import, "other has a path"),
+        ];
+        for (key, value, expected) in cases {
+            let found = faults(&[(key, value)]);
+            assert!(found.len() == 1 && found[0].contains(expected), "{key}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_published_needs_a_licence_alone() {
+        assert_eq!(faults(&[("publish", json!([])), ("readme", json!(null))]), [""; 0]);
+    }
+}

@@ -1,0 +1,56 @@
+//! The rules as tests of this very workspace.
+
+use std::sync::OnceLock;
+
+use super::{Project, Rule, documents, floors, licences, manifests, sources, trees, words};
+
+/// Checks one rule, and shows all faults if there are any.
+fn assert_kept(check: fn(&Project) -> crate::error::Result<Vec<super::Fault>>) {
+    static PROJECT: OnceLock<Project> = OnceLock::new();
+    let project = PROJECT.get_or_init(|| Project::load().unwrap());
+    let faults = check(project).unwrap();
+    let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    assert!(lines.is_empty(), "\n{}", lines.join("\n"));
+}
+
+#[test]
+fn imports_go_to_lower_floors() {
+    assert_kept(floors::check);
+}
+
+#[test]
+fn dependency_trees_are_small() {
+    assert_kept(trees::check);
+}
+
+#[test]
+fn licences_of_dependencies_are_on_the_list() {
+    assert_kept(licences::check);
+}
+
+#[test]
+fn sources_have_a_purpose_a_size_and_no_leftovers() {
+    assert_kept(sources::check);
+}
+
+#[test]
+fn no_text_speaks_of_one_machine() {
+    assert_kept(words::check);
+}
+
+#[test]
+fn crates_can_be_published() {
+    assert_kept(manifests::check);
+}
+
+#[test]
+fn documents_have_what_they_promise() {
+    assert_kept(documents::check);
+}
+
+#[test]
+fn every_rule_is_a_test() {
+    let source = include_str!("tests.rs");
+    let rules: [Rule; 7] = super::RULES;
+    assert_eq!(source.matches("    assert_kept(").count(), rules.len());
+}
