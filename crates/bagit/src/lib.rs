@@ -15,6 +15,7 @@ mod manifest;
 mod parallel;
 pub mod path;
 mod progress;
+mod repair;
 mod report;
 mod scan;
 mod text;
@@ -34,6 +35,7 @@ pub use crate::fetch::{FetchEntry, FetchList};
 pub use crate::inventory::{EntryKind, FileEntry, Inventory, TagFiles};
 pub use crate::manifest::{Manifest, ManifestEntry, ManifestKind};
 pub use crate::progress::{NoProgress, Progress, ProgressEvent};
+pub use crate::repair::{RepairOptions, Repaired, repair_directory, repair_in_place, repair_zip};
 pub use crate::report::{Report, Verdict};
 pub use crate::scan::{
     FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_files, is_bag, scan_directory, scan_tar,

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use super::{BagBuilder, Created, Plan, PlannedFile, Staging, finish_info, write_tag_files};
+use super::{BagBuilder, Created, Plan, PlannedFile, Staging, dated_info, write_tag_files};
 use crate::algorithm::AlgorithmSet;
 use crate::check::{CheckOptions, check};
 use crate::digests::MultiHasher;
@@ -17,11 +17,11 @@ use crate::scan::{ReadOutcome, Scan, read_unchanged};
 /// Makes a new bag by copying.
 pub(super) fn create(builder: &BagBuilder, target: &Path, progress: &dyn Progress) -> Result<Created> {
     let plan = Plan::new(builder)?;
+    let info = dated_info(builder)?;
     refuse_bag(builder, &plan.inventory, target)?;
     let staging = Staging::beside(target)?;
     let mut inventory = copy_files(&plan, staging.path(), builder.algorithms, builder.threads, progress)?;
-    let info = finish_info(builder, &inventory)?;
-    let tag_files = write_tag_files(&mut inventory, &info, None, builder.algorithms, staging.path())?;
+    let tag_files = write_tag_files(&mut inventory, info, None, builder.algorithms, staging.path())?;
     let created = proven(Scan { inventory, tag_files, base_directory: None })?;
     staging.publish(target)?;
     Ok(created)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::copy::{proven, refuse_bag};
 use super::{
-    BagBuilder, Created, PARTIAL_NAME, Plan, Source, commit, commit_pending, copy_files, finish_info,
+    BagBuilder, Created, PARTIAL_NAME, Plan, Source, commit, commit_pending, copy_files, dated_info,
     write_tag_files,
 };
 use crate::algorithm::AlgorithmSet;
@@ -53,11 +53,11 @@ fn fill(
     resumed: bool,
 ) -> Result<Created> {
     copy_tags(builder, partial, &mut inventory)?;
-    let info = finish_info(builder, &inventory)?;
+    let info = dated_info(builder)?;
     if !resumed {
         move_all(bag, &partial.join("data"))?;
     }
-    let tag_files = write_tag_files(&mut inventory, &info, None, builder.algorithms, partial)?;
+    let tag_files = write_tag_files(&mut inventory, info, None, builder.algorithms, partial)?;
     proven(Scan { inventory, tag_files, base_directory: None })
 }
 

@@ -15,12 +15,13 @@ mod plan;
 mod staging;
 mod tag_files;
 
-pub(crate) use copy::copy_files;
+pub(crate) use copy::{copy_files, proven};
 pub(crate) use plan::{Plan, PlannedFile};
 #[cfg(test)]
 use staging::COMMIT_NAME;
 pub(crate) use staging::{PARTIAL_NAME, Staging, commit, commit_pending};
-pub(crate) use tag_files::{finish_info, write_tag_files};
+use tag_files::dated_info;
+pub(crate) use tag_files::write_tag_files;
 
 /// Names something that goes into the bag, and its place there.
 #[derive(Clone, Debug)]

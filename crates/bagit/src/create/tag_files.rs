@@ -13,8 +13,8 @@ use crate::inventory::{Inventory, TagFiles};
 use crate::manifest::{ManifestKind, ManifestName, push_line};
 use crate::version::Version;
 
-/// Gives the metadata of a new bag: what the builder was given, its date, and the computed sizes at the end.
-pub(crate) fn finish_info(builder: &BagBuilder, inventory: &Inventory) -> Result<BagInfo> {
+/// Gives the metadata of a new bag but for the sizes: what the builder was given, and its date.
+pub(super) fn dated_info(builder: &BagBuilder) -> Result<BagInfo> {
     let mut info = builder.info.clone();
     if let Some(date) = builder.bagging_date.as_deref().filter(|_| info.get("Bagging-Date").is_none()) {
         if !is_date(date) {
@@ -23,12 +23,11 @@ pub(crate) fn finish_info(builder: &BagBuilder, inventory: &Inventory) -> Result
         }
         info.push("Bagging-Date", date)?;
     }
-    set_sizes(&mut info, inventory)?;
     Ok(info)
 }
 
-/// Sets `Bag-Size` and `Payload-Oxum` to what the inventory says.
-pub(crate) fn set_sizes(info: &mut BagInfo, inventory: &Inventory) -> Result<()> {
+/// Sets `Bag-Size`, of all files that are known before the metadata, and `Payload-Oxum` to what the inventory says.
+fn set_sizes(info: &mut BagInfo, inventory: &Inventory) -> Result<()> {
     let all = inventory.files().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
     let payload = inventory.payload().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
     info.set("Bag-Size", &readable_size(all))?;
@@ -37,39 +36,32 @@ pub(crate) fn set_sizes(info: &mut BagInfo, inventory: &Inventory) -> Result<()>
 
 /// Writes all tag files of version 1.0 into a directory, `bagit.txt` last, and adds them to the inventory.
 ///
-/// `fetch` is the text of a `fetch.txt`. Tag files that are in the inventory already are listed in the tag manifests.
+/// The sizes in `info` are set here. `fetch` is the text of a `fetch.txt`. Tag files that are in the inventory already are listed in the tag manifests.
 pub(crate) fn write_tag_files(
     inventory: &mut Inventory,
-    info: &BagInfo,
+    mut info: BagInfo,
     fetch: Option<String>,
     algorithms: AlgorithmSet,
     directory: &Path,
 ) -> Result<TagFiles> {
-    let mut texts: Vec<(String, String)> = Vec::new();
+    let mut tag_files = TagFiles::new();
     for algorithm in algorithms.iter() {
         let mut text = String::new();
         for (path, entry) in inventory.payload() {
             push_line(&mut text, entry.digests.get(algorithm).unwrap_or_default(), path);
         }
-        texts.push((ManifestKind::Payload.file_name(algorithm), text));
+        add(inventory, &mut tag_files, &ManifestKind::Payload.file_name(algorithm), text, algorithms);
     }
-    texts.push((Version::V1_0.info_file_name().to_owned(), info.text()));
-    texts.extend(fetch.map(|text| (crate::fetch::FILE_NAME.to_owned(), text)));
-    texts.push((declaration::FILE_NAME.to_owned(), Declaration::text()));
-    let mut tag_files = TagFiles::new();
-    for (name, text) in texts {
-        inventory.insert_file(&name, text.len() as u64, Digests::of(algorithms, text.as_bytes()));
-        tag_files.insert(&name, text.into_bytes());
+    set_sizes(&mut info, inventory)?;
+    add(inventory, &mut tag_files, Version::V1_0.info_file_name(), info.text(), algorithms);
+    if let Some(text) = fetch {
+        add(inventory, &mut tag_files, crate::fetch::FILE_NAME, text, algorithms);
     }
+    add(inventory, &mut tag_files, declaration::FILE_NAME, Declaration::text(), algorithms);
     for algorithm in algorithms.iter() {
         let text = tag_manifest_text(inventory, algorithm);
         let name = ManifestKind::Tag.file_name(algorithm);
-        tag_files.insert(&name, text.into_bytes());
-    }
-    for algorithm in algorithms.iter() {
-        let name = ManifestKind::Tag.file_name(algorithm);
-        let size = tag_files.get(&name).map_or(0, |bytes| bytes.len() as u64);
-        inventory.insert_file(&name, size, Digests::new());
+        add(inventory, &mut tag_files, &name, text, AlgorithmSet::EMPTY);
     }
     let is_declaration = |(name, _): &(&str, &[u8])| *name == declaration::FILE_NAME;
     for (name, bytes) in
@@ -79,6 +71,17 @@ pub(crate) fn write_tag_files(
         fs::write(&path, bytes).map_err(Error::io("write", path))?;
     }
     Ok(tag_files)
+}
+
+fn add(
+    inventory: &mut Inventory,
+    tag_files: &mut TagFiles,
+    name: &str,
+    text: String,
+    algorithms: AlgorithmSet,
+) {
+    inventory.insert_file(name, text.len() as u64, Digests::of(algorithms, text.as_bytes()));
+    tag_files.insert(name, text.into_bytes());
 }
 
 fn tag_manifest_text(inventory: &Inventory, algorithm: crate::Algorithm) -> String {

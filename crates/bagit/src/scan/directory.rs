@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_files};
 use crate::algorithm::AlgorithmSet;
-use crate::check::{CheckOptions, check, payload_algorithms, tag_algorithms};
+use crate::check::{CheckOptions, check};
 use crate::declaration;
 use crate::digests::Digests;
 use crate::error::{Error, Result};
@@ -226,7 +226,7 @@ fn read_tag_files(root: &Path, scan: &mut Scan, options: &ScanOptions) {
             }
         }
     }
-    let algorithms = tag_algorithms(&scan.tag_files).union(options.extra_algorithms);
+    let (_, algorithms) = options.algorithms(&scan.tag_files);
     for (path, bytes) in scan.tag_files.iter() {
         scan.inventory.insert_file(path, bytes.len() as u64, Digests::of(algorithms, bytes));
     }
@@ -246,7 +246,7 @@ fn unread(inventory: &mut Inventory, code: FaultCode, path: &str, message: impl 
 
 fn hash_all(root: &Path, scan: &mut Scan, options: &ScanOptions, progress: &dyn Progress) {
     let Scan { inventory, tag_files, .. } = scan;
-    let files = files_to_hash(inventory, tag_files, options.extra_algorithms);
+    let files = files_to_hash(inventory, tag_files, options.algorithms(tag_files));
     let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
     progress.event(ProgressEvent::Planned { files: files.len() as u64, bytes });
     let outcomes = hash_files(root, &files, options.threads, progress);
@@ -275,10 +275,8 @@ fn hash_all(root: &Path, scan: &mut Scan, options: &ScanOptions, progress: &dyn 
 fn files_to_hash<'a>(
     inventory: &'a Inventory,
     tag_files: &TagFiles,
-    extra: AlgorithmSet,
+    (payload, tags): (AlgorithmSet, AlgorithmSet),
 ) -> Vec<FileToHash<'a>> {
-    let payload = payload_algorithms(tag_files).union(extra);
-    let tags = tag_algorithms(tag_files).union(extra);
     let file = |(path, entry): (&'a str, &FileEntry)| {
         let algorithms = if path.starts_with("data/") { payload } else { tags };
         FileToHash { path, size: entry.size, algorithms }

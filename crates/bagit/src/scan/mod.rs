@@ -1,12 +1,14 @@
 //! Front ends: from a directory, a tar stream or a zip file to an inventory with digests.
 
 use crate::algorithm::AlgorithmSet;
+use crate::check::{payload_algorithms, tag_algorithms};
 use crate::inventory::{Inventory, TagFiles};
 
 mod archive;
 mod directory;
 mod hashing;
 mod tar;
+mod unpack;
 mod zip;
 
 pub(crate) use directory::{Links, walk};
@@ -14,6 +16,7 @@ pub use directory::{is_bag, scan_directory, validate_directory};
 pub use hashing::{FileToHash, HashOutcome, hash_files};
 pub(crate) use hashing::{ReadOutcome, read_unchanged};
 pub use tar::{scan_tar, validate_tar};
+pub(crate) use unpack::unpack_zip;
 pub use zip::{scan_zip, validate_zip};
 
 /// Bounds what input from outside may make a scan do.
@@ -46,6 +49,17 @@ pub struct ScanOptions {
     pub stream_algorithms: AlgorithmSet,
     /// The bounds.
     pub limits: Limits,
+    /// Hashes every file by all algorithms that any manifest names, as new manifests for all files need.
+    pub(crate) alike: bool,
+}
+
+impl ScanOptions {
+    /// Gives the algorithms for payload files, and those for the others.
+    pub(crate) fn algorithms(&self, tag_files: &TagFiles) -> (AlgorithmSet, AlgorithmSet) {
+        let payload = payload_algorithms(tag_files).union(self.extra_algorithms);
+        let tags = tag_algorithms(tag_files).union(self.extra_algorithms);
+        if self.alike { (payload.union(tags), payload.union(tags)) } else { (payload, tags) }
+    }
 }
 
 impl Default for ScanOptions {
@@ -56,6 +70,7 @@ impl Default for ScanOptions {
             extra_algorithms: AlgorithmSet::EMPTY,
             stream_algorithms: [Md5, Sha1, Sha256, Sha512].into_iter().collect(),
             limits: Limits::default(),
+            alike: false,
         }
     }
 }

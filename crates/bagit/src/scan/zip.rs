@@ -7,8 +7,7 @@ use zip::result::ZipError;
 
 use super::archive::{Entries, Expansion, Found, base_directory, entry_path, may_be_tag_file};
 use super::{Limits, Scan, ScanOptions};
-use crate::algorithm::AlgorithmSet;
-use crate::check::{CheckOptions, check, payload_algorithms, tag_algorithms};
+use crate::check::{CheckOptions, check};
 use crate::digests::{Digests, MultiHasher};
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
@@ -28,8 +27,7 @@ pub fn scan_zip(reader: impl Read + Seek, options: &ScanOptions, progress: &dyn 
     let bytes = zip.members.iter().map(|member| member.size).fold(0, u64::saturating_add);
     progress.event(ProgressEvent::Planned { files: zip.members.len() as u64, bytes });
     let tag_files = zip.read_tag_files(&mut entries, options, progress)?;
-    let payload = payload_algorithms(&tag_files).union(options.extra_algorithms);
-    let tags = tag_algorithms(&tag_files).union(options.extra_algorithms);
+    let (payload, tags) = options.algorithms(&tag_files);
     let members = std::mem::take(&mut zip.members);
     for member in members {
         let is_payload = member.path.strip_prefix(&zip.prefix).is_some_and(|path| path.starts_with("data/"));
@@ -74,16 +72,16 @@ pub fn validate_zip(
 }
 
 /// Describes one entry of the central directory.
-struct Member {
+pub(super) struct Member {
     index: usize,
     /// Its path in the archive.
-    path: String,
-    size: u64,
+    pub(super) path: String,
+    pub(super) size: u64,
     header_start: u64,
-    kind: MemberKind,
+    pub(super) kind: MemberKind,
 }
 
-enum MemberKind {
+pub(super) enum MemberKind {
     File,
     Directory,
     Link,
@@ -94,18 +92,18 @@ enum MemberKind {
 }
 
 /// Reads the entries of a zip file one by one.
-pub(crate) struct ZipScan<R> {
+pub(super) struct ZipScan<R> {
     archive: ZipArchive<R>,
     expansion: Expansion,
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     /// The bag's directory in the archive with a slash, or nothing.
-    prefix: String,
+    pub(super) prefix: String,
     entries: Entries,
     buffer: Vec<u8>,
 }
 
 impl<R: Read + Seek> ZipScan<R> {
-    pub(crate) fn open(mut reader: R, limits: &Limits) -> Result<Self> {
+    pub(super) fn open(mut reader: R, limits: &Limits) -> Result<Self> {
         let size = reader.seek(SeekFrom::End(0)).map_err(|error| broken(error.into()))?;
         let mut entries = Entries::default();
         let mut members = Vec::new();
@@ -182,7 +180,7 @@ impl<R: Read + Seek> ZipScan<R> {
                 Err(message) => entries.fault(FaultCode::UnreadableFile, Some(&name), message),
             }
         }
-        let tags: AlgorithmSet = tag_algorithms(&tag_files).union(options.extra_algorithms);
+        let (_, tags) = options.algorithms(&tag_files);
         for member in &mut members {
             let bytes = member.path.strip_prefix(&self.prefix).and_then(|name| tag_files.get(name));
             if let Some(bytes) = bytes {
@@ -195,7 +193,7 @@ impl<R: Read + Seek> ZipScan<R> {
     }
 
     /// Gives all bytes of a file to `take`: the number of bytes, or why this one file cannot be read.
-    fn read(
+    pub(super) fn read(
         &mut self,
         member: &Member,
         progress: &dyn Progress,

@@ -6,6 +6,7 @@ mod hostile;
 mod info_and_fetch;
 mod manifests;
 mod paths;
+mod repair;
 mod structure;
 
 use bag::{Bag, Front};

@@ -1,0 +1,245 @@
+//! Repairing bags: a correct bag of version 1.0 from one with the known faults of DataONE's producers.
+
+use std::fs;
+use std::io::{Read, Seek};
+use std::path::Path;
+
+use crate::algorithm::{Algorithm, AlgorithmSet};
+use crate::bag_info::{BagInfo, is_date};
+use crate::check::{Accept, CheckOptions, check, payload_algorithms};
+use crate::create::{
+    Created, PARTIAL_NAME, Plan, Staging, commit, commit_pending, copy_files, proven, write_tag_files,
+};
+use crate::declaration::{self, Declaration};
+use crate::error::{Error, Result};
+use crate::fault::Severity;
+use crate::fetch::{self, FetchList};
+use crate::inventory::{Inventory, TagFiles};
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::scan::{Limits, Scan, ScanOptions, is_bag, scan_directory, scan_zip, unpack_zip};
+use crate::text::TextEncoding;
+use crate::version::Version;
+
+/// Sets how a bag is repaired.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RepairOptions {
+    /// The algorithms of the new manifests, besides those that the bag has already; SHA-512 and SHA-256 by default.
+    pub algorithms: AlgorithmSet,
+    /// The number of threads; 0, the default, is one per core.
+    pub threads: usize,
+    /// The bounds for reading the bag.
+    pub limits: Limits,
+}
+
+impl Default for RepairOptions {
+    fn default() -> Self {
+        let algorithms = [Algorithm::Sha512, Algorithm::Sha256].into_iter().collect();
+        Self { algorithms, threads: 0, limits: Limits::default() }
+    }
+}
+
+/// Holds the result of a repair.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// What was wrong, by strict rules.
+    pub before: Report,
+    /// The bag as it is now.
+    pub after: Created,
+    /// Whether anything was written: a bag in place that has no fault stays as it is.
+    pub changed: bool,
+}
+
+/// Repairs a bag in its own directory. Only tag files at the top of the bag are replaced; the payload is not touched.
+///
+/// A bag is repaired only if every payload byte that has a checksum matches it and everything else that is wrong is a
+/// known fault of DataONE's producers ([`crate::FaultCode::is_dataone`]) or a matter of an older version. The new tag
+/// files are complete before the first old one goes; after an interruption the same call finishes the work.
+///
+/// # Errors
+/// [`Error::NotABag`], [`Error::NotRepairable`] with the faults that stand in the way, [`Error::Io`].
+pub fn repair_in_place(bag: &Path, options: &RepairOptions, progress: &dyn Progress) -> Result<Repaired> {
+    let root = fs::canonicalize(bag).map_err(Error::io("open", bag))?;
+    commit_pending(&root)?;
+    let partial = root.join(PARTIAL_NAME);
+    if is_leftover(&partial) {
+        fs::remove_dir_all(&partial).map_err(Error::io("remove", &partial))?;
+    }
+    if !is_bag(&root) {
+        return Err(Error::NotABag(bag.to_owned()));
+    }
+    let scan = scan_directory(&root, &scan_options(options), progress)?;
+    let before = judge(&scan)?;
+    let algorithms = options.algorithms.union(payload_algorithms(&scan.tag_files));
+    let is_right = before.version == Some(Version::V1_0)
+        && before.faults.iter().all(|fault| fault.severity == Severity::Info)
+        && algorithms.iter().eq(before.algorithms.iter().copied());
+    if is_right {
+        return Ok(Repaired { after: proven(scan)?, before, changed: false });
+    }
+    fs::create_dir(&partial).map_err(Error::io("make the directory", &partial))?;
+    let inventory = without_format_files(&scan.inventory);
+    let after = finish(&scan.tag_files, inventory, algorithms, &partial)?;
+    let is_obsolete = |name: &&str| after.scan.tag_files.get(name).is_none();
+    let obsolete: Vec<String> =
+        scan.tag_files.iter().map(|(name, _)| name).filter(is_obsolete).map(str::to_owned).collect();
+    commit(&root, &obsolete)?;
+    Ok(Repaired { before, after, changed: true })
+}
+
+/// Writes a repaired copy of a bag into a new directory; the source is only read.
+///
+/// # Errors
+/// As [`repair_in_place`], and [`Error::TargetNotEmpty`], [`Error::Changed`] if the bag changes meanwhile.
+pub fn repair_directory(
+    bag: &Path,
+    target: &Path,
+    options: &RepairOptions,
+    progress: &dyn Progress,
+) -> Result<Repaired> {
+    let root = fs::canonicalize(bag).map_err(Error::io("open", bag))?;
+    if !is_bag(&root) {
+        return Err(Error::NotABag(bag.to_owned()));
+    }
+    let scan = scan_directory(&root, &scan_options(options), progress)?;
+    let before = judge(&scan)?;
+    let staging = Staging::beside(target)?;
+    let mut plan = Plan::of_directory(&root, &options.limits)?;
+    plan.files.retain(|file| !TagFiles::wants(&file.path));
+    let algorithms = options.algorithms.union(payload_algorithms(&scan.tag_files));
+    let copied = copy_files(&plan, staging.path(), algorithms, options.threads, progress)?;
+    same_content(&scan.inventory, &copied)?;
+    let after = finish(&scan.tag_files, copied, algorithms, staging.path())?;
+    staging.publish(target)?;
+    Ok(Repaired { before, after, changed: true })
+}
+
+/// Writes the repaired bag of a zip file into a new directory.
+///
+/// # Errors
+/// As [`repair_directory`], and [`Error::Archive`] and [`Error::Limit`] as for [`scan_zip`].
+pub fn repair_zip(
+    mut reader: impl Read + Seek,
+    target: &Path,
+    options: &RepairOptions,
+    progress: &dyn Progress,
+) -> Result<Repaired> {
+    let scan = scan_zip(&mut reader, &scan_options(options), progress)?;
+    let before = judge(&scan)?;
+    let staging = Staging::beside(target)?;
+    let algorithms = options.algorithms.union(payload_algorithms(&scan.tag_files));
+    let wanted = |path: &str| !TagFiles::wants(path);
+    let unpacked = unpack_zip(reader, &options.limits, staging.path(), algorithms, wanted, progress)?;
+    same_content(&scan.inventory, &unpacked)?;
+    let after = finish(&scan.tag_files, unpacked, algorithms, staging.path())?;
+    staging.publish(target)?;
+    Ok(Repaired { before, after, changed: true })
+}
+
+fn scan_options(options: &RepairOptions) -> ScanOptions {
+    ScanOptions {
+        threads: options.threads,
+        extra_algorithms: options.algorithms,
+        limits: options.limits,
+        alike: true,
+        ..ScanOptions::default()
+    }
+}
+
+/// Says whether a directory holds nothing but tag files of a repair that was interrupted.
+fn is_leftover(partial: &Path) -> bool {
+    let is_ours = |entry: fs::DirEntry| entry.file_name().to_str().is_some_and(TagFiles::wants);
+    fs::read_dir(partial).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_ours)))
+}
+
+/// Gives the strict report of a bag that can be repaired.
+fn judge(scan: &Scan) -> Result<Report> {
+    let tolerant = check(&scan.inventory, &scan.tag_files, &CheckOptions::accepting(Accept::DataOne));
+    if !tolerant.valid {
+        return Err(Error::NotRepairable(Box::new(tolerant)));
+    }
+    Ok(check(&scan.inventory, &scan.tag_files, &CheckOptions::default()))
+}
+
+/// Gives the inventory without the files that are written anew.
+fn without_format_files(inventory: &Inventory) -> Inventory {
+    let mut kept = Inventory::new();
+    inventory.directories().for_each(|directory| kept.insert_directory(directory));
+    for (path, entry) in inventory.files().filter(|(path, _)| !TagFiles::wants(path)) {
+        kept.insert_file(path, entry.size, entry.digests.clone());
+    }
+    kept
+}
+
+/// Makes sure that what was copied is what was judged.
+fn same_content(judged: &Inventory, copied: &Inventory) -> Result<()> {
+    for (path, entry) in judged.files().filter(|(path, _)| !TagFiles::wants(path)) {
+        let same = copied.file(path).is_some_and(|copy| {
+            copy.size == entry.size
+                && entry.digests.iter().all(|(algorithm, digest)| {
+                    copy.digests.get(algorithm).is_none_or(|copied| copied == digest)
+                })
+        });
+        if !same {
+            return Err(Error::Changed(path.into()));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the tag files of version 1.0 into `directory`, and proves the bag that they make.
+fn finish(
+    old: &TagFiles,
+    mut inventory: Inventory,
+    algorithms: AlgorithmSet,
+    directory: &Path,
+) -> Result<Created> {
+    let reader = OldTagFiles::new(old);
+    inventory.insert_directory("data");
+    let tag_files = write_tag_files(&mut inventory, reader.info(), reader.fetch(), algorithms, directory)?;
+    proven(Scan { inventory, tag_files, base_directory: None })
+}
+
+/// Reads the tag files of the bag that is repaired.
+struct OldTagFiles<'a> {
+    files: &'a TagFiles,
+    version: Version,
+    encoding: TextEncoding,
+}
+
+impl<'a> OldTagFiles<'a> {
+    fn new(files: &'a TagFiles) -> Self {
+        let declaration =
+            files.get(declaration::FILE_NAME).map(|bytes| Declaration::parse(bytes).0).unwrap_or_default();
+        let encoding = declaration.encoding.as_deref().and_then(TextEncoding::for_label);
+        let version = declaration.version.unwrap_or(Version::V1_0);
+        Self { files, version, encoding: encoding.unwrap_or(TextEncoding::Utf8) }
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.encoding.decode(self.files.get(name)?).map(|decoded| decoded.text.into_owned())
+    }
+
+    /// Gives the elements of the metadata file, with a date where GMN writes a date and time.
+    fn info(&self) -> BagInfo {
+        let names = [self.version.info_file_name(), "bag-info.txt", "package-info.txt"];
+        let text = names.into_iter().find_map(|name| self.text(name)).unwrap_or_default();
+        let (mut info, _) = BagInfo::parse(&text, self.version);
+        let date = info
+            .get("Bagging-Date")
+            .and_then(|date| date.get(..10))
+            .filter(|date| is_date(date))
+            .map(str::to_owned);
+        if let Some(date) = date.filter(|_| info.all("Bagging-Date").count() == 1) {
+            // A date has nothing that an element cannot hold.
+            let _ = info.set("Bagging-Date", &date);
+        }
+        info
+    }
+
+    fn fetch(&self) -> Option<String> {
+        Some(FetchList::parse(&self.text(fetch::FILE_NAME)?, self.version).0.text())
+    }
+}
