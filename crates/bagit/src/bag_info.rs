@@ -184,7 +184,7 @@ fn fold_into(text: &mut String, line: &str, mut column: usize) {
 pub(crate) const OXUM_LABEL: &str = "Payload-Oxum";
 
 /// Says whether the text is a date of the form YYYY-MM-DD with a possible month and day.
-pub(crate) fn is_date(text: &str) -> bool {
+pub fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.trim_matches(is_blank).split('-').collect();
     let [year, month, day] = parts.as_slice() else { return false };
     let within = |part: &str, length: usize, most: u16| {

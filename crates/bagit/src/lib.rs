@@ -22,7 +22,7 @@ mod text;
 mod version;
 
 pub use crate::algorithm::{Algorithm, AlgorithmSet, UnknownAlgorithm};
-pub use crate::bag_info::BagInfo;
+pub use crate::bag_info::{BagInfo, is_date};
 pub use crate::check::{
     Accept, CheckOptions, check, payload_algorithms, required_algorithms, tag_algorithms,
 };

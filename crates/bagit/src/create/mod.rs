@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use crate::algorithm::{Algorithm, AlgorithmSet};
 use crate::bag_info::BagInfo;
 use crate::error::Result;
+use crate::inventory::Inventory;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::scan::{Limits, Scan};
 
+mod around;
 mod copy;
 mod in_place;
 mod plan;
@@ -196,6 +198,18 @@ impl BagBuilder {
     /// As [`BagBuilder::create`], and [`crate::Error::AlreadyBag`] if the directory is a bag.
     pub fn create_in_place(&self, directory: &Path, progress: &dyn Progress) -> Result<Created> {
         in_place::create(self, directory, progress)
+    }
+
+    /// Makes the tag files of a bag whose payload was hashed before, and writes nothing: for whoever moves a directory
+    /// elsewhere as a bag.
+    ///
+    /// The inventory is that of the payload directory, with the builder's algorithms for each file; sources that the builder
+    /// was given are ignored. The result is the whole bag's: payload paths begin with `data/`.
+    ///
+    /// # Errors
+    /// As [`BagBuilder::create`] for the metadata.
+    pub fn around(&self, payload: &Inventory) -> Result<Scan> {
+        around::around(self, payload)
     }
 }
 

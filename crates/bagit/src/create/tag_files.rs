@@ -39,10 +39,28 @@ fn set_sizes(info: &mut BagInfo, inventory: &Inventory) -> Result<()> {
 /// The sizes in `info` are set here. `fetch` is the text of a `fetch.txt`. Tag files that are in the inventory already are listed in the tag manifests.
 pub(crate) fn write_tag_files(
     inventory: &mut Inventory,
-    mut info: BagInfo,
+    info: BagInfo,
     fetch: Option<String>,
     algorithms: AlgorithmSet,
     directory: &Path,
+) -> Result<TagFiles> {
+    let tag_files = compose_tag_files(inventory, info, fetch, algorithms)?;
+    let is_declaration = |(name, _): &(&str, &[u8])| *name == declaration::FILE_NAME;
+    for (name, bytes) in
+        tag_files.iter().filter(|file| !is_declaration(file)).chain(tag_files.iter().filter(is_declaration))
+    {
+        let path = directory.join(name);
+        fs::write(&path, bytes).map_err(Error::io("write", path))?;
+    }
+    Ok(tag_files)
+}
+
+/// Makes the texts of all tag files, and adds them to the inventory.
+pub(crate) fn compose_tag_files(
+    inventory: &mut Inventory,
+    mut info: BagInfo,
+    fetch: Option<String>,
+    algorithms: AlgorithmSet,
 ) -> Result<TagFiles> {
     let mut tag_files = TagFiles::new();
     for algorithm in algorithms.iter() {
@@ -62,13 +80,6 @@ pub(crate) fn write_tag_files(
         let text = tag_manifest_text(inventory, algorithm);
         let name = ManifestKind::Tag.file_name(algorithm);
         add(inventory, &mut tag_files, &name, text, AlgorithmSet::EMPTY);
-    }
-    let is_declaration = |(name, _): &(&str, &[u8])| *name == declaration::FILE_NAME;
-    for (name, bytes) in
-        tag_files.iter().filter(|file| !is_declaration(file)).chain(tag_files.iter().filter(is_declaration))
-    {
-        let path = directory.join(name);
-        fs::write(&path, bytes).map_err(Error::io("write", path))?;
     }
     Ok(tag_files)
 }

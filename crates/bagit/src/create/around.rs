@@ -1,0 +1,49 @@
+//! A bag around a payload that stays where it is: tag files as values, for whoever moves the whole elsewhere.
+
+use super::BagBuilder;
+use super::tag_files::{compose_tag_files, dated_info};
+use crate::digests::Digests;
+use crate::error::Result;
+use crate::inventory::Inventory;
+use crate::scan::Scan;
+
+/// Puts the payload's inventory under `data/` and adds the tag files.
+pub(crate) fn around(builder: &BagBuilder, payload: &Inventory) -> Result<Scan> {
+    let mut inventory = Inventory::new();
+    inventory.insert_directory("data");
+    for directory in payload.directories() {
+        inventory.insert_directory(&format!("data/{directory}"));
+    }
+    for (path, entry) in payload.files() {
+        inventory.insert_file(&format!("data/{path}"), entry.size, entry.digests.clone());
+    }
+    for observation in payload.observations() {
+        inventory.observe(observation.clone());
+    }
+    let info = dated_info(builder)?;
+    let tag_files = compose_tag_files(&mut inventory, info, None, builder.algorithms)?;
+    // No manifest lists the tag manifests, but whoever moves them wants their digests too.
+    for (name, bytes) in tag_files.iter() {
+        inventory.insert_file(name, bytes.len() as u64, Digests::of(builder.algorithms, bytes));
+    }
+    Ok(Scan { inventory, tag_files, base_directory: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Algorithm, BagBuilder, CheckOptions, Digests, Inventory, check};
+
+    #[test]
+    fn the_result_is_a_valid_bag() {
+        let algorithms = [Algorithm::Sha256, Algorithm::Sha512];
+        let mut payload = Inventory::new();
+        for path in ["a.csv", "sub/b.csv"] {
+            payload.insert_file(path, 3, Digests::of(algorithms.into_iter().collect(), b"abc"));
+        }
+        let scan = BagBuilder::new().algorithms(algorithms).around(&payload).unwrap();
+        let report = check(&scan.inventory, &scan.tag_files, &CheckOptions::default());
+        assert!(report.valid && report.payload_files == 2, "{report:?}");
+        let tag_manifest = scan.inventory.file("tagmanifest-sha256.txt").unwrap();
+        assert!(tag_manifest.digests.get(Algorithm::Sha256).is_some());
+    }
+}
