@@ -1,0 +1,192 @@
+//! Which authorization a request carries, and what a `401` changes about it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use registry_backend::{Error, ErrorKind, Result};
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+
+use super::Scopes;
+use super::challenge::{BearerChallenge, Challenge, choose};
+use super::token::{self, Token, basic, sensitive};
+use crate::Secret;
+use crate::context::Context;
+use crate::credentials::{Credential, CredentialSource};
+use crate::profile::RetryRules;
+use crate::transport::Transport;
+
+/// Knows how one registry wants to be shown who is asking, and keeps its tokens.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    host: String,
+    base: Url,
+    credentials: Arc<dyn CredentialSource>,
+    rules: RetryRules,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    challenge: Option<Challenge>,
+    basic: Option<Secret>,
+    tokens: HashMap<Scopes, Slot>,
+    /// Scopes that the registry wanted wider than they were asked for.
+    widened: HashMap<Scopes, Scopes>,
+}
+
+/// The token of one scope. Who holds the lock asks for it; the others wait and find it there.
+type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// The header of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Authorization(Secret);
+
+impl Authorization {
+    pub(crate) fn header(&self) -> Result<HeaderValue> {
+        sensitive(self.0.reveal())
+    }
+}
+
+/// The number of scopes whose tokens are kept.
+const MOST_TOKENS: usize = 4096;
+
+impl Authenticator {
+    pub(crate) fn new(host: &str, base: &Url, credentials: Arc<dyn CredentialSource>, rules: &RetryRules) -> Self {
+        Self {
+            host: host.to_owned(),
+            base: base.clone(),
+            credentials,
+            rules: rules.clone(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Returns what to send with a request, as far as the registry has said before that it wants anything.
+    ///
+    /// # Errors
+    ///
+    /// If no token can be had.
+    pub(crate) async fn authorization(
+        &self,
+        transport: &Transport,
+        scopes: &Scopes,
+    ) -> Result<Option<Authorization>> {
+        let (challenge, basic) = {
+            let state = self.state();
+            (state.challenge.clone(), state.basic.clone())
+        };
+        match challenge {
+            None => Ok(None),
+            Some(Challenge::Basic) => Ok(basic.map(Authorization)),
+            Some(Challenge::Bearer(bearer)) => {
+                let authorization = self.token(transport, &bearer, &self.effective(scopes), None).await?;
+                Ok(Some(authorization))
+            }
+        }
+    }
+
+    /// Returns what to send instead, after a `401` with these `WWW-Authenticate` headers.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`](ErrorKind::Denied) if there is nothing else to send.
+    pub(crate) async fn after_challenge<'a>(
+        &self,
+        transport: &Transport,
+        scopes: &Scopes,
+        rejected: Option<&Authorization>,
+        values: impl IntoIterator<Item = &'a str>,
+        context: &Context,
+    ) -> Result<Authorization> {
+        let challenge = choose(&self.base, values);
+        let challenge = challenge.map_err(|reason| context.error(ErrorKind::Denied).because(reason))?;
+        self.state().challenge = Some(challenge.clone());
+        match challenge {
+            Challenge::Basic => self.basic(rejected, context).await,
+            Challenge::Bearer(bearer) => {
+                let current = self.effective(scopes);
+                let wanted = bearer.scope.as_deref().filter(|_| rejected.is_some());
+                let widened = wanted.and_then(|wanted| current.widened_by(wanted));
+                if let Some(widened) = &widened {
+                    let mut state = self.state();
+                    if state.widened.len() < MOST_TOKENS {
+                        state.widened.insert(scopes.clone(), widened.clone());
+                    }
+                }
+                self.token(transport, &bearer, &widened.unwrap_or(current), rejected).await
+            }
+        }
+    }
+
+    /// Returns whether the caller has anything to show to this registry.
+    pub(crate) async fn has_credential(&self) -> bool {
+        matches!(self.credentials.credential(&self.host).await, Ok(credential) if credential != Credential::Anonymous)
+    }
+
+    fn effective(&self, scopes: &Scopes) -> Scopes {
+        self.state().widened.get(scopes).unwrap_or(scopes).clone()
+    }
+
+    async fn basic(&self, rejected: Option<&Authorization>, context: &Context) -> Result<Authorization> {
+        let denied = |reason: &str| context.error(ErrorKind::Denied).because(reason);
+        let header = match self.credentials.credential(&self.host).await? {
+            Credential::Password { username, password } => basic(&username, &password)?,
+            Credential::RegistryToken(token) => sensitive(&format!("Bearer {}", token.reveal()))?,
+            Credential::Anonymous => return Err(denied("the registry wants a login")),
+            Credential::IdentityToken(_) => {
+                return Err(denied("the registry wants a name and password, not a refresh token"));
+            }
+        };
+        let header = Secret::new(header.to_str().unwrap_or_default());
+        if rejected.is_some_and(|rejected| rejected.0 == header) {
+            return Err(denied("the registry does not accept the name and password"));
+        }
+        self.state().basic = Some(header.clone());
+        Ok(Authorization(header))
+    }
+
+    async fn token(
+        &self,
+        transport: &Transport,
+        challenge: &BearerChallenge,
+        scopes: &Scopes,
+        rejected: Option<&Authorization>,
+    ) -> Result<Authorization> {
+        let slot = self.slot(scopes);
+        let mut kept = slot.lock().await;
+        if let Some(token) = &*kept {
+            let is_rejected = rejected.is_some_and(|rejected| rejected.0 == token.header);
+            if token.is_usable() && !is_rejected {
+                return Ok(Authorization(token.header.clone()));
+            }
+        }
+        let credential = self.credentials.credential(&self.host).await?;
+        let token = if let Credential::RegistryToken(token) = &credential {
+            let given = Token::given(token);
+            if rejected.is_some_and(|rejected| rejected.0 == given.header) {
+                let error = Error::new(ErrorKind::Denied, "use the token for", &self.host);
+                return Err(error.because("the registry does not accept it"));
+            }
+            given
+        } else {
+            token::fetch(transport, &self.rules, challenge, scopes, &credential).await?
+        };
+        let authorization = Authorization(token.header.clone());
+        *kept = Some(token);
+        Ok(authorization)
+    }
+
+    fn slot(&self, scopes: &Scopes) -> Slot {
+        let mut state = self.state();
+        if state.tokens.len() >= MOST_TOKENS {
+            state.tokens.clear();
+        }
+        state.tokens.entry(scopes.clone()).or_default().clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is a single assignment or insertion.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

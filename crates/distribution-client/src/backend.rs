@@ -1,0 +1,59 @@
+//! A repository as a backend.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest, Tag};
+use registry_backend::{
+    BlobRead, BlobSource, Capabilities, RegistryBackend, RepositoryAdmin, Result, WriteHint, Written,
+};
+
+use crate::repository::Repository;
+
+#[async_trait]
+impl RegistryBackend for Repository {
+    fn capabilities(&self) -> &Capabilities {
+        &self.profile().capabilities
+    }
+
+    async fn stat_blob(&self, digest: &Digest) -> Result<Option<u64>> {
+        Self::stat_blob(self, digest).await
+    }
+
+    async fn read_blob(&self, digest: &Digest, range: Option<Range<u64>>) -> Result<BlobRead> {
+        Self::read_blob(self, digest, range).await
+    }
+
+    async fn write_blob(&self, blob: &dyn BlobSource, hint: &WriteHint) -> Result<Written> {
+        Self::write_blob(self, blob, hint).await
+    }
+
+    async fn stat_manifest(&self, at: &ManifestRef) -> Result<Option<Descriptor>> {
+        Self::stat_manifest(self, at).await
+    }
+
+    async fn read_manifest(&self, at: &ManifestRef) -> Result<RawManifest> {
+        Self::read_manifest(self, at).await
+    }
+
+    async fn write_manifest(&self, at: &ManifestRef, manifest: &RawManifest) -> Result<()> {
+        Self::write_manifest(self, at, manifest).await
+    }
+
+    fn tags(&self) -> BoxStream<'_, Result<Tag>> {
+        Self::tags(self)
+    }
+
+    fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+    ) -> BoxStream<'_, Result<Descriptor>> {
+        Self::referrers(self, subject, artifact_type)
+    }
+
+    fn admin(&self) -> Option<&dyn RepositoryAdmin> {
+        self.vendor_admin().or(Some(self))
+    }
+}

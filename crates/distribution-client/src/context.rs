@@ -1,0 +1,27 @@
+//! What a request is for, so that every error can say it.
+
+use std::fmt;
+
+use registry_backend::{Error, ErrorKind};
+
+/// An operation and its target.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) operation: &'static str,
+    pub(crate) target: String,
+}
+
+impl Context {
+    pub(crate) fn new(operation: &'static str, target: impl fmt::Display) -> Self {
+        Self { operation, target: target.to_string() }
+    }
+
+    pub(crate) fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, self.operation, &self.target)
+    }
+
+    /// An answer that the protocol does not allow.
+    pub(crate) fn protocol(&self, reason: impl Into<String>) -> Error {
+        self.error(ErrorKind::Protocol).because(reason)
+    }
+}

@@ -1,0 +1,91 @@
+//! Deleting manifests and tags, by the distribution specification or around its gaps.
+
+use std::hash::{BuildHasher, RandomState};
+
+use async_trait::async_trait;
+use oci_model::{Descriptor, Digest, ImageManifest, ManifestRef, MediaType, RawManifest, Tag};
+use registry_backend::{
+    BytesSource, ErrorKind, Pruner, RepositoryAdmin, Result, WriteHint,
+};
+use reqwest::{Method, StatusCode};
+
+use crate::context::Context;
+use crate::registry::Payload;
+use crate::repository::{Doing, Repository};
+use crate::upload::SMALL_ANSWER;
+
+#[async_trait]
+impl RepositoryAdmin for Repository {
+    async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+        let context = self.context("delete manifest", digest);
+        let at = ManifestRef::Digest(digest.clone());
+        // Its subject is known by its content only, which is gone afterwards.
+        let manifest = match self.read_manifest(&at).await {
+            Ok(manifest) => manifest,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(context.error(ErrorKind::NotFound)),
+            Err(error) => return Err(error),
+        };
+        self.delete(&at, &context).await?;
+        let subject = manifest.parse().ok().and_then(|parsed| parsed.subject().map(|own| own.digest.clone()));
+        match subject {
+            Some(subject) => self.remove_from_referrers(&subject, digest).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn delete_tag(&self, tag: &Tag) -> Result<()> {
+        let context = self.context("delete tag", tag);
+        let at = ManifestRef::Tag(tag.clone());
+        if self.stat_manifest(&at).await?.is_none() {
+            return Err(context.error(ErrorKind::NotFound));
+        }
+        match self.delete(&at, &context).await {
+            Err(error) if may_lack_tags(error.kind()) => self.delete_tag_with_stand_in(tag, &context).await,
+            other => other,
+        }
+    }
+
+    fn pruner(&self) -> Option<&dyn Pruner> {
+        None
+    }
+}
+
+impl Repository {
+    async fn delete(&self, at: &ManifestRef, context: &Context) -> Result<()> {
+        let call = self.manifest_call(Method::DELETE, at, Doing::Delete, context)?;
+        let answer = self.registry().exchange(&call, Payload::Nothing, SMALL_ANSWER, context).await?;
+        let good = [StatusCode::ACCEPTED, StatusCode::OK, StatusCode::NO_CONTENT];
+        self.registry().expect(answer, &good, context).map(drop)
+    }
+
+    /// Deletes a tag where only manifests can be deleted: the tag is moved to a manifest that exists for this alone, and
+    /// that one is deleted (as regclient does, scheme/reg/tag.go).
+    ///
+    /// A first stand-in, without the tag, shows that manifests can be deleted at all: else the tag would end up lost.
+    async fn delete_tag_with_stand_in(&self, tag: &Tag, context: &Context) -> Result<()> {
+        let empty = BytesSource::new(Descriptor::EMPTY_CONTENT);
+        self.write_blob(&empty, &WriteHint::default()).await?;
+        let first = stand_in(1);
+        let first_at = ManifestRef::Digest(first.digest().clone());
+        self.put_manifest(&first_at, &first, context).await?;
+        self.delete(&first_at, context).await?;
+        let second = stand_in(2);
+        self.put_manifest(&tag.clone().into(), &second, context).await?;
+        self.delete(&second.digest().clone().into(), context).await
+    }
+}
+
+/// What registries answer that delete manifests but not tags: 405, or 400 since a tag is no digest.
+fn may_lack_tags(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Protocol)
+}
+
+/// Returns a manifest that nobody else has.
+fn stand_in(number: u64) -> RawManifest {
+    let media_type = MediaType::from_static("application/vnd.distribution-client.deleted");
+    let mut manifest = ImageManifest::new(media_type, Descriptor::empty());
+    manifest.layers.push(Descriptor::empty());
+    let unique = format!("{:016x}{:016x}", RandomState::new().hash_one(number), RandomState::new().hash_one(!number));
+    manifest.annotations.insert("distribution-client.unique".to_owned(), unique);
+    RawManifest::from_image(&manifest)
+}

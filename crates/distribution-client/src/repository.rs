@@ -1,0 +1,131 @@
+//! One repository of a registry.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use oci_model::{Digest, RepositoryName};
+use registry_backend::{Access, RepositoryAdmin, Result};
+use reqwest::{Method, Url};
+
+use crate::auth::Scopes;
+use crate::context::Context;
+use crate::profile::{Profile, RetryRules};
+use crate::registry::{Call, Registry};
+
+/// A repository of a registry. Clones share what they know about it.
+#[derive(Clone)]
+pub struct Repository {
+    registry: Registry,
+    name: RepositoryName,
+    access: Access,
+    admin: Option<Arc<dyn RepositoryAdmin>>,
+    known: Arc<Mutex<HashSet<Digest>>>,
+}
+
+/// What a request does with the repository, which decides what its token has to allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    Read,
+    Write,
+    Delete,
+}
+
+/// The number of blobs that are remembered to be there.
+const MOST_KNOWN: usize = 100_000;
+
+impl Repository {
+    pub(crate) fn new(registry: Registry, name: RepositoryName, access: Access) -> Self {
+        Self { registry, name, access, admin: None, known: Arc::default() }
+    }
+
+    /// Returns the repository with the vendor's own interface for administering it.
+    #[must_use]
+    pub fn with_admin(mut self, admin: Arc<dyn RepositoryAdmin>) -> Self {
+        self.admin = Some(admin);
+        self
+    }
+
+    /// Returns the registry.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    pub(crate) fn vendor_admin(&self) -> Option<&dyn RepositoryAdmin> {
+        self.admin.as_deref()
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        self.registry.profile()
+    }
+
+    pub(crate) fn rules(&self) -> &RetryRules {
+        &self.profile().retry
+    }
+
+    pub(crate) fn context(&self, operation: &'static str, target: impl fmt::Display) -> Context {
+        Context::new(operation, format_args!("{target} in {self}"))
+    }
+
+    /// Returns the URL of something in the repository: `blobs/…`, `manifests/…`.
+    pub(crate) fn url(&self, path: fmt::Arguments<'_>, context: &Context) -> Result<Url> {
+        self.registry.url(&format!("{}/{path}", self.name), context)
+    }
+
+    /// Returns a request for something in the repository.
+    pub(crate) fn call(
+        &self,
+        method: Method,
+        path: fmt::Arguments<'_>,
+        doing: Doing,
+        context: &Context,
+    ) -> Result<Call> {
+        Ok(Call::new(method, self.url(path, context)?, self.scopes(doing)))
+    }
+
+    pub(crate) fn scopes(&self, doing: Doing) -> Scopes {
+        let actions = match (doing, self.access) {
+            (Doing::Read, Access::Read) => "pull",
+            // One token serves the whole of a push. A registry gives less than it is asked for where that is all that
+            // the caller may do.
+            (Doing::Read | Doing::Write, _) => "pull,push",
+            (Doing::Delete, _) => self.profile().delete_actions,
+        };
+        Scopes::repository(&self.name, actions)
+    }
+
+    /// Notes that a blob is there.
+    pub(crate) fn remember(&self, digest: &Digest) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(digest.clone());
+    }
+
+    pub(crate) fn remembers(&self, digest: &Digest) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.registry.host(), self.name)
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Repository")
+            .field("registry", &self.registry)
+            .field("name", &self.name)
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}
