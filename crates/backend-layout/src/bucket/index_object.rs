@@ -1,0 +1,103 @@
+//! The `index.json` of an object store: read when it has changed, replaced on the condition that it has not.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use object_store::{Error as StoreError, GetOptions, PutMode, PutOptions, UpdateVersion};
+use registry_backend::{Error, ErrorKind, Result};
+use tokio::sync::OwnedMutexGuard;
+
+use super::failure::failure;
+use super::{Shared, sweep};
+use crate::index::{INDEX_LIMIT, Index};
+use crate::storage::{Commit, INDEX_FILE, IndexUpdate, StoredBlob};
+
+const OPERATION: &str = "read the index of";
+
+/// The index with the last version of it that was read.
+#[derive(Debug, Default)]
+pub(super) struct IndexObject {
+    known: Mutex<Option<(UpdateVersion, Arc<Index>)>>,
+}
+
+impl IndexObject {
+    /// Returns the index and its version; an empty one without a version where there need not be one.
+    pub(super) async fn read(
+        &self,
+        shared: &Shared,
+        may_be_absent: bool,
+    ) -> Result<(Arc<Index>, Option<UpdateVersion>)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let if_none_match = known.as_ref().and_then(|(version, _)| version.e_tag.clone());
+        let options = GetOptions { if_none_match, ..GetOptions::default() };
+        let found = match (shared.store.get_opts(&shared.path(INDEX_FILE), options).await, known) {
+            (Err(StoreError::NotModified { .. }), Some((version, index))) => {
+                return Ok((index, Some(version)));
+            }
+            (Err(StoreError::NotFound { .. }), _) if may_be_absent => {
+                return Ok((Arc::new(Index::empty()), None));
+            }
+            (Err(error @ StoreError::NotFound { .. }), _) => {
+                return Err(invalid(shared, "its `index.json` is missing").caused_by(error));
+            }
+            (found, _) => found.map_err(|error| failure(OPERATION, &shared.name, error))?,
+        };
+        if found.meta.size > INDEX_LIMIT {
+            return Err(invalid(shared, &format!("its `index.json` has more than {INDEX_LIMIT} bytes")));
+        }
+        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        let bytes = found.bytes().await.map_err(|error| failure(OPERATION, &shared.name, error))?;
+        let text = String::from_utf8(bytes.into())
+            .map_err(|error| invalid(shared, "its `index.json` is not UTF-8").caused_by(error))?;
+        let index = Index::parse(text).map_err(|error| {
+            invalid(shared, "its `index.json` cannot be read as an image index").caused_by(error)
+        })?;
+        let index = Arc::new(index);
+        let read = (version.clone(), Arc::clone(&index));
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
+        Ok((index, Some(version)))
+    }
+}
+
+fn invalid(shared: &Shared, reason: &str) -> Error {
+    Error::new(ErrorKind::Invalid, OPERATION, &shared.name).because(reason)
+}
+
+/// An update that knows which version it replaces.
+pub(super) struct Update {
+    shared: Arc<Shared>,
+    index: Arc<Index>,
+    version: Option<UpdateVersion>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Update {
+    pub(super) async fn begin(shared: Arc<Shared>, turn: OwnedMutexGuard<()>) -> Result<Self> {
+        let (index, version) = shared.index.read(&shared, false).await?;
+        Ok(Self { shared, index, version, _turn: turn })
+    }
+}
+
+#[async_trait]
+impl IndexUpdate for Update {
+    fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    async fn commit(self: Box<Self>, text: String) -> Result<Commit> {
+        let mode = self.version.clone().map_or(PutMode::Create, PutMode::Update);
+        let path = self.shared.path(INDEX_FILE);
+        match self.shared.store.put_opts(&path, text.into(), PutOptions::from(mode)).await {
+            Ok(_) => Ok(Commit::Done),
+            // A put that is repeated after a lost answer is refused too, although it was done: the next look at the index
+            // tells.
+            Err(StoreError::Precondition { .. } | StoreError::AlreadyExists { .. }) => Ok(Commit::Raced),
+            Err(error) => Err(failure("update the index of", &self.shared.name, error)),
+        }
+    }
+
+    async fn remove(self: Box<Self>, blobs: Vec<StoredBlob>, before: SystemTime) -> Result<Vec<StoredBlob>> {
+        sweep::remove(&self.shared, blobs, before).await
+    }
+}

@@ -1,0 +1,123 @@
+//! Storing a manifest: its blob first, then its entry in the index.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream;
+use oci_model::{Digest, Manifest, ManifestRef, RawManifest};
+use registry_backend::{BlobSource, ByteStream, Error, ErrorKind, Result};
+
+use crate::LayoutBackend;
+use crate::attempts::Attempts;
+use crate::index::Index;
+use crate::storage::{Commit, Presence};
+
+const OPERATION: &str = "write manifest";
+
+/// How many missing digests an error names.
+const NAMED: usize = 10;
+
+impl LayoutBackend {
+    pub(crate) async fn publish(&self, at: &ManifestRef, raw: &RawManifest) -> Result<()> {
+        let fail = |kind| Error::new(kind, OPERATION, at);
+        self.check_writable(OPERATION, at)?;
+        let (size, limit) = (raw.bytes().len() as u64, self.capabilities.max_manifest_bytes);
+        if size > limit {
+            return Err(fail(ErrorKind::TooLarge)
+                .because(format!("it has {size} bytes, and at most {limit} are taken")));
+        }
+        let manifest = raw
+            .parse()
+            .map_err(|error| fail(ErrorKind::Invalid).because(error.to_string()).caused_by(error))?;
+        let tag = match at {
+            ManifestRef::Tag(tag) => Some(tag),
+            ManifestRef::Digest(digest) if digest == raw.digest() => None,
+            ManifestRef::Digest(_) => {
+                return Err(fail(ErrorKind::Invalid).because(format!("the manifest is {}", raw.digest())));
+            }
+        };
+        if !self.keep(raw.digest(), size).await? {
+            self.storage.store(&ManifestSource { raw }).await?;
+        }
+        let needs = needs(&manifest);
+        let mut presence = None;
+        let mut attempts = Attempts::default();
+        loop {
+            let update = self.storage.begin_update().await?;
+            // Under a lock nothing can go meanwhile; without one, what is there and young stays long enough.
+            if presence.is_none() || self.storage.update_excludes_others() {
+                presence = Some(self.storage.presence(&needs).await?);
+            }
+            let presence = presence.as_deref().unwrap_or_default();
+            self.check_complete(at, update.index(), &needs, presence).await?;
+            let Some(text) = update.index().with_manifest(tag, raw, &manifest)? else { return Ok(()) };
+            if update.commit(text).await? == Commit::Done {
+                return Ok(());
+            }
+            attempts.lost(OPERATION, at).await?;
+        }
+    }
+
+    async fn check_complete(
+        &self,
+        at: &ManifestRef,
+        index: &Arc<Index>,
+        needs: &[(Digest, u64)],
+        presence: &[Presence],
+    ) -> Result<()> {
+        let mut missing = Vec::new();
+        for ((digest, _), presence) in needs.iter().zip(presence) {
+            let stays = match presence {
+                Presence::Absent => false,
+                Presence::Kept => true,
+                Presence::KeptIfReferenced => self.is_reached(index, digest).await?,
+            };
+            if !stays {
+                missing.push(digest);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut reason = String::from("it refers to content that is missing or has another size:");
+        for digest in missing.iter().take(NAMED) {
+            // Writing to a text does not fail.
+            let _ = write!(reason, " {digest}");
+        }
+        if missing.len() > NAMED {
+            let _ = write!(reason, " and {} more", missing.len() - NAMED);
+        }
+        Err(Error::new(ErrorKind::Incomplete, OPERATION, at).because(reason))
+    }
+}
+
+/// A manifest as a blob; its digest may be of another algorithm than SHA-256.
+struct ManifestSource<'a> {
+    raw: &'a RawManifest,
+}
+
+#[async_trait]
+impl BlobSource for ManifestSource<'_> {
+    fn digest(&self) -> &Digest {
+        self.raw.digest()
+    }
+
+    fn size(&self) -> u64 {
+        self.raw.bytes().len() as u64
+    }
+
+    async fn open(&self, offset: u64) -> Result<ByteStream> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = self.raw.bytes().get(start..).unwrap_or_default();
+        Ok(stream::iter([Ok(Bytes::copy_from_slice(rest))]).boxed())
+    }
+}
+
+/// Returns the blobs and manifests that have to be there.
+fn needs(manifest: &Manifest) -> Vec<(Digest, u64)> {
+    let blobs = manifest.blobs();
+    blobs.into_iter().chain(manifest.children()).map(|needed| (needed.digest.clone(), needed.size)).collect()
+}

@@ -1,0 +1,152 @@
+//! What can be reached from the index: through nested indexes, subjects and the blobs of manifests.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use oci_model::{Descriptor, Digest};
+use registry_backend::{Error, ErrorKind, Result};
+use tokio::sync::Mutex;
+
+use crate::LayoutBackend;
+use crate::index::{Index, Listed, plain_descriptor};
+
+/// How many manifests are read at once.
+pub(crate) const PARALLEL: usize = 16;
+
+/// How many manifests are followed: a bound on what a hostile layout can make one read.
+pub(crate) const FOLLOWED: usize = 5_000_000;
+
+/// What was reached so far.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// Digests of manifests and blobs.
+    pub(crate) reached: HashSet<Digest>,
+    /// Manifests whose references are among the reached.
+    followed: HashSet<Digest>,
+}
+
+/// What a search for blobs has reached in one state of the index; it goes on where the last one ended.
+#[derive(Default)]
+pub(crate) struct Reached {
+    search: Mutex<Option<Search>>,
+}
+
+struct Search {
+    index: Arc<Index>,
+    /// Those still to be followed, the newest last.
+    left: Vec<Descriptor>,
+    marks: Marks,
+}
+
+impl LayoutBackend {
+    /// Marks everything that can be reached from these manifests.
+    ///
+    /// # Errors
+    ///
+    /// If a manifest cannot be read or is not valid; one that is missing reaches nothing.
+    pub(crate) async fn mark(&self, marks: &mut Marks, roots: Vec<Descriptor>) -> Result<()> {
+        let mut front = roots;
+        while !front.is_empty() {
+            front.retain(|listed| marks.followed.insert(listed.digest.clone()));
+            if marks.followed.len() > FOLLOWED {
+                return Err(too_many(self));
+            }
+            marks.reached.extend(front.iter().map(|listed| listed.digest.clone()));
+            let read = |listed: Descriptor| async move { self.references(&listed).await };
+            let mut answers = stream::iter(front).map(read).buffer_unordered(PARALLEL);
+            let mut next = Vec::new();
+            while let Some(references) = answers.try_next().await? {
+                let Some(references) = references else { continue };
+                marks.reached.extend(references.blobs);
+                next.extend(references.links.children);
+                next.extend(references.links.subject);
+            }
+            front = next;
+        }
+        Ok(())
+    }
+
+    /// Tells whether a blob can be reached in this state of the index. Manifests that cannot be read reach nothing.
+    pub(crate) async fn is_reached(&self, index: &Arc<Index>, digest: &Digest) -> Result<bool> {
+        let mut search = self.reached.search.lock().await;
+        let search = match &mut *search {
+            Some(search) if Arc::ptr_eq(&search.index, index) => search,
+            other => other.insert(Search::new(index)),
+        };
+        while !search.marks.reached.contains(digest) {
+            // The newest entries are the likeliest to have what a push needs.
+            let rest = search.left.len().saturating_sub(PARALLEL);
+            let roots = search.left.split_off(rest);
+            if roots.is_empty() {
+                return Ok(false);
+            }
+            for root in roots {
+                match self.mark(&mut search.marks, vec![root]).await {
+                    Err(error) if error.kind() == ErrorKind::Invalid => {
+                        tracing::warn!(%error, "a manifest is passed over");
+                    }
+                    marked => marked?,
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns the descriptor of a manifest that an index below the layout's own index lists.
+    pub(crate) async fn find_nested(&self, index: &Index, digest: &Digest) -> Result<Option<Nested>> {
+        let mut seen = HashSet::new();
+        let mut front: Vec<_> = index
+            .listed()
+            .filter(|(_, listed)| listed.media_type.is_index())
+            .map(|(_, listed)| as_descriptor(listed))
+            .collect();
+        while !front.is_empty() {
+            front.retain(|listed| seen.insert(listed.digest.clone()));
+            if seen.len() > FOLLOWED {
+                return Err(too_many(self));
+            }
+            let mut next = Vec::new();
+            for parent in front {
+                let Some(links) = self.links(&parent).await? else { continue };
+                if let Some(child) = links.children.iter().find(|child| child.digest == *digest) {
+                    return Ok(Some(Nested { parent: parent.digest, child: child.clone() }));
+                }
+                next.extend(links.children.iter().filter(|child| child.media_type.is_index()).cloned());
+            }
+            front = next;
+        }
+        Ok(None)
+    }
+}
+
+/// A manifest that an index lists.
+#[derive(Debug)]
+pub(crate) struct Nested {
+    pub(crate) parent: Digest,
+    pub(crate) child: Descriptor,
+}
+
+/// The descriptor of an entry, as far as finding the manifest needs it.
+pub(crate) fn as_descriptor(listed: &Listed) -> Descriptor {
+    plain_descriptor(&listed.media_type, &listed.digest, listed.size)
+}
+
+fn too_many(backend: &LayoutBackend) -> Error {
+    Error::new(ErrorKind::TooLarge, "follow the manifests of", backend)
+        .because(format!("there are more than {FOLLOWED} of them"))
+}
+
+impl Search {
+    fn new(index: &Arc<Index>) -> Self {
+        let left = index.listed().map(|(_, listed)| as_descriptor(listed)).collect();
+        Self { index: Arc::clone(index), left, marks: Marks::default() }
+    }
+}
+
+impl fmt::Debug for Reached {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Reached")
+    }
+}
