@@ -2,15 +2,14 @@
 
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::MultiGzDecoder;
-
 use crate::Compression;
+use crate::member_decoder::MemberDecoder;
 use crate::tar_block::is_header_or_zero;
 use crate::tar_header::BLOCK;
 
 /// A decompressor over any buffered reader; several members or frames in a row are one stream.
 pub(crate) enum Decoder<R: BufRead> {
-    Gzip(Box<MultiGzDecoder<R>>),
+    Gzip(Box<MemberDecoder<R>>),
     Zstd(zstd::stream::read::Decoder<'static, R>),
     None(R),
 }
@@ -18,7 +17,7 @@ pub(crate) enum Decoder<R: BufRead> {
 impl<R: BufRead> Decoder<R> {
     pub(crate) fn new(compression: Compression, reader: R) -> io::Result<Self> {
         Ok(match compression {
-            Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(reader))),
+            Compression::Gzip => Self::Gzip(Box::new(MemberDecoder::new(reader))),
             Compression::Zstd => Self::Zstd(zstd::stream::read::Decoder::with_buffer(reader)?),
             Compression::None => Self::None(reader),
         })

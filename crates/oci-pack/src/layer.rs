@@ -49,3 +49,48 @@ pub fn part_layer(title: String, digest: Digest, size: u64) -> Descriptor {
 pub fn part_title(directory: &str, path: &str, number: u32, count: u32) -> String {
     format!("{directory}/{path}.part-{number:04}-of-{count:04}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(compression: Compression) -> PackedArchive {
+        PackedArchive {
+            compression,
+            blob_digest: Digest::sha256_of(b"blob"),
+            blob_size: 4,
+            tar_digest: Digest::sha256_of(b"tar"),
+            tar_size: 3,
+            members: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_gzip_layer_is_marked_for_unpacking_and_no_other() {
+        let layer = archive_layer(&packed(Compression::Gzip), "bag");
+        assert_eq!(layer.media_type, MediaType::LAYER_TAR_GZIP);
+        assert_eq!((layer.digest, layer.size), (Digest::sha256_of(b"blob"), 4));
+        let expected = [
+            (ORAS_CONTENT_DIGEST, Digest::sha256_of(b"tar").to_string()),
+            (ORAS_CONTENT_UNPACK, "true".to_owned()),
+            (TITLE, "bag".to_owned()),
+        ];
+        assert_eq!(layer.annotations, expected.map(|(key, value)| (key.to_owned(), value)).into());
+        for compression in [Compression::Zstd, Compression::None] {
+            assert_eq!(archive_layer(&packed(compression), "bag").annotation(ORAS_CONTENT_UNPACK), None);
+        }
+    }
+
+    #[test]
+    fn titles_follow_their_patterns() {
+        assert_eq!([0, 1, 2].map(|number| archive_title("bag", number)), ["bag", "bag/.", "bag/./."]);
+        assert_eq!(part_title("bag", "data/x.nc", 1, 3), "bag/data/x.nc.part-0001-of-0003");
+        assert_eq!(part_title("bag", "x", 12_345, 20_000), "bag/x.part-12345-of-20000");
+        let csv: MediaType = "text/csv".parse().unwrap();
+        let object = object_layer("bag", "data/a.csv", csv.clone(), Digest::sha256_of(b"a"), 1);
+        assert_eq!((object.annotation(TITLE), &object.media_type), (Some("bag/data/a.csv"), &csv));
+        let part = part_layer("t".into(), Digest::sha256_of(b"a"), 1);
+        assert_eq!((part.annotation(TITLE), part.media_type.as_str()), (Some("t"), MediaType::OCTET_STREAM));
+    }
+}

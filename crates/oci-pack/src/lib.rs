@@ -13,6 +13,7 @@ mod inflate_thread;
 mod layer;
 mod manifest;
 mod member;
+mod member_decoder;
 mod member_encoder;
 mod member_feed;
 mod name_table;

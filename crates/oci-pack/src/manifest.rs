@@ -115,3 +115,47 @@ impl Write for CountingSink {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use oci_model::Digest;
+
+    use super::*;
+    use crate::object_layer;
+
+    fn builder() -> ManifestBuilder {
+        ManifestBuilder::new("application/bagit-1.0".parse().unwrap(), Descriptor::empty())
+    }
+
+    fn layer(path: &str) -> Descriptor {
+        object_layer("bag", path, "text/csv".parse().unwrap(), Digest::sha256_of(path.as_bytes()), 1)
+    }
+
+    #[test]
+    fn a_manifest_without_layers_gets_the_empty_one() {
+        let manifest = builder().annotation("k", "v").build(10_000).unwrap().parse().unwrap();
+        let oci_model::Manifest::Image(manifest) = manifest else { panic!("an image manifest") };
+        assert_eq!(manifest.layers, [Descriptor::empty()]);
+        assert_eq!(manifest.annotations["k"], "v");
+    }
+
+    #[test]
+    fn layers_keep_their_order_and_the_limit_is_exact() {
+        let built = || builder().layers(["b", "a"].map(layer)).layer(layer("<&>\u{e9}")).subject(layer("s"));
+        let raw = built().build(u64::MAX).unwrap();
+        let size = raw.bytes().len() as u64;
+        assert_eq!(built().build(size).unwrap(), raw);
+        let error = built().build(size - 1).unwrap_err();
+        assert_eq!(error, ManifestBuildError::TooLarge { size, limit: size - 1, layers: 3 });
+        let oci_model::Manifest::Image(manifest) = raw.parse().unwrap() else { panic!("an image manifest") };
+        assert_eq!(manifest_size(&manifest), size);
+        assert_eq!(manifest.layers, [layer("b"), layer("a"), layer("<&>\u{e9}")]);
+        assert_eq!(manifest.subject, Some(layer("s")));
+    }
+
+    #[test]
+    fn equal_titles_are_refused() {
+        let error = builder().layers(["a", "b", "a"].map(layer)).build(10_000).unwrap_err();
+        assert_eq!(error, ManifestBuildError::DuplicateTitle { title: "bag/a".into() });
+    }
+}

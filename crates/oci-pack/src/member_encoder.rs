@@ -11,6 +11,9 @@ use crate::Compression;
 /// Largest number of tar bytes in one member.
 pub(crate) const MEMBER_LENGTH: usize = 1 << 20;
 
+/// How every gzip member begins: no name, no time, unknown system, as Go writes it (RFC 1952 section 2.3).
+pub(crate) const MEMBER_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
 const GZIP_LEVEL: i32 = 5;
 const PROBE_LEVEL: i32 = 1;
 const ZSTD_LEVEL: i32 = 3;
@@ -18,9 +21,6 @@ const ZSTD_LEVEL: i32 = 3;
 /// A member is probed by this many samples of this size, if it has twice as much.
 const SAMPLE_COUNT: usize = 8;
 const SAMPLE_LENGTH: usize = 4096;
-
-/// Position of the XFL byte in a gzip header (RFC 1952 section 2.3).
-const XFL: usize = 8;
 
 /// A compressor for members, with its working memory.
 pub(crate) enum MemberEncoder {
@@ -88,9 +88,9 @@ impl GzipEncoder {
         output.resize(compressor.gzip_compress_bound(content.len()), 0);
         let length = compressor.gzip_compress(content, output).map_err(refused)?;
         output.truncate(length);
-        // libdeflate notes a low level in the header; all our members have one header, which is Go's.
-        if let Some(extra_flags) = output.get_mut(XFL) {
-            *extra_flags = 0;
+        // libdeflate notes a low level in the header; all members have one header.
+        if let Some(header) = output.first_chunk_mut() {
+            *header = MEMBER_HEADER;
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ mod tests {
         let text = b"2026-01-01T00:00:00Z,4.25\n".repeat(20_000);
         for content in [&b""[..], b"a", &text, &noise(1, MEMBER_LENGTH)] {
             let member = encoded(Compression::Gzip, content);
-            assert_eq!(member[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+            assert_eq!(member[..10], MEMBER_HEADER);
             let mut back = Vec::new();
             flate2::read::GzDecoder::new(&member[..]).read_to_end(&mut back).unwrap();
             assert!(back == content);

@@ -195,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn headers_of_huge_files_are_those_of_go() {
+        // SHA-256 of what `Writer.WriteHeader` of Go 1.26 writes; no test can push such a file through `oras`.
+        let split = format!("{}/{}", "d".repeat(60), "n".repeat(100));
+        let unsplit = format!("{}/{}", "d".repeat(160), "n".repeat(20));
+        let cases = [
+            ("pkg/Größe", "4b0a88aa809e73a2d4906444cf101e7defbcad38cd3f6503083d2e2dd9b838eb"),
+            ("pkg/big.nc", "f1369fa3b63be31ab188aede990b249aa5f8c42736bfdc4bf5b967526c504b96"),
+            (&split, "03fcb4f31f3afe0799e112a0d26f035b1c5219cb632035cffadce7ddb51db5e1"),
+            (&unsplit, "f36eb4bb7d1a3d05c6eeb3c508c8ce683229cb824e721dea9b1a277683992d38"),
+        ];
+        for (path, expected) in cases {
+            let bytes = header_bytes(path, EntryKind::File { size: 8 << 30 });
+            assert_eq!(oci_model::Digest::sha256_of(&bytes).encoded(), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn a_record_counts_its_own_length() {
         for (value, length) in [(1, 9), (2, 11), (90, 99), (91, 101), (989, 999), (990, 1001)] {
             let record = pax_record("path", &"v".repeat(value));
