@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn entries_and_their_faults() {
-        let cases: [(&str, Option<(Option<u64>, &str)>, &[&str]); 9] = [
+        type Case<'a> = (&'a str, Option<(Option<u64>, &'a str)>, &'a [&'a str]);
+        let cases: [Case<'_>; 9] = [
             ("https://example.org/x 12 data/x", Some((Some(12), "data/x")), &[]),
             ("https://example.org/x\t-  data/x y ", Some((None, "data/x y ")), &[]),
             ("https://example.org/x - data/a%0Ab", Some((None, "data/a\nb")), &[]),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digests::Digests;
 use crate::fault::Fault;
+use crate::manifest::ManifestName;
 
 /// Says what stands at a path of a bag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,11 +170,8 @@ impl TagFiles {
     /// Says whether the rules read the file at this bag-relative path, so that its bytes belong in here.
     #[must_use]
     pub fn wants(path: &str) -> bool {
-        let name = path.to_ascii_lowercase();
-        !name.contains('/')
-            && (matches!(name.as_str(), "bagit.txt" | "bag-info.txt" | "package-info.txt" | "fetch.txt")
-                || (name.ends_with(".txt")
-                    && (name.starts_with("manifest-") || name.starts_with("tagmanifest-"))))
+        let is_manifest = !path.contains('/') && ManifestName::parse(path).is_some();
+        is_manifest || matches!(path, "bagit.txt" | "bag-info.txt" | "package-info.txt" | "fetch.txt")
     }
 
     /// Adds the bytes of one tag file.
@@ -220,7 +218,8 @@ mod tests {
         for name in ["bagit.txt", "manifest-MD5.txt", "tagmanifest-sha256.txt", "fetch.txt", "bag-info.txt"] {
             assert!(TagFiles::wants(name), "{name}");
         }
-        for name in ["data/bagit.txt", "manifest-md5", "README.txt", "metadata/manifest-md5.txt"] {
+        for name in ["data/bagit.txt", "manifest-md5", "README.txt", "metadata/manifest-md5.txt", "FETCH.TXT"]
+        {
             assert!(!TagFiles::wants(name), "{name}");
         }
     }

@@ -38,7 +38,7 @@ pub use crate::progress::{NoProgress, Progress, ProgressEvent};
 pub use crate::repair::{RepairOptions, Repaired, repair_directory, repair_in_place, repair_zip};
 pub use crate::report::{Report, Verdict};
 pub use crate::scan::{
-    FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_files, is_bag, scan_directory, scan_tar,
-    scan_zip, validate_directory, validate_tar, validate_zip,
+    FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_directory, hash_files, is_bag, scan_directory,
+    scan_tar, scan_zip, validate_directory, validate_tar, validate_zip,
 };
 pub use crate::version::{Version, VersionError};

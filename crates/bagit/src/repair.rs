@@ -80,9 +80,10 @@ pub fn repair_in_place(bag: &Path, options: &RepairOptions, progress: &dyn Progr
         return Ok(Repaired { after: proven(scan)?, before, changed: false });
     }
     fs::create_dir(&partial).map_err(Error::io("make the directory", &partial))?;
-    let inventory = without_format_files(&scan.inventory);
-    let after = finish(&scan.tag_files, inventory, algorithms, &partial)?;
-    let is_obsolete = |name: &&str| after.scan.tag_files.get(name).is_none();
+    let old = OldTagFiles::new(&scan.tag_files);
+    let inventory = old.without_replaced(&scan.inventory);
+    let after = finish(&old, inventory, algorithms, &partial)?;
+    let is_obsolete = |name: &&str| old.replaces(name) && after.scan.tag_files.get(name).is_none();
     let obsolete: Vec<String> =
         scan.tag_files.iter().map(|(name, _)| name).filter(is_obsolete).map(str::to_owned).collect();
     commit(&root, &obsolete)?;
@@ -105,13 +106,14 @@ pub fn repair_directory(
     }
     let scan = scan_directory(&root, &scan_options(options), progress)?;
     let before = judge(&scan)?;
+    let old = OldTagFiles::new(&scan.tag_files);
     let staging = Staging::beside(target)?;
     let mut plan = Plan::of_directory(&root, &options.limits)?;
-    plan.files.retain(|file| !TagFiles::wants(&file.path));
+    plan.files.retain(|file| !old.replaces(&file.path));
     let algorithms = options.algorithms.union(payload_algorithms(&scan.tag_files));
     let copied = copy_files(&plan, staging.path(), algorithms, options.threads, progress)?;
-    same_content(&scan.inventory, &copied)?;
-    let after = finish(&scan.tag_files, copied, algorithms, staging.path())?;
+    same_content(&old.without_replaced(&scan.inventory), &copied)?;
+    let after = finish(&old, copied, algorithms, staging.path())?;
     staging.publish(target)?;
     Ok(Repaired { before, after, changed: true })
 }
@@ -128,12 +130,13 @@ pub fn repair_zip(
 ) -> Result<Repaired> {
     let scan = scan_zip(&mut reader, &scan_options(options), progress)?;
     let before = judge(&scan)?;
+    let old = OldTagFiles::new(&scan.tag_files);
     let staging = Staging::beside(target)?;
     let algorithms = options.algorithms.union(payload_algorithms(&scan.tag_files));
-    let wanted = |path: &str| !TagFiles::wants(path);
+    let wanted = |path: &str| !old.replaces(path);
     let unpacked = unpack_zip(reader, &options.limits, staging.path(), algorithms, wanted, progress)?;
-    same_content(&scan.inventory, &unpacked)?;
-    let after = finish(&scan.tag_files, unpacked, algorithms, staging.path())?;
+    same_content(&old.without_replaced(&scan.inventory), &unpacked)?;
+    let after = finish(&old, unpacked, algorithms, staging.path())?;
     staging.publish(target)?;
     Ok(Repaired { before, after, changed: true })
 }
@@ -163,19 +166,9 @@ fn judge(scan: &Scan) -> Result<Report> {
     Ok(check(&scan.inventory, &scan.tag_files, &CheckOptions::default()))
 }
 
-/// Gives the inventory without the files that are written anew.
-fn without_format_files(inventory: &Inventory) -> Inventory {
-    let mut kept = Inventory::new();
-    inventory.directories().for_each(|directory| kept.insert_directory(directory));
-    for (path, entry) in inventory.files().filter(|(path, _)| !TagFiles::wants(path)) {
-        kept.insert_file(path, entry.size, entry.digests.clone());
-    }
-    kept
-}
-
 /// Makes sure that what was copied is what was judged.
 fn same_content(judged: &Inventory, copied: &Inventory) -> Result<()> {
-    for (path, entry) in judged.files().filter(|(path, _)| !TagFiles::wants(path)) {
+    for (path, entry) in judged.files() {
         let same = copied.file(path).is_some_and(|copy| {
             copy.size == entry.size
                 && entry.digests.iter().all(|(algorithm, digest)| {
@@ -191,14 +184,13 @@ fn same_content(judged: &Inventory, copied: &Inventory) -> Result<()> {
 
 /// Writes the tag files of version 1.0 into `directory`, and proves the bag that they make.
 fn finish(
-    old: &TagFiles,
+    old: &OldTagFiles<'_>,
     mut inventory: Inventory,
     algorithms: AlgorithmSet,
     directory: &Path,
 ) -> Result<Created> {
-    let reader = OldTagFiles::new(old);
     inventory.insert_directory("data");
-    let tag_files = write_tag_files(&mut inventory, reader.info(), reader.fetch(), algorithms, directory)?;
+    let tag_files = write_tag_files(&mut inventory, old.info(), old.fetch(), algorithms, directory)?;
     proven(Scan { inventory, tag_files, base_directory: None })
 }
 
@@ -222,10 +214,29 @@ impl<'a> OldTagFiles<'a> {
         self.encoding.decode(self.files.get(name)?).map(|decoded| decoded.text.into_owned())
     }
 
+    fn info_name(&self) -> Option<&'static str> {
+        let names = [self.version.info_file_name(), "bag-info.txt", "package-info.txt"];
+        names.into_iter().find(|name| self.files.get(name).is_some())
+    }
+
+    /// Says whether a new file takes the place of the file at this path; a `package-info.txt` may be just a tag file.
+    fn replaces(&self, path: &str) -> bool {
+        TagFiles::wants(path) && (path != "package-info.txt" || self.info_name() == Some(path))
+    }
+
+    /// Gives the inventory without the files that are replaced.
+    fn without_replaced(&self, inventory: &Inventory) -> Inventory {
+        let mut kept = Inventory::new();
+        inventory.directories().for_each(|directory| kept.insert_directory(directory));
+        for (path, entry) in inventory.files().filter(|(path, _)| !self.replaces(path)) {
+            kept.insert_file(path, entry.size, entry.digests.clone());
+        }
+        kept
+    }
+
     /// Gives the elements of the metadata file, with a date where GMN writes a date and time.
     fn info(&self) -> BagInfo {
-        let names = [self.version.info_file_name(), "bag-info.txt", "package-info.txt"];
-        let text = names.into_iter().find_map(|name| self.text(name)).unwrap_or_default();
+        let text = self.info_name().and_then(|name| self.text(name)).unwrap_or_default();
         let (mut info, _) = BagInfo::parse(&text, self.version);
         let date = info
             .get("Bagging-Date")

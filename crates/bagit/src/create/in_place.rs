@@ -78,6 +78,8 @@ fn discard(partial: &Path) -> Result<()> {
 /// Hashes what will be the payload where it is; gives the inventory that it will have.
 fn hash_payload(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> Result<Inventory> {
     let mut payload = builder.clone();
+    // A link that is moved stays a link.
+    payload.dereference = false;
     payload.payload = vec![(String::new(), Source::Directory(root.to_owned()))];
     let plan = Plan::new(&payload)?;
     refuse_bag(&payload, &plan.inventory, root)?;

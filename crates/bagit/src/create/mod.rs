@@ -191,7 +191,7 @@ impl BagBuilder {
 
     /// Turns a directory into a bag: what is in it moves into its `data/`.
     ///
-    /// Everything is hashed before anything moves. While it moves, it is in `.bagit-in-place/data` below the directory
+    /// Symbolic links are refused, even with [`BagBuilder::dereference`]. Everything is hashed before anything moves. While it moves, it is in `.bagit-in-place/data` below the directory
     /// and no file is ever in two places or none; after an interruption the same call goes on where it was.
     ///
     /// # Errors

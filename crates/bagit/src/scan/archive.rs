@@ -18,10 +18,18 @@ const ALWAYS_FINE: u64 = 64 * 1024 * 1024;
 
 /// Says what an entry of an archive is.
 pub(super) enum Found {
-    File { size: u64, digests: Digests },
+    File {
+        size: u64,
+        digests: Digests,
+    },
     Directory,
     NotAFile(FaultCode, String),
-    Unreadable(FaultCode, String),
+    /// A file that could not be read, of the size that the archive declares.
+    Unreadable {
+        code: FaultCode,
+        message: String,
+        size: u64,
+    },
 }
 
 /// Collects the entries of an archive until it is known which of them are the bag.
@@ -96,8 +104,8 @@ fn insert(inventory: &mut Inventory, path: &str, found: Found) {
             inventory.insert_not_a_file(path);
             inventory.observe(Fault::new(code, Some(path), message));
         }
-        Found::Unreadable(code, message) => {
-            inventory.insert_unreadable(path, 0);
+        Found::Unreadable { code, message, size } => {
+            inventory.insert_unreadable(path, size);
             inventory.observe(Fault::new(code, Some(path), message));
         }
     }

@@ -33,8 +33,38 @@ pub fn scan_directory(root: &Path, options: &ScanOptions, progress: &dyn Progres
     let inventory = walk(&root, &options.limits, Links::Report)?;
     let mut scan = Scan { inventory, ..Scan::default() };
     read_tag_files(&root, &mut scan, options);
-    hash_all(&root, &mut scan, options, progress);
+    let Scan { inventory, tag_files, .. } = &mut scan;
+    let (payload, tags) = options.algorithms(tag_files);
+    let in_memory = |path: &str| tag_files.get(path).is_some();
+    hash_all(
+        &root,
+        inventory,
+        in_memory,
+        |path| if is_payload(path) { payload } else { tags },
+        options,
+        progress,
+    );
     Ok(scan)
+}
+
+/// Lists and hashes all files below any directory, whether it is a bag or not; faults become observations.
+///
+/// # Errors
+/// As [`scan_directory`].
+pub fn hash_directory(
+    root: &Path,
+    algorithms: AlgorithmSet,
+    options: &ScanOptions,
+    progress: &dyn Progress,
+) -> Result<Inventory> {
+    let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
+    let mut inventory = walk(&root, &options.limits, Links::Report)?;
+    hash_all(&root, &mut inventory, |_| false, |_| algorithms, options, progress);
+    Ok(inventory)
+}
+
+fn is_payload(path: &str) -> bool {
+    path.starts_with("data/")
 }
 
 /// Validates a bag in a directory: [`scan_directory`], then [`check`].
@@ -244,13 +274,24 @@ fn unread(inventory: &mut Inventory, code: FaultCode, path: &str, message: impl 
     inventory.observe(Fault::new(code, Some(path), message));
 }
 
-fn hash_all(root: &Path, scan: &mut Scan, options: &ScanOptions, progress: &dyn Progress) {
-    let Scan { inventory, tag_files, .. } = scan;
-    let files = files_to_hash(inventory, tag_files, options.algorithms(tag_files));
+/// Hashes all files whose bytes are not in memory already.
+fn hash_all(
+    root: &Path,
+    inventory: &mut Inventory,
+    in_memory: impl Fn(&str) -> bool,
+    algorithms: impl Fn(&str) -> AlgorithmSet,
+    options: &ScanOptions,
+    progress: &dyn Progress,
+) {
+    let is_on_disk = |path: &str, entry: &FileEntry| entry.kind == EntryKind::File && !in_memory(path);
+    let file =
+        |(path, entry): (_, &FileEntry)| FileToHash { path, size: entry.size, algorithms: algorithms(path) };
+    let files: Vec<FileToHash<'_>> =
+        inventory.files().filter(|(path, entry)| is_on_disk(path, entry)).map(file).collect();
     let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
     progress.event(ProgressEvent::Planned { files: files.len() as u64, bytes });
     let outcomes = hash_files(root, &files, options.threads, progress);
-    let entries = inventory.files_mut().filter(|(path, entry)| is_on_disk(path, entry, tag_files));
+    let entries = inventory.files_mut().filter(|(path, entry)| is_on_disk(path, entry));
     let mut failures = Vec::new();
     for ((path, entry), outcome) in entries.zip(outcomes) {
         let (code, message) = match outcome {
@@ -270,21 +311,4 @@ fn hash_all(root: &Path, scan: &mut Scan, options: &ScanOptions, progress: &dyn 
         failures.push(Fault::new(code, Some(path), message));
     }
     failures.into_iter().for_each(|failure| inventory.observe(failure));
-}
-
-fn files_to_hash<'a>(
-    inventory: &'a Inventory,
-    tag_files: &TagFiles,
-    (payload, tags): (AlgorithmSet, AlgorithmSet),
-) -> Vec<FileToHash<'a>> {
-    let file = |(path, entry): (&'a str, &FileEntry)| {
-        let algorithms = if path.starts_with("data/") { payload } else { tags };
-        FileToHash { path, size: entry.size, algorithms }
-    };
-    inventory.files().filter(|(path, entry)| is_on_disk(path, entry, tag_files)).map(file).collect()
-}
-
-/// Says whether the file's digests still have to be computed from the disk.
-fn is_on_disk(path: &str, entry: &FileEntry, tag_files: &TagFiles) -> bool {
-    entry.kind == EntryKind::File && tag_files.get(path).is_none()
 }

@@ -148,14 +148,15 @@ mod tests {
     #[test]
     fn files_of_any_size_are_hashed_in_the_order_given() {
         let directory = tempfile::tempdir().unwrap();
-        let names: Vec<String> = (0..20).map(|n| format!("f{n}")).collect();
-        for (n, name) in names.iter().enumerate() {
-            fs::write(directory.path().join(name), vec![n as u8; n * 100_000]).unwrap();
+        let names: Vec<String> = (0..20_u8).map(|n| format!("f{n}")).collect();
+        let content = |n: u8| vec![n; usize::from(n) * 100_000];
+        for (n, name) in (0..).zip(&names) {
+            fs::write(directory.path().join(name), content(n)).unwrap();
         }
         let algorithms: AlgorithmSet = [Algorithm::Sha256].into_iter().collect();
         let files: Vec<_> = names.iter().map(|path| FileToHash { path, size: 0, algorithms }).collect();
-        for (n, outcome) in hash_files(directory.path(), &files, 3, &NoProgress).into_iter().enumerate() {
-            let expected = crate::Digests::of(algorithms, &vec![n as u8; n * 100_000]);
+        for (n, outcome) in (0..).zip(hash_files(directory.path(), &files, 3, &NoProgress)) {
+            let expected = crate::Digests::of(algorithms, &content(n));
             assert!(matches!(outcome, HashOutcome::Hashed { digests, .. } if digests == expected), "{n}");
         }
     }

@@ -12,7 +12,7 @@ mod unpack;
 mod zip;
 
 pub(crate) use directory::{Links, walk};
-pub use directory::{is_bag, scan_directory, validate_directory};
+pub use directory::{hash_directory, is_bag, scan_directory, validate_directory};
 pub use hashing::{FileToHash, HashOutcome, hash_files};
 pub(crate) use hashing::{ReadOutcome, read_unchanged};
 pub use tar::{scan_tar, validate_tar};

@@ -151,7 +151,7 @@ impl<'a> TarScan<'a> {
                     "the tag files are over the limit of {} bytes",
                     self.options.limits.tag_file_bytes
                 );
-                return Ok(Found::Unreadable(FaultCode::TagFileTooLarge, message));
+                return Ok(Found::Unreadable { code: FaultCode::TagFileTooLarge, message, size });
             }
             self.text_budget -= size;
             text = Some(Vec::new());

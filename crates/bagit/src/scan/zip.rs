@@ -26,7 +26,7 @@ pub fn scan_zip(reader: impl Read + Seek, options: &ScanOptions, progress: &dyn 
     let mut entries = std::mem::take(&mut zip.entries);
     let bytes = zip.members.iter().map(|member| member.size).fold(0, u64::saturating_add);
     progress.event(ProgressEvent::Planned { files: zip.members.len() as u64, bytes });
-    let tag_files = zip.read_tag_files(&mut entries, options, progress)?;
+    let tag_files = zip.read_tag_files(options, progress)?;
     let (payload, tags) = options.algorithms(&tag_files);
     let members = std::mem::take(&mut zip.members);
     for member in members {
@@ -40,11 +40,17 @@ pub fn scan_zip(reader: impl Read + Seek, options: &ScanOptions, progress: &dyn 
                 Found::NotAFile(FaultCode::SpecialFile, "the entry is not a file".to_owned())
             }
             MemberKind::Text(digests) => Found::File { size: member.size, digests: digests.clone() },
-            MemberKind::Refused(code, message) => Found::Unreadable(*code, message.clone()),
+            MemberKind::Refused(code, message) => {
+                Found::Unreadable { code: *code, message: message.clone(), size: member.size }
+            }
             MemberKind::File => {
                 let mut hasher = MultiHasher::new(if is_payload { payload } else { tags });
                 zip.read(&member, progress, |bytes| hasher.update(bytes))?.map_or_else(
-                    |message| Found::Unreadable(FaultCode::UnreadableFile, message),
+                    |message| Found::Unreadable {
+                        code: FaultCode::UnreadableFile,
+                        message,
+                        size: member.size,
+                    },
                     |size| Found::File { size, digests: hasher.finish() },
                 )
             }
@@ -149,12 +155,7 @@ impl<R: Read + Seek> ZipScan<R> {
     }
 
     /// Reads the tag files that the rules need, and computes their digests from the same bytes.
-    fn read_tag_files(
-        &mut self,
-        entries: &mut Entries,
-        options: &ScanOptions,
-        progress: &dyn Progress,
-    ) -> Result<TagFiles> {
+    fn read_tag_files(&mut self, options: &ScanOptions, progress: &dyn Progress) -> Result<TagFiles> {
         let mut tag_files = TagFiles::new();
         let mut budget = options.limits.tag_file_bytes;
         let mut members = std::mem::take(&mut self.members);
@@ -177,7 +178,7 @@ impl<R: Read + Seek> ZipScan<R> {
             let mut text = Vec::new();
             match self.read(member, progress, |bytes| text.extend_from_slice(bytes))? {
                 Ok(_) => tag_files.insert(&name, text),
-                Err(message) => entries.fault(FaultCode::UnreadableFile, Some(&name), message),
+                Err(message) => member.kind = MemberKind::Refused(FaultCode::UnreadableFile, message),
             }
         }
         let (_, tags) = options.algorithms(&tag_files);

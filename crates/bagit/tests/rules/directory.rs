@@ -34,7 +34,7 @@ fn check(name: &str, expected: &[&str], change: impl Fn(&Path)) {
 #[test]
 fn links_and_special_files() {
     check("P2 out of the bag", &["E link-outside"], |root| {
-        symlink("/etc/passwd", root.join("data/link")).unwrap()
+        symlink("/etc/passwd", root.join("data/link")).unwrap();
     });
     check("P2 to the bag's neighbour", &["E link-outside"], |root| {
         fs::write(root.parent().unwrap().join("bag-x"), "x").unwrap();
@@ -43,7 +43,7 @@ fn links_and_special_files() {
     check("P2 to nowhere", &["E link-dangling"], |root| symlink("nowhere", root.join("data/link")).unwrap());
     check("P2 to itself", &["E link-dangling"], |root| symlink("link", root.join("data/link")).unwrap());
     check("P2 to a directory", &["E link-to-directory"], |root| {
-        symlink("sub", root.join("data/link")).unwrap()
+        symlink("sub", root.join("data/link")).unwrap();
     });
     check("P2 to a listed file, which it replaces", &["W link-inside"], |root| {
         fs::rename(root.join("data/a.csv"), root.join("metadata/moved.csv")).unwrap();
@@ -52,7 +52,7 @@ fn links_and_special_files() {
         fs::remove_file(root.join("tagmanifest-sha256.txt")).unwrap();
     });
     check("P2 a socket", &["E special-file"], |root| {
-        drop(UnixListener::bind(root.join("data/socket")).unwrap())
+        drop(UnixListener::bind(root.join("data/socket")).unwrap());
     });
 }
 
@@ -66,11 +66,12 @@ fn names_that_are_not_utf8() {
 #[test]
 fn files_that_cannot_be_read_are_named() {
     let probe = tempfile::NamedTempFile::new().unwrap();
-    fs::set_permissions(probe.path(), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(probe.path(), Permissions::from_mode(0o000)).unwrap();
     // Whoever may read everything sees no fault.
     let expected: &[&str] = if fs::File::open(probe.path()).is_ok() { &[] } else { &["E unreadable-file"] };
-    let unreadable =
-        |root: &Path, path: &str| fs::set_permissions(root.join(path), Permissions::from_mode(0)).unwrap();
+    let unreadable = |root: &Path, path: &str| {
+        fs::set_permissions(root.join(path), Permissions::from_mode(0o000)).unwrap();
+    };
     check("a payload file", expected, |root| unreadable(root, "data/a.csv"));
     check("a tag file", expected, |root| unreadable(root, "bag-info.txt"));
 }
@@ -100,7 +101,8 @@ fn a_directory_that_is_no_bag_or_no_directory() {
 
 #[test]
 fn a_file_that_vanishes_or_changes_during_the_scan_is_named() {
-    let changes: [(&str, fn(&Path)); 2] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 2] = [
         ("E file-vanished", |path| fs::remove_file(path).unwrap()),
         ("E file-changed", |path| fs::write(path, "something else entirely").unwrap()),
     ];
@@ -185,6 +187,9 @@ fn plain_directories_can_be_hashed_too() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("x"), "abc").unwrap();
     let algorithms = bagit::AlgorithmSet::all();
+    let inventory =
+        bagit::hash_directory(directory.path(), algorithms, &ScanOptions::default(), &NoProgress).unwrap();
+    assert_eq!(inventory.file("x").unwrap().digests, bagit::Digests::of(algorithms, b"abc"));
     let files = [
         bagit::FileToHash { path: "x", size: 3, algorithms },
         bagit::FileToHash { path: "y", size: 0, algorithms },

@@ -51,7 +51,8 @@ fn tar_with(entries: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn tar_entries_that_no_bag_has() {
     let pax_path = *b"28 path=bag/data/../../../x\n";
-    let cases: [(&str, &[Vec<u8>], &[&str]); 14] = [
+    type Case<'a> = (&'a str, &'a [Vec<u8>], &'a [&'a str]);
+    let cases: [Case<'_>; 14] = [
         ("dots", &[entry(b"bag/data/../../../x", b'0', b"x")], &["E path-escapes"]),
         ("absolute", &[entry(b"/tmp/x", b'0', b"x")], &["E path-escapes"]),
         ("a drive", &[entry(b"C:\\x", b'0', b"x")], &["E path-escapes"]),
@@ -198,7 +199,7 @@ fn limits_hold_for_archives() {
 fn patch(bytes: &mut [u8], from: &[u8], to: &[u8], last: bool) {
     assert_eq!(from.len(), to.len());
     let mut places = (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from));
-    let at = if last { places.last() } else { places.next() }.expect("the bytes are there");
+    let at = if last { places.next_back() } else { places.next() }.expect("the bytes are there");
     bytes[at..at + to.len()].copy_from_slice(to);
 }
 
@@ -226,6 +227,33 @@ fn zip_files_that_lie() {
     assert!(!report.is_ok_and(|report| report.valid));
     assert!(matches!(read_zip(b"PK nonsense"), Err(Error::Archive { .. })));
     assert!(matches!(read_zip(&good[..good.len() / 2]), Err(Error::Archive { .. })));
+}
+
+#[test]
+fn zip_entries_with_one_name_or_damaged_bytes() {
+    let mut bag = Bag::good("1.0");
+    bag.add_payload("data/x1", "first");
+    bag.add_payload("data/x2", "other");
+    bag.seal();
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (path, bytes) in &bag.files {
+        writer.start_file(path.as_str(), stored).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    let good = writer.finish().unwrap().into_inner();
+    assert!(read_zip(&good).unwrap().valid);
+    let mut doubled = good.clone();
+    for at in (0..good.len() - 7)
+        .filter(|at| good[*at..].starts_with(b"data/x2") && !good[at - 2..].starts_with(b"  "))
+    {
+        doubled[at..at + 7].copy_from_slice(b"data/x1");
+    }
+    let report = read_zip(&doubled).unwrap();
+    assert!(report.has(bagit::FaultCode::ArchiveDuplicateEntry) && !report.valid, "{:#?}", report.faults);
+    let mut damaged = good;
+    patch(&mut damaged, b"25,6.9", b"25,6.8", false);
+    assert_eq!(found(&read_zip(&damaged).unwrap()), ["E unreadable-file"], "the CRC is wrong");
 }
 
 #[test]

@@ -14,19 +14,19 @@ fn add_info(bag: &mut Bag, text: &str) {
 fn metadata() {
     const CASES: &[Case] = &[
         case("I1 unknown and repeated elements", "1.0", &[], |bag| {
-            add_info(bag, "X: 1\nX: 2\nContact-Name: a\nContact-Name: b\n")
+            add_info(bag, "X: 1\nX: 2\nContact-Name: a\nContact-Name: b\n");
         }),
         case("I2 no colon", "1.0", &["E info-line-malformed"], |bag| add_info(bag, "nonsense\n")),
         case("I2 no label", "1.0", &["E info-line-malformed"], |bag| add_info(bag, ": value\n")),
         case("I2 white space before the colon", "1.0", &["E info-whitespace"], |bag| {
-            add_info(bag, "Label : value\n")
+            add_info(bag, "Label : value\n");
         }),
         case("I2 none after the colon", "1.0", &["E info-whitespace"], |bag| add_info(bag, "Label:value\n")),
         case("I2 any white space before 1.0", "0.97", &[], |bag| {
-            add_info(bag, "Label \t:\t  value\nOther:value\n")
+            add_info(bag, "Label \t:\t  value\nOther:value\n");
         }),
         case("I3 continuation lines", "1.0", &[], |bag| {
-            add_info(bag, "External-Description: one\n  two\n\tthree\n")
+            add_info(bag, "External-Description: one\n  two\n\tthree\n");
         }),
         case("I3 a continuation of nothing", "1.0", &["E info-line-malformed"], |bag| {
             bag.edit("bag-info.txt", |text| format!("  lost\n{text}"));
@@ -42,23 +42,23 @@ fn metadata() {
             );
         }),
         case("I5 a date of another form", "1.0", &["W bagging-date-malformed"], |bag| {
-            add_info(bag, "Bagging-Date: 24.11.2026\n")
+            add_info(bag, "Bagging-Date: 24.11.2026\n");
         }),
         case("I5 a count of another form", "1.0", &["W bag-count-malformed"], |bag| {
-            add_info(bag, "Bag-Count: one\n")
+            add_info(bag, "Bag-Count: one\n");
         }),
         case("I6 Oxum twice", "1.0", &["E oxum-repeated"], |bag| add_info(bag, "Payload-Oxum: 58.3\n")),
         case("I6 Oxum with one number", "1.0", &["E oxum-malformed"], |bag| {
-            bag.put("bag-info.txt", "Payload-Oxum: 58\n")
+            bag.put("bag-info.txt", "Payload-Oxum: 58\n");
         }),
         case("I6 a negative Oxum", "1.0", &["E oxum-malformed"], |bag| {
-            bag.put("bag-info.txt", "Payload-Oxum: -58.3\n")
+            bag.put("bag-info.txt", "Payload-Oxum: -58.3\n");
         }),
         case("I6 wrong bytes", "1.0", &["E oxum-mismatch"], |bag| {
-            bag.put("bag-info.txt", "Payload-Oxum: 57.3\n")
+            bag.put("bag-info.txt", "Payload-Oxum: 57.3\n");
         }),
         case("I6 wrong files", "1.0", &["E oxum-mismatch"], |bag| {
-            bag.put("bag-info.txt", "Payload-Oxum: 58.40\n")
+            bag.put("bag-info.txt", "Payload-Oxum: 58.40\n");
         }),
     ];
     check_all(CASES);
@@ -89,10 +89,10 @@ fn fetch_files() {
     const CASES: &[Case] = &[
         case("F1 a present file", "1.0", &[], |bag| fetch(bag, &format!("{URL} 25 data/a.csv"))),
         case("F1 two fields", "1.0", &["E fetch-line-malformed"], |bag| {
-            fetch(bag, &format!("{URL} data/a.csv"))
+            fetch(bag, &format!("{URL} data/a.csv"));
         }),
         case("F1 a length that is no number", "1.0", &["E fetch-line-malformed"], |bag| {
-            fetch(bag, &format!("{URL} x data/a.csv"))
+            fetch(bag, &format!("{URL} x data/a.csv"));
         }),
         case("F1 a relative URL", "1.0", &["E fetch-url-not-absolute"], |bag| fetch(bag, "x/y - data/a.csv")),
         case("F1 an encoded path", "1.0", &[], |bag| {
@@ -101,7 +101,7 @@ fn fetch_files() {
             fetch(bag, &format!("{URL} - data/100%25.csv"));
         }),
         case("F2 a file in no manifest", "1.0", &["E fetch-not-in-manifest"], |bag| {
-            fetch(bag, &format!("{URL} - data/new.csv"))
+            fetch(bag, &format!("{URL} - data/new.csv"));
         }),
         case(
             "F2 a file in one manifest",
@@ -114,7 +114,7 @@ fn fetch_files() {
             },
         ),
         case("F2 a tag file", "1.0", &["E fetch-lists-tag-file"], |bag| {
-            fetch(bag, &format!("{URL} - metadata/eml.xml"))
+            fetch(bag, &format!("{URL} - metadata/eml.xml"));
         }),
         case("F2 a missing file", "1.0", &["E payload-file-fetchable"], |bag| {
             bag.remove("data/a.csv");
@@ -125,16 +125,16 @@ fn fetch_files() {
             fetch(bag, &format!("{URL} - data/a.csv"));
         }),
         case("F3 another size than promised", "1.0", &["W fetch-length-mismatch"], |bag| {
-            fetch(bag, &format!("{URL} 24 data/a.csv"))
+            fetch(bag, &format!("{URL} 24 data/a.csv"));
         }),
         case("F3 a path that escapes", "1.0", &["E path-escapes"], |bag| {
-            fetch(bag, &format!("{URL} - data/../../x"))
+            fetch(bag, &format!("{URL} - data/../../x"));
         }),
         case("F3 an absolute path", "0.97", &["E path-escapes"], |bag| {
-            fetch(bag, &format!("{URL} - /data/a.csv"))
+            fetch(bag, &format!("{URL} - /data/a.csv"));
         }),
         case("F3 a directory", "1.0", &["E path-is-directory"], |bag| {
-            fetch(bag, &format!("{URL} - data/sub"))
+            fetch(bag, &format!("{URL} - data/sub"));
         }),
         case("listed twice", "1.0", &["W fetch-duplicate-entry"], |bag| {
             fetch(bag, &format!("{URL} - data/a.csv"));

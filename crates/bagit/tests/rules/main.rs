@@ -71,3 +71,19 @@ fn good_bags_of_every_version_have_no_fault() {
         }
     }
 }
+
+#[test]
+fn every_code_is_expected_by_some_test() {
+    let tests = [
+        include_str!("directory.rs"),
+        include_str!("hostile.rs"),
+        include_str!("info_and_fetch.rs"),
+        include_str!("manifests.rs"),
+        include_str!("paths.rs"),
+        include_str!("structure.rs"),
+    ];
+    for code in bagit::FaultCode::ALL {
+        let quoted = [format!(" {code}\""), format!("\"{code}\"")];
+        assert!(tests.iter().any(|test| quoted.iter().any(|code| test.contains(code))), "{code}");
+    }
+}

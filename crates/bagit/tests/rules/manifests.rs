@@ -99,6 +99,13 @@ fn lines_of_payload_manifests() {
         case("M4 a backslash does not separate", "1.0", &["E path-outside-payload"], |bag| {
             bag.edit("manifest-md5.txt", |text| format!("{text}{}  data\\a.csv\n", "0".repeat(32)));
         }),
+    ];
+    check_all(CASES);
+}
+
+#[test]
+fn what_payload_manifests_must_not_list() {
+    const CASES: &[Case] = &[
         case("M5 a file outside data", "1.0", &["E path-outside-payload"], |bag| {
             let line = bag.line(Algorithm::Md5, "bagit.txt");
             bag.edit("manifest-md5.txt", |text| text + &line);
@@ -126,6 +133,13 @@ fn lines_of_payload_manifests() {
                 bag.edit("manifest-md5.txt", |text| text + &line + &line);
             },
         ),
+    ];
+    check_all(CASES);
+}
+
+#[test]
+fn oddities_of_checksum_tools() {
+    const CASES: &[Case] = &[
         case("M7 a comment", "1.0", &["E manifest-comment-line"], |bag| {
             bag.edit("manifest-md5.txt", |text| format!("# made by hand\n{text}"));
         }),
@@ -157,6 +171,13 @@ fn lines_of_payload_manifests() {
                 });
             },
         ),
+    ];
+    check_all(CASES);
+}
+
+#[test]
+fn wrong_checksums() {
+    const CASES: &[Case] = &[
         case(
             "M5 conflicting checksums",
             "1.0",
@@ -187,7 +208,7 @@ fn percent_signs_are_read_by_the_rules_of_the_version() {
             bag.edit_manifests(|text| text.replace("x\ry", "x%0dy"));
         }),
         case("M6 not encoded in 1.0", "1.0", &["W percent-legacy-name"; 2], |bag| {
-            bag.add_payload("data/100%.csv", "odd")
+            bag.add_payload("data/100%.csv", "odd");
         }),
         case("M6 an escape that is the literal name", "1.0", &["W percent-legacy-name"; 2], |bag| {
             bag.add_payload("data/100%25.csv", "odd");
@@ -199,7 +220,7 @@ fn percent_signs_are_read_by_the_rules_of_the_version() {
             bag.reoxum();
         }),
         case("M6 other escapes are literal", "1.0", &["W percent-legacy-name"; 2], |bag| {
-            bag.add_payload("data/%7Ex", "odd")
+            bag.add_payload("data/%7Ex", "odd");
         }),
         case("M6 %25 is literal in 0.97", "0.97", &[], |bag| bag.add_payload("data/100%25.csv", "odd")),
         case("M6 %0A is decoded in 0.97", "0.97", &["W name-not-portable"], |bag| {
@@ -295,6 +316,6 @@ fn required_algorithms_come_from_the_names_alone() {
     let scan = Bag::good("1.0").scan(Front::Memory);
     assert_eq!(bagit::required_algorithms(&scan.tag_files), [Algorithm::Md5, Algorithm::Sha256]);
     check_all(&[in_memory(case("listing nothing twice", "1.0", &["E payload-file-missing"], |bag| {
-        list(bag, "data/gone")
+        list(bag, "data/gone");
     }))]);
 }

@@ -74,7 +74,7 @@ fn names_that_clash_or_do_not_work_everywhere() {
     const CASES: &[Case] = &[
         case("P3 case", "1.0", &["W names-differ-in-case"], |bag| bag.add_payload("data/A.CSV", "odd")),
         case("P3 case of directories", "1.0", &["W names-differ-in-case"], |bag| {
-            bag.add_payload("data/SUB/b c.csv", "odd")
+            bag.add_payload("data/SUB/b c.csv", "odd");
         }),
         case(
             "P3 case of a listed file that is missing",
@@ -96,10 +96,10 @@ fn names_that_clash_or_do_not_work_everywhere() {
             bag.edit_manifests(|text| text.replace("N\u{fa}\u{f1}ez", "Nu\u{301}n\u{303}ez"));
         }),
         case("P4 a character of Windows", "1.0", &["W name-not-portable"], |bag| {
-            bag.add_payload("data/a:b", "odd")
+            bag.add_payload("data/a:b", "odd");
         }),
         case("P4 a name of Windows", "1.0", &["W name-not-portable"], |bag| {
-            bag.add_payload("data/aux.csv", "odd")
+            bag.add_payload("data/aux.csv", "odd");
         }),
         case("P5 files of operating systems", "1.0", &["W system-file"; 2], |bag| {
             bag.add_payload("data/.DS_Store", "odd");
@@ -109,7 +109,7 @@ fn names_that_clash_or_do_not_work_everywhere() {
             bag.directories.insert("data/sub/hollow".to_owned());
         }),
         case("a bag in the bag", "1.0", &["I nested-bag"], |bag| {
-            bag.add_payload("data/inner/bagit.txt", "odd")
+            bag.add_payload("data/inner/bagit.txt", "odd");
         }),
     ];
     check_all(CASES);
@@ -133,7 +133,7 @@ fn faults_of_dataone_are_tolerated_on_request_only() {
     type Mutate = fn(&mut Bag);
     let cases: [(&str, &str, &str, Mutate); 7] = [
         ("old Metacat", "1.0", "manifest-name-case", |bag| {
-            bag.rename("manifest-md5.txt", "manifest-MD5.txt")
+            bag.rename("manifest-md5.txt", "manifest-MD5.txt");
         }),
         ("SpeedBagIt drops one of two equal files", "1.0", "dataone-duplicate-content", |bag| {
             bag.put("data/0-duplicate-a.csv", "depth,temperature\n15,7.2\n");

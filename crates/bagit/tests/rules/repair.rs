@@ -82,7 +82,7 @@ fn repairable() -> Vec<(&'static str, &'static str, Bag)> {
         bag.remove("tagmanifest-sha256.txt");
     });
     add("names with percent signs", "percent-legacy-name", "1.0", |bag| {
-        bag.add_payload("data/100%.csv", "odd")
+        bag.add_payload("data/100%.csv", "odd");
     });
     all.push(("GMN", "base-dir-prefix", gmn()));
     all
@@ -141,6 +141,27 @@ fn faults_of_dataone_are_repaired_in_every_way() {
 }
 
 #[test]
+fn a_tag_file_with_the_name_of_an_older_version_is_kept() {
+    let mut bag = Bag::good("1.0");
+    bag.rename("manifest-md5.txt", "manifest-MD5.txt");
+    bag.put("package-info.txt", "just a note\n");
+    bag.seal();
+    let work = tempfile::tempdir().unwrap();
+    bag.write(work.path());
+    repair_in_place(work.path(), &RepairOptions::default(), &NoProgress).unwrap();
+    assert_eq!(fs::read(work.path().join("package-info.txt")).unwrap(), b"just a note\n");
+    let old = Bag::good("0.93");
+    let work = tempfile::tempdir().unwrap();
+    old.write(work.path());
+    repair_in_place(work.path(), &RepairOptions::default(), &NoProgress).unwrap();
+    let info = fs::read_to_string(work.path().join("bag-info.txt")).unwrap();
+    assert!(
+        info.starts_with("Source-Organization: Mooring Group\n")
+            && !work.path().join("package-info.txt").exists()
+    );
+}
+
+#[test]
 fn elements_of_the_metadata_are_kept() {
     let work = tempfile::tempdir().unwrap();
     gmn().write(work.path());
@@ -182,7 +203,7 @@ fn bags_with_other_faults_are_refused_and_left_alone() {
         ("payload-file-unlisted", |bag| bag.put("data/new.csv", "new")),
         ("payload-file-missing", |bag| bag.remove("data/a.csv")),
         ("path-escapes", |bag| {
-            bag.edit("manifest-md5.txt", |text| format!("{text}{}  data/../../x\n", "0".repeat(32)))
+            bag.edit("manifest-md5.txt", |text| format!("{text}{}  data/../../x\n", "0".repeat(32)));
         }),
         ("tag-checksum-mismatch", |bag| {
             bag.seal_for_good();

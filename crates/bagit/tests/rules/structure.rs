@@ -67,6 +67,13 @@ fn structure_and_declaration() {
         case("B4 a label in lower case", "1.0", &["W bagit-txt-label-case"], |bag| {
             bag.edit("bagit.txt", |text| text.replace("Version", "version"));
         }),
+    ];
+    check_all(CASES);
+}
+
+#[test]
+fn encodings_and_metadata_file_names() {
+    const CASES: &[Case] = &[
         case("B5 unsupported encoding", "1.0", &["E encoding-unsupported"], |bag| {
             bag.edit("bagit.txt", |text| text.replace("UTF-8", "EBCDIC"));
         }),
