@@ -3,12 +3,12 @@
 use crate::error::Result;
 use crate::{lint, test, tidy};
 
-/// Runs tidy (seconds), lint (minutes) and test (longest).
+/// Runs tidy (seconds), lint (minutes) and test (longest); tells whether all tests passed.
 ///
 /// # Errors
 ///
-/// Fails at the first of them that fails.
-pub fn run() -> Result<()> {
+/// Fails at the first that finds a fault before the tests.
+pub fn run() -> Result<bool> {
     tidy::run()?;
     lint::run()?;
     test::run(&test::Arguments::default())

@@ -38,7 +38,8 @@ enum Task {
 
 fn main() -> ExitCode {
     match run(&Arguments::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             console::note(format_args!("error: {error}"));
             ExitCode::FAILURE
@@ -46,16 +47,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: &Task) -> Result<()> {
+/// Runs the task; `false` is a failure that the task has told already.
+fn run(task: &Task) -> Result<bool> {
     match task {
-        Task::Test(arguments) => test::run(arguments),
+        Task::Test(arguments) => return test::run(arguments),
+        Task::Ci => return ci::run(),
         Task::Tidy => tidy::run(),
         Task::Lint => lint::run(),
-        Task::Ci => ci::run(),
         Task::Sample(arguments) => sample::run(arguments),
         Task::Peers(arguments) => peers::run(arguments),
         Task::Bench(arguments) => bench::run(arguments),
         Task::Docs(arguments) => docs::run(arguments),
         Task::Release(arguments) => release::run(arguments),
-    }
+    }?;
+    Ok(true)
 }

@@ -138,11 +138,13 @@ impl Peer {
     }
 }
 
-/// Finds the first word that looks like a version: digits and at least one dot, after an optional `v`.
+/// Finds the first word that looks like a version: digits and a dot, or five digits, after an optional `v`.
 fn version_in(text: &str) -> Option<&str> {
     text.split(|character: char| character.is_whitespace() || ",;()".contains(character)).find_map(|word| {
         let version = word.strip_prefix('v').unwrap_or(word);
-        let looks_right = version.starts_with(|first: char| first.is_ascii_digit()) && version.contains('.');
+        let has_digits = version.starts_with(|first: char| first.is_ascii_digit());
+        // libxml writes its version as one number.
+        let looks_right = has_digits && (version.contains('.') || version.len() == 5);
         looks_right.then_some(version)
     })
 }
@@ -158,6 +160,7 @@ mod tests {
             ("v0.22.1\n", Some("0.22.1")),
             ("bagit-python version 1.9.0", Some("1.9.0")),
             ("docker-registry github.com/docker/distribution 2.8.2+ds1", Some("2.8.2+ds1")),
+            ("xmllint: using libxml version 20914\n", Some("20914")),
             ("no such thing", None),
         ];
         for (text, expected) in cases {

@@ -33,10 +33,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let metadata = Metadata::load()?;
     let members = metadata.members();
-    let order = bottom_up(members.into_iter().filter(|package| package.is_publishable()).collect())?;
+    let order = bottom_up(members.iter().copied().filter(|package| package.is_publishable()).collect())?;
     let mut problems = 0;
     for package in &order {
-        let found = check(package);
+        let found = check(package, &members);
         let state = if found.is_empty() { "ready" } else { "not ready" };
         console::result(format_args!("{:20} {:8} {state}", package.name, package.version));
         found.iter().for_each(|problem| console::result(format_args!("    {problem}")));
@@ -64,8 +64,8 @@ fn bottom_up(mut waiting: Vec<&Package>) -> Result<Vec<&Package>> {
 }
 
 /// Finds what stands in the way of publishing the package.
-fn check(package: &Package) -> Vec<String> {
-    let mut problems = tidy::publishing_problems(package);
+fn check(package: &Package, members: &[&Package]) -> Vec<String> {
+    let mut problems = tidy::publishing_problems(package, members);
     let list = ["package", "--list", "--allow-dirty", "--package", &package.name];
     match process::read(&mut process::cargo(&list)) {
         Ok(files) => problems.extend(check_files(&files.lines().collect::<Vec<_>>())),

@@ -121,6 +121,13 @@ impl Sample {
         }
     }
 
+    /// Returns the name of the bag's directory: `dataset_10.5072_A2MOORING` for `doi:10.5072/A2MOORING`.
+    #[must_use]
+    pub fn directory_name(&self) -> String {
+        let identifier = &self.identifier;
+        format!("dataset_{}", package::sanitise(identifier.strip_prefix("doi:").unwrap_or(identifier)))
+    }
+
     /// Makes the bag in a directory of its own below `out`; it appears there when it is whole.
     ///
     /// # Errors
@@ -130,7 +137,7 @@ impl Sample {
     pub fn make_in(&self, out: &Path) -> Result<Made> {
         let identifier: Identifier = self.identifier.parse()?;
         let plan = self.kind.plan(self.extent, self.seed, self.hostile_names)?;
-        let name = directory_name(identifier.as_str());
+        let name = self.directory_name();
         let bag = out.join(&name);
         if bag.symlink_metadata().is_ok() {
             return Err(format!("{}: is there already", bag.display()).into());
@@ -161,9 +168,4 @@ impl Sample {
         };
         bag::write_tag_files(bag, identifier.as_str(), &payload, documents)
     }
-}
-
-/// Returns the name that the bag of a package has: `dataset_10.5072_A2MOORING` for `doi:10.5072/A2MOORING`.
-fn directory_name(identifier: &str) -> String {
-    format!("dataset_{}", package::sanitise(identifier.strip_prefix("doi:").unwrap_or(identifier)))
 }

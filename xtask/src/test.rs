@@ -30,16 +30,16 @@ pub struct Arguments {
     pub selection: Vec<String>,
 }
 
-/// Runs the tests and prints the totals.
+/// Runs the tests and prints the totals, which come last; tells whether all passed.
 ///
 /// # Errors
 ///
-/// Fails when a test fails, or when the tests cannot be built or run.
-pub fn run(arguments: &Arguments) -> Result<()> {
+/// Fails when cargo cannot be started.
+pub fn run(arguments: &Arguments) -> Result<bool> {
     peers::run(&peers::Arguments { no_install: arguments.no_install })?;
     let start = Instant::now();
     let mut tally = Tally::default();
-    let succeeded = build(arguments).is_ok() && watch(&mut test_command(arguments), &mut tally)?;
+    let succeeded = build(arguments).is_ok() && watch(&mut test_command(arguments), &mut tally, &mut show)?;
     if !succeeded && tally.failed() == 0 {
         // A program that does not build, or that ends before its tests do, has no line of its own.
         tally.add_failure();
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     console::result(tally.result_line(start.elapsed()));
     console::result(tally.totals());
-    if succeeded { Ok(()) } else { Err("tests failed".into()) }
+    Ok(succeeded)
 }
 
 /// Builds the programs as well: tests of the command line run them.
@@ -78,8 +78,16 @@ fn path_with_peers() -> OsString {
     env::join_paths(directories).unwrap_or(path)
 }
 
-/// Runs the command, shows what it writes, and counts; tells whether it succeeded.
-fn watch(command: &mut Command, tally: &mut Tally) -> Result<bool> {
+/// Shows a line where it was written.
+fn show(source: Source, line: &str) {
+    match source {
+        Source::Results => console::result(line),
+        Source::Notes => console::note(line),
+    }
+}
+
+/// Runs the command, shows what is worth showing, and counts; tells whether the command succeeded.
+fn watch(command: &mut Command, tally: &mut Tally, show: &mut dyn FnMut(Source, &str)) -> Result<bool> {
     let line = process::command_line(command);
     console::note(format_args!("$ {line}"));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(about(&line))?;
@@ -90,13 +98,12 @@ fn watch(command: &mut Command, tally: &mut Tally) -> Result<bool> {
         scope.spawn(move || results.map(|pipe| send_lines(pipe, &sender, Source::Results)));
         scope.spawn(move || notes.map(|pipe| send_lines(pipe, &errors, Source::Notes)));
         for (source, line) in lines {
-            match source {
-                Source::Results if tally.read_result(&line) => console::result(line),
-                Source::Results => {}
-                Source::Notes => {
-                    tally.read_note(&line);
-                    console::note(line);
-                }
+            let is_shown = match source {
+                Source::Results => tally.read_result(&line),
+                Source::Notes => tally.read_note(&line),
+            };
+            if is_shown {
+                show(source, &line);
             }
         }
     });
@@ -104,7 +111,7 @@ fn watch(command: &mut Command, tally: &mut Tally) -> Result<bool> {
 }
 
 /// Where the command wrote a line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Results,
     Notes,
@@ -126,15 +133,20 @@ fn send_lines(pipe: impl Read, lines: &Sender<(Source, String)>, source: Source)
 mod tests {
     use std::process::Command;
 
-    use super::{Tally, watch};
+    use super::{Source, Tally, watch};
 
     #[test]
-    fn both_outputs_are_counted_and_the_status_is_told() {
-        let mut tally = Tally::default();
-        let script = "echo 'skipped: one' >&2; echo 'test it ... ok'; exit 3";
-        assert!(!watch(Command::new("sh").args(["-c", script]), &mut tally).unwrap());
+    fn both_outputs_are_shown_and_counted_and_the_status_is_told() {
+        let (mut tally, mut shown) = (Tally::default(), Vec::new());
+        let mut show = |source, line: &str| shown.push((source, line.to_owned()));
+        let script =
+            "echo 'skipped: one' >&2; exec 2>&-; echo 'test it ... ok'; echo successes:; echo said; exit 3";
+        assert!(!watch(Command::new("sh").args(["-c", script]), &mut tally, &mut show).unwrap());
+        assert!(watch(&mut Command::new("true"), &mut tally, &mut show).unwrap());
+        assert!(watch(&mut Command::new("no program has this name"), &mut tally, &mut show).is_err());
         assert_eq!(tally.totals(), "0 passed, 0 failed, 1 skipped");
-        assert!(watch(&mut Command::new("true"), &mut tally).unwrap());
-        assert!(watch(&mut Command::new("no program has this name"), &mut tally).is_err());
+        assert_eq!(shown.len(), 2);
+        assert!(shown.contains(&(Source::Notes, "skipped: one".to_owned())));
+        assert!(shown.contains(&(Source::Results, "test it ... ok".to_owned())));
     }
 }

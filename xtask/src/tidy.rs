@@ -69,10 +69,10 @@ pub fn run() -> Result<()> {
     if count == 0 { Ok(()) } else { Err(format!("tidy: {count} faults").into()) }
 }
 
-/// Finds what stands in the way of publishing a package, as far as its manifest tells.
+/// Finds what stands in the way of publishing a package, as far as its manifest and those of the other packages tell.
 #[must_use]
-pub fn publishing_problems(package: &Package) -> Vec<String> {
-    manifests::check_package(package).into_iter().map(|fault| fault.message).collect()
+pub fn publishing_problems(package: &Package, members: &[&Package]) -> Vec<String> {
+    manifests::check_package(package, members).into_iter().map(|fault| fault.message).collect()
 }
 
 impl Project {

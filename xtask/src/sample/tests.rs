@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use d1_model::{ResourceMap, SystemMetadata};
 use sha2::{Digest, Sha256};
 
-use super::{Extent, Kind, Sample, directory_name};
+use super::{Extent, Kind, Sample};
 use crate::error::Result;
 use crate::{console, peers, process};
 
@@ -182,7 +182,9 @@ fn the_directory_has_the_name_of_the_package() {
         ("urn:uuid:1-2", "dataset_urn_uuid_1-2"),
         ("../é", "dataset_..__"),
     ];
+    let mut sample = small_sample(Kind::Mooring);
     for (identifier, expected) in cases {
-        assert_eq!(directory_name(identifier), expected);
+        sample.identifier = identifier.to_owned();
+        assert_eq!(sample.directory_name(), expected);
     }
 }

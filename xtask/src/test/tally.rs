@@ -35,11 +35,12 @@ impl Tally {
         !self.is_in_successes
     }
 
-    /// Reads a line that a test has printed, or may have.
-    pub(super) fn read_note(&mut self, line: &str) {
+    /// Reads a line of standard error; tells whether it is worth showing, which all are.
+    pub(super) fn read_note(&mut self, line: &str) -> bool {
         if line.starts_with(SKIPPED) {
             self.skips.push(line.to_owned());
         }
+        true
     }
 
     /// Counts a failure that no test program reported.

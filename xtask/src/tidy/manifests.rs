@@ -12,11 +12,11 @@ const MOST_CATEGORIES: usize = 5;
 
 pub(super) fn check(project: &Project) -> Result<Vec<Fault>> {
     let members = project.metadata.members();
-    Ok(members.into_iter().flat_map(check_package).collect())
+    Ok(members.iter().flat_map(|package| check_package(package, &members)).collect())
 }
 
 /// Finds what stands in the way of publishing the package, if it is to be published at all.
-pub(super) fn check_package(package: &Package) -> Vec<Fault> {
+pub(super) fn check_package(package: &Package, members: &[&Package]) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut demand = |is_met: bool, message: &str| {
         if !is_met {
@@ -34,7 +34,14 @@ pub(super) fn check_package(package: &Package) -> Vec<Fault> {
     demand((1..=MOST_CATEGORIES).contains(&package.categories.len()), "has no categories, or more than five");
     for import in package.dependencies.iter().filter(|import| import.path.is_some()) {
         let is_dropped = import.kind.as_deref() == Some("dev");
-        demand(import.req != "*" || is_dropped, &format!("{} has a path and no version", import.name));
+        let is_published = members.iter().any(|member| member.name == import.name && member.is_publishable());
+        let name = &import.name;
+        // Cargo drops a development dependency that has a path alone; one with a version must be found.
+        demand(
+            is_published || (is_dropped && import.req == "*"),
+            &format!("{name} is asked for and not published"),
+        );
+        demand(import.req != "*" || is_dropped, &format!("{name} has a path and no version"));
     }
     faults
 }
@@ -43,7 +50,7 @@ pub(super) fn check_package(package: &Package) -> Vec<Fault> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::check_package;
+    use super::{Package, check_package};
 
     /// Checks a package that is right but for the changes.
     fn faults(changes: &[(&str, Value)]) -> Vec<String> {
@@ -55,8 +62,17 @@ mod tests {
         for (key, value) in changes {
             package[*key] = value.clone();
         }
-        let package = serde_json::from_value(package).unwrap();
-        check_package(&package).into_iter().map(|fault| fault.message).collect()
+        let package: Package = serde_json::from_value(package).unwrap();
+        let member = |name: &str, publish: Value| {
+            let package = json!({
+                "name": name, "version": "0.1.0", "id": name, "manifest_path": "Cargo.toml", "features": {},
+                "categories": [], "dependencies": [], "publish": publish,
+            });
+            serde_json::from_value::<Package>(package).unwrap()
+        };
+        let (other, testkit) = (member("other", json!(null)), member("testkit", json!([])));
+        let faults = check_package(&package, &[&other, &testkit]);
+        faults.into_iter().map(|fault| fault.message).collect()
     }
 
     #[test]
@@ -65,8 +81,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_published_is_asked_for_by_path_alone_and_in_tests() {
+        let imports = |name: &str, req: &str, kind: Option<&str>| {
+            let import = json!([{ "name": name, "req": req, "kind": kind, "path": "/" }]);
+            faults(&[("dependencies", import)]).len()
+        };
+        assert_eq!(imports("other", "^0.1.0", None), 0);
+        assert_eq!(imports("other", "*", None), 1);
+        assert_eq!(imports("testkit", "*", Some("dev")), 0);
+        assert_eq!(imports("testkit", "^0.1.0", Some("dev")), 1);
+        assert_eq!(imports("testkit", "^0.1.0", None), 1);
+    }
+
+    #[test]
     fn what_is_missing_is_found() {
-        let import = json!([{ "name": "other", "req": "*", "kind": null, "path": "/other" }]);
         let cases = [
             ("license", json!("MIT"), "license"),
             ("description", json!(null), "description"),
@@ -75,7 +103,6 @@ mod tests {
             ("readme", json!(null), "readme"),
             ("categories", json!([]), "categories"),
             ("categories", json!(["a", "b", "c", "d", "e", "f"]), "categories"),
-            ("dependencies", import, "other has a path"),
         ];
         for (key, value, expected) in cases {
             let found = faults(&[(key, value)]);
