@@ -2,9 +2,13 @@
 
 use d1_model::Identifier;
 use oci_model::{Descriptor, Digest, RawManifest};
-use oci_pack::{ManifestBuildError, PackedArchive};
+use oci_pack::{Compression, ManifestBuildError, ManifestBuilder, PackedArchive, archive_title};
 
-use crate::{BagRecord, ManifestOptions, PackageFiles, PackageIndex, Plan, ReusableArchive};
+use crate::manifest::{archive_descriptor, object_descriptor, package_annotations, part_descriptor};
+use crate::{
+    ArchiveRecord, BagRecord, Configuration, LayerKind, LayerRecord, ManifestOptions, PackageFiles,
+    PackageIndex, Place, Plan, PlannedArchive, PlannedLayer, ReusableArchive,
+};
 
 /// What came of one planned layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +58,8 @@ pub struct AssembledPackage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssembleError {
-    /// There are more or fewer layers than planned, or one is of another kind.
-    #[error("layer {layer} is not of the kind that was planned")]
+    /// There are more or fewer layers than planned, or one is of another kind or has other files.
+    #[error("layer {layer} is not what was planned")]
     Layer {
         /// Position of the layer.
         layer: usize,
@@ -66,21 +70,54 @@ pub enum AssembleError {
         /// Path of the file.
         path: String,
     },
+    /// The plan is one of other files.
+    #[error("the plan has no place for `{path}`")]
+    NotPlanned {
+        /// Path of the file.
+        path: String,
+    },
 }
 
 /// Puts a package together; `contents` has one entry for each planned layer.
 ///
 /// # Errors
 ///
-/// If the contents are not those of the plan, or a file changed between hashing and packing.
+/// If the contents are not those of the plan, the plan is not one of the files, or a file changed between hashing and packing.
 pub fn assemble(
     plan: &Plan,
     files: PackageFiles,
     contents: Vec<LayerContent>,
     facts: PackageFacts,
 ) -> Result<AssembledPackage, AssembleError> {
-    let _ = (plan, files, contents, facts);
-    todo!()
+    if contents.len() != plan.layers.len() {
+        return Err(AssembleError::Layer { layer: contents.len().min(plan.layers.len()) });
+    }
+    let mut assembly = Assembly {
+        directory: &plan.directory,
+        files: &files,
+        records: Vec::with_capacity(contents.len()),
+        descriptors: Vec::with_capacity(contents.len()),
+        places: vec![None; files.files().len()],
+    };
+    for (layer, (planned, content)) in plan.layers.iter().zip(contents).enumerate() {
+        let number = u32::try_from(layer).map_err(|_| AssembleError::Layer { layer })?;
+        assembly.add(number, planned, content)?;
+    }
+    let Assembly { records, descriptors, places, .. } = assembly;
+    let unplaced = places.iter().zip(files.files()).find(|(place, _)| place.is_none());
+    if let Some((_, file)) = unplaced {
+        return Err(AssembleError::NotPlanned { path: file.path.to_string() });
+    }
+    let index = PackageIndex {
+        directory: plan.directory.as_str().into(),
+        bag: facts.bag,
+        identifier: facts.identifier.clone(),
+        resource_map: facts.resource_map.clone(),
+        layers: records,
+        files,
+        places: places.into_iter().flatten().collect(),
+    };
+    Ok(AssembledPackage { index, layers: descriptors, facts })
 }
 
 impl AssembledPackage {
@@ -90,7 +127,124 @@ impl AssembledPackage {
     ///
     /// If it is larger than `options.max_manifest_bytes`.
     pub fn manifest(&self, options: &ManifestOptions) -> Result<RawManifest, ManifestBuildError> {
-        let _ = options;
-        todo!()
+        let configuration = match options.configuration {
+            Configuration::Index => self.index.descriptor(),
+            Configuration::Empty => Descriptor::empty(),
+        };
+        let mut annotations = package_annotations(&self.facts, options.created.as_deref());
+        annotations.extend(options.annotations.clone());
+        let builder = ManifestBuilder::new(options.artifact_type.clone(), configuration);
+        annotations
+            .into_iter()
+            .fold(builder, |builder, (key, value)| builder.annotation(&key, value))
+            .layers(self.layers.iter().cloned())
+            .build(options.max_manifest_bytes)
+    }
+}
+
+/// The layers that were added so far.
+struct Assembly<'a> {
+    directory: &'a str,
+    files: &'a PackageFiles,
+    records: Vec<LayerRecord>,
+    descriptors: Vec<Descriptor>,
+    /// For each file, where its bytes are.
+    places: Vec<Option<Place>>,
+}
+
+impl Assembly<'_> {
+    fn add(
+        &mut self,
+        layer: u32,
+        planned: &PlannedLayer,
+        content: LayerContent,
+    ) -> Result<(), AssembleError> {
+        let wrong = AssembleError::Layer { layer: layer as usize };
+        match (planned, content) {
+            (PlannedLayer::Archive(archive), LayerContent::Packed(packed)) => {
+                self.add_packed(layer, archive, packed)
+            }
+            (PlannedLayer::Archive(archive), LayerContent::Reused(reused)) => {
+                if reused.data_offsets.len() != archive.files.len() {
+                    return Err(wrong);
+                }
+                for (file, offset) in archive.files.iter().zip(&reused.data_offsets) {
+                    self.place(*file as usize, Place::Archive { layer, offset: *offset });
+                }
+                let ReusableArchive { digest, size, record, compression, .. } = reused;
+                self.add_archive(archive.number, compression, digest, size, record);
+                Ok(())
+            }
+            (PlannedLayer::Object { file }, LayerContent::Object) => {
+                let description = self.files.files().get(*file).ok_or(wrong)?;
+                let descriptor = object_descriptor(self.directory, description);
+                self.place(*file, Place::Object { layer });
+                self.add_plain(descriptor, LayerKind::Object);
+                Ok(())
+            }
+            (PlannedLayer::Part { file, number, count, range }, LayerContent::Part { digest }) => {
+                let path = &self.files.files().get(*file).ok_or(wrong)?.path;
+                let size = range.end.saturating_sub(range.start);
+                let descriptor = part_descriptor(self.directory, path, (*number, *count), digest, size);
+                if *number == 1 {
+                    self.place(*file, Place::Parts { first: layer, count: *count });
+                }
+                self.add_plain(descriptor, LayerKind::Part);
+                Ok(())
+            }
+            _ => Err(wrong),
+        }
+    }
+
+    fn add_packed(
+        &mut self,
+        layer: u32,
+        archive: &PlannedArchive,
+        packed: PackedArchive,
+    ) -> Result<(), AssembleError> {
+        if packed.files.len() != archive.files.len() {
+            return Err(AssembleError::Layer { layer: layer as usize });
+        }
+        for (position, found) in archive.files.iter().zip(&packed.files) {
+            let position = *position as usize;
+            let file = self.files.files().get(position);
+            let file = file.ok_or(AssembleError::Layer { layer: layer as usize })?;
+            if (file.size, file.sha256) != (found.size, found.sha256) {
+                return Err(AssembleError::FileChanged { path: file.path.to_string() });
+            }
+            self.place(position, Place::Archive { layer, offset: found.data_offset });
+        }
+        let record = ArchiveRecord {
+            tar_digest: packed.tar_digest,
+            tar_size: packed.tar_size,
+            encoder: packed.compression.encoder().into(),
+            members: packed.members,
+        };
+        self.add_archive(archive.number, packed.compression, packed.blob_digest, packed.blob_size, record);
+        Ok(())
+    }
+
+    fn add_archive(
+        &mut self,
+        number: usize,
+        compression: Compression,
+        digest: Digest,
+        size: u64,
+        record: ArchiveRecord,
+    ) {
+        let title = archive_title(self.directory, number);
+        self.descriptors.push(archive_descriptor(compression, &digest, size, &record.tar_digest, &title));
+        self.records.push(LayerRecord { digest, size, kind: LayerKind::Archive(record) });
+    }
+
+    fn add_plain(&mut self, descriptor: Descriptor, kind: LayerKind) {
+        self.records.push(LayerRecord { digest: descriptor.digest.clone(), size: descriptor.size, kind });
+        self.descriptors.push(descriptor);
+    }
+
+    fn place(&mut self, file: usize, place: Place) {
+        if let Some(slot) = self.places.get_mut(file) {
+            *slot = Some(place);
+        }
     }
 }

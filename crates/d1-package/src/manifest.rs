@@ -1,8 +1,15 @@
 //! The manifest of a package.
 
 use bagit::Version;
-use oci_model::{Annotations, MediaType};
+use oci_model::annotations::{
+    CREATED, D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID,
+    DESCRIPTION,
+};
+use oci_model::{Annotations, Descriptor, Digest, MediaType};
+use oci_pack::{Compression, PackedArchive, archive_layer, object_layer, part_layer, part_title};
 use registry_backend::Capabilities;
+
+use crate::{ObjectFacts, PART_ANNOTATION, PackageFacts, PackageFile, media_type_of};
 
 /// How to write a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +53,80 @@ impl ManifestOptions {
 /// Returns the artifact type of a bag: `application/bagit-1.0`, with the version that the bag declares.
 #[must_use]
 pub fn bag_artifact_type(version: Version) -> MediaType {
-    let _ = version;
-    todo!()
+    let text = format!("application/bagit-{version}");
+    // Digits and a dot are allowed in a media type.
+    text.parse().unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+/// Returns the descriptor of an archive layer.
+pub(crate) fn archive_descriptor(
+    compression: Compression,
+    digest: &Digest,
+    size: u64,
+    tar_digest: &Digest,
+    title: &str,
+) -> Descriptor {
+    let archive = PackedArchive {
+        compression,
+        blob_digest: digest.clone(),
+        blob_size: size,
+        tar_digest: tar_digest.clone(),
+        tar_size: 0,
+        members: Vec::new(),
+        files: Vec::new(),
+    };
+    archive_layer(&archive, title)
+}
+
+/// Returns the descriptor of the layer that is a file.
+pub(crate) fn object_descriptor(directory: &str, file: &PackageFile) -> Descriptor {
+    let media_type = media_type_of(&file.path, file.format_id());
+    let digest = Digest::from_sha256(file.sha256);
+    let mut layer = object_layer(directory, &file.path, media_type, digest, file.size);
+    if let Some(object) = &file.object {
+        layer.annotations.extend(object_annotations(object));
+    }
+    layer
+}
+
+/// Returns the descriptor of the layer that is part `number`, counted from 1, of `count`.
+pub(crate) fn part_descriptor(
+    directory: &str,
+    path: &str,
+    (number, count): (u32, u32),
+    digest: Digest,
+    size: u64,
+) -> Descriptor {
+    part_layer(part_title(directory, path, number, count), digest, size)
+        .with_annotation(PART_ANNOTATION, format!("{number}/{count}"))
+}
+
+/// Returns what is annotated of an object.
+pub(crate) fn object_annotations(object: &ObjectFacts) -> Annotations {
+    let facts = [
+        (D1_IDENTIFIER, object.identifier.as_ref().map(ToString::to_string)),
+        (D1_FORMAT_ID, object.format_id.as_ref().map(ToString::to_string)),
+        (D1_CHECKSUM, object.declared_checksum.as_ref().map(ToString::to_string)),
+    ];
+    known(facts)
+}
+
+/// Returns what is annotated of a package.
+///
+/// Its title becomes a description: `oras` takes a title annotation that an image layout copies from the manifest for the name of
+/// a file, and writes the manifest there.
+pub(crate) fn package_annotations(facts: &PackageFacts, created: Option<&str>) -> Annotations {
+    let text = |identifier: &Option<d1_model::Identifier>| identifier.as_ref().map(ToString::to_string);
+    known([
+        (D1_IDENTIFIER, text(&facts.identifier)),
+        (D1_RESOURCE_MAP, text(&facts.resource_map)),
+        (D1_SERIES_ID, text(&facts.series_id)),
+        (D1_OBSOLETES, text(&facts.obsoletes)),
+        (DESCRIPTION, facts.title.clone()),
+        (CREATED, created.map(str::to_owned)),
+    ])
+}
+
+fn known<const N: usize>(facts: [(&str, Option<String>); N]) -> Annotations {
+    facts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }

@@ -2,6 +2,7 @@
 
 use d1_model::media_type_for;
 use oci_model::MediaType;
+use oci_pack::Compression;
 
 /// Media type of the configuration blob that holds a package's index.
 pub const INDEX_MEDIA_TYPE: &str = "application/vnd.dataone.package.index.v1+json";
@@ -23,6 +24,12 @@ pub const PART_ANNOTATION: &str = "org.dataone.part";
 pub fn media_type_of(path: &str, format_id: Option<&str>) -> MediaType {
     let by_format = format_id.and_then(media_type_for).and_then(|text| text.parse().ok());
     by_format.unwrap_or_else(|| MediaType::from_static(by_extension(path)))
+}
+
+/// Returns the compression of an archive layer with this media type, if it is one's.
+pub(crate) fn archive_compression(media_type: &MediaType) -> Option<Compression> {
+    let known = [Compression::Gzip, Compression::Zstd, Compression::None];
+    known.into_iter().find(|compression| compression.media_type() == *media_type)
 }
 
 fn by_extension(path: &str) -> &'static str {

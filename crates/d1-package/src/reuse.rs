@@ -3,7 +3,10 @@
 use oci_model::Digest;
 use oci_pack::Compression;
 
-use crate::{ArchiveRecord, PackageFiles, PackageIndex, Plan};
+use crate::{
+    ArchiveRecord, LayerKind, LayerRecord, PackageFile, PackageFiles, PackageIndex, Place, Plan,
+    PlannedArchive,
+};
 
 /// An archive layer that is there already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,70 @@ pub fn reusable_archives(
     replaced: &PackageIndex,
     compression: Compression,
 ) -> Vec<Option<ReusableArchive>> {
-    let _ = (plan, files, replaced, compression);
-    todo!()
+    let known = known_archives(replaced, compression);
+    plan.archives()
+        .map(|archive| known.iter().find_map(|known| known.matching(plan, archive, files)))
+        .collect()
+}
+
+/// An archive of the package that is replaced.
+struct KnownArchive<'a> {
+    layer: &'a LayerRecord,
+    record: &'a ArchiveRecord,
+    replaced: &'a PackageIndex,
+    compression: Compression,
+    files: Vec<(&'a PackageFile, u64)>,
+    is_first: bool,
+}
+
+fn known_archives(replaced: &PackageIndex, compression: Compression) -> Vec<KnownArchive<'_>> {
+    let mut files_of: Vec<Vec<(&PackageFile, u64)>> = vec![Vec::new(); replaced.layers().len()];
+    for (file, place) in replaced.entries() {
+        if let Place::Archive { layer, offset } = place
+            && let Some(files) = files_of.get_mut(layer as usize)
+        {
+            files.push((file, offset));
+        }
+    }
+    let archives = replaced.layers().iter().zip(files_of).filter_map(|(layer, files)| match &layer.kind {
+        LayerKind::Archive(record) => Some((layer, record, files)),
+        LayerKind::Object | LayerKind::Part => None,
+    });
+    let archives = archives.enumerate().map(|(number, (layer, record, files))| KnownArchive {
+        layer,
+        record,
+        replaced,
+        compression,
+        files,
+        is_first: number == 0,
+    });
+    archives.filter(|archive| &*archive.record.encoder == compression.encoder()).collect()
+}
+
+impl KnownArchive<'_> {
+    fn matching(
+        &self,
+        plan: &Plan,
+        planned: &PlannedArchive,
+        files: &PackageFiles,
+    ) -> Option<ReusableArchive> {
+        let empty_here = files.empty_directories().iter().filter(|_| planned.empty_directories);
+        let empty_there = self.replaced.files().empty_directories().iter().filter(|_| self.is_first);
+        let same_directories = *plan.directory == *self.replaced.directory() && empty_here.eq(empty_there);
+        let same_files = || {
+            planned.files.len() == self.files.len()
+                && planned.files.iter().zip(&self.files).all(|(position, (known, _))| {
+                    files.files().get(*position as usize).is_some_and(|file| {
+                        (file.size, file.sha256) == (known.size, known.sha256) && file.path == known.path
+                    })
+                })
+        };
+        (same_directories && same_files()).then(|| ReusableArchive {
+            digest: self.layer.digest.clone(),
+            size: self.layer.size,
+            record: self.record.clone(),
+            compression: self.compression,
+            data_offsets: self.files.iter().map(|(_, offset)| *offset).collect(),
+        })
+    }
 }

@@ -1,1 +1,144 @@
-//! Matching system metadata with files.
+//! Matching system metadata with files of the same content, one to one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::content::{ContentKey, ContentTable, content_of};
+use super::names::{key, keys_of_path};
+use super::oddity::OddityList;
+use super::{ObjectRecord, PackageOddityCode};
+use crate::PackageFiles;
+
+/// Which file each system metadata document describes.
+pub(super) struct Assignment<'a> {
+    pub(super) files: &'a PackageFiles,
+    pub(super) records: &'a [ObjectRecord],
+    /// For each record, the path that the resource map gives its object.
+    pub(super) locations: Vec<Option<usize>>,
+    /// For each record, its file.
+    pub(super) file_of: Vec<Option<usize>>,
+    /// For each file, its record.
+    pub(super) record_of: Vec<Option<usize>>,
+}
+
+impl<'a> Assignment<'a> {
+    pub(super) fn new(
+        files: &'a PackageFiles,
+        records: &'a [ObjectRecord],
+        locations: Vec<Option<usize>>,
+    ) -> Self {
+        let (file_of, record_of) = (vec![None; records.len()], vec![None; files.files().len()]);
+        Self { files, records, locations, file_of, record_of }
+    }
+
+    /// Matches all records whose content is there; `skipped` ones are repeats of others.
+    pub(super) fn match_by_content(&mut self, skipped: &[bool], oddities: &mut OddityList) {
+        let table = ContentTable::new(self.records, self.files);
+        let mut groups: BTreeMap<ContentKey, Vec<usize>> = BTreeMap::new();
+        for (number, record) in self.records.iter().enumerate() {
+            if let Some(content) =
+                content_of(record).filter(|_| !skipped.get(number).copied().unwrap_or(false))
+            {
+                groups.entry(content).or_default().push(number);
+            }
+        }
+        for (content, records) in &groups {
+            self.match_group(records, table.files(content), oddities);
+        }
+    }
+
+    /// Matches records and files that all have the same content.
+    fn match_group(&mut self, records: &[usize], candidates: &[usize], oddities: &mut OddityList) {
+        for record in records {
+            let location = self.locations.get(*record).copied().flatten();
+            if let Some(file) = location.filter(|location| candidates.binary_search(location).is_ok()) {
+                self.assign(*record, file);
+            }
+        }
+        if self.left(records, candidates).is_some_and(|(records, files)| records.len() + files.len() > 2) {
+            let names = NameTable::new(self.files, candidates.iter().copied());
+            self.match_names(records, &names, |record| record.file_name.as_deref());
+            self.match_names(records, &names, |record| Some(record.identifier.as_str()));
+        }
+        if let Some((records, files)) = self.left(records, candidates) {
+            self.match_in_order(&records, &files, oddities);
+        }
+    }
+
+    fn match_names(&mut self, records: &[usize], names: &NameTable, name: fn(&ObjectRecord) -> Option<&str>) {
+        for number in records.iter().copied() {
+            let Some(wanted) = self.records.get(number).and_then(name) else { continue };
+            let found = names.files(wanted).iter().copied().find(|file| self.is_free(*file));
+            if let Some(file) = found.filter(|_| self.is_open(number)) {
+                self.assign(number, file);
+            }
+        }
+    }
+
+    /// Matches what nothing tells apart: by identifier and path, so that it is the same every time.
+    fn match_in_order(&mut self, records: &[usize], files: &[usize], oddities: &mut OddityList) {
+        let mut records = records.to_vec();
+        let identifier = |number: &usize| self.records.get(*number).map(|record| &record.identifier);
+        records.sort_by(|left, right| identifier(left).cmp(&identifier(right)));
+        if (records.len(), files.len()) != (1, 1) {
+            let first = files.first().and_then(|file| self.files.files().get(*file));
+            let message = format!(
+                "{} system metadata documents and {} files have the same checksum and nothing else in common",
+                records.len(),
+                files.len()
+            );
+            oddities.add(PackageOddityCode::AmbiguousMatch, first.map_or("", |file| &file.path), message);
+        }
+        for (record, file) in records.into_iter().zip(files) {
+            self.assign(record, *file);
+        }
+    }
+
+    /// Returns the records and files that are not matched yet, unless there are none on either side.
+    fn left(&self, records: &[usize], candidates: &[usize]) -> Option<(Vec<usize>, Vec<usize>)> {
+        let records: Vec<_> = records.iter().copied().filter(|record| self.is_open(*record)).collect();
+        let files: Vec<_> = candidates.iter().copied().filter(|file| self.is_free(*file)).collect();
+        (!records.is_empty() && !files.is_empty()).then_some((records, files))
+    }
+
+    pub(super) fn assign(&mut self, record: usize, file: usize) {
+        if self.is_open(record)
+            && self.is_free(file)
+            && let (Some(of_record), Some(of_file)) =
+                (self.file_of.get_mut(record), self.record_of.get_mut(file))
+        {
+            *of_record = Some(file);
+            *of_file = Some(record);
+        }
+    }
+
+    pub(super) fn is_open(&self, record: usize) -> bool {
+        self.file_of.get(record).is_some_and(Option::is_none)
+    }
+
+    pub(super) fn is_free(&self, file: usize) -> bool {
+        self.record_of.get(file).is_some_and(Option::is_none)
+    }
+}
+
+/// Files by the names that they may be known by.
+pub(super) struct NameTable(HashMap<String, Vec<usize>>);
+
+impl NameTable {
+    pub(super) fn new(files: &PackageFiles, positions: impl Iterator<Item = usize>) -> Self {
+        let mut names: HashMap<String, Vec<usize>> = HashMap::new();
+        for position in positions {
+            for name in files.files().get(position).map(|file| keys_of_path(&file.path)).unwrap_or_default() {
+                let known = names.entry(name).or_default();
+                if known.last() != Some(&position) {
+                    known.push(position);
+                }
+            }
+        }
+        Self(names)
+    }
+
+    /// Returns the files that may have this name, in their order.
+    pub(super) fn files(&self, name: &str) -> &[usize] {
+        self.0.get(&key(name)).map_or(&[], Vec::as_slice)
+    }
+}

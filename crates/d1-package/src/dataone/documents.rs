@@ -1,11 +1,20 @@
 //! Finding and reading the DataONE documents of a package, before its files are hashed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
-use bagit::AlgorithmSet;
-use d1_model::{Checksum, Identifier, ResourceMap};
+use bagit::{Algorithm, AlgorithmSet};
+use d1_model::{
+    Checksum, ErrorKind, Identifier, MAX_RESOURCE_MAP_BYTES, MAX_SYSTEM_METADATA_BYTES, Oddity, OddityCode,
+    RESOURCE_MAP_FORMAT_ID, ResourceMap, SystemMetadata, looks_like_resource_map, looks_like_system_metadata,
+};
+use oci_model::Digest;
+use oci_pack::HashingRead;
 
-use crate::{DataOneFacts, PackageFiles, PackageOddity};
+use super::fixity::computable;
+use super::oddity::OddityList;
+use super::recognise::recognise;
+use crate::{DataOneFacts, PackageFiles, PackageOddity, PackageOddityCode};
 
 /// Opens the file of the package at a path.
 pub type OpenFile<'a> = dyn FnMut(&str) -> io::Result<Box<dyn Read>> + 'a;
@@ -18,7 +27,9 @@ pub struct Documents {
     /// The resource maps, in the order of the files.
     pub resource_maps: Vec<ResourceMapRecord>,
     /// What was odd about them.
-    pub oddities: Vec<PackageOddity>,
+    pub(super) oddities: Vec<PackageOddity>,
+    /// For each size of a described object, the algorithms of its checksums.
+    algorithms: BTreeMap<u64, AlgorithmSet>,
 }
 
 /// What one system metadata document says of its object, as far as a package needs it.
@@ -70,18 +81,37 @@ pub struct RecogniseError {
 
 /// Reads the DataONE documents among these files, given as path and size.
 ///
-/// Of a bag, tag files are looked at, and small payload files; of a plain directory, small files. A document that looks like one and
-/// cannot be read is an oddity.
+/// Every tag file of a bag is looked at, whatever its name; of payload and of plain directories, files whose names end in `.xml` or
+/// `.rdf`, and files of the size of an object that system metadata call a resource map. A document that looks like one and cannot
+/// be read is an oddity.
 ///
 /// # Errors
 ///
 /// If a file cannot be opened or read.
 pub fn read_documents<'p>(
     files: impl IntoIterator<Item = (&'p str, u64)>,
+    is_bag: bool,
     open: &mut OpenFile<'_>,
 ) -> Result<Documents, RecogniseError> {
-    let _ = (files.into_iter().count(), open(""));
-    todo!()
+    let mut reading = Reading {
+        documents: Documents::default(),
+        oddities: OddityList::default(),
+        repeats: BTreeMap::new(),
+    };
+    let mut others = Vec::new();
+    for (path, size) in files.into_iter().filter(|(_, size)| *size <= MAX_RESOURCE_MAP_BYTES) {
+        let is_tag_file = is_bag && !path.starts_with("data/");
+        if is_tag_file || is_named_like_xml(path) {
+            reading.look_at(path, open)?;
+        } else {
+            others.push((path, size));
+        }
+    }
+    let map_sizes: BTreeSet<u64> = reading.map_sizes().collect();
+    for (path, _) in others.into_iter().filter(|(_, size)| map_sizes.contains(size)) {
+        reading.look_at(path, open)?;
+    }
+    Ok(reading.finish())
 }
 
 impl Documents {
@@ -89,8 +119,7 @@ impl Documents {
     /// metadata: none for most files.
     #[must_use]
     pub fn algorithms_for(&self, size: u64) -> AlgorithmSet {
-        let _ = size;
-        todo!()
+        self.algorithms.get(&size).copied().unwrap_or(AlgorithmSet::EMPTY)
     }
 
     /// Matches the documents with the files.
@@ -99,7 +128,120 @@ impl Documents {
     /// identifier, and in the last resort in a stable order, which is an oddity.
     #[must_use]
     pub fn recognise(&self, files: &PackageFiles) -> DataOneFacts {
-        let _ = files;
-        todo!()
+        recognise(self, files)
+    }
+}
+
+/// How much of a file is looked at to tell whether it is a document.
+const HEAD_LENGTH: u64 = 64 << 10;
+
+/// Names do not say what a file is; they only keep payload of another kind from being opened.
+fn is_named_like_xml(path: &str) -> bool {
+    let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
+    extension.eq_ignore_ascii_case("xml") || extension.eq_ignore_ascii_case("rdf")
+}
+
+struct Reading {
+    documents: Documents,
+    oddities: OddityList,
+    /// What departs from the schemas: where it came first, and in how many documents.
+    repeats: BTreeMap<OddityCode, (Box<str>, String, usize)>,
+}
+
+impl Reading {
+    fn look_at(&mut self, path: &str, open: &mut OpenFile<'_>) -> Result<(), RecogniseError> {
+        let failed = |source| RecogniseError { path: path.to_owned(), source };
+        let mut reader = open(path).map_err(failed)?;
+        let mut head = Vec::new();
+        reader.by_ref().take(HEAD_LENGTH).read_to_end(&mut head).map_err(failed)?;
+        if looks_like_system_metadata(&head) {
+            let limit = (MAX_SYSTEM_METADATA_BYTES as u64).saturating_add(1);
+            reader.take(limit.saturating_sub(HEAD_LENGTH)).read_to_end(&mut head).map_err(failed)?;
+            self.add_system_metadata(path, &head);
+        } else if looks_like_resource_map(&head) {
+            let rest = reader.take(MAX_RESOURCE_MAP_BYTES);
+            self.add_resource_map(path, head.chain(rest)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn add_system_metadata(&mut self, path: &str, bytes: &[u8]) {
+        match SystemMetadata::parse(bytes) {
+            Ok(parsed) => {
+                self.note(path, parsed.oddities);
+                self.documents.system_metadata.push(ObjectRecord::new(path, bytes, parsed.value));
+            }
+            Err(error) => self.oddities.add(PackageOddityCode::UnreadableDocument, path, error.to_string()),
+        }
+    }
+
+    fn add_resource_map(&mut self, path: &str, reader: impl Read) -> io::Result<()> {
+        let mut hashing = HashingRead::new(reader);
+        match ResourceMap::read(&mut hashing) {
+            Ok(parsed) => {
+                io::copy(&mut hashing, &mut io::sink())?;
+                let sha256 = hashing.finish().0.sha256_bytes().unwrap_or_default();
+                self.note(path, parsed.oddities);
+                self.documents.resource_maps.push(ResourceMapRecord {
+                    path: path.into(),
+                    sha256,
+                    map: parsed.value,
+                });
+            }
+            Err(error) if error.kind() == ErrorKind::Io => return Err(io::Error::other(error)),
+            Err(error) => self.oddities.add(PackageOddityCode::UnreadableDocument, path, error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Notes what departs from a schema: often the same in all documents, so it is listed once.
+    fn note(&mut self, path: &str, oddities: Vec<Oddity>) {
+        let mut seen = BTreeSet::new();
+        for oddity in oddities {
+            if seen.insert(oddity.code) {
+                let first = || (path.into(), oddity.to_string(), 0);
+                self.repeats.entry(oddity.code).or_insert_with(first).2 += 1;
+            }
+        }
+    }
+
+    /// Returns the sizes of the objects that system metadata call resource maps.
+    fn map_sizes(&self) -> impl Iterator<Item = u64> {
+        let records = self.documents.system_metadata.iter();
+        records.filter(|record| &*record.format_id == RESOURCE_MAP_FORMAT_ID).map(|record| record.size)
+    }
+
+    fn finish(mut self) -> Documents {
+        for (path, message, count) in self.repeats.into_values() {
+            let others = if count > 1 { format!(" (in {count} documents)") } else { String::new() };
+            self.oddities.add(PackageOddityCode::DocumentOddity, &path, format!("{message}{others}"));
+        }
+        let mut documents = self.documents;
+        documents.oddities = self.oddities.into_vec();
+        for record in &documents.system_metadata {
+            if let Some((algorithm, _)) =
+                computable(&record.checksum).filter(|(name, _)| *name != Algorithm::Sha256)
+            {
+                documents.algorithms.entry(record.size).or_default().insert(algorithm);
+            }
+        }
+        documents
+    }
+}
+
+impl ObjectRecord {
+    fn new(path: &str, bytes: &[u8], document: SystemMetadata) -> Self {
+        Self {
+            path: path.into(),
+            sha256: Digest::sha256_of(bytes).sha256_bytes().unwrap_or_default(),
+            is_public: document.is_public(),
+            identifier: document.identifier,
+            format_id: document.format_id.into(),
+            size: document.size,
+            checksum: document.checksum,
+            series_id: document.series_id,
+            obsoletes: document.obsoletes,
+            file_name: document.file_name.map(Into::into),
+        }
     }
 }

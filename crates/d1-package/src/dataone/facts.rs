@@ -2,7 +2,7 @@
 
 use d1_model::Identifier;
 
-use crate::{ObjectFacts, PackageOddity};
+use crate::{BagRecord, ObjectFacts, PackageFacts, PackageOddity};
 
 /// What DataONE knows of a package and its files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,4 +24,19 @@ pub struct DataOneFacts {
     pub not_public: Vec<Identifier>,
     /// What does not fit together.
     pub oddities: Vec<PackageOddity>,
+}
+
+impl DataOneFacts {
+    /// Returns what is known of the package as a whole.
+    #[must_use]
+    pub fn package_facts(&self, bag: Option<BagRecord>) -> PackageFacts {
+        PackageFacts {
+            bag,
+            identifier: self.identifier.clone(),
+            resource_map: self.resource_map.clone(),
+            series_id: self.series_id.clone(),
+            obsoletes: self.obsoletes.clone(),
+            title: self.title.clone(),
+        }
+    }
 }

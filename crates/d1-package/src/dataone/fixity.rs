@@ -46,6 +46,67 @@ pub fn system_metadata_mismatches(
     declared: &Checksum,
     file: &PackageFile,
 ) -> Vec<Mismatch> {
-    let _ = (declared_size, declared, file);
-    todo!()
+    let mut mismatches = Vec::new();
+    if declared_size != file.size {
+        mismatches.push(Mismatch::Size { declared: declared_size, found: file.size });
+    }
+    let Some((algorithm, expected)) = computable(declared) else {
+        mismatches.push(Mismatch::Unverifiable { declared: declared.clone() });
+        return mismatches;
+    };
+    match digest_of(file, algorithm) {
+        None => mismatches.push(Mismatch::NotHashed { algorithm }),
+        Some(found) if found != expected => mismatches.push(Mismatch::Checksum {
+            declared: declared.clone(),
+            found: Checksum::from_digest(declared.algorithm().clone(), found),
+        }),
+        Some(_) => {}
+    }
+    mismatches
+}
+
+/// Returns the algorithm and the digest that a checksum states, if it can be computed and compared at all.
+pub(super) fn computable(checksum: &Checksum) -> Option<(Algorithm, Vec<u8>)> {
+    let algorithm = checksum.algorithm().name().parse().ok()?;
+    let digest = hex::decode(checksum.value()).ok()?;
+    checksum.is_well_formed().then_some((algorithm, digest))
+}
+
+/// Returns a file's digest, if it is known.
+pub(super) fn digest_of(file: &PackageFile, algorithm: Algorithm) -> Option<&[u8]> {
+    match algorithm {
+        Algorithm::Sha256 => Some(&file.sha256),
+        _ => file.checksums.get(algorithm),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bagit::{Algorithm, Digests};
+
+    use super::{Mismatch, system_metadata_mismatches};
+    use crate::PackageFile;
+
+    #[test]
+    fn each_difference_is_named() {
+        let mut file =
+            PackageFile::new("a", 4, oci_model::Digest::sha256_of(b"test").sha256_bytes().unwrap());
+        file.checksums = Digests::of([Algorithm::Sha1].into_iter().collect(), b"test");
+        let right = "SHA-1:A94A8FE5CCB19BA61C4C0873D391E987982FBBD3".parse().unwrap();
+        assert_eq!(system_metadata_mismatches(4, &right, &file), []);
+        let wrong = "SHA-1:b94a8fe5ccb19ba61c4c0873d391e987982fbbd3".parse().unwrap();
+        let found = system_metadata_mismatches(5, &wrong, &file);
+        assert!(matches!(found[..], [Mismatch::Size { declared: 5, found: 4 }, Mismatch::Checksum { .. }]));
+        let sha256 =
+            "SHA-256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".parse().unwrap();
+        assert_eq!(system_metadata_mismatches(4, &sha256, &file), []);
+        let md5 = "MD5:098f6bcd4621d373cade4e832627b4f6".parse().unwrap();
+        let not_hashed = Mismatch::NotHashed { algorithm: Algorithm::Md5 };
+        assert_eq!(system_metadata_mismatches(4, &md5, &file), [not_hashed]);
+        for declared in ["CRC32:00ff00ff", "MD5:098f6bcd", "MD5:zz"] {
+            let declared: d1_model::Checksum = declared.parse().unwrap();
+            let expected = Mismatch::Unverifiable { declared: declared.clone() };
+            assert_eq!(system_metadata_mismatches(4, &declared, &file), [expected]);
+        }
+    }
 }

@@ -1,11 +1,15 @@
 //! Recognising DataONE content: system metadata and resource maps by what they say, never by their names.
 
 mod assign;
+mod content;
 mod documents;
+mod explain;
 mod facts;
 mod fixity;
+mod names;
 mod oddity;
 mod package_identity;
+mod recognise;
 #[cfg(test)]
 mod tests;
 

@@ -39,6 +39,10 @@ pub enum PackageOddityCode {
     ResourceMapIdentifier,
     /// A member of the resource map is not in the package.
     MemberMissing,
+    /// The resource map is not byte for byte the object that its system metadata describe, as in what Metacat packs.
+    ResourceMapRewritten,
+    /// There were more oddities than are listed.
+    MoreOddities,
 }
 
 impl PackageOddityCode {
@@ -63,7 +67,51 @@ impl PackageOddityCode {
             Self::SeveralResourceMaps => "several-resource-maps",
             Self::ResourceMapIdentifier => "resource-map-identifier",
             Self::MemberMissing => "member-missing",
+            Self::ResourceMapRewritten => "resource-map-rewritten",
+            Self::MoreOddities => "more-oddities",
         }
+    }
+}
+
+/// How many oddities are listed, besides faults, of which each file has one at most.
+const MAX_ODDITIES: usize = 1000;
+
+/// Collects oddities, bounded in number.
+#[derive(Debug, Default)]
+pub(super) struct OddityList {
+    found: Vec<PackageOddity>,
+    others: usize,
+    unlisted: usize,
+}
+
+impl OddityList {
+    pub(super) fn add(&mut self, code: PackageOddityCode, path: &str, message: impl Into<String>) {
+        if !code.is_fault() {
+            if self.others >= MAX_ODDITIES {
+                self.unlisted += 1;
+                return;
+            }
+            self.others += 1;
+        }
+        self.found.push(PackageOddity { code, path: path.into(), message: message.into() });
+    }
+
+    pub(super) fn of(found: &[PackageOddity]) -> Self {
+        Self { found: found.to_vec(), others: found.len(), unlisted: 0 }
+    }
+
+    /// Returns the oddities in order of their paths.
+    pub(super) fn into_vec(mut self) -> Vec<PackageOddity> {
+        self.found.sort_by(|left, right| (&left.path, left.code).cmp(&(&right.path, right.code)));
+        if self.unlisted > 0 {
+            let message = format!("{} more oddities are not listed", self.unlisted);
+            self.found.push(PackageOddity {
+                code: PackageOddityCode::MoreOddities,
+                path: "".into(),
+                message,
+            });
+        }
+        self.found
     }
 }
 
@@ -75,6 +123,10 @@ impl fmt::Display for PackageOddityCode {
 
 impl fmt::Display for PackageOddity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}: {}", self.code, self.path, self.message)
+        write!(formatter, "{}: ", self.code)?;
+        if !self.path.is_empty() {
+            write!(formatter, "{}: ", self.path)?;
+        }
+        formatter.write_str(&self.message)
     }
 }

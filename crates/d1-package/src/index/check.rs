@@ -1,1 +1,202 @@
-//! Checking an index.
+//! Checking an index against itself and against the manifest: it is a claim until this has passed.
+
+use oci_model::annotations::{ORAS_CONTENT_DIGEST, TITLE};
+use oci_model::{Descriptor, ImageManifest};
+use oci_pack::{archive_title, part_title};
+
+use super::{ArchiveRecord, IndexError, IndexErrorKind, LayerKind, PackageIndex, Place};
+use crate::PackageFile;
+use crate::files::order_key;
+use crate::media::archive_compression;
+
+const BLOCK: u64 = 512;
+
+/// The two zero blocks that close an archive.
+const END: u64 = 2 * BLOCK;
+
+/// Checks that files and directories are strictly in their order.
+pub(super) fn check_order(
+    files: &[PackageFile],
+    empty_directories: &[Box<str>],
+    is_bag: bool,
+) -> Result<(), IndexError> {
+    let unordered_file = files.windows(2).find_map(|pair| match pair {
+        [left, right] if order_key(&left.path, is_bag) >= order_key(&right.path, is_bag) => Some(&right.path),
+        _ => None,
+    });
+    let unordered_directory = empty_directories.windows(2).find_map(|pair| match pair {
+        [left, right] if left >= right => Some(right),
+        _ => None,
+    });
+    match unordered_file.or(unordered_directory) {
+        Some(path) => {
+            let detail = "it comes twice or not in its order (tag files, payload, bytewise)";
+            Err(IndexError::new(IndexErrorKind::Order, &**path, detail))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks layers, places and titles.
+pub(super) fn check(index: &PackageIndex, manifest: &ImageManifest) -> Result<(), IndexError> {
+    check_layers(index, manifest)?;
+    let mut titles = PlaceCheck::new(index).run()?;
+    let mut archives = 0;
+    for (number, (record, descriptor)) in index.layers.iter().zip(&manifest.layers).enumerate() {
+        let expected = match &record.kind {
+            LayerKind::Archive(_) => {
+                archives += 1;
+                Some(archive_title(&index.directory, archives - 1))
+            }
+            LayerKind::Object | LayerKind::Part => titles.get_mut(number).and_then(Option::take),
+        };
+        check_title(number, expected, descriptor)?;
+    }
+    Ok(())
+}
+
+fn check_layers(index: &PackageIndex, manifest: &ImageManifest) -> Result<(), IndexError> {
+    if index.layers.len() != manifest.layers.len() {
+        let detail = format!("it has {} layers, the manifest {}", index.layers.len(), manifest.layers.len());
+        return Err(IndexError::new(IndexErrorKind::Layers, "", detail));
+    }
+    for (number, (record, descriptor)) in index.layers.iter().zip(&manifest.layers).enumerate() {
+        let wrong = |detail: String| Err(IndexError::new(IndexErrorKind::Layers, layer_name(number), detail));
+        if (&record.digest, record.size) != (&descriptor.digest, descriptor.size) {
+            return wrong(format!(
+                "{} of {} bytes is {} of {} bytes in the manifest",
+                record.digest, record.size, descriptor.digest, descriptor.size
+            ));
+        }
+        let LayerKind::Archive(archive) = &record.kind else { continue };
+        if archive_compression(&descriptor.media_type).is_none() {
+            return wrong(format!("{} is no archive's media type", descriptor.media_type));
+        }
+        let annotated = descriptor.annotation(ORAS_CONTENT_DIGEST).unwrap_or(archive.tar_digest.as_str());
+        if annotated != archive.tar_digest.as_str() {
+            return wrong(format!("the tar digest {} is {annotated} in the manifest", archive.tar_digest));
+        }
+    }
+    Ok(())
+}
+
+fn check_title(number: usize, expected: Option<String>, descriptor: &Descriptor) -> Result<(), IndexError> {
+    let Some(expected) = expected else {
+        return Err(IndexError::new(IndexErrorKind::UnusedLayer, layer_name(number), "it holds no file"));
+    };
+    let found = descriptor.annotation(TITLE).unwrap_or_default();
+    if found == expected {
+        return Ok(());
+    }
+    let detail = format!("its title in the manifest is `{found}` instead of `{expected}`");
+    Err(IndexError::new(IndexErrorKind::Title, layer_name(number), detail))
+}
+
+/// Goes through the files in order and gives each layer out once.
+struct PlaceCheck<'a> {
+    index: &'a PackageIndex,
+    /// For each archive, where the file that came last ends.
+    ends: Vec<u64>,
+    /// For each object and part, the title that follows from the file that it holds.
+    titles: Vec<Option<String>>,
+}
+
+impl<'a> PlaceCheck<'a> {
+    fn new(index: &'a PackageIndex) -> Self {
+        let count = index.layers.len();
+        Self { index, ends: vec![0; count], titles: vec![None; count] }
+    }
+
+    fn run(mut self) -> Result<Vec<Option<String>>, IndexError> {
+        for (file, place) in self.index.entries() {
+            match place {
+                Place::Archive { layer, offset } => self.check_in_archive(file, layer, offset)?,
+                Place::Object { layer } => self.check_object(file, layer)?,
+                Place::Parts { first, count } => self.check_parts(file, first, count)?,
+            }
+        }
+        Ok(self.titles)
+    }
+
+    fn check_in_archive(&mut self, file: &PackageFile, layer: u32, offset: u64) -> Result<(), IndexError> {
+        let archive = self.archive(layer).ok_or_else(|| misplaced(file, "its layer is no archive"))?;
+        let wrong = |detail| Err(IndexError::new(IndexErrorKind::Overlap, &*file.path, detail));
+        let (tar_size, end) = (archive.tar_size, offset.checked_add(file.size));
+        if offset % BLOCK != 0 {
+            return wrong("its offset is not at a block of the archive");
+        }
+        if end.is_none_or(|end| end > tar_size.saturating_sub(END)) {
+            return wrong("it does not lie in the archive");
+        }
+        let Some(last_end) = self.ends.get_mut(layer as usize) else { return Ok(()) };
+        // The header takes a block at least.
+        if offset < last_end.saturating_add(BLOCK) {
+            return wrong("it overlaps the file before it in the archive, or is not in the archive's order");
+        }
+        *last_end = end.unwrap_or(u64::MAX).div_ceil(BLOCK).saturating_mul(BLOCK);
+        Ok(())
+    }
+
+    fn check_object(&mut self, file: &PackageFile, layer: u32) -> Result<(), IndexError> {
+        self.take(file, layer, &LayerKind::Object, format!("{}/{}", self.index.directory, file.path))?;
+        let Some(record) = self.index.layers.get(layer as usize) else { return Ok(()) };
+        if record.size != file.size {
+            return Err(wrong_size(file, record.size));
+        }
+        if record.digest.sha256_bytes() != Some(file.sha256) {
+            let detail = format!("its SHA-256 is not the digest of its layer, {}", record.digest);
+            return Err(IndexError::new(IndexErrorKind::FileDigest, &*file.path, detail));
+        }
+        Ok(())
+    }
+
+    fn check_parts(&mut self, file: &PackageFile, first: u32, count: u32) -> Result<(), IndexError> {
+        let mut size = 0_u64;
+        for number in 1..=count {
+            let layer =
+                first.checked_add(number - 1).ok_or_else(|| misplaced(file, "it has too many parts"))?;
+            let title = part_title(&self.index.directory, &file.path, number, count);
+            self.take(file, layer, &LayerKind::Part, title)?;
+            size = size.saturating_add(self.index.layers.get(layer as usize).map_or(0, |record| record.size));
+        }
+        if size == file.size { Ok(()) } else { Err(wrong_size(file, size)) }
+    }
+
+    fn archive(&self, layer: u32) -> Option<&'a ArchiveRecord> {
+        match &self.index.layers.get(layer as usize)?.kind {
+            LayerKind::Archive(archive) => Some(archive),
+            LayerKind::Object | LayerKind::Part => None,
+        }
+    }
+
+    /// Gives a layer to a file.
+    fn take(
+        &mut self,
+        file: &PackageFile,
+        layer: u32,
+        kind: &LayerKind,
+        title: String,
+    ) -> Result<(), IndexError> {
+        let is_of_kind = self.index.layers.get(layer as usize).is_some_and(|record| record.kind == *kind);
+        let Some(slot) = self.titles.get_mut(layer as usize).filter(|_| is_of_kind) else {
+            return Err(misplaced(file, "its layer is not there, or of another kind"));
+        };
+        if slot.replace(title).is_some() {
+            return Err(misplaced(file, "its layer is that of another file"));
+        }
+        Ok(())
+    }
+}
+
+fn misplaced(file: &PackageFile, detail: &str) -> IndexError {
+    IndexError::new(IndexErrorKind::Place, &*file.path, detail)
+}
+
+fn wrong_size(file: &PackageFile, found: u64) -> IndexError {
+    let detail = format!("it has {} bytes, what holds it {found}", file.size);
+    IndexError::new(IndexErrorKind::FileSize, &*file.path, detail)
+}
+
+fn layer_name(number: usize) -> String {
+    format!("layer {number}")
+}

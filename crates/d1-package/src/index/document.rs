@@ -1,1 +1,243 @@
-//! The index as JSON has it.
+//! The index as JSON has it: what of it is read.
+
+use std::fmt;
+
+use bagit::{Algorithm, AlgorithmSet, Digests, Version};
+use d1_model::{Checksum, Identifier};
+use oci_model::Digest;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{BagRecord, Place};
+use crate::{ObjectFacts, PackageFile};
+
+/// An index that was read and not checked.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IndexDocument {
+    pub(super) schema_version: u64,
+    pub(super) media_type: Option<String>,
+    pub(super) directory: Box<str>,
+    pub(super) bag: Option<BagDocument>,
+    pub(super) identifier: Option<Identifier>,
+    pub(super) resource_map: Option<Identifier>,
+    pub(super) layers: Vec<LayerDocument>,
+    pub(super) files: FileList,
+    #[serde(default)]
+    pub(super) empty_directories: Vec<Box<str>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct BagDocument {
+    #[serde(deserialize_with = "parsed")]
+    version: Version,
+    /// Names that are not known are skipped.
+    algorithms: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LayerDocument {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    pub(super) kind: KindDocument,
+    pub(super) tar_digest: Option<Digest>,
+    pub(super) tar_size: Option<u64>,
+    pub(super) encoder: Option<Box<str>>,
+    /// Compressed and inflated length of each member.
+    pub(super) members: Option<Vec<(u64, u64)>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum KindDocument {
+    Archive,
+    Object,
+    Part,
+}
+
+/// The files with their places, in the compact form in which they are kept: a million of them pass through here.
+#[derive(Default)]
+pub(super) struct FileList {
+    pub(super) files: Vec<PackageFile>,
+    pub(super) places: Vec<Place>,
+    /// The first file whose place does not read.
+    pub(super) misplaced: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FileDocument {
+    path: Box<str>,
+    size: u64,
+    sha256: Sha256Text,
+    #[serde(default, deserialize_with = "digests")]
+    checksums: Digests,
+    identifier: Option<Identifier>,
+    format_id: Option<Box<str>>,
+    #[serde(default, deserialize_with = "parsed_option")]
+    declared_checksum: Option<Checksum>,
+    system_metadata: Option<Box<str>>,
+    layer: Option<u32>,
+    offset: Option<u64>,
+    parts: Option<Vec<u32>>,
+}
+
+impl From<BagDocument> for BagRecord {
+    fn from(document: BagDocument) -> Self {
+        let known = document.algorithms.iter().filter_map(|name| algorithm(name));
+        Self { version: document.version, algorithms: known.collect::<AlgorithmSet>() }
+    }
+}
+
+impl FileDocument {
+    fn place(&self) -> Option<Place> {
+        match (self.layer, self.offset, self.parts.as_deref()) {
+            (Some(layer), Some(offset), None) => Some(Place::Archive { layer, offset }),
+            (Some(layer), None, None) => Some(Place::Object { layer }),
+            (None, None, Some([first, others @ ..])) => {
+                let count = u32::try_from(others.len()).ok()?.checked_add(1)?;
+                let expected = (*first..=u32::MAX).skip(1);
+                others
+                    .iter()
+                    .copied()
+                    .eq(expected.take(others.len()))
+                    .then_some(Place::Parts { first: *first, count })
+            }
+            _ => None,
+        }
+    }
+
+    fn into_file(self) -> PackageFile {
+        let object = ObjectFacts {
+            identifier: self.identifier,
+            format_id: self.format_id,
+            declared_checksum: self.declared_checksum,
+            system_metadata: self.system_metadata,
+        };
+        PackageFile {
+            path: self.path,
+            size: self.size,
+            sha256: self.sha256.0,
+            checksums: self.checksums,
+            object: (object != ObjectFacts::default()).then(|| Box::new(object)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FileList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Files;
+        impl<'de> Visitor<'de> for Files {
+            type Value = FileList;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of files")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<FileList, A::Error> {
+                let mut list = FileList::default();
+                while let Some(document) = sequence.next_element::<FileDocument>()? {
+                    let place = document.place();
+                    if place.is_none() {
+                        list.misplaced.get_or_insert(list.files.len());
+                    }
+                    list.places.push(place.unwrap_or(Place::Object { layer: u32::MAX }));
+                    list.files.push(document.into_file());
+                }
+                Ok(list)
+            }
+        }
+        deserializer.deserialize_seq(Files)
+    }
+}
+
+struct Sha256Text([u8; 32]);
+
+impl<'de> Deserialize<'de> for Sha256Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut bytes = [0; 32];
+        deserializer.deserialize_str(HexInto(&mut bytes))?;
+        Ok(Self(bytes))
+    }
+}
+
+/// Reads lower-case hexadecimal digits that fill a buffer.
+struct HexInto<'a>(&'a mut [u8]);
+
+impl Visitor<'_> for HexInto<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} lower-case hexadecimal digits", 2 * self.0.len())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        if is_lower && hex::decode_to_slice(text, self.0).is_ok() {
+            return Ok(());
+        }
+        Err(E::custom(format_args!("expected {} lower-case hexadecimal digits", 2 * self.0.len())))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for HexInto<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+/// Reads `{"md5":"…"}`; algorithms that are not known are skipped.
+fn digests<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digests, D::Error> {
+    struct Checksums;
+    impl<'de> Visitor<'de> for Checksums {
+        type Value = Digests;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("checksums by the names of their algorithms")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Digests, A::Error> {
+            let mut digests = Digests::new();
+            while let Some(name) = map.next_key::<String>()? {
+                let Some(algorithm) = algorithm(&name) else {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                };
+                if digests.get(algorithm).is_some() {
+                    return Err(A::Error::custom(format_args!("checksum `{name}` comes twice")));
+                }
+                let mut bytes = [0; 64];
+                let bytes = bytes.get_mut(..algorithm.digest_length()).unwrap_or_default();
+                map.next_value_seed(HexInto(bytes))?;
+                digests.insert(algorithm, bytes);
+            }
+            Ok(digests)
+        }
+    }
+    deserializer.deserialize_map(Checksums)
+}
+
+/// Finds an algorithm by exactly its name.
+fn algorithm(name: &str) -> Option<Algorithm> {
+    Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+}
+
+fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: fmt::Display>,
+{
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+fn parsed_option<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: fmt::Display>,
+{
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+}

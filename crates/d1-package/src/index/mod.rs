@@ -20,7 +20,7 @@ use crate::{PackageFile, PackageFiles};
 pub use self::error::{IndexError, IndexErrorKind};
 
 /// The largest index that is read, in bytes: a million files take about 200 MB.
-pub const MAX_INDEX_BYTES: u64 = 2 << 30;
+pub const MAX_INDEX_BYTES: u64 = 1 << 30;
 
 /// The index of a package, checked: every file has its place in a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]

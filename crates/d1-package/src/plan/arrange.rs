@@ -1,9 +1,246 @@
-//! Arranging files into layers.
+//! Arranging files into layers: which go into archives, where archives end, and how the limits are met.
 
-use super::{Plan, PlanError, PlanOptions};
-use crate::PackageFiles;
+use super::manifest_room::manifest_bound;
+use super::{Layout, Plan, PlanError, PlanOptions, PlannedArchive, PlannedLayer};
+use crate::files::ancestors;
+use crate::{PackageFile, PackageFiles};
 
+/// In packages of more payload files than this, small ones go into archives.
+const FEW_PAYLOAD_FILES: usize = 64;
+
+/// Payload files below this size are small, in bytes.
+const SMALL_FILE: u64 = 256 << 10;
+
+/// Finds the lowest threshold, doubling from [`SMALL_FILE`], at which the limits are kept.
 pub(super) fn arrange(files: &PackageFiles, options: &PlanOptions) -> Result<Plan, PlanError> {
-    let _ = (files, options);
-    todo!()
+    let payload_files = files.files().iter().filter(|file| files.is_payload(&file.path)).count();
+    let mut threshold = match options.layout {
+        Layout::Objects if payload_files <= FEW_PAYLOAD_FILES => 0,
+        Layout::Objects => SMALL_FILE,
+        Layout::Archive => u64::MAX,
+    };
+    let largest = files.files().iter().map(|file| file.size).max().unwrap_or(0);
+    loop {
+        let is_last = threshold > largest || threshold == u64::MAX;
+        let attempt = Arrangement::new(files, options, threshold).layers();
+        match attempt.and_then(|layers| check_limits(layers, files, options)) {
+            Ok(layers) => return Ok(Plan { directory: options.directory.clone(), layers }),
+            Err(PlanError::TooManyLayers { .. } | PlanError::ManifestTooLarge { .. }) if !is_last => {}
+            Err(error) => return Err(error),
+        }
+        threshold = threshold.saturating_mul(2).max(SMALL_FILE);
+    }
+}
+
+fn check_limits(
+    layers: Vec<PlannedLayer>,
+    files: &PackageFiles,
+    options: &PlanOptions,
+) -> Result<Vec<PlannedLayer>, PlanError> {
+    let limit = options.limits.max_manifest_bytes;
+    let size = manifest_bound(&layers, files, options);
+    if size > limit { Err(PlanError::ManifestTooLarge { size, limit }) } else { Ok(layers) }
+}
+
+/// One attempt: files below the threshold go into archives.
+struct Arrangement<'a> {
+    files: &'a PackageFiles,
+    options: &'a PlanOptions,
+    threshold: u64,
+    /// Largest tar archive whose compressed form surely keeps the limit.
+    archive_limit: u64,
+    archives: Vec<PlannedArchive>,
+    /// Positions of the files that do not go into archives.
+    others: Vec<usize>,
+}
+
+/// Where a file goes, if it fits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// The archives with tag files and empty files: they change when metadata do.
+    Metadata,
+    /// The archives with small payload files.
+    Payload,
+    /// A layer of its own.
+    Object,
+}
+
+impl<'a> Arrangement<'a> {
+    fn new(files: &'a PackageFiles, options: &'a PlanOptions, threshold: u64) -> Self {
+        // What does not compress grows: 5 bytes for a stored block of 64 KiB and 18 for a member of at least 256 KiB, far less
+        // than 1 in 1024.
+        let limit = options.limits.max_blob_bytes.unwrap_or(u64::MAX);
+        let archive_limit = limit - limit / 1024;
+        Self { files, options, threshold, archive_limit, archives: Vec::new(), others: Vec::new() }
+    }
+
+    fn layers(mut self) -> Result<Vec<PlannedLayer>, PlanError> {
+        let count = self.layers_of_files();
+        if count > self.options.limits.max_layers as u64 {
+            return Err(self.too_many(count));
+        }
+        self.fill(Group::Metadata);
+        self.fill(Group::Payload);
+        self.place_empty_directories()?;
+        self.others.sort_unstable();
+        let mut layers: Vec<_> =
+            std::mem::take(&mut self.archives).into_iter().map(PlannedLayer::Archive).collect();
+        for file in &self.others {
+            layers.extend(self.layers_of(*file));
+            if layers.len() > self.options.limits.max_layers {
+                return Err(self.too_many(layers.len() as u64));
+            }
+        }
+        Ok(layers)
+    }
+
+    /// Counts the layers that are needed for files outside of archives, without making them.
+    fn layers_of_files(&mut self) -> u64 {
+        let mut count = 0_u64;
+        for (position, file) in self.files.files().iter().enumerate() {
+            if self.group(file) == Group::Object {
+                self.others.push(position);
+                count = count.saturating_add(self.options.limits.parts_of(file.size).len() as u64);
+            }
+        }
+        count
+    }
+
+    fn group(&self, file: &PackageFile) -> Group {
+        if !self.fits_alone(file) {
+            Group::Object
+        } else if self.options.layout == Layout::Archive
+            || !self.files.is_payload(&file.path)
+            || file.size == 0
+        {
+            Group::Metadata
+        } else if file.size < self.threshold {
+            Group::Payload
+        } else {
+            Group::Object
+        }
+    }
+
+    fn fits_alone(&self, file: &PackageFile) -> bool {
+        let mut room = ArchiveRoom::new(self.options);
+        room.add(&file.path, file.size) <= self.archive_limit
+    }
+
+    /// Fills archives with the files of a group, in order.
+    fn fill(&mut self, group: Group) {
+        let mut room = ArchiveRoom::new(self.options);
+        let mut current: Vec<u32> = Vec::new();
+        for (position, file) in (0_u32..).zip(self.files.files()) {
+            if self.group(file) != group {
+                continue;
+            }
+            if room.add(&file.path, file.size) > self.archive_limit {
+                self.close(std::mem::take(&mut current));
+                room = ArchiveRoom::new(self.options);
+                room.add(&file.path, file.size);
+            }
+            current.push(position);
+        }
+        if !current.is_empty() {
+            self.close(current);
+        }
+    }
+
+    fn close(&mut self, files: Vec<u32>) {
+        let number = self.archives.len();
+        self.archives.push(PlannedArchive { number, files, empty_directories: false });
+    }
+
+    /// Puts the empty directories into the first archive; a package without any file has one for its directory.
+    fn place_empty_directories(&mut self) -> Result<(), PlanError> {
+        let empty = self.files.empty_directories();
+        if self.archives.is_empty() && (!empty.is_empty() || self.files.files().is_empty()) {
+            self.close(Vec::new());
+        }
+        let (files, directory) = (self.files.files(), &self.options.directory);
+        let Some(first) = self.archives.first_mut() else { return Ok(()) };
+        first.empty_directories = true;
+        let mut room = ArchiveRoom::new(self.options);
+        for file in first.files.iter().filter_map(|file| files.get(*file as usize)) {
+            room.add(&file.path, file.size);
+        }
+        if empty.iter().fold(room.size, |_, path| room.add_directory(path)) <= self.archive_limit {
+            return Ok(());
+        }
+        let limit = self.options.limits.max_blob_bytes.unwrap_or(u64::MAX);
+        Err(PlanError::BlobLimitTooSmall { path: directory.clone(), limit })
+    }
+
+    fn layers_of(&self, position: usize) -> Vec<PlannedLayer> {
+        let size = self.files.files().get(position).map_or(0, |file| file.size);
+        if !self.options.limits.needs_parts(size) {
+            return vec![PlannedLayer::Object { file: position }];
+        }
+        let parts = self.options.limits.parts_of(size);
+        // More parts than layers are refused before this.
+        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        (1..=count)
+            .zip(parts)
+            .map(|(number, range)| PlannedLayer::Part { file: position, number, count, range })
+            .collect()
+    }
+
+    fn too_many(&self, layers: u64) -> PlanError {
+        PlanError::TooManyLayers { layers, limit: self.options.limits.max_layers }
+    }
+}
+
+/// Bounds the size of a tar archive while entries are added.
+struct ArchiveRoom<'a> {
+    size: u64,
+    /// Length of the directory's name with its slash.
+    prefix: u64,
+    is_ascii: bool,
+    /// The path that was added last: what is below a directory comes in a row.
+    previous: &'a str,
+}
+
+const BLOCK: u64 = 512;
+
+impl<'a> ArchiveRoom<'a> {
+    fn new(options: &PlanOptions) -> Self {
+        let prefix = options.directory.len() as u64 + 1;
+        let mut room = Self { size: 2 * BLOCK, prefix, is_ascii: options.directory.is_ascii(), previous: "" };
+        room.add_entry("", 0);
+        room
+    }
+
+    /// Adds a file and the directories that lead to it; returns the size of the archive.
+    fn add(&mut self, path: &'a str, size: u64) -> u64 {
+        self.add_ancestors(path);
+        self.add_entry(path, size)
+    }
+
+    /// Adds a directory and those that lead to it; returns the size of the archive.
+    fn add_directory(&mut self, path: &'a str) -> u64 {
+        self.add(path, 0)
+    }
+
+    fn add_ancestors(&mut self, path: &'a str) {
+        for directory in ancestors(path) {
+            let is_known = self.previous.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+            if !is_known {
+                self.add_entry(directory, 0);
+            }
+        }
+        self.previous = path;
+    }
+
+    fn add_entry(&mut self, path: &str, size: u64) -> u64 {
+        let name = self.prefix + path.len() as u64;
+        let is_plain = name <= 100 && self.is_ascii && path.is_ascii() && size < 8 << 30;
+        // An extended header and its records: the path, the size, and their framing.
+        let header = if is_plain { BLOCK } else { 2 * BLOCK + round_up(name + 64) };
+        self.size = self.size.saturating_add(header).saturating_add(round_up(size));
+        self.size
+    }
+}
+
+fn round_up(size: u64) -> u64 {
+    size.div_ceil(BLOCK).saturating_mul(BLOCK)
 }

@@ -5,11 +5,15 @@ mod read_plan;
 #[cfg(test)]
 mod tests;
 
-use bagit::Digests;
-use oci_model::{Descriptor, ImageManifest};
-use oci_pack::Compression;
+use std::ops::Range;
 
-use crate::{ObjectFacts, PackageIndex, PathFault, Place};
+use bagit::Digests;
+use d1_model::Identifier;
+use oci_model::annotations::{D1_IDENTIFIER, TITLE};
+use oci_model::{Descriptor, ImageManifest};
+
+use self::foreign::ForeignContent;
+use crate::{LayerKind, ObjectFacts, PackageFile, PackageIndex, PathFault, Place};
 
 pub use self::read_plan::{Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError};
 
@@ -18,7 +22,7 @@ pub use self::read_plan::{Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanE
 pub struct PackageView {
     manifest: ImageManifest,
     index: Option<PackageIndex>,
-    foreign: foreign::ForeignContent,
+    foreign: ForeignContent,
 }
 
 /// A file of a package.
@@ -102,8 +106,16 @@ impl PackageView {
     ///
     /// If a title is unsafe or stands for something else already, or parts are missing.
     pub fn new(manifest: ImageManifest, index: Option<PackageIndex>) -> Result<Self, ViewError> {
-        let _ = (manifest, index);
-        todo!()
+        let foreign = match &index {
+            Some(index) => {
+                if !is_index_of(index, &manifest) {
+                    return Err(ViewError::OtherIndex);
+                }
+                ForeignContent::default()
+            }
+            None => ForeignContent::of(&manifest)?,
+        };
+        Ok(Self { manifest, index, foreign })
     }
 
     /// Returns the manifest.
@@ -121,32 +133,42 @@ impl PackageView {
     /// Returns the directory that the package unpacks into; empty if it is none in particular.
     #[must_use]
     pub fn directory(&self) -> &str {
-        todo!()
+        self.index.as_ref().map_or(&self.foreign.directory, PackageIndex::directory)
     }
 
     /// Returns the identifier of the package: the index's, else the annotation's.
     #[must_use]
     pub fn identifier(&self) -> Option<&str> {
-        todo!()
+        let indexed = self.index.as_ref().and_then(PackageIndex::identifier);
+        let annotated = || self.manifest.annotations.get(D1_IDENTIFIER).map(String::as_str);
+        indexed.map(Identifier::as_str).or_else(annotated)
     }
 
     /// Returns the files that are known: all of them with an index, else those that are layers.
-    pub fn entries(&self) -> Box<dyn Iterator<Item = Entry<'_>> + '_> {
-        todo!()
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let indexed = self.index.iter().flat_map(PackageIndex::entries);
+        indexed.map(|(file, place)| indexed_entry(file, place)).chain(self.foreign.entries())
     }
 
     /// Returns the file at a path, if it is known.
     #[must_use]
     pub fn entry(&self, path: &str) -> Option<Entry<'_>> {
-        let _ = path;
-        todo!()
+        match &self.index {
+            Some(index) => {
+                let position = index.files().position(path)?;
+                Some(indexed_entry(index.files().files().get(position)?, index.place(position)?))
+            }
+            None => self.foreign.entry(path),
+        }
     }
 
     /// Returns the file with a DataONE identifier, if it is known.
     #[must_use]
     pub fn entry_by_identifier(&self, identifier: &str) -> Option<Entry<'_>> {
-        let _ = identifier;
-        todo!()
+        self.entries().find(|entry| {
+            let known = entry.object.and_then(|object| object.identifier.as_ref());
+            known.is_some_and(|known| known.as_str() == identifier)
+        })
     }
 
     /// Returns the empty directories that are known.
@@ -158,7 +180,18 @@ impl PackageView {
     /// Returns the archive layers: what has to be unpacked to get the whole package.
     #[must_use]
     pub fn archives(&self) -> Vec<ArchiveLayer<'_>> {
-        todo!()
+        let records = self.index.iter().flat_map(|index| index.layers().iter().enumerate());
+        let indexed = records.filter(|(_, record)| matches!(record.kind, LayerKind::Archive(_)));
+        let foreign = self.foreign.archives.iter().map(|(layer, path)| (*layer, path.as_str()));
+        indexed
+            .map(|(layer, _)| (layer, ""))
+            .chain(foreign)
+            .filter_map(|(layer, path)| {
+                let descriptor = self.manifest.layers.get(layer)?;
+                let title = descriptor.annotation(TITLE).unwrap_or_default();
+                Some(ArchiveLayer { layer, descriptor, title, path })
+            })
+            .collect()
     }
 
     /// Plans reading a file, or a range of its bytes.
@@ -168,12 +201,24 @@ impl PackageView {
     /// # Errors
     ///
     /// If there is no such file, or the range is not in it.
-    pub fn read_plan(
-        &self,
-        path: &str,
-        range: Option<std::ops::Range<u64>>,
-    ) -> Result<ReadPlan<'_>, ReadPlanError> {
-        let _ = (path, range, Compression::Gzip);
-        todo!()
+    pub fn read_plan(&self, path: &str, range: Option<Range<u64>>) -> Result<ReadPlan<'_>, ReadPlanError> {
+        read_plan::read_plan(self, path, range)
     }
+}
+
+fn indexed_entry(file: &PackageFile, place: Place) -> Entry<'_> {
+    Entry {
+        path: &file.path,
+        size: file.size,
+        sha256: Some(file.sha256),
+        checksums: Some(&file.checksums),
+        object: file.object.as_deref(),
+        place,
+    }
+}
+
+/// Tells whether the layers are the manifest's; [`PackageIndex::read`] has checked all else.
+fn is_index_of(index: &PackageIndex, manifest: &ImageManifest) -> bool {
+    let records = index.layers().iter().map(|record| (&record.digest, record.size));
+    records.eq(manifest.layers.iter().map(|descriptor| (&descriptor.digest, descriptor.size)))
 }

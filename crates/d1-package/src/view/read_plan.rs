@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use oci_model::Descriptor;
-use oci_pack::{Compression, MemberError, MemberSpan};
+use oci_pack::{Compression, MemberError, MemberSpan, members_covering};
 
-use super::ArchiveLayer;
+use super::{ArchiveLayer, PackageView};
+use crate::media::archive_compression;
+use crate::{LayerKind, Place, path_fault};
 
 /// How to read a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,4 +88,88 @@ pub enum ReadPlanError {
         /// Why.
         source: MemberError,
     },
+}
+
+/// Plans reading a file, or a range of its bytes.
+pub(super) fn read_plan<'a>(
+    view: &'a PackageView,
+    path: &str,
+    range: Option<Range<u64>>,
+) -> Result<ReadPlan<'a>, ReadPlanError> {
+    let Some(entry) = view.entry(path) else { return search(view, path) };
+    let size = entry.size;
+    let range = range.unwrap_or(0..size);
+    if range.start > range.end || range.end > size {
+        let Range { start, end } = range;
+        return Err(ReadPlanError::Range { path: path.to_owned(), size, start, end });
+    }
+    let layers = Layers(view);
+    let pieces = match entry.place {
+        _ if range.is_empty() => Vec::new(),
+        Place::Archive { layer, offset } => layers.members(layer, offset, &range, path)?,
+        Place::Object { layer } => layers.raw(layer, range.clone()).into_iter().collect(),
+        Place::Parts { first, count } => layers.parts(first, count, &range),
+    };
+    Ok(ReadPlan::Pieces(PlannedRead { size, range, sha256: entry.sha256, pieces }))
+}
+
+/// Without an index, a file may be in any archive that unpacks into one of its directories.
+fn search<'a>(view: &'a PackageView, path: &str) -> Result<ReadPlan<'a>, ReadPlanError> {
+    let mut archives = if view.index().is_some() { Vec::new() } else { view.archives() };
+    archives.retain(|archive| {
+        let below = path.strip_prefix(archive.path);
+        archive.path.is_empty() || below.is_some_and(|rest| rest.starts_with('/'))
+    });
+    if archives.is_empty() || path_fault(path).is_some() {
+        return Err(ReadPlanError::NotFound { path: path.to_owned() });
+    }
+    Ok(ReadPlan::Search(archives))
+}
+
+struct Layers<'a>(&'a PackageView);
+
+impl<'a> Layers<'a> {
+    fn raw(&self, layer: u32, range: Range<u64>) -> Option<Piece<'a>> {
+        let layer = layer as usize;
+        let descriptor = self.0.manifest().layers.get(layer)?;
+        Some(Piece { layer, descriptor, range, encoding: PieceEncoding::Raw })
+    }
+
+    fn parts(&self, first: u32, count: u32, wanted: &Range<u64>) -> Vec<Piece<'a>> {
+        let mut pieces = Vec::new();
+        let mut start = 0_u64;
+        for layer in (first..=u32::MAX).take(count as usize) {
+            let size = self.0.manifest().layers.get(layer as usize).map_or(0, |descriptor| descriptor.size);
+            let end = start.saturating_add(size);
+            let (from, to) = (wanted.start.clamp(start, end), wanted.end.clamp(start, end));
+            if from < to {
+                pieces.extend(self.raw(layer, from - start..to - start));
+            }
+            start = end;
+        }
+        pieces
+    }
+
+    fn members(
+        &self,
+        layer: u32,
+        offset: u64,
+        wanted: &Range<u64>,
+        path: &str,
+    ) -> Result<Vec<Piece<'a>>, ReadPlanError> {
+        let wrong = |source| ReadPlanError::Members { path: path.to_owned(), source };
+        let (start, end) = (offset.saturating_add(wanted.start), offset.saturating_add(wanted.end));
+        let record = self.0.index().and_then(|index| index.layers().get(layer as usize));
+        let descriptor = self.0.manifest().layers.get(layer as usize);
+        let compression = descriptor.and_then(|descriptor| archive_compression(&descriptor.media_type));
+        let (Some(LayerKind::Archive(archive)), Some(descriptor), Some(compression)) =
+            (record.map(|record| &record.kind), descriptor, compression)
+        else {
+            return Err(wrong(MemberError::Uncovered { start, end }));
+        };
+        let span = members_covering(&archive.members, start..end).map_err(wrong)?;
+        let range = span.compressed.clone();
+        let encoding = PieceEncoding::Members { compression, span };
+        Ok(vec![Piece { layer: layer as usize, descriptor, range, encoding }])
+    }
 }
