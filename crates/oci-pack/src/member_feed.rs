@@ -77,7 +77,7 @@ impl<'a, 's> MemberFeed<'a, 's> {
         entries: &[ArchiveEntry],
         offsets: &[u64],
     ) -> Result<Vec<PackedFile>, FeedError> {
-        let mut files = Vec::new();
+        let mut files = Vec::with_capacity(entries.len());
         for (index, (entry, data_offset)) in entries.iter().zip(offsets).enumerate() {
             let header = header_bytes(&entry.path, entry.kind);
             let length = entry.size().saturating_add((header.len() + padding(entry.size())) as u64);
