@@ -60,14 +60,14 @@ impl LayoutBackend {
         let index = self.storage.index().await?;
         let own = ManifestRef::Digest(digest.clone());
         match self.find_nested(&index, digest).await? {
-            Some(nested) if nested.parent != *digest => {
+            Some(nested) => {
                 let whose = if index.find(&own).is_some() { "a part of" } else { "listed only by" };
                 Err(Error::new(ErrorKind::Unsupported, operation, digest).because(format!(
                     "it is {whose} the index {}, which would have to be deleted first",
                     nested.parent
                 )))
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

@@ -70,7 +70,8 @@ impl LayoutBackend {
         })
     }
 
-    /// Returns what a manifest says of others, or `None` if its blob is missing. What is no manifest says nothing.
+    /// Returns what a manifest says of others, or `None` if its blob is missing. What is no manifest, or no valid one,
+    /// says nothing.
     pub(crate) async fn links(&self, listed: &Descriptor) -> Result<Option<Arc<Links>>> {
         if !may_refer(&listed.media_type) {
             return Ok(Some(Arc::default()));
@@ -78,7 +79,20 @@ impl LayoutBackend {
         if let Some(known) = self.links.get(&listed.digest) {
             return Ok(Some(known));
         }
-        Ok(self.references(listed).await?.map(|references| Arc::new(references.links)))
+        let references = match self.parse_references(listed).await? {
+            None => return Ok(None),
+            Some(parsed) => parsed.unwrap_or_default(),
+        };
+        Ok(Some(Arc::new(references.links)))
+    }
+
+    /// As [`links`](Self::links), but what is no valid manifest is an error, and one that is missing says nothing.
+    pub(crate) async fn strict_links(&self, listed: &Descriptor) -> Result<Arc<Links>> {
+        if let Some(known) = self.links.get(&listed.digest) {
+            return Ok(known);
+        }
+        let references = self.references(listed).await?;
+        Ok(references.map(|references| Arc::new(references.links)).unwrap_or_default())
     }
 
     /// Returns everything that a manifest refers to, or `None` if its blob is missing.
@@ -87,26 +101,32 @@ impl LayoutBackend {
     ///
     /// If it cannot be read or is not valid, naming it.
     pub(crate) async fn references(&self, listed: &Descriptor) -> Result<Option<References>> {
+        self.parse_references(listed).await?.transpose()
+    }
+
+    /// The outer error is one of reading, the inner one says that what was read is no valid manifest.
+    async fn parse_references(&self, listed: &Descriptor) -> Result<Option<Result<References>>> {
+        let may_refer = may_refer(&listed.media_type);
         let raw = match self.verified_manifest(listed.digest.as_str(), listed).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             // Whatever is too large for a manifest is none.
-            Err(error) if error.kind() == ErrorKind::TooLarge && !may_refer(&listed.media_type) => {
-                return Ok(Some(References::default()));
+            Err(error) if error.kind() == ErrorKind::TooLarge && !may_refer => {
+                return Ok(Some(Ok(References::default())));
             }
             read => read?,
         };
-        let references = if may_refer(&listed.media_type) {
-            let manifest = raw.parse().map_err(|error| {
-                Error::new(ErrorKind::Invalid, "read manifest", &listed.digest)
-                    .because(error.to_string())
-                    .caused_by(error)
-            })?;
-            references_of(manifest)
-        } else {
-            References { links: Links::default(), blobs: digests_in(raw.bytes()) }
-        };
-        self.links.remember(&listed.digest, &references.links);
-        Ok(Some(references))
+        if !may_refer {
+            return Ok(Some(Ok(References { links: Links::default(), blobs: digests_in(raw.bytes()) })));
+        }
+        let parsed = raw.parse().map(references_of).map_err(|error| {
+            Error::new(ErrorKind::Invalid, "read manifest", &listed.digest)
+                .because(error.to_string())
+                .caused_by(error)
+        });
+        if let Ok(references) = &parsed {
+            self.links.remember(&listed.digest, &references.links);
+        }
+        Ok(Some(parsed))
     }
 }
 

@@ -101,17 +101,17 @@ impl LayoutBackend {
         before: SystemTime,
         dry_run: bool,
     ) -> Result<HashSet<Digest>> {
-        let old: HashSet<_> =
-            stored.iter().filter(|blob| blob.modified <= before).map(|blob| &blob.digest).collect();
         let index = self.storage.index().await?;
-        let dropped = self.unneeded(&index, &old).await?;
+        let dropped = self.unneeded(&index, stored, before).await?;
         if dry_run || dropped.is_empty() {
             return Ok(dropped);
         }
         let mut attempts = Attempts::default();
         loop {
             let update = self.storage.begin_update().await?;
-            let dropped = self.unneeded(update.index(), &old).await?;
+            // A push may have renewed a manifest since.
+            let stored = self.storage.list().await?;
+            let dropped = self.unneeded(update.index(), &stored, before).await?;
             let Some(text) = update.index().without(|listed| dropped.contains(&listed.digest))? else {
                 return Ok(dropped);
             };
@@ -124,7 +124,14 @@ impl LayoutBackend {
 
     /// Returns the listed manifests that are old, have no name, and are neither listed by an index nor the subject or a
     /// referrer of one that stays.
-    async fn unneeded(&self, index: &Index, old: &HashSet<&Digest>) -> Result<HashSet<Digest>> {
+    async fn unneeded(
+        &self,
+        index: &Index,
+        stored: &[StoredBlob],
+        before: SystemTime,
+    ) -> Result<HashSet<Digest>> {
+        let old: HashSet<_> =
+            stored.iter().filter(|blob| blob.modified <= before).map(|blob| &blob.digest).collect();
         let graph = self.graph(index).await?;
         let mut kept = HashSet::new();
         let mut front: Vec<&Digest> = index
@@ -158,12 +165,12 @@ impl LayoutBackend {
             front.retain(|listed| {
                 !graph.links.contains_key(&listed.digest) && seen.insert(listed.digest.clone())
             });
-            let read = |listed: Descriptor| async move { Ok((self.links(&listed).await?, listed.digest)) };
-            let read: Vec<(Option<Arc<Links>>, Digest)> =
+            let read =
+                |listed: Descriptor| async move { Ok((self.strict_links(&listed).await?, listed.digest)) };
+            let read: Vec<(Arc<Links>, Digest)> =
                 stream::iter(front).map(read).buffer_unordered(PARALLEL).try_collect().await?;
             let mut next = Vec::new();
             for (links, digest) in read {
-                let links = links.unwrap_or_default();
                 next.extend(links.children.iter().chain(&links.subject).cloned());
                 if let Some(subject) = &links.subject {
                     graph.referrers.entry(subject.digest.clone()).or_default().push(digest.clone());

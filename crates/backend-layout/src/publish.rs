@@ -42,7 +42,7 @@ impl LayoutBackend {
         if !self.keep(raw.digest(), size).await? {
             self.storage.store(&ManifestSource { raw }).await?;
         }
-        let needs = needs(&manifest);
+        let needs = needs(raw, &manifest);
         let mut presence = None;
         let mut attempts = Attempts::default();
         loop {
@@ -116,8 +116,10 @@ impl BlobSource for ManifestSource<'_> {
     }
 }
 
-/// Returns the blobs and manifests that have to be there.
-fn needs(manifest: &Manifest) -> Vec<(Digest, u64)> {
+/// Returns the blobs and manifests that have to be there, the manifest's own blob among them.
+fn needs(raw: &RawManifest, manifest: &Manifest) -> Vec<(Digest, u64)> {
+    let own = (raw.digest().clone(), raw.bytes().len() as u64);
     let blobs = manifest.blobs();
-    blobs.into_iter().chain(manifest.children()).map(|needed| (needed.digest.clone(), needed.size)).collect()
+    let needed = blobs.into_iter().chain(manifest.children());
+    std::iter::once(own).chain(needed.map(|needed| (needed.digest.clone(), needed.size))).collect()
 }

@@ -31,7 +31,8 @@ mod object_store {
     async fn object_store() -> EmptyRepository {
         let store = Arc::new(InMemory::new());
         let prefix = Path::from("some/where");
-        let first = LayoutBackend::with_store(store.clone(), prefix.clone(), "first", Access::Create).await.unwrap();
+        let first =
+            LayoutBackend::with_store(store.clone(), prefix.clone(), "first", Access::Create).await.unwrap();
         let second = LayoutBackend::with_store(store, prefix, "second", Access::Create).await.unwrap();
         EmptyRepository::new(first).with_second(second)
     }

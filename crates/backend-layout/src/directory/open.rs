@@ -121,7 +121,12 @@ pub(super) fn make(paths: &Paths, _lock: Lock) -> Result<()> {
     }
     at(paths.root(), sync_directory(paths.root()))?;
     at(&paths.layout_file(), write_file(paths, &paths.layout_file(), LAYOUT_FILE_CONTENT))?;
-    at(paths.root(), sync_directory(paths.root()))
+    at(paths.root(), sync_directory(paths.root()))?;
+    // The directory itself was perhaps made a moment ago; whoever may not read its parent has to do without.
+    if let Some(parent) = paths.root().parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        let _ = sync_directory(parent);
+    }
+    Ok(())
 }
 
 /// Writes a small file in one step.

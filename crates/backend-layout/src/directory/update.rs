@@ -1,6 +1,7 @@
 //! Replacing the index of a directory.
 
 use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -78,7 +79,12 @@ impl Held {
         let paths = &self.shared.paths;
         let blobs = paths.blobs();
         let sync = || {
-            for algorithm in fs::read_dir(&blobs)? {
+            let algorithms = match fs::read_dir(&blobs) {
+                // There are none to sync.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                algorithms => algorithms?,
+            };
+            for algorithm in algorithms {
                 let algorithm = algorithm?;
                 if algorithm.file_type()?.is_dir() {
                     sync_directory(&algorithm.path())?;
