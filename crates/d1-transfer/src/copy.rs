@@ -1,0 +1,152 @@
+//! Copying artifacts from one store to another.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
+use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, RepositoryName, Tag};
+use registry_backend::{ErrorKind, RegistryBackend, WriteHint};
+use serde::Serialize;
+
+use crate::blob_reader::BackendSource;
+use crate::upload::{Upload, Uploader};
+use crate::{Error, Observer, Result};
+
+/// What to copy besides the artifact.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CopyOptions {
+    /// Tags that the copy gets; without any it is stored by its digest.
+    pub tags: Vec<Tag>,
+    /// Copy also the artifacts that refer to it, and those that refer to these.
+    pub referrers: bool,
+    /// The repository that is copied from, if it is on the same registry: blobs are mounted then.
+    pub mount_from: Option<RepositoryName>,
+}
+
+/// What a copy did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CopyReport {
+    /// Digest of the artifact.
+    pub digest: Digest,
+    /// Manifests that were stored or found there, the artifact's own included.
+    pub manifests: u64,
+    /// Blobs that the manifests name.
+    pub blobs: u64,
+    /// Bytes that were sent.
+    pub sent_bytes: u64,
+}
+
+/// How deep indexes and referrers may nest: far beyond any use, and a bound on what a hostile store can make one follow.
+const DEPTH_LIMIT: usize = 16;
+
+/// How many manifests one copy may follow.
+const MANIFEST_LIMIT: usize = 1_000_000;
+
+/// Copies the artifact `at` from one store to another, with what it consists of: blobs first, then manifests, then tags.
+/// Manifests are copied byte for byte.
+///
+/// # Errors
+///
+/// If it is not there, or either store fails; no tag has moved then.
+pub async fn copy(
+    from: &dyn RegistryBackend,
+    at: &ManifestRef,
+    to: &dyn RegistryBackend,
+    options: &CopyOptions,
+    observer: &Arc<dyn Observer>,
+) -> Result<CopyReport> {
+    let root = from.read_manifest(at).await?;
+    let mut hint = WriteHint::default();
+    if let Some(repository) = &options.mount_from {
+        hint = hint.with_mount_from(repository.clone());
+    }
+    let mut copying = Copying {
+        from,
+        to,
+        options,
+        uploader: Uploader::new(to, observer, hint),
+        seen: HashSet::new(),
+        blobs: 0,
+    };
+    copying.artifact(root.clone(), 0).await?;
+    for tag in &options.tags {
+        to.write_manifest(&ManifestRef::Tag(tag.clone()), &root).await?;
+    }
+    let sent_bytes = copying.uploader.totals().sent_bytes;
+    Ok(CopyReport {
+        digest: root.digest().clone(),
+        manifests: copying.seen.len() as u64,
+        blobs: copying.blobs,
+        sent_bytes,
+    })
+}
+
+struct Copying<'a> {
+    from: &'a dyn RegistryBackend,
+    to: &'a dyn RegistryBackend,
+    options: &'a CopyOptions,
+    uploader: Uploader<'a>,
+    seen: HashSet<Digest>,
+    blobs: u64,
+}
+
+impl Copying<'_> {
+    /// Copies one manifest with everything below it, then what refers to it.
+    fn artifact(&mut self, raw: RawManifest, depth: usize) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            if !self.seen.insert(raw.digest().clone()) {
+                return Ok(());
+            }
+            if depth > DEPTH_LIMIT || self.seen.len() > MANIFEST_LIMIT {
+                return Err(Error::TooDeep { digest: raw.digest().clone() });
+            }
+            let manifest = raw.parse().map_err(|error| {
+                registry_backend::Error::new(ErrorKind::Invalid, "copy manifest", raw.digest())
+                    .caused_by(error)
+            })?;
+            self.content(&manifest, depth).await?;
+            self.to.write_manifest(&ManifestRef::Digest(raw.digest().clone()), &raw).await?;
+            if self.options.referrers {
+                self.referrers(raw.digest(), depth).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn content(&mut self, manifest: &Manifest, depth: usize) -> Result<()> {
+        for child in manifest.children() {
+            let raw = self.from.read_manifest(&ManifestRef::Digest(child.digest.clone())).await?;
+            self.artifact(raw, depth + 1).await?;
+        }
+        let blobs = manifest.blobs();
+        self.blobs += blobs.len() as u64;
+        let sources: Vec<_> =
+            blobs.iter().map(|&descriptor| BackendSource { backend: self.from, descriptor }).collect();
+        let uploads: Vec<_> = sources
+            .iter()
+            .zip(&blobs)
+            .map(|(source, descriptor)| Upload { source, title: title(descriptor) })
+            .collect();
+        self.uploader.upload_all(&uploads).await?;
+        Ok(())
+    }
+
+    async fn referrers(&mut self, subject: &Digest, depth: usize) -> Result<()> {
+        let referrers: Vec<Descriptor> =
+            self.from.referrers(subject, None).take(MANIFEST_LIMIT).try_collect().await?;
+        for referrer in referrers {
+            let raw = self.from.read_manifest(&ManifestRef::Digest(referrer.digest)).await?;
+            self.artifact(raw, depth + 1).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns what people know a blob by.
+pub(crate) fn title(descriptor: &Descriptor) -> String {
+    descriptor.annotation(oci_model::annotations::TITLE).unwrap_or(descriptor.media_type.as_str()).to_owned()
+}

@@ -1,0 +1,109 @@
+//! Listing the files of a package, also of one that has no index.
+
+use d1_package::{ArchiveLayer, Entry};
+use oci_model::Digest;
+use oci_pack::{ArchiveVisitor, ArchiveWarning, EntryContent, ReadOptions, VisitError, read_archive};
+use registry_backend::RegistryBackend;
+use serde::Serialize;
+
+use crate::archive::read_archive_layer;
+use crate::{OpenPackage, Result};
+
+/// One file of a package, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ListedFile {
+    /// Path below the package's directory.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256 in hexadecimal, where it is known without reading the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// DataONE identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// DataONE object format identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format_id: Option<String>,
+}
+
+/// Lists the files of a package in its order. Archives without an index are read to be listed.
+///
+/// # Errors
+///
+/// If an archive cannot be read.
+pub async fn list_files(backend: &dyn RegistryBackend, package: &OpenPackage) -> Result<Vec<ListedFile>> {
+    let mut files: Vec<ListedFile> = package.view.entries().map(|entry| listed(&entry)).collect();
+    if package.view.index().is_none() {
+        for archive in package.view.archives() {
+            files.extend(list_archive(backend, &archive).await?);
+        }
+    }
+    Ok(files)
+}
+
+fn listed(entry: &Entry<'_>) -> ListedFile {
+    let object = entry.object;
+    ListedFile {
+        path: entry.path.to_owned(),
+        size: entry.size,
+        sha256: entry.sha256.map(|sha256| Digest::from_sha256(sha256).encoded().to_owned()),
+        identifier: object.and_then(|object| object.identifier.as_ref()).map(ToString::to_string),
+        format_id: object.and_then(|object| object.format_id.as_deref()).map(str::to_owned),
+    }
+}
+
+async fn list_archive(backend: &dyn RegistryBackend, archive: &ArchiveLayer<'_>) -> Result<Vec<ListedFile>> {
+    let mut options = ReadOptions::new(archive.title);
+    options.tar_digest = false;
+    let place = archive.path.to_owned();
+    read_archive_layer(backend, archive.descriptor, None, move |reader| {
+        let mut lister = Lister { place, files: Vec::new() };
+        read_archive(reader, &options, &mut lister)?;
+        Ok(lister.files)
+    })
+    .await
+}
+
+/// Notes what an archive holds.
+struct Lister {
+    place: String,
+    files: Vec<ListedFile>,
+}
+
+impl Lister {
+    fn add(&mut self, path: &str, size: u64) {
+        let path = if self.place.is_empty() { path.to_owned() } else { format!("{}/{path}", self.place) };
+        self.files.push(ListedFile { path, size, sha256: None, identifier: None, format_id: None });
+    }
+}
+
+impl ArchiveVisitor for Lister {
+    fn directory(&mut self, _path: &str) -> Result<(), VisitError> {
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, content: &mut EntryContent<'_>) -> Result<(), VisitError> {
+        self.add(path, content.size());
+        Ok(())
+    }
+
+    fn symbolic_link(&mut self, path: &str, _target: &str) -> Result<(), VisitError> {
+        self.add(path, 0);
+        Ok(())
+    }
+
+    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+        let target =
+            if self.place.is_empty() { target.to_owned() } else { format!("{}/{target}", self.place) };
+        let size = self.files.iter().find(|file| file.path == target).map_or(0, |file| file.size);
+        self.add(path, size);
+        Ok(())
+    }
+
+    fn warning(&mut self, _warning: ArchiveWarning) -> Result<(), VisitError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Pushing single files, by themselves or attached to an artifact.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bagit::{Algorithm, FileToHash, HashOutcome, ProgressEvent};
+use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, single_files_manifest};
+use oci_model::{Descriptor, Digest, ManifestRef};
+use registry_backend::{BytesSource, RegistryBackend, RegistryBackendExt};
+
+use super::publish::{Artifact, Blob, publish};
+use crate::file_source::FileSource;
+use crate::receive::run_blocking;
+use crate::{Error, Event, Observer, Phase, PushOptions, PushReport, Result};
+
+/// A file to be pushed.
+#[derive(Clone, Debug)]
+pub struct FileToPush {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Under which name it is pulled again: a clean relative path.
+    pub title: String,
+    /// Its media type; without it, it is guessed from the name.
+    pub media_type: Option<oci_model::MediaType>,
+}
+
+/// Pushes files, each as a layer of its own.
+///
+/// # Errors
+///
+/// If a file is no regular file or cannot be read, two have one title, or the store fails.
+pub async fn push_files(
+    backend: &dyn RegistryBackend,
+    files: &[FileToPush],
+    options: &PushOptions,
+    observer: &Arc<dyn Observer>,
+) -> Result<PushReport> {
+    push(backend, files, None, options, observer).await
+}
+
+/// Pushes files, or none, as an artifact that refers to another one.
+///
+/// # Errors
+///
+/// As [`push_files`]; if the other artifact is not there.
+pub async fn attach_files(
+    backend: &dyn RegistryBackend,
+    subject: &ManifestRef,
+    files: &[FileToPush],
+    options: &PushOptions,
+    observer: &Arc<dyn Observer>,
+) -> Result<PushReport> {
+    let found = backend.resolve(subject).await?;
+    // Only what identifies the subject: its annotations are its own.
+    let subject = Descriptor::new(found.media_type, found.digest, found.size);
+    push(backend, files, Some(subject), options, observer).await
+}
+
+async fn push(
+    backend: &dyn RegistryBackend,
+    files: &[FileToPush],
+    subject: Option<Descriptor>,
+    options: &PushOptions,
+    observer: &Arc<dyn Observer>,
+) -> Result<PushReport> {
+    let hashed = {
+        let (files, observer) = (files.to_vec(), Arc::clone(observer));
+        run_blocking(move || hash(&files, &observer)).await?
+    };
+    let object = ObjectFacts { identifier: options.identifier.clone(), ..ObjectFacts::default() };
+    let singles: Vec<SingleFile> = hashed
+        .iter()
+        .zip(files)
+        .map(|((digest, size), file)| SingleFile {
+            title: file.title.clone(),
+            media_type: file.media_type.clone(),
+            digest: digest.clone(),
+            size: *size,
+            object: object.clone(),
+        })
+        .collect();
+    let manifest_options = SingleFileOptions {
+        artifact_type: options.artifact_type.clone(),
+        subject,
+        created: options.created.clone(),
+        annotations: options.annotations.clone(),
+        max_manifest_bytes: backend.capabilities().max_manifest_bytes,
+    };
+    let manifest = single_files_manifest(&singles, &manifest_options).map_err(d1_package::Error::from)?;
+    // The configuration, and the only layer of an artifact without files, is the empty value.
+    let mut blobs = vec![Blob::new(Box::new(BytesSource::new(Descriptor::EMPTY_CONTENT)))];
+    for ((digest, size), file) in hashed.iter().zip(files) {
+        blobs.push(Blob::new(Box::new(FileSource::new(file.path.clone(), 0, *size, digest.clone()))));
+    }
+    let artifact = Artifact {
+        manifest,
+        blobs,
+        files: files.len() as u64,
+        bytes: hashed.iter().map(|(_, size)| size).sum(),
+        identifier: options.identifier.as_ref().map(ToString::to_string),
+    };
+    let mut options = options.clone();
+    if options.tags.is_empty() {
+        options.tags.extend(options.identifier.as_ref().and_then(|identifier| identifier.tag().parse().ok()));
+    }
+    publish(backend, artifact, &options, observer).await
+}
+
+fn hash(files: &[FileToPush], observer: &Arc<dyn Observer>) -> Result<Vec<(Digest, u64)>> {
+    let mut to_hash = Vec::with_capacity(files.len());
+    for file in files {
+        let metadata = std::fs::metadata(&file.path).map_err(|error| Error::io("open", &file.path, error))?;
+        if !metadata.is_file() {
+            return Err(Error::NotPushable { path: file.path.clone() });
+        }
+        let path = file.path.to_str().ok_or_else(|| Error::NotPushable { path: file.path.clone() })?;
+        to_hash.push(FileToHash {
+            path,
+            size: metadata.len(),
+            algorithms: [Algorithm::Sha256].into_iter().collect(),
+        });
+    }
+    let phase = Phase::Check;
+    let bytes = to_hash.iter().map(|file| file.size).sum();
+    observer.event(&Event::Began { phase, items: files.len() as u64, bytes });
+    let progress = |event: ProgressEvent<'_>| match event {
+        ProgressEvent::Advanced { bytes } => observer.event(&Event::Advanced { phase, items: 0, bytes }),
+        ProgressEvent::Finished { .. } => observer.event(&Event::Advanced { phase, items: 1, bytes: 0 }),
+        _ => {}
+    };
+    let outcomes = bagit::hash_files(Path::new(""), &to_hash, 0, &progress);
+    observer.event(&Event::Ended { phase });
+    outcomes.into_iter().zip(files).map(|(outcome, file)| hashed(outcome, &file.path)).collect()
+}
+
+fn hashed(outcome: HashOutcome, path: &Path) -> Result<(Digest, u64)> {
+    let changed = || Error::content(path.display().to_string(), "it changed while it was read");
+    match outcome {
+        HashOutcome::Hashed { size, digests } => {
+            let sha256 = digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
+            Ok((Digest::from_sha256(sha256.ok_or_else(changed)?), size))
+        }
+        HashOutcome::Unreadable(error) => Err(Error::io("read", path, error)),
+        HashOutcome::Changed | HashOutcome::Vanished => Err(changed()),
+    }
+}

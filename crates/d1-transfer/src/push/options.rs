@@ -1,0 +1,65 @@
+//! What a caller can choose about a push.
+
+use std::path::PathBuf;
+
+use bagit::Accept;
+use d1_model::Identifier;
+use d1_package::Layout;
+use oci_model::{Annotations, MediaType, Tag};
+use oci_pack::Compression;
+
+/// How to push.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PushOptions {
+    /// Tags that the artifact gets. Without any, a package is tagged by its DataONE identifier if it has one.
+    pub tags: Vec<Tag>,
+    /// What becomes of the files of a directory.
+    pub layout: Layout,
+    /// Type of the artifact; without it, it follows from the content.
+    pub artifact_type: Option<MediaType>,
+    /// Further annotations of the manifest; they win over those that follow from the content.
+    pub annotations: Annotations,
+    /// Identifier of the package or object; without it, it is what the DataONE documents in it say.
+    pub identifier: Option<Identifier>,
+    /// Date and time of creation, RFC 3339; without it, a bag's `Bagging-Date` counts.
+    pub created: Option<String>,
+    /// Whether a bag has to be valid.
+    pub verify: bool,
+    /// Whose faults are tolerated in a bag.
+    pub accept: Accept,
+    /// Whether a plain directory becomes the payload of a bag on the way.
+    pub make_bag: bool,
+    /// Compression of archive layers.
+    pub compression: Compression,
+    /// Whether the package gets an index.
+    pub index: bool,
+    /// Whether archive layers are made anew even if the package that is replaced has them.
+    pub repack: bool,
+    /// Whether everything is done except storing.
+    pub dry_run: bool,
+    /// Directory for large temporary files, which have no name there.
+    pub temporary_directory: PathBuf,
+}
+
+impl PushOptions {
+    /// Returns the defaults: the objects layout, verified, with an index.
+    pub fn new(temporary_directory: PathBuf) -> Self {
+        Self {
+            tags: Vec::new(),
+            layout: Layout::default(),
+            artifact_type: None,
+            annotations: Annotations::new(),
+            identifier: None,
+            created: None,
+            verify: true,
+            accept: Accept::default(),
+            make_bag: false,
+            compression: Compression::default(),
+            index: true,
+            repack: false,
+            dry_run: false,
+            temporary_directory,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Where the bytes of a package's files come from: the directory, or memory for tag files that are made on the way.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oci_model::Digest;
+use registry_backend::{BlobSource, BytesSource};
+
+use crate::file_source::FileSource;
+
+/// The origins of all files of one package.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    directory: Arc<PathBuf>,
+    /// What stands before the directory's own paths in the package: `data/` if it becomes a bag on the way.
+    prefix: &'static str,
+    made: Arc<BTreeMap<String, Bytes>>,
+}
+
+impl Sources {
+    /// Returns the sources of a directory that is pushed as it is.
+    pub(crate) fn directory(directory: PathBuf) -> Self {
+        Self { directory: Arc::new(directory), prefix: "", made: Arc::default() }
+    }
+
+    /// Returns the sources of a directory that becomes the payload of a bag with these tag files.
+    pub(crate) fn payload(directory: PathBuf, tag_files: BTreeMap<String, Bytes>) -> Self {
+        Self { directory: Arc::new(directory), prefix: "data/", made: Arc::new(tag_files) }
+    }
+
+    /// Opens a file of the package.
+    pub(crate) fn open(&self, path: &str) -> io::Result<Box<dyn Read + Send>> {
+        match self.made.get(path) {
+            Some(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
+            None => Ok(Box::new(File::open(self.on_disk(path))?)),
+        }
+    }
+
+    /// Returns a range of a file as a blob; made files are whole blobs.
+    pub(crate) fn blob(&self, path: &str, range: Range<u64>, digest: Digest) -> Box<dyn BlobSource> {
+        match self.made.get(path) {
+            Some(bytes) => Box::new(BytesSource::new(bytes.clone())),
+            None => {
+                let size = range.end.saturating_sub(range.start);
+                Box::new(FileSource::new(self.on_disk(path), range.start, size, digest))
+            }
+        }
+    }
+
+    fn on_disk(&self, path: &str) -> PathBuf {
+        self.directory.join(path.strip_prefix(self.prefix).unwrap_or(path))
+    }
+}

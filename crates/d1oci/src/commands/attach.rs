@@ -1,0 +1,67 @@
+//! `d1oci attach`: files that refer to an artifact.
+
+use std::path::PathBuf;
+
+use d1_transfer::{PushOptions, PushReport, attach_files};
+use oci_model::{Annotations, MediaType, Reference};
+use registry_backend::Access;
+use serde::Serialize;
+
+use super::push::{created, file_to_push, parse_annotation};
+use crate::context::{Context, required_target, temporary_directory};
+use crate::failure::Failure;
+
+/// Attach files to an artifact: they become an artifact of their own that refers to it.
+///
+/// The artifact itself does not change. `d1oci discover` shows what is attached.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: d1oci attach oci:store:v1 --artifact-type application/vnd.dataone.system-metadata+xml sysmeta.xml"
+)]
+pub(crate) struct Arguments {
+    /// The artifact to attach to.
+    reference: Reference,
+    /// The files; `FILE:TYPE` states a file's media type.
+    #[arg(value_name = "FILE", required_unless_present = "annotations")]
+    files: Vec<PathBuf>,
+    /// Type of what is attached.
+    #[arg(long, value_name = "TYPE")]
+    artifact_type: MediaType,
+    /// Annotation of what is attached.
+    #[arg(short, long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
+    annotations: Vec<(String, String)>,
+    /// Time of creation, RFC 3339 [default: `SOURCE_DATE_EPOCH`, or none].
+    #[arg(long, value_name = "TIME")]
+    created: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Attached<'a> {
+    reference: String,
+    subject: String,
+    #[serde(flatten)]
+    report: &'a PushReport,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let subject = required_target(&arguments.reference)?;
+    let location = &arguments.reference.location;
+    let backend = context.open(location, Access::Modify).await?;
+    let mut options = PushOptions::new(temporary_directory());
+    options.artifact_type = Some(arguments.artifact_type.clone());
+    options.annotations = arguments.annotations.iter().cloned().collect::<Annotations>();
+    options.created = created(arguments.created.as_deref())?;
+    let files = arguments.files.iter().map(|path| file_to_push(path)).collect::<Result<Vec<_>, _>>()?;
+    let report = attach_files(&*backend, subject, &files, &options, &context.observer()).await?;
+    let attached = Attached {
+        reference: format!("{location}@{}", report.digest),
+        subject: arguments.reference.to_string(),
+        report: &report,
+    };
+    context.printer.result(&attached, |attached| {
+        format!(
+            "Attached to {}\nArtifactType: {}\nDigest: {}",
+            attached.subject, report.artifact_type, report.digest
+        )
+    })
+}

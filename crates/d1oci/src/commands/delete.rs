@@ -1,0 +1,61 @@
+//! `d1oci delete`: artifacts and tags.
+
+use oci_model::{Digest, ManifestRef, Reference};
+use registry_backend::{Access, Error, ErrorKind, RegistryBackend, RegistryBackendExt, RepositoryAdmin};
+use serde::Serialize;
+
+use crate::context::{Context, required_target};
+use crate::failure::Failure;
+
+/// Delete a tag, or an artifact with all its tags.
+///
+/// A reference with a tag deletes the tag alone, and the artifact stays; `--artifact`, or a reference with a digest, deletes the
+/// artifact with all its tags. Its blobs stay until `d1oci prune`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci delete oci:store:v1")]
+pub(crate) struct Arguments {
+    /// What to delete.
+    reference: Reference,
+    /// Delete the artifact that the tag names, with all its tags.
+    #[arg(long)]
+    artifact: bool,
+    /// Do not fail if it is not there.
+    #[arg(short, long)]
+    force: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Deleted {
+    deleted: String,
+    kind: &'static str,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let target = required_target(&arguments.reference)?;
+    let location = &arguments.reference.location;
+    let backend = context.open(location, Access::Modify).await?;
+    let admin = backend.admin().ok_or_else(|| Error::new(ErrorKind::Unsupported, "delete from", location))?;
+    let result = match target {
+        ManifestRef::Tag(tag) if !arguments.artifact => admin.delete_tag(tag).await.map(|()| "tag"),
+        target => delete_artifact(&*backend, admin, target).await.map(|_| "artifact"),
+    };
+    let kind = match result {
+        Err(error) if arguments.force && error.kind() == ErrorKind::NotFound => "nothing",
+        result => result?,
+    };
+    let deleted = Deleted { deleted: arguments.reference.to_string(), kind };
+    context.printer.result(&deleted, |deleted| match deleted.kind {
+        "nothing" => format!("{} is not there", deleted.deleted),
+        kind => format!("Deleted {kind} {}", deleted.deleted),
+    })
+}
+
+async fn delete_artifact(
+    backend: &dyn RegistryBackend,
+    admin: &dyn RepositoryAdmin,
+    target: &ManifestRef,
+) -> registry_backend::Result<Digest> {
+    let digest = backend.resolve(target).await?.digest;
+    admin.delete_manifest(&digest).await?;
+    Ok(digest)
+}

@@ -1,0 +1,114 @@
+//! `d1oci discover`: what refers to an artifact.
+
+use std::collections::HashSet;
+
+use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use oci_model::{Annotations, Digest, MediaType, Reference};
+use registry_backend::{Access, RegistryBackend, RegistryBackendExt};
+use serde::Serialize;
+
+use crate::context::{Context, required_target};
+use crate::failure::Failure;
+
+/// Show what refers to an artifact: attached system metadata, signatures, and what refers to those.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci discover oci:store:v1")]
+pub(crate) struct Arguments {
+    /// The artifact.
+    reference: Reference,
+    /// Show only artifacts of this type.
+    #[arg(long, value_name = "TYPE")]
+    artifact_type: Option<MediaType>,
+    /// How far to follow what refers to what refers to it.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    depth: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    reference: String,
+    digest: Digest,
+    size: u64,
+    artifact_type: Option<MediaType>,
+    annotations: Annotations,
+    referrers: Vec<Node>,
+}
+
+struct Walk<'a> {
+    backend: &'a dyn RegistryBackend,
+    repository: String,
+    artifact_type: Option<MediaType>,
+    seen: HashSet<Digest>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let target = required_target(&arguments.reference)?;
+    let location = &arguments.reference.location;
+    let backend = context.open(location, Access::Read).await?;
+    let subject = backend.resolve(target).await?;
+    let mut walk = Walk {
+        backend: &*backend,
+        repository: location.to_string(),
+        artifact_type: arguments.artifact_type,
+        seen: HashSet::new(),
+    };
+    let root = Node {
+        reference: format!("{location}@{}", subject.digest),
+        referrers: walk.referrers(&subject.digest, arguments.depth).await?,
+        digest: subject.digest,
+        size: subject.size,
+        artifact_type: subject.artifact_type,
+        annotations: subject.annotations,
+    };
+    context.printer.result(&root, |root| {
+        let mut text = format!("{}\n", root.reference);
+        tree(&root.referrers, "", &mut text);
+        text
+    })
+}
+
+impl Walk<'_> {
+    fn referrers<'s>(
+        &'s mut self,
+        subject: &'s Digest,
+        depth: usize,
+    ) -> BoxFuture<'s, Result<Vec<Node>, Failure>> {
+        Box::pin(async move {
+            // A cycle is impossible among honest manifests, and cheap to guard against among others.
+            if depth == 0 || !self.seen.insert(subject.clone()) {
+                return Ok(Vec::new());
+            }
+            let found: Vec<_> =
+                self.backend.referrers(subject, self.artifact_type.as_ref()).try_collect().await?;
+            let mut nodes = Vec::with_capacity(found.len());
+            for descriptor in found {
+                nodes.push(Node {
+                    reference: format!("{}@{}", self.repository, descriptor.digest),
+                    referrers: self.referrers(&descriptor.digest, depth - 1).await?,
+                    digest: descriptor.digest,
+                    size: descriptor.size,
+                    artifact_type: descriptor.artifact_type,
+                    annotations: descriptor.annotations,
+                });
+            }
+            Ok(nodes)
+        })
+    }
+}
+
+/// Draws the tree of referrers, grouped by artifact type as `oras` shows it.
+fn tree(nodes: &[Node], indent: &str, text: &mut String) {
+    for (at, node) in nodes.iter().enumerate() {
+        let last = at + 1 == nodes.len();
+        let (branch, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        let kind = node.artifact_type.as_ref().map_or("unknown", MediaType::as_str);
+        *text += &format!("{indent}{branch}{kind}\n{indent}{below}└── {}\n", node.digest);
+        let deeper = format!("{indent}{below}    ");
+        for (key, value) in &node.annotations {
+            *text += &format!("{deeper}{key}: {value}\n");
+        }
+        tree(&node.referrers, &deeper, text);
+    }
+}

@@ -1,0 +1,260 @@
+//! `d1oci push`: a bag, a directory or single files into a repository.
+
+use std::path::{Component, Path, PathBuf};
+
+use bagit::Accept;
+use d1_model::Identifier;
+use d1_package::Layout;
+use d1_transfer::{FileToPush, PushOptions, PushReport};
+use oci_model::{Annotations, MediaType, Reference, Tag};
+use oci_pack::Compression;
+use registry_backend::Access;
+use serde::Serialize;
+
+use super::bag::AcceptArgument;
+use crate::context::{Context, source_date_epoch, tag_only, temporary_directory};
+use crate::failure::Failure;
+use crate::output::human;
+
+/// Push a bag, a directory or single files.
+///
+/// A bag is validated first, and refused with all its faults listed if it breaks a rule. The same content gets the same digest, wherever
+/// and whenever it is pushed; what the repository has already is not sent again.
+///
+/// Without a tag in REFERENCE, a package is tagged by its DataONE identifier if it has one, and is stored by its digest alone if not.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci push oci:store:v1 ./dataset_10.18739_A2D795C92")]
+pub(crate) struct Arguments {
+    /// Where to, with the tag that it gets.
+    reference: Reference,
+    /// A directory, or files; `FILE:TYPE` states a file's media type.
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<PathBuf>,
+    /// Further tags.
+    #[arg(short, long = "tag", value_name = "TAG")]
+    tags: Vec<Tag>,
+    /// What becomes of the files: `objects`, a blob for each larger one, or `archive`, everything in compressed archives.
+    #[arg(long, value_enum, default_value_t, value_name = "LAYOUT")]
+    layout: LayoutArgument,
+    /// Type of the artifact [default: what the bag says of itself, or the type of the file].
+    #[arg(long, value_name = "TYPE")]
+    artifact_type: Option<MediaType>,
+    /// Annotation of the manifest.
+    #[arg(short, long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
+    annotations: Vec<(String, String)>,
+    /// DataONE identifier of the package or object [default: what its metadata says].
+    #[arg(long, value_name = "PID")]
+    id: Option<Identifier>,
+    /// Time of creation for the manifest, RFC 3339 [default: `SOURCE_DATE_EPOCH`, or the bag's `Bagging-Date`, or none].
+    #[arg(long, value_name = "TIME")]
+    created: Option<String>,
+    /// Push a bag without reading its manifests.
+    #[arg(long)]
+    no_verify: bool,
+    /// Faults that are tolerated.
+    #[arg(long, value_enum, value_name = "WHOSE")]
+    accept: Option<AcceptArgument>,
+    /// Make a bag of a plain directory on the way: its files become the payload.
+    #[arg(long, conflicts_with = "no_verify")]
+    bag: bool,
+    /// Compression of archive layers; `oras` can unpack `gzip` only.
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    compression: CompressionArgument,
+    /// Store no index, for registries that refuse configurations of unknown types.
+    #[arg(long)]
+    no_index: bool,
+    /// Make all archive layers anew instead of taking over those that the repository has.
+    #[arg(long)]
+    repack: bool,
+    /// Do everything except storing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum LayoutArgument {
+    #[default]
+    Objects,
+    Archive,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum CompressionArgument {
+    #[default]
+    Gzip,
+    Zstd,
+    None,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Pushed<'a> {
+    reference: String,
+    #[serde(flatten)]
+    report: &'a PushReport,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let tag = tag_only(&arguments.reference)?;
+    let mut options = PushOptions::new(temporary_directory());
+    options.tags = tag.into_iter().chain(&arguments.tags).cloned().collect();
+    options.layout = arguments.layout.into();
+    options.artifact_type = arguments.artifact_type.clone();
+    options.annotations = arguments.annotations.iter().cloned().collect::<Annotations>();
+    options.identifier = arguments.id.clone();
+    options.created = created(arguments.created.as_deref())?;
+    options.verify = !arguments.no_verify;
+    options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
+    options.make_bag = arguments.bag;
+    options.compression = arguments.compression.into();
+    options.index = !arguments.no_index;
+    options.repack = arguments.repack;
+    options.dry_run = arguments.dry_run;
+
+    let location = &arguments.reference.location;
+    // A dry run makes nothing, not even an empty layout.
+    let access = if arguments.dry_run { Access::Read } else { Access::Create };
+    let backend = context.open(location, access).await?;
+    let observer = context.observer();
+    let report = match arguments.sources.as_slice() {
+        [directory] if directory.is_dir() => {
+            d1_transfer::push_directory(&*backend, directory, &options, &observer).await?
+        }
+        files => {
+            let files = files.iter().map(|path| file_to_push(path)).collect::<Result<Vec<_>, _>>()?;
+            d1_transfer::push_files(&*backend, &files, &options, &observer).await?
+        }
+    };
+    let pushed = Pushed { reference: pushed_reference(&arguments.reference, &report), report: &report };
+    context.printer.result(&pushed, |pushed| text(pushed, arguments.dry_run))
+}
+
+/// Returns the reference by which the artifact can be had from now on.
+fn pushed_reference(reference: &Reference, report: &PushReport) -> String {
+    match report.tags.first() {
+        Some(tag) => format!("{}:{tag}", reference.location),
+        None => format!("{}@{}", reference.location, report.digest),
+    }
+}
+
+fn text(pushed: &Pushed<'_>, dry_run: bool) -> String {
+    let PushReport { files, bytes, sent_blobs, sent_bytes, unchanged, .. } = pushed.report;
+    let verb = match (dry_run, unchanged) {
+        (_, true) => "Unchanged",
+        (true, false) => "Would push",
+        (false, false) => "Pushed",
+    };
+    let sent = if dry_run { "to send" } else { "sent" };
+    let mut text = format!(
+        "{verb} {}\n{} of {} in {}; {} {sent} ({})\n",
+        pushed.reference,
+        human::count(*files, "file"),
+        human::bytes(*bytes),
+        human::count(pushed.report.layers.len() as u64, "layer"),
+        human::count(*sent_blobs, "blob"),
+        human::bytes(*sent_bytes),
+    );
+    if let Some(identifier) = &pushed.report.identifier {
+        text += &format!("Identifier: {identifier}\n");
+    }
+    text += &format!("ArtifactType: {}\nDigest: {}", pushed.report.artifact_type, pushed.report.digest);
+    text
+}
+
+/// Reads `FILE` or `FILE:TYPE`; a file of exactly this name comes first, since identifiers have colons.
+pub(crate) fn file_to_push(path: &Path) -> Result<FileToPush, Failure> {
+    let typed = || {
+        let (file, media_type) = path.to_str()?.rsplit_once(':')?;
+        Some((PathBuf::from(file), media_type.parse::<MediaType>().ok()?))
+    };
+    let (path, media_type) = match typed() {
+        Some((file, media_type)) if !path.exists() => (file, Some(media_type)),
+        _ => (path.to_owned(), None),
+    };
+    let title = title_of(&path)?;
+    Ok(FileToPush { path, title, media_type })
+}
+
+/// Returns the name under which a file is pulled again: its path as it was typed, without `./`, as `oras` has it; only its
+/// own name if the path leads out of the current directory, since it could not be pulled otherwise.
+fn title_of(path: &Path) -> Result<String, Failure> {
+    let unusable = || Failure::usage(format!("`{}` has no name that can be stored as UTF-8", path.display()));
+    let mut parts = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(part) => parts.push(part.to_str().ok_or_else(unusable)?),
+            _ => {
+                return path
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .map(str::to_owned)
+                    .ok_or_else(unusable);
+            }
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+pub(crate) fn parse_annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+/// Returns the stated time of creation, checked, or the one that reproducible builds state in the environment.
+pub(crate) fn created(stated: Option<&str>) -> Result<Option<String>, Failure> {
+    if let Some(stated) = stated {
+        let time: Result<jiff::Timestamp, _> = stated.parse();
+        return time.map(|_| Some(stated.to_owned())).map_err(|error| Failure::usage(error.to_string()));
+    }
+    Ok(source_date_epoch()?.map(|time| time.to_string()))
+}
+
+impl From<LayoutArgument> for Layout {
+    fn from(layout: LayoutArgument) -> Self {
+        match layout {
+            LayoutArgument::Objects => Self::Objects,
+            LayoutArgument::Archive => Self::Archive,
+        }
+    }
+}
+
+impl From<CompressionArgument> for Compression {
+    fn from(compression: CompressionArgument) -> Self {
+        match compression {
+            CompressionArgument::Gzip => Self::Gzip,
+            CompressionArgument::Zstd => Self::Zstd,
+            CompressionArgument::None => Self::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_are_the_paths_as_typed() {
+        let cases = [
+            ("a.csv", "a.csv"),
+            ("./d/a.csv", "d/a.csv"),
+            ("d//a", "d/a"),
+            ("../a", "a"),
+            ("/x/a", "a"),
+            ("d/../a", "a"),
+        ];
+        for (path, title) in cases {
+            assert_eq!(title_of(Path::new(path)).unwrap(), title);
+        }
+        assert!(title_of(Path::new("..")).is_err());
+    }
+
+    #[test]
+    fn a_media_type_stands_behind_the_last_colon() {
+        let file = file_to_push(Path::new("urn:uuid:1:text/csv")).unwrap();
+        assert_eq!((file.title.as_str(), file.media_type), ("urn:uuid:1", Some("text/csv".parse().unwrap())));
+        assert_eq!(file_to_push(Path::new("urn:uuid:1")).unwrap().media_type, None);
+    }
+}

@@ -1,0 +1,39 @@
+//! `d1oci tag`: further names for an artifact.
+
+use oci_model::{Digest, ManifestRef, Reference, Tag};
+use registry_backend::Access;
+use serde::Serialize;
+
+use crate::context::{Context, required_target};
+use crate::failure::Failure;
+
+/// Give an artifact further tags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci tag oci:store:v1 latest doi_10.18739_A2D795C92")]
+pub(crate) struct Arguments {
+    /// The artifact.
+    reference: Reference,
+    /// The tags.
+    #[arg(required = true, value_name = "TAG")]
+    tags: Vec<Tag>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tagged {
+    digest: Digest,
+    tags: Vec<Tag>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let target = required_target(&arguments.reference)?;
+    let location = &arguments.reference.location;
+    let backend = context.open(location, Access::Modify).await?;
+    let manifest = backend.read_manifest(target).await?;
+    for tag in &arguments.tags {
+        backend.write_manifest(&ManifestRef::Tag(tag.clone()), &manifest).await?;
+    }
+    let tagged = Tagged { digest: manifest.digest().clone(), tags: arguments.tags };
+    context.printer.result(&tagged, |tagged| {
+        tagged.tags.iter().map(|tag| format!("{location}:{tag} is {}\n", tagged.digest)).collect()
+    })
+}

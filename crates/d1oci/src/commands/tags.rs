@@ -1,0 +1,32 @@
+//! `d1oci tags`: the tags of a repository.
+
+use futures::TryStreamExt;
+use oci_model::{Reference, Tag};
+use registry_backend::Access;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// List the tags of a repository.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci tags oci:store")]
+pub(crate) struct Arguments {
+    /// The repository.
+    reference: Reference,
+}
+
+#[derive(Debug, Serialize)]
+struct Listing {
+    repository: String,
+    tags: Vec<Tag>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let location = &arguments.reference.location;
+    let backend = context.open(location, Access::Read).await?;
+    let mut tags: Vec<Tag> = backend.tags().try_collect().await?;
+    tags.sort();
+    let listing = Listing { repository: location.to_string(), tags };
+    context.printer.result(&listing, |listing| listing.tags.iter().map(|tag| format!("{tag}\n")).collect())
+}

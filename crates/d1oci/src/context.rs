@@ -1,0 +1,90 @@
+//! What every command needs: the printer, the backends, and how to open what a reference names.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use d1_transfer::Observer;
+use oci_model::{Location, ManifestRef, Reference, Tag};
+use registry_backend::{Access, Backends, OpenOptions, RegistryBackend};
+
+use crate::cli::GlobalOptions;
+use crate::failure::Failure;
+use crate::output::{Printer, Progress};
+
+/// The surroundings of a command.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Where results and status go.
+    pub(crate) printer: Printer,
+    /// What there is to open references with.
+    pub(crate) backends: Backends,
+    /// How much people want to read.
+    pub(crate) verbosity: u8,
+    /// The backend to use, whatever fits best.
+    backend: Option<String>,
+}
+
+impl Context {
+    pub(crate) fn new(options: &GlobalOptions) -> Self {
+        Self {
+            printer: Printer::new(options.format, options.quiet, !options.no_progress),
+            backends: crate::backends::backends(),
+            verbosity: options.verbose,
+            backend: options.backend.clone(),
+        }
+    }
+
+    /// Opens a repository.
+    pub(crate) async fn open(
+        &self,
+        location: &Location,
+        access: Access,
+    ) -> Result<Box<dyn RegistryBackend>, Failure> {
+        let options = OpenOptions::new(access);
+        let opened = match &self.backend {
+            Some(name) => self.backends.open_with(name, location, &options).await,
+            None => self.backends.open(location, &options).await,
+        };
+        opened.map_err(Failure::from)
+    }
+
+    /// Returns a new display of progress.
+    pub(crate) fn observer(&self) -> Arc<dyn Observer> {
+        Arc::new(Progress::new(self.printer, self.verbosity > 0))
+    }
+}
+
+/// Returns the manifest that a reference names, or a failure that says how to name one.
+pub(crate) fn required_target(reference: &Reference) -> Result<&ManifestRef, Failure> {
+    reference.target.as_ref().ok_or_else(|| {
+        Failure::usage(format!("`{reference}` names no tag or digest")).with_hint(format!(
+            "write `{reference}:TAG` or `{reference}@DIGEST`; `d1oci tags {reference}` lists the tags"
+        ))
+    })
+}
+
+/// Returns the tag of a reference, or `None` if it has no target; a digest is a failure.
+pub(crate) fn tag_only(reference: &Reference) -> Result<Option<&Tag>, Failure> {
+    match &reference.target {
+        None => Ok(None),
+        Some(ManifestRef::Tag(tag)) => Ok(Some(tag)),
+        Some(ManifestRef::Digest(_)) => Err(Failure::usage(format!(
+            "`{reference}` names a digest, but what is stored there is not known before it is pushed"
+        ))
+        .with_hint("leave the digest out, or name a tag")),
+    }
+}
+
+/// Returns the directory for temporary files.
+pub(crate) fn temporary_directory() -> PathBuf {
+    std::env::temp_dir()
+}
+
+/// Returns the time that reproducible builds state in the environment (reproducible-builds.org, "SOURCE_DATE_EPOCH").
+pub(crate) fn source_date_epoch() -> Result<Option<jiff::Timestamp>, Failure> {
+    let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let seconds = epoch.to_str().and_then(|text| text.parse().ok());
+    let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map(Some)
+        .ok_or_else(|| Failure::usage("SOURCE_DATE_EPOCH in the environment is not a number of seconds"))
+}

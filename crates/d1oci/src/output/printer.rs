@@ -1,0 +1,98 @@
+//! Where text may go: results to standard output, status to standard error, and nothing anywhere else.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::Format;
+
+/// Writes results and status as the user wants them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printer {
+    format: Format,
+    quiet: bool,
+    progress: bool,
+}
+
+impl Printer {
+    /// Returns a printer; `progress` is whether progress may be shown at all.
+    pub(crate) fn new(format: Format, quiet: bool, progress: bool) -> Self {
+        Self { format, quiet, progress: progress && !quiet }
+    }
+
+    /// Writes a result: as JSON if that was asked for, else as the text that `text` makes of it.
+    ///
+    /// # Errors
+    ///
+    /// If standard output does not take it; a closed pipe is told apart by [`Failure::is_broken_pipe`].
+    pub(crate) fn result<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => {
+                let mut json =
+                    serde_json::to_string_pretty(value).map_err(|error| Failure::output(error.into()))?;
+                json.push('\n');
+                self.raw(json.as_bytes())
+            }
+            Format::Text => {
+                let mut text = text(value);
+                if !text.is_empty() && !text.ends_with('\n') {
+                    text.push('\n');
+                }
+                self.raw(text.as_bytes())
+            }
+        }
+    }
+
+    /// Writes bytes to standard output as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`result`](Self::result).
+    pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut output = io::stdout().lock();
+        output.write_all(bytes).and_then(|()| output.flush()).map_err(Failure::output)
+    }
+
+    /// Tells people what is going on, unless they want quiet.
+    pub(crate) fn status(self, line: impl Display) {
+        if !self.quiet {
+            to_stderr(&line);
+        }
+    }
+
+    /// Tells people what they should know even if they want quiet.
+    pub(crate) fn warning(self, line: impl Display) {
+        to_stderr(&format_args!("warning: {line}"));
+    }
+
+    /// Tells whether progress is to be shown, and how.
+    pub(crate) fn progress_style(self) -> ProgressStyle {
+        match (self.progress, io::stderr().is_terminal()) {
+            (false, _) => ProgressStyle::None,
+            (true, true) => ProgressStyle::Bars,
+            (true, false) => ProgressStyle::Lines,
+        }
+    }
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProgressStyle {
+    /// Not at all.
+    None,
+    /// As bars that move, on a terminal.
+    Bars,
+    /// As a line now and then, in logs.
+    Lines,
+}
+
+/// Writes a line to standard error; that it cannot be written is nothing that could be told anywhere.
+pub(crate) fn to_stderr(line: &dyn Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,163 @@
+//! How far a transfer has come: bars on a terminal, a line now and then elsewhere.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use d1_transfer::{BlobOutcome, Event, Observer, Phase};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle as BarStyle};
+
+use super::{Printer, ProgressStyle, human};
+
+/// How often a line is written where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows what a transfer tells.
+pub(crate) struct Progress {
+    printer: Printer,
+    style: ProgressStyle,
+    verbose: bool,
+    bars: MultiProgress,
+    phases: Mutex<HashMap<Phase, Meter>>,
+}
+
+/// How far one phase has come.
+struct Meter {
+    bar: Option<ProgressBar>,
+    began: Instant,
+    last_line: Instant,
+    items: u64,
+    bytes: u64,
+    all_items: u64,
+    all_bytes: u64,
+}
+
+impl Progress {
+    /// Returns a display that writes through the printer; `verbose` adds a line for each blob.
+    pub(crate) fn new(printer: Printer, verbose: bool) -> Self {
+        let style = printer.progress_style();
+        Self { printer, style, verbose, bars: MultiProgress::new(), phases: Mutex::default() }
+    }
+
+    fn began(&self, phase: Phase, items: u64, bytes: u64) {
+        let bar = (self.style == ProgressStyle::Bars).then(|| {
+            let bar = self.bars.add(ProgressBar::new(bytes));
+            bar.set_style(bar_style());
+            bar.set_prefix(verb(phase));
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        let now = Instant::now();
+        let meter =
+            Meter { bar, began: now, last_line: now, items: 0, bytes: 0, all_items: items, all_bytes: bytes };
+        self.phases().insert(phase, meter);
+    }
+
+    fn advanced(&self, phase: Phase, items: u64, bytes: u64) {
+        let mut phases = self.phases();
+        let Some(meter) = phases.get_mut(&phase) else { return };
+        meter.items += items;
+        meter.bytes += bytes;
+        if let Some(bar) = &meter.bar {
+            bar.set_position(meter.bytes);
+            bar.set_message(format!("{}/{}", meter.items, meter.all_items));
+        } else if self.style == ProgressStyle::Lines && meter.last_line.elapsed() >= LINE_EVERY {
+            meter.last_line = Instant::now();
+            self.printer.status(meter.line(phase));
+        }
+    }
+
+    fn ended(&self, phase: Phase) {
+        let Some(meter) = self.phases().remove(&phase) else { return };
+        if let Some(bar) = &meter.bar {
+            bar.finish_and_clear();
+        }
+        // A phase that was over at once is not worth a line.
+        if self.style == ProgressStyle::Lines && meter.began.elapsed() >= LINE_EVERY {
+            self.printer.status(meter.line(phase));
+        }
+    }
+
+    fn phases(&self) -> std::sync::MutexGuard<'_, HashMap<Phase, Meter>> {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a line without disturbing the bars.
+    fn line(&self, write: impl FnOnce(Printer)) {
+        self.bars.suspend(|| write(self.printer));
+    }
+}
+
+impl Observer for Progress {
+    fn event(&self, event: &Event<'_>) {
+        match *event {
+            Event::Began { phase, items, bytes } => self.began(phase, items, bytes),
+            Event::Advanced { phase, items, bytes } => self.advanced(phase, items, bytes),
+            Event::Ended { phase } => self.ended(phase),
+            Event::Blob { title, digest, size, outcome } if self.verbose => {
+                let size = human::bytes(size);
+                self.line(|printer| {
+                    printer.status(format_args!("{:<10} {} {title} ({size})", past(outcome), digest.short()))
+                });
+            }
+            Event::Warning(text) => self.line(|printer| printer.warning(text)),
+            _ => {}
+        }
+    }
+}
+
+impl Meter {
+    fn line(&self, phase: Phase) -> String {
+        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
+        #[expect(clippy::cast_precision_loss, reason = "for people, three digits are shown")]
+        let (done, all) = (self.bytes as f64, self.all_bytes as f64);
+        let rate = done / seconds;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a positive rate for people"
+        )]
+        let mut line = format!(
+            "{} {} of {} ({:.0} %), {} of {}, {}/s",
+            verb(phase),
+            human::bytes(self.bytes),
+            human::bytes(self.all_bytes),
+            if all > 0.0 { 100.0 * done / all } else { 100.0 },
+            self.items,
+            human::count(self.all_items, "item"),
+            human::bytes(rate as u64),
+        );
+        if rate > 0.0 && all > done {
+            let left = Duration::try_from_secs_f64((all - done) / rate).unwrap_or(Duration::MAX);
+            line += &format!(", {} left", human::duration(left));
+        }
+        line
+    }
+}
+
+fn bar_style() -> BarStyle {
+    let template =
+        "{prefix:<9} [{bar:28}] {bytes}/{total_bytes} {percent}% {binary_bytes_per_sec} eta {eta} ({msg})";
+    BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()).progress_chars("=> ")
+}
+
+fn verb(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Check => "Checking",
+        Phase::Pack => "Packing",
+        Phase::Upload => "Sending",
+        Phase::Download => "Receiving",
+        _ => "Working",
+    }
+}
+
+fn past(outcome: BlobOutcome) -> &'static str {
+    match outcome {
+        BlobOutcome::AlreadyThere => "Exists",
+        BlobOutcome::Mounted => "Mounted",
+        BlobOutcome::Uploaded => "Sent",
+        BlobOutcome::Downloaded => "Received",
+        BlobOutcome::Kept => "Kept",
+        _ => "Done",
+    }
+}

@@ -1,0 +1,125 @@
+//! Running the binary that this workspace builds.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+/// What a command did.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its exit code; -1 if a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error, as text.
+    pub stderr: String,
+}
+
+/// Returns the path of the `d1oci` binary, built from this very tree.
+///
+/// # Panics
+///
+/// If it does not build.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let cargo = option_env!("CARGO").unwrap_or("cargo");
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--package", "d1oci", "--bin", "d1oci", "--message-format=json"]);
+        let output = build.current_dir(workspace()).stderr(Stdio::inherit()).output().expect("cargo runs");
+        assert!(output.status.success(), "d1oci does not build");
+        let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+        let executable = messages
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .find_map(|message| {
+                (message["target"]["name"] == "d1oci")
+                    .then(|| message["executable"].as_str().map(PathBuf::from))?
+            });
+        executable.expect("cargo names the executable")
+    })
+}
+
+/// Runs `d1oci` in a directory.
+///
+/// # Panics
+///
+/// If it cannot be started.
+pub fn d1oci<S: AsRef<OsStr>>(directory: &Path, arguments: &[S]) -> Outcome {
+    let mut command = Command::new(binary());
+    // What the developer's environment says must not change what a test sees.
+    command.env_remove("SOURCE_DATE_EPOCH").current_dir(directory).args(arguments);
+    run(&mut command)
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+///
+/// If it cannot be started.
+pub fn run(command: &mut Command) -> Outcome {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    Outcome::from(output)
+}
+
+impl Outcome {
+    /// Returns standard output as text.
+    ///
+    /// # Panics
+    ///
+    /// If it is not UTF-8.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.stdout.clone()).expect("standard output is UTF-8")
+    }
+
+    /// Returns standard output as JSON.
+    ///
+    /// # Panics
+    ///
+    /// If it is no JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Returns the outcome of a command that succeeded.
+    ///
+    /// # Panics
+    ///
+    /// If it did not.
+    #[must_use]
+    #[track_caller]
+    pub fn success(self) -> Self {
+        assert_eq!(self.code, 0, "{}\n{}", self.stderr, String::from_utf8_lossy(&self.stdout));
+        self
+    }
+
+    /// Returns the outcome of a command that failed with this exit code and did not panic.
+    ///
+    /// # Panics
+    ///
+    /// If it did not.
+    #[must_use]
+    #[track_caller]
+    pub fn failure(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.stderr, String::from_utf8_lossy(&self.stdout));
+        assert!(self.stderr.contains("error: "), "{}", self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Returns the root of the workspace.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}

@@ -1,0 +1,169 @@
+//! What people and scripts rely on: help, exit codes, streams, JSON.
+
+use std::fs;
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use d1oci_tests::{BagBuilder, binary, d1oci, payload};
+
+const COMMANDS: &[&[&str]] = &[
+    &["push"],
+    &["pull"],
+    &["ls"],
+    &["cat"],
+    &["verify"],
+    &["inspect"],
+    &["manifest"],
+    &["manifest", "fetch"],
+    &["discover"],
+    &["attach"],
+    &["tags"],
+    &["resolve"],
+    &["tag"],
+    &["delete"],
+    &["prune"],
+    &["copy"],
+    &["bag"],
+    &["bag", "create"],
+    &["bag", "validate"],
+    &["bag", "repair"],
+    &["backends"],
+    &["completions"],
+    &["man"],
+];
+
+#[test]
+fn every_help_text_has_an_example() {
+    let place = tempfile::tempdir().unwrap();
+    for command in COMMANDS {
+        let mut arguments = command.to_vec();
+        arguments.push("--help");
+        let help = d1oci(place.path(), &arguments).success().text();
+        assert!(help.contains("Example: d1oci "), "{command:?}: {help}");
+    }
+}
+
+#[test]
+fn exit_codes_tell_what_happened() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().payload_files(2, 100).write(&place.path().join("bag"));
+    d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+    let broken = BagBuilder::new().payload_files(2, 100).write(&place.path().join("broken"));
+    fs::remove_file(broken.join("data/series-0/file-00000.csv")).unwrap();
+    d1oci(place.path(), &["bag", "validate", "broken"]).failure(1);
+    d1oci(place.path(), &["push", "oci:store:v2", "broken"]).failure(1);
+    d1oci(place.path(), &["push", "nonsense", "bag"]).failure(2);
+    d1oci(place.path(), &["pull", "oci:store"]).failure(2);
+    d1oci(place.path(), &["pull", "oci:store:none"]).failure(3);
+    d1oci(place.path(), &["tags", "oci:no-such-directory"]).failure(3);
+    d1oci(place.path(), &["push", "oci:store:v3", "no-such-bag"]).failure(6);
+    let absent = d1oci(place.path(), &["tags", "registry.example:5000/a/b"]);
+    assert!(matches!(absent.code, 2 | 5), "{}", absent.stderr);
+}
+
+#[test]
+fn errors_say_what_why_and_what_next() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().payload_files(1, 10).write(&place.path().join("bag"));
+    d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+    let missing = d1oci(place.path(), &["pull", "oci:store:none"]).failure(3);
+    assert_eq!(missing.text(), "");
+    assert!(missing.stderr.starts_with("error: "), "{}", missing.stderr);
+    assert!(missing.stderr.contains("none") && missing.stderr.contains("\nhint: "), "{}", missing.stderr);
+}
+
+#[test]
+fn results_go_to_stdout_and_status_to_stderr() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().payload_files(1, 10).write(&place.path().join("bag"));
+    let verbose = d1oci(place.path(), &["push", "oci:store:v1", "bag", "-v", "--format", "json"]).success();
+    verbose.json();
+    assert!(
+        verbose.stderr.contains("data/series-0/file-00000.csv") || verbose.stderr.contains("bag"),
+        "{}",
+        verbose.stderr
+    );
+    let quiet = d1oci(place.path(), &["push", "oci:store:v2", "bag", "-q", "--format", "json"]).success();
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
+fn every_report_is_json_on_request() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().payload_files(3, 10).write(&place.path().join("bag"));
+    fs::write(place.path().join("note.txt"), "x").unwrap();
+    fs::create_dir(place.path().join("plain")).unwrap();
+    fs::write(place.path().join("plain/a"), "x").unwrap();
+    for arguments in [
+        "push oci:store:v1 bag",
+        "attach oci:store:v1 --artifact-type text/plain note.txt",
+        "ls oci:store:v1",
+        "inspect oci:store:v1",
+        "verify oci:store:v1",
+        "verify --deep oci:store:v1",
+        "verify bag",
+        "manifest fetch oci:store:v1",
+        "discover oci:store:v1",
+        "tags oci:store",
+        "resolve oci:store:v1",
+        "tag oci:store:v1 v2",
+        "copy oci:store:v1 oci:other:v1",
+        "pull oci:store:v1 -o out",
+        "bag validate bag",
+        "bag create plain new-bag",
+        "bag repair bag mended",
+        "delete oci:store:v2",
+        "prune oci:store --dry-run",
+        "backends",
+    ] {
+        let mut arguments: Vec<&str> = arguments.split(' ').collect();
+        arguments.extend(["--format", "json"]);
+        d1oci(place.path(), &arguments).success().json();
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().file("data/large.csv", payload(1, 4_000_000)).write(&place.path().join("bag"));
+    d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+    let mut child = Command::new(binary())
+        .current_dir(place.path())
+        .args(["cat", "oci:store:v1", "data/large.csv"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut head = [0; 100];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut head).unwrap();
+    drop(stdout);
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(child.wait().unwrap().success(), "{told}");
+    assert_eq!(told, "");
+}
+
+#[test]
+fn completions_and_manual_pages_are_written() {
+    let place = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(d1oci(place.path(), &["completions", shell]).success().text().contains("d1oci"));
+    }
+    d1oci(place.path(), &["man", "-o", "man1"]).success();
+    for page in ["d1oci.1", "d1oci-push.1", "d1oci-bag-create.1"] {
+        assert!(fs::read_to_string(place.path().join("man1").join(page)).unwrap().contains(".TH"), "{page}");
+    }
+}
+
+#[test]
+fn a_dry_run_stores_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().payload_files(3, 10).write(&place.path().join("bag"));
+    let dry = d1oci(place.path(), &["push", "oci:store:v1", "bag", "--dry-run", "--format", "json"])
+        .success()
+        .json();
+    assert!(!place.path().join("store").exists());
+    let pushed = d1oci(place.path(), &["push", "oci:store:v1", "bag", "--format", "json"]).success().json();
+    assert_eq!(dry["digest"], pushed["digest"]);
+}

@@ -1,0 +1,111 @@
+//! Every flipped byte is found, named, and never given out.
+
+use std::fs;
+use std::path::PathBuf;
+
+use d1oci_tests::{BagBuilder, d1oci, payload};
+
+/// Returns all blobs of a layout with their sizes, in order of their digests.
+fn blobs(layout: &std::path::Path) -> Vec<(PathBuf, u64)> {
+    let mut found: Vec<_> = fs::read_dir(layout.join("blobs/sha256"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.path(), entry.metadata().unwrap().len()))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_flipped_byte_in_any_blob_is_caught() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new()
+        .payload_files(70, 600)
+        .file("data/large.csv", payload(3, 300_000))
+        .write(&place.path().join("bag"));
+    for layout in ["objects", "archive"] {
+        let store = format!("store-{layout}");
+        let target = format!("oci:{store}:v1");
+        d1oci(place.path(), &["push", &target, "bag", "--layout", layout]).success();
+        for (blob, size) in blobs(&place.path().join(&store)) {
+            for position in [0, size / 3, size / 2, size.saturating_sub(9), size - 1] {
+                let whole = fs::read(&blob).unwrap();
+                let mut damaged = whole.clone();
+                damaged[usize::try_from(position).unwrap()] ^= 0x10;
+                make_writable(&blob);
+                fs::write(&blob, &damaged).unwrap();
+                let name = blob.file_name().unwrap().to_string_lossy().into_owned();
+                let about = format!("{layout}: byte {position} of {size} in {name}");
+
+                let verified = d1oci(place.path(), &["verify", "--deep", &target]);
+                assert_eq!(verified.code, 1, "{about}: {}", verified.stderr);
+                let told = format!("{}{}", verified.text(), verified.stderr);
+                assert!(told.contains("bag") || told.contains(&name[..12]), "{about}: {told}");
+
+                let pulled = d1oci(place.path(), &["pull", &target, "-o", "out"]);
+                assert_eq!(pulled.code, 1, "{about}: {}", pulled.stderr);
+                assert!(!place.path().join("out/bag").exists(), "{about}");
+                fs::write(&blob, &whole).unwrap();
+                let _ = fs::remove_dir_all(place.path().join("out"));
+            }
+        }
+        d1oci(place.path(), &["verify", "--deep", &target]).success();
+    }
+}
+
+fn make_writable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+}
+
+#[test]
+fn a_damaged_file_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().payload_files(3, 60_000).write(&place.path().join("bag"));
+    d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+    let listing = d1oci(place.path(), &["ls", "oci:store:v1", "--format", "json"]).success().json();
+    let file = listing["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|file| file["path"] == "data/series-1/file-00001.csv")
+        .unwrap();
+    let digest = file["sha256"].as_str().unwrap();
+    let blob = place.path().join("store/blobs/sha256").join(digest);
+    make_writable(&blob);
+    fs::write(&blob, vec![0; 60_000]).unwrap();
+    for arguments in
+        [vec!["verify", "--deep", "oci:store:v1"], vec!["pull", "oci:store:v1", "-o", "out", "--keep-going"]]
+    {
+        let outcome = d1oci(place.path(), &arguments);
+        assert_eq!(outcome.code, 1);
+        let told = format!("{}{}", outcome.text(), outcome.stderr);
+        assert!(told.contains("data/series-1/file-00001.csv"), "{told}");
+    }
+}
+
+#[test]
+fn all_damaged_files_are_named_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().payload_files(6, 60_000).write(&place.path().join("bag"));
+    d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+    let listing = d1oci(place.path(), &["ls", "oci:store:v1", "--format", "json"]).success().json();
+    for file in listing["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|file| file["path"].as_str().unwrap().starts_with("data/series-"))
+        .take(3)
+    {
+        let blob = place.path().join("store/blobs/sha256").join(file["sha256"].as_str().unwrap());
+        make_writable(&blob);
+        fs::write(&blob, vec![0; 60_000]).unwrap();
+    }
+    let report = d1oci(place.path(), &["verify", "--deep", "oci:store:v1", "--format", "json"]);
+    assert_eq!(report.code, 1);
+    assert_eq!(report.json()["faults"].as_array().unwrap().len(), 3, "{}", report.text());
+    let pulled = d1oci(place.path(), &["pull", "oci:store:v1", "-o", "out", "--keep-going"]).failure(1);
+    for number in 0..3 {
+        assert!(pulled.stderr.contains(&format!("file-{number:05}.csv")), "{}", pulled.stderr);
+    }
+}

@@ -1,0 +1,64 @@
+//! A real DataONE package: identifiers, formats and checksums are known from its own metadata.
+
+use std::fs;
+use std::path::Path;
+
+use d1oci_tests::{d1oci, samples};
+
+/// Makes a bag of the members of the sample package, in the layout that Metacat uses.
+fn make_bag(place: &Path, package: &Path) {
+    let source = place.join("members");
+    fs::create_dir_all(source.join("payload")).unwrap();
+    fs::create_dir_all(source.join("metadata/sysmeta")).unwrap();
+    let copy = |from: &str, to: &str| fs::copy(package.join(from), source.join(to)).map(|_| ()).unwrap();
+    copy("data.1.1", "payload/data.csv");
+    copy("peggym.133.1", "metadata/science-metadata.xml");
+    copy("peggym.133.1.resourcemap", "metadata/oai-ore.xml");
+    for identifier in ["data.1.1", "peggym.133.1", "peggym.133.1.resourcemap"] {
+        copy(&format!("{identifier}.sysmeta.xml"), &format!("metadata/sysmeta/sysmeta-{identifier}.xml"));
+    }
+    let create = [
+        "bag",
+        "create",
+        "members/payload",
+        "bag",
+        "--include-tags",
+        "members/metadata:metadata",
+        "--date",
+        "2012-06-28",
+    ];
+    d1oci(place, &create).success();
+}
+
+#[test]
+fn members_are_known_by_identifier_and_their_checksums_are_verified() {
+    let Some(samples) = samples() else { return };
+    let package = samples.join("dataone/pkg-peggym133");
+    let place = tempfile::tempdir().unwrap();
+    make_bag(place.path(), &package);
+    let pushed = d1oci(place.path(), &["push", "oci:store", "bag", "--format", "json"]).success().json();
+    assert_eq!(pushed["identifier"], "peggym.133.1", "{pushed}");
+    let reference = pushed["reference"].as_str().unwrap().to_owned();
+
+    let listing = d1oci(place.path(), &["ls", &reference, "--format", "json"]).success().json();
+    let files = listing["files"].as_array().unwrap();
+    let facts = |identifier: &str| {
+        let file =
+            files.iter().find(|file| file["identifier"] == identifier).unwrap_or_else(|| panic!("{listing}"));
+        (file["path"].as_str().unwrap().to_owned(), file["formatId"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(facts("data.1.1"), ("data/data.csv".into(), "text/csv".into()));
+    assert_eq!(
+        facts("peggym.133.1"),
+        ("metadata/science-metadata.xml".into(), "eml://ecoinformatics.org/eml-2.1.0".into())
+    );
+    let map = ("metadata/oai-ore.xml".into(), "http://www.openarchives.org/ore/terms".into());
+    assert_eq!(facts("peggym.133.1.resourcemap"), map);
+
+    let member = d1oci(place.path(), &["cat", &reference, "--id", "data.1.1"]).success();
+    assert_eq!(member.stdout, fs::read(package.join("data.1.1")).unwrap());
+    let audit = d1oci(place.path(), &["verify", "--deep", "--sysmeta", &reference, "--format", "json"])
+        .success()
+        .json();
+    assert_eq!(audit["systemMetadata"]["verified"], 3, "{audit}");
+}
