@@ -7,6 +7,7 @@ mod counting;
 mod fault;
 mod faulty;
 mod operation;
+pub mod scripted;
 mod source;
 mod spoil;
 

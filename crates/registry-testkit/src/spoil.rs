@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use oci_model::Digest;
-use registry_backend::{BlobSource, ByteStream, Error, ErrorKind, Result};
+use registry_backend::{BlobSource, ByteStream, ErrorKind, Result};
 
 use crate::FaultAction;
 use crate::fault::planned;
@@ -43,7 +44,12 @@ pub(crate) fn spoil(stream: ByteStream, start: u64, action: Option<FaultAction>)
     }
 }
 
-fn cut(stream: ByteStream, left: u64, error: Option<Error>) -> ByteStream {
+/// Gives so many bytes of a stream, then the error if there is one.
+pub(crate) fn cut<E: Send + 'static>(
+    stream: BoxStream<'static, Result<Bytes, E>>,
+    left: u64,
+    error: Option<E>,
+) -> BoxStream<'static, Result<Bytes, E>> {
     let pieces = futures::stream::unfold((stream, left), |(mut stream, left)| async move {
         if left == 0 {
             return None;
@@ -59,7 +65,12 @@ fn cut(stream: ByteStream, left: u64, error: Option<Error>) -> ByteStream {
     pieces.chain(futures::stream::iter(error.map(Err))).boxed()
 }
 
-fn flip(stream: ByteStream, start: u64, at: u64) -> ByteStream {
+/// Changes the lowest bit of the byte at a place in a stream whose first byte has the place `start`.
+pub(crate) fn flip<E: Send + 'static>(
+    stream: BoxStream<'static, Result<Bytes, E>>,
+    start: u64,
+    at: u64,
+) -> BoxStream<'static, Result<Bytes, E>> {
     let mut place = start;
     let flipped = stream.map(move |piece| {
         let piece = piece?;

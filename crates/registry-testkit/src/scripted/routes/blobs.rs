@@ -1,0 +1,160 @@
+//! Blobs: asked for, read whole or in part, deleted; from the registry or by a link to the storage host.
+
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::Method;
+use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, LOCATION};
+use axum::response::Response;
+use oci_model::Digest;
+
+use super::digest;
+use crate::scripted::refused::{Answered, Refused};
+use crate::scripted::reply;
+use crate::scripted::route::STORAGE_PATH;
+use crate::scripted::serve::Exchange;
+use crate::scripted::spool;
+
+const BINARY: &str = "application/octet-stream";
+
+/// Answers `HEAD` and `GET` of a blob.
+pub(in crate::scripted) fn read(exchange: &Exchange<'_>) -> Answered {
+    let digest = digest(exchange)?;
+    let repository = &exchange.target.repository;
+    let size = exchange.app.store.look(repository, |repository| repository.blobs.get(&digest).copied());
+    let size = size.ok_or_else(unknown)?;
+    match exchange.app.config.behaviour.blobs.redirect {
+        Some(status) if exchange.parts.method == Method::GET => Ok(redirect(exchange, status, &digest)),
+        _ => content(exchange, &digest, size),
+    }
+}
+
+/// Answers `GET` on the storage host; the signature of a link is not good for `HEAD`.
+pub(in crate::scripted) fn read_from_storage(exchange: &Exchange<'_>) -> Answered {
+    if exchange.parts.method != Method::GET {
+        return Err(Refused::new(403, "DENIED", "the signature is for another method"));
+    }
+    let digest = digest(exchange)?;
+    let size = exchange.app.store.blob_anywhere(&digest).ok_or_else(unknown)?;
+    content(exchange, &digest, size)
+}
+
+/// Answers `DELETE` of a blob.
+pub(in crate::scripted) fn delete(exchange: &Exchange<'_>) -> Answered {
+    if !exchange.app.config.behaviour.deletes.blobs {
+        return Err(Refused::new(405, "UNSUPPORTED", "blobs cannot be deleted"));
+    }
+    let digest = digest(exchange)?;
+    let removed =
+        exchange.app.store.change(&exchange.target.repository, |repository| repository.blobs.remove(&digest));
+    removed.map(|_| reply::empty(202)).ok_or_else(unknown)
+}
+
+fn unknown() -> Refused {
+    Refused::new(404, "BLOB_UNKNOWN", "blob unknown to registry")
+}
+
+fn redirect(exchange: &Exchange<'_>, status: u16, digest: &Digest) -> Response {
+    let behaviour = &exchange.app.config.behaviour.blobs;
+    let now = Instant::now();
+    let until = if exchange.lies.gives_expired_links { now } else { now + behaviour.link_lifetime };
+    let signature = exchange.app.links.sign(until);
+    let url = format!("http://{}{STORAGE_PATH}{digest}?signature={signature}", exchange.app.storage_host);
+    let response = if behaviour.redirect_html {
+        reply::full(
+            status,
+            "text/html",
+            format!("<!doctype html>\n<p>Redirecting to <a href=\"{url}\">there</a>\n"),
+        )
+    } else {
+        reply::empty(status)
+    };
+    reply::with(response, LOCATION, &url)
+}
+
+fn content(exchange: &Exchange<'_>, digest: &Digest, size: u64) -> Answered {
+    let ranges = exchange.app.config.behaviour.blobs.ranges && !exchange.lies.ignores_range;
+    let range = exchange.header("range").filter(|_| ranges);
+    let (status, range) = match range.map(|text| parse_range(text, size)) {
+        None | Some(Parsed::NotARange) => (200, None),
+        Some(Parsed::Outside) => {
+            let refused = Refused::new(416, "RANGE_INVALID", "the range is outside of the blob");
+            return Err(refused.with_header(CONTENT_RANGE, format!("bytes */{size}")));
+        }
+        Some(Parsed::Inside(range)) => {
+            let first = range.start().saturating_add(exchange.lies.shifts_content).min(*range.end());
+            (206, Some(first..=*range.end()))
+        }
+    };
+    let (start, length) =
+        range.as_ref().map_or((0, size), |range| (*range.start(), range.end() - range.start() + 1));
+    let body = match exchange.parts.method {
+        Method::HEAD => Body::empty(),
+        _ => Body::from_stream(spool::read(&exchange.app.store.spool.blob_path(digest), start, length)?),
+    };
+    let mut response = reply::full(status, BINARY, body);
+    response = reply::with(response, CONTENT_LENGTH, &length.to_string());
+    response = reply::with(response, reply::CONTENT_DIGEST, digest.as_str());
+    if ranges {
+        response = reply::with(response, ACCEPT_RANGES, "bytes");
+    }
+    if let Some(range) = range {
+        let text = format!("bytes {}-{}/{size}", range.start(), range.end());
+        response = reply::with(response, CONTENT_RANGE, &text);
+    }
+    Ok(response)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Parsed {
+    Inside(RangeInclusive<u64>),
+    Outside,
+    /// What is no single range of bytes is ignored (RFC 9110 section 14.2).
+    NotARange,
+}
+
+fn parse_range(text: &str, size: u64) -> Parsed {
+    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return Parsed::NotARange;
+    };
+    let end = size.checked_sub(1);
+    match (first.parse::<u64>(), last.parse::<u64>(), end) {
+        (Ok(first), Ok(last), _) if last < first => Parsed::NotARange,
+        (Ok(first), _, Some(end)) if first > end => Parsed::Outside,
+        (Ok(first), Ok(last), Some(end)) => Parsed::Inside(first..=last.min(end)),
+        (Ok(first), Err(_), Some(end)) if last.is_empty() => Parsed::Inside(first..=end),
+        (Err(_), Ok(0), _) if first.is_empty() => Parsed::Outside,
+        (Err(_), Ok(count), Some(end)) if first.is_empty() => {
+            Parsed::Inside(size.saturating_sub(count)..=end)
+        }
+        (Ok(_), _, None) | (Err(_), Ok(_), None) => Parsed::Outside,
+        _ => Parsed::NotARange,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_rfc_9110() {
+        for (text, size, expected) in [
+            ("bytes=0-9", 10, Parsed::Inside(0..=9)),
+            ("bytes=0-0", 10, Parsed::Inside(0..=0)),
+            ("bytes=5-99", 10, Parsed::Inside(5..=9)),
+            ("bytes=5-", 10, Parsed::Inside(5..=9)),
+            ("bytes=-3", 10, Parsed::Inside(7..=9)),
+            ("bytes=-30", 10, Parsed::Inside(0..=9)),
+            ("bytes=10-", 10, Parsed::Outside),
+            ("bytes=-0", 10, Parsed::Outside),
+            ("bytes=0-0", 0, Parsed::Outside),
+            ("bytes=9-5", 10, Parsed::NotARange),
+            ("bytes=0-1,3-4", 10, Parsed::NotARange),
+            ("items=0-1", 10, Parsed::NotARange),
+            ("bytes=-", 10, Parsed::NotARange),
+        ] {
+            assert_eq!(parse_range(text, size), expected, "{text} of {size}");
+        }
+    }
+}
