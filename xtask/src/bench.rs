@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     process::run(&mut process::cargo(&["build", "--release", "--package", "d1oci"]))?;
     let scratch = arguments.scratch.clone().unwrap_or_else(|| workspace::target("bench"));
-    let bench = Bench { scratch, runs: arguments.runs.max(1), is_quick: arguments.quick };
+    let bench = Bench { scratch, runs: arguments.runs.max(1), shrink: if arguments.quick { 32 } else { 1 } };
     let outcomes = rows.into_iter().map(|row| bench.run_row(row)).collect::<Result<Vec<_>>>()?;
     let table = report::table(&outcomes);
     console::result(&table);
@@ -79,7 +79,8 @@ fn select(ids: &[String]) -> Result<Vec<&'static Row>> {
 struct Bench {
     scratch: PathBuf,
     runs: u32,
-    is_quick: bool,
+    /// How many times smaller than the table says samples are.
+    shrink: u64,
 }
 
 impl Bench {
@@ -121,11 +122,12 @@ impl Bench {
     /// Returns the row's bag, which is made once.
     fn sample(&self, row: &Row) -> Result<PathBuf> {
         let mut sample = Sample::of_kind(row.sample.kind);
-        let shrink = if self.is_quick { 32 } else { 1 };
-        let files = row.sample.files / if row.sample.files > 64 { shrink } else { 1 };
-        sample.extent = Extent { size: Some(row.sample.size / shrink), files: Some(files) };
+        let (size, files) = (row.sample.size / self.shrink, row.sample.files);
+        // A few files are the point of a sample that has a few.
+        let files = if files > 64 { files / self.shrink } else { files };
+        sample.extent = Extent { size: Some(size), files: Some(files) };
         // The directory says what is in it, so that another size is another bag.
-        let out = self.scratch.join("samples").join(format!("{}-{files}", row.sample.size / shrink));
+        let out = self.scratch.join("samples").join(format!("{size}-{files}"));
         let bag = out.join(sample.directory_name());
         if bag.is_dir() { Ok(bag) } else { Ok(sample.make_in(&out)?.bag) }
     }
@@ -146,7 +148,8 @@ fn remove(directory: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::select;
+    use super::{Bench, ROWS, program, select};
+    use crate::console;
 
     #[test]
     fn rows_are_selected_by_their_ids() {
@@ -154,5 +157,20 @@ mod tests {
         let selected = select(&["pull-archive".to_owned()]).unwrap();
         assert_eq!(selected.iter().map(|row| row.id).collect::<Vec<_>>(), ["pull-archive"]);
         assert!(select(&["no-such-row".to_owned()]).unwrap_err().to_string().contains("--list"));
+    }
+
+    #[test]
+    fn peers_do_the_work_of_every_row() {
+        let scratch = tempfile::tempdir().unwrap();
+        let bench = Bench { scratch: scratch.path().to_path_buf(), runs: 2, shrink: 1024 };
+        for row in ROWS {
+            if program(&row.peer).is_none() {
+                console::note(format_args!("skipped: {}: no {}", row.id, row.peer.program));
+                continue;
+            }
+            let bag = bench.sample(row).unwrap();
+            let measured = bench.run_side(row, &row.peer, &bag, &scratch.path().join(row.id)).unwrap();
+            assert!(measured.is_some_and(|measurement| measurement.wall > 0.0), "{}", row.id);
+        }
     }
 }

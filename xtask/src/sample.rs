@@ -29,8 +29,14 @@ use crate::error::{Result, at};
 /// What `cargo xtask sample` is told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints the path of the bag, OUT/dataset_<identifier>. Usual sizes: mooring 1 GiB in 64 files, small 4 KiB each in 20,000
-files, incompressible 256 MiB in 16, huge 4 GiB, sparse 100 GiB, awkward 8 MiB in 80.
+Prints the path of the bag, OUT/dataset_<identifier>. What is not said is as usual for the kind:
+
+  mooring         1 GiB in 64 files
+  small           20,000 files of 4 KiB
+  incompressible  256 MiB in 16 files
+  huge            4 GiB in 1 file
+  awkward         8 MiB in 80 files
+  sparse          100 GiB in 1 file
 
 Example: cargo xtask sample target/samples --size 16MiB --files 8")]
 pub struct Arguments {

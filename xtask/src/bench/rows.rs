@@ -46,7 +46,7 @@ pub(super) struct Contender {
 pub(super) enum Check {
     /// `oras pull` of `{store}` gives the bag.
     StoreHoldsBag,
-    /// `{store}` has the blobs that it had before, and `oras pull` of it gives the bag.
+    /// `{store}` has the content that it had before, and `oras pull` of it gives the bag.
     StoreUnchanged,
     /// `{out}` holds the bag.
     OutHoldsBag,
