@@ -311,3 +311,31 @@ fn a_directory_of_the_user_with_our_name_is_not_removed() {
     assert_eq!(tree(work.path()), before);
     assert!(!is_bag(work.path()));
 }
+
+#[test]
+fn a_failure_in_place_leaves_everything_where_it_was() {
+    let work = tempfile::tempdir().unwrap();
+    let bag = work.path().join("bag");
+    sample(&bag);
+    let before = tree(&bag);
+    let missing = BagBuilder::new().tag_file("README.md", work.path().join("gone"));
+    assert!(matches!(missing.create_in_place(&bag, &NoProgress), Err(Error::Io { .. })));
+    assert!(matches!(
+        BagBuilder::new().bagging_date("today").create_in_place(&bag, &NoProgress),
+        Err(Error::Tag { .. })
+    ));
+    assert!(matches!(
+        BagBuilder::new().algorithms([]).create_in_place(&bag, &NoProgress),
+        Err(Error::Unbaggable { .. })
+    ));
+    assert_eq!(tree(&bag), before);
+    // Since the interruption someone has made a second file of a name that has moved already: both stay.
+    write(&bag, ".bagit-in-place/data/a.csv", "moved\n");
+    let before = tree(&bag);
+    let result = BagBuilder::new().create_in_place(&bag, &NoProgress);
+    assert!(matches!(&result, Err(Error::Io { path, .. }) if path.ends_with("data/a.csv")), "{result:?}");
+    let after = tree(&bag);
+    assert_eq!(after.values().flatten().count(), before.values().flatten().count());
+    assert_eq!(after["a.csv"], before["a.csv"]);
+    assert_eq!(after[".bagit-in-place/data/a.csv"], before[".bagit-in-place/data/a.csv"]);
+}
