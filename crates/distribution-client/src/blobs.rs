@@ -51,9 +51,10 @@ impl Repository {
         let incoming = &received.incoming;
         let size = match incoming.status {
             StatusCode::NOT_FOUND => return Ok(None),
-            StatusCode::PARTIAL_CONTENT => {
-                incoming.header(CONTENT_RANGE.as_str()).and_then(parse_content_range).and_then(|range| range.complete)
-            }
+            StatusCode::PARTIAL_CONTENT => incoming
+                .header(CONTENT_RANGE.as_str())
+                .and_then(parse_content_range)
+                .and_then(|range| range.complete),
             StatusCode::OK => {
                 incoming.header(CONTENT_LENGTH.as_str()).and_then(|value| value.trim().parse().ok())
             }
@@ -69,7 +70,11 @@ impl Repository {
     }
 
     /// Sends a request for content; failures that another try may mend are errors.
-    pub(crate) async fn open_once(&self, call: &crate::registry::Call, context: &Context) -> Result<Received> {
+    pub(crate) async fn open_once(
+        &self,
+        call: &crate::registry::Call,
+        context: &Context,
+    ) -> Result<Received> {
         let received = self.registry().send(call, Payload::Nothing, context).await?;
         let status = received.incoming.status;
         if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {

@@ -4,9 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use async_trait::async_trait;
 use oci_model::{Descriptor, Digest, ImageManifest, ManifestRef, MediaType, RawManifest, Tag};
-use registry_backend::{
-    BytesSource, ErrorKind, Pruner, RepositoryAdmin, Result, WriteHint,
-};
+use registry_backend::{BytesSource, ErrorKind, Pruner, RepositoryAdmin, Result, WriteHint};
 use reqwest::{Method, StatusCode};
 
 use crate::context::Context;
@@ -22,7 +20,9 @@ impl RepositoryAdmin for Repository {
         // Its subject is known by its content only, which is gone afterwards.
         let manifest = match self.read_manifest(&at).await {
             Ok(manifest) => manifest,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(context.error(ErrorKind::NotFound)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(context.error(ErrorKind::NotFound));
+            }
             Err(error) => return Err(error),
         };
         self.delete(&at, &context).await?;
@@ -85,7 +85,8 @@ fn stand_in(number: u64) -> RawManifest {
     let media_type = MediaType::from_static("application/vnd.distribution-client.deleted");
     let mut manifest = ImageManifest::new(media_type, Descriptor::empty());
     manifest.layers.push(Descriptor::empty());
-    let unique = format!("{:016x}{:016x}", RandomState::new().hash_one(number), RandomState::new().hash_one(!number));
+    let unique =
+        format!("{:016x}{:016x}", RandomState::new().hash_one(number), RandomState::new().hash_one(!number));
     manifest.annotations.insert("distribution-client.unique".to_owned(), unique);
     RawManifest::from_image(&manifest)
 }

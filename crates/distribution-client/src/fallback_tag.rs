@@ -34,9 +34,10 @@ mod tests {
         let tag = fallback_tag(&sha512).unwrap();
         assert_eq!(tag.as_str(), format!("sha512-{}", "ab".repeat(32)));
         assert!(is_fallback_tag(&tag));
-        let odd: Digest = format!("test+algorithm+using+algorithm+separators+and+lots+of+characters:{}", "=".repeat(90))
-            .parse()
-            .unwrap();
+        let odd: Digest =
+            format!("test+algorithm+using+algorithm+separators+and+lots+of+characters:{}", "=".repeat(90))
+                .parse()
+                .unwrap();
         let expected = format!("test-algorithm-using-algorithm-s-{}", "-".repeat(64));
         assert_eq!(fallback_tag(&odd).unwrap().as_str(), expected);
     }

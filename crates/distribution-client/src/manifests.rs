@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use oci_model::{Descriptor, Digest, MANIFEST_READ_LIMIT, Manifest, ManifestRef, MediaType, RawManifest};
-use registry_backend::{ErrorKind, Result};
+use registry_backend::{ErrorKind, Result, Retry};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 
 use crate::context::Context;
 use crate::registry::{Answer, Call, Payload};
 use crate::repository::{Doing, Repository};
+use crate::retry::Failures;
 use crate::upload::{SMALL_ANSWER, check_stored};
 
 /// All types that are understood: Docker's registry answers 404 to who does not name that of an index
@@ -43,7 +44,9 @@ impl Repository {
             ManifestRef::Tag(_) => stated_digest(&answer),
         };
         match (media_type(&answer), digest, size) {
-            (Some(media_type), Some(digest), Some(size)) => Ok(Some(Descriptor::new(media_type, digest, size))),
+            (Some(media_type), Some(digest), Some(size)) => {
+                Ok(Some(Descriptor::new(media_type, digest, size)))
+            }
             // What the registry does not say, its bytes do.
             _ => match self.read_manifest(at).await {
                 Ok(manifest) => Ok(Some(manifest.descriptor())),
@@ -64,8 +67,8 @@ impl Repository {
         let answer = self.registry().exchange(&call, Payload::Nothing, MANIFEST_READ_LIMIT, &context).await?;
         let answer = self.registry().expect(answer, &[StatusCode::OK], &context)?;
         let media_type = media_type(&answer).or_else(|| own_media_type(&answer.body));
-        let media_type =
-            media_type.ok_or_else(|| context.protocol("the registry does not say what kind of manifest it is"))?;
+        let media_type = media_type
+            .ok_or_else(|| context.protocol("the registry does not say what kind of manifest it is"))?;
         let bytes = answer.body.to_vec();
         let expected = match at {
             ManifestRef::Digest(digest) => Some(digest.clone()),
@@ -74,8 +77,9 @@ impl Repository {
         };
         match expected {
             None => Ok(RawManifest::new(bytes, media_type)),
-            Some(expected) => RawManifest::verified(bytes, media_type, &expected)
-                .map_err(|error| context.error(ErrorKind::Invalid).because(error.to_string()).caused_by(error)),
+            Some(expected) => RawManifest::verified(bytes, media_type, &expected).map_err(|error| {
+                context.error(ErrorKind::Invalid).because(error.to_string()).caused_by(error)
+            }),
         }
     }
 
@@ -92,15 +96,30 @@ impl Repository {
             return Err(context.error(ErrorKind::TooLarge).because(reason));
         }
         let parsed = manifest.parse();
-        let parsed =
-            parsed.map_err(|error| context.error(ErrorKind::Invalid).because(error.to_string()).caused_by(error))?;
+        let parsed = parsed
+            .map_err(|error| context.error(ErrorKind::Invalid).because(error.to_string()).caused_by(error))?;
         if matches!(at, ManifestRef::Digest(digest) if digest != manifest.digest()) {
-            return Err(context.error(ErrorKind::Invalid).because(format!("the manifest is {}", manifest.digest())));
+            return Err(context
+                .error(ErrorKind::Invalid)
+                .because(format!("the manifest is {}", manifest.digest())));
         }
         if !self.profile().checks_manifest_content {
             self.check_manifest_content(manifest, &parsed, &context).await?;
         }
-        let answer = self.put_manifest(at, manifest, &context).await?;
+        let mut failures = Failures::new(self.rules());
+        let answer = loop {
+            match self.put_manifest(at, manifest, &context).await {
+                Ok(answer) => break answer,
+                // Registries were seen to miss blobs that are there, for a moment (GHCR: infobloxopen/konk issue 626;
+                // Docker's registry while another writer stores the same blob). So all are looked for.
+                Err(error) if error.kind() == ErrorKind::Incomplete => {
+                    parsed.blobs().into_iter().for_each(|blob| self.forget(&blob.digest));
+                    self.check_manifest_content(manifest, &parsed, &context).await?;
+                    failures.wait_after(error.with_retry(Retry::Yes)).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        };
         self.list_among_referrers(manifest, &parsed, &answer).await
     }
 
@@ -113,8 +132,8 @@ impl Repository {
     ) -> Result<Answer> {
         let call = self.manifest_call(Method::PUT, at, Doing::Write, context)?;
         let content_type = HeaderValue::from_str(manifest.media_type().as_str());
-        let content_type =
-            content_type.map_err(|_| context.error(ErrorKind::Invalid).because("its media type is no header"))?;
+        let content_type = content_type
+            .map_err(|_| context.error(ErrorKind::Invalid).because("its media type is no header"))?;
         let call = call.with_header(CONTENT_TYPE, content_type);
         let body = Bytes::copy_from_slice(manifest.bytes());
         let answer = self.registry().exchange(&call, Payload::Bytes(&body), SMALL_ANSWER, context).await?;
@@ -156,7 +175,8 @@ impl Repository {
         }
         let blobs = unknown.into_iter().map(|blob| self.missing(blob, false));
         let children = parsed.children().iter().map(|child| self.missing(child, true));
-        let checks: Vec<_> = blobs.map(futures::FutureExt::boxed).chain(children.map(futures::FutureExt::boxed)).collect();
+        let checks: Vec<_> =
+            blobs.map(futures::FutureExt::boxed).chain(children.map(futures::FutureExt::boxed)).collect();
         let mut missing = stream::iter(checks).buffer_unordered(PARALLEL_CHECKS);
         while let Some(found) = missing.try_next().await? {
             if let Some(digest) = found {

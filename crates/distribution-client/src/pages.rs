@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use futures::stream::{self, BoxStream};
 use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use registry_backend::Result;
 use reqwest::StatusCode;
 use reqwest::header::LINK;
@@ -64,8 +64,9 @@ impl Pages {
         let answer = registry.expect(answer, &[StatusCode::OK], &self.context)?;
         let links = answer.headers.get_all(LINK);
         if let Some(target) = next_link(links.iter().filter_map(|value| value.to_str().ok())) {
-            let url = resolve(&answer.url, target)
-                .map_err(|reason| self.context.protocol(format!("the next page is not followed: {reason}")))?;
+            let url = resolve(&answer.url, target).map_err(|reason| {
+                self.context.protocol(format!("the next page is not followed: {reason}"))
+            })?;
             if !same_origin(&url, &call.url) {
                 return Err(self.context.protocol("the next page is on another host"));
             }

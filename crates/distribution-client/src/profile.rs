@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use registry_backend::Capabilities;
 
+use crate::http::location::is_loopback_host;
 use crate::refusal::{Refusal, Verdict};
 
 /// Everything in which registries differ. A crate for one registry is a value of this type and its vendor's own
@@ -152,7 +153,7 @@ impl Profile {
             segments: Some(Segments { from_bytes: 64 * MIB, bytes: 4 * MIB, parallel: 3 }),
             budget: BudgetRules {
                 requests_per_second: 20.0,
-                burst: 100,
+                burst: 200,
                 parallel_requests: 8,
                 parallel_uploads: 4,
             },
@@ -164,6 +165,22 @@ impl Profile {
             retry: RetryRules::default(),
             classify: |_| None,
         }
+    }
+}
+
+impl Profile {
+    /// Returns what can be assumed of the registry at this host: one on this machine is not spared.
+    pub fn generic_at(host: &str) -> Self {
+        let mut profile = Self::generic();
+        if is_loopback_host(host) {
+            profile.budget = BudgetRules {
+                requests_per_second: 10_000.0,
+                burst: 10_000,
+                parallel_requests: 32,
+                parallel_uploads: 8,
+            };
+        }
+        profile
     }
 }
 

@@ -52,7 +52,9 @@ impl Repository {
         };
         let mut found = match by_api {
             Some(found) => found,
-            None => self.fallback_index(subject, context).await?.map(|index| index.manifests).unwrap_or_default(),
+            None => {
+                self.fallback_index(subject, context).await?.map(|index| index.manifests).unwrap_or_default()
+            }
         };
         let mut seen = HashSet::new();
         found.retain(|descriptor| {
@@ -106,7 +108,11 @@ impl Repository {
     /// # Errors
     ///
     /// [`Conflict`](ErrorKind::Conflict) if something else is there: GitLab's registry serves the subject itself.
-    pub(crate) async fn fallback_index(&self, subject: &Digest, context: &Context) -> Result<Option<ImageIndex>> {
+    pub(crate) async fn fallback_index(
+        &self,
+        subject: &Digest,
+        context: &Context,
+    ) -> Result<Option<ImageIndex>> {
         let Some(tag) = crate::fallback_tag::fallback_tag(subject) else { return Ok(None) };
         let raw = match self.read_manifest(&tag.clone().into()).await {
             Ok(raw) => raw,
@@ -121,9 +127,10 @@ impl Repository {
                 let reason = format!("the tag {tag}, where they are kept, is taken by something else");
                 Err(context.error(ErrorKind::Conflict).because(reason))
             }
-            Err(error) => {
-                Err(context.error(ErrorKind::Invalid).because(format!("the tag {tag}: {error}")).caused_by(error))
-            }
+            Err(error) => Err(context
+                .error(ErrorKind::Invalid)
+                .because(format!("the tag {tag}: {error}"))
+                .caused_by(error)),
         }
     }
 }
@@ -148,7 +155,8 @@ fn read_page(answer: &Answer, is_own: bool, context: &Context) -> Result<Page> {
     if !is_own || content_type.map(str::trim) != Some(MediaType::IMAGE_INDEX) {
         return Ok(Page::NoSupport);
     }
-    let index: ImageIndex = serde_json::from_slice(&answer.body)
-        .map_err(|error| context.protocol("the list of referrers is not what it should be").caused_by(error))?;
+    let index: ImageIndex = serde_json::from_slice(&answer.body).map_err(|error| {
+        context.protocol("the list of referrers is not what it should be").caused_by(error)
+    })?;
     Ok(Page::Referrers(index.manifests))
 }

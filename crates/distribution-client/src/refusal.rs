@@ -79,7 +79,9 @@ impl Refusal {
     pub(crate) fn into_error(self, classify: fn(&Self) -> Option<Verdict>, context: &Context) -> Error {
         let verdict = classify(&self).unwrap_or_else(|| self.verdict());
         let mut reason = format!("the registry answers {}", self.status);
-        if let Some(name) = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason()) {
+        if let Some(name) =
+            StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason())
+        {
             let _ = write!(reason, " {name}");
         }
         for code in &self.codes {
@@ -120,7 +122,8 @@ impl Refusal {
         if self.says("body too large") {
             return Verdict::new(ErrorKind::TooLarge);
         }
-        let invalid = ["DIGEST_INVALID", "SIZE_INVALID", "MANIFEST_INVALID", "MANIFEST_UNVERIFIED", "NAME_INVALID"];
+        let invalid =
+            ["DIGEST_INVALID", "SIZE_INVALID", "MANIFEST_INVALID", "MANIFEST_UNVERIFIED", "NAME_INVALID"];
         match self.status {
             404 | 410 => Verdict::new(ErrorKind::NotFound),
             405 | 501 => Verdict::new(ErrorKind::Unsupported),
@@ -128,9 +131,8 @@ impl Refusal {
             _ if invalid.iter().any(|code| self.has_code(code)) => Verdict::new(ErrorKind::Invalid),
             409 | 412 | 423 => Verdict::new(ErrorKind::Conflict),
             _ if self.has_code("DENIED") || self.has_code("UNAUTHORIZED") => Verdict::new(ErrorKind::Denied),
-            _ if self.has_code("TOOMANYREQUESTS") => {
-                Verdict::new(ErrorKind::RateLimited).with_retry(self.retry_after.map_or(Retry::Yes, Retry::After))
-            }
+            _ if self.has_code("TOOMANYREQUESTS") => Verdict::new(ErrorKind::RateLimited)
+                .with_retry(self.retry_after.map_or(Retry::Yes, Retry::After)),
             _ => Verdict::new(ErrorKind::Protocol),
         }
     }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use bytes::Bytes;
 use oci_model::RepositoryName;
 use registry_backend::{Access, Error, ErrorKind, Result, Retry};
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, WARNING, WWW_AUTHENTICATE};
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, WARNING, WWW_AUTHENTICATE,
+};
 use reqwest::{Method, StatusCode, Url};
 
 use crate::auth::{Authenticator, Authorization, Scopes};
@@ -102,8 +104,9 @@ impl Registry {
     ///
     /// [`Invalid`](ErrorKind::Invalid) if the host is no host, or a certificate or proxy cannot be used.
     pub fn new(host: &str, profile: Profile, options: &ClientOptions) -> Result<Self> {
-        let base = base_url(host, options.scheme)
-            .ok_or_else(|| Error::new(ErrorKind::Invalid, "use", host).because("it is not a registry's host"))?;
+        let base = base_url(host, options.scheme).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, "use", host).because("it is not a registry's host")
+        })?;
         let transport = Transport::new(options, profile.times)?;
         let inner = Inner {
             authenticator: Authenticator::new(host, &base, options.credentials.clone(), &profile.retry),
@@ -150,7 +153,9 @@ impl Registry {
     /// Returns the URL of a path below `/v2/`.
     pub(crate) fn url(&self, path: &str, context: &Context) -> Result<Url> {
         let url = self.inner.base.join(path);
-        url.map_err(|error| context.error(ErrorKind::Invalid).because(format!("`{path}` is no path")).caused_by(error))
+        url.map_err(|error| {
+            context.error(ErrorKind::Invalid).because(format!("`{path}` is no path")).caused_by(error)
+        })
     }
 
     pub(crate) fn is_own(&self, url: &Url) -> bool {
@@ -225,7 +230,12 @@ impl Registry {
     /// # Errors
     ///
     /// What the registry means by another one.
-    pub(crate) fn expect(&self, answer: Answer, statuses: &[StatusCode], context: &Context) -> Result<Answer> {
+    pub(crate) fn expect(
+        &self,
+        answer: Answer,
+        statuses: &[StatusCode],
+        context: &Context,
+    ) -> Result<Answer> {
         if statuses.contains(&answer.status) { Ok(answer) } else { Err(self.error(&answer, context)) }
     }
 
@@ -251,7 +261,12 @@ impl Registry {
     }
 
     /// Sends a request with authorization; renews a token that is refused, and follows redirects.
-    pub(crate) async fn send(&self, call: &Call, payload: Payload<'_>, context: &Context) -> Result<Received> {
+    pub(crate) async fn send(
+        &self,
+        call: &Call,
+        payload: Payload<'_>,
+        context: &Context,
+    ) -> Result<Received> {
         let (received, _) = self.send_metered(call, payload, context).await;
         received
     }

@@ -108,6 +108,11 @@ impl Repository {
         known.insert(digest.clone());
     }
 
+    /// Takes it back.
+    pub(crate) fn forget(&self, digest: &Digest) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
+    }
+
     pub(crate) fn remembers(&self, digest: &Digest) -> bool {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }

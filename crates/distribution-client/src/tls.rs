@@ -66,8 +66,9 @@ fn verifier(
 }
 
 fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>> {
-    let found: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| unusable(what, &error))?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(what, &error))?;
     if found.is_empty() {
         return Err(Error::new(ErrorKind::Invalid, "use", what).because("it has no certificate in PEM form"));
     }

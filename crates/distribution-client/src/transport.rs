@@ -38,7 +38,11 @@ pub(crate) enum OutgoingBody {
     /// Nothing either, but the answer may take as long as a commit.
     Commit,
     Bytes(Bytes),
-    Stream { body: reqwest::Body, length: u64, meter: Arc<Meter> },
+    Stream {
+        body: reqwest::Body,
+        length: u64,
+        meter: Arc<Meter>,
+    },
 }
 
 /// The head of an answer, and its body as it comes.
@@ -52,7 +56,8 @@ pub(crate) struct Incoming {
 
 impl Transport {
     pub(crate) fn new(options: &ClientOptions, times: TimeLimits) -> Result<Self> {
-        let fail = |reason: String| Error::new(ErrorKind::Invalid, "set up", "the HTTP client").because(reason);
+        let fail =
+            |reason: String| Error::new(ErrorKind::Invalid, "set up", "the HTTP client").because(reason);
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::config(options)?)
             .user_agent(&options.user_agent)

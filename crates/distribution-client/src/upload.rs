@@ -74,7 +74,8 @@ impl Repository {
             let error = context.error(ErrorKind::Unsupported);
             return Err(error.because("the digest's algorithm is neither sha256 nor sha512"));
         }
-        if let Some(limit) = self.profile().capabilities.max_blob_bytes.filter(|limit| source.size() > *limit) {
+        if let Some(limit) = self.profile().capabilities.max_blob_bytes.filter(|limit| source.size() > *limit)
+        {
             let reason = format!("it has {} bytes, and the registry takes at most {limit}", source.size());
             return Err(context.error(ErrorKind::TooLarge).because(reason));
         }
@@ -109,7 +110,8 @@ impl Repository {
     /// Asks the registry to link the blob from another repository (distribution-spec, "Mounting a blob from another
     /// repository"). Whatever it says instead, the blob can still be sent.
     async fn mount(&self, digest: &Digest, from: &RepositoryName, context: &Context) -> Mount {
-        let Ok(mut call) = self.call(Method::POST, format_args!("blobs/uploads/"), Doing::Write, context) else {
+        let Ok(mut call) = self.call(Method::POST, format_args!("blobs/uploads/"), Doing::Write, context)
+        else {
             return Mount::Refused;
         };
         call.url.query_pairs_mut().append_pair("mount", digest.as_str()).append_pair("from", from.as_str());
@@ -190,7 +192,9 @@ impl Repository {
                 Ok(session) => self.commit(&session, source, false, context).await,
                 Err(failure) => Err(failure),
             },
-            UploadStrategy::Chunks { bytes } => return self.send_chunks(session, source, bytes, context).await,
+            UploadStrategy::Chunks { bytes } => {
+                return self.send_chunks(session, source, bytes, context).await;
+            }
         };
         if tried.as_ref().is_err_and(|failure| failure.next == Next::Stop) {
             self.cancel_session(&session, context).await;
@@ -251,7 +255,9 @@ impl Repository {
             405 | 411 | 413 | 416 | 501 => Next::Otherwise,
             _ if error.kind() == ErrorKind::TooLarge => Next::Otherwise,
             _ if error.retry() != Retry::No => Next::Again,
-            _ if refusal.has_code("BLOB_UPLOAD_INVALID") || refusal.has_code("BLOB_UPLOAD_UNKNOWN") => Next::Again,
+            _ if refusal.has_code("BLOB_UPLOAD_INVALID") || refusal.has_code("BLOB_UPLOAD_UNKNOWN") => {
+                Next::Again
+            }
             _ => Next::Stop,
         };
         // What is worth a new session is worth trying again, whatever the status alone would say.

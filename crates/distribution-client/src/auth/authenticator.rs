@@ -52,7 +52,12 @@ impl Authorization {
 const MOST_TOKENS: usize = 4096;
 
 impl Authenticator {
-    pub(crate) fn new(host: &str, base: &Url, credentials: Arc<dyn CredentialSource>, rules: &RetryRules) -> Self {
+    pub(crate) fn new(
+        host: &str,
+        base: &Url,
+        credentials: Arc<dyn CredentialSource>,
+        rules: &RetryRules,
+    ) -> Self {
         Self {
             host: host.to_owned(),
             base: base.clone(),
@@ -117,11 +122,6 @@ impl Authenticator {
                 self.token(transport, &bearer, &widened.unwrap_or(current), rejected).await
             }
         }
-    }
-
-    /// Returns whether the caller has anything to show to this registry.
-    pub(crate) async fn has_credential(&self) -> bool {
-        matches!(self.credentials.credential(&self.host).await, Ok(credential) if credential != Credential::Anonymous)
     }
 
     fn effective(&self, scopes: &Scopes) -> Scopes {

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn challenges_are_read_as_registries_write_them() {
-        let ghcr = r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:user/image:pull""#;
+        let ghcr =
+            r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:user/image:pull""#;
         let Ok(Challenge::Bearer(bearer)) = chosen("https://ghcr.io/v2/", &[ghcr]) else { panic!() };
         assert_eq!(bearer.realm.as_str(), "https://ghcr.io/token");
         assert_eq!(bearer.service.as_deref(), Some("ghcr.io"));

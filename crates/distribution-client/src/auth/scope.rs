@@ -45,7 +45,8 @@ impl Scopes {
                     let mut all: Vec<&str> = own_actions.split(',').collect();
                     let seen: BTreeSet<&str> = all.iter().copied().collect();
                     let is_action = |action: &&str| {
-                        *action == "*" || (!action.is_empty() && action.bytes().all(|b| b.is_ascii_lowercase()))
+                        *action == "*"
+                            || (!action.is_empty() && action.bytes().all(|b| b.is_ascii_lowercase()))
                     };
                     all.extend(actions.split(',').filter(is_action).filter(|action| !seen.contains(action)));
                     *own = format!("{own_resource}:{}", all.join(","));

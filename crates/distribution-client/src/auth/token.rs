@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use registry_backend::{Error, ErrorKind, Result};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use tokio::time::Instant;
 

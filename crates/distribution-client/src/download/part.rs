@@ -86,7 +86,13 @@ impl Part {
         self.opened(received, &call, start, end)
     }
 
-    fn opened(&self, received: Received, call: &Call, start: u64, end: Option<u64>) -> Result<Option<Opened>> {
+    fn opened(
+        &self,
+        received: Received,
+        call: &Call,
+        start: u64,
+        end: Option<u64>,
+    ) -> Result<Option<Opened>> {
         let context = &self.context;
         let incoming = &received.incoming;
         let length = || incoming.header(CONTENT_LENGTH.as_str()).and_then(|value| value.trim().parse().ok());
@@ -103,7 +109,8 @@ impl Part {
             }
             StatusCode::PARTIAL_CONTENT => {
                 let content = incoming.header(CONTENT_RANGE.as_str()).and_then(parse_content_range);
-                let content = content.ok_or_else(|| context.protocol("the registry does not say which range comes"))?;
+                let content =
+                    content.ok_or_else(|| context.protocol("the registry does not say which range comes"))?;
                 let size = content
                     .complete
                     .ok_or_else(|| context.protocol("the registry does not say how large the blob is"))?;
@@ -116,8 +123,8 @@ impl Part {
                 Ok(Some(Opened { received, range: content.range, size, is_unranged: false }))
             }
             _ => {
-                let size: u64 =
-                    length().ok_or_else(|| context.protocol("the registry does not say how large the blob is"))?;
+                let size: u64 = length()
+                    .ok_or_else(|| context.protocol("the registry does not say how large the blob is"))?;
                 let is_unranged = call.headers.contains_key(RANGE);
                 Ok(Some(Opened { received, range: 0..size, size, is_unranged }))
             }
@@ -187,7 +194,11 @@ impl Reading {
         };
         loop {
             let Some(mut piece) = opened.received.incoming.next(context).await? else {
-                return if opened.range.start < opened.range.end { Err(cut_short(context)) } else { Ok(None) };
+                return if opened.range.start < opened.range.end {
+                    Err(cut_short(context))
+                } else {
+                    Ok(None)
+                };
             };
             let length = piece.len() as u64;
             if length > opened.range.end - opened.range.start {
@@ -199,7 +210,8 @@ impl Reading {
             let skip = self.next.saturating_sub(start).min(length);
             let wanted = self.end.saturating_sub(start).min(length);
             piece.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
-            let piece = piece.split_off(usize::try_from(skip.min(wanted)).unwrap_or(usize::MAX).min(piece.len()));
+            let piece =
+                piece.split_off(usize::try_from(skip.min(wanted)).unwrap_or(usize::MAX).min(piece.len()));
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }

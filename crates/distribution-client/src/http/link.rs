@@ -34,7 +34,11 @@ fn split_parameters(text: &str) -> (&str, Option<&str>) {
 fn is_next(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else { return false };
     name.trim().eq_ignore_ascii_case("rel")
-        && value.trim().trim_matches('"').split_ascii_whitespace().any(|kind| kind.eq_ignore_ascii_case("next"))
+        && value
+            .trim()
+            .trim_matches('"')
+            .split_ascii_whitespace()
+            .any(|kind| kind.eq_ignore_ascii_case("next"))
 }
 
 #[cfg(test)]

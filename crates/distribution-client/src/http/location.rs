@@ -77,13 +77,18 @@ fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// Tells whether a registry's host, perhaps with a port, is this machine.
+/// Tells whether the host is this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => is_localhost(host),
     }
+}
+
+/// Tells whether a registry's host, perhaps with a port, is this machine.
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    Url::parse(&format!("http://{host}/")).is_ok_and(|url| is_loopback(&url))
 }
 
 /// Returns the URL for logs: without user and password, and with the values of those query parameters only that are

@@ -121,7 +121,9 @@ impl Repository {
         if raw.bytes().len() as u64 <= limit {
             return Ok(());
         }
-        Err(context.error(ErrorKind::TooLarge).because(format!("the list would have more than {limit} bytes")))
+        Err(context
+            .error(ErrorKind::TooLarge)
+            .because(format!("the list would have more than {limit} bytes")))
     }
 }
 

@@ -102,7 +102,9 @@ impl Repository {
             let Failure { error, next, may_land } = failure;
             failures.wait_after(error).await.map_err(|error| Failure { error, next, may_land })?;
             match self.session_status(&session, context).await {
-                Some(found) if found.last_byte.is_some_and(|last| last + 1 >= source.size()) => session = found,
+                Some(found) if found.last_byte.is_some_and(|last| last + 1 >= source.size()) => {
+                    session = found
+                }
                 _ => return Err(lost(context, Next::Again)),
             }
         }

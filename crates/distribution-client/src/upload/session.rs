@@ -105,14 +105,17 @@ impl Repository {
     pub(super) async fn session_status(&self, session: &Session, context: &Context) -> Option<Session> {
         let call = Call::new(Method::GET, session.url.clone(), self.scopes(Doing::Write));
         let answer = self.registry().exchange(&call, Payload::Nothing, SMALL_ANSWER, context).await.ok()?;
-        let is_alive = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::OK | StatusCode::ACCEPTED);
+        let is_alive =
+            matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::OK | StatusCode::ACCEPTED);
         is_alive.then(|| session.moved(&answer, context).ok()).flatten()
     }
 
     /// Gives a session up, if the registry can do that; it ends by itself otherwise.
     pub(super) async fn cancel_session(&self, session: &Session, context: &Context) {
         let call = Call::new(Method::DELETE, session.url.clone(), self.scopes(Doing::Write));
-        if let Err(error) = self.registry().exchange_once(&call, Payload::Nothing, SMALL_ANSWER, context).await {
+        if let Err(error) =
+            self.registry().exchange_once(&call, Payload::Nothing, SMALL_ANSWER, context).await
+        {
             tracing::debug!(%error, "the upload session was not given up");
         }
     }
