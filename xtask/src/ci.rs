@@ -1,9 +1,9 @@
 //! `cargo xtask ci`: everything that must be right before a change goes in, what fails fastest first.
 
 use crate::error::Result;
-use crate::{lint, test, tidy};
+use crate::{docs, lint, test, tidy};
 
-/// Runs tidy (seconds), lint (minutes) and test (longest); tells whether all tests passed.
+/// Runs tidy (seconds), lint and docs (minutes) and test (longest); tells whether all tests passed.
 ///
 /// # Errors
 ///
@@ -11,5 +11,6 @@ use crate::{lint, test, tidy};
 pub fn run() -> Result<bool> {
     tidy::run()?;
     lint::run()?;
+    docs::run(&docs::Arguments { check: true })?;
     test::run(&test::Arguments::default())
 }

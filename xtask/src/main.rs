@@ -22,7 +22,7 @@ enum Task {
     Tidy,
     /// Check formatting, clippy for every set of features, and the documentation build
     Lint,
-    /// Run tidy, lint and test, what fails fastest first
+    /// Run tidy, lint, docs --check and test, what fails fastest first
     Ci,
     /// Make a deterministic bag: a mooring data set, or another kind of trouble
     Sample(sample::Arguments),
