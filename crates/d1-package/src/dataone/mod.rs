@@ -10,8 +10,6 @@ mod names;
 mod oddity;
 mod package_identity;
 mod recognise;
-#[cfg(test)]
-mod tests;
 
 pub use self::documents::{
     Documents, ObjectRecord, OpenFile, RecogniseError, ResourceMapRecord, read_documents,

@@ -8,8 +8,8 @@ use super::oddity::OddityList;
 use super::{ObjectRecord, PackageOddityCode, ResourceMapRecord};
 
 /// Finds the resource map that is no member of another one; of several the first one counts.
-pub(super) fn main_map<'a>(
-    maps: &'a [ResourceMapRecord],
+pub(super) fn main_map(
+    maps: &[ResourceMapRecord],
     identifiers: &[Option<Identifier>],
     oddities: &mut OddityList,
 ) -> Option<usize> {

@@ -122,7 +122,7 @@ impl<'a> PlaceCheck<'a> {
         let archive = self.archive(layer).ok_or_else(|| misplaced(file, "its layer is no archive"))?;
         let wrong = |detail| Err(IndexError::new(IndexErrorKind::Overlap, &*file.path, detail));
         let (tar_size, end) = (archive.tar_size, offset.checked_add(file.size));
-        if offset % BLOCK != 0 {
+        if !offset.is_multiple_of(BLOCK) {
             return wrong("its offset is not at a block of the archive");
         }
         if end.is_none_or(|end| end > tar_size.saturating_sub(END)) {

@@ -4,8 +4,6 @@ mod check;
 mod document;
 mod error;
 mod read;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::io::{self, Write};

@@ -87,9 +87,9 @@ impl<'a> Arrangement<'a> {
             std::mem::take(&mut self.archives).into_iter().map(PlannedLayer::Archive).collect();
         for file in &self.others {
             layers.extend(self.layers_of(*file));
-            if layers.len() > self.options.limits.max_layers {
-                return Err(self.too_many(layers.len() as u64));
-            }
+        }
+        if layers.len() > self.options.limits.max_layers {
+            return Err(self.too_many(layers.len() as u64));
         }
         Ok(layers)
     }

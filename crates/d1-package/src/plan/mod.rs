@@ -4,8 +4,6 @@ mod archives;
 mod arrange;
 mod limits;
 mod manifest_room;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::ops::Range;

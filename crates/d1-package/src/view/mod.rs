@@ -2,8 +2,6 @@
 
 mod foreign;
 mod read_plan;
-#[cfg(test)]
-mod tests;
 
 use std::ops::Range;
 

@@ -1,0 +1,208 @@
+//! Packages in memory: files in, blobs, index and manifest out.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::num::NonZeroUsize;
+
+use bagit::{Algorithm, AlgorithmSet, Digests};
+use d1_package::{
+    AssembledPackage, Configuration, DataOneFacts, LayerContent, ManifestOptions, PackageFacts, PackageFile,
+    PackageFiles, PackageIndex, PackageView, PlanOptions, PlannedLayer, UNKNOWN_ARTIFACT_TYPE, assemble,
+    bag_artifact_type, plan,
+};
+use oci_model::{Descriptor, Digest, ImageManifest, Manifest, MediaType, RawManifest};
+use oci_pack::{PackOptions, PackedArchive, pack_archive};
+
+/// What is packed.
+#[derive(Clone, Default)]
+pub struct Content {
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub empty_directories: Vec<String>,
+    pub is_bag: bool,
+    pub facts: Option<DataOneFacts>,
+}
+
+/// A package with everything that a store would hold.
+pub struct Built {
+    pub package: AssembledPackage,
+    pub raw: RawManifest,
+    pub manifest: ImageManifest,
+    pub index: Vec<u8>,
+    pub blobs: BTreeMap<Digest, Vec<u8>>,
+}
+
+impl Content {
+    pub fn plain(files: impl IntoIterator<Item = (impl Into<String>, Vec<u8>)>) -> Self {
+        let files = files.into_iter().map(|(path, bytes)| (path.into(), bytes)).collect();
+        Self { files, ..Self::default() }
+    }
+
+    /// Adds the tag files that make a bag of the files under `data/`.
+    pub fn bag(files: impl IntoIterator<Item = (impl Into<String>, Vec<u8>)>) -> Self {
+        let mut content = Self { is_bag: true, ..Self::plain(files) };
+        let declaration = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
+        content.add("bagit.txt", declaration);
+        content.add("bag-info.txt", "Bagging-Date: 2025-11-07\n");
+        let manifest = content.manifest_of(|path| path.starts_with("data/"));
+        content.add("manifest-md5.txt", &manifest);
+        let tag_manifest = content.manifest_of(|path| !path.starts_with("data/"));
+        content.add("tagmanifest-md5.txt", &tag_manifest);
+        content
+    }
+
+    pub fn add(&mut self, path: &str, text: &str) {
+        self.files.insert(path.to_owned(), text.as_bytes().to_vec());
+    }
+
+    fn manifest_of(&self, wanted: fn(&str) -> bool) -> String {
+        let md5: AlgorithmSet = [Algorithm::Md5].into_iter().collect();
+        let listed = self.files.iter().filter(|(path, _)| wanted(path));
+        listed
+            .map(|(path, bytes)| {
+                format!("{}  {path}\n", Digests::of(md5, bytes).hex(Algorithm::Md5).unwrap())
+            })
+            .collect()
+    }
+
+    pub fn package_files(&self) -> PackageFiles {
+        self.package_files_hashed_by(|_| AlgorithmSet::EMPTY)
+    }
+
+    pub fn package_files_hashed_by(&self, algorithms: impl Fn(u64) -> AlgorithmSet) -> PackageFiles {
+        let files = self.files.iter().map(|(path, bytes)| {
+            let size = bytes.len() as u64;
+            let mut file = PackageFile::new(path.as_str(), size, sha256(bytes));
+            file.checksums = Digests::of(algorithms(size), bytes);
+            file
+        });
+        let empty = self.empty_directories.iter().map(|path| path.as_str().into()).collect();
+        let mut files = PackageFiles::new(files.collect(), empty, self.is_bag).unwrap();
+        for (position, facts) in self.facts.iter().flat_map(|facts| &facts.objects) {
+            files.set_object(*position, facts.clone());
+        }
+        files
+    }
+
+    pub fn build(&self, options: &PlanOptions) -> Built {
+        self.build_from(self.package_files(), options, Configuration::Index)
+    }
+
+    pub fn build_from(
+        &self,
+        files: PackageFiles,
+        options: &PlanOptions,
+        configuration: Configuration,
+    ) -> Built {
+        let plan = plan(&files, options).unwrap();
+        let mut blobs = BTreeMap::new();
+        let mut contents = Vec::new();
+        for layer in &plan.layers {
+            contents.push(match layer {
+                PlannedLayer::Archive(archive) => {
+                    let (packed, bytes) = self.pack(&plan, archive, &files);
+                    blobs.insert(packed.blob_digest.clone(), bytes);
+                    LayerContent::Packed(packed)
+                }
+                PlannedLayer::Object { file } => {
+                    let bytes = &self.files[&*files.files()[*file].path];
+                    blobs.insert(Digest::sha256_of(bytes), bytes.clone());
+                    LayerContent::Object
+                }
+                PlannedLayer::Part { file, range, .. } => {
+                    let bytes = &self.files[&*files.files()[*file].path];
+                    let bytes = &bytes[range.start as usize..range.end as usize];
+                    let digest = Digest::sha256_of(bytes);
+                    blobs.insert(digest.clone(), bytes.to_vec());
+                    LayerContent::Part { digest }
+                }
+            });
+        }
+        let package = assemble(&plan, files, contents, self.package_facts()).unwrap();
+        Built::new(package, configuration, blobs)
+    }
+
+    fn package_facts(&self) -> PackageFacts {
+        let algorithms = [Algorithm::Md5].into_iter().collect();
+        let version = bagit::Version::V1_0;
+        let bag = self.is_bag.then_some(d1_package::BagRecord { version, algorithms });
+        self.facts.clone().unwrap_or_default().package_facts(bag)
+    }
+
+    pub fn pack(
+        &self,
+        plan: &d1_package::Plan,
+        archive: &d1_package::PlannedArchive,
+        files: &PackageFiles,
+    ) -> (PackedArchive, Vec<u8>) {
+        let entries = plan.entries(archive, files);
+        let open = |entry: usize| -> std::io::Result<Box<dyn std::io::Read + Send>> {
+            let file = entries.files[entry].expect("only files are opened");
+            let bytes = self.files[&*files.files()[file as usize].path].clone();
+            Ok(Box::new(Cursor::new(bytes)))
+        };
+        let mut bytes = Vec::new();
+        let options = PackOptions { threads: NonZeroUsize::MIN, ..PackOptions::default() };
+        let packed = pack_archive(&entries.entries, &open, &options, &mut bytes).unwrap();
+        (packed, bytes)
+    }
+}
+
+impl Built {
+    fn new(
+        package: AssembledPackage,
+        configuration: Configuration,
+        mut blobs: BTreeMap<Digest, Vec<u8>>,
+    ) -> Self {
+        let artifact_type = match package.index.bag() {
+            Some(bag) => bag_artifact_type(bag.version),
+            None => MediaType::from_static(UNKNOWN_ARTIFACT_TYPE),
+        };
+        let raw = package
+            .manifest(&ManifestOptions { configuration, ..ManifestOptions::new(artifact_type) })
+            .unwrap();
+        let mut index = Vec::new();
+        package.index.write(&mut index).unwrap();
+        let config = match configuration {
+            Configuration::Index => index.clone(),
+            Configuration::Empty => Descriptor::EMPTY_CONTENT.to_vec(),
+        };
+        blobs.insert(Digest::sha256_of(&config), config);
+        let manifest = image(&raw);
+        Self { package, raw, manifest, index, blobs }
+    }
+
+    pub fn view(&self) -> PackageView {
+        let index = PackageIndex::read(&self.index[..], &self.manifest).unwrap();
+        PackageView::new(self.manifest.clone(), Some(index)).unwrap()
+    }
+
+    pub fn titles(&self) -> Vec<&str> {
+        let title = |layer| Descriptor::annotation(layer, oci_model::annotations::TITLE).unwrap();
+        self.manifest.layers.iter().map(title).collect()
+    }
+}
+
+pub fn image(raw: &RawManifest) -> ImageManifest {
+    match raw.parse().unwrap() {
+        Manifest::Image(manifest) => manifest,
+        Manifest::Index(_) => panic!("an index of manifests"),
+    }
+}
+
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Digest::sha256_of(bytes).sha256_bytes().unwrap()
+}
+
+/// Returns bytes that do not compress, the same every time (xorshift64).
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
