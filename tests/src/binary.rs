@@ -87,7 +87,6 @@ impl Outcome {
     /// # Panics
     ///
     /// If it did not.
-    #[must_use]
     #[track_caller]
     pub fn success(self) -> Self {
         assert_eq!(self.code, 0, "{}\n{}", self.stderr, String::from_utf8_lossy(&self.stdout));
@@ -99,7 +98,6 @@ impl Outcome {
     /// # Panics
     ///
     /// If it did not.
-    #[must_use]
     #[track_caller]
     pub fn failure(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.stderr, String::from_utf8_lossy(&self.stdout));

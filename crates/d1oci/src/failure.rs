@@ -150,7 +150,7 @@ impl From<ExitStatus> for ExitCode {
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
         let status = backend_status(&error);
-        let hint = backend_hint(error.kind());
+        let hint = backend_hint(&error);
         let failure = Self::new(status, error);
         match hint {
             Some(hint) => failure.with_hint(hint),
@@ -170,8 +170,11 @@ fn backend_status(error: &BackendError) -> ExitStatus {
     }
 }
 
-fn backend_hint(kind: ErrorKind) -> Option<&'static str> {
-    match kind {
+fn backend_hint(error: &BackendError) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::NotFound if error.operation() == "open" => {
+            Some("`d1oci push` makes a layout where there is none")
+        }
         ErrorKind::NotFound => Some("`d1oci tags REPOSITORY` lists the tags that are there"),
         ErrorKind::Incomplete => Some("run the same push again: it sends what is missing"),
         ErrorKind::Conflict => Some("wait for the other process to end, then run the same command again"),
@@ -240,7 +243,7 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
             Some("wait for the other process to end, or choose another directory with `-o`")
         }
         TransferError::NotInPackage { .. } => Some("`d1oci ls REFERENCE` lists the files of the package"),
-        TransferError::Upload { source, .. } => backend_hint(source.kind()),
+        TransferError::Upload { source, .. } => backend_hint(source),
         _ => None,
     }
 }

@@ -6,14 +6,14 @@ use bagit::Accept;
 use d1_model::Identifier;
 use d1_package::Layout;
 use d1_transfer::{FileToPush, PushOptions, PushReport};
-use oci_model::{Annotations, MediaType, Reference, Tag};
+use oci_model::{Annotations, Location, MediaType, Reference, Tag};
 use oci_pack::Compression;
-use registry_backend::Access;
+use registry_backend::{Access, MemoryBackend, RegistryBackend};
 use serde::Serialize;
 
 use super::bag::AcceptArgument;
 use crate::context::{Context, source_date_epoch, tag_only, temporary_directory};
-use crate::failure::Failure;
+use crate::failure::{ExitStatus, Failure};
 use crate::output::human;
 
 /// Push a bag, a directory or single files.
@@ -112,9 +112,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.dry_run = arguments.dry_run;
 
     let location = &arguments.reference.location;
-    // A dry run makes nothing, not even an empty layout.
-    let access = if arguments.dry_run { Access::Read } else { Access::Create };
-    let backend = context.open(location, access).await?;
+    let backend = if arguments.dry_run {
+        open_for_dry_run(context, location).await?
+    } else {
+        context.open(location, Access::Create).await?
+    };
     let observer = context.observer();
     let report = match arguments.sources.as_slice() {
         [directory] if directory.is_dir() => {
@@ -127,6 +129,17 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     };
     let pushed = Pushed { reference: pushed_reference(&arguments.reference, &report), report: &report };
     context.printer.result(&pushed, |pushed| text(pushed, arguments.dry_run))
+}
+
+/// Opens a repository without making anything; one that is not there is as good as an empty one.
+async fn open_for_dry_run(
+    context: &Context,
+    location: &Location,
+) -> Result<Box<dyn RegistryBackend>, Failure> {
+    match context.open(location, Access::Read).await {
+        Err(failure) if failure.status() == ExitStatus::NotFound => Ok(Box::new(MemoryBackend::new())),
+        opened => opened,
+    }
 }
 
 /// Returns the reference by which the artifact can be had from now on.
