@@ -20,8 +20,9 @@ use crate::{console, peers, process, workspace};
 /// What `cargo xtask bench` is told.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-Makes samples, builds d1oci for release, runs d1oci and its peer in turn, checks that both did the same work, and writes
-medians, ratios and peak memory into docs/benchmarks.md. Needs about 6 GiB below the scratch directory.
+Makes samples, builds d1oci for release, runs d1oci and its peer in turn, checks that both did the \
+same work, and writes medians, ratios and peak memory into docs/benchmarks.md. Needs about 6 GiB \
+below the scratch directory.
 
 Example: cargo xtask bench --quick --row push-archive")]
 pub struct Arguments {

@@ -16,7 +16,8 @@ use crate::{console, process, workspace};
 /// What `cargo xtask peers` is told.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-Installs into target/peers, and Debian packages when run by root. Tests and benchmarks look there first, then on the PATH.")]
+Installs into target/peers, and Debian packages when run by root. Tests and benchmarks look there \
+first, then on the PATH.")]
 pub struct Arguments {
     /// Only report what is there
     #[arg(long)]

@@ -19,8 +19,9 @@ use crate::{console, peers, process};
 /// What `cargo xtask test` is told.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-The last line is `N passed, N failed, N skipped`. Tests that cannot run here, for want of a peer or of samples, print a line
-that begins with `skipped:`; the lines are repeated at the end and counted. Such tests are among those that passed.")]
+The last line is `N passed, N failed, N skipped`. Tests that cannot run here, for want of a peer or of \
+samples, print a line that begins with `skipped:`; the lines are repeated at the end and counted. \
+Such tests are among those that passed.")]
 pub struct Arguments {
     /// Do not install peers that are missing
     #[arg(long)]
