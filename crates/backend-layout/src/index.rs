@@ -4,6 +4,8 @@ mod edit;
 mod entry;
 mod fields;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -1,0 +1,11 @@
+//! What layouts do beyond the contract, one file per subject.
+
+mod buckets;
+mod faults;
+mod foreign;
+mod odd_store;
+mod oras;
+mod processes;
+mod pruning;
+mod small_disk;
+mod support;

@@ -1,0 +1,169 @@
+//! An object store in memory with ages and faults as a test wants them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backend_layout::object_store::memory::InMemory;
+use backend_layout::object_store::path::Path;
+use backend_layout::object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+};
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+/// How the store takes a put with a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConditionalPut {
+    Works,
+    /// It says that it cannot.
+    Unsupported,
+    /// It stores in any case.
+    Ignored,
+}
+
+#[derive(Debug)]
+pub(crate) struct OddStore {
+    pub(crate) inner: InMemory,
+    conditional: ConditionalPut,
+    /// How many updates are still refused as if another writer had been faster.
+    pub(crate) refusals: AtomicU64,
+    /// Uploads in parts that were begun.
+    pub(crate) uploads: AtomicU64,
+    pub(crate) aborts: Arc<AtomicU64>,
+    aged: Mutex<HashMap<Path, Duration>>,
+    behind: Mutex<Duration>,
+}
+
+impl OddStore {
+    pub(crate) fn new(conditional: ConditionalPut) -> Self {
+        Self {
+            inner: InMemory::new(),
+            conditional,
+            refusals: AtomicU64::new(0),
+            uploads: AtomicU64::new(0),
+            aborts: Arc::default(),
+            aged: Mutex::default(),
+            behind: Mutex::default(),
+        }
+    }
+
+    /// Makes an object look older, until it is stored again.
+    pub(crate) fn age(&self, path: &Path, by: Duration) {
+        self.aged.lock().unwrap().insert(path.clone(), by);
+    }
+
+    pub(crate) fn set_clock_behind(&self, by: Duration) {
+        *self.behind.lock().unwrap() = by;
+    }
+
+    fn date(aged: &HashMap<Path, Duration>, behind: Duration, mut meta: ObjectMeta) -> ObjectMeta {
+        meta.last_modified -= behind + aged.get(&meta.location).copied().unwrap_or_default();
+        meta
+    }
+}
+
+#[async_trait]
+impl ObjectStore for OddStore {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        mut options: PutOptions,
+    ) -> Result<PutResult> {
+        let is_update = matches!(options.mode, PutMode::Update(_));
+        if is_update && self.conditional == ConditionalPut::Unsupported {
+            let operation = "put_opts".to_owned();
+            return Err(Error::NotImplemented { operation, implementer: self.to_string() });
+        }
+        if is_update && self.conditional == ConditionalPut::Ignored {
+            options.mode = PutMode::Overwrite;
+        }
+        let refuse = |left: u64| left.checked_sub(1);
+        let is_index = location.filename() == Some("index.json");
+        if is_update
+            && is_index
+            && self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, refuse).is_ok()
+        {
+            return Err(Error::Precondition {
+                path: location.to_string(),
+                source: "refused by the test".into(),
+            });
+        }
+        let stored = self.inner.put_opts(location, payload, options).await;
+        self.aged.lock().unwrap().remove(location);
+        stored
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.uploads.fetch_add(1, Ordering::Relaxed);
+        let inner = self.inner.put_multipart_opts(location, options).await?;
+        Ok(Box::new(CountedUpload { inner, aborts: Arc::clone(&self.aborts) }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let mut found = self.inner.get_opts(location, options).await?;
+        found.meta = Self::date(&self.aged.lock().unwrap(), *self.behind.lock().unwrap(), found.meta);
+        Ok(found)
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let aged = self.aged.lock().unwrap().clone();
+        let behind = *self.behind.lock().unwrap();
+        self.inner.list(prefix).map(move |meta| Ok(Self::date(&aged, behind, meta?))).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+impl fmt::Display for OddStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("OddStore")
+    }
+}
+
+#[derive(Debug)]
+struct CountedUpload {
+    inner: Box<dyn MultipartUpload>,
+    aborts: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl MultipartUpload for CountedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.inner.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.inner.complete().await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.aborts.fetch_add(1, Ordering::Relaxed);
+        self.inner.abort().await
+    }
+}
