@@ -12,6 +12,8 @@ mod partial;
 mod paths;
 mod read;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod update;
 mod write;
 

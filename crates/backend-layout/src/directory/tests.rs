@@ -1,0 +1,155 @@
+//! Tests of what needs a look behind the contract: locks, races, and what is remembered.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use oci_model::Digest;
+use registry_backend::{Access, BlobSource, ByteStream, BytesSource, ErrorKind, Result};
+use tempfile::TempDir;
+
+use super::Directory;
+use super::lock::Mode;
+use crate::index::EMPTY_INDEX;
+use crate::storage::{Commit, Presence, Storage};
+
+/// A layout whose writers do not wait for one another.
+async fn impatient() -> (TempDir, PathBuf, Directory) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("layout");
+    let directory =
+        Directory::open_with_patience(root.clone(), Access::Create, Duration::ZERO).await.unwrap();
+    directory.make().await.unwrap();
+    (folder, root, directory)
+}
+
+/// The same layout as another process would have it.
+async fn another(root: &Path) -> Directory {
+    Directory::open_with_patience(root.to_path_buf(), Access::Modify, Duration::ZERO).await.unwrap()
+}
+
+fn indexed(note: &str) -> String {
+    EMPTY_INDEX.replace("\"manifests\"", &format!("\"note\":\"{note}\",\"manifests\""))
+}
+
+#[tokio::test]
+async fn who_waits_too_long_for_the_lock_is_told_so() {
+    let (_folder, root, first) = impatient().await;
+    let second = another(&root).await;
+    let update = first.begin_update().await.unwrap();
+    let error = second.begin_update().await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains(".index.lock"), "{error}");
+    drop(update);
+    second.begin_update().await.map(drop).unwrap();
+}
+
+#[tokio::test]
+async fn renewing_waits_for_those_who_remove() {
+    let (_folder, root, first) = impatient().await;
+    let second = another(&root).await;
+    let source = BytesSource::new("content");
+    first.store(&source).await.unwrap();
+    let update = first.begin_update().await.unwrap();
+    let refused = second.renew(source.digest(), 7).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    drop(update);
+    let shared = first.lock(Mode::Shared).await.unwrap();
+    assert_eq!(second.renew(source.digest(), 7).await.unwrap(), Presence::Kept);
+    assert_eq!(second.begin_update().await.map(drop).unwrap_err().kind(), ErrorKind::Conflict);
+    drop(shared);
+    assert_eq!(second.renew(source.digest(), 8).await.unwrap(), Presence::Absent);
+}
+
+#[tokio::test]
+async fn an_index_that_another_program_replaced_is_not_overwritten() {
+    let (_folder, root, directory) = impatient().await;
+    let update = directory.begin_update().await.unwrap();
+    fs::write(root.join("index.json"), indexed("theirs")).unwrap();
+    assert_eq!(update.commit(indexed("ours")).await.unwrap(), Commit::Raced);
+    assert_eq!(fs::read_to_string(root.join("index.json")).unwrap(), indexed("theirs"));
+    let update = directory.begin_update().await.unwrap();
+    assert_eq!(update.index().text(), indexed("theirs"));
+    assert_eq!(update.commit(indexed("ours")).await.unwrap(), Commit::Done);
+    assert_eq!(directory.index().await.unwrap().text(), indexed("ours"));
+}
+
+#[tokio::test]
+async fn a_change_in_place_is_seen_even_if_size_and_time_are_the_same() {
+    let (_folder, root, directory) = impatient().await;
+    let path = root.join("index.json");
+    for round in 0..50 {
+        let text = indexed(&format!("{round:02}"));
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::write(&path, &text).unwrap();
+        // As if the clock of the file system had not ticked.
+        fs::File::open(&path).unwrap().set_modified(before).unwrap();
+        assert_eq!(directory.index().await.unwrap().text(), text);
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_does_not_change_is_parsed_once() {
+    let (_folder, root, directory) = impatient().await;
+    let first = directory.index().await.unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, &directory.index().await.unwrap()));
+    let file = fs::File::open(root.join("index.json")).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, &directory.index().await.unwrap()));
+    assert!(std::sync::Arc::ptr_eq(&first, &directory.index().await.unwrap()));
+}
+
+#[tokio::test]
+async fn two_who_make_the_layout_at_once_make_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("layout");
+    let open = || Directory::open(root.clone(), Access::Create);
+    let (first, second) = (open().await.unwrap(), open().await.unwrap());
+    let sources = [BytesSource::new("a"), BytesSource::new("b")];
+    let (left, right) = futures::join!(first.store(&sources[0]), second.store(&sources[1]));
+    left.unwrap();
+    right.unwrap();
+    let reader = Directory::open(root, Access::Read).await.unwrap();
+    assert_eq!(reader.list().await.unwrap().len(), 2);
+    assert_eq!(reader.index().await.unwrap().text(), EMPTY_INDEX);
+}
+
+/// A source that never ends.
+struct Endless(Digest);
+
+#[async_trait]
+impl BlobSource for Endless {
+    fn digest(&self) -> &Digest {
+        &self.0
+    }
+
+    fn size(&self) -> u64 {
+        u64::MAX
+    }
+
+    async fn open(&self, _offset: u64) -> Result<ByteStream> {
+        let piece = || async { Some((Ok(Bytes::from_static(&[7; 100_000])), ())) };
+        Ok(futures::stream::unfold((), move |()| piece()).boxed())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_given_up_leaves_nothing() {
+    let (_folder, root, directory) = impatient().await;
+    let ingest = root.join("ingest");
+    let count = || fs::read_dir(&ingest).unwrap().count();
+    let writing = tokio::spawn(async move { directory.store(&Endless(Digest::sha256_of(b"x"))).await });
+    while count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    writing.abort();
+    assert!(writing.await.unwrap_err().is_cancelled());
+    // The thread that writes ends its step first.
+    while count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(another(&root).await.list().await.unwrap(), []);
+}
