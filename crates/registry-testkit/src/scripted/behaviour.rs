@@ -40,7 +40,7 @@ pub struct UploadBehaviour {
     pub failed_commit_cancels: bool,
     /// Whether one `POST` with digest and content is enough.
     pub single_post: bool,
-    /// Whether a request without `Content-Length` is refused.
+    /// Whether a body without `Content-Length`, and a `POST` without one, is refused.
     pub needs_content_length: bool,
     /// From where blobs are mounted.
     pub mounts: Mounts,

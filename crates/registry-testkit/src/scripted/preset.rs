@@ -76,7 +76,7 @@ fn strict() -> Behaviour {
             ranges: true,
         },
         manifests: ManifestBehaviour {
-            max_bytes: 4 * MIB as usize,
+            max_bytes: 4 * 1024 * 1024,
             too_large_status: 413,
             needs_accept: true,
             states_digest: true,
@@ -191,6 +191,7 @@ fn old() -> Behaviour {
     old.uploads.range_after_start = Some("0-0");
     old.uploads.content_range = ContentRange::Ignored;
     old.uploads.cut_patch = CutPatch::CancelsUpload;
+    old.uploads.failed_commit_cancels = true;
     old.uploads.single_post = false;
     old.uploads.needs_content_length = false;
     old.uploads.mounts = Mounts::NeedsFrom;

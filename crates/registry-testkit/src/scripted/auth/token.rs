@@ -143,10 +143,9 @@ pub(in crate::scripted) fn give(exchange: &Exchange<'_>, form: &Query) -> Answer
         grants.push(grant(scope, user.as_ref(), behaviour.actions, behaviour.push_deletes)?);
     }
     let mut answer = Map::new();
-    if is_post && fields.get("access_type") == Some("offline") {
-        if let Some(user) = &user {
-            answer.insert("refresh_token".to_owned(), app.tokens.give_refresh(user).into());
-        }
+    let offline = is_post && fields.get("access_type") == Some("offline");
+    if let Some(user) = user.as_ref().filter(|_| offline) {
+        answer.insert("refresh_token".to_owned(), app.tokens.give_refresh(user).into());
     }
     let token = app.tokens.give(bearer, user, grants);
     let names: &[&str] = if is_post { &["access_token"] } else { behaviour.fields };

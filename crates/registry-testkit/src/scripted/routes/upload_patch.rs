@@ -47,10 +47,9 @@ pub(super) fn place(exchange: &Exchange<'_>, upload: &Upload, size: u64) -> Resu
     if exchange.content_length().is_some_and(|stated| stated != length) {
         return Err(misfit());
     }
-    if let Some(smallest) = behaviour.chunk_min_bytes {
-        if upload.had_small_chunk.swap(length < smallest, Ordering::Relaxed) {
-            return Err(Refused::new(400, "SIZE_INVALID", "a chunk before this one was too small"));
-        }
+    let is_small = behaviour.chunk_min_bytes.is_some_and(|smallest| length < smallest);
+    if upload.had_small_chunk.fetch_or(is_small, Ordering::Relaxed) {
+        return Err(Refused::new(400, "SIZE_INVALID", "a chunk before this one was too small"));
     }
     match behaviour.content_range {
         ContentRange::Overlapping if first == 0 => Ok(0),

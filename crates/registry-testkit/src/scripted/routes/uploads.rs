@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use axum::http::HeaderMap;
-use axum::http::header::{HeaderName, LOCATION, RANGE};
+use axum::http::header::{HeaderName, LOCATION, RANGE, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use futures::TryStreamExt;
 use tokio::sync::MutexGuard;
@@ -107,7 +107,9 @@ pub(super) const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-
 pub(super) fn check_length(exchange: &Exchange<'_>, headers: &HeaderMap) -> Result<(), Refused> {
     let behaviour = &exchange.app.config.behaviour.uploads;
     let length = exchange.content_length();
-    if behaviour.needs_content_length && length.is_none() {
+    // `POST` states its length even if it is 0 (distribution-spec, "Pushing a blob in chunks").
+    let unstated = length.is_none() && exchange.parts.method == Method::POST;
+    if behaviour.needs_content_length && (unstated || headers.contains_key(TRANSFER_ENCODING)) {
         return Err(Refused::new(411, "SIZE_INVALID", "Content-Length is required"));
     }
     let limit = behaviour.content_range_limit.filter(|_| headers.contains_key("content-range"));
