@@ -60,11 +60,11 @@ impl SourcePart<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// For its source to give bytes.
-    ForSource,
+    Source,
     /// For the connection to take bytes.
-    ForConnection,
+    Connection,
     /// For the answer to content that has all been taken.
-    ForAnswer,
+    Answer,
 }
 
 /// What is known about a body that is being sent.
@@ -81,7 +81,7 @@ struct Progress {
 
 impl Meter {
     fn new() -> Self {
-        let waiting = Waiting::ForConnection;
+        let waiting = Waiting::Connection;
         Self(Mutex::new(Progress { last: Instant::now(), waiting, taken: 0, failure: None }))
     }
 
@@ -187,11 +187,11 @@ impl Stream for Content {
         let all_given = self.left == 0 && self.waiting.is_empty() && self.held.is_empty();
         match polled {
             Poll::Pending => {
-                self.meter.note(Waiting::ForSource, 0);
+                self.meter.note(Waiting::Source, 0);
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(piece))) => {
-                let next = if all_given { Waiting::ForAnswer } else { Waiting::ForConnection };
+                let next = if all_given { Waiting::Answer } else { Waiting::Connection };
                 self.meter.note(next, piece.len());
                 Poll::Ready(Some(Ok(piece)))
             }
@@ -201,7 +201,7 @@ impl Stream for Content {
                 Poll::Ready(Some(Err(std::io::Error::other("the source failed"))))
             }
             Poll::Ready(None) => {
-                self.meter.note(Waiting::ForAnswer, 0);
+                self.meter.note(Waiting::Answer, 0);
                 Poll::Ready(None)
             }
         }

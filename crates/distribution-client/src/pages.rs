@@ -21,32 +21,52 @@ pub(crate) struct Pages {
     next: Option<Call>,
     context: Context,
     seen: HashSet<String>,
+    empty: usize,
 }
 
 /// The most pages that are followed: a registry of a hundred tags a page would have a million tags by then.
 const MOST_PAGES: usize = 10_000;
+
+/// The most pages in a row that bring nothing new.
+const MOST_EMPTY_PAGES: usize = 16;
 
 /// The largest page that is read in bytes: Docker's registry before version 3 lists everything on one.
 const LARGEST_PAGE: u64 = 64 * 1024 * 1024;
 
 impl Pages {
     pub(crate) fn new(repository: Repository, first: Call, context: Context) -> Self {
-        Self { repository, next: Some(first), context, seen: HashSet::new() }
+        Self { repository, next: Some(first.staying()), context, seen: HashSet::new(), empty: 0 }
     }
 
     pub(crate) fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Returns what `read` makes of each page.
+    /// Returns what `read` finds on each page.
     pub(crate) fn into_stream<T: Send + 'static>(
         self,
-        mut read: impl FnMut(Answer) -> Result<T> + Send + 'static,
-    ) -> BoxStream<'static, Result<T>> {
-        let pages = stream::try_unfold(self, |mut pages| async move {
-            Ok(pages.next_page().await?.map(|answer| (answer, pages)))
-        });
-        pages.map(move |page| read(page?)).boxed()
+        read: impl FnMut(&Answer) -> Result<Vec<T>> + Send + 'static,
+    ) -> BoxStream<'static, Result<Vec<T>>> {
+        stream::try_unfold((self, read), |(mut pages, mut read)| async move {
+            let Some(answer) = pages.next_page().await? else { return Ok(None) };
+            let found = read(&answer)?;
+            pages.note(found.len())?;
+            Ok(Some((found, (pages, read))))
+        })
+        .boxed()
+    }
+
+    /// Notes how much was new on the last page.
+    ///
+    /// # Errors
+    ///
+    /// If nothing was for too long.
+    pub(crate) fn note(&mut self, found: usize) -> Result<()> {
+        self.empty = if found == 0 { self.empty + 1 } else { 0 };
+        if self.empty > MOST_EMPTY_PAGES {
+            return Err(self.context.protocol("the registry's list goes on without anything new"));
+        }
+        Ok(())
     }
 
     /// Returns the next page, `None` after the last. A page that is not there is a page too: what it means is for the

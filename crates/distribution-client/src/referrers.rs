@@ -79,17 +79,27 @@ impl Repository {
         let call = call.with_header(ACCEPT, HeaderValue::from_static(MediaType::IMAGE_INDEX));
         let mut pages = Pages::new(self.clone(), call, context.clone());
         let mut found: Vec<Descriptor> = Vec::new();
+        let mut seen = HashSet::new();
         loop {
             let page = match pages.next_page().await {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(Some(found)),
                 // Quay answers 400 for a subject that it does not have, and registries without the interface whatever
                 // they answer to an unknown path.
-                Err(error) if found.is_empty() && is_no_support(error.kind()) => return Ok(None),
+                Err(error) if found.is_empty() && is_no_support(error.kind()) => {
+                    if error.kind() != ErrorKind::Invalid {
+                        self.registry().note_referrers_api(false);
+                    }
+                    return Ok(None);
+                }
                 Err(error) => return Err(error),
             };
-            match read_page(&page, self.registry().is_own(&page.url), context)? {
-                Page::Referrers(more) => found.extend(more),
+            match read_page(&page, context)? {
+                Page::Referrers(more) => {
+                    let new = more.iter().filter(|descriptor| seen.insert(descriptor.digest.clone())).count();
+                    pages.note(new)?;
+                    found.extend(more);
+                }
                 Page::NoRepository => return Ok(None),
                 Page::NoSupport => {
                     self.registry().note_referrers_api(false);
@@ -142,17 +152,18 @@ enum Page {
 }
 
 fn is_no_support(kind: ErrorKind) -> bool {
+    // A redirect to a page of a web site, as GHCR has it, is no answer that the protocol knows.
     matches!(kind, ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Protocol | ErrorKind::NotFound)
 }
 
-/// Reads a page. Only an index is an answer of the interface: GHCR redirects to a page of its web site.
-fn read_page(answer: &Answer, is_own: bool, context: &Context) -> Result<Page> {
+/// Reads a page. Only an index is an answer of the interface.
+fn read_page(answer: &Answer, context: &Context) -> Result<Page> {
     if answer.status == StatusCode::NOT_FOUND {
         let body = String::from_utf8_lossy(&answer.body);
         return Ok(if body.contains("NAME_UNKNOWN") { Page::NoRepository } else { Page::NoSupport });
     }
     let content_type = answer.header(CONTENT_TYPE.as_str()).and_then(|value| value.split(';').next());
-    if !is_own || content_type.map(str::trim) != Some(MediaType::IMAGE_INDEX) {
+    if content_type.map(str::trim) != Some(MediaType::IMAGE_INDEX) {
         return Ok(Page::NoSupport);
     }
     let index: ImageIndex = serde_json::from_slice(&answer.body).map_err(|error| {

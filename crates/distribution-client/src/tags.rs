@@ -44,7 +44,7 @@ fn tags_of_pages(pages: Pages) -> BoxStream<'static, Result<Tag>> {
     let context = pages.context().clone();
     let mut seen = HashSet::new();
     pages
-        .into_stream(move |answer| read_page(&answer, &context, &mut seen))
+        .into_stream(move |answer| read_page(answer, &context, &mut seen))
         .map_ok(|tags| stream::iter(tags.into_iter().map(Ok)))
         .try_flatten()
         .boxed()

@@ -149,12 +149,12 @@ impl Transport {
             let (since, waiting) = meter.state();
             let (limit, what) = match waiting {
                 // How long a source takes is its own business.
-                Waiting::ForSource => (None, ""),
-                Waiting::ForConnection => (
+                Waiting::Source => (None, ""),
+                Waiting::Connection => (
                     Some(self.times.silence + self.times.connect),
                     "the registry takes no more of the content",
                 ),
-                Waiting::ForAnswer => (Some(self.times.commit), "the registry does not confirm the content"),
+                Waiting::Answer => (Some(self.times.commit), "the registry does not confirm the content"),
             };
             let left = limit.map_or(self.times.silence, |limit| limit.saturating_sub(since));
             if let (Some(limit), true) = (limit, left.is_zero()) {

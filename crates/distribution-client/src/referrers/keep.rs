@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use oci_model::{Descriptor, Digest, ImageIndex, Manifest, MediaType, RawManifest};
+use oci_model::{Descriptor, Digest, ImageIndex, Manifest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{ErrorKind, Result};
 
 use crate::context::Context;
@@ -104,11 +104,29 @@ impl Repository {
             if round > 0 {
                 tokio::time::sleep(jittered(self.settling())).await;
             }
-            let raw = RawManifest::from_index(&changed);
-            self.check_index_size(&raw, &context)?;
-            self.put_manifest(&tag.clone().into(), &raw, &context).await?;
+            self.put_index(&tag, changed, &context).await?;
         }
         Err(context.error(ErrorKind::Conflict).because("other writers keep overwriting the list"))
+    }
+
+    /// Stores the index. A registry that looks for what it lists refuses entries whose manifests were deleted by others:
+    /// they are taken out.
+    async fn put_index(&self, tag: &Tag, mut index: ImageIndex, context: &Context) -> Result<()> {
+        let at = ManifestRef::Tag(tag.clone());
+        let raw = RawManifest::from_index(&index);
+        self.check_index_size(&raw, context)?;
+        match self.put_manifest(&at, &raw, context).await {
+            Err(error) if error.kind() == ErrorKind::Incomplete => {}
+            other => return other.map(drop),
+        }
+        let mut present = Vec::new();
+        for entry in index.manifests {
+            if self.stat_manifest(&entry.digest.clone().into()).await?.is_some() {
+                present.push(entry);
+            }
+        }
+        index.manifests = present;
+        self.put_manifest(&at, &RawManifest::from_index(&index), context).await.map(drop)
     }
 
     fn settling(&self) -> Duration {

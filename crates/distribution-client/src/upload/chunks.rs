@@ -3,8 +3,9 @@
 use registry_backend::{BlobSource, Error, ErrorKind, Retry};
 use reqwest::StatusCode;
 
+use super::SMALL_ANSWER;
+use super::attempts::{Failure, Next};
 use super::session::Session;
-use super::{Failure, Next, SMALL_ANSWER};
 use crate::body::SourcePart;
 use crate::context::Context;
 use crate::registry::Payload;
@@ -102,8 +103,10 @@ impl Repository {
             let Failure { error, next, may_land } = failure;
             failures.wait_after(error).await.map_err(|error| Failure { error, next, may_land })?;
             match self.session_status(&session, context).await {
-                Some(found) if found.last_byte.is_some_and(|last| last + 1 >= source.size()) => {
-                    session = found
+                Some(found)
+                    if found.last_byte.is_some_and(|last| last.saturating_add(1) >= source.size()) =>
+                {
+                    session = found;
                 }
                 _ => return Err(lost(context, Next::Again)),
             }
