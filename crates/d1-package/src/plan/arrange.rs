@@ -81,7 +81,7 @@ impl<'a> Arrangement<'a> {
         }
         self.fill(Group::Metadata);
         self.fill(Group::Payload);
-        self.place_empty_directories()?;
+        self.hold_empty_directories()?;
         self.others.sort_unstable();
         let mut layers: Vec<_> =
             std::mem::take(&mut self.archives).into_iter().map(PlannedLayer::Archive).collect();
@@ -128,7 +128,7 @@ impl<'a> Arrangement<'a> {
 
     /// Fills archives with the files of a group, in order.
     fn fill(&mut self, group: Group) {
-        let mut room = ArchiveRoom::new(self.options);
+        let mut room = self.next_room();
         let mut current: Vec<u32> = Vec::new();
         for (position, file) in (0_u32..).zip(self.files.files()) {
             if self.group(file) != group {
@@ -136,7 +136,7 @@ impl<'a> Arrangement<'a> {
             }
             if room.add(&file.path, file.size) > self.archive_limit {
                 self.close(std::mem::take(&mut current));
-                room = ArchiveRoom::new(self.options);
+                room = self.next_room();
                 room.add(&file.path, file.size);
             }
             current.push(position);
@@ -146,29 +146,42 @@ impl<'a> Arrangement<'a> {
         }
     }
 
-    fn close(&mut self, files: Vec<u32>) {
-        let number = self.archives.len();
-        self.archives.push(PlannedArchive { number, files, empty_directories: false });
+    /// Returns the room of the next archive; the first one has the empty directories.
+    fn next_room(&self) -> ArchiveRoom<'a> {
+        let mut room = ArchiveRoom::new(self.options);
+        if self.archives.is_empty() {
+            for path in self.files.empty_directories() {
+                room.add(path, 0);
+            }
+        }
+        room
     }
 
-    /// Puts the empty directories into the first archive; a package without any file has one for its directory.
-    fn place_empty_directories(&mut self) -> Result<(), PlanError> {
-        let empty = self.files.empty_directories();
-        if self.archives.is_empty() && (!empty.is_empty() || self.files.files().is_empty()) {
-            self.close(Vec::new());
-        }
-        let (files, directory) = (self.files.files(), &self.options.directory);
-        let Some(first) = self.archives.first_mut() else { return Ok(()) };
-        first.empty_directories = true;
-        let mut room = ArchiveRoom::new(self.options);
-        for file in first.files.iter().filter_map(|file| files.get(*file as usize)) {
-            room.add(&file.path, file.size);
-        }
-        if empty.iter().fold(room.size, |_, path| room.add_directory(path)) <= self.archive_limit {
+    fn close(&mut self, files: Vec<u32>) {
+        let number = self.archives.len();
+        self.archives.push(PlannedArchive { number, files, empty_directories: number == 0 });
+    }
+
+    /// Makes the archive of a package without any file, or with empty directories beside files that are in none.
+    fn hold_empty_directories(&mut self) -> Result<(), PlanError> {
+        let is_needed = !self.files.empty_directories().is_empty() || self.files.files().is_empty();
+        if !is_needed {
             return Ok(());
         }
-        let limit = self.options.limits.max_blob_bytes.unwrap_or(u64::MAX);
-        Err(PlanError::BlobLimitTooSmall { path: directory.clone(), limit })
+        if let Some(limit) =
+            self.options.limits.max_blob_bytes.filter(|_| self.empty_size() > self.archive_limit)
+        {
+            return Err(PlanError::BlobLimitTooSmall { path: self.options.directory.clone(), limit });
+        }
+        if self.archives.is_empty() {
+            self.close(Vec::new());
+        }
+        Ok(())
+    }
+
+    /// Returns the size of an archive of the empty directories alone.
+    fn empty_size(&self) -> u64 {
+        Self::new(self.files, self.options, self.threshold).next_room().size
     }
 
     fn layers_of(&self, position: usize) -> Vec<PlannedLayer> {
@@ -210,15 +223,10 @@ impl<'a> ArchiveRoom<'a> {
         room
     }
 
-    /// Adds a file and the directories that lead to it; returns the size of the archive.
+    /// Adds a file, or a directory of size 0, and the directories that lead to it; returns the size of the archive.
     fn add(&mut self, path: &'a str, size: u64) -> u64 {
         self.add_ancestors(path);
         self.add_entry(path, size)
-    }
-
-    /// Adds a directory and those that lead to it; returns the size of the archive.
-    fn add_directory(&mut self, path: &'a str) -> u64 {
-        self.add(path, 0)
     }
 
     fn add_ancestors(&mut self, path: &'a str) {

@@ -15,30 +15,30 @@ use oci_pack::{PackOptions, PackedArchive, pack_archive};
 
 /// What is packed.
 #[derive(Clone, Default)]
-pub struct Content {
-    pub files: BTreeMap<String, Vec<u8>>,
-    pub empty_directories: Vec<String>,
-    pub is_bag: bool,
-    pub facts: Option<DataOneFacts>,
+pub(crate) struct Content {
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    pub(crate) empty_directories: Vec<String>,
+    pub(crate) is_bag: bool,
+    pub(crate) facts: Option<DataOneFacts>,
 }
 
 /// A package with everything that a store would hold.
-pub struct Built {
-    pub package: AssembledPackage,
-    pub raw: RawManifest,
-    pub manifest: ImageManifest,
-    pub index: Vec<u8>,
-    pub blobs: BTreeMap<Digest, Vec<u8>>,
+pub(crate) struct Built {
+    pub(crate) package: AssembledPackage,
+    pub(crate) raw: RawManifest,
+    pub(crate) manifest: ImageManifest,
+    pub(crate) index: Vec<u8>,
+    pub(crate) blobs: BTreeMap<Digest, Vec<u8>>,
 }
 
 impl Content {
-    pub fn plain(files: impl IntoIterator<Item = (impl Into<String>, Vec<u8>)>) -> Self {
+    pub(crate) fn plain(files: impl IntoIterator<Item = (impl Into<String>, Vec<u8>)>) -> Self {
         let files = files.into_iter().map(|(path, bytes)| (path.into(), bytes)).collect();
         Self { files, ..Self::default() }
     }
 
     /// Adds the tag files that make a bag of the files under `data/`.
-    pub fn bag(files: impl IntoIterator<Item = (impl Into<String>, Vec<u8>)>) -> Self {
+    pub(crate) fn bag(files: impl IntoIterator<Item = (impl Into<String>, Vec<u8>)>) -> Self {
         let mut content = Self { is_bag: true, ..Self::plain(files) };
         let declaration = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
         content.add("bagit.txt", declaration);
@@ -50,7 +50,7 @@ impl Content {
         content
     }
 
-    pub fn add(&mut self, path: &str, text: &str) {
+    pub(crate) fn add(&mut self, path: &str, text: &str) {
         self.files.insert(path.to_owned(), text.as_bytes().to_vec());
     }
 
@@ -64,11 +64,11 @@ impl Content {
             .collect()
     }
 
-    pub fn package_files(&self) -> PackageFiles {
+    pub(crate) fn package_files(&self) -> PackageFiles {
         self.package_files_hashed_by(|_| AlgorithmSet::EMPTY)
     }
 
-    pub fn package_files_hashed_by(&self, algorithms: impl Fn(u64) -> AlgorithmSet) -> PackageFiles {
+    pub(crate) fn package_files_hashed_by(&self, algorithms: impl Fn(u64) -> AlgorithmSet) -> PackageFiles {
         let files = self.files.iter().map(|(path, bytes)| {
             let size = bytes.len() as u64;
             let mut file = PackageFile::new(path.as_str(), size, sha256(bytes));
@@ -83,11 +83,11 @@ impl Content {
         files
     }
 
-    pub fn build(&self, options: &PlanOptions) -> Built {
+    pub(crate) fn build(&self, options: &PlanOptions) -> Built {
         self.build_from(self.package_files(), options, Configuration::Index)
     }
 
-    pub fn build_from(
+    pub(crate) fn build_from(
         &self,
         files: PackageFiles,
         options: &PlanOptions,
@@ -110,7 +110,7 @@ impl Content {
                 }
                 PlannedLayer::Part { file, range, .. } => {
                     let bytes = &self.files[&*files.files()[*file].path];
-                    let bytes = &bytes[range.start as usize..range.end as usize];
+                    let bytes = slice(bytes, range.clone());
                     let digest = Digest::sha256_of(bytes);
                     blobs.insert(digest.clone(), bytes.to_vec());
                     LayerContent::Part { digest }
@@ -128,7 +128,7 @@ impl Content {
         self.facts.clone().unwrap_or_default().package_facts(bag)
     }
 
-    pub fn pack(
+    pub(crate) fn pack(
         &self,
         plan: &d1_package::Plan,
         archive: &d1_package::PlannedArchive,
@@ -171,30 +171,30 @@ impl Built {
         Self { package, raw, manifest, index, blobs }
     }
 
-    pub fn view(&self) -> PackageView {
+    pub(crate) fn view(&self) -> PackageView {
         let index = PackageIndex::read(&self.index[..], &self.manifest).unwrap();
         PackageView::new(self.manifest.clone(), Some(index)).unwrap()
     }
 
-    pub fn titles(&self) -> Vec<&str> {
+    pub(crate) fn titles(&self) -> Vec<&str> {
         let title = |layer| Descriptor::annotation(layer, oci_model::annotations::TITLE).unwrap();
         self.manifest.layers.iter().map(title).collect()
     }
 }
 
-pub fn image(raw: &RawManifest) -> ImageManifest {
+pub(crate) fn image(raw: &RawManifest) -> ImageManifest {
     match raw.parse().unwrap() {
         Manifest::Image(manifest) => manifest,
         Manifest::Index(_) => panic!("an index of manifests"),
     }
 }
 
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Digest::sha256_of(bytes).sha256_bytes().unwrap()
 }
 
 /// Returns bytes that do not compress, the same every time (xorshift64).
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -205,4 +205,14 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+#[expect(clippy::print_stdout, reason = "a test that does not run says so")]
+pub(crate) fn skipped(reason: &str) {
+    println!("skipped: {reason}");
+}
+
+/// Returns the bytes of a range that is known to be in memory.
+pub(crate) fn slice(bytes: &[u8], range: std::ops::Range<u64>) -> &[u8] {
+    &bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]
 }
