@@ -1,4 +1,4 @@
-//! The conformance suite that every registry backend passes, with test doubles for its callers.
+//! The conformance suite that every registry backend passes, test doubles for its callers, and a scriptable registry.
 #![doc = include_str!("../README.md")]
 
 pub mod conformance;
