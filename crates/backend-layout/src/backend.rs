@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use oci_model::{Digest, Location};
-use registry_backend::{Access, Capabilities, Error, ErrorKind, Result};
+use registry_backend::{Access, Capabilities, Error, ErrorKind, PruneOptions, Result};
 
 use crate::bucket::Bucket;
 use crate::directory::Directory;
@@ -81,6 +81,8 @@ impl LayoutBackend {
         let mut capabilities = Capabilities::default();
         let cores = std::thread::available_parallelism().map_or(least_parallel, usize::from);
         capabilities.parallel_blobs = cores.max(least_parallel);
+        // Somebody may prune meanwhile.
+        capabilities.unreferenced_blob_lifetime = Some(PruneOptions::default().grace);
         Self { storage, capabilities, links: LinkCache::default(), reached: Reached::default(), name, access }
     }
 

@@ -56,7 +56,8 @@ impl Lock {
         }
     }
 
-    fn attempt(paths: &Paths, mode: Mode) -> Result<Option<Self>> {
+    /// Takes the lock if it is free.
+    pub(super) fn attempt(paths: &Paths, mode: Mode) -> Result<Option<Self>> {
         let path = paths.lock();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|error| failure(OPERATION, paths, &path, error))?;

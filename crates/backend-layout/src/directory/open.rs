@@ -1,13 +1,13 @@
 //! Finding a layout in a directory, and making one.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use registry_backend::{Access, Error, ErrorKind, Result};
 
 use super::failure::failure;
-use super::lock::Lock;
+use super::lock::{Lock, Mode};
 use super::partial::{PartialFile, sync_directory};
 use super::paths::Paths;
 use crate::index::{EMPTY_INDEX, Index};
@@ -42,7 +42,8 @@ pub(super) fn open(paths: &Paths, access: Access) -> Result<bool> {
     if let Some(text) = read_layout_file(paths)? {
         check_layout_file(&text, paths)?;
         if access != Access::Read {
-            check_writable(paths)?;
+            // It is found out early whether writing is possible at all, by asking once for what every update asks for.
+            Lock::attempt(paths, Mode::Shared)?;
         }
         return Ok(true);
     }
@@ -66,13 +67,6 @@ fn read_layout_file(paths: &Paths) -> Result<Option<Vec<u8>>> {
         Err(error) => return Err(failure(OPERATION, paths, &path, error)),
     }
     fs::read(&path).map(Some).map_err(|error| failure(OPERATION, paths, &path, error))
-}
-
-/// Finds out early whether the layout can be written to: by opening the file that every update locks.
-fn check_writable(paths: &Paths) -> Result<()> {
-    let path = paths.lock();
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    opened.map(drop).map_err(|error| failure(OPERATION, paths, &path, error))
 }
 
 /// A layout is made only where there is nothing, or the beginning of one: what `make` leaves when it is interrupted.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use oci_model::Digest;
-use registry_backend::Result;
+use registry_backend::{Error, ErrorKind, Result};
 
 use super::failure::failure;
 use super::partial::SUFFIX;
@@ -19,11 +19,13 @@ const FOREIGN_PARTIAL_AGE: Duration = Duration::from_secs(3600);
 /// Lists all blobs; files whose names are no digests are nobody's business here.
 pub(super) fn list(paths: &Paths) -> Result<Vec<StoredBlob>> {
     let blobs = paths.blobs();
+    refuse_link(paths, &blobs)?;
     let mut found = Vec::new();
     for algorithm in entries(paths, &blobs)? {
         if !algorithm.path().is_dir() {
             continue;
         }
+        refuse_link(paths, &algorithm.path())?;
         for entry in entries(paths, &algorithm.path())? {
             if let Some(blob) =
                 stored_blob(&algorithm, &entry).map_err(|error| fail(paths, &entry.path(), error))?
@@ -33,6 +35,21 @@ pub(super) fn list(paths: &Paths) -> Result<Vec<StoredBlob>> {
         }
     }
     Ok(found)
+}
+
+/// Blobs in a directory that lies elsewhere are perhaps those of other layouts too.
+fn refuse_link(paths: &Paths, directory: &Path) -> Result<()> {
+    if !is_link(directory) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, "list the blobs of", paths).because(format!(
+        "`{}` is a link to a place that other layouts may use too, so it is not known what is needed there",
+        directory.display()
+    )))
+}
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
 fn stored_blob(algorithm: &DirEntry, entry: &DirEntry) -> io::Result<Option<StoredBlob>> {
@@ -71,13 +88,17 @@ pub(super) fn remove(paths: &Paths, blobs: Vec<StoredBlob>, before: SystemTime) 
 
 /// Removes the temporary files of writers that are gone.
 pub(super) fn remove_partial(paths: &Paths, before: SystemTime, only_count: bool) -> Result<u64> {
+    let ingest = paths.ingest();
+    if is_link(&ingest) {
+        return Ok(0);
+    }
     let foreign_before = SystemTime::now().checked_sub(FOREIGN_PARTIAL_AGE).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut count = 0;
-    for entry in entries(paths, &paths.ingest())? {
-        let path = entry.path();
-        let is_ours = entry.file_name().to_str().is_some_and(|name| name.ends_with(SUFFIX));
-        let before = if is_ours { before } else { before.min(foreign_before) };
-        let is_stale = is_stale(&path, before, is_ours).map_err(|error| fail(paths, &path, error))?;
+    for entry in entries(paths, &ingest)? {
+        let (path, name) = (entry.path(), entry.file_name());
+        let Some(writer) = name.to_str().and_then(Writer::of) else { continue };
+        let before = if writer == Writer::Own { before } else { before.min(foreign_before) };
+        let is_stale = stale_file(&path, before, writer).map_err(|error| fail(paths, &path, error))?;
         // The lock is held until the file is removed, so that its name cannot be taken by a new writer meanwhile.
         if let Some(_lock) = is_stale {
             if !only_count {
@@ -89,8 +110,29 @@ pub(super) fn remove_partial(paths: &Paths, before: SystemTime, only_count: bool
     Ok(count)
 }
 
+/// Who made a temporary file, as its name tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// This crate: as long as it writes, it holds a lock on the file.
+    Own,
+    /// `oras`: its files are named after the digest, too.
+    Oras,
+}
+
+impl Writer {
+    fn of(name: &str) -> Option<Self> {
+        if name.ends_with(SUFFIX) {
+            return Some(Self::Own);
+        }
+        let (hex, number) = name.split_once('_')?;
+        let is_hex = hex.len() >= 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        (is_hex && is_number).then_some(Self::Oras)
+    }
+}
+
 /// Returns the locked file if nobody writes to it any more.
-fn is_stale(path: &Path, before: SystemTime, is_ours: bool) -> io::Result<Option<File>> {
+fn stale_file(path: &Path, before: SystemTime, writer: Writer) -> io::Result<Option<File>> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         metadata => metadata?,
@@ -102,7 +144,7 @@ fn is_stale(path: &Path, before: SystemTime, is_ours: bool) -> io::Result<Option
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
-    let is_alive = is_ours && file.try_lock().is_err();
+    let is_alive = writer == Writer::Own && file.try_lock().is_err();
     Ok((!is_alive).then_some(file))
 }
 

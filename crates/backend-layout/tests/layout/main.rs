@@ -4,7 +4,7 @@ mod buckets;
 mod faults;
 mod foreign;
 mod odd_store;
-mod oras;
+mod other_programs;
 mod processes;
 mod pruning;
 mod small_disk;

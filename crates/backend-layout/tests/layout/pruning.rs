@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use oci_model::RawManifest;
-use registry_backend::{Access, BytesSource, RegistryBackend, WriteHint, Written};
+use registry_backend::{Access, BytesSource, ErrorKind, RegistryBackend, WriteHint, Written};
 
 use crate::support::{
     HOUR, age, age_blobs, artifact, at, blob_path, by_digest, entry, index_text, new_layout, open, prune,
@@ -95,11 +95,14 @@ async fn left_overs_of_dead_writers_are_removed_when_they_are_old() {
     let dead = ingest.join("0123.1-0.partial");
     let alive = ingest.join("0123.1-1.partial");
     let young = ingest.join("0123.1-2.partial");
-    let foreign = ingest.join("0123_456");
-    let old_foreign = ingest.join("0123_789");
-    for path in [&dead, &alive, &young, &foreign, &old_foreign] {
+    // The names that `oras` gives.
+    let foreign = ingest.join(format!("{}_456", "0".repeat(64)));
+    let old_foreign = ingest.join(format!("{}_789", "0".repeat(64)));
+    let unknown = ingest.join("thesis.doc");
+    for path in [&dead, &alive, &young, &foreign, &old_foreign, &unknown] {
         fs::write(path, "x").unwrap();
     }
+    age(&unknown, 48 * HOUR);
     for path in [&dead, &alive, &foreign] {
         age(path, HOUR / 2);
     }
@@ -113,7 +116,38 @@ async fn left_overs_of_dead_writers_are_removed_when_they_are_old() {
     options.dry_run = false;
     assert_eq!(prune(&layout, &options).await.unwrap().partial_files, 2);
     assert!(!dead.exists() && !old_foreign.exists());
-    assert!(alive.exists() && young.exists() && foreign.exists());
+    assert!(alive.exists() && young.exists() && foreign.exists() && unknown.exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn blobs_that_other_layouts_may_share_are_not_pruned() {
+    for shared in ["blobs", "blobs/sha256"] {
+        let (folder, root, layout) = new_layout().await;
+        store_blob(&layout, "loose").await;
+        let elsewhere = folder.path().join("elsewhere");
+        fs::rename(root.join(shared), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, root.join(shared)).unwrap();
+        let error = prune(&layout, &prune_options(false, Duration::ZERO)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let raw = store_artifact(&layout, "v1", "loose").await;
+        assert_eq!(layout.read_manifest(&at("v1")).await.unwrap(), raw);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn left_overs_are_not_looked_for_elsewhere() {
+    let (folder, root, layout) = new_layout().await;
+    store_blob(&layout, "a").await;
+    let elsewhere = folder.path().join("elsewhere");
+    fs::rename(root.join("ingest"), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, root.join("ingest")).unwrap();
+    let precious = elsewhere.join("precious.partial");
+    fs::write(&precious, "x").unwrap();
+    age(&precious, 48 * HOUR);
+    assert_eq!(prune(&layout, &prune_options(false, HOUR)).await.unwrap().partial_files, 0);
+    assert!(precious.exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

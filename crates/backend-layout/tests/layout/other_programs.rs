@@ -1,4 +1,4 @@
-//! The real `oras` reads what is written here, and what it writes is read.
+//! The real `oras` and `skopeo` read what is written here, and what they write is read.
 
 use std::fs;
 use std::path::Path;
@@ -142,4 +142,21 @@ async fn an_index_of_oras_is_read_and_written_to() {
     layout.write_manifest(&at("three"), &oci_model::RawManifest::from_image(&empty)).await.unwrap();
     let listed = run(folder.path(), &["repo", "tags", "--oci-layout", "layout"]).unwrap();
     assert_eq!(text(&listed).split_whitespace().count(), 4);
+}
+
+#[tokio::test]
+async fn skopeo_copies_what_is_written_here_and_what_it_writes_is_read() {
+    let (folder, root) = new_place();
+    let layout = open(&root, Access::Create).await;
+    let ours = store_artifact(&layout, "v1", "content").await;
+    let arguments = ["--insecure-policy", "copy", "--preserve-digests", "oci:layout:v1", "oci:copied:v1"];
+    let Ok(output) = Command::new("skopeo").args(arguments).current_dir(folder.path()).output() else {
+        skipped("there is no skopeo");
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let copied = open(&folder.path().join("copied"), Access::Modify).await;
+    assert_eq!(copied.read_manifest(&at("v1")).await.unwrap(), ours);
+    store_artifact(&copied, "v2", "more").await;
+    assert_eq!(tags(&copied).await, ["v1", "v2"]);
 }
