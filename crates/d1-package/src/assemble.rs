@@ -82,7 +82,8 @@ pub enum AssembleError {
 ///
 /// # Errors
 ///
-/// If the contents are not those of the plan, the plan is not one of the files, or a file changed between hashing and packing.
+/// If the contents are not those of the plan, the plan is not one of the files, or a file changed between hashing
+/// and packing.
 pub fn assemble(
     plan: &Plan,
     files: PackageFiles,

@@ -8,8 +8,8 @@ use bagit::path::folded;
 use crate::path::{PathFault, parent, path_fault};
 use crate::{ObjectFacts, PackageFile};
 
-/// The files and empty directories of a package, in the order in which a package has them: in a bag the tag files first,
-/// then the payload, each bytewise by path; in a plain directory bytewise.
+/// The files and empty directories of a package, in the order in which a package has them: in a bag the tag files
+/// first, then the payload, each bytewise by path; in a plain directory bytewise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageFiles {
     files: Vec<PackageFile>,

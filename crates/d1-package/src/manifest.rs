@@ -113,8 +113,8 @@ pub(crate) fn object_annotations(object: &ObjectFacts) -> Annotations {
 
 /// Returns what is annotated of a package.
 ///
-/// Its title becomes a description: `oras` takes a title annotation that an image layout copies from the manifest for the name of
-/// a file, and writes the manifest there.
+/// Its title becomes a description: `oras` takes a title annotation that an image layout copies from the manifest
+/// for the name of a file, and writes the manifest there.
 pub(crate) fn package_annotations(facts: &PackageFacts, created: Option<&str>) -> Annotations {
     let text = |identifier: &Option<d1_model::Identifier>| identifier.as_ref().map(ToString::to_string);
     known([

@@ -17,8 +17,8 @@ impl fmt::Display for PathFault {
 
 /// Says why a path cannot stand in a package, or `None` if it can.
 ///
-/// A path is relative, clean (no empty, `.` or `..` component), has at most [`LONGEST_PATH`] bytes, and leads out of its
-/// directory on no system (RFC 8493 section 5.1, as [`bagit::path::escape_reason`] has it).
+/// A path is relative, clean (no empty, `.` or `..` component), has at most [`LONGEST_PATH`] bytes, and leads out
+/// of its directory on no system (RFC 8493 section 5.1, as [`bagit::path::escape_reason`] has it).
 #[must_use]
 pub fn path_fault(path: &str) -> Option<PathFault> {
     if let Some(reason) = bagit::path::escape_reason(path) {

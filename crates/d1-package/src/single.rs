@@ -38,7 +38,8 @@ pub struct SingleFileOptions {
     pub max_manifest_bytes: u64,
 }
 
-/// Returns the manifest of an artifact whose layers are these files, in this order; without files, of an empty artifact.
+/// Returns the manifest of an artifact whose layers are these files, in this order; without files, of an empty
+/// artifact.
 ///
 /// The configuration is the empty one. The annotations of the only file stand on the manifest as well.
 ///

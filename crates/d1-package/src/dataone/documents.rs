@@ -81,9 +81,9 @@ pub struct RecogniseError {
 
 /// Reads the DataONE documents among these files, given as path and size.
 ///
-/// Every tag file of a bag is looked at, whatever its name; of payload and of plain directories, files whose names end in `.xml` or
-/// `.rdf`, and files of the size of an object that system metadata call a resource map. A document that looks like one and cannot
-/// be read is an oddity.
+/// Every tag file of a bag is looked at, whatever its name; of payload and of plain directories, files whose names
+/// end in `.xml` or `.rdf`, and files of the size of an object that system metadata call a resource map. A document
+/// that looks like one and cannot be read is an oddity.
 ///
 /// # Errors
 ///
@@ -115,8 +115,8 @@ pub fn read_documents<'p>(
 }
 
 impl Documents {
-    /// Returns the algorithms by which a file of `size` bytes has to be hashed, besides SHA-256, to be matched with its system
-    /// metadata: none for most files.
+    /// Returns the algorithms by which a file of `size` bytes has to be hashed, besides SHA-256, to be matched with
+    /// its system metadata: none for most files.
     #[must_use]
     pub fn algorithms_for(&self, size: u64) -> AlgorithmSet {
         self.algorithms.get(&size).copied().unwrap_or(AlgorithmSet::EMPTY)
@@ -124,8 +124,8 @@ impl Documents {
 
     /// Matches the documents with the files.
     ///
-    /// Files are matched by checksum and size, among equal ones by the resource map's `prov:atLocation`, then by `fileName`, then by
-    /// identifier, and in the last resort in a stable order, which is an oddity.
+    /// Files are matched by checksum and size, among equal ones by the resource map's `prov:atLocation`, then by
+    /// `fileName`, then by identifier, and in the last resort in a stable order, which is an oddity.
     #[must_use]
     pub fn recognise(&self, files: &PackageFiles) -> DataOneFacts {
         recognise(self, files)

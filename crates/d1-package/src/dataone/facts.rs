@@ -7,8 +7,8 @@ use crate::{BagRecord, ObjectFacts, PackageFacts, PackageOddity};
 /// What DataONE knows of a package and its files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataOneFacts {
-    /// Identifier of the package: that of the science metadata, if exactly one such object documents the data, else that of the
-    /// resource map.
+    /// Identifier of the package: that of the science metadata, if exactly one such object documents the data, else
+    /// that of the resource map.
     pub identifier: Option<Identifier>,
     /// Identifier of the resource map.
     pub resource_map: Option<Identifier>,

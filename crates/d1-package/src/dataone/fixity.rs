@@ -39,7 +39,8 @@ pub enum Mismatch {
     },
 }
 
-/// Compares a file with the size and checksum that its system metadata declare; nothing is returned if they are right.
+/// Compares a file with the size and checksum that its system metadata declare; nothing is returned if they are
+/// right.
 #[must_use]
 pub fn system_metadata_mismatches(
     declared_size: u64,

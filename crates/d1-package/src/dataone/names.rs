@@ -5,8 +5,8 @@ const KIND_MARKS: [&str; 3] = ["-DATA", "-METADATA", "-RESOURCE"];
 
 /// Returns the keys under which a file's name may fit a `fileName` or an identifier, the most exact first.
 ///
-/// Producers replace characters that they take for unsafe, put `0-duplicate-` before names that come twice, and name files
-/// `IDENTIFIER-DATA.csv` where there is no file name.
+/// Producers replace characters that they take for unsafe, put `0-duplicate-` before names that come twice, and
+/// name files `IDENTIFIER-DATA.csv` where there is no file name.
 pub(super) fn keys_of_path(path: &str) -> Vec<String> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let mut keys = vec![key(name)];

@@ -52,7 +52,8 @@ pub(super) fn package_identifier(
     }
 }
 
-/// Returns the members that document another one than themselves; where there are no others, those that document themselves.
+/// Returns the members that document another one than themselves; where there are no others, those that document
+/// themselves.
 fn documenting(record: &ResourceMapRecord) -> BTreeSet<&Identifier> {
     let name = |position: usize| record.map.members().get(position).map(|member| member.identifier());
     let others = record.map.relations().filter(|(from, to)| from != to).filter_map(|(from, _)| name(from));

@@ -90,7 +90,8 @@ fn file_at(location: &str, files: &PackageFiles) -> Option<usize> {
     files.position(location).or_else(|| files.position(&format!("data/{location}")))
 }
 
-/// Matches a resource map whose bytes are not those that its system metadata describe by the identifier that it gives itself.
+/// Matches a resource map whose bytes are not those that its system metadata describe by the identifier that it
+/// gives itself.
 fn match_rewritten_maps(
     assignment: &mut Assignment<'_>,
     maps: &[ResourceMapRecord],

@@ -108,8 +108,8 @@ impl PackageIndex {
     ///
     /// # Errors
     ///
-    /// If the bytes cannot be read, are not valid, are not of the size that the manifest gives, or contradict themselves or
-    /// the manifest.
+    /// If the bytes cannot be read, are not valid, are not of the size that the manifest gives, or contradict
+    /// themselves or the manifest.
     pub fn read(reader: impl io::Read, manifest: &ImageManifest) -> Result<Self, IndexError> {
         read::read(reader, manifest)
     }

@@ -17,8 +17,8 @@ pub struct ArchiveEntries {
 }
 
 impl Plan {
-    /// Returns the entries of one of the plan's archives: the directory, then its files, each behind the directories that
-    /// lead to it, then the empty directories.
+    /// Returns the entries of one of the plan's archives: the directory, then its files, each behind the
+    /// directories that lead to it, then the empty directories.
     #[must_use]
     pub fn entries(&self, archive: &PlannedArchive, files: &PackageFiles) -> ArchiveEntries {
         let of_archive =

@@ -16,8 +16,8 @@ pub struct PlanLimits {
 }
 
 impl PlanLimits {
-    /// Returns the ranges of the parts that a file of `size` bytes is cut into, or one range if it is not cut: what has to
-    /// be hashed before there is a plan.
+    /// Returns the ranges of the parts that a file of `size` bytes is cut into, or one range if it is not cut: what
+    /// has to be hashed before there is a plan.
     pub fn parts_of(&self, size: u64) -> impl ExactSizeIterator<Item = Range<u64>> + use<> {
         // A limit of 0 would never end; the number of parts is bounded by what a title can count to and more.
         let part = self.max_blob_bytes.unwrap_or(u64::MAX).max(1);

@@ -7,8 +7,8 @@ use super::{PlanOptions, PlannedLayer};
 use crate::manifest::{archive_descriptor, object_descriptor, part_descriptor};
 use crate::{PackageFiles, UNKNOWN_ARTIFACT_TYPE};
 
-/// Room for the configuration, the type of the artifact, and annotations of the manifest: four identifiers of 800 characters, a title, and
-/// a user's own.
+/// Room for the configuration, the type of the artifact, and annotations of the manifest: four identifiers of 800
+/// characters, a title, and a user's own.
 const RESERVE: u64 = 32 << 10;
 
 /// Returns the largest size that the manifest of these layers can have, in bytes.

@@ -97,8 +97,8 @@ impl PackageView {
 
     /// Returns the view of a manifest, whoever wrote it.
     ///
-    /// Without an index, layers that are marked for unpacking are archives of which nothing is known, other layers with a title are
-    /// files, and layers without one are no part of the package, as `oras` has it.
+    /// Without an index, layers that are marked for unpacking are archives of which nothing is known, other layers
+    /// with a title are files, and layers without one are no part of the package, as `oras` has it.
     ///
     /// # Errors
     ///
