@@ -238,14 +238,12 @@ fn broken(error: reqwest::Error, context: &Context) -> Error {
 fn is_certificate_problem(error: &reqwest::Error) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = cause
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+        if let Some(rustls::Error::InvalidCertificate(_)) = cause.downcast_ref() {
             return true;
         }
-        source = cause.source();
+        // What an I/O error wraps is not its source but that source's.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        source = wrapped.map(|wrapped| wrapped as &dyn std::error::Error).or_else(|| cause.source());
     }
     false
 }
