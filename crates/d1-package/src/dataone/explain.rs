@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::PackageOddityCode;
 use super::assign::{Assignment, NameTable};
-use super::fixity::{computable, system_metadata_mismatches};
+use super::fixity::system_metadata_mismatches;
 use super::oddity::OddityList;
+use super::{Mismatch, PackageOddityCode};
 
 /// Says of each record that fits no file why.
 pub(super) fn explain_the_rest(assignment: &mut Assignment<'_>, repeats: &[bool], oddities: &mut OddityList) {
@@ -46,15 +46,19 @@ fn explain(assignment: &mut Assignment<'_>, number: usize, names: &NameTable, od
         oddities.add(PackageOddityCode::ObjectMissing, &record.path, message);
         return;
     };
-    if computable(&record.checksum).is_none() && record.size == file.size {
-        let message = format!("`{}` declares {}, which cannot be verified", record.path, record.checksum);
-        oddities.add(PackageOddityCode::UnverifiableChecksum, &file.path, message);
-        assignment.assign(number, position);
-        return;
-    }
     let mismatches = system_metadata_mismatches(record.size, &record.checksum, file);
-    let mismatches: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
-    let message =
-        format!("it is not `{}` of `{}`: {}", record.identifier, record.path, mismatches.join("; "));
-    oddities.add(PackageOddityCode::FixityMismatch, &file.path, message);
+    let (unknown, wrong): (Vec<_>, Vec<_>) = mismatches
+        .into_iter()
+        .partition(|mismatch| matches!(mismatch, Mismatch::NotHashed { .. } | Mismatch::Unverifiable { .. }));
+    let code = if wrong.is_empty() {
+        assignment.assign(number, position);
+        PackageOddityCode::UnverifiableChecksum
+    } else {
+        PackageOddityCode::FixityMismatch
+    };
+    // Of a file that is wrong in any case, it does not matter what else is not known.
+    let told = if wrong.is_empty() { unknown } else { wrong };
+    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    let message = format!("compared with `{}` in `{}`: {}", record.identifier, record.path, told.join("; "));
+    oddities.add(code, &file.path, message);
 }

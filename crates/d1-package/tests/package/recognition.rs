@@ -335,6 +335,18 @@ fn a_document_that_changes_before_it_is_hashed_is_a_fault() {
 }
 
 #[test]
+fn what_was_not_hashed_is_not_called_wrong() {
+    let mut described = metadata("a", "text/csv", b"four");
+    described.checksum = "MD5:8cd66e2bd48a3ab4d5eb6cd1a4d1f9ee".parse().unwrap();
+    let content = bag(&[("data/a", b"four", described)]);
+    let files = content.package_files();
+    let found = (files.clone(), documents(&content).recognise(&files));
+    assert_eq!(codes(&found), [PackageOddityCode::UnverifiableChecksum]);
+    assert_eq!(identifier_of(&found, "data/a"), Some("a"));
+    assert_eq!(facts_of(&found, "data/a").unwrap().declared_checksum, None);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let mut open = |_: &str| -> std::io::Result<Box<dyn std::io::Read>> { Err(std::io::Error::other("no")) };
     let error = read_documents([("metadata/x", 4)], true, &mut open).unwrap_err();
