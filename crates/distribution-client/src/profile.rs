@@ -173,6 +173,8 @@ impl Profile {
     pub fn generic_at(host: &str) -> Self {
         let mut profile = Self::generic();
         if is_loopback_host(host) {
+            // Without a distance there is nothing to gain from more connections.
+            profile.segments = None;
             profile.budget = BudgetRules {
                 requests_per_second: 10_000.0,
                 burst: 10_000,

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the case that fails is the last one that was printed")]
 
 mod downloads;
+mod hostile;
 mod identity;
 mod limits;
 mod lists;

@@ -1,7 +1,4 @@
 //! The conformance suite on real registries, with the exact list of the checks that each cannot fulfil.
-#![expect(clippy::print_stdout, reason = "a skipped test says so in its output")]
-
-mod support;
 
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -12,9 +9,9 @@ use ferro_oci_server::AppState;
 use ferro_oci_server::registry::InMemoryRegistryMeta;
 use registry_testkit::conformance::{EmptyRepository, Need, Report, checks_that_need, run_all};
 
-use support::Client;
-use support::docker_registry::{Authentication, DockerRegistry};
-use support::token_server::TokenServer;
+use crate::support::Client;
+use crate::support::docker_registry::{Authentication, DockerRegistry};
+use crate::support::token_server::TokenServer;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_registry_without_authentication() {
