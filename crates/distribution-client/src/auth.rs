@@ -7,3 +7,4 @@ mod token;
 
 pub(crate) use authenticator::{Authenticator, Authorization};
 pub(crate) use scope::Scopes;
+pub(crate) use token::sensitive;

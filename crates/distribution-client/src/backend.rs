@@ -54,6 +54,6 @@ impl RegistryBackend for Repository {
     }
 
     fn admin(&self) -> Option<&dyn RepositoryAdmin> {
-        self.vendor_admin().or(Some(self))
+        Some(self)
     }
 }

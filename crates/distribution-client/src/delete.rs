@@ -12,6 +12,17 @@ use crate::registry::Payload;
 use crate::repository::{Doing, Repository};
 use crate::upload::SMALL_ANSWER;
 
+/// A vendor's own way to delete manifests, where the registry has none.
+#[async_trait]
+pub trait ManifestDeleter: Send + Sync {
+    /// Deletes a manifest, and all tags that name it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if it is not there.
+    async fn delete_manifest(&self, digest: &Digest) -> Result<()>;
+}
+
 #[async_trait]
 impl RepositoryAdmin for Repository {
     async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
@@ -25,7 +36,7 @@ impl RepositoryAdmin for Repository {
             }
             Err(error) => return Err(error),
         };
-        self.delete(&at, &context).await?;
+        self.delete_by_digest(digest, &context).await?;
         let subject = manifest.parse().ok().and_then(|parsed| parsed.subject().map(|own| own.digest.clone()));
         match subject {
             Some(subject) => self.remove_from_referrers(&subject, digest).await,
@@ -39,6 +50,9 @@ impl RepositoryAdmin for Repository {
         if self.stat_manifest(&at).await?.is_none() {
             return Err(context.error(ErrorKind::NotFound));
         }
+        if self.deleter().is_some() {
+            return self.delete_tag_with_stand_in(tag, &context).await;
+        }
         match self.delete(&at, &context).await {
             Err(error) if may_lack_tags(error.kind()) => self.delete_tag_with_stand_in(tag, &context).await,
             other => other,
@@ -51,6 +65,13 @@ impl RepositoryAdmin for Repository {
 }
 
 impl Repository {
+    async fn delete_by_digest(&self, digest: &Digest, context: &Context) -> Result<()> {
+        match self.deleter() {
+            Some(deleter) => deleter.delete_manifest(digest).await,
+            None => self.delete(&ManifestRef::Digest(digest.clone()), context).await,
+        }
+    }
+
     async fn delete(&self, at: &ManifestRef, context: &Context) -> Result<()> {
         let call = self.manifest_call(Method::DELETE, at, Doing::Delete, context)?;
         let answer = self.registry().exchange(&call, Payload::Nothing, SMALL_ANSWER, context).await?;
@@ -68,10 +89,10 @@ impl Repository {
         let first = stand_in(1);
         let first_at = ManifestRef::Digest(first.digest().clone());
         self.put_manifest(&first_at, &first, context).await?;
-        self.delete(&first_at, context).await?;
+        self.delete_by_digest(first.digest(), context).await?;
         let second = stand_in(2);
         self.put_manifest(&tag.clone().into(), &second, context).await?;
-        self.delete(&second.digest().clone().into(), context).await
+        self.delete_by_digest(second.digest(), context).await
     }
 }
 

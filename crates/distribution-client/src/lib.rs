@@ -21,6 +21,7 @@ mod refusal;
 mod registries;
 mod registry;
 mod repository;
+mod rest;
 mod retry;
 mod secret;
 mod tags;
@@ -29,6 +30,7 @@ mod transport;
 mod upload;
 
 pub use credentials::{Credential, CredentialSource, FixedCredential, NoCredentials};
+pub use delete::ManifestDeleter;
 pub use http::warning::{RegistryWarning, WarningSink};
 pub use options::{ClientCertificate, ClientOptions, Proxies, Scheme};
 pub use profile::{
@@ -38,4 +40,5 @@ pub use refusal::{Refusal, Verdict};
 pub use registries::Registries;
 pub use registry::Registry;
 pub use repository::Repository;
+pub use rest::{RestApi, RestMethod};
 pub use secret::Secret;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::credentials::{CredentialSource, NoCredentials};
+use crate::http::location::is_loopback_host;
 use crate::{Secret, WarningSink};
 
 /// How to talk to a registry.
@@ -78,6 +79,15 @@ impl ClientOptions {
     pub fn with_credentials(mut self, credentials: impl CredentialSource + 'static) -> Self {
         self.credentials = Arc::new(credentials);
         self
+    }
+
+    /// Tells whether a registry at this host is spoken to without TLS.
+    pub fn speaks_plainly_to(&self, host: &str) -> bool {
+        match self.scheme {
+            Scheme::Https => false,
+            Scheme::Http => true,
+            Scheme::Auto => is_loopback_host(host),
+        }
     }
 
     /// Returns the options with or without TLS.

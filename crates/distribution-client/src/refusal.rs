@@ -65,6 +65,11 @@ impl Refusal {
         Self { status: status.as_u16(), codes, message, retry_after }
     }
 
+    /// Reads the body of an answer without headers, to try out a profile.
+    pub fn of_body(status: u16, body: &[u8]) -> Self {
+        Self::new(StatusCode::from_u16(status).unwrap_or_default(), &HeaderMap::new(), body)
+    }
+
     /// Tells whether the body has this error code.
     pub fn has_code(&self, code: &str) -> bool {
         self.codes.iter().any(|own| own.eq_ignore_ascii_case(code))

@@ -14,9 +14,9 @@ use reqwest::{Method, StatusCode, Url};
 use crate::auth::{Authenticator, Scopes};
 use crate::budget::Budget;
 use crate::context::Context;
-use crate::http::location::{is_loopback, same_origin};
+use crate::http::location::same_origin;
 use crate::http::warning::Warnings;
-use crate::options::{ClientOptions, Scheme};
+use crate::options::ClientOptions;
 use crate::profile::Profile;
 use crate::referrers::SubjectLocks;
 use crate::repository::Repository;
@@ -57,7 +57,7 @@ impl Registry {
     ///
     /// [`Invalid`](ErrorKind::Invalid) if the host is no host, or a certificate or proxy cannot be used.
     pub fn new(host: &str, profile: Profile, options: &ClientOptions) -> Result<Self> {
-        let base = base_url(host, options.scheme).ok_or_else(|| {
+        let base = base_url(host, options).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "use", host).because("it is not a registry's host")
         })?;
         let transport = Transport::new(options, profile.times)?;
@@ -133,21 +133,13 @@ impl Registry {
 }
 
 /// The URL of `/v2/`.
-fn base_url(host: &str, scheme: Scheme) -> Option<Url> {
+fn base_url(host: &str, options: &ClientOptions) -> Option<Url> {
+    let scheme = if options.speaks_plainly_to(host) { "http" } else { "https" };
     // Docker Hub's name is not that of its registry (moby registry/config.go).
     let host = if matches!(host, "docker.io" | "index.docker.io") { "registry-1.docker.io" } else { host };
-    let parse = |scheme: &str| Url::parse(&format!("{scheme}://{host}/v2/")).ok();
-    let secure = parse("https")?;
-    let plain = match scheme {
-        Scheme::Https => false,
-        Scheme::Http => true,
-        Scheme::Auto => is_loopback(&secure),
-    };
-    let is_host_only = secure.path() == "/v2/" && secure.username().is_empty() && secure.query().is_none();
-    if !is_host_only {
-        return None;
-    }
-    if plain { parse("http") } else { Some(secure) }
+    let url = Url::parse(&format!("{scheme}://{host}/v2/")).ok()?;
+    let is_host_only = url.path() == "/v2/" && url.username().is_empty() && url.query().is_none();
+    is_host_only.then_some(url)
 }
 
 impl fmt::Debug for Registry {

@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oci_model::{Digest, RepositoryName};
-use registry_backend::{Access, RepositoryAdmin, Result};
+use registry_backend::{Access, Result};
 use reqwest::{Method, Url};
 
 use crate::auth::Scopes;
 use crate::context::Context;
+use crate::delete::ManifestDeleter;
 use crate::profile::{Profile, RetryRules};
 use crate::registry::{Call, Registry};
 
@@ -19,7 +20,7 @@ pub struct Repository {
     registry: Registry,
     name: RepositoryName,
     access: Access,
-    admin: Option<Arc<dyn RepositoryAdmin>>,
+    deleter: Option<Arc<dyn ManifestDeleter>>,
     known: Arc<Mutex<HashSet<Digest>>>,
 }
 
@@ -36,13 +37,13 @@ const MOST_KNOWN: usize = 100_000;
 
 impl Repository {
     pub(crate) fn new(registry: Registry, name: RepositoryName, access: Access) -> Self {
-        Self { registry, name, access, admin: None, known: Arc::default() }
+        Self { registry, name, access, deleter: None, known: Arc::default() }
     }
 
-    /// Returns the repository with the vendor's own interface for administering it.
+    /// Returns the repository with the vendor's own way to delete manifests.
     #[must_use]
-    pub fn with_admin(mut self, admin: Arc<dyn RepositoryAdmin>) -> Self {
-        self.admin = Some(admin);
+    pub fn with_deleter(mut self, deleter: Arc<dyn ManifestDeleter>) -> Self {
+        self.deleter = Some(deleter);
         self
     }
 
@@ -56,8 +57,8 @@ impl Repository {
         &self.name
     }
 
-    pub(crate) fn vendor_admin(&self) -> Option<&dyn RepositoryAdmin> {
-        self.admin.as_deref()
+    pub(crate) fn deleter(&self) -> Option<&dyn ManifestDeleter> {
+        self.deleter.as_deref()
     }
 
     pub(crate) fn profile(&self) -> &Profile {

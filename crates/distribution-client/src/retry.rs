@@ -72,15 +72,18 @@ pub(crate) fn wait_before_retry(rules: &RetryRules, error: &Error, failure: u32)
     if failure >= rules.attempts {
         return None;
     }
-    let doubled = rules.first_wait.saturating_mul(1 << (failure - 1).min(16));
-    let own = jittered(doubled.min(rules.longest_wait));
-    let least = if error.kind() == ErrorKind::RateLimited { rules.limited_wait } else { Duration::ZERO };
-    match error.retry() {
-        Retry::No => None,
-        Retry::Yes => Some(own.max(least)),
-        Retry::After(stated) if stated > rules.longest_stated_wait => None,
-        Retry::After(stated) => Some(stated.max(least).max(own)),
+    let doubled = |wait: Duration| wait.saturating_mul(1 << (failure - 1).min(16));
+    let stated = match error.retry() {
+        Retry::No => return None,
+        Retry::Yes => Duration::ZERO,
+        Retry::After(stated) if stated > rules.longest_stated_wait => return None,
+        Retry::After(stated) => stated,
+    };
+    if error.kind() == ErrorKind::RateLimited {
+        // Who comes back too early again and again is given more time than it was told to take.
+        return Some(doubled(stated.max(rules.limited_wait)).min(rules.longest_stated_wait));
     }
+    Some(stated.max(jittered(doubled(rules.first_wait).min(rules.longest_wait))))
 }
 
 /// Returns between half and the whole of a wait, so that clients that failed together do not come back together.
@@ -115,6 +118,9 @@ mod tests {
         assert!(within(wait(ErrorKind::RateLimited, Retry::Yes, 1), 1000, 1000));
         let micros = Retry::After(Duration::from_micros(35));
         assert!(within(wait(ErrorKind::RateLimited, micros, 1), 1000, 1000));
+        let minute = Retry::After(Duration::from_secs(60));
+        assert!(within(wait(ErrorKind::RateLimited, minute, 3), 240_000, 240_000));
+        assert!(within(wait(ErrorKind::RateLimited, minute, 8), 900_000, 900_000));
         assert!(within(wait(unavailable, Retry::After(Duration::from_secs(7)), 1), 7000, 7000));
         assert_eq!(wait(unavailable, Retry::After(Duration::from_secs(3600)), 1), None);
         assert_eq!(wait(ErrorKind::Denied, Retry::No, 1), None);

@@ -1,0 +1,32 @@
+//! The annotations that GitHub shows on a package's page.
+
+use oci_model::Annotations;
+
+/// The keys that GitHub reads, and how many characters it takes (docs.github.com, "Working with the Container registry",
+/// "Labelling container images"). For an index they have to be on the index.
+pub const SHOWN_ANNOTATIONS: [(&str, usize); 3] = [
+    ("org.opencontainers.image.source", 256),
+    ("org.opencontainers.image.description", 512),
+    ("org.opencontainers.image.licenses", 256),
+];
+
+/// Returns the first annotation that is longer than GitHub takes, with the number of characters that it takes.
+pub fn first_too_long(annotations: &Annotations) -> Option<(&'static str, usize)> {
+    SHOWN_ANNOTATIONS
+        .into_iter()
+        .find(|(key, limit)| annotations.get(*key).is_some_and(|value| value.chars().count() > *limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_found() {
+        let with = |length: usize| {
+            Annotations::from([("org.opencontainers.image.description".to_owned(), "é".repeat(length))])
+        };
+        assert_eq!(first_too_long(&with(512)), None);
+        assert_eq!(first_too_long(&with(513)), Some(("org.opencontainers.image.description", 512)));
+    }
+}

@@ -1,0 +1,173 @@
+//! The conformance suite on a registry that behaves as GitHub's, and its packages interface.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::{OriginalUri, Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get};
+use axum::{Json, Router};
+use backend_ghcr::{GhcrFactory, profile, token_credential};
+use distribution_client::{ClientOptions, FixedCredential, ManifestDeleter as _, Profile, Registries, Secret};
+use oci_model::{Digest, Location};
+use registry_backend::{Access, BackendFactory as _, ErrorKind, OpenOptions, RegistryBackend};
+use registry_testkit::conformance::{EmptyRepository, Need, checks_that_need, run_all};
+use registry_testkit::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
+use serde_json::{Value, json};
+
+const TOKEN: &str = "ghp_example";
+
+fn fast() -> Profile {
+    let mut profile = profile();
+    profile.retry.first_wait = Duration::from_millis(1);
+    profile.retry.limited_wait = Duration::from_millis(1);
+    profile.retry.commit_checks = vec![Duration::ZERO];
+    profile.budget.requests_per_second = 10_000.0;
+    profile
+}
+
+fn factory(host: &str, interface: &str) -> GhcrFactory {
+    let credential = token_credential(Secret::new(TOKEN));
+    let options = ClientOptions::default().with_credentials(FixedCredential::new(host, credential));
+    GhcrFactory::new(Arc::new(Registries::new(options))).with_host(host, interface).with_profile(fast())
+}
+
+fn location(host: &str) -> Location {
+    Location::Registry { host: host.to_owned(), repository: "owner/some/name".parse().unwrap() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_conforms_on_a_registry_like_githubs() {
+    let lacks = [Need::Sha512, Need::DeleteManifest, Need::DeleteTag, Need::Pruner, Need::SecondValue];
+    let report = run_all(|| async {
+        let auth = Auth::bearer(vec![User::new("owner", TOKEN)]);
+        let registry = ScriptedRegistry::start(Config::new(Preset::Ghcr).with_auth(auth)).await.unwrap();
+        let factory = factory(registry.host(), "http://localhost:1");
+        let opened =
+            factory.open(&location(registry.host()), &OpenOptions::new(Access::Create)).await.unwrap();
+        EmptyRepository::shared(Arc::from(opened)).lacking(&lacks).keeping(registry)
+    })
+    .await;
+    assert!(report.failed.is_empty(), "{report}");
+    assert_eq!(report.skipped_names(), checks_that_need(&lacks), "{report}");
+}
+
+/// GitHub's interface, as far as it is used, with a package that has 150 versions.
+#[derive(Default)]
+struct Github {
+    versions: Mutex<BTreeMap<u64, String>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Github {
+    async fn start(owner_kind: &'static str) -> (String, Arc<Self>) {
+        let github = Arc::new(Self::default());
+        *github.versions.lock().unwrap() =
+            (1..=150).map(|id| (id, Digest::sha256_of(&[id]).to_string())).map(|(id, d)| (u64::from(id), d)).collect();
+        let owners = if owner_kind == "Organization" { "orgs" } else { "users" };
+        let router = Router::new()
+            .route("/users/{owner}", get(move || async move { Json(json!({ "type": owner_kind })) }))
+            .route(&format!("/{owners}/{{owner}}/packages/container/{{name}}"), get(package))
+            .route(&format!("/{owners}/{{owner}}/packages/container/{{name}}/versions"), get(versions))
+            .route(
+                &format!("/{owners}/{{owner}}/packages/container/{{name}}/versions/{{id}}"),
+                delete(delete_version),
+            )
+            .with_state(github.clone());
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let interface = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (interface, github)
+    }
+}
+
+async fn package(Path((owner, name)): Path<(String, String)>) -> Json<Value> {
+    assert_eq!((owner.as_str(), name.as_str()), ("owner", "some/name"));
+    Json(json!({ "visibility": "private", "html_url": "https://github.com/orgs/owner/packages/container/x" }))
+}
+
+async fn versions(
+    State(github): State<Arc<Github>>,
+    OriginalUri(uri): OriginalUri,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    github.asked.lock().unwrap().push(uri.to_string());
+    if headers.get("authorization").is_none_or(|value| value != &format!("Bearer {TOKEN}")) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let is_second = query.is_some_and(|query| query.contains("page=2"));
+    let versions = github.versions.lock().unwrap();
+    let page: Vec<Value> = versions
+        .iter()
+        .skip(if is_second { 100 } else { 0 })
+        .take(100)
+        .map(|(id, name)| json!({ "id": id, "name": name, "metadata": { "container": { "tags": [id.to_string()] } } }))
+        .collect();
+    let link = format!("<{}?page=2>; rel=\"next\"", uri.path());
+    if is_second { Json(page).into_response() } else { ([("link", link)], Json(page)).into_response() }
+}
+
+async fn delete_version(
+    State(github): State<Arc<Github>>,
+    Path((_, _, id)): Path<(String, String, u64)>,
+) -> Response {
+    if id == 1 {
+        let message = "You cannot delete the last tagged version of a package.";
+        return (StatusCode::BAD_REQUEST, Json(json!({ "message": message }))).into_response();
+    }
+    match github.versions.lock().unwrap().remove(&id) {
+        Some(_) => StatusCode::NO_CONTENT.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+#[tokio::test]
+async fn versions_are_found_and_deleted_for_organizations_and_users() {
+    for kind in ["Organization", "User"] {
+        let (interface, github) = Github::start(kind).await;
+        let factory = factory("ghcr.example", &interface);
+        let packages = factory.packages(&location("ghcr.example")).unwrap();
+        let versions = packages.versions().await.unwrap();
+        assert_eq!(versions.len(), 150);
+        assert_eq!((versions[149].id, versions[149].tags.as_slice()), (150, ["150".to_owned()].as_slice()));
+        assert!(github.asked.lock().unwrap()[0].contains("/some%2Fname/versions"));
+
+        packages.delete_manifest(&versions[120].digest).await.unwrap();
+        assert_eq!(packages.versions().await.unwrap().len(), 149);
+        let error = packages.delete_manifest(&versions[120].digest).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        let error = packages.delete_manifest(&versions[0].digest).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains("delete the package instead"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_for_changing_visibility_is_named() {
+    let (interface, _) = Github::start("Organization").await;
+    let packages = factory("ghcr.example", &interface).packages(&location("ghcr.example")).unwrap();
+    let visibility = packages.visibility().await.unwrap();
+    assert_eq!(visibility.current, "private");
+    assert_eq!(visibility.page, "https://github.com/orgs/owner/packages/container/x/settings");
+}
+
+#[tokio::test]
+async fn deleting_goes_through_the_interface() {
+    use oci_model::{Descriptor, ImageManifest, RawManifest};
+    let registry = ScriptedRegistry::start(Config::new(Preset::Ghcr)).await.unwrap();
+    let (interface, github) = Github::start("Organization").await;
+    let backend: Box<dyn RegistryBackend> = factory(registry.host(), &interface)
+        .open(&location(registry.host()), &OpenOptions::new(Access::Modify))
+        .await
+        .unwrap();
+    let manifest = ImageManifest::new("text/csv".parse().unwrap(), Descriptor::empty());
+    let raw = RawManifest::from_image(&manifest);
+    registry.put_manifest("owner/some/name", &raw.digest().clone().into(), &raw);
+    github.versions.lock().unwrap().insert(7000, raw.digest().to_string());
+    backend.admin().unwrap().delete_manifest(raw.digest()).await.unwrap();
+    assert!(!github.versions.lock().unwrap().contains_key(&7000));
+}

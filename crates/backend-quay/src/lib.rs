@@ -1,0 +1,10 @@
+//! A registry backend for quay.io and Project Quay.
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod factory;
+mod profile;
+
+pub use api::{EXPIRES_AFTER_ANNOTATION, QuayApi, Visibility};
+pub use factory::QuayFactory;
+pub use profile::{profile, profile_at};

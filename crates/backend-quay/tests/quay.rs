@@ -1,0 +1,114 @@
+//! The conformance suite on a registry that behaves as Quay, and its REST interface.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::{Json, Router};
+use backend_quay::{QuayFactory, Visibility, profile_at};
+use distribution_client::{ClientOptions, Credential, FixedCredential, Profile, Registries, Secret};
+use oci_model::Location;
+use registry_backend::{Access, BackendFactory as _, ErrorKind, OpenOptions};
+use registry_testkit::conformance::{EmptyRepository, Need, checks_that_need, run_all};
+use registry_testkit::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
+use serde_json::{Value, json};
+
+fn fast() -> Profile {
+    let mut profile = profile_at("quay.example");
+    profile.retry.first_wait = Duration::from_millis(1);
+    profile.retry.commit_checks = vec![Duration::ZERO];
+    profile.budget.requests_per_second = 10_000.0;
+    profile
+}
+
+fn factory(host: &str, username: &str, password: &str) -> QuayFactory {
+    let credential = Credential::Password { username: username.to_owned(), password: Secret::new(password) };
+    let options = ClientOptions::default().with_credentials(FixedCredential::new(host, credential));
+    QuayFactory::new(Arc::new(Registries::new(options))).with_profile(fast())
+}
+
+fn location(host: &str) -> Location {
+    Location::Registry { host: host.to_owned(), repository: "namespace/name/below".parse().unwrap() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_conforms_on_a_registry_like_quay() {
+    let lacks = [Need::Sha512, Need::Pruner, Need::SecondValue];
+    let report = run_all(|| async {
+        let auth = Auth::bearer(vec![User::new("namespace+robot", "s3cret")]);
+        let registry = ScriptedRegistry::start(Config::new(Preset::Quay).with_auth(auth)).await.unwrap();
+        let factory = factory(registry.host(), "namespace+robot", "s3cret");
+        let opened =
+            factory.open(&location(registry.host()), &OpenOptions::new(Access::Create)).await.unwrap();
+        EmptyRepository::shared(Arc::from(opened)).lacking(&lacks).keeping(registry)
+    })
+    .await;
+    assert!(report.failed.is_empty(), "{report}");
+    assert_eq!(report.skipped_names(), checks_that_need(&lacks), "{report}");
+}
+
+type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// An interface that agrees to everything, but for a tag that is not there.
+async fn start() -> (String, Asked) {
+    let asked = Asked::default();
+    let router = Router::new().fallback(answer).with_state(asked.clone());
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (host, asked)
+}
+
+async fn answer(State(asked): State<Asked>, request: Request) -> (StatusCode, Json<Value>) {
+    assert_eq!(request.headers().get("authorization").unwrap(), "Bearer oauth-token");
+    let line = format!("{} {}", request.method(), request.uri());
+    let body = axum::body::to_bytes(request.into_body(), 10_000).await.unwrap();
+    let is_absent = line.contains("/tag/absent");
+    asked.lock().unwrap().push((line, serde_json::from_slice(&body).unwrap_or_default()));
+    if is_absent {
+        return (StatusCode::NOT_FOUND, Json(json!({ "error_message": "Not Found", "title": "not_found" })));
+    }
+    (StatusCode::OK, Json(json!({ "success": true })))
+}
+
+#[tokio::test]
+async fn the_interface_is_asked_as_quay_documents_it() {
+    let (host, asked) = start().await;
+    let api = factory(&host, "$oauthtoken", "oauth-token").api(&location(&host)).unwrap();
+    let tag = "v1".parse().unwrap();
+    api.create_repository(Visibility::Private, "data").await.unwrap();
+    api.set_visibility(Visibility::Public).await.unwrap();
+    api.set_tag_expiry(&tag, Some(UNIX_EPOCH + Duration::from_secs(1_800_000_000))).await.unwrap();
+    api.set_tag_expiry(&tag, None).await.unwrap();
+    api.delete_tag(&tag).await.unwrap();
+    let error = api.delete_tag(&"absent".parse().unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let asked: Vec<_> = asked.lock().unwrap().clone();
+    let repository = "/api/v1/repository/namespace/name/below";
+    let expected = [
+        (
+            "POST /api/v1/repository".to_owned(),
+            json!({
+                "namespace": "namespace", "repository": "name/below", "visibility": "private",
+                "description": "data", "repo_kind": "image",
+            }),
+        ),
+        (format!("POST {repository}/changevisibility"), json!({ "visibility": "public" })),
+        (format!("PUT {repository}/tag/v1"), json!({ "expiration": 1_800_000_000 })),
+        (format!("PUT {repository}/tag/v1"), json!({ "expiration": null })),
+        (format!("DELETE {repository}/tag/v1"), Value::Null),
+        (format!("DELETE {repository}/tag/absent"), Value::Null),
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[test]
+fn a_token_is_not_sent_in_the_open() {
+    let mut options = ClientOptions::default();
+    options.scheme = distribution_client::Scheme::Http;
+    let factory = QuayFactory::new(Arc::new(Registries::new(options)));
+    let error = factory.api(&location("quay.example")).unwrap_err();
+    assert!(error.to_string().contains("https only"), "{error}");
+}
