@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 use backend_ghcr::{GhcrFactory, profile, token_credential};
-use distribution_client::{ClientOptions, FixedCredential, ManifestDeleter as _, Profile, Registries, Secret};
+use distribution_client::{
+    ClientOptions, FixedCredential, ManifestDeleter as _, Profile, Registries, Secret,
+};
 use oci_model::{Digest, Location};
 use registry_backend::{Access, BackendFactory as _, ErrorKind, OpenOptions, RegistryBackend};
 use registry_testkit::conformance::{EmptyRepository, Need, checks_that_need, run_all};
@@ -65,8 +67,10 @@ struct Github {
 impl Github {
     async fn start(owner_kind: &'static str) -> (String, Arc<Self>) {
         let github = Arc::new(Self::default());
-        *github.versions.lock().unwrap() =
-            (1..=150).map(|id| (id, Digest::sha256_of(&[id]).to_string())).map(|(id, d)| (u64::from(id), d)).collect();
+        *github.versions.lock().unwrap() = (1..=150)
+            .map(|id| (id, Digest::sha256_of(&[id]).to_string()))
+            .map(|(id, d)| (u64::from(id), d))
+            .collect();
         let owners = if owner_kind == "Organization" { "orgs" } else { "users" };
         let router = Router::new()
             .route("/users/{owner}", get(move || async move { Json(json!({ "type": owner_kind })) }))

@@ -82,7 +82,13 @@ mod tests {
     fn refusals_are_explained() {
         for (status, code, message, kind, explained) in [
             (403, "DENIED", "Quota has been exceeded on namespace", ErrorKind::Denied, "full"),
-            (401, "UNAUTHORIZED", "access to the requested resource is not authorized", ErrorKind::Denied, "robot"),
+            (
+                401,
+                "UNAUTHORIZED",
+                "access to the requested resource is not authorized",
+                ErrorKind::Denied,
+                "robot",
+            ),
             (405, "DENIED", "repository is_readonly", ErrorKind::Denied, "no pushes"),
             (409, "TAG_IMMUTABLE", "tag is immutable", ErrorKind::Conflict, "immutable"),
         ] {
