@@ -1,0 +1,209 @@
+//! The error of everything that is asked of a node.
+
+use std::fmt;
+use std::time::Duration;
+
+use d1_model::ErrorDocument;
+
+/// The result of asking a node.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A request that failed: what kind of failure, which operation, on what, at which node, and whether trying again can
+/// help.
+#[derive(Debug)]
+pub struct Error {
+    // One pointer, so that results stay small.
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    operation: &'static str,
+    target: String,
+    node: String,
+    reason: Option<String>,
+    status: Option<u16>,
+    document: Option<ErrorDocument>,
+    retry: Retry,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What a caller can match on. Where a node answers with a DataONE exception, the kind follows its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The node does not have what was asked for.
+    NotFound,
+    /// The caller may not read it: it is not public, and no token or the wrong one was shown.
+    NotAuthorized,
+    /// The token is not valid, or no longer.
+    InvalidToken,
+    /// The node does not understand the request.
+    InvalidRequest,
+    /// The node does not offer this call.
+    NotImplemented,
+    /// Something is broken at the node.
+    ServiceFailure,
+    /// The node asks for fewer requests.
+    RateLimited,
+    /// The node cannot be reached, or does not answer in time.
+    Unavailable,
+    /// The node answers what the interface does not allow.
+    Protocol,
+    /// The content is not what it should be: another size than announced, other bytes than before, another object.
+    Content,
+    /// The answer is larger than what is taken.
+    TooLarge,
+    /// A list ends before it has as many entries as it says.
+    Incomplete,
+    /// The client cannot be set up as it was told, or the request cannot be written down.
+    Settings,
+}
+
+/// Whether the same request may succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// It will fail again.
+    No,
+    /// It may succeed.
+    Yes,
+    /// It may succeed after this time, which the node has stated.
+    After(Duration),
+}
+
+impl Error {
+    /// Returns an error for which trying again does not help.
+    pub(crate) fn new(
+        kind: ErrorKind,
+        operation: &'static str,
+        target: impl fmt::Display,
+        node: impl fmt::Display,
+    ) -> Self {
+        let inner = Inner {
+            kind,
+            operation,
+            target: target.to_string(),
+            node: node.to_string(),
+            reason: None,
+            status: None,
+            document: None,
+            retry: Retry::No,
+            source: None,
+        };
+        Self { inner: Box::new(inner) }
+    }
+
+    pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {
+        self.inner.reason = Some(reason.into());
+        self
+    }
+
+    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn with_retry(mut self, retry: Retry) -> Self {
+        self.inner.retry = retry;
+        self
+    }
+
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.inner.kind = kind;
+        self
+    }
+
+    pub(crate) fn with_status(mut self, status: u16) -> Self {
+        self.inner.status = Some(status);
+        self
+    }
+
+    pub(crate) fn with_document(mut self, document: Option<ErrorDocument>) -> Self {
+        self.inner.document = document;
+        self
+    }
+
+    /// Returns the kind.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// Returns the operation that failed, such as `read object`.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.inner.operation
+    }
+
+    /// Returns what the operation was about: an identifier, or words for what has none.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.inner.target
+    }
+
+    /// Returns the base URL of the node that was asked.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.inner.node
+    }
+
+    /// Returns the HTTP status of the answer, if there was one. A DataONE exception may come with status 200.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.inner.status
+    }
+
+    /// Returns the DataONE exception that the node answered with, in a document or in headers.
+    #[must_use]
+    pub fn document(&self) -> Option<&ErrorDocument> {
+        self.inner.document.as_ref()
+    }
+
+    /// Returns whether trying again can help.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        self.inner.retry
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { operation, target, node, reason, kind, .. } = &*self.inner;
+        write!(formatter, "cannot {operation} {target}")?;
+        // Words for the node itself are its URL already.
+        if target != node {
+            write!(formatter, " at {node}")?;
+        }
+        match reason {
+            Some(reason) => write!(formatter, ": {reason}"),
+            None => write!(formatter, ": {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotFound => "not found",
+            Self::NotAuthorized => "not authorized",
+            Self::InvalidToken => "the token is not valid",
+            Self::InvalidRequest => "the request is not valid",
+            Self::NotImplemented => "the node does not offer this",
+            Self::ServiceFailure => "the node failed",
+            Self::RateLimited => "the node asks for fewer requests",
+            Self::Unavailable => "the node cannot be reached",
+            Self::Protocol => "the answer is not what the interface allows",
+            Self::Content => "the content is not what it should be",
+            Self::TooLarge => "the answer is too large",
+            Self::Incomplete => "the list is not complete",
+            Self::Settings => "the settings cannot be used",
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! A scripted DataONE node.
