@@ -1,17 +1,17 @@
 //! Streaming an archive layer: its blob is read once, hashed, and judged at the end.
 
-use std::io::Read;
-use std::sync::Arc;
+use std::error::Error as StdError;
+use std::io::{self, Read};
 
 use oci_model::{Descriptor, DigestHasher};
-use oci_pack::{ArchiveError, ArchiveErrorKind, HashingRead, UnpackError};
+use oci_pack::{ArchiveError, ArchiveErrorKind, HashingRead, UnpackError, VisitError};
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
 use crate::blob_reader::read_range;
-use crate::byte_stream::blocking_reader;
-use crate::copy::title;
-use crate::receive::{observed, run_blocking};
-use crate::{Error, Observer, Result};
+use crate::byte_stream::read_blocking;
+use crate::names::title;
+use crate::progress::Meter;
+use crate::{Error, Result};
 
 /// What reading an archive can fail with, before it is known whose fault that is.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,17 @@ pub(crate) enum ArchiveFailure {
     Read(#[from] ArchiveError),
     #[error(transparent)]
     Unpack(#[from] UnpackError),
+}
+
+/// Why whoever takes the files of an archive stops the reading.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stop {
+    /// A file is not what the package says.
+    #[error("{message}")]
+    Wrong { path: String, message: String },
+    /// The file cannot be written to where it is wanted.
+    #[error("cannot write `{path}`")]
+    Output { path: String, source: io::Error },
 }
 
 /// Gives the bytes of an archive layer to `work` in a blocking thread.
@@ -31,55 +42,33 @@ pub(crate) enum ArchiveFailure {
 pub(crate) async fn read_archive_layer<T: Send + 'static>(
     backend: &dyn RegistryBackend,
     layer: &Descriptor,
-    observer: Option<&Arc<dyn Observer>>,
+    meter: Option<&Meter>,
     work: impl FnOnce(&mut (dyn Read + Send)) -> Result<T, ArchiveFailure> + Send + 'static,
 ) -> Result<T> {
+    let hasher = DigestHasher::matching(&layer.digest).ok_or_else(|| unknown_algorithm(layer))?;
     let mut stream = read_range(backend, &layer.digest, layer.size, 0..layer.size).await?;
-    if let Some(observer) = observer {
-        stream = observed(stream, observer);
+    if let Some(meter) = meter {
+        stream = meter.count(stream);
     }
-    let hasher = DigestHasher::matching(&layer.digest).ok_or_else(|| {
-        BackendError::new(ErrorKind::Unsupported, "verify", &layer.digest)
-            .because("its algorithm is neither sha256 nor sha512")
-    })?;
-    let (layer, name) = (layer.clone(), title(layer));
-    run_blocking(move || {
-        let (reader, stream_failure) = blocking_reader(stream);
+    let layer = layer.clone();
+    read_blocking(stream, move |reader| {
         let mut reader = HashingRead::with_hasher(reader, hasher);
-        let result = work(&mut reader);
-        if let Some(error) = stream_failure.take() {
-            return Err(error.into());
-        }
-        if result.as_ref().is_err_and(is_local) {
-            return result.map_err(|failure| failed(failure, &name));
-        }
-        // Whatever is left is read, so that the digest is that of the whole.
-        let rest = std::io::copy(&mut reader, &mut std::io::sink());
-        if let (Err(_), Some(error)) = (rest, stream_failure.take()) {
-            return Err(error.into());
-        }
+        let value = work(&mut reader).map_err(|failure| failed(failure, title(&layer)))?;
+        // An archive is read to the end of its stream.
         let (actual, length) = reader.finish();
-        match result {
-            Err(failure) => Err(failed(failure, &name)),
-            Ok(_) if actual != layer.digest || length != layer.size => {
-                Err(Error::content(name, format!("the blob {} has the digest {actual}", layer.digest)))
-            }
-            Ok(value) => Ok(value),
+        if actual == layer.digest && length == layer.size {
+            return Ok(value);
         }
+        let message = format!("the blob {} came as {length} bytes with the digest {actual}", layer.digest);
+        Err(Error::content(title(&layer), message))
     })
-    .await
+    .await?
 }
 
-/// Tells whether the archive's bytes are not to blame: the file system refused, or whoever took the files stopped.
-fn is_local(failure: &ArchiveFailure) -> bool {
-    use UnpackError::{Archive, Exists, Io, NotADirectory, Refused};
-    match failure {
-        ArchiveFailure::Read(error) | ArchiveFailure::Unpack(Archive(error)) => {
-            error.kind() == ArchiveErrorKind::Visitor
-        }
-        ArchiveFailure::Unpack(Io { .. } | Exists { .. } | NotADirectory { .. } | Refused { .. }) => true,
-        ArchiveFailure::Unpack(_) => false,
-    }
+/// Returns the error of a blob that cannot be verified.
+pub(crate) fn unknown_algorithm(blob: &Descriptor) -> Error {
+    let error = BackendError::new(ErrorKind::Unsupported, "verify", &blob.digest);
+    error.because("its algorithm is neither sha256 nor sha512").into()
 }
 
 fn failed(failure: ArchiveFailure, layer: &str) -> Error {
@@ -87,15 +76,34 @@ fn failed(failure: ArchiveFailure, layer: &str) -> Error {
         ArchiveFailure::Unpack(UnpackError::Io { operation, path, source }) => {
             Error::Io { operation, path, source }
         }
-        ArchiveFailure::Unpack(UnpackError::Refused { path, source }) => {
-            Error::content(path, source.to_string())
+        ArchiveFailure::Unpack(UnpackError::Exists { path }) => Error::content(layer, comes_twice(&path)),
+        ArchiveFailure::Unpack(UnpackError::Refused { source, .. }) => stopped(source, layer),
+        ArchiveFailure::Unpack(UnpackError::Archive(error)) | ArchiveFailure::Read(error) => {
+            let text = chain(&error);
+            match (error.kind(), error.into_source()) {
+                (ArchiveErrorKind::Visitor, Some(source)) => stopped(source, layer),
+                _ => Error::content(layer, text),
+            }
         }
-        other => Error::content(layer, chain(&other)),
+        ArchiveFailure::Unpack(other) => Error::content(layer, chain(&other)),
     }
 }
 
+fn stopped(source: VisitError, layer: &str) -> Error {
+    match source.downcast::<Stop>().map(|stop| *stop) {
+        Ok(Stop::Wrong { path, message }) => Error::content(path, message),
+        Ok(Stop::Output { path, source }) => Error::io("write", path, source),
+        Err(other) => Error::content(layer, chain(&*other)),
+    }
+}
+
+/// Says that two files of a package have one name, or names that the file system takes for one.
+pub(crate) fn comes_twice(path: &std::path::Path) -> String {
+    format!("it has two files for `{}`, or names that this file system takes for one", path.display())
+}
+
 /// Returns an error with all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

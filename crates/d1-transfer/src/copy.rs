@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
-use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, RepositoryName, Tag};
+use oci_model::{Digest, Manifest, ManifestRef, RawManifest, RepositoryName, Tag};
 use registry_backend::{ErrorKind, RegistryBackend, WriteHint};
 use serde::Serialize;
 
 use crate::blob_reader::BackendSource;
+use crate::names::title;
 use crate::upload::{Upload, Uploader};
 use crate::{Error, Observer, Result};
 
@@ -76,7 +77,7 @@ pub async fn copy(
     for tag in &options.tags {
         to.write_manifest(&ManifestRef::Tag(tag.clone()), &root).await?;
     }
-    let sent_bytes = copying.uploader.totals().sent_bytes;
+    let sent_bytes = copying.uploader.totals().bytes;
     Ok(CopyReport {
         digest: root.digest().clone(),
         manifests: copying.seen.len() as u64,
@@ -98,12 +99,7 @@ impl Copying<'_> {
     /// Copies one manifest with everything below it, then what refers to it.
     fn artifact(&mut self, raw: RawManifest, depth: usize) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            if !self.seen.insert(raw.digest().clone()) {
-                return Ok(());
-            }
-            if depth > DEPTH_LIMIT || self.seen.len() > MANIFEST_LIMIT {
-                return Err(Error::TooDeep { digest: raw.digest().clone() });
-            }
+            self.seen.insert(raw.digest().clone());
             let manifest = raw.parse().map_err(|error| {
                 registry_backend::Error::new(ErrorKind::Invalid, "copy manifest", raw.digest())
                     .caused_by(error)
@@ -119,34 +115,36 @@ impl Copying<'_> {
 
     async fn content(&mut self, manifest: &Manifest, depth: usize) -> Result<()> {
         for child in manifest.children() {
-            let raw = self.from.read_manifest(&ManifestRef::Digest(child.digest.clone())).await?;
-            self.artifact(raw, depth + 1).await?;
+            self.below(child.digest.clone(), depth).await?;
         }
         let blobs = manifest.blobs();
         self.blobs += blobs.len() as u64;
         let sources: Vec<_> =
             blobs.iter().map(|&descriptor| BackendSource { backend: self.from, descriptor }).collect();
-        let uploads: Vec<_> = sources
-            .iter()
-            .zip(&blobs)
-            .map(|(source, descriptor)| Upload { source, title: title(descriptor) })
-            .collect();
-        self.uploader.upload_all(&uploads).await?;
-        Ok(())
+        let uploads = sources.iter().zip(&blobs);
+        let uploads =
+            uploads.map(|(source, descriptor)| Upload { source, title: title(descriptor).to_owned() });
+        self.uploader.upload_all(uploads.collect()).await
+    }
+
+    /// Copies a manifest that another one led to; one that has come before is not read again.
+    async fn below(&mut self, digest: Digest, depth: usize) -> Result<()> {
+        if self.seen.contains(&digest) {
+            return Ok(());
+        }
+        if depth >= DEPTH_LIMIT || self.seen.len() >= MANIFEST_LIMIT {
+            return Err(Error::TooDeep { digest });
+        }
+        let raw = self.from.read_manifest(&ManifestRef::Digest(digest)).await?;
+        self.artifact(raw, depth + 1).await
     }
 
     async fn referrers(&mut self, subject: &Digest, depth: usize) -> Result<()> {
-        let referrers: Vec<Descriptor> =
-            self.from.referrers(subject, None).take(MANIFEST_LIMIT).try_collect().await?;
+        let listed = self.from.referrers(subject, None).take(MANIFEST_LIMIT);
+        let referrers: Vec<Digest> = listed.map_ok(|referrer| referrer.digest).try_collect().await?;
         for referrer in referrers {
-            let raw = self.from.read_manifest(&ManifestRef::Digest(referrer.digest)).await?;
-            self.artifact(raw, depth + 1).await?;
+            self.below(referrer, depth).await?;
         }
         Ok(())
     }
-}
-
-/// Returns what people know a blob by.
-pub(crate) fn title(descriptor: &Descriptor) -> String {
-    descriptor.annotation(oci_model::annotations::TITLE).unwrap_or(descriptor.media_type.as_str()).to_owned()
 }

@@ -66,6 +66,14 @@ pub enum Error {
         /// The path, identifier or pattern that nothing matches.
         wanted: String,
     },
+    /// The file is a link in an archive, which has no content of its own.
+    #[error("`{path}` is a link to `{target}`: read that instead")]
+    IsLink {
+        /// The path.
+        path: String,
+        /// Where it leads: for a hard link a path in the package, for a symbolic link a path as seen from its directory.
+        target: String,
+    },
     /// What is to be pushed is neither a directory nor a regular file.
     #[error("`{}` is neither a directory nor a regular file", path.display())]
     NotPushable {
@@ -77,6 +85,12 @@ pub enum Error {
     NoIndex {
         /// The manifest.
         digest: Digest,
+    },
+    /// The options contradict each other.
+    #[error("{reason}")]
+    Options {
+        /// Which, and why.
+        reason: &'static str,
     },
     /// A package nests deeper than is followed.
     #[error("{digest} is nested deeper than is followed")]

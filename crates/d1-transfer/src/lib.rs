@@ -3,6 +3,7 @@
 
 mod archive;
 mod blob_reader;
+mod blocking;
 mod byte_stream;
 mod copy;
 mod counted;
@@ -10,7 +11,9 @@ mod error;
 mod event;
 mod file_source;
 mod list;
+mod names;
 mod open;
+mod progress;
 mod pull;
 mod push;
 mod read;

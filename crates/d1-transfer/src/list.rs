@@ -1,12 +1,17 @@
 //! Listing the files of a package, also of one that has no index.
 
+use std::collections::HashMap;
+
 use d1_package::{ArchiveLayer, Entry};
 use oci_model::Digest;
-use oci_pack::{ArchiveVisitor, ArchiveWarning, EntryContent, ReadOptions, VisitError, read_archive};
+use oci_pack::{
+    ArchiveVisitor, ArchiveWarning, EntryContent, NameClashes, ReadOptions, VisitError, read_archive,
+};
 use registry_backend::RegistryBackend;
 use serde::Serialize;
 
 use crate::archive::read_archive_layer;
+use crate::names::join;
 use crate::{OpenPackage, Result};
 
 /// One file of a package, as a list shows it.
@@ -56,26 +61,33 @@ fn listed(entry: &Entry<'_>) -> ListedFile {
 }
 
 async fn list_archive(backend: &dyn RegistryBackend, archive: &ArchiveLayer<'_>) -> Result<Vec<ListedFile>> {
-    let mut options = ReadOptions::new(archive.title);
-    options.tar_digest = false;
+    let options = names_only(archive.title);
     let place = archive.path.to_owned();
     read_archive_layer(backend, archive.descriptor, None, move |reader| {
-        let mut lister = Lister { place, files: Vec::new() };
+        let mut lister = Lister { place, files: Vec::new(), sizes: HashMap::new() };
         read_archive(reader, &options, &mut lister)?;
         Ok(lister.files)
     })
     .await
 }
 
+/// Returns how to read an archive of which nothing is written to disk: names that some file systems take for one are fine.
+pub(crate) fn names_only(title: &str) -> ReadOptions {
+    ReadOptions { name_clashes: NameClashes::Warn, tar_digest: false, ..ReadOptions::new(title) }
+}
+
 /// Notes what an archive holds.
 struct Lister {
     place: String,
     files: Vec<ListedFile>,
+    /// Sizes by path in the archive, for hard links.
+    sizes: HashMap<String, u64>,
 }
 
 impl Lister {
     fn add(&mut self, path: &str, size: u64) {
-        let path = if self.place.is_empty() { path.to_owned() } else { format!("{}/{path}", self.place) };
+        self.sizes.insert(path.to_owned(), size);
+        let path = join(&self.place, path);
         self.files.push(ListedFile { path, size, sha256: None, identifier: None, format_id: None });
     }
 }
@@ -96,9 +108,7 @@ impl ArchiveVisitor for Lister {
     }
 
     fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
-        let target =
-            if self.place.is_empty() { target.to_owned() } else { format!("{}/{target}", self.place) };
-        let size = self.files.iter().find(|file| file.path == target).map_or(0, |file| file.size);
+        let size = self.sizes.get(target).copied().unwrap_or_default();
         self.add(path, size);
         Ok(())
     }

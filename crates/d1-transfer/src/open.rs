@@ -1,14 +1,14 @@
 //! Opening a package: its manifest and its index, without any of its content.
 
-use oci_model::{Descriptor, ImageManifest, ManifestRef, RawManifest};
+use oci_model::{Descriptor, DigestHasher, ImageManifest, ManifestRef, RawManifest};
 use oci_pack::HashingRead;
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend, RegistryBackendExt};
 
 use d1_package::{MAX_INDEX_BYTES, PackageIndex, PackageView};
 
+use crate::archive::unknown_algorithm;
 use crate::blob_reader::read_range;
-use crate::byte_stream::blocking_reader;
-use crate::receive::run_blocking;
+use crate::byte_stream::read_blocking;
 use crate::{Error, Result};
 
 /// A package of which manifest and index have been read and checked.
@@ -40,23 +40,20 @@ async fn read_index(backend: &dyn RegistryBackend, manifest: &ImageManifest) -> 
             .because(format!("it has {size} bytes, and at most {MAX_INDEX_BYTES} are read"))
             .into());
     }
+    let hasher = DigestHasher::matching(&digest).ok_or_else(|| unknown_algorithm(&manifest.config))?;
     let stream = read_range(backend, &digest, size, 0..size).await?;
     let manifest = manifest.clone();
-    run_blocking(move || {
-        let (reader, stream_failure) = blocking_reader(stream);
-        let mut reader = HashingRead::new(reader);
+    read_blocking(stream, move |reader| {
+        let mut reader = HashingRead::with_hasher(reader, hasher);
         let index = PackageIndex::read(&mut reader, &manifest);
         // Whatever is left is read, so that the digest is that of the whole.
         let _ = std::io::copy(&mut reader, &mut std::io::sink());
         let (actual, length) = reader.finish();
-        if let Some(error) = stream_failure.take() {
-            return Err(error.into());
-        }
         // A wrong digest explains any other error better than the error itself.
-        if (&actual, length) != (&digest, size) && digest.sha256_bytes().is_some() {
+        if (&actual, length) != (&digest, size) {
             return Err(Error::content(digest.to_string(), format!("the index has the digest {actual}")));
         }
         Ok(index.map_err(d1_package::Error::from)?)
     })
-    .await
+    .await?
 }

@@ -1,4 +1,4 @@
-//! A place for an archive layer between packing and sending: memory up to a bound, then a file without a name.
+//! A place for archive layers between packing and sending: memory up to a bound, then one file without a name.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,71 +14,98 @@ use registry_backend::{BlobSource, ByteStream, Error, Result};
 
 use crate::byte_stream::{CHUNK_BYTES, blocking_stream};
 
-/// How much of an archive layer is kept in memory before it goes to a file, in bytes.
+/// How much of all layers of a push is kept in memory before the rest goes to a file, in bytes.
 const MEMORY_LIMIT: usize = 8 * 1024 * 1024;
 
-/// Takes the bytes of a layer.
+/// Takes layers, one after the other.
 #[derive(Debug)]
-pub(crate) struct SpoolWriter {
+pub(crate) struct Spool {
     directory: PathBuf,
+    memory_left: usize,
+    /// All layers that are not in memory, in a row: a file for each could be more files than a process may open.
+    file: Option<Arc<File>>,
+    length: u64,
+}
+
+/// Takes the bytes of one layer.
+#[derive(Debug)]
+pub(crate) struct SpoolWriter<'a> {
+    spool: &'a mut Spool,
     memory: Vec<u8>,
-    file: Option<File>,
+    /// Where the layer begins in the file, if it is not in memory.
+    start: Option<u64>,
 }
 
 /// A finished layer: it can be read any number of times, and is gone when the last reader is.
 #[derive(Clone, Debug)]
-pub(crate) enum Spool {
+pub(crate) enum SpooledLayer {
     Memory(Bytes),
-    File(Arc<File>),
+    File { file: Arc<File>, start: u64 },
 }
 
 /// A spooled layer on its way to a store.
 #[derive(Clone, Debug)]
 pub(crate) struct SpoolSource {
-    pub(crate) spool: Spool,
+    pub(crate) layer: SpooledLayer,
     pub(crate) digest: Digest,
     pub(crate) size: u64,
 }
 
-impl SpoolWriter {
+impl Spool {
     /// Returns an empty spool whose file, if it needs one, is made in this directory.
     pub(crate) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), memory: Vec::new(), file: None }
+        Self { directory: directory.to_owned(), memory_left: MEMORY_LIMIT, file: None, length: 0 }
     }
 
-    /// Ends writing.
-    pub(crate) fn finish(mut self) -> io::Result<Spool> {
-        match self.file.take() {
-            Some(mut file) => {
-                file.flush()?;
-                Ok(Spool::File(Arc::new(file)))
+    /// Begins a layer.
+    pub(crate) fn layer(&mut self) -> SpoolWriter<'_> {
+        SpoolWriter { spool: self, memory: Vec::new(), start: None }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.is_none() {
+            // The file has no name from the start, so nothing is left behind however the process ends.
+            self.file = Some(Arc::new(tempfile::tempfile_in(&self.directory)?));
+        }
+        if let Some(file) = &self.file {
+            file.write_all_at(bytes, self.length)?;
+            self.length += bytes.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl SpoolWriter<'_> {
+    /// Ends the layer.
+    pub(crate) fn finish(self) -> SpooledLayer {
+        match (self.start, &self.spool.file) {
+            (Some(start), Some(file)) => SpooledLayer::File { file: Arc::clone(file), start },
+            _ => {
+                self.spool.memory_left -= self.memory.len();
+                SpooledLayer::Memory(self.memory.into())
             }
-            None => Ok(Spool::Memory(self.memory.into())),
         }
     }
 }
 
-impl Write for SpoolWriter {
+impl Write for SpoolWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.file.is_none() {
-            if self.memory.len() + bytes.len() <= MEMORY_LIMIT {
-                self.memory.extend_from_slice(bytes);
-                return Ok(bytes.len());
-            }
-            // The file has no name from the start, so nothing is left behind however the process ends.
-            let mut file = tempfile::tempfile_in(&self.directory)?;
-            file.write_all(&self.memory)?;
-            self.memory = Vec::new();
-            self.file = Some(file);
+        if self.start.is_none() && self.memory.len() + bytes.len() <= self.spool.memory_left {
+            self.memory.extend_from_slice(bytes);
+            return Ok(bytes.len());
         }
-        match &mut self.file {
-            Some(file) => file.write(bytes),
-            None => Ok(0),
+        if self.start.is_none() {
+            let start = self.spool.length;
+            let memory = std::mem::take(&mut self.memory);
+            self.spool.append(&memory)?;
+            self.start = Some(start);
         }
+        self.spool.append(bytes)?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), File::flush)
+        Ok(())
     }
 }
 
@@ -93,21 +120,20 @@ impl BlobSource for SpoolSource {
     }
 
     async fn open(&self, offset: u64) -> Result<ByteStream> {
-        match &self.spool {
-            Spool::Memory(bytes) => {
+        match &self.layer {
+            SpooledLayer::Memory(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(futures::stream::iter([Ok(bytes.slice(start..))]).boxed())
             }
-            Spool::File(file) => {
+            SpooledLayer::File { file, start } => {
                 let file = Arc::clone(file);
-                let mut position = offset;
+                let (mut position, end) = (start + offset, start + self.size);
                 Ok(blocking_stream(move || {
-                    let mut chunk = vec![0; CHUNK_BYTES];
-                    let count = file
-                        .read_at(&mut chunk, position)
-                        .map_err(|error| Error::io("read", "the spooled layer", error))?;
-                    position += count as u64;
-                    chunk.truncate(count);
+                    let left = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
+                    let mut chunk = vec![0; left.min(CHUNK_BYTES)];
+                    let read = file.read_exact_at(&mut chunk, position);
+                    read.map_err(|error| Error::io("read", "the spooled layer", error))?;
+                    position += chunk.len() as u64;
                     Ok(Bytes::from(chunk))
                 }))
             }
@@ -124,24 +150,28 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_comes_back_from_any_offset() {
         let directory = tempfile::tempdir().unwrap();
-        for size in [0, 10, MEMORY_LIMIT + 3 * CHUNK_BYTES + 7] {
-            let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
-            let mut writer = SpoolWriter::new(directory.path());
-            for piece in content.chunks(1 << 20) {
-                writer.write_all(piece).unwrap();
+        let mut spool = Spool::new(directory.path());
+        let mut layers = Vec::new();
+        let (mut in_memory, mut kept) = (0, 0);
+        for size in [0, 10, MEMORY_LIMIT - 20, 20, 5, MEMORY_LIMIT + 3 * CHUNK_BYTES + 7, 5, 0, 100] {
+            let content: Vec<u8> = (0..=250).cycle().skip(layers.len()).take(size).collect();
+            let mut writer = spool.layer();
+            content.chunks(1 << 20).for_each(|piece| writer.write_all(piece).unwrap());
+            let layer = writer.finish();
+            if let SpooledLayer::Memory(bytes) = &layer {
+                in_memory += bytes.len();
+                kept += 1;
             }
-            let source = SpoolSource {
-                spool: writer.finish().unwrap(),
-                digest: Digest::sha256_of(&content),
-                size: content.len() as u64,
-            };
-            for offset in [0, size / 2, size] {
-                let mut stream = source.open(offset as u64).await.unwrap();
-                let mut read = Vec::new();
-                while let Some(chunk) = stream.try_next().await.unwrap() {
-                    read.extend_from_slice(&chunk);
-                }
-                assert!(read == content[offset..], "size {size}, offset {offset}");
+            layers.push((content, layer));
+        }
+        assert!(in_memory <= MEMORY_LIMIT && kept == 6, "{kept} layers with {in_memory} bytes");
+        for (content, layer) in layers {
+            let (digest, size) = (Digest::sha256_of(&content), content.len() as u64);
+            let source = SpoolSource { layer, digest, size };
+            for offset in [0, content.len() / 2, content.len()] {
+                let stream = source.open(offset as u64).await.unwrap();
+                let chunks: Vec<Bytes> = stream.try_collect().await.unwrap();
+                assert!(chunks.concat() == content[offset..], "size {size}, offset {offset}");
             }
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

@@ -1,11 +1,14 @@
 //! Sending blobs, several at once, each only if it is missing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use registry_backend::{BlobSource, RegistryBackend, WriteHint, Written};
 
 use crate::counted::Counted;
+use crate::progress::{RunningPhase, total};
 use crate::{Error, Event, Observer, Phase, Result};
 
 /// A blob to be sent.
@@ -26,9 +29,8 @@ pub(crate) struct Uploader<'a> {
 /// What was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
-    pub(crate) sent_blobs: u64,
-    pub(crate) sent_bytes: u64,
-    pub(crate) kept_blobs: u64,
+    pub(crate) blobs: u64,
+    pub(crate) bytes: u64,
 }
 
 impl<'a> Uploader<'a> {
@@ -36,25 +38,18 @@ impl<'a> Uploader<'a> {
         Self { to, observer: Arc::clone(observer), hint, totals: Totals::default() }
     }
 
-    /// Stores all blobs, as many at once as the store likes; returns for each how it got there.
-    pub(crate) async fn upload_all(&mut self, uploads: &[Upload<'_>]) -> Result<Vec<Written>> {
-        let bytes = uploads.iter().map(|upload| upload.source.size()).sum();
-        let phase = Phase::Upload;
-        self.observer.event(&Event::Began { phase, items: uploads.len() as u64, bytes });
-        let parallel = self.to.capabilities().parallel_blobs.max(1);
-        let one = &*self;
-        let sending: Vec<_> = uploads.iter().map(|upload| one.upload(upload).boxed()).collect();
-        let written: Vec<(Written, u64)> =
-            futures::stream::iter(sending).buffered(parallel).try_collect().await?;
-        self.observer.event(&Event::Ended { phase });
-        for (written, sent) in &written {
-            match written {
-                Written::Uploaded => self.totals.sent_blobs += 1,
-                Written::AlreadyThere | Written::Mounted => self.totals.kept_blobs += 1,
-            }
-            self.totals.sent_bytes += sent;
+    /// Stores blobs, each digest once, as many at once as the store likes.
+    pub(crate) async fn upload_all(&mut self, mut uploads: Vec<Upload<'_>>) -> Result<()> {
+        let mut seen = HashSet::new();
+        uploads.retain(|upload| seen.insert(upload.source.digest().clone()));
+        let began = Instant::now();
+        self.upload_once(&uploads).await?;
+        let lifetime = self.to.capabilities().unreferenced_blob_lifetime;
+        if lifetime.is_some_and(|lifetime| began.elapsed() > lifetime / 2) {
+            // The store may have removed the first ones, to which nothing refers yet, while the last ones were sent.
+            self.upload_once(&uploads).await?;
         }
-        Ok(written.into_iter().map(|(written, _)| written).collect())
+        Ok(())
     }
 
     /// Returns what was sent so far.
@@ -62,17 +57,31 @@ impl<'a> Uploader<'a> {
         self.totals
     }
 
-    async fn upload(&self, upload: &Upload<'_>) -> Result<(Written, u64)> {
+    async fn upload_once(&mut self, uploads: &[Upload<'_>]) -> Result<()> {
+        let (items, bytes) = (uploads.len() as u64, total(uploads.iter().map(|upload| upload.source.size())));
+        let phase = RunningPhase::begin(&self.observer, Phase::Upload, items, bytes);
+        let (one, phase) = (&*self, &phase);
+        let sending: Vec<_> = uploads.iter().map(|upload| one.upload(upload, phase).boxed()).collect();
+        let parallel = self.to.capabilities().parallel_blobs.max(1);
+        let sent: Vec<Totals> =
+            futures::stream::iter(sending).buffer_unordered(parallel).try_collect().await?;
+        for Totals { blobs, bytes } in sent {
+            self.totals.blobs += blobs;
+            self.totals.bytes += bytes;
+        }
+        Ok(())
+    }
+
+    async fn upload(&self, upload: &Upload<'_>, phase: &RunningPhase) -> Result<Totals> {
         let observer = Arc::clone(&self.observer);
         let advance = move |bytes| observer.event(&Event::Advanced { phase: Phase::Upload, items: 0, bytes });
         let counted = Counted::new(upload.source, Arc::new(advance));
         let written = self.to.write_blob(&counted, &self.hint).await;
         let written = written.map_err(|source| Error::Upload { title: upload.title.clone(), source })?;
-        let (size, sent) = (upload.source.size(), counted.counted());
-        let bytes = size.saturating_sub(sent);
-        self.observer.event(&Event::Advanced { phase: Phase::Upload, items: 1, bytes });
+        let (size, bytes) = (upload.source.size(), counted.counted());
+        phase.advance(1, size.saturating_sub(bytes));
         let digest = upload.source.digest();
         self.observer.event(&Event::Blob { title: &upload.title, digest, size, outcome: written.into() });
-        Ok((written, sent))
+        Ok(Totals { blobs: u64::from(written == Written::Uploaded), bytes })
     }
 }

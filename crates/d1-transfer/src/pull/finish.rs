@@ -1,131 +1,135 @@
 //! The end of a pull: the bag is judged by what came, and everything moves to its place.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{CheckOptions, Digests, Inventory, Report, ScanOptions, TagFiles};
+use bagit::{Accept, AlgorithmSet, CheckOptions, Digests, Inventory, Report, ScanOptions, TagFiles};
 
-use super::Existing;
 use super::options::{PullOptions, PullReport};
-use super::staging::{Staging, existing, refuse_links};
-use crate::receive::{Arrived, join, run_blocking};
+use super::{Existing, Staging};
+use crate::names::join;
+use crate::progress::{HashProgress, total};
+use crate::receive::Arrived;
 use crate::{Error, Event, Observer, OpenPackage, Result};
 
-/// Judges and publishes what was received.
-#[expect(clippy::too_many_arguments, reason = "the end of one long function, called once")]
-pub(crate) async fn finish(
-    package: &OpenPackage,
+/// How a bag is judged before it gets its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It is not: it is none, or a part of one, or nobody wants to know.
+    None,
+    /// By the digests that were computed while it came.
+    Received,
+    /// By reading what was unpacked: nothing said before which digests its manifests have.
+    Unpacked,
+}
+
+/// What is known at the end of a pull besides the files.
+pub(crate) struct Finish {
     staging: Arc<Staging>,
-    existing: Existing,
-    arrived: Arrived,
-    output: &Path,
-    whole: bool,
-    options: &PullOptions,
-    observer: &Arc<dyn Observer>,
-) -> Result<PullReport> {
-    let directory = package.view.directory().to_owned();
-    let empty_directories: Vec<String> = match whole {
-        true => package.view.empty_directories().iter().map(|path| join(&directory, path)).collect(),
-        false => Vec::new(),
-    };
-    let mut report = PullReport {
-        digest: package.raw.digest().clone(),
-        directory: directory.clone(),
-        files: 0,
-        bytes: 0,
-        kept_files: existing.count(),
-        received_bytes: arrived.bytes,
-        bag: None,
-    };
-    let is_ours = package.view.index().is_some();
-    let is_bag = package.view.index().is_some_and(|index| index.bag().is_some());
-    let (output, options, observer) = (output.to_owned(), options.clone(), Arc::clone(observer));
-    run_blocking(move || {
+    judgement: Judgement,
+    accept: Accept,
+    overwrite: bool,
+    observer: Arc<dyn Observer>,
+    /// Directories below the output directory that are there even if no file is in them.
+    directories: Vec<String>,
+    report: PullReport,
+}
+
+impl Finish {
+    pub(crate) fn new(
+        package: &OpenPackage,
+        staging: Arc<Staging>,
+        judgement: Judgement,
+        options: &PullOptions,
+        observer: &Arc<dyn Observer>,
+    ) -> Self {
+        let directory = package.view.directory();
+        let mut directories = Vec::new();
+        if options.include.is_none() && !directory.is_empty() {
+            directories.push(directory.to_owned());
+            directories.extend(package.view.empty_directories().iter().map(|path| join(directory, path)));
+        }
+        let report = PullReport {
+            digest: package.raw.digest().clone(),
+            directory: directory.to_owned(),
+            files: 0,
+            bytes: 0,
+            kept_files: 0,
+            received_bytes: 0,
+            bag: None,
+        };
+        Self {
+            staging,
+            judgement,
+            accept: options.accept,
+            overwrite: options.overwrite,
+            observer: Arc::clone(observer),
+            directories,
+            report,
+        }
+    }
+
+    /// Judges and publishes what was found and what was received. It blocks.
+    pub(crate) fn run(mut self, existing: Existing, arrived: Arrived) -> Result<PullReport> {
+        self.report.kept_files = existing.count();
+        self.report.received_bytes = arrived.bytes;
         let mut all = arrived;
-        all.kept.extend(existing.read_tag_files()?);
+        all.kept.extend(existing.read_kept()?);
         all.files.extend(existing.into_files());
-        (report.files, report.bytes) = (all.files.len() as u64, all.files.iter().map(|file| file.size).sum());
-        for path in &empty_directories {
-            refuse_links(&output, path)?;
-            let path = staging.finished(path);
+        self.report.files = all.files.len() as u64;
+        self.report.bytes = total(all.files.iter().map(|file| file.size));
+        for path in &self.directories {
+            let path = self.staging.finished(path);
             fs::create_dir_all(&path).map_err(|error| Error::io("create", path, error))?;
         }
-        if whole && !options.no_bag_check {
-            if is_bag {
-                report.bag = Some(check_received(all, &options));
-            } else if !is_ours {
-                report.bag = check_unpacked(&staging.finished(&directory), &options)?;
-            }
+        self.report.bag = match self.judgement {
+            Judgement::None => None,
+            Judgement::Received => Some(self.check_received(all)),
+            Judgement::Unpacked => self.check_unpacked()?,
+        };
+        self.judge()?;
+        self.staging.publish(self.overwrite)?;
+        Ok(self.report)
+    }
+
+    fn check_received(&self, all: Arrived) -> Report {
+        let (mut inventory, mut tag_files) = (Inventory::new(), TagFiles::new());
+        inventory.insert_directory("data");
+        for file in all.files {
+            inventory.insert_file(&file.path, file.size, file.digests);
         }
-        judge(report.bag.as_ref(), &output.join(&directory), &observer)?;
-        make_way(&staging, &output, options.overwrite)?;
-        staging.publish(options.overwrite)?;
-        Ok(report)
-    })
-    .await
-}
-
-/// Judges a bag by the digests that were computed while it came.
-fn check_received(all: Arrived, options: &PullOptions) -> Report {
-    let (mut inventory, mut tag_files) = (Inventory::new(), TagFiles::new());
-    inventory.insert_directory("data");
-    for file in all.files {
-        inventory.insert_file(&file.path, file.size, file.digests);
+        for (path, bytes) in all.kept {
+            inventory.insert_file(&path, bytes.len() as u64, Digests::of(AlgorithmSet::all(), &bytes));
+            tag_files.insert(&path, bytes);
+        }
+        bagit::check(&inventory, &tag_files, &CheckOptions::accepting(self.accept))
     }
-    for (path, bytes) in all.kept {
-        let algorithms = bagit::AlgorithmSet::all();
-        inventory.insert_file(&path, bytes.len() as u64, Digests::of(algorithms, &bytes));
-        tag_files.insert(&path, bytes);
-    }
-    bagit::check(&inventory, &tag_files, &CheckOptions::accepting(options.accept))
-}
 
-/// Judges a bag that somebody else packed, by reading what was unpacked.
-fn check_unpacked(directory: &Path, options: &PullOptions) -> Result<Option<Report>> {
-    if !bagit::is_bag(directory) {
-        return Ok(None);
+    fn check_unpacked(&self) -> Result<Option<Report>> {
+        let directory = self.staging.finished(&self.report.directory);
+        if !bagit::is_bag(&directory) {
+            return Ok(None);
+        }
+        let (scan, check) = (ScanOptions::default(), CheckOptions::accepting(self.accept));
+        let progress = HashProgress::new(&self.observer);
+        Ok(Some(bagit::validate_directory(&directory, &scan, &check, &progress)?))
     }
-    let check = CheckOptions::accepting(options.accept);
-    Ok(Some(bagit::validate_directory(directory, &ScanOptions::default(), &check, &bagit::NoProgress)?))
-}
 
-fn judge(report: Option<&Report>, directory: &Path, observer: &Arc<dyn Observer>) -> Result<()> {
-    let Some(report) = report else { return Ok(()) };
-    for warning in report.warnings() {
-        observer.event(&Event::Warning(&warning.to_string()));
-    }
-    match report.valid {
-        true => Ok(()),
-        false => Err(Error::InvalidBag { directory: directory.to_owned(), report: Box::new(report.clone()) }),
-    }
-}
-
-/// Makes sure, before anything moves, that everything can: nothing is in the way, and no link leads elsewhere.
-fn make_way(staging: &Staging, output: &Path, overwrite: bool) -> Result<()> {
-    let mut in_the_way = Vec::new();
-    look_ahead(&staging.files(), output, overwrite, &mut in_the_way)?;
-    if in_the_way.is_empty() { Ok(()) } else { Err(Error::TargetHolds { paths: in_the_way }) }
-}
-
-fn look_ahead(
-    from: &Path,
-    to: &Path,
-    overwrite: bool,
-    in_the_way: &mut Vec<std::path::PathBuf>,
-) -> Result<()> {
-    for entry in fs::read_dir(from).map_err(|error| Error::io("list", from, error))? {
-        let entry = entry.map_err(|error| Error::io("list", from, error))?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        match existing(&target)? {
-            None => {}
-            Some(found) if is_directory && found.is_dir() => {
-                look_ahead(&source, &target, overwrite, in_the_way)?
-            }
-            Some(found) if overwrite && !is_directory && !found.is_dir() => {}
-            Some(_) => in_the_way.push(target),
+    fn judge(&self) -> Result<()> {
+        let Some(report) = &self.report.bag else { return Ok(()) };
+        for warning in report.warnings() {
+            self.observer.event(&Event::Warning(&warning.to_string()));
+        }
+        match report.valid {
+            true => Ok(()),
+            false => Err(Error::InvalidBag { directory: self.place(), report: Box::new(report.clone()) }),
         }
     }
-    Ok(())
+
+    /// Returns where the package is to be.
+    fn place(&self) -> PathBuf {
+        let output: &Path = self.staging.output();
+        output.join(&self.report.directory)
+    }
 }

@@ -10,18 +10,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet, TagFiles};
-use d1_package::Entry;
-use oci_model::ManifestRef;
+use oci_model::{Digest, ManifestRef};
 use registry_backend::RegistryBackend;
 
-use existing::{Existing, find_existing};
-use finish::finish;
+use existing::{Existing, Search};
+use finish::{Finish, Judgement};
 
 pub use options::{Include, PullOptions, PullReport};
-pub(crate) use staging::Staging;
+pub(crate) use staging::{Staging, refuse_links};
 
+use crate::blocking::run_blocking;
 use crate::open::open_package;
-use crate::receive::{Destination, Receiving, Wanted, receive_package, run_blocking};
+use crate::receive::{Destination, Expected, Receiving, Wanted, check_kept_size, receive_package};
 use crate::{Error, Observer, OpenPackage, Result};
 
 /// Pulls a package, whoever made it, into `output`, below which it has a directory of its own if it says so.
@@ -33,7 +33,7 @@ use crate::{Error, Observer, OpenPackage, Result};
 ///
 /// [`Error::TargetHolds`] if other files are in the way; [`Error::Content`] if content is damaged, with all faults if `keep_going` is set;
 /// [`Error::InvalidBag`] if the files are right but make no valid bag; [`Error::NotInPackage`] if nothing is selected;
-/// what the store or the file system fails with.
+/// [`Error::NoIndex`] if files are selected and nothing tells which there are; what the store or the file system fails with.
 pub async fn pull(
     backend: &dyn RegistryBackend,
     at: &ManifestRef,
@@ -43,54 +43,112 @@ pub async fn pull(
 ) -> Result<PullReport> {
     let package = open_package(backend, at).await?;
     let selected = select(&package, options)?;
-    let algorithms = algorithms(&package);
-    let staging = {
+    let (staging, released) = {
         let (output, digest) = (output.to_owned(), package.raw.digest().clone());
-        Arc::new(run_blocking(move || Staging::open(&output, &digest)).await?)
+        let selection = options.include.as_ref().map(|_| digest_of(&selected));
+        run_blocking(move || Staging::open(&output, &digest, selection.as_ref())).await?
     };
-    if package.view.index().is_none() {
-        // Without an index nothing tells whether what an earlier attempt unpacked is right.
-        staging.clear()?;
-    }
-    let existing =
-        find_existing(&package, &selected, output, &staging, algorithms, options.overwrite, observer).await?;
-    let missing: Wanted<'_> = selected.iter().copied().filter(|path| !existing.has(path)).collect();
-    let receiving = Receiving {
-        package: &package,
-        wanted: &missing,
-        destination: &Destination::Staging(Arc::clone(&staging)),
-        algorithms,
-        keep: TagFiles::wants,
-        keep_going: options.keep_going,
-    };
-    let arrived = receive_package(backend, receiving, observer).await?;
-    if !arrived.faults.is_empty() {
-        return Err(Error::Content { faults: arrived.faults });
-    }
-    let whole = options.include.is_none();
-    let report = finish(&package, staging, existing, arrived, output, whole, options, observer).await?;
-    Ok(report)
+    let pulling = Pulling { backend, package: &package, options, observer };
+    let result = pulling.run(selected, staging).await;
+    // After an error, threads may still be about to write what they have.
+    released.wait().await;
+    result
 }
 
 /// Returns the paths of the files that are wanted; without an index, those in archives are not among them.
 fn select<'a>(package: &'a OpenPackage, options: &PullOptions) -> Result<HashSet<&'a str>> {
-    let wanted = |entry: &Entry<'_>| options.include.as_ref().is_none_or(|include| include(entry.path));
-    let selected: HashSet<&str> =
-        package.view.entries().filter(|entry| wanted(entry)).map(|entry| entry.path).collect();
-    if options.include.is_some() && selected.is_empty() {
-        return Err(Error::NotInPackage { wanted: options.include_text.clone() });
-    }
-    if options.include.is_some() && package.view.index().is_none() && !package.view.archives().is_empty() {
+    let paths = package.view.entries().map(|entry| entry.path);
+    let Some(include) = &options.include else { return Ok(paths.collect()) };
+    if package.view.index().is_none() && !package.view.archives().is_empty() {
         return Err(Error::NoIndex { digest: package.raw.digest().clone() });
+    }
+    let selected: HashSet<&str> = paths.filter(|path| include(path)).collect();
+    if selected.is_empty() {
+        return Err(Error::NotInPackage { wanted: options.include_text.clone() });
     }
     Ok(selected)
 }
 
-/// Returns the algorithms that the checks afterwards need: SHA-256, and those of the bag's manifests by their names.
-fn algorithms(package: &OpenPackage) -> AlgorithmSet {
-    let mut names = TagFiles::new();
-    for entry in package.view.entries().filter(|entry| TagFiles::wants(entry.path)) {
-        names.insert(entry.path, Vec::new());
+/// Returns what identifies a selection of files.
+fn digest_of(selected: &HashSet<&str>) -> Digest {
+    let mut paths: Vec<&str> = selected.iter().copied().collect();
+    paths.sort_unstable();
+    Digest::sha256_of(paths.join("\0").as_bytes())
+}
+
+/// A pull whose package is open.
+struct Pulling<'a> {
+    backend: &'a dyn RegistryBackend,
+    package: &'a OpenPackage,
+    options: &'a PullOptions,
+    observer: &'a Arc<dyn Observer>,
+}
+
+impl Pulling<'_> {
+    async fn run(&self, selected: HashSet<&str>, staging: Arc<Staging>) -> Result<PullReport> {
+        let judgement = self.judgement();
+        let is_kept = |path: &str| judgement == Judgement::Received && TagFiles::wants(path);
+        let unlisted = self.options.include.is_none();
+        let kept = selected.iter().copied().filter(|path| is_kept(path)).collect();
+        let mut wanted = Wanted { files: selected, kept, unlisted };
+        check_kept_size(&self.package.view, &wanted)?;
+        let algorithms = self.algorithms(judgement);
+
+        let existing = self.existing(&wanted, &staging, algorithms).await?;
+        wanted.files.retain(|path| !existing.has(path));
+        let receiving = Receiving {
+            package: self.package,
+            wanted: &wanted,
+            destination: Destination::Staging(Arc::clone(&staging)),
+            algorithms,
+            keep_going: self.options.keep_going,
+        };
+        let arrived = receive_package(self.backend, receiving, self.observer).await?;
+        if !arrived.faults.is_empty() {
+            return Err(Error::Content { faults: arrived.faults });
+        }
+        let finish = Finish::new(self.package, staging, judgement, self.options, self.observer);
+        run_blocking(move || finish.run(existing, arrived)).await
     }
-    bagit::required_algorithms(&names).into_iter().chain([Algorithm::Sha256]).collect()
+
+    fn judgement(&self) -> Judgement {
+        if self.options.include.is_some() || self.options.no_bag_check {
+            return Judgement::None;
+        }
+        match self.package.view.index() {
+            None => Judgement::Unpacked,
+            Some(index) if index.bag().is_some() => Judgement::Received,
+            Some(_) => Judgement::None,
+        }
+    }
+
+    /// Returns SHA-256, and the algorithms of the bag's manifests by their names if they are needed afterwards.
+    fn algorithms(&self, judgement: Judgement) -> AlgorithmSet {
+        let mut names = TagFiles::new();
+        if judgement == Judgement::Received {
+            let paths = self.package.view.entries().map(|entry| entry.path);
+            paths.filter(|path| TagFiles::wants(path)).for_each(|path| names.insert(path, Vec::new()));
+        }
+        bagit::required_algorithms(&names).into_iter().chain([Algorithm::Sha256]).collect()
+    }
+
+    async fn existing(
+        &self,
+        wanted: &Wanted<'_>,
+        staging: &Arc<Staging>,
+        algorithms: AlgorithmSet,
+    ) -> Result<Existing> {
+        let view = &self.package.view;
+        let files = view.entries().filter(|entry| wanted.files.contains(entry.path));
+        let files: Vec<Expected> =
+            files.map(|entry| Expected::of(&entry, wanted.kept.contains(entry.path))).collect();
+        let search = Search {
+            staging: Arc::clone(staging),
+            directory: view.directory().to_owned(),
+            algorithms,
+            overwrite: self.options.overwrite,
+            observer: Arc::clone(self.observer),
+        };
+        run_blocking(move || search.run(&files)).await
+    }
 }

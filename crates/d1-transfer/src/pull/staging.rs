@@ -1,53 +1,74 @@
 //! Where pulled files wait until all of them are there and right: a directory beside their final place.
 
-use std::fs::{self, File, TryLockError};
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oci_model::Digest;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::archive::comes_twice;
 use crate::{Error, Result};
 
-/// A directory in the output directory, named after the manifest: the next attempt to pull the same finds in it what an
-/// interrupted one has left.
+/// How often a lock is taken anew because another process has removed its file in the meantime.
+const MOST_ATTEMPTS: u32 = 10;
+
+/// A directory in the output directory, named after the manifest and what is wanted of it: the next attempt to pull the
+/// same finds in it what an interrupted one has left.
+///
+/// Threads that write into it hold it, so that it stays locked until the last of them has ended. A directory in which
+/// nothing has gathered is removed then.
 #[derive(Debug)]
 pub(crate) struct Staging {
     output: PathBuf,
     root: PathBuf,
-    /// Held while the pull runs; the system lets go of it however the process ends.
-    _lock: File,
+    /// The system lets go of it however the process ends.
+    lock: Option<File>,
+    /// Dropped with the staging directory, which ends the wait for it.
+    _in_use: Sender<Infallible>,
+}
+
+/// Waits for the end of all threads that use a staging directory.
+#[derive(Debug)]
+pub(crate) struct Released(Receiver<Infallible>);
+
+impl Released {
+    pub(crate) async fn wait(mut self) {
+        let _ = self.0.recv().await;
+    }
 }
 
 impl Staging {
-    /// Opens the staging directory of a manifest in an output directory, both of which are made if need be.
+    /// Opens the staging directory of a manifest, or of a selection of its files, in an output directory; both are made
+    /// if need be.
     ///
     /// # Errors
     ///
     /// If another process pulls the same into the same directory, or the file system refuses.
-    pub(crate) fn open(output: &Path, manifest: &Digest) -> Result<Self> {
-        let root = output.join(format!(".d1oci-pull-{}", manifest.short()));
-        for directory in [&root, &root.join("files"), &root.join("parts")] {
-            fs::create_dir_all(directory).map_err(|error| Error::io("create", directory, error))?;
+    pub(crate) fn open(
+        output: &Path,
+        manifest: &Digest,
+        selection: Option<&Digest>,
+    ) -> Result<(Arc<Self>, Released)> {
+        let selection = selection.map(|digest| format!("-{}", digest.short())).unwrap_or_default();
+        let root = output.join(format!(".d1oci-pull-{}{selection}", manifest.short()));
+        fs::create_dir_all(output).map_err(|error| Error::io("create", output, error))?;
+        let lock = lock(output, &root)?;
+        let (sender, receiver) = channel(1);
+        let staging = Self { output: output.to_owned(), root, lock: Some(lock), _in_use: sender };
+        for directory in [staging.files(), staging.parts()] {
+            make_directory(&directory)?;
         }
-        let lock_path = root.join("lock");
-        let lock = File::create(&lock_path).map_err(|error| Error::io("create", &lock_path, error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Busy { directory: output.to_owned() }),
-            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &lock_path, error)),
-        }
-        let staging = Self { output: output.to_owned(), root, _lock: lock };
-        remove_temporaries(&staging.files())?;
-        Ok(staging)
+        Ok((Arc::new(staging), Released(receiver)))
     }
 
-    /// Removes everything that an earlier attempt left.
-    pub(crate) fn clear(&self) -> Result<()> {
-        for directory in ["files", "parts"].map(|name| self.root.join(name)) {
-            fs::remove_dir_all(&directory).map_err(|error| Error::io("remove", &directory, error))?;
-            fs::create_dir(&directory).map_err(|error| Error::io("create", &directory, error))?;
-        }
-        Ok(())
+    /// Returns the output directory.
+    pub(crate) fn output(&self) -> &Path {
+        &self.output
     }
 
     /// Returns the directory that takes the place of the output directory until the end.
@@ -55,68 +76,210 @@ impl Staging {
         self.root.join("files")
     }
 
+    fn parts(&self) -> PathBuf {
+        self.root.join("parts")
+    }
+
     /// Returns where a finished file stands; the path has been found safe.
     pub(crate) fn finished(&self, path: &str) -> PathBuf {
         self.files().join(path)
     }
 
-    /// Returns where the bytes of a file gather. The name has a fixed length, whatever the file's own is.
-    pub(crate) fn partial(&self, path: &str) -> PathBuf {
-        self.root.join("parts").join(Digest::sha256_of(path.as_bytes()).encoded())
+    /// Returns where bytes gather that are known by this text. The name has a fixed length, whatever the text's is.
+    pub(crate) fn partial(&self, key: &str) -> PathBuf {
+        self.parts().join(Digest::sha256_of(key.as_bytes()).encoded())
     }
 
-    /// Gives the bytes that gathered for `path` their name among the finished files.
-    pub(crate) fn finish(&self, path: &str, finished: &str) -> Result<()> {
-        let (from, to) = (self.partial(path), self.finished(finished));
+    /// Removes everything among the finished files that is not a file at one of these paths; returns the paths at which
+    /// there is one.
+    pub(crate) fn keep_only(&self, wanted: &HashSet<String>) -> Result<HashSet<String>> {
+        let mut kept = HashSet::new();
+        sweep(&self.files(), "", wanted, &mut kept)?;
+        Ok(kept)
+    }
+
+    /// Gives the bytes that gathered at `partial` their name among the finished files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Content`] if there is something by this name; [`Error::Io`] if the file system refuses.
+    pub(crate) fn finish(&self, partial: &Path, path: &str) -> Result<()> {
+        let (files, to) = (self.files(), self.finished(path));
+        refuse_links(&files, path)?;
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
         }
-        fs::rename(&from, &to).map_err(|error| Error::io("rename", &from, error))
+        if existing(&to)?.is_some() {
+            return Err(Error::content(path, comes_twice(Path::new(path))));
+        }
+        fs::rename(partial, &to).map_err(|error| Error::io("rename", partial, error))
     }
 
-    /// Moves everything that is finished to its final place and removes the staging directory.
+    /// Moves everything that is finished to its final place and empties the staging directory.
     ///
-    /// Files that stand in the way are replaced if `overwrite` says so; callers have made sure that otherwise there are
-    /// none. What is there besides stays.
+    /// What is the same already stays; other files in the way are replaced if `overwrite` says so. What is there
+    /// besides stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TargetHolds`] with everything that is in the way, before anything has moved.
     pub(crate) fn publish(&self, overwrite: bool) -> Result<()> {
-        merge(&self.files(), &self.output, overwrite)?;
-        fs::remove_dir_all(&self.root).map_err(|error| Error::io("remove", &self.root, error))
+        let mut in_the_way = Vec::new();
+        look_ahead(&self.files(), &self.output, overwrite, &mut in_the_way)?;
+        if !in_the_way.is_empty() {
+            in_the_way.sort();
+            return Err(Error::TargetHolds { paths: in_the_way });
+        }
+        merge(&self.files(), &self.output)?;
+        for directory in [self.files(), self.parts()] {
+            fs::remove_dir_all(&directory).map_err(|error| Error::io("remove", &directory, error))?;
+        }
+        Ok(())
     }
 }
 
-/// Removes what an interrupted unpacking left half-written.
-fn remove_temporaries(directory: &Path) -> Result<()> {
-    for entry in fs::read_dir(directory).map_err(|error| Error::io("list", directory, error))? {
-        let entry = entry.map_err(|error| Error::io("list", directory, error))?;
-        let (path, kind) = (entry.path(), entry.file_type());
-        if kind.as_ref().is_ok_and(fs::FileType::is_dir) {
-            remove_temporaries(&path)?;
-        } else if entry.file_name().to_string_lossy().starts_with(oci_pack::TEMPORARY_PREFIX) {
-            fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
+impl Drop for Staging {
+    fn drop(&mut self) {
+        for directory in [self.files(), self.parts()] {
+            match fs::remove_dir(&directory) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return,
+                _ => {}
+            }
+        }
+        // Nothing depends on whether this succeeds. The directory goes before the lock does, so that nobody else is in
+        // it; on network file systems an open file keeps it from going, and it goes afterwards.
+        let _ = fs::remove_file(lock_path(&self.root));
+        let _ = fs::remove_dir(&self.root);
+        drop(self.lock.take());
+        let _ = fs::remove_dir(&self.root);
+    }
+}
+
+fn lock_path(root: &Path) -> PathBuf {
+    root.join("lock")
+}
+
+/// Makes the staging directory and takes its lock.
+fn lock(output: &Path, root: &Path) -> Result<File> {
+    let path = lock_path(root);
+    for _ in 0..MOST_ATTEMPTS {
+        make_directory(root)?;
+        if existing(&path)?.is_some_and(|found| !found.is_file()) {
+            return Err(not_ours(&path));
+        }
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let lock = match opened {
+            // Another process has just ended and removed the directory.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            opened => opened.map_err(|error| Error::io("create", &path, error))?,
+        };
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy { directory: output.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
+        }
+        // A lock on a file that was removed in the meantime keeps nobody out.
+        let held = lock.metadata().map_err(|error| Error::io("look at", &path, error))?;
+        if existing(&path)?.is_some_and(|found| (found.dev(), found.ino()) == (held.dev(), held.ino())) {
+            return Ok(lock);
+        }
+    }
+    Err(Error::Busy { directory: output.to_owned() })
+}
+
+/// Makes a directory unless it is there; something else in its place, a link above all, is none of ours.
+fn make_directory(path: &Path) -> Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match existing(path)? {
+            Some(found) if found.is_dir() => Ok(()),
+            _ => Err(not_ours(path)),
+        },
+        made => made.map_err(|error| Error::io("create", path, error)),
+    }
+}
+
+fn not_ours(path: &Path) -> Error {
+    Error::io("use", path, io::Error::new(ErrorKind::AlreadyExists, "something else is there"))
+}
+
+/// Lists a directory; it is closed again before anybody goes deeper or changes it.
+fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
+    let failed = |error| Error::io("list", directory, error);
+    fs::read_dir(directory).map_err(failed)?.collect::<io::Result<_>>().map_err(failed)
+}
+
+fn is_directory(entry: &DirEntry) -> Result<bool> {
+    let kind = entry.file_type().map_err(|error| Error::io("look at", entry.path(), error))?;
+    Ok(kind.is_dir())
+}
+
+fn sweep(directory: &Path, prefix: &str, wanted: &HashSet<String>, kept: &mut HashSet<String>) -> Result<()> {
+    for entry in entries(directory)? {
+        let place = entry.path();
+        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if is_directory(&entry)? {
+            sweep(&place, &format!("{path}/"), wanted, kept)?;
+            // It stays if something in it does.
+            let _ = fs::remove_dir(&place);
+        } else if entry.file_type().is_ok_and(|kind| kind.is_file()) && wanted.contains(&path) {
+            kept.insert(path);
+        } else {
+            fs::remove_file(&place).map_err(|error| Error::io("remove", &place, error))?;
         }
     }
     Ok(())
+}
+
+/// Makes sure, before anything moves, that everything can: nothing is in the way, and no link leads elsewhere.
+fn look_ahead(from: &Path, to: &Path, overwrite: bool, in_the_way: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in entries(from)? {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let directory = is_directory(&entry)?;
+        match existing(&target)? {
+            None => {}
+            Some(found) if directory && found.is_dir() => {
+                look_ahead(&source, &target, overwrite, in_the_way)?;
+            }
+            Some(found) if !directory && !found.is_dir() && (overwrite || is_same(&source, &target)?) => {}
+            Some(_) => in_the_way.push(target),
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether two files have the same content, or two links the same target.
+fn is_same(left: &Path, right: &Path) -> Result<bool> {
+    let metadata =
+        |path: &Path| fs::symlink_metadata(path).map_err(|error| Error::io("look at", path, error));
+    let (is_file, is_other_file) = (metadata(left)?.is_file(), metadata(right)?.is_file());
+    if !is_file || !is_other_file {
+        return Ok(
+            fs::read_link(left).is_ok_and(|target| fs::read_link(right).is_ok_and(|other| other == target))
+        );
+    }
+    if metadata(left)?.len() != metadata(right)?.len() {
+        return Ok(false);
+    }
+    let digest = |path: &Path| {
+        let failed = |error| Error::io("read", path, error);
+        let mut reader = oci_pack::HashingRead::new(File::open(path).map_err(failed)?);
+        io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
+        Ok::<_, Error>(reader.finish())
+    };
+    Ok(digest(left)? == digest(right)?)
 }
 
 /// Moves the content of one directory into another: whole trees where nothing stands in the way.
-fn merge(from: &Path, to: &Path, overwrite: bool) -> Result<()> {
-    for entry in fs::read_dir(from).map_err(|error| Error::io("list", from, error))? {
-        let entry = entry.map_err(|error| Error::io("list", from, error))?;
+fn merge(from: &Path, to: &Path) -> Result<()> {
+    for entry in entries(from)? {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().map_err(|error| Error::io("look at", &source, error))?;
-        let there = existing(&target)?;
-        match there {
-            None => move_to(&source, &target)?,
-            Some(there) if kind.is_dir() && there.is_dir() => merge(&source, &target, overwrite)?,
-            Some(there) if overwrite && !kind.is_dir() && !there.is_dir() => move_to(&source, &target)?,
-            Some(_) => return Err(Error::TargetHolds { paths: vec![target] }),
+        if is_directory(&entry)? && existing(&target)?.is_some_and(|there| there.is_dir()) {
+            merge(&source, &target)?;
+        } else {
+            fs::rename(&source, &target).map_err(|error| Error::io("rename", &source, error))?;
         }
     }
     Ok(())
-}
-
-fn move_to(source: &Path, target: &Path) -> Result<()> {
-    fs::rename(source, target).map_err(|error| Error::io("rename", source, error))
 }
 
 /// Returns what stands at a path, links not followed.
@@ -152,55 +315,4 @@ pub(crate) fn refuse_links(base: &Path, path: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn staged(output: &Path, files: &[(&str, &str)]) -> Staging {
-        let staging = Staging::open(output, &Digest::sha256_of(b"manifest")).unwrap();
-        for (path, content) in files {
-            fs::write(staging.partial(path), content).unwrap();
-            staging.finish(path, path).unwrap();
-        }
-        staging
-    }
-
-    #[test]
-    fn finished_files_appear_at_once_and_nothing_is_left() {
-        let output = tempfile::tempdir().unwrap();
-        staged(output.path(), &[("bag/data/a", "1"), ("bag/b", "2")]).publish(false).unwrap();
-        assert_eq!(fs::read(output.path().join("bag/data/a")).unwrap(), b"1");
-        assert_eq!(fs::read_dir(output.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn other_files_of_the_target_stay() {
-        let output = tempfile::tempdir().unwrap();
-        fs::create_dir_all(output.path().join("bag/data")).unwrap();
-        fs::write(output.path().join("bag/data/mine"), "mine").unwrap();
-        fs::write(output.path().join("bag/b"), "old").unwrap();
-        let staging = staged(output.path(), &[("bag/data/a", "1"), ("bag/b", "2")]);
-        assert!(matches!(staging.publish(false), Err(Error::TargetHolds { .. })));
-        assert_eq!(fs::read(output.path().join("bag/b")).unwrap(), b"old");
-        staged(output.path(), &[]).publish(true).unwrap();
-        assert_eq!(fs::read(output.path().join("bag/b")).unwrap(), b"2");
-        assert_eq!(fs::read(output.path().join("bag/data/mine")).unwrap(), b"mine");
-    }
-
-    #[test]
-    fn one_directory_takes_one_pull_of_a_manifest_at_a_time() {
-        let output = tempfile::tempdir().unwrap();
-        let first = staged(output.path(), &[]);
-        let second = Staging::open(output.path(), &Digest::sha256_of(b"manifest"));
-        assert!(matches!(second, Err(Error::Busy { .. })));
-        drop(first);
-        staged(output.path(), &[]);
-    }
-
-    #[test]
-    fn nothing_is_written_through_a_link() {
-        let output = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/", output.path().join("bag")).unwrap();
-        assert!(refuse_links(output.path(), "bag/data/a").is_err());
-        assert!(refuse_links(output.path(), "other/data/a").is_ok());
-    }
-}
+mod tests;

@@ -1,15 +1,15 @@
 //! The first pass of a push: every file hashed, and a bag checked, before anything is packed or sent.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{
-    Accept, Algorithm, AlgorithmSet, CheckOptions, Fault, ProgressEvent, Report, Scan, ScanOptions, Severity,
-};
+use bagit::{Accept, Algorithm, AlgorithmSet, CheckOptions, Fault, Report, Scan, ScanOptions, Severity};
 use d1_package::Documents;
 
-use crate::{ContentFault, Error, Event, Observer, Phase, Result};
+use crate::progress::HashProgress;
+use crate::{ContentFault, Error, Event, Observer, Result};
 
 /// A directory whose files have been hashed.
 #[derive(Debug)]
@@ -43,69 +43,72 @@ pub(crate) fn check_directory(
     checking: Checking,
     observer: &Arc<dyn Observer>,
 ) -> Result<Checked> {
-    let documents = find_documents(directory)?;
+    let is_bag = bagit::is_bag(directory);
+    let documents = find_documents(directory, is_bag)?;
     // What system metadata declare is computed in the same read as everything else.
     let declared = documents.system_metadata.iter().map(|record| documents.algorithms_for(record.size));
-    let algorithms = declared.fold(checking.algorithms, AlgorithmSet::union);
-    let scan = hash_directory(directory, algorithms, observer)?;
-    let report = bagit::is_bag(directory)
-        .then(|| bagit::check(&scan.inventory, &scan.tag_files, &CheckOptions::accepting(checking.accept)));
-    if let Some(report) = &report {
-        judge(directory, report, checking.verify, observer)?;
+    let mut options = ScanOptions::default();
+    options.extra_algorithms = declared.fold(checking.algorithms, AlgorithmSet::union);
+    options.extra_algorithms.insert(Algorithm::Sha256);
+    let scan = bagit::scan_directory(directory, &options, &HashProgress::new(observer))?;
+    let observations = scan.inventory.observations();
+    let check = || bagit::check(&scan.inventory, &scan.tag_files, &CheckOptions::accepting(checking.accept));
+    let report = is_bag.then(check);
+    match &report {
+        Some(report) => judge(directory, report, checking.verify, observer)?,
+        None => warn(observations.iter().filter(|fault| fault.severity == Severity::Warning), observer),
     }
-    refuse_unusable(scan.inventory.observations())?;
+    refuse_unusable(observations)?;
     Ok(Checked { scan, report, documents })
 }
 
-fn find_documents(directory: &Path) -> Result<Documents> {
-    let mut files = Vec::new();
-    list(directory, "", &mut files);
-    files.sort();
-    let mut open = |path: &str| -> std::io::Result<Box<dyn std::io::Read>> {
-        Ok(Box::new(fs::File::open(directory.join(path))?))
+fn find_documents(directory: &Path, is_bag: bool) -> Result<Documents> {
+    let files = regular_files(directory);
+    let mut open = |path: &str| -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(Readable(File::open(directory.join(path)).ok())))
     };
     let listed = files.iter().map(|(path, size)| (path.as_str(), *size));
-    Ok(d1_package::read_documents(listed, bagit::is_bag(directory), &mut open)
-        .map_err(d1_package::Error::from)?)
+    Ok(d1_package::read_documents(listed, is_bag, &mut open).map_err(d1_package::Error::from)?)
 }
 
-/// Lists regular files. What cannot be listed is no document; hashing will say what is wrong with it.
-fn list(directory: &Path, prefix: &str, files: &mut Vec<(String, u64)>) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let (Ok(kind), Some(name)) = (entry.file_type(), entry.file_name().to_str().map(str::to_owned))
-        else {
-            continue;
-        };
-        let path = format!("{prefix}{name}");
-        if kind.is_dir() {
-            list(&entry.path(), &format!("{path}/"), files);
-        } else if let (true, Ok(metadata)) = (kind.is_file(), entry.metadata()) {
-            files.push((path, metadata.len()));
-        }
+/// Reads a file as far as it can be read. What cannot be is no document; hashing says what is wrong with it, together with
+/// everything else that is wrong with the bag.
+struct Readable(Option<File>);
+
+impl Read for Readable {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.0.as_mut().map_or(0, |file| file.read(buffer).unwrap_or(0)))
     }
 }
 
-fn hash_directory(directory: &Path, extra: AlgorithmSet, observer: &Arc<dyn Observer>) -> Result<Scan> {
-    let mut options = ScanOptions::default();
-    options.extra_algorithms = extra.union([Algorithm::Sha256].into_iter().collect());
-    let phase = Phase::Check;
-    let progress = |event: ProgressEvent<'_>| match event {
-        ProgressEvent::Planned { files, bytes } => {
-            observer.event(&Event::Began { phase, items: files, bytes })
+/// Lists regular files with their sizes, bytewise. What cannot be listed is left to hashing, like what cannot be read.
+fn regular_files(directory: &Path) -> Vec<(String, u64)> {
+    let mut files = Vec::new();
+    let mut pending: Vec<(PathBuf, String)> = vec![(directory.to_owned(), String::new())];
+    while let Some((directory, prefix)) = pending.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let (Ok(kind), Some(name)) = (entry.file_type(), entry.file_name().to_str().map(str::to_owned))
+            else {
+                continue;
+            };
+            let path = format!("{prefix}{name}");
+            if kind.is_dir() {
+                pending.push((entry.path(), format!("{path}/")));
+            } else if let (true, Ok(metadata)) = (kind.is_file(), entry.metadata()) {
+                files.push((path, metadata.len()));
+            }
         }
-        ProgressEvent::Advanced { bytes } => observer.event(&Event::Advanced { phase, items: 0, bytes }),
-        ProgressEvent::Finished { .. } => observer.event(&Event::Advanced { phase, items: 1, bytes: 0 }),
-        _ => {}
-    };
-    let scan = bagit::scan_directory(directory, &options, &progress);
-    observer.event(&Event::Ended { phase });
-    Ok(scan?)
+    }
+    files.sort();
+    files
+}
+
+fn warn<'f>(faults: impl Iterator<Item = &'f Fault>, observer: &Arc<dyn Observer>) {
+    faults.for_each(|fault| observer.event(&Event::Warning(&fault.to_string())));
 }
 
 fn judge(directory: &Path, report: &Report, verify: bool, observer: &Arc<dyn Observer>) -> Result<()> {
-    for warning in report.warnings() {
-        observer.event(&Event::Warning(&warning.to_string()));
-    }
+    warn(report.warnings(), observer);
     if report.valid {
         return Ok(());
     }

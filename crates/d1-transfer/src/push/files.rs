@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{Algorithm, FileToHash, HashOutcome, ProgressEvent};
-use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, single_files_manifest};
-use oci_model::{Descriptor, Digest, ManifestRef};
-use registry_backend::{BytesSource, RegistryBackend, RegistryBackendExt};
+use bagit::{Algorithm, FileToHash, HashOutcome};
+use d1_package::{ObjectFacts, PackageView, SingleFile, SingleFileOptions, single_files_manifest};
+use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest};
+use registry_backend::{BlobSource, BytesSource, RegistryBackend, RegistryBackendExt};
 
-use super::publish::{Artifact, Blob, publish};
+use super::publish::{Artifact, publish};
+use crate::blocking::run_blocking;
 use crate::file_source::FileSource;
-use crate::receive::run_blocking;
-use crate::{Error, Event, Observer, Phase, PushOptions, PushReport, Result};
+use crate::progress::{HashProgress, total};
+use crate::{Error, Observer, PushOptions, PushReport, Result};
 
 /// A file to be pushed.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub struct FileToPush {
 ///
 /// # Errors
 ///
-/// If a file is no regular file or cannot be read, two have one title, or the store fails.
+/// If a file is no regular file or cannot be read, a title is unsafe or contradicts another one, or the store fails.
 pub async fn push_files(
     backend: &dyn RegistryBackend,
     files: &[FileToPush],
@@ -87,23 +88,29 @@ async fn push(
         max_manifest_bytes: backend.capabilities().max_manifest_bytes,
     };
     let manifest = single_files_manifest(&singles, &manifest_options).map_err(d1_package::Error::from)?;
+    refuse_unusable_titles(&manifest)?;
     // The configuration, and the only layer of an artifact without files, is the empty value.
-    let mut blobs = vec![Blob::new(Box::new(BytesSource::new(Descriptor::EMPTY_CONTENT)))];
+    let mut blobs: Vec<Box<dyn BlobSource>> = vec![Box::new(BytesSource::new(Descriptor::EMPTY_CONTENT))];
     for ((digest, size), file) in hashed.iter().zip(files) {
-        blobs.push(Blob::new(Box::new(FileSource::new(file.path.clone(), 0, *size, digest.clone()))));
+        blobs.push(Box::new(FileSource::new(file.path.clone(), 0, *size, digest.clone())));
     }
     let artifact = Artifact {
         manifest,
         blobs,
         files: files.len() as u64,
-        bytes: hashed.iter().map(|(_, size)| size).sum(),
+        bytes: total(hashed.iter().map(|(_, size)| *size)),
         identifier: options.identifier.as_ref().map(ToString::to_string),
     };
-    let mut options = options.clone();
-    if options.tags.is_empty() {
-        options.tags.extend(options.identifier.as_ref().and_then(|identifier| identifier.tag().parse().ok()));
-    }
+    let options = options.with_default_tag(options.identifier.as_ref());
     publish(backend, artifact, &options, observer).await
+}
+
+/// Refuses titles under which the files could not be pulled again: unsafe ones, and files that would be directories of others.
+fn refuse_unusable_titles(manifest: &RawManifest) -> Result<()> {
+    if let Ok(Manifest::Image(manifest)) = manifest.parse() {
+        PackageView::new(manifest, None).map_err(d1_package::Error::from)?;
+    }
+    Ok(())
 }
 
 fn hash(files: &[FileToPush], observer: &Arc<dyn Observer>) -> Result<Vec<(Digest, u64)>> {
@@ -120,16 +127,9 @@ fn hash(files: &[FileToPush], observer: &Arc<dyn Observer>) -> Result<Vec<(Diges
             algorithms: [Algorithm::Sha256].into_iter().collect(),
         });
     }
-    let phase = Phase::Check;
-    let bytes = to_hash.iter().map(|file| file.size).sum();
-    observer.event(&Event::Began { phase, items: files.len() as u64, bytes });
-    let progress = |event: ProgressEvent<'_>| match event {
-        ProgressEvent::Advanced { bytes } => observer.event(&Event::Advanced { phase, items: 0, bytes }),
-        ProgressEvent::Finished { .. } => observer.event(&Event::Advanced { phase, items: 1, bytes: 0 }),
-        _ => {}
-    };
+    let bytes = total(to_hash.iter().map(|file| file.size));
+    let progress = HashProgress::over(observer, files.len() as u64, bytes);
     let outcomes = bagit::hash_files(Path::new(""), &to_hash, 0, &progress);
-    observer.event(&Event::Ended { phase });
     outcomes.into_iter().zip(files).map(|(outcome, file)| hashed(outcome, &file.path)).collect()
 }
 

@@ -1,10 +1,11 @@
 //! Pushing: from files to blobs and a manifest in a store.
 
-mod archives;
 mod check;
 mod directory;
 mod files;
+mod layers;
 mod options;
+mod prepare;
 mod publish;
 mod report;
 mod sources;

@@ -62,4 +62,13 @@ impl PushOptions {
             temporary_directory,
         }
     }
+
+    /// Returns the options with the tag that follows from the identifier, if no other is given.
+    pub(crate) fn with_default_tag(&self, identifier: Option<&Identifier>) -> Self {
+        let mut options = self.clone();
+        if options.tags.is_empty() {
+            options.tags.extend(identifier.and_then(|identifier| identifier.tag().parse().ok()));
+        }
+        options
+    }
 }

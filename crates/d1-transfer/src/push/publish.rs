@@ -1,38 +1,24 @@
 //! The end of every push: blobs first, then the manifest, then its tags.
 
-use std::collections::HashSet;
-use std::io::{self, Read};
-use std::ops::Range;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
-use oci_model::{Descriptor, Digest, DigestAlgorithm, DigestHasher, Manifest, ManifestRef, RawManifest};
-use registry_backend::{BlobSource, RegistryBackend, WriteHint};
+use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest};
+use registry_backend::{BlobSource, Error as BackendError, ErrorKind, RegistryBackend, WriteHint};
 
-use super::sources::Sources;
-use crate::byte_stream::CHUNK_BYTES;
-use crate::copy::title;
+use crate::names::title;
 use crate::upload::{Upload, Uploader};
-use crate::{Error, Observer, PushOptions, PushReport, PushedLayer, Result};
+use crate::{Observer, PushOptions, PushReport, PushedLayer, Result};
 
 /// Everything that has to be in the store for an artifact to be there.
 pub(crate) struct Artifact {
     pub(crate) manifest: RawManifest,
     /// The blobs that may have to be sent; those that are known to be there already are not among them.
-    pub(crate) blobs: Vec<Blob>,
+    pub(crate) blobs: Vec<Box<dyn BlobSource>>,
     /// Number and size of the files in it, for the report.
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) identifier: Option<String>,
-}
-
-/// A blob of an artifact.
-pub(crate) struct Blob(Box<dyn BlobSource>);
-
-impl Blob {
-    pub(crate) fn new(source: Box<dyn BlobSource>) -> Self {
-        Self(source)
-    }
 }
 
 /// Stores an artifact, unless its tags name it already.
@@ -43,34 +29,23 @@ pub(crate) async fn publish(
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
     let parsed = artifact.manifest.parse().map_err(|error| {
-        registry_backend::Error::new(registry_backend::ErrorKind::Invalid, "push", artifact.manifest.digest())
-            .caused_by(error)
+        BackendError::new(ErrorKind::Invalid, "push", artifact.manifest.digest()).caused_by(error)
     })?;
     let mut report = report(&artifact, &parsed, options);
     report.unchanged = is_there(backend, &artifact.manifest, options).await?;
-    if report.unchanged {
+    // To make everything anew is also to look whether everything is still there.
+    if report.unchanged && !options.repack {
         return Ok(report);
     }
-    let titles = Titles::of(&parsed);
     if options.dry_run {
         estimate(backend, &artifact, &mut report).await?;
         return Ok(report);
     }
     let mut uploader = Uploader::new(backend, observer, WriteHint::default());
-    let began = Instant::now();
-    let uploads = uploads(&artifact, &titles);
-    uploader.upload_all(&uploads).await?;
-    // A store that removes unreferenced blobs may have removed the first ones while the last ones were sent.
-    if backend
-        .capabilities()
-        .unreferenced_blob_lifetime
-        .is_some_and(|lifetime| began.elapsed() > lifetime / 2)
-    {
-        uploader.upload_all(&uploads).await?;
-    }
+    uploader.upload_all(uploads(&artifact, &parsed)).await?;
     store_manifest(backend, &artifact.manifest, options).await?;
     let totals = uploader.totals();
-    (report.sent_blobs, report.sent_bytes) = (totals.sent_blobs, totals.sent_bytes);
+    (report.sent_blobs, report.sent_bytes) = (totals.blobs, totals.bytes);
     Ok(report)
 }
 
@@ -109,7 +84,7 @@ async fn is_there(
 /// Finds out what would be sent.
 async fn estimate(backend: &dyn RegistryBackend, artifact: &Artifact, report: &mut PushReport) -> Result<()> {
     let mut seen = HashSet::new();
-    for Blob(source) in &artifact.blobs {
+    for source in &artifact.blobs {
         if seen.insert(source.digest()) && backend.stat_blob(source.digest()).await?.is_none() {
             report.sent_blobs += 1;
             report.sent_bytes += source.size();
@@ -118,25 +93,16 @@ async fn estimate(backend: &dyn RegistryBackend, artifact: &Artifact, report: &m
     Ok(())
 }
 
-/// Returns the blobs, each digest once, with what people know them by.
-fn uploads<'a>(artifact: &'a Artifact, titles: &Titles) -> Vec<Upload<'a>> {
-    let mut seen = HashSet::new();
-    let once = artifact.blobs.iter().filter(|Blob(source)| seen.insert(source.digest()));
-    once.map(|Blob(source)| Upload { source: source.as_ref(), title: titles.title(source.digest()) })
+/// Returns the blobs with what people know them by.
+fn uploads<'a>(artifact: &'a Artifact, manifest: &Manifest) -> Vec<Upload<'a>> {
+    let titles: HashMap<&Digest, &str> =
+        manifest.blobs().into_iter().map(|blob| (&blob.digest, title(blob))).collect();
+    let title = |digest: &Digest| titles.get(digest).copied().unwrap_or(digest.as_str()).to_owned();
+    artifact
+        .blobs
+        .iter()
+        .map(|source| Upload { source: source.as_ref(), title: title(source.digest()) })
         .collect()
-}
-
-/// What people know blobs by.
-struct Titles(std::collections::HashMap<Digest, String>);
-
-impl Titles {
-    fn of(manifest: &Manifest) -> Self {
-        Self(manifest.blobs().into_iter().map(|blob| (blob.digest.clone(), title(blob))).collect())
-    }
-
-    fn title(&self, digest: &Digest) -> String {
-        self.0.get(digest).cloned().unwrap_or_else(|| digest.to_string())
-    }
 }
 
 fn report(artifact: &Artifact, manifest: &Manifest, options: &PushOptions) -> PushReport {
@@ -156,7 +122,7 @@ fn report(artifact: &Artifact, manifest: &Manifest, options: &PushOptions) -> Pu
         layers: layers
             .iter()
             .map(|layer| PushedLayer {
-                title: title(layer),
+                title: title(layer).to_owned(),
                 media_type: layer.media_type.clone(),
                 digest: layer.digest.clone(),
                 size: layer.size,
@@ -166,24 +132,4 @@ fn report(artifact: &Artifact, manifest: &Manifest, options: &PushOptions) -> Pu
         sent_bytes: 0,
         unchanged: false,
     }
-}
-
-/// Hashes a range of a file: a part of one that is too large for one blob.
-pub(crate) fn hash_range(sources: &Sources, path: &str, range: &Range<u64>) -> Result<Digest> {
-    let failed = |error| Error::io("read", path, error);
-    let mut file = sources.open(path).map_err(failed)?;
-    io::copy(&mut file.by_ref().take(range.start), &mut io::sink()).map_err(failed)?;
-    let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
-    let mut left = range.end - range.start;
-    let mut chunk = vec![0; CHUNK_BYTES];
-    while left > 0 {
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
-        let count = chunk.get_mut(..wanted).map_or(Ok(0), |space| file.read(space)).map_err(failed)?;
-        if count == 0 {
-            return Err(Error::content(path, "it became shorter while it was pushed"));
-        }
-        hasher.update(chunk.get(..count).unwrap_or_default());
-        left -= count as u64;
-    }
-    Ok(hasher.finish())
 }

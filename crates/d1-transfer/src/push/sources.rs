@@ -41,10 +41,13 @@ impl Sources {
         }
     }
 
-    /// Returns a range of a file as a blob; made files are whole blobs.
+    /// Returns a range of a file as a blob.
     pub(crate) fn blob(&self, path: &str, range: Range<u64>, digest: Digest) -> Box<dyn BlobSource> {
         match self.made.get(path) {
-            Some(bytes) => Box::new(BytesSource::new(bytes.clone())),
+            Some(bytes) => {
+                let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(bytes.len());
+                Box::new(BytesSource::new(bytes.slice(at(range.start)..at(range.end))))
+            }
             None => {
                 let size = range.end.saturating_sub(range.start);
                 Box::new(FileSource::new(self.on_disk(path), range.start, size, digest))

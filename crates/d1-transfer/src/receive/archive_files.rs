@@ -11,10 +11,12 @@ use oci_pack::{
     UnpackOptions, VisitError, read_archive, unpack_into,
 };
 
-use super::job::{ArchiveJob, Expected};
-use super::package::{Received, check_file};
-use crate::archive::ArchiveFailure;
-use crate::{Event, Observer, Phase};
+use super::job::ArchiveJob;
+use super::{Expected, Received};
+use crate::Event;
+use crate::archive::{ArchiveFailure, Stop};
+use crate::names::join;
+use crate::progress::Meter;
 
 /// What is wanted of an archive.
 pub(crate) struct ArchiveFiles {
@@ -22,9 +24,7 @@ pub(crate) struct ArchiveFiles {
     /// The wanted files by their path in the archive; all files if nothing is known.
     pub(crate) expected: Option<Arc<HashMap<String, Expected>>>,
     pub(crate) algorithms: AlgorithmSet,
-    /// Tells which files' bytes are to be kept in memory, by their path in the package.
-    pub(crate) keep: fn(&str) -> bool,
-    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) meter: Meter,
 }
 
 /// The files of an archive that came.
@@ -44,7 +44,7 @@ impl ArchiveFiles {
         directory: &Path,
         reader: &mut (dyn Read + Send),
     ) -> Result<ArchiveOutcome, ArchiveFailure> {
-        let options = UnpackOptions { read: self.read_options(), overwrite: true, symbolic_links: true };
+        let options = UnpackOptions { read: self.read_options(), overwrite: false, symbolic_links: true };
         let mut taking = Taking::new(self);
         let report = unpack_into(directory, reader, &options, &mut taking)?;
         Ok(ArchiveOutcome { tar_digest: report.archive.tar_digest, ..taking.outcome })
@@ -91,22 +91,24 @@ impl Taking {
         Self { wanted, outcome: ArchiveOutcome::default(), hasher, kept: None, size: 0 }
     }
 
-    /// Returns the path in the package of a path in the archive.
-    fn path(&self, path: &str) -> String {
-        match self.wanted.layer.path.as_str() {
-            "" => path.to_owned(),
-            place => format!("{place}/{path}"),
-        }
+    fn expected(&self, path: &str) -> Option<&Expected> {
+        self.wanted.expected.as_ref()?.get(path)
     }
 
     fn is_wanted(&self, path: &str) -> bool {
-        self.wanted.expected.as_ref().is_none_or(|expected| expected.contains_key(path))
+        self.wanted.expected.is_none() || self.expected(path).is_some()
     }
 
-    fn start(&mut self, path: &str, size: u64) {
+    /// Begins a file; one of another size than is known is not read at all.
+    fn start(&mut self, path: &str, size: u64) -> Result<(), Stop> {
+        let expected = self.expected(path);
+        if let Some(expected) = expected.filter(|expected| expected.size != size) {
+            return Err(Stop::Wrong { path: expected.path.clone(), message: expected.wrong_size(size) });
+        }
+        self.kept = expected.is_some_and(|expected| expected.kept).then(Vec::new);
         self.hasher = MultiHasher::new(self.wanted.algorithms);
-        self.kept = (self.wanted.keep)(&self.path(path)).then(Vec::new);
         self.size = size;
+        Ok(())
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -116,25 +118,27 @@ impl Taking {
         }
     }
 
-    fn finish(&mut self, path: &str) -> Result<(), VisitError> {
+    fn finish(&mut self, path: &str) -> Result<(), Stop> {
         let hasher = std::mem::replace(&mut self.hasher, MultiHasher::new(AlgorithmSet::EMPTY));
         let digests: Digests = hasher.finish();
-        if let Some(expected) = self.wanted.expected.as_ref().and_then(|expected| expected.get(path)) {
-            check_file(expected, self.size, &digests)?;
+        if let Some(expected) = self.expected(path)
+            && let Err(message) = expected.check(self.size, &digests)
+        {
+            return Err(Stop::Wrong { path: expected.path.clone(), message });
         }
-        let path = self.path(path);
+        let path = join(&self.wanted.layer.path, path);
         if let Some(kept) = self.kept.take() {
             self.outcome.kept.insert(path.clone(), kept);
         }
         self.outcome.files.push(Received { path, size: self.size, digests });
-        self.wanted.observer.event(&Event::Advanced { phase: Phase::Download, items: 1, bytes: 0 });
+        self.wanted.meter.advance(1, 0);
         Ok(())
     }
 
     fn note(&self, warning: &ArchiveWarning) {
         if let ArchiveWarning::NameClash { path, earlier } = warning {
             let text = format!("`{path}` and `{earlier}` are one file on some systems");
-            self.wanted.observer.event(&Event::Warning(&text));
+            self.wanted.meter.observer().event(&Event::Warning(&text));
         }
     }
 }
@@ -145,8 +149,7 @@ impl UnpackObserver for Taking {
     }
 
     fn begin(&mut self, path: &str, size: u64) -> Result<(), VisitError> {
-        self.start(path, size);
-        Ok(())
+        Ok(self.start(path, size)?)
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -154,7 +157,7 @@ impl UnpackObserver for Taking {
     }
 
     fn end(&mut self, path: &str) -> Result<(), VisitError> {
-        self.finish(path)
+        Ok(self.finish(path)?)
     }
 
     fn warning(&mut self, warning: ArchiveWarning) -> Result<(), VisitError> {
@@ -172,11 +175,11 @@ impl ArchiveVisitor for Taking {
         if !self.is_wanted(path) {
             return Ok(());
         }
-        self.start(path, content.size());
+        self.start(path, content.size())?;
         loop {
             let bytes = content.fill_buf()?;
             if bytes.is_empty() {
-                return self.finish(path);
+                return Ok(self.finish(path)?);
             }
             let count = bytes.len();
             self.take(bytes);
@@ -189,6 +192,7 @@ impl ArchiveVisitor for Taking {
     }
 
     fn hard_link(&mut self, _path: &str, _target: &str) -> Result<(), VisitError> {
+        // Its bytes are those of the file that it leads to.
         Ok(())
     }
 

@@ -1,38 +1,38 @@
 //! What has to be received: files that have blobs of their own, and archives with the files that are wanted of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use d1_package::{ArchiveLayer, Entry, PackageView, Place};
+use d1_package::{ArchiveLayer, PackageView, Place, ReadPlan};
 use oci_model::{Descriptor, Digest};
 
-use super::file::FileBlobs;
-
-/// A file that is wanted, and what is known of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Expected {
-    /// Path below the package's directory.
-    pub(crate) path: String,
-    /// Size in bytes.
-    pub(crate) size: u64,
-    /// SHA-256, where it is known.
-    pub(crate) sha256: Option<[u8; 32]>,
-}
+use super::{Expected, Wanted};
+use crate::names::below;
+use crate::progress::total;
 
 /// One thing to receive; jobs do not depend on each other.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
     /// Files with the same bytes, which are received once.
-    File { blobs: FileBlobs, expected: Vec<Expected> },
-    /// A whole archive, of which these files are wanted; all if nothing is known of it.
-    Archive { layer: ArchiveJob, expected: Option<Arc<HashMap<String, Expected>>> },
+    Files { blobs: Vec<Blob>, files: Vec<Expected> },
+    /// A whole archive, of which these files are wanted, by their path in it; all if nothing is known of it.
+    Archive { layer: ArchiveJob, files: Option<Arc<HashMap<String, Expected>>> },
     /// A single file of an archive.
-    Range { expected: Expected },
+    Range { file: Expected, bytes: u64 },
+}
+
+/// A blob that holds a file's bytes, or some of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Blob {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
 }
 
 /// An archive layer, owned.
 #[derive(Clone, Debug)]
 pub(crate) struct ArchiveJob {
+    /// Position of the layer in the manifest.
+    pub(crate) layer: usize,
     pub(crate) descriptor: Descriptor,
     pub(crate) title: String,
     /// Where it unpacks, below the package's directory.
@@ -45,102 +45,111 @@ impl Job {
     /// Returns the number of bytes that move.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Self::File { blobs, .. } => blobs.pieces.iter().map(|(_, size)| size).sum(),
+            Self::Files { blobs, .. } => total(blobs.iter().map(|blob| blob.size)),
             Self::Archive { layer, .. } => layer.descriptor.size,
-            Self::Range { expected } => expected.size,
+            Self::Range { bytes, .. } => *bytes,
         }
     }
 
     /// Returns the number of files, as far as it is known.
     pub(crate) fn files(&self) -> u64 {
         match self {
-            Self::File { expected, .. } => expected.len() as u64,
-            Self::Archive { expected, .. } => expected.as_ref().map_or(1, |expected| expected.len() as u64),
+            Self::Files { files, .. } => files.len() as u64,
+            Self::Archive { files, .. } => files.as_ref().map_or(1, |files| files.len() as u64),
             Self::Range { .. } => 1,
         }
     }
 }
 
 /// Divides the wanted files into jobs; `ranges` is whether single files can be read out of archives.
-pub(crate) fn jobs(view: &PackageView, wanted: &HashSet<&str>, ranges: bool) -> Vec<Job> {
+pub(crate) fn jobs(view: &PackageView, wanted: &Wanted<'_>, ranges: bool) -> Vec<Job> {
     let layers = &view.manifest().layers;
-    let blob = |layer: u32| layers.get(layer as usize).map(|layer| (layer.digest.clone(), layer.size));
-    let mut files: BTreeMap<Vec<(Digest, u64)>, Vec<Expected>> = BTreeMap::new();
-    let mut archives: BTreeMap<u32, Vec<Expected>> = BTreeMap::new();
-    let mut content: HashMap<u32, u64> = HashMap::new();
+    let blob = |layer: u32| {
+        let layer = layers.get(layer as usize)?;
+        Some(Blob { digest: layer.digest.clone(), size: layer.size })
+    };
+    let mut files: BTreeMap<Vec<Blob>, Vec<Expected>> = BTreeMap::new();
+    let mut archives: HashMap<u32, ArchiveContent> = HashMap::new();
     for entry in view.entries() {
-        if let Place::Archive { layer, .. } = entry.place {
-            *content.entry(layer).or_default() += entry.size;
-        }
-        if !wanted.contains(entry.path) {
-            continue;
-        }
-        match entry.place {
-            Place::Archive { layer, .. } => archives.entry(layer).or_default().push(expected(&entry)),
-            Place::Object { layer } => {
-                files.entry(blob(layer).into_iter().collect()).or_default().push(expected(&entry))
+        let is_wanted = wanted.files.contains(entry.path);
+        let file = is_wanted.then(|| Expected::of(&entry, wanted.kept.contains(entry.path)));
+        let blobs: Vec<Blob> = match entry.place {
+            Place::Archive { layer, .. } => {
+                let content = archives.entry(layer).or_default();
+                content.size = content.size.saturating_add(entry.size);
+                content.wanted.extend(file);
+                continue;
             }
-            Place::Parts { first, count } => {
-                let pieces = (first..first.saturating_add(count)).filter_map(blob).collect();
-                files.entry(pieces).or_default().push(expected(&entry));
-            }
+            Place::Object { layer } => blob(layer).into_iter().collect(),
+            Place::Parts { first, count } => (first..).take(count as usize).filter_map(blob).collect(),
+        };
+        if let Some(file) = file {
+            files.entry(blobs).or_default().push(file);
         }
     }
-    let mut jobs = archive_jobs(view, archives, &content, ranges);
-    jobs.extend(files.into_iter().map(|(pieces, expected)| {
-        let path = expected.first().map(|expected| expected.path.clone()).unwrap_or_default();
-        Job::File { blobs: FileBlobs { path, pieces }, expected }
-    }));
+    let mut jobs: Vec<Job> = files.into_iter().map(|(blobs, files)| Job::Files { blobs, files }).collect();
+    for archive in view.archives() {
+        let number = u32::try_from(archive.layer).unwrap_or(u32::MAX);
+        match archives.remove(&number) {
+            Some(content) => content.add_jobs(view, &archive, ranges, &mut jobs),
+            None if wanted.unlisted => {
+                let files = view.index().map(|_| Arc::default());
+                let content_size = files.as_ref().map(|_| 0);
+                jobs.push(Job::Archive { layer: archive_job(&archive, content_size), files });
+            }
+            None => {}
+        }
+    }
     // The largest first, so that the end is not one large blob alone.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.bytes()));
     jobs
 }
 
-fn archive_jobs(
-    view: &PackageView,
-    mut wanted: BTreeMap<u32, Vec<Expected>>,
-    content: &HashMap<u32, u64>,
-    ranges: bool,
-) -> Vec<Job> {
-    let mut jobs = Vec::new();
-    for archive in view.archives() {
-        let number = u32::try_from(archive.layer).unwrap_or(u32::MAX);
-        let Some(expected) = wanted.remove(&number) else {
-            if view.index().is_none() {
-                jobs.push(Job::Archive { layer: archive_job(&archive, None), expected: None });
-            }
-            continue;
-        };
-        let all = content.get(&number).copied().unwrap_or_default();
-        let some: u64 = expected.iter().map(|file| file.size).sum();
-        // Reading files one by one costs a request and up to two members more for each: it pays for few files of many.
-        if ranges && some.saturating_add(expected.len() as u64 * 1_000_000) < all / 2 {
-            jobs.extend(expected.into_iter().map(|expected| Job::Range { expected }));
-            continue;
+/// What an index says of an archive.
+#[derive(Default)]
+struct ArchiveContent {
+    /// Size of all its files in bytes.
+    size: u64,
+    wanted: Vec<Expected>,
+}
+
+/// What reading a single file of an archive costs more than its size, in bytes: a request, and the rest of two members.
+const COST_OF_A_RANGE: u64 = 1_000_000;
+
+impl ArchiveContent {
+    fn add_jobs(self, view: &PackageView, archive: &ArchiveLayer<'_>, ranges: bool, jobs: &mut Vec<Job>) {
+        if self.wanted.is_empty() {
+            return;
         }
-        let below = |file: Expected| {
-            let name = match archive.path {
-                "" => file.path.clone(),
-                place => file.path.get(place.len() + 1..).unwrap_or_default().to_owned(),
-            };
-            (name, file)
-        };
-        let expected = Arc::new(expected.into_iter().map(below).collect());
-        jobs.push(Job::Archive { layer: archive_job(&archive, Some(all)), expected: Some(expected) });
+        let some = total(self.wanted.iter().map(|file| file.size));
+        let cost = COST_OF_A_RANGE.saturating_mul(self.wanted.len() as u64);
+        // Reading files one by one pays for few files of many.
+        if ranges && some.saturating_add(cost) < self.size / 2 {
+            jobs.extend(self.wanted.into_iter().map(|file| Job::Range { bytes: moved(view, &file), file }));
+            return;
+        }
+        let by_path = |file: Expected| Some((below(archive.path, &file.path)?.to_owned(), file));
+        let files = Some(Arc::new(self.wanted.into_iter().filter_map(by_path).collect()));
+        jobs.push(Job::Archive { layer: archive_job(archive, Some(self.size)), files });
     }
-    jobs
+}
+
+/// Returns how many bytes of an archive move for a single file.
+fn moved(view: &PackageView, file: &Expected) -> u64 {
+    match view.read_plan(&file.path, None) {
+        Ok(ReadPlan::Pieces(planned)) => {
+            total(planned.pieces.iter().map(|piece| piece.range.end - piece.range.start))
+        }
+        _ => file.size,
+    }
 }
 
 fn archive_job(archive: &ArchiveLayer<'_>, content_size: Option<u64>) -> ArchiveJob {
     ArchiveJob {
+        layer: archive.layer,
         descriptor: archive.descriptor.clone(),
         title: archive.title.to_owned(),
         path: archive.path.to_owned(),
         content_size,
     }
-}
-
-/// Takes over what is known of a file.
-pub(crate) fn expected(entry: &Entry<'_>) -> Expected {
-    Expected { path: entry.path.to_owned(), size: entry.size, sha256: entry.sha256 }
 }

@@ -1,21 +1,26 @@
 //! Receiving many files at once, and collecting what is wrong with any of them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::sync::Arc;
 
-use bagit::{Algorithm, AlgorithmSet, Digests, MultiHasher};
+use bagit::{AlgorithmSet, Digests};
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, annotations};
-use registry_backend::RegistryBackend;
+use registry_backend::{ErrorKind, RegistryBackend};
 
+use super::Expected;
 use super::archive_files::{ArchiveFiles, ArchiveOutcome};
-use super::file::{FileBlobs, receive_file};
-use super::job::{ArchiveJob, Expected, Job, jobs};
+use super::damage::damaged_files;
+use super::file::{Came, Incoming, Partial, Sink, receive_file};
+use super::job::{ArchiveJob, Blob, Job, jobs};
 use crate::archive::read_archive_layer;
-use crate::pull::Staging;
-use crate::read::read_file;
-use crate::{ContentFault, Error, Event, Observer, OpenPackage, Phase, Result};
+use crate::blocking::run_blocking;
+use crate::names::{join, title};
+use crate::progress::{Meter, RunningPhase, total};
+use crate::pull::{Staging, refuse_links};
+use crate::read::read_counted;
+use crate::{BlobOutcome, ContentFault, Error, Event, Observer, OpenPackage, Phase, Result};
 
 /// Where received files go.
 #[derive(Clone, Debug)]
@@ -27,21 +32,26 @@ pub(crate) enum Destination {
 }
 
 /// What to receive.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct Receiving<'a> {
     pub(crate) package: &'a OpenPackage,
     pub(crate) wanted: &'a Wanted<'a>,
-    pub(crate) destination: &'a Destination,
+    pub(crate) destination: Destination,
     /// Algorithms to compute for each file; SHA-256 is among them.
     pub(crate) algorithms: AlgorithmSet,
-    /// Which files' bytes are wanted in memory as well, by path.
-    pub(crate) keep: fn(&str) -> bool,
     /// Whether to go on after a file was found damaged.
     pub(crate) keep_going: bool,
 }
 
-/// The files that are wanted, by path below the package's directory.
-pub(crate) type Wanted<'a> = HashSet<&'a str>;
+/// What is wanted of a package.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted<'a> {
+    /// The files, by path below the package's directory.
+    pub(crate) files: HashSet<&'a str>,
+    /// Those whose bytes are wanted in memory as well.
+    pub(crate) kept: HashSet<&'a str>,
+    /// Whether archives are wanted of which no file is known.
+    pub(crate) unlisted: bool,
+}
 
 /// A file that came, with the digests of the bytes that came.
 #[derive(Clone, Debug)]
@@ -61,6 +71,13 @@ pub(crate) struct Arrived {
     pub(crate) bytes: u64,
 }
 
+impl Arrived {
+    /// Returns what came if nothing did for these reasons.
+    pub(crate) fn with_faults(faults: Vec<ContentFault>) -> Self {
+        Self { faults, ..Self::default() }
+    }
+}
+
 /// Receives files, several at once.
 ///
 /// # Errors
@@ -73,22 +90,20 @@ pub(crate) async fn receive_package(
 ) -> Result<Arrived> {
     let capabilities = backend.capabilities();
     let jobs = jobs(&receiving.package.view, receiving.wanted, capabilities.range_reads);
-    let (items, bytes) = (jobs.iter().map(Job::files).sum(), jobs.iter().map(Job::bytes).sum());
-    let phase = Phase::Download;
-    observer.event(&Event::Began { phase, items, bytes });
-    let receiver = Receiver { backend, receiving, observer };
+    let (items, bytes) = (jobs.iter().map(Job::files).sum(), total(jobs.iter().map(Job::bytes)));
+    let _phase = RunningPhase::begin(observer, Phase::Download, items, bytes);
+    let receiver = Receiver { backend, receiving, meter: Meter::new(observer) };
     let receiver = &receiver;
     let mut outcomes = futures::stream::iter(jobs)
-        .map(|job| async move { receiver.receive(job).await })
+        .map(|job| receiver.receive(job))
         .buffer_unordered(capabilities.parallel_blobs.max(1));
-    let mut arrived = Arrived { bytes, ..Arrived::default() };
+    let mut arrived = Arrived::default();
     while let Some(outcome) = outcomes.try_next().await? {
         arrived.files.extend(outcome.files);
         arrived.kept.extend(outcome.kept);
         arrived.faults.extend(outcome.faults);
     }
-    drop(outcomes);
-    observer.event(&Event::Ended { phase });
+    arrived.bytes = receiver.meter.bytes();
     arrived.faults.sort_by(|left, right| left.path.cmp(&right.path));
     Ok(arrived)
 }
@@ -96,22 +111,22 @@ pub(crate) async fn receive_package(
 struct Receiver<'a> {
     backend: &'a dyn RegistryBackend,
     receiving: Receiving<'a>,
-    observer: &'a Arc<dyn Observer>,
+    meter: Meter,
 }
 
 impl Receiver<'_> {
     /// Receives one job; damage ends everything or is noted.
     async fn receive(&self, job: Job) -> Result<Arrived> {
         let result = match &job {
-            Job::File { blobs, expected } => self.file(blobs, expected).await,
-            Job::Range { expected } => self.range(expected).await,
-            Job::Archive { layer, expected } => self.archive(layer, expected.clone()).await,
+            Job::Files { blobs, files } => self.files(blobs, files).await,
+            Job::Range { file, .. } => self.range(file).await,
+            Job::Archive { layer, files } => self.archive(layer, files.clone()).await,
         };
-        match result {
+        match result.map_err(|error| lost(error, &job)) {
             Err(Error::Content { faults }) => {
                 let faults = self.diagnose(&job, faults).await?;
                 if self.receiving.keep_going {
-                    return Ok(Arrived { faults, ..Arrived::default() });
+                    return Ok(Arrived::with_faults(faults));
                 }
                 Err(Error::Content { faults })
             }
@@ -119,195 +134,182 @@ impl Receiver<'_> {
         }
     }
 
-    async fn file(&self, blobs: &FileBlobs, expected: &[Expected]) -> Result<Arrived> {
-        let partial = match self.receiving.destination {
-            Destination::Staging(staging) => Some(staging.partial(&blobs.path)),
-            Destination::Nowhere => None,
+    async fn files(&self, blobs: &[Blob], files: &[Expected]) -> Result<Arrived> {
+        let partial =
+            self.partial(&blobs.iter().map(|blob| blob.digest.as_str()).collect::<Vec<_>>().join(" "));
+        let incoming = Incoming {
+            blobs,
+            algorithms: self.receiving.algorithms,
+            judge_blobs: files.iter().any(|file| file.sha256.is_none()),
+            kept: files.iter().any(|file| file.kept),
+            partial: partial.as_ref(),
         };
-        let resumed = partial.as_ref().is_some_and(|path| path.exists());
-        let receive = || {
-            receive_file(self.backend, blobs, self.receiving.algorithms, partial.as_deref(), self.observer)
+        let mut came = receive_file(self.backend, &incoming, &self.meter).await?;
+        let mut faults = judge(files, &came);
+        if !faults.is_empty() && came.resumed {
+            remove(partial.as_ref()).await?;
+            came = receive_file(self.backend, &incoming, &self.meter).await?;
+            faults = judge(files, &came);
+        }
+        if !faults.is_empty() {
+            remove(partial.as_ref()).await?;
+            return Err(Error::Content { faults });
+        }
+        if let Some(partial) = partial {
+            let names = files.iter().map(|file| self.full_path(&file.path)).collect();
+            run_blocking(move || place(&partial, names)).await?;
+        }
+        let name = files.first().map_or("", |file| &file.path);
+        blobs.iter().for_each(|blob| self.came(name, &blob.digest, blob.size));
+        self.meter.advance(files.len() as u64, 0);
+        let received = |file: &Expected| Received {
+            path: file.path.clone(),
+            size: file.size,
+            digests: came.digests.clone(),
         };
-        let mut digests = receive().await?;
-        let mut checked = check_all(expected, &digests);
-        if let (Err(_), Some(path)) = (&checked, &partial) {
-            // What an earlier attempt left may be to blame: it was on disk, unverified.
-            fs::remove_file(path).map_err(|error| Error::io("remove", path, error))?;
-            if resumed {
-                digests = receive().await?;
-                checked = check_all(expected, &digests);
-            }
-        }
-        if let Err(error) = checked {
-            if let Some(path) = &partial {
-                let _ = fs::remove_file(path);
-            }
-            return Err(error);
-        }
-        self.place(blobs, expected)?;
-        let received =
-            |file: &Expected| Received { path: file.path.clone(), size: file.size, digests: digests.clone() };
-        let kept = self.keep_placed(expected)?;
-        self.observer.event(&Event::Advanced {
-            phase: Phase::Download,
-            items: expected.len() as u64,
-            bytes: 0,
-        });
-        Ok(Arrived { files: expected.iter().map(received).collect(), kept, ..Arrived::default() })
-    }
-
-    /// Gives a received file all the names under which the package has its bytes.
-    fn place(&self, blobs: &FileBlobs, expected: &[Expected]) -> Result<()> {
-        let Destination::Staging(staging) = self.receiving.destination else { return Ok(()) };
-        let partial = staging.partial(&blobs.path);
-        for file in expected.iter().skip(1) {
-            let copy = staging.partial(&file.path);
-            fs::copy(&partial, &copy).map_err(|error| Error::io("write", &copy, error))?;
-            staging.finish(&file.path, &self.full_path(&file.path))?;
-        }
-        match expected.first() {
-            Some(file) => staging.finish(&file.path, &self.full_path(&file.path)),
-            None => Ok(()),
-        }
-    }
-
-    fn keep_placed(&self, expected: &[Expected]) -> Result<BTreeMap<String, Vec<u8>>> {
-        let mut kept = BTreeMap::new();
-        let Destination::Staging(staging) = self.receiving.destination else { return Ok(kept) };
-        for file in expected.iter().filter(|file| (self.receiving.keep)(&file.path)) {
-            let path = staging.finished(&self.full_path(&file.path));
-            kept.insert(file.path.clone(), fs::read(&path).map_err(|error| Error::io("read", path, error))?);
-        }
-        Ok(kept)
+        let kept = files.iter().filter(|file| file.kept);
+        Ok(Arrived {
+            files: files.iter().map(received).collect(),
+            kept: kept.filter_map(|file| Some((file.path.clone(), came.kept.clone()?))).collect(),
+            ..Arrived::default()
+        })
     }
 
     /// Receives one file out of an archive.
-    async fn range(&self, expected: &Expected) -> Result<Arrived> {
-        let (output, partial) = match self.receiving.destination {
-            Destination::Staging(staging) => {
-                let path = staging.partial(&expected.path);
-                (
-                    Some(fs::File::create(&path).map_err(|error| Error::io("create", &path, error))?),
-                    Some(path),
-                )
-            }
-            Destination::Nowhere => (None, None),
+    async fn range(&self, file: &Expected) -> Result<Arrived> {
+        let partial = self.partial(&file.path);
+        let sink = {
+            let (algorithms, kept, partial) = (self.receiving.algorithms, file.kept, partial.clone());
+            run_blocking(move || Sink::new(algorithms, kept, partial.as_ref())).await?
         };
-        let kept = (self.receiving.keep)(&expected.path).then(Vec::new);
-        let sink = Sink { hasher: MultiHasher::new(self.receiving.algorithms), output, kept };
-        let result = read_file(self.backend, self.receiving.package, &expected.path, None, sink).await;
-        if let (Err(_), Some(path)) = (&result, &partial) {
-            let _ = fs::remove_file(path);
+        let package = self.receiving.package;
+        let read = read_counted(self.backend, package, &file.path, None, sink, Some(&self.meter)).await;
+        if read.is_err() {
+            remove(partial.as_ref()).await?;
         }
-        let sink = result?;
-        if let Destination::Staging(staging) = self.receiving.destination {
-            staging.finish(&expected.path, &self.full_path(&expected.path))?;
+        let Sink { hasher, kept, .. } = read?;
+        if let Some(partial) = partial {
+            let names = vec![self.full_path(&file.path)];
+            run_blocking(move || place(&partial, names)).await?;
         }
-        self.observer.event(&Event::Advanced { phase: Phase::Download, items: 1, bytes: expected.size });
-        let received =
-            Received { path: expected.path.clone(), size: expected.size, digests: sink.hasher.finish() };
-        let kept = sink.kept.into_iter().map(|bytes| (expected.path.clone(), bytes)).collect();
-        Ok(Arrived { files: vec![received], kept, ..Arrived::default() })
+        self.meter.advance(1, 0);
+        Ok(Arrived {
+            files: vec![Received { path: file.path.clone(), size: file.size, digests: hasher.finish() }],
+            kept: kept.into_iter().map(|bytes| (file.path.clone(), bytes)).collect(),
+            ..Arrived::default()
+        })
     }
 
     async fn archive(
         &self,
         layer: &ArchiveJob,
-        expected: Option<Arc<std::collections::HashMap<String, Expected>>>,
+        expected: Option<Arc<HashMap<String, Expected>>>,
     ) -> Result<Arrived> {
-        let missing = expected.clone();
         let files = ArchiveFiles {
             layer: layer.clone(),
-            expected,
+            expected: expected.clone(),
             algorithms: self.receiving.algorithms,
-            keep: self.receiving.keep,
-            observer: Arc::clone(self.observer),
+            meter: self.meter.clone(),
         };
-        let directory = match self.receiving.destination {
-            Destination::Staging(staging) => Some(staging.finished(&self.full_path(&layer.path))),
-            Destination::Nowhere => None,
-        };
-        let observer = Some(self.observer);
+        let (destination, place) = (self.receiving.destination.clone(), self.full_path(&layer.path));
+        if let Destination::Staging(staging) = &destination {
+            refuse_links(&staging.files(), &join(&place, "any"))?;
+        }
+        let meter = Some(&self.meter);
         let outcome =
-            read_archive_layer(self.backend, &layer.descriptor, observer, move |reader| match directory {
-                Some(directory) => files.unpack(&directory, reader),
-                None => files.hash(reader),
+            read_archive_layer(self.backend, &layer.descriptor, meter, move |reader| match destination {
+                Destination::Staging(staging) => files.unpack(&staging.finished(&place), reader),
+                Destination::Nowhere => files.hash(reader),
             })
             .await?;
         check_tar_digest(layer, &outcome)?;
-        if let Some(expected) = missing {
-            let came: HashSet<&str> = outcome.files.iter().map(|file| file.path.as_str()).collect();
-            if let Some(file) = expected.values().find(|file| !came.contains(file.path.as_str())) {
-                return Err(Error::content(
-                    &file.path,
-                    "it is not in the archive that the index places it in",
-                ));
-            }
-        }
+        check_complete(&expected, &outcome)?;
+        self.came(title(&layer.descriptor), &layer.descriptor.digest, layer.descriptor.size);
         Ok(Arrived { files: outcome.files, kept: outcome.kept, ..Arrived::default() })
     }
 
-    /// Finds out which files of a damaged archive are affected, by reading each by itself; other damage has its file already.
+    /// Finds out which files of a damaged archive are affected; other damage has its file already.
     async fn diagnose(&self, job: &Job, faults: Vec<ContentFault>) -> Result<Vec<ContentFault>> {
-        let Job::Archive { expected: Some(expected), .. } = job else { return Ok(faults) };
-        if !self.backend.capabilities().range_reads {
+        let Job::Archive { layer, files: Some(files) } = job else { return Ok(faults) };
+        let is_named = || faults.iter().all(|fault| files.values().any(|file| file.path == fault.path));
+        let all = self.receiving.keep_going;
+        if !self.backend.capabilities().range_reads || (!all && is_named()) {
             return Ok(faults);
         }
-        let mut found = Vec::new();
-        for file in expected.values() {
-            match read_file(self.backend, self.receiving.package, &file.path, None, std::io::sink()).await {
-                Err(Error::Content { faults }) => found.extend(faults),
-                Err(Error::Package(error)) => {
-                    found.push(ContentFault { path: file.path.clone(), message: error.to_string() });
-                }
-                Err(error) => return Err(error),
-                Ok(_) => {}
-            }
+        let found = damaged_files(self.backend, self.receiving.package, layer.layer, files.values(), all);
+        match found.await {
+            // Damage may lie where no file is: then the layer is all there is to name.
+            Ok(found) if found.is_empty() => Ok(faults),
+            Err(Error::Backend(error)) if is_loss(error.kind()) => Ok(faults),
+            found => found,
         }
-        // Damage may lie where no file is: then the layer is all there is to name.
-        Ok(if found.is_empty() { faults } else { found })
+    }
+
+    fn partial(&self, key: &str) -> Option<Partial> {
+        match &self.receiving.destination {
+            Destination::Staging(staging) => {
+                Some(Partial { path: staging.partial(key), staging: Arc::clone(staging) })
+            }
+            Destination::Nowhere => None,
+        }
     }
 
     /// Returns a path below the package's directory as a path below the output directory.
     fn full_path(&self, path: &str) -> String {
         join(self.receiving.package.view.directory(), path)
     }
-}
 
-/// Joins two relative paths, either of which may be empty.
-pub(crate) fn join(directory: &str, path: &str) -> String {
-    match (directory, path) {
-        ("", path) => path.to_owned(),
-        (directory, "") => directory.to_owned(),
-        (directory, path) => format!("{directory}/{path}"),
+    fn came(&self, title: &str, digest: &Digest, size: u64) {
+        let outcome = BlobOutcome::Downloaded;
+        self.meter.observer().event(&Event::Blob { title, digest, size, outcome });
     }
 }
 
-/// Compares a file that came with what is known of it.
-pub(crate) fn check_file(expected: &Expected, size: u64, digests: &Digests) -> Result<(), String> {
-    if size != expected.size {
-        return Err(format!("it has {size} bytes, not the {} that the package says", expected.size));
+/// Makes damage of the store's failure to give out a blob that the manifest names, in the size that it states.
+fn lost(error: Error, job: &Job) -> Error {
+    let Error::Backend(failure) = &error else { return error };
+    if !is_loss(failure.kind()) {
+        return error;
     }
-    let Some(wanted) = expected.sha256 else { return Ok(()) };
-    match digests.get(Algorithm::Sha256) {
-        Some(found) if found == wanted => Ok(()),
-        found => {
-            let found: Option<[u8; 32]> = found.and_then(|found| found.try_into().ok());
-            let found =
-                found.map_or_else(|| "none".to_owned(), |found| Digest::from_sha256(found).to_string());
-            Err(format!("its bytes have the digest {found}, not {}", Digest::from_sha256(wanted)))
-        }
-    }
+    let message = failure.to_string();
+    let faults = match job {
+        Job::Files { files, .. } => files.iter().map(|file| file.fault(message.clone())).collect(),
+        Job::Range { file, .. } => vec![file.fault(message)],
+        Job::Archive { layer, .. } => vec![ContentFault { path: layer.title.clone(), message }],
+    };
+    Error::Content { faults }
 }
 
-fn check_all(expected: &[Expected], digests: &Digests) -> Result<()> {
-    let mut faults = Vec::new();
-    for file in expected {
-        if let Err(message) = check_file(file, file.size, digests) {
-            faults.push(ContentFault { path: file.path.clone(), message });
-        }
+/// Tells whether a blob that is read is not there, or not what it should be.
+pub(crate) fn is_loss(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::Invalid)
+}
+
+fn judge(files: &[Expected], came: &Came) -> Vec<ContentFault> {
+    let wrong = |file: &Expected| {
+        let message = file.check(file.size, &came.digests).err().or_else(|| came.fault.clone())?;
+        Some(file.fault(message))
+    };
+    files.iter().filter_map(wrong).collect()
+}
+
+/// Gives a received file all the names under which the package has its bytes.
+fn place(partial: &Partial, names: Vec<String>) -> Result<()> {
+    let Some((last, others)) = names.split_last() else { return Ok(()) };
+    for name in others {
+        let copy = partial.staging.partial(name);
+        fs::copy(&partial.path, &copy).map_err(|error| Error::io("write", &copy, error))?;
+        partial.staging.finish(&copy, name)?;
     }
-    if faults.is_empty() { Ok(()) } else { Err(Error::Content { faults }) }
+    partial.staging.finish(&partial.path, last)
+}
+
+async fn remove(partial: Option<&Partial>) -> Result<()> {
+    let Some(partial) = partial.cloned() else { return Ok(()) };
+    run_blocking(move || {
+        fs::remove_file(&partial.path).map_err(|error| Error::io("remove", &partial.path, error))
+    })
+    .await
 }
 
 /// Compares the tar archive with the annotation that `oras` writes and checks.
@@ -322,26 +324,13 @@ fn check_tar_digest(layer: &ArchiveJob, outcome: &ArchiveOutcome) -> Result<()> 
     }
 }
 
-/// Hashes what is written, and passes it on.
-struct Sink {
-    hasher: MultiHasher,
-    output: Option<fs::File>,
-    kept: Option<Vec<u8>>,
-}
-
-impl std::io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if let Some(output) = &mut self.output {
-            output.write_all(bytes)?;
-        }
-        if let Some(kept) = &mut self.kept {
-            kept.extend_from_slice(bytes);
-        }
-        self.hasher.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.output.as_mut().map_or(Ok(()), std::io::Write::flush)
-    }
+/// Makes sure that all files came that the index places in an archive.
+fn check_complete(expected: &Option<Arc<HashMap<String, Expected>>>, outcome: &ArchiveOutcome) -> Result<()> {
+    let Some(expected) = expected else { return Ok(()) };
+    let came: HashSet<&str> = outcome.files.iter().map(|file| file.path.as_str()).collect();
+    let missing = expected.values().filter(|file| !came.contains(file.path.as_str()));
+    let mut faults: Vec<ContentFault> =
+        missing.map(|file| file.fault("it is not in the archive that the index places it in")).collect();
+    faults.sort_by(|left, right| left.path.cmp(&right.path));
+    if faults.is_empty() { Ok(()) } else { Err(Error::Content { faults }) }
 }

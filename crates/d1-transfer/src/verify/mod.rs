@@ -1,16 +1,22 @@
 //! Verifying a package where it is stored, without keeping any of it.
 
-use std::collections::{BTreeMap, HashSet};
+mod blobs;
+mod system_metadata;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bagit::{Accept, Algorithm, AlgorithmSet, CheckOptions, Digests, Inventory, Report, TagFiles};
-use d1_package::{ObjectFacts, PackageFile};
+use d1_model::MAX_SYSTEM_METADATA_BYTES;
 use oci_model::{Digest, ManifestRef};
 use registry_backend::RegistryBackend;
 use serde::Serialize;
 
-use crate::receive::{Arrived, Destination, Receiving, receive_package};
-use crate::{ContentFault, Observer, OpenPackage, Result, open_package};
+use crate::progress::total;
+use crate::receive::{Arrived, Destination, Receiving, Wanted, check_kept_size, receive_package};
+use crate::{ContentFault, Error, Observer, OpenPackage, Result, open_package};
+
+pub use system_metadata::SystemMetadataAudit;
 
 /// How to verify.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,17 +57,9 @@ pub struct VerifyReport {
     pub system_metadata: Option<SystemMetadataAudit>,
 }
 
-/// Objects compared with their system metadata.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SystemMetadataAudit {
-    /// Number of objects whose size and checksum are as declared.
-    pub verified: u64,
-    /// Objects that are not what their system metadata declare, or cannot be compared.
-    pub faults: Vec<ContentFault>,
-}
-
 /// Verifies a package in a store.
+///
+/// Without `deep`, archives without an index are not looked into.
 ///
 /// # Errors
 ///
@@ -73,34 +71,47 @@ pub async fn verify(
     observer: &Arc<dyn Observer>,
 ) -> Result<VerifyReport> {
     let package = open_package(backend, at).await?;
-    let documents: HashSet<Box<str>> = package
-        .view
-        .entries()
-        .filter_map(|entry| entry.object.and_then(|object| object.system_metadata.clone()))
-        .collect();
-    let wanted = |path: &str| {
-        options.deep || TagFiles::wants(path) || (options.system_metadata && documents.contains(path))
-    };
-    let selected: HashSet<&str> =
-        package.view.entries().map(|entry| entry.path).filter(|path| wanted(path)).collect();
+    let wanted = wanted(&package, options);
+    if let Err(Error::Content { faults }) = check_kept_size(&package.view, &wanted) {
+        return Ok(report(&package, Arrived::with_faults(faults), options));
+    }
     let receiving = Receiving {
         package: &package,
-        wanted: &selected,
-        destination: &Destination::Nowhere,
+        wanted: &wanted,
+        destination: Destination::Nowhere,
         algorithms: algorithms(&package),
-        keep: is_kept,
         keep_going: true,
     };
     let mut arrived = receive_package(backend, receiving, observer).await?;
-    if !options.deep {
-        arrived.faults.extend(missing_blobs(backend, &package).await?);
-    }
+    let mut faults = match options.deep {
+        true => blobs::damaged_others(backend, &package).await?,
+        false => blobs::missing(backend, &package).await?,
+    };
+    // A blob that is missing may have been noticed before.
+    faults.retain(|fault| arrived.faults.iter().all(|other| other.path != fault.path));
+    arrived.faults.extend(faults);
     Ok(report(&package, arrived, options))
 }
 
-/// Tag files, and what may be system metadata: both are small.
-fn is_kept(path: &str) -> bool {
-    TagFiles::wants(path) || path.ends_with(".xml")
+/// Chooses the files to read, and those to keep: tag files and system metadata, both of which are small.
+fn wanted<'a>(package: &'a OpenPackage, options: &VerifyOptions) -> Wanted<'a> {
+    let mut documents: HashSet<&str> = HashSet::new();
+    if options.system_metadata {
+        let objects = package.view.entries().filter_map(|entry| entry.object);
+        documents.extend(objects.filter_map(|object| object.system_metadata.as_deref()));
+    }
+    let mut wanted = Wanted { unlisted: options.deep, ..Wanted::default() };
+    for entry in package.view.entries() {
+        let is_tag_file = TagFiles::wants(entry.path);
+        let is_document = documents.contains(entry.path) && entry.size <= MAX_SYSTEM_METADATA_BYTES as u64;
+        if is_tag_file || is_document {
+            wanted.kept.insert(entry.path);
+        }
+        if options.deep || is_tag_file || is_document {
+            wanted.files.insert(entry.path);
+        }
+    }
+    wanted
 }
 
 /// Returns all algorithms that anything in the package is to be compared by.
@@ -119,37 +130,24 @@ fn algorithms(package: &OpenPackage) -> AlgorithmSet {
     algorithms.union(bagit::required_algorithms(&names).into_iter().collect())
 }
 
-async fn missing_blobs(backend: &dyn RegistryBackend, package: &OpenPackage) -> Result<Vec<ContentFault>> {
-    let mut faults = Vec::new();
-    for layer in &package.view.manifest().layers {
-        let message = match backend.stat_blob(&layer.digest).await? {
-            Some(size) if size == layer.size => continue,
-            Some(size) => format!("the blob {} has {size} bytes, not {}", layer.digest, layer.size),
-            None => format!("the blob {} is missing", layer.digest),
-        };
-        faults.push(ContentFault { path: crate::copy::title(layer), message });
-    }
-    Ok(faults)
-}
-
 fn report(package: &OpenPackage, arrived: Arrived, options: &VerifyOptions) -> VerifyReport {
     let view = &package.view;
     let is_bag = view.index().is_some_and(|index| index.bag().is_some());
-    let damaged: HashSet<&str> = arrived.faults.iter().map(|fault| fault.path.as_str()).collect();
-    let came: BTreeMap<&str, &Digests> =
-        arrived.files.iter().map(|file| (file.path.as_str(), &file.digests)).collect();
+    let came: Came<'_> = arrived.files.iter().map(|file| (file.path.as_str(), &file.digests)).collect();
     // A damaged file is reported as such; the bag's manifests would only say the same again.
     let bag =
-        (is_bag && damaged.is_empty()).then(|| check_bag(package, &came, &arrived.kept, options.accept));
-    let system_metadata = options.system_metadata.then(|| audit(package, &came, &arrived.kept));
+        (is_bag && arrived.faults.is_empty()).then(|| check_bag(package, &came, &arrived, options.accept));
+    let audit = || system_metadata::audit(package, &came, &arrived.kept);
+    let system_metadata = options.system_metadata.then(audit);
     let valid = arrived.faults.is_empty()
         && bag.as_ref().is_none_or(|bag| bag.valid)
         && system_metadata.as_ref().is_none_or(|audit| audit.faults.is_empty());
     let (files, bytes) = match view.index() {
         Some(index) => {
-            (index.files().files().len() as u64, index.files().files().iter().map(|file| file.size).sum())
+            let files = index.files().files();
+            (files.len() as u64, total(files.iter().map(|file| file.size)))
         }
-        None => (arrived.files.len() as u64, arrived.files.iter().map(|file| file.size).sum()),
+        None => (arrived.files.len() as u64, total(arrived.files.iter().map(|file| file.size))),
     };
     VerifyReport {
         digest: package.raw.digest().clone(),
@@ -164,13 +162,11 @@ fn report(package: &OpenPackage, arrived: Arrived, options: &VerifyOptions) -> V
     }
 }
 
+/// The digests of the files that came, by path.
+type Came<'a> = HashMap<&'a str, &'a Digests>;
+
 /// Applies the rules of BagIt to what came, and to what the index says of what did not.
-fn check_bag(
-    package: &OpenPackage,
-    came: &BTreeMap<&str, &Digests>,
-    kept: &BTreeMap<String, Vec<u8>>,
-    accept: Accept,
-) -> Report {
+fn check_bag(package: &OpenPackage, came: &Came<'_>, arrived: &Arrived, accept: Accept) -> Report {
     let (mut inventory, mut tag_files) = (Inventory::new(), TagFiles::new());
     inventory.insert_directory("data");
     for entry in package.view.entries() {
@@ -178,7 +174,7 @@ fn check_bag(
             came.get(entry.path).map_or_else(|| stated_digests(&entry), |digests| (*digests).clone());
         inventory.insert_file(entry.path, entry.size, digests);
     }
-    for (path, bytes) in kept.iter().filter(|(path, _)| TagFiles::wants(path)) {
+    for (path, bytes) in arrived.kept.iter().filter(|(path, _)| TagFiles::wants(path)) {
         tag_files.insert(path, bytes.clone());
     }
     bagit::check(&inventory, &tag_files, &CheckOptions::accepting(accept))
@@ -191,40 +187,4 @@ fn stated_digests(entry: &d1_package::Entry<'_>) -> Digests {
         digests.insert(Algorithm::Sha256, &sha256);
     }
     digests
-}
-
-/// Compares objects with the system metadata in the package: the documents themselves, not what the index says of them.
-fn audit(
-    package: &OpenPackage,
-    came: &BTreeMap<&str, &Digests>,
-    kept: &BTreeMap<String, Vec<u8>>,
-) -> SystemMetadataAudit {
-    let mut audit = SystemMetadataAudit::default();
-    let Some(index) = package.view.index() else { return audit };
-    for (file, _) in index.entries() {
-        let Some(facts) = file.object.as_deref() else { continue };
-        let Some(document) = facts.system_metadata.as_deref() else { continue };
-        let mut file = file.clone();
-        if let Some(digests) = came.get(&*file.path) {
-            file.checksums = (*digests).clone();
-        }
-        match compare(&file, facts, kept.get(document).map(Vec::as_slice)) {
-            Ok(()) => audit.verified += 1,
-            Err(message) => audit.faults.push(ContentFault { path: file.path.to_string(), message }),
-        }
-    }
-    audit
-}
-
-fn compare(file: &PackageFile, facts: &ObjectFacts, document: Option<&[u8]>) -> Result<(), String> {
-    let document = document.ok_or("its system metadata could not be read")?;
-    let parsed = d1_model::SystemMetadata::parse(document).map_err(|error| error.to_string())?.value;
-    if facts.identifier.as_ref().is_some_and(|identifier| *identifier != parsed.identifier) {
-        return Err(format!("its system metadata are those of `{}`", parsed.identifier));
-    }
-    let mismatches = d1_package::system_metadata_mismatches(parsed.size, &parsed.checksum, file);
-    match mismatches.first() {
-        None => Ok(()),
-        Some(mismatch) => Err(mismatch.to_string()),
-    }
 }

@@ -1,0 +1,170 @@
+//! Making the layers of a package: archives packed, parts hashed, objects taken as they are.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use d1_package::{
+    AssembleError, LayerContent, PackageFile, PackageFiles, Plan, PlannedArchive, PlannedLayer,
+    ReusableArchive,
+};
+use oci_model::{Digest, DigestAlgorithm, DigestHasher};
+use oci_pack::{PackOptions, pack_archive};
+use registry_backend::BlobSource;
+
+use super::sources::Sources;
+use crate::blocking::{GivenUp, WhileWanted};
+use crate::byte_stream::CHUNK_BYTES;
+use crate::progress::{RunningPhase, total};
+use crate::spool::{Spool, SpoolSource};
+use crate::{Error, Observer, Phase, PushOptions, Result};
+
+/// The layers of a package, and the blobs of those that were not there before.
+#[derive(Default)]
+pub(crate) struct MadeLayers {
+    pub(crate) contents: Vec<LayerContent>,
+    pub(crate) blobs: Vec<Box<dyn BlobSource>>,
+}
+
+/// What layers are made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Material<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) files: &'a PackageFiles,
+    pub(crate) sources: &'a Sources,
+    pub(crate) options: &'a PushOptions,
+}
+
+impl Material<'_> {
+    /// Makes all layers of the plan; `reusable` has an entry for each archive. It blocks; every core takes part.
+    pub(crate) fn make(
+        self,
+        reusable: Vec<Option<ReusableArchive>>,
+        observer: &Arc<dyn Observer>,
+        given_up: &GivenUp,
+    ) -> Result<MadeLayers> {
+        let (items, bytes) = self.work(&reusable);
+        let phase = (items > 0).then(|| RunningPhase::begin(observer, Phase::Pack, items, bytes));
+        let making = Making { material: self, phase: phase.as_ref(), given_up };
+        let mut made = MadeLayers::default();
+        let (mut reusable, mut spool) = (reusable.into_iter(), Spool::new(&self.options.temporary_directory));
+        let mut parts = Vec::new();
+        for layer in &self.plan.layers {
+            match layer {
+                PlannedLayer::Archive(archive) => match reusable.next().flatten() {
+                    Some(reused) => made.contents.push(LayerContent::Reused(reused)),
+                    None => making.pack(archive, &mut spool, &mut made)?,
+                },
+                PlannedLayer::Object { file } => {
+                    let file = self.file(*file)?;
+                    let digest = Digest::from_sha256(file.sha256);
+                    made.blobs.push(self.sources.blob(&file.path, 0..file.size, digest));
+                    made.contents.push(LayerContent::Object);
+                }
+                PlannedLayer::Part { file, number, count, range } => {
+                    parts.push(range.clone());
+                    if number == count {
+                        making.parts(self.file(*file)?, std::mem::take(&mut parts), &mut made)?;
+                    }
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// Returns the number and size of the files that have to be read.
+    fn work(self, reusable: &[Option<ReusableArchive>]) -> (u64, u64) {
+        let mut reusable = reusable.iter();
+        let sizes = self.plan.layers.iter().map(|layer| match layer {
+            PlannedLayer::Archive(_) if reusable.next().is_some_and(Option::is_some) => (0, 0),
+            PlannedLayer::Archive(archive) => {
+                let files = archive.files.iter().filter_map(|file| self.files.files().get(*file as usize));
+                (archive.files.len() as u64, total(files.map(|file| file.size)))
+            }
+            PlannedLayer::Object { .. } => (0, 0),
+            PlannedLayer::Part { number, range, .. } => (u64::from(*number == 1), range.end - range.start),
+        });
+        sizes
+            .fold((0, 0), |(items, bytes), (more_items, more_bytes)| (items + more_items, bytes + more_bytes))
+    }
+
+    fn file(&self, position: usize) -> Result<&PackageFile> {
+        let missing = || d1_package::Error::from(AssembleError::Layer { layer: position });
+        Ok(self.files.files().get(position).ok_or_else(missing)?)
+    }
+}
+
+struct Making<'a> {
+    material: Material<'a>,
+    phase: Option<&'a RunningPhase>,
+    given_up: &'a GivenUp,
+}
+
+impl Making<'_> {
+    fn pack(&self, archive: &PlannedArchive, spool: &mut Spool, made: &mut MadeLayers) -> Result<()> {
+        let Material { plan, files, options, .. } = self.material;
+        let listed = plan.entries(archive, files);
+        let open = |entry: usize| {
+            let file = listed.files.get(entry).copied().flatten();
+            let file = file.and_then(|position| files.files().get(position as usize));
+            let file = file.ok_or_else(|| io::Error::other("the entry is no file"))?;
+            // The file has been hashed before; now that its turn comes it is one item of the progress.
+            self.advance(1, 0);
+            self.open(&file.path)
+        };
+        let progress = |bytes| self.advance(0, bytes);
+        let pack_options = PackOptions {
+            compression: options.compression,
+            progress: Some(&progress),
+            ..PackOptions::default()
+        };
+        let mut writer = spool.layer();
+        let packed = pack_archive(&listed.entries, &open, &pack_options, &mut writer)?;
+        let (layer, digest, size) = (writer.finish(), packed.blob_digest.clone(), packed.blob_size);
+        made.blobs.push(Box::new(SpoolSource { layer, digest, size }));
+        made.contents.push(LayerContent::Packed(packed));
+        Ok(())
+    }
+
+    /// Hashes the parts of a file and the whole of it again, in one read: what has changed since the first time would be
+    /// stored in parts that do not make up the file.
+    fn parts(&self, file: &PackageFile, ranges: Vec<Range<u64>>, made: &mut MadeLayers) -> Result<()> {
+        let failed = |error| Error::io("read", &*file.path, error);
+        let changed = || d1_package::Error::from(AssembleError::FileChanged { path: file.path.to_string() });
+        let mut reader = self.open(&file.path).map_err(failed)?;
+        let mut whole = DigestHasher::new(DigestAlgorithm::Sha256);
+        let mut chunk = vec![0; CHUNK_BYTES];
+        self.advance(1, 0);
+        for range in ranges {
+            let mut part = DigestHasher::new(DigestAlgorithm::Sha256);
+            let mut left = range.end - range.start;
+            while left > 0 {
+                let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+                let space = chunk.get_mut(..wanted).unwrap_or_default();
+                let count = reader.read(space).map_err(failed)?;
+                let bytes = space.get(..count).unwrap_or_default();
+                if bytes.is_empty() {
+                    return Err(changed().into());
+                }
+                whole.update(bytes);
+                part.update(bytes);
+                left -= bytes.len() as u64;
+                self.advance(0, bytes.len() as u64);
+            }
+            let digest = part.finish();
+            made.blobs.push(self.material.sources.blob(&file.path, range, digest.clone()));
+            made.contents.push(LayerContent::Part { digest });
+        }
+        if whole.finish().sha256_bytes() == Some(file.sha256) { Ok(()) } else { Err(changed().into()) }
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(WhileWanted::new(self.material.sources.open(path)?, self.given_up)))
+    }
+
+    fn advance(&self, items: u64, bytes: u64) {
+        if let Some(phase) = self.phase {
+            phase.advance(items, bytes);
+        }
+    }
+}

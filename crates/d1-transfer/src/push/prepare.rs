@@ -1,0 +1,113 @@
+//! Everything about a directory that has to be known before anything is packed or sent.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use bagit::{Algorithm, AlgorithmSet, BagInfo, Inventory, TagFiles, Version};
+use bytes::Bytes;
+use d1_package::{BagRecord, PackageFacts, PackageFile, PackageFiles, Plan, PlanLimits, PlanOptions};
+
+use super::check::{Checked, Checking, check_directory};
+use super::sources::Sources;
+use crate::{Error, Event, Observer, PushOptions, Result};
+
+/// A directory that has been hashed, checked and laid out.
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    pub(crate) files: PackageFiles,
+    pub(crate) facts: PackageFacts,
+    pub(crate) created: Option<String>,
+    pub(crate) sources: Sources,
+}
+
+/// Hashes, checks and lays out a directory. It blocks.
+///
+/// # Errors
+///
+/// As [`push_directory`](crate::push_directory), as far as the store has no part in it.
+pub(crate) fn prepare(
+    directory: &Path,
+    options: &PushOptions,
+    limits: PlanLimits,
+    observer: &Arc<dyn Observer>,
+) -> Result<Prepared> {
+    let directory = directory.canonicalize().map_err(|error| Error::io("open", directory, error))?;
+    let name = directory.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Error::NotPushable { path: directory.clone() })?.to_owned();
+    let made = options.make_bag && !bagit::is_bag(&directory);
+    let algorithms = if made { made_bag_algorithms() } else { AlgorithmSet::EMPTY };
+    let checking = Checking { verify: options.verify, accept: options.accept, algorithms };
+    let Checked { mut scan, report, documents } = check_directory(&directory, checking, observer)?;
+    let mut sources = Sources::directory(directory.clone());
+    if made {
+        scan = bagit::BagBuilder::new().algorithms(algorithms.iter()).around(&scan.inventory)?;
+        let tag_files =
+            scan.tag_files.iter().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
+        sources = Sources::payload(directory, tag_files.collect());
+    }
+    let is_bag = made || report.is_some();
+    let mut files = package_files(&scan.inventory, is_bag)?;
+    warn_of_clashes(&files, observer);
+    let found = documents.recognise(&files);
+    found.oddities.iter().for_each(|oddity| observer.event(&Event::Warning(&oddity.to_string())));
+    for (position, object) in found.objects {
+        files.set_object(position, object);
+    }
+    let version = report.and_then(|report| report.version).unwrap_or(Version::V1_0);
+    let algorithms = bagit::payload_algorithms(&scan.tag_files);
+    let facts = PackageFacts {
+        bag: is_bag.then_some(BagRecord { version, algorithms }),
+        identifier: options.identifier.clone().or(found.identifier),
+        resource_map: found.resource_map,
+        series_id: found.series_id,
+        obsoletes: found.obsoletes,
+        title: found.title,
+    };
+    let created = options.created.clone().or_else(|| bagging_date(&scan.tag_files));
+    let mut plan_options = PlanOptions::new(name);
+    (plan_options.layout, plan_options.limits) = (options.layout, limits);
+    let plan = d1_package::plan(&files, &plan_options).map_err(d1_package::Error::from)?;
+    Ok(Prepared { plan, files, facts, created, sources })
+}
+
+/// The manifests of a bag that is made on the way: what RFC 8493 section 2.4 recommends, and what the layers' digests are.
+fn made_bag_algorithms() -> AlgorithmSet {
+    [Algorithm::Sha256, Algorithm::Sha512].into_iter().collect()
+}
+
+fn package_files(inventory: &Inventory, is_bag: bool) -> Result<PackageFiles> {
+    let mut files = Vec::with_capacity(inventory.len());
+    for (path, entry) in inventory.files() {
+        let sha256 = entry.digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
+        let sha256 = sha256.ok_or_else(|| Error::content(path, "it could not be hashed"))?;
+        let mut file = PackageFile::new(path, entry.size, sha256);
+        file.checksums = entry.digests.clone();
+        files.push(file);
+    }
+    let empty = empty_directories(inventory);
+    Ok(PackageFiles::new(files, empty, is_bag).map_err(d1_package::Error::from)?)
+}
+
+/// Returns the directories in which nothing is.
+fn empty_directories(inventory: &Inventory) -> Vec<Box<str>> {
+    let parent = |path| str::rsplit_once(path, '/').map(|(parent, _)| parent);
+    let files = inventory.files().filter_map(|(path, _)| parent(path));
+    let occupied: HashSet<&str> = files.chain(inventory.directories().filter_map(parent)).collect();
+    inventory.directories().filter(|path| !occupied.contains(path)).map(Into::into).collect()
+}
+
+fn warn_of_clashes(files: &PackageFiles, observer: &Arc<dyn Observer>) {
+    for clash in files.name_clashes() {
+        let text = format!("`{}` and `{}` are one file on some systems", clash.first, clash.second);
+        observer.event(&Event::Warning(&text));
+    }
+}
+
+/// Returns the bag's `Bagging-Date` as a time, for a manifest that is the same whenever it is made.
+fn bagging_date(tag_files: &TagFiles) -> Option<String> {
+    let text = std::str::from_utf8(tag_files.get("bag-info.txt")?).ok()?;
+    let (info, _) = BagInfo::parse(text, Version::V1_0);
+    let date = info.get_unfolded("Bagging-Date")?;
+    bagit::is_date(&date).then(|| format!("{date}T00:00:00Z"))
+}

@@ -1,0 +1,195 @@
+//! Reading one file of a package, or a range of it, with as few bytes moved as possible.
+
+mod search;
+
+use std::io::{self, BufRead, Read, Write};
+
+use d1_package::{Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError};
+use oci_model::{Digest, DigestAlgorithm, DigestHasher};
+use oci_pack::SpanReader;
+use registry_backend::RegistryBackend;
+
+use crate::archive::unknown_algorithm;
+use crate::blob_reader::read_range;
+use crate::byte_stream::{CHUNK_BYTES, StreamReader, read_blocking};
+use crate::progress::Meter;
+use crate::{Error, OpenPackage, Result};
+
+/// Which bytes of a file to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    /// The first byte.
+    pub start: u64,
+    /// The byte behind the last one; without it, the file's end. An end behind the file's end means the file's end.
+    pub end: Option<u64>,
+}
+
+/// Writes a file of a package, or a range of it, to `output`. A file that is read whole is verified; what was written
+/// before an error is of no use.
+///
+/// # Errors
+///
+/// [`Error::NotInPackage`] if there is no such file; [`Error::IsLink`] if it is a link in an archive without an index;
+/// [`Error::Content`] if the bytes are not what the package says; [`Error::Package`] if the range begins behind the file's end;
+/// [`Error::Io`] if `output` fails; what the store fails with.
+pub async fn read_file<W: Write + Send + 'static>(
+    backend: &dyn RegistryBackend,
+    package: &OpenPackage,
+    path: &str,
+    range: Option<ByteRange>,
+    output: W,
+) -> Result<W> {
+    read_counted(backend, package, path, range, output, None).await
+}
+
+/// Reads a file as [`read_file`] does, and counts what comes for it.
+pub(crate) async fn read_counted<W: Write + Send + 'static>(
+    backend: &dyn RegistryBackend,
+    package: &OpenPackage,
+    path: &str,
+    range: Option<ByteRange>,
+    output: W,
+    meter: Option<&Meter>,
+) -> Result<W> {
+    let wanted = range.map(|range| {
+        let size = package.view.entry(path).map_or(u64::MAX, |entry| entry.size);
+        let end = range.end.unwrap_or(u64::MAX).min(size);
+        range.start..end.max(range.start)
+    });
+    // In an archive without an index the size is not known yet: the range is applied while the file is searched.
+    let plan = package.view.read_plan(path, wanted.clone());
+    match plan {
+        Ok(ReadPlan::Pieces(planned)) => Reading { backend, path, meter }.all(&planned, output).await,
+        Ok(ReadPlan::Search(archives)) => {
+            search::search(backend, &archives, path, wanted.unwrap_or(0..u64::MAX), output).await
+        }
+        Err(ReadPlanError::NotFound { path }) => Err(Error::NotInPackage { wanted: path }),
+        Err(error) => Err(d1_package::Error::from(error).into()),
+    }
+}
+
+/// One file that is being read from pieces of blobs.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    backend: &'a dyn RegistryBackend,
+    path: &'a str,
+    meter: Option<&'a Meter>,
+}
+
+impl Reading<'_> {
+    async fn all<W: Write + Send + 'static>(self, planned: &PlannedRead<'_>, output: W) -> Result<W> {
+        let mut writer = Hashing { output, hasher: DigestHasher::new(DigestAlgorithm::Sha256) };
+        for piece in &planned.pieces {
+            // Without a digest of the whole file, those of its blobs are what can be compared.
+            let is_judged = planned.sha256.is_none() && piece.range == (0..piece.descriptor.size);
+            writer = self.piece(piece, is_judged, writer).await?;
+        }
+        let whole = planned.range == (0..planned.size);
+        if let (Some(expected), true) = (planned.sha256, whole) {
+            let actual = writer.hasher.finish();
+            if actual != Digest::from_sha256(expected) {
+                return Err(Error::content(self.path, format!("its bytes have the digest {actual}")));
+            }
+        }
+        writer.output.flush().map_err(|error| Error::io("write", self.path, error))?;
+        Ok(writer.output)
+    }
+
+    async fn piece<W: Write + Send + 'static>(
+        self,
+        piece: &Piece<'_>,
+        is_judged: bool,
+        mut writer: Hashing<W>,
+    ) -> Result<Hashing<W>> {
+        let blob = piece.descriptor;
+        let mut judge = match is_judged.then(|| DigestHasher::matching(&blob.digest)) {
+            Some(None) => return Err(unknown_algorithm(blob)),
+            judge => judge.flatten(),
+        };
+        let mut stream = read_range(self.backend, &blob.digest, blob.size, piece.range.clone()).await?;
+        if let Some(meter) = self.meter {
+            stream = meter.count(stream);
+        }
+        let (encoding, path, digest) = (piece.encoding.clone(), self.path.to_owned(), blob.digest.clone());
+        let length = piece.range.end - piece.range.start;
+        read_blocking(stream, move |reader| {
+            let copied = match &encoding {
+                PieceEncoding::Raw => copy_raw(reader, length, &mut writer, judge.as_mut()),
+                PieceEncoding::Members { compression, span } => SpanReader::new(reader, *compression, span)
+                    .map_err(CopyError::Read)
+                    .and_then(|reader| copy(reader, &mut writer)),
+            };
+            match copied {
+                Ok(()) => {}
+                Err(CopyError::Read(error)) => return Err(Error::content(path, error.to_string())),
+                Err(CopyError::Write(error)) => return Err(Error::io("write", path, error)),
+            }
+            match judge.map(DigestHasher::finish) {
+                Some(actual) if actual != digest => {
+                    Err(Error::content(path, format!("the blob {digest} came with the digest {actual}")))
+                }
+                _ => Ok(writer),
+            }
+        })
+        .await?
+    }
+}
+
+/// Hashes what is written.
+struct Hashing<W> {
+    output: W,
+    hasher: DigestHasher,
+}
+
+impl<W: Write> Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CopyError> {
+        self.hasher.update(bytes);
+        self.output.write_all(bytes).map_err(CopyError::Write)
+    }
+}
+
+/// Which end of a copy failed.
+enum CopyError {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+fn copy_raw<W: Write>(
+    reader: &mut StreamReader,
+    length: u64,
+    writer: &mut Hashing<W>,
+    mut judge: Option<&mut DigestHasher>,
+) -> Result<(), CopyError> {
+    let mut left = length;
+    loop {
+        let bytes = reader.fill_buf().map_err(CopyError::Read)?;
+        let count = bytes.len();
+        if count == 0 && left == 0 {
+            return Ok(());
+        }
+        // A range has no digest: that all of it comes is all that can be seen.
+        if count == 0 || count as u64 > left {
+            let came = length - left + count as u64;
+            let error = io::Error::other(format!("{came} bytes came instead of {length}"));
+            return Err(CopyError::Read(error));
+        }
+        if let Some(judge) = &mut judge {
+            judge.update(bytes);
+        }
+        writer.write(bytes)?;
+        left -= count as u64;
+        reader.consume(count);
+    }
+}
+
+fn copy<W: Write>(mut reader: impl Read, writer: &mut Hashing<W>) -> Result<(), CopyError> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let count = reader.read(&mut chunk).map_err(CopyError::Read)?;
+        let bytes = chunk.get(..count).unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        writer.write(bytes)?;
+    }
+}
