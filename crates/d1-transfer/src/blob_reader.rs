@@ -97,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_sends_too_much_is_cut() {
         let content: Vec<u8> = (0..100).collect();
-        for (start, end) in [(0, 100), (0, 10), (10, 10), (35, 65), (90, 100_u8)] {
+        for (start, end) in [(0_u8, 100_u8), (0, 10), (10, 10), (35, 65), (90, 100)] {
             let chunks: Vec<Result<Bytes>> =
                 content.chunks(7).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
             let read =
