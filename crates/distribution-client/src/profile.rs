@@ -152,7 +152,7 @@ impl Profile {
             page_size: 1000,
             segments: Some(Segments { from_bytes: 64 * MIB, bytes: 4 * MIB, parallel: 3 }),
             budget: BudgetRules {
-                requests_per_second: 20.0,
+                requests_per_second: 50.0,
                 burst: 200,
                 parallel_requests: 8,
                 parallel_uploads: 4,

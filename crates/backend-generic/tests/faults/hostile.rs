@@ -24,10 +24,11 @@ use crate::rig::{MIB, profile};
 
 const SIZE: u64 = 20 * MIB;
 
-/// A connection to a server that is cut each time so many bytes have passed, in all connections together.
+/// A way to a server that is cut each time so many bytes have passed, in one connection or in all together.
 #[derive(Clone)]
 struct Cutter {
     server: SocketAddr,
+    each: bool,
     left: Arc<AtomicI64>,
     passed: Arc<AtomicU64>,
     cuts: Arc<AtomicU64>,
@@ -36,9 +37,10 @@ struct Cutter {
 const BYTES_BETWEEN_CUTS: i64 = 1024 * 1024;
 
 impl Cutter {
-    async fn start(server: &str) -> (String, Self) {
+    async fn start(server: &str, each: bool) -> (String, Self) {
         let cutter = Self {
             server: server.parse().unwrap(),
+            each,
             left: Arc::new(AtomicI64::new(BYTES_BETWEEN_CUTS)),
             passed: Arc::default(),
             cuts: Arc::default(),
@@ -48,7 +50,10 @@ impl Cutter {
         let accepting = cutter.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let cutter = accepting.clone();
+                let mut cutter = accepting.clone();
+                if cutter.each {
+                    cutter.left = Arc::new(AtomicI64::new(BYTES_BETWEEN_CUTS));
+                }
                 tokio::spawn(async move { cutter.connect(client).await });
             }
         });
@@ -89,7 +94,7 @@ async fn a_transfer_ends_right_and_moves_little_more_than_it_has_to() {
     let refused = Fault::anywhere(When::Every(10), Action::Answer(Answer::html(503)));
     let config = Config::new(Preset::Strict).with_auth(Auth::Bearer(auth)).with_fault(refused);
     let registry = ScriptedRegistry::start(config).await.unwrap();
-    let (host, cutter) = Cutter::start(registry.host()).await;
+    let (host, cutter) = Cutter::start(registry.host(), false).await;
 
     let mut profile = profile();
     profile.uploads = vec![UploadStrategy::Put, UploadStrategy::Chunks { bytes: 16 * MIB / 100 }];
@@ -111,4 +116,18 @@ async fn a_transfer_ends_right_and_moves_little_more_than_it_has_to() {
     let pulled = cutter.passed.load(Ordering::Relaxed);
     assert!(cutter.cuts.load(Ordering::Relaxed) > 10);
     assert!(pulled < SIZE * 14 / 10, "{pulled} bytes passed for {SIZE}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_connections_break_after_so_many_bytes_none_has_that_many() {
+    // A registry that forgets an upload when it is cut: one cut chunk would be the end of it.
+    let registry = ScriptedRegistry::start(Config::new(Preset::Old)).await.unwrap();
+    let (host, cutter) = Cutter::start(registry.host(), true).await;
+    let mut profile = profile();
+    profile.uploads = vec![UploadStrategy::Put, UploadStrategy::Chunks { bytes: 16 * MIB / 100 }];
+    let client = Registry::new(&host, profile, &ClientOptions::default()).unwrap();
+    let repository = client.repository("owner/name".parse().unwrap(), Access::Create);
+    let source = PseudoRandomSource::new(1, SIZE);
+    repository.write_blob(&source, &WriteHint::default()).await.unwrap();
+    assert!(cutter.cuts.load(Ordering::Relaxed) <= 2);
 }

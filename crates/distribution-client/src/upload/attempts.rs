@@ -30,11 +30,17 @@ pub(super) enum Next {
     Again,
     /// A new session, and another strategy if there is one: this one is refused.
     Otherwise,
-    /// A new session, in chunks if the registry takes them: the connection broke in the middle.
-    Interrupted,
+    /// A new session, in chunks if the registry takes them: the connection broke in the middle, after so many bytes.
+    Interrupted {
+        /// Number of bytes that the connection had taken.
+        sent: u64,
+    },
     /// A new session, unless the content itself is at fault.
     DoubtContent,
 }
+
+/// The bytes whose loss is reason enough to send chunks.
+const LARGE_LOSS: u64 = 16 * 1024 * 1024;
 
 impl Failure {
     pub(super) fn stop(error: Error) -> Self {
@@ -45,7 +51,7 @@ impl Failure {
     pub(super) fn without_answer(error: Error, sent: u64, of: u64) -> Self {
         let next = match error.retry() {
             Retry::No => Next::Stop,
-            _ if sent > 0 && sent < of => Next::Interrupted,
+            _ if sent > 0 && sent < of => Next::Interrupted { sent },
             _ => Next::Again,
         };
         Self { error, next, may_land: sent >= of }
@@ -65,9 +71,11 @@ impl Repository {
         let mut failures = Failures::new(self.rules());
         let mut session = first;
         let mut doubted = false;
+        let mut interrupted = false;
         loop {
             let strategy = strategies.current();
-            let Err(failure) = self.try_upload(source, strategy, session.take(), context).await else {
+            let tried = self.try_upload(source, strategy, session.take(), interrupted, context).await;
+            let Err(failure) = tried else {
                 return Ok(());
             };
             tracing::debug!(error = %failure.error, next = ?failure.next, ?strategy, "upload failed");
@@ -85,7 +93,13 @@ impl Repository {
                     }
                     error = error.with_retry(Retry::Yes);
                 }
-                Next::Interrupted => strategies.advance_to_chunks(),
+                Next::Interrupted { sent } => {
+                    // A kept connection that the other side has closed meanwhile breaks early, once.
+                    if interrupted || sent >= LARGE_LOSS {
+                        strategies.advance_to_chunks();
+                    }
+                    interrupted = true;
+                }
                 Next::DoubtContent if doubted => return Err(error),
                 Next::DoubtContent => {
                     doubted = true;
@@ -103,15 +117,17 @@ impl Repository {
         source: &dyn BlobSource,
         strategy: UploadStrategy,
         session: Option<Session>,
+        own_connections: bool,
         context: &Context,
     ) -> Result<(), Failure> {
-        let session = match session {
+        let mut session = match session {
             Some(session) => session,
             None => match self.start_session(context).await.map_err(Failure::stop)? {
                 Some(session) => session,
                 None => return Ok(()),
             },
         };
+        session.own_connections = own_connections;
         let tried = match strategy {
             UploadStrategy::Put => self.commit(&session, source, true, context).await,
             UploadStrategy::Patch => match self.patch_whole(&session, source, context).await {

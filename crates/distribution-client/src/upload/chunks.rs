@@ -134,7 +134,7 @@ fn acknowledged(before: &Session, after: &Session, offset: u64, length: u64) -> 
 fn lost(context: &Context, next: Next) -> Failure {
     let error: Error = context.error(ErrorKind::Unavailable).because("the upload session is lost");
     // Starting over is all that is left.
-    let next = if next == Next::Otherwise { next } else { Next::Again };
+    let next = if matches!(next, Next::Otherwise | Next::Interrupted { .. }) { next } else { Next::Again };
     Failure { error: error.with_retry(Retry::Yes), next, may_land: false }
 }
 
@@ -143,7 +143,12 @@ mod tests {
     use super::*;
 
     fn session(last_byte: Option<u64>) -> Session {
-        Session { url: reqwest::Url::parse("http://r.example/u").unwrap(), least_chunk: 0, last_byte }
+        Session {
+            url: reqwest::Url::parse("http://r.example/u").unwrap(),
+            least_chunk: 0,
+            last_byte,
+            own_connections: false,
+        }
     }
 
     #[test]

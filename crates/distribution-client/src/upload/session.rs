@@ -2,7 +2,7 @@
 
 use oci_model::Digest;
 use registry_backend::Result;
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE};
+use reqwest::header::{CONNECTION, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
 use super::SMALL_ANSWER;
@@ -22,6 +22,8 @@ pub(super) struct Session {
     pub(super) least_chunk: u64,
     /// The place of the last byte that the registry says it has.
     pub(super) last_byte: Option<u64>,
+    /// Whether each chunk gets a connection of its own: where connections break after so many bytes, none has that many.
+    pub(super) own_connections: bool,
 }
 
 impl Session {
@@ -38,6 +40,7 @@ impl Session {
             url: follow(&answer.url, location, context)?,
             least_chunk: least_chunk.unwrap_or(0),
             last_byte: None,
+            own_connections: false,
         })
     }
 
@@ -65,10 +68,15 @@ impl Session {
     /// chunks").
     pub(super) fn patch_chunk(&self, start: u64, length: u64, scopes: Scopes) -> Call {
         let last = (start + length).saturating_sub(1);
-        match HeaderValue::from_str(&format!("{start}-{last}")) {
-            Ok(value) => self.patch(scopes).with_header(CONTENT_RANGE, value),
-            Err(_) => self.patch(scopes),
+        let mut call = self.patch(scopes);
+        if let Ok(value) = HeaderValue::from_str(&format!("{start}-{last}")) {
+            call = call.with_header(CONTENT_RANGE, value);
         }
+        if self.own_connections {
+            // HTTP/2 has no such header, and the client leaves it out there.
+            call = call.with_header(CONNECTION, HeaderValue::from_static("close"));
+        }
+        call
     }
 
     /// Returns the request that closes the session.
