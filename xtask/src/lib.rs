@@ -11,6 +11,7 @@ pub mod lint;
 pub mod metadata;
 pub mod peers;
 pub mod process;
+pub mod registry;
 pub mod release;
 pub mod sample;
 pub mod test;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::Result;
-use xtask::{bench, ci, console, docs, lint, peers, release, sample, test, tidy};
+use xtask::{bench, ci, console, docs, lint, peers, registry, release, sample, test, tidy};
 
 /// Development tasks of the d1oci workspace.
 #[derive(Debug, Parser)]
@@ -32,6 +32,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Write docs/cli.md from the help of d1oci
     Docs(docs::Arguments),
+    /// Start a scriptable registry on the loopback interface, to try things on by hand
+    Registry(registry::Arguments),
     /// Check that every crate can be published, and print the order and the checklist
     Release(release::Arguments),
 }
@@ -58,6 +60,7 @@ fn run(task: &Task) -> Result<bool> {
         Task::Peers(arguments) => peers::run(arguments),
         Task::Bench(arguments) => bench::run(arguments),
         Task::Docs(arguments) => docs::run(arguments),
+        Task::Registry(arguments) => registry::run(arguments),
         Task::Release(arguments) => release::run(arguments),
     }?;
     Ok(true)
