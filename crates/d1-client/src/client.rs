@@ -123,7 +123,8 @@ impl NodeClient {
         let fail = |reason: &str| context.error(ErrorKind::Settings).because(reason);
         let base = parse_base(base_url).map_err(fail)?;
         let token = connections.options.token.as_ref().filter(|_| shows_token);
-        let authorization = token.map(|token| authorization(&base, token.reveal()).map_err(fail)).transpose()?;
+        let authorization =
+            token.map(|token| authorization(&base, token.reveal()).map_err(fail)).transpose()?;
         let name = base.as_str().trim_end_matches('/').into();
         let budget = connections.budget(&base);
         let version = OnceCell::new();

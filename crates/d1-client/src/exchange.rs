@@ -175,8 +175,13 @@ impl NodeClient {
             if let Some(authorization) = self.inner.authorization.as_ref().filter(|_| is_own) {
                 headers.insert(AUTHORIZATION, authorization.clone());
             }
-            let outgoing =
-                Outgoing { method: call.method.clone(), url: url.clone(), headers, answer: call.answer, is_own };
+            let outgoing = Outgoing {
+                method: call.method.clone(),
+                url: url.clone(),
+                headers,
+                answer: call.answer,
+                is_own,
+            };
             let incoming = self.inner.connections.transport.send(outgoing, context).await?;
             match next_place(call, &url, &incoming, context)? {
                 Some(next) => url = next,

@@ -189,7 +189,8 @@ mod tests {
     #[test]
     fn exceptions_in_headers_are_read_in_both_dialects() {
         let class = "org.dataone.service.exceptions.NotFound";
-        for (name, place) in [(class, "dataone-exception-pid"), ("NotFound", "dataone-exception-identifier")] {
+        for (name, place) in [(class, "dataone-exception-pid"), ("NotFound", "dataone-exception-identifier")]
+        {
             let headers = [
                 ("dataone-exception-name", name),
                 ("dataone-exception-detailcode", "1380"),

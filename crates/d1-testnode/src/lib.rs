@@ -1,1 +1,37 @@
-//! A scripted DataONE node.
+//! A scripted DataONE node on the loopback interface, for tests: serves objects with their system metadata as a Member
+//! Node and a Coordinating Node do, and fails as it is told.
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod answers;
+mod app;
+mod apply;
+mod behaviour;
+mod body;
+mod call;
+mod catalog;
+mod content;
+mod digest;
+mod fault;
+mod header_case;
+mod log;
+mod object;
+mod package;
+mod refused;
+mod scale;
+mod serve;
+mod server;
+mod xml;
+
+pub use answer::Answer;
+pub use behaviour::{Behaviour, Dialect, LocationEntry, Versions};
+pub use call::{Call, Role};
+pub use catalog::Catalog;
+pub use content::Content;
+pub use digest::checksum_of;
+pub use fault::{Action, Fault, When};
+pub use log::Request;
+pub use object::StoredObject;
+pub use package::Package;
+pub use scale::Scale;
+pub use server::{Config, ScriptedNode};

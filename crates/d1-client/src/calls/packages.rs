@@ -112,7 +112,8 @@ fn format_type(name: &str) -> FormatType {
 
 /// Returns the head of a series: the one that nothing obsoletes, of several the one that was uploaded last.
 fn head(entries: Vec<Entry>) -> Option<Entry> {
-    let uploaded = |entry: &Entry| DateTime::from_text(entry.date_uploaded.clone().unwrap_or_default()).instant();
+    let uploaded =
+        |entry: &Entry| DateTime::from_text(entry.date_uploaded.clone().unwrap_or_default()).instant();
     entries.into_iter().max_by_key(|entry| (entry.obsoleted_by.is_none(), uploaded(entry)))
 }
 

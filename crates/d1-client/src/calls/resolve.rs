@@ -146,7 +146,10 @@ mod tests {
         };
         let (v1, v2) = (Some(ApiVersion::V1), Some(ApiVersion::V2));
         for (place, expected) in [
-            (place(Some("https://a/mn"), &["v1", "v2"], "https://a/mn/v1/object/x"), Some(("https://a/mn", v2))),
+            (
+                place(Some("https://a/mn"), &["v1", "v2"], "https://a/mn/v1/object/x"),
+                Some(("https://a/mn", v2)),
+            ),
             (place(Some("https://a/mn"), &["v1"], "https://a/mn/v2/object/x"), Some(("https://a/mn", v1))),
             (place(Some("https://a/mn"), &[], "https://a/mn/v1/object/x"), Some(("https://a/mn", v1))),
             (place(Some("https://a/mn"), &[], "https://a/x"), Some(("https://a/mn", None))),

@@ -77,11 +77,12 @@ impl NodeClient {
             parameters.push(("fq", "-obsoletedBy:*"));
         }
         let call = self.call(Method::GET, "query/solr/", &query(parameters), context).await?;
-        let answer = self.exchange(&call, LARGEST_ANSWER, context).await.map_err(|error| match error.kind() {
-            // Nothing is asked for by its name here: what is not found is the index.
-            ErrorKind::NotFound => error.with_kind(ErrorKind::NotImplemented),
-            _ => error,
-        })?;
+        let answer =
+            self.exchange(&call, LARGEST_ANSWER, context).await.map_err(|error| match error.kind() {
+                // Nothing is asked for by its name here: what is not found is the index.
+                ErrorKind::NotFound => error.with_kind(ErrorKind::NotImplemented),
+                _ => error,
+            })?;
         let reply: Reply = serde_json::from_slice(&answer.body).map_err(|error| {
             let what = if looks_like_html(&answer.body) { "a web page" } else { "what cannot be read" };
             let reason = format!("the index answers with {what}: {}", shortened(&error.to_string()));

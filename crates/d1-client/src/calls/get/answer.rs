@@ -2,9 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use d1_model::{Identifier, looks_like_error};
-use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RANGE,
-};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
 
 use crate::client::NodeClient;
@@ -159,7 +157,9 @@ fn unsatisfied(incoming: &Incoming, from: u64, size: Option<u64>, context: &Cont
 fn check_encoding(incoming: &Incoming, context: &Context) -> Result<()> {
     match incoming.header(CONTENT_ENCODING.as_str()) {
         None | Some("" | "identity") => Ok(()),
-        Some(encoding) => Err(context.protocol(format!("the node sends it as {encoding}, which nobody asked for"))),
+        Some(encoding) => {
+            Err(context.protocol(format!("the node sends it as {encoding}, which nobody asked for")))
+        }
     }
 }
 

@@ -136,7 +136,9 @@ impl Reading {
             return Err(answer.context.content("more bytes come than it should have"));
         }
         if !is_repetition(&bytes, start, &self.tail, self.next) {
-            return Err(answer.context.content("it changed while it was read: the bytes are others than before"));
+            return Err(answer
+                .context
+                .content("it changed while it was read: the bytes are others than before"));
         }
         let known = usize::try_from(self.next.saturating_sub(start)).unwrap_or(usize::MAX);
         Ok(Some(bytes.slice(known.min(bytes.len())..)))
