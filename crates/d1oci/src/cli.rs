@@ -50,6 +50,9 @@ pub(crate) struct GlobalOptions {
     /// Use this backend instead of the one that fits best; `d1oci backends` lists them.
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
     pub(crate) backend: Option<String>,
+    #[cfg(feature = "distribution-client")]
+    #[command(flatten)]
+    pub(crate) registry: crate::registries::RegistryOptions,
 }
 
 /// The commands.
@@ -71,6 +74,10 @@ pub(crate) enum Command {
     Prune(commands::prune::Arguments),
     Copy(commands::copy::Arguments),
     Bag(commands::bag::Arguments),
+    #[cfg(feature = "distribution-client")]
+    Login(commands::login::Arguments),
+    #[cfg(feature = "distribution-client")]
+    Logout(commands::logout::Arguments),
     Backends(commands::backends::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),

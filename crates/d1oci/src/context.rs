@@ -10,6 +10,8 @@ use registry_backend::{Access, Backends, OpenOptions, RegistryBackend};
 use crate::cli::GlobalOptions;
 use crate::failure::Failure;
 use crate::output::{Printer, Progress};
+#[cfg(feature = "distribution-client")]
+use crate::registries::RegistrySetup;
 
 /// The surroundings of a command.
 #[derive(Debug)]
@@ -21,16 +23,22 @@ pub(crate) struct Context {
     /// How much people want to read.
     pub(crate) verbosity: u8,
     /// The backend to use, whatever fits best.
-    backend: Option<String>,
+    pub(crate) backend: Option<String>,
+    /// How to talk to registries.
+    #[cfg(feature = "distribution-client")]
+    pub(crate) registries: RegistrySetup,
 }
 
 impl Context {
     pub(crate) fn new(options: &GlobalOptions) -> Self {
+        let printer = Printer::new(options.format, options.quiet, !options.no_progress);
         Self {
-            printer: Printer::new(options.format, options.quiet, !options.no_progress),
+            printer,
             backends: crate::backends::backends(),
             verbosity: options.verbose,
             backend: options.backend.clone(),
+            #[cfg(feature = "distribution-client")]
+            registries: RegistrySetup::new(options.registry.clone(), printer),
         }
     }
 
@@ -40,18 +48,33 @@ impl Context {
         location: &Location,
         access: Access,
     ) -> Result<Box<dyn RegistryBackend>, Failure> {
-        let options = OpenOptions::new(access);
-        let opened = match &self.backend {
-            Some(name) => self.backends.open_with(name, location, &options).await,
-            None => self.backends.open(location, &options).await,
-        };
-        opened.map_err(Failure::from)
+        #[cfg(feature = "distribution-client")]
+        if let Location::Registry { host, repository } = location {
+            let place = self.registries.place(host, Some(repository.as_str()))?;
+            let backend = self.backend.as_deref().or(place.backend());
+            return open_with(&crate::backends::backends_for(&place), backend, location, access).await;
+        }
+        open_with(&self.backends, self.backend.as_deref(), location, access).await
     }
 
     /// Returns a new display of progress.
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
         Arc::new(Progress::new(self.printer, self.verbosity > 0))
     }
+}
+
+async fn open_with(
+    backends: &Backends,
+    backend: Option<&str>,
+    location: &Location,
+    access: Access,
+) -> Result<Box<dyn RegistryBackend>, Failure> {
+    let options = OpenOptions::new(access);
+    let opened = match backend {
+        Some(name) => backends.open_with(name, location, &options).await,
+        None => backends.open(location, &options).await,
+    };
+    opened.map_err(Failure::from)
 }
 
 /// Returns the manifest that a reference names, or a failure that says how to name one.

@@ -4,8 +4,16 @@ mod backends;
 mod cli;
 mod commands;
 mod context;
+#[cfg(feature = "distribution-client")]
+mod credentials;
+#[cfg(feature = "distribution-client")]
+mod environment;
 mod failure;
 mod output;
+#[cfg(feature = "distribution-client")]
+mod registries;
+#[cfg(feature = "distribution-client")]
+mod settings;
 
 use std::process::ExitCode;
 

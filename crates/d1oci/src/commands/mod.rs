@@ -9,6 +9,10 @@ pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod discover;
 pub(crate) mod inspect;
+#[cfg(feature = "distribution-client")]
+pub(crate) mod login;
+#[cfg(feature = "distribution-client")]
+pub(crate) mod logout;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod manifest;
@@ -56,6 +60,10 @@ async fn run_async(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Delete(arguments) => delete::run(context, arguments).await,
         Command::Prune(arguments) => prune::run(context, arguments).await,
         Command::Copy(arguments) => copy::run(context, arguments).await,
+        #[cfg(feature = "distribution-client")]
+        Command::Login(arguments) => login::run(context, arguments).await,
+        #[cfg(feature = "distribution-client")]
+        Command::Logout(arguments) => logout::run(context, arguments).await,
         Command::Backends(_) | Command::Completions(_) | Command::Man(_) | Command::Bag(_) => Ok(()),
     }
 }

@@ -1,0 +1,290 @@
+//! `d1oci login`: who one is at a registry.
+
+use std::fmt::Display;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use distribution_client::{Credential, CredentialSource, Registry, Secret};
+use registry_backend::{Error, ErrorKind};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::credentials::{self, Stored};
+use crate::failure::{ExitStatus, Failure};
+use crate::registries::{RegistryPlace, is_this_machine};
+
+/// Log in to a registry.
+///
+/// The registry is asked whether it accepts name and password; then they are stored where Docker and `oras` store theirs: in
+/// `$REGISTRY_AUTH_FILE` if that is set, else in Docker's `config.json`, or with the credential helper that the file names.
+/// Without `--password-stdin` the password is asked for on the terminal.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci login ghcr.io -u octocat\n\
+                        Example: echo ${QUAY_PAT} | d1oci login quay.io -u 'dataone+dataone' --password-stdin")]
+pub(crate) struct Arguments {
+    /// The registry, such as `quay.io` or `localhost:5000`.
+    #[arg(value_name = "HOST", value_parser = parse_host)]
+    host: String,
+    /// The name; a robot account has a name such as `namespace+robot`.
+    #[arg(short, long, value_name = "NAME", value_parser = parse_username)]
+    username: Option<String>,
+    /// The password or token. Other users of the machine may see it: `--password-stdin` is safer.
+    #[arg(short, long, value_name = "PASSWORD", conflicts_with = "password_stdin", requires = "username")]
+    password: Option<Typed>,
+    /// Read the password or token from standard input.
+    #[arg(long, requires = "username")]
+    password_stdin: bool,
+    /// Read an identity token from standard input; it takes the place of name and password.
+    #[arg(long, conflicts_with_all = ["username", "password", "password_stdin"])]
+    identity_token_stdin: bool,
+}
+
+/// A secret on the command line.
+#[derive(Clone, Debug)]
+struct Typed(Secret);
+
+impl From<String> for Typed {
+    fn from(text: String) -> Self {
+        Self(Secret::new(text))
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedIn {
+    registry: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    stored_in: String,
+}
+
+/// The longest password or token that is read, in bytes.
+const LONGEST_SECRET: u64 = 64 * 1024;
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let printer = context.printer;
+    let place = context.registries.place(&arguments.host, None)?;
+    if place.client.speaks_plainly_to(&arguments.host) && !is_this_machine(&arguments.host) {
+        printer.warning(format_args!(
+            "{} is spoken to without TLS: whoever is on the way can read the password",
+            arguments.host
+        ));
+    }
+    if arguments.password.is_some() {
+        printer.warning("a password on the command line can be seen by others: use `--password-stdin`");
+    }
+    let credential = credential(&arguments)?;
+    let was_asked = check(context, &place, &arguments.host, credential.clone()).await?;
+    if !was_asked {
+        printer.warning(format_args!(
+            "{} does not ask who one is: whether it would accept this login is not known",
+            arguments.host
+        ));
+    }
+    let environment = &context.registries.environment;
+    let stored = credentials::store(environment, &arguments.host, &credential).await?;
+    if let Some(path) = stored.file() {
+        printer.warning(format_args!(
+            "the login is stored unencrypted in `{}`; a credential helper keeps it safe (docs/configuration.md)",
+            path.display()
+        ));
+    }
+    report(context, arguments.host, &credential, &stored)
+}
+
+fn report(
+    context: &Context,
+    registry: String,
+    credential: &Credential,
+    stored: &Stored,
+) -> Result<(), Failure> {
+    let username = match credential {
+        Credential::Password { username, .. } => Some(username.clone()),
+        _ => None,
+    };
+    let result = LoggedIn { registry, username, stored_in: stored.to_string().replace('`', "") };
+    context.printer.result(&result, |result| match &result.username {
+        Some(username) => format!("Logged in to {} as {username}", result.registry),
+        None => format!("Logged in to {}", result.registry),
+    })
+}
+
+fn credential(arguments: &Arguments) -> Result<Credential, Failure> {
+    if arguments.identity_token_stdin {
+        return Ok(Credential::IdentityToken(secret_of_stdin()?));
+    }
+    let (username, password) = match (&arguments.username, &arguments.password) {
+        (Some(username), Some(Typed(password))) => (username.clone(), password.clone()),
+        (Some(username), None) if arguments.password_stdin => (username.clone(), secret_of_stdin()?),
+        (username, _) => ask(username.as_deref())?,
+    };
+    if password.reveal().is_empty() {
+        return Err(Failure::usage("the password is empty"));
+    }
+    Ok(Credential::Password { username, password })
+}
+
+/// Reads a secret up to the end of standard input, without the end of its line.
+fn secret_of_stdin() -> Result<Secret, Failure> {
+    let failed = |error| Failure::new(ExitStatus::LocalIo, Told("cannot read standard input", error));
+    let mut text = String::new();
+    io::stdin().lock().take(LONGEST_SECRET + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > LONGEST_SECRET {
+        return Err(Failure::usage(format!("standard input has more than {LONGEST_SECRET} bytes")));
+    }
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(Failure::usage("standard input is empty, where the password should be"));
+    }
+    if text.contains(['\n', '\r', '\0']) {
+        return Err(Failure::usage("standard input has more than one line, where the password should be"));
+    }
+    Ok(Secret::new(text))
+}
+
+/// Asks on the terminal.
+fn ask(username: Option<&str>) -> Result<(String, Secret), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("standard input is no terminal on which a password could be asked for")
+            .with_hint("give it on standard input: `… | d1oci login HOST -u NAME --password-stdin`"));
+    }
+    let failed = |error| Failure::new(ExitStatus::LocalIo, Told("cannot ask on the terminal", error));
+    let username = match username {
+        Some(username) => username.to_owned(),
+        None => {
+            let mut terminal = io::stderr().lock();
+            write!(terminal, "Username: ").and_then(|()| terminal.flush()).map_err(failed)?;
+            let mut line = String::new();
+            io::stdin().lock().take(LONGEST_SECRET).read_line(&mut line).map_err(failed)?;
+            parse_username(line.trim()).map_err(Failure::usage)?
+        }
+    };
+    let password = rpassword::prompt_password("Password: ").map_err(failed)?;
+    Ok((username, Secret::new(password)))
+}
+
+/// Asks the registry whether it accepts the login; returns whether it wanted to see it.
+async fn check(
+    context: &Context,
+    place: &RegistryPlace,
+    host: &str,
+    credential: Credential,
+) -> Result<bool, Failure> {
+    let was_asked = Arc::new(AtomicBool::new(false));
+    let source = Shown { credential, was_asked: was_asked.clone() };
+    let options = place.client.clone().with_credentials(source);
+    context.printer.status(format_args!("asking {host}"));
+    let registry = Registry::new(host, place.profile(place.kind()), &options)?;
+    registry.check_login().await.map_err(|error| refused(error, host))?;
+    Ok(was_asked.load(Ordering::Relaxed))
+}
+
+fn refused(error: Error, host: &str) -> Failure {
+    let is_denied = error.kind() == ErrorKind::Denied;
+    let is_unreachable = error.kind() == ErrorKind::Unavailable;
+    let failure = Failure::from(error);
+    match host {
+        _ if is_unreachable => failure.with_hint(
+            "`--plain-http` is for a registry without TLS, `--ca-file` for one with an authority of its own",
+        ),
+        _ if !is_denied => failure,
+        "ghcr.io" => failure.with_hint(
+            "the password is a classic personal access token with `read:packages` or `write:packages`: GitHub takes \
+             no fine-grained ones here",
+        ),
+        "quay.io" => failure.with_hint(
+            "a robot account's name has its namespace in front, `namespace+robot`, and its password is its token",
+        ),
+        "docker.io" => failure.with_hint("with two-factor authentication the password is an access token"),
+        _ => failure.with_hint("check name and password: nothing was stored"),
+    }
+}
+
+/// The login that is checked, and whether the registry wanted it.
+#[derive(Debug)]
+struct Shown {
+    credential: Credential,
+    was_asked: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl CredentialSource for Shown {
+    async fn credential(&self, _host: &str) -> registry_backend::Result<Credential> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        Ok(self.credential.clone())
+    }
+}
+
+/// An I/O error with what could not be done.
+#[derive(Debug)]
+struct Told(&'static str, io::Error);
+
+impl Display for Told {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Told {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.1)
+    }
+}
+
+/// Reads a registry's host; a scheme before it and a slash behind it are no mistake.
+pub(super) fn parse_host(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let host = host.strip_suffix('/').unwrap_or(host);
+    match format!("{host}/x").parse::<oci_model::Reference>() {
+        Ok(oci_model::Reference { location: oci_model::Location::Registry { host: found, .. }, .. })
+            if found == host =>
+        {
+            Ok(host.to_ascii_lowercase())
+        }
+        _ => {
+            Err("a registry's host is a name such as `quay.io`, or has a port, as in `localhost:5000`"
+                .to_owned())
+        }
+    }
+}
+
+/// A colon would end the name where it is shown to the registry (RFC 7617 section 2).
+fn parse_username(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(':') || text.chars().any(char::is_control) {
+        return Err("a name is not empty and has no colon in it".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_read_as_people_copy_them() {
+        for (text, expected) in [
+            ("quay.io", Some("quay.io")),
+            ("https://Quay.io/", Some("quay.io")),
+            ("localhost:5000", Some("localhost:5000")),
+            ("[::1]:5000", Some("[::1]:5000")),
+            ("quay.io/namespace", None),
+            ("https://quay.io/v2/", None),
+            ("quay", None),
+            ("", None),
+            ("user@quay.io", None),
+        ] {
+            assert_eq!(parse_host(text).ok().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_have_no_colon() {
+        assert!(parse_username("dataone+dataone").is_ok());
+        for text in ["", "a:b", "a\nb"] {
+            assert!(parse_username(text).is_err(), "{text}");
+        }
+    }
+}

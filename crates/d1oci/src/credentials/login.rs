@@ -1,0 +1,105 @@
+//! Storing a login, and forgetting it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use distribution_client::Credential;
+use registry_backend::Result;
+
+use super::auth_file::AuthFile;
+use super::files::credential_files;
+use super::helper::Helper;
+use super::key::canonical_host;
+use crate::environment::Environment;
+use crate::failure::Failure;
+
+/// Where a login is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// With the helper of this name.
+    Helper(String),
+    /// In this file, for everyone to read who may read the file.
+    File(PathBuf),
+}
+
+/// Stores a login where the first credential file says.
+///
+/// # Errors
+///
+/// If there is no place for such a file, or file or helper fail.
+pub(crate) async fn store(
+    environment: &Environment,
+    host: &str,
+    credential: &Credential,
+) -> Result<Stored, Failure> {
+    let path = first_file(environment)?;
+    let host = canonical_host(host);
+    if let Some(name) = helper_of(&AuthFile::read(&path)?, &host) {
+        Helper::new(&name)?.store(&host, credential).await?;
+        // What the file held before would be forgotten there, in the open.
+        AuthFile::update(&path, |file| Ok(file.remove(&host)))?;
+        return Ok(Stored::Helper(name));
+    }
+    AuthFile::update(&path, |file| {
+        file.set(&host, credential);
+        Ok(true)
+    })?;
+    Ok(Stored::File(path))
+}
+
+/// Forgets the login in the place where [`store`] would store one. Returns where there was one.
+///
+/// # Errors
+///
+/// As [`store`].
+pub(crate) async fn remove(environment: &Environment, host: &str) -> Result<Vec<Stored>, Failure> {
+    let path = first_file(environment)?;
+    let host = canonical_host(host);
+    let mut places = Vec::new();
+    if !path.exists() {
+        return Ok(places);
+    }
+    if let Some(name) = helper_of(&AuthFile::read(&path)?, &host) {
+        let helper = Helper::new(&name)?;
+        // Not every helper takes it well to be asked to erase what it does not have.
+        if helper.get(&host).await?.is_some() {
+            helper.erase(&host).await?;
+            places.push(Stored::Helper(name));
+        }
+    }
+    if AuthFile::update(&path, |file| Ok(file.remove(&host)))? {
+        places.push(Stored::File(path));
+    }
+    Ok(places)
+}
+
+fn first_file(environment: &Environment) -> Result<PathBuf, Failure> {
+    credential_files(environment).into_iter().next().ok_or_else(|| {
+        Failure::usage("there is no home directory to keep logins in")
+            .with_hint("set `DOCKER_CONFIG` to a directory, or `REGISTRY_AUTH_FILE` to a file")
+    })
+}
+
+fn helper_of(file: &AuthFile, host: &str) -> Option<String> {
+    let name = file.own_helper(host).or_else(|| file.general_helper());
+    name.filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+impl Stored {
+    /// Returns the path, if it is a file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Helper(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Stored {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Helper(name) => write!(formatter, "the credential helper `{name}`"),
+            Self::File(path) => write!(formatter, "`{}`", path.display()),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Where credentials for a registry come from, and where a login goes.
+//!
+//! The first of these that has one for the registry gives it; nothing else is asked:
+//!
+//! 1. the environment variables `D1OCI_USERNAME_HOST` and `D1OCI_PASSWORD_HOST`, named after the registry ([`environment`]);
+//! 2. `D1OCI_USERNAME` and `D1OCI_PASSWORD`, if `D1OCI_REGISTRY` names the registry;
+//! 3. the environment variable that the configuration file names for the registry (`password-variable`);
+//! 4. the files of other programs ([`files`]), in this order: `$REGISTRY_AUTH_FILE`, Docker's `config.json` in
+//!    `$DOCKER_CONFIG` or `~/.docker`, Podman's `auth.json` in `$XDG_RUNTIME_DIR/containers` and in
+//!    `$XDG_CONFIG_HOME/containers` or `~/.config/containers`.
+//!
+//! Within a file: the helper that `credHelpers` names for the host, else the one that `credsStore` names, then `auths`.
+//! A login is stored in the first of the files, by its helper if it names one.
+
+mod auth_file;
+mod environment;
+mod files;
+mod helper;
+mod key;
+mod login;
+mod replace;
+mod source;
+
+pub(crate) use login::{Stored, remove, store};
+pub(crate) use source::{CredentialPlaces, Subject};

@@ -1,0 +1,189 @@
+//! How to talk to a registry: what the command line, the configuration file and the environment say about it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use distribution_client::{
+    ClientCertificate, ClientOptions, Profile, Proxies, RegistryWarning, Scheme, Secret,
+};
+
+use crate::credentials::{CredentialPlaces, Subject};
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::output::Printer;
+use crate::settings::{BackendKind, HostSettings, Settings};
+
+/// Options of every command that talks to a registry.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct RegistryOptions {
+    /// Talk to the registry without TLS, as is usual on this machine alone.
+    #[arg(long, global = true, help_heading = "Registry options")]
+    plain_http: bool,
+    /// Trust the authorities in this PEM file too.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Registry options")]
+    ca_file: Option<PathBuf>,
+    /// Show the registry the client certificate in this PEM file.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        requires = "key_file",
+        help_heading = "Registry options"
+    )]
+    cert_file: Option<PathBuf>,
+    /// Private key of the client certificate, in PEM.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        requires = "cert_file",
+        help_heading = "Registry options"
+    )]
+    key_file: Option<PathBuf>,
+}
+
+/// What there is to know about registries before one is named.
+#[derive(Debug)]
+pub(crate) struct RegistrySetup {
+    pub(crate) environment: Environment,
+    options: RegistryOptions,
+    printer: Printer,
+    /// The host that the options of the command line are for.
+    host_of_options: OnceLock<String>,
+}
+
+/// A registry that was named, and how to talk to it.
+#[derive(Debug, Default)]
+pub(crate) struct RegistryPlace {
+    host: String,
+    pub(crate) client: ClientOptions,
+    settings: HostSettings,
+}
+
+impl RegistrySetup {
+    pub(crate) fn new(options: RegistryOptions, printer: Printer) -> Self {
+        Self { environment: Environment::of_process(), options, printer, host_of_options: OnceLock::new() }
+    }
+
+    /// Puts together how to talk to a registry, about one of its repositories or as a whole.
+    ///
+    /// # Errors
+    ///
+    /// If what the user set cannot be read or understood, or says of two registries what can be true of one.
+    pub(crate) fn place(&self, host: &str, repository: Option<&str>) -> Result<RegistryPlace, Failure> {
+        self.check_options(host)?;
+        let file = Settings::load(&self.environment)?;
+        let settings = file.host(host).cloned().unwrap_or_default();
+        let subject = Subject::new(host, repository);
+        let credentials = CredentialPlaces::new(&self.environment, Some(&settings), subject, self.printer)?;
+        let mut client = ClientOptions::default().with_credentials(credentials);
+        client.user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
+        client.scheme = match (self.options.plain_http, settings.plain_http()) {
+            (true, _) | (false, Some(true)) => Scheme::Http,
+            (false, Some(false)) => Scheme::Https,
+            (false, None) => Scheme::Auto,
+        };
+        let authorities = self.options.ca_file.clone().or(settings.ca_file().map(|path| file.resolve(path)));
+        client.extra_authorities = authorities.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+        client.client_certificate = self.client_certificate(&file, &settings)?;
+        // As everywhere in the field, there is no proxy on the way to this machine.
+        if !is_this_machine(host) {
+            client.proxies = proxies(&self.environment);
+        }
+        let printer = self.printer;
+        client.warnings = Some(Arc::new(move |warning: &RegistryWarning<'_>| {
+            printer.warning(format_args!("{} says: {}", warning.host, warning.text));
+        }));
+        Ok(RegistryPlace { host: host.to_owned(), client, settings })
+    }
+
+    /// Plain text and client certificates that are meant for one registry are not for another.
+    fn check_options(&self, host: &str) -> Result<(), Failure> {
+        if !self.options.plain_http && self.options.cert_file.is_none() {
+            return Ok(());
+        }
+        let first = self.host_of_options.get_or_init(|| host.to_owned());
+        if first == host {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("`--plain-http` and `--cert-file` would be for both {first} and {host}"))
+            .with_hint("say in the configuration file what each of them needs (docs/configuration.md)"))
+    }
+
+    fn client_certificate(
+        &self,
+        file: &Settings,
+        settings: &HostSettings,
+    ) -> Result<Option<ClientCertificate>, Failure> {
+        let typed = self.options.cert_file.clone().zip(self.options.key_file.clone());
+        let set = settings.client_certificate().map(|(chain, key)| (file.resolve(chain), file.resolve(key)));
+        let Some((chain, key)) = typed.or(set) else { return Ok(None) };
+        let key_text = String::from_utf8(read(&key)?).map_err(|_| {
+            Failure::usage(format!("`{}` is no private key in PEM form: it is not text", key.display()))
+        })?;
+        Ok(Some(ClientCertificate { chain: read(&chain)?, key: Secret::new(key_text) }))
+    }
+}
+
+/// The largest certificate or key file that is read, in bytes.
+const LARGEST_PEM: u64 = 4 * 1024 * 1024;
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let size = fs::metadata(path).map_err(|error| Failure::file("read", path, error))?.len();
+    if size > LARGEST_PEM {
+        return Err(Failure::usage(format!("`{}` is too large for a PEM file", path.display())));
+    }
+    fs::read(path).map_err(|error| Failure::file("read", path, error))
+}
+
+/// Tells whether a host is this machine, by the rule by which the client does without TLS.
+pub(crate) fn is_this_machine(host: &str) -> bool {
+    ClientOptions::default().speaks_plainly_to(host)
+}
+
+/// Reads the variables that `curl` and others read (curl(1), "ENVIRONMENT"). `HTTP_PROXY` in capital letters is not among
+/// them: a web server sets it from what a stranger sends (CVE-2016-5385).
+fn proxies(environment: &Environment) -> Proxies {
+    let first = |names: &[&str]| names.iter().find_map(|name| environment.text(name));
+    Proxies {
+        http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]).map(Secret::new),
+        https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]).map(Secret::new),
+        except: first(&["no_proxy", "NO_PROXY"]).map(str::to_owned),
+    }
+}
+
+impl RegistryPlace {
+    /// Returns the name of the backend that the configuration file sets.
+    pub(crate) fn backend(&self) -> Option<&'static str> {
+        self.settings.backend().map(BackendKind::name)
+    }
+
+    /// Returns what is known about the registry if it is of this kind, and what is set.
+    pub(crate) fn profile(&self, kind: BackendKind) -> Profile {
+        let mut profile = match kind {
+            #[cfg(feature = "backend-ghcr")]
+            BackendKind::Ghcr => backend_ghcr::profile(),
+            #[cfg(feature = "backend-quay")]
+            BackendKind::Quay => backend_quay::profile_at(&self.host),
+            _ => Profile::generic_at(&self.host),
+        };
+        self.settings.apply(&mut profile);
+        profile
+    }
+
+    /// Returns what kind of registry it is: what is set, or else what the host tells.
+    pub(crate) fn kind(&self) -> BackendKind {
+        self.settings.backend().unwrap_or(match self.host.as_str() {
+            "ghcr.io" => BackendKind::Ghcr,
+            "quay.io" => BackendKind::Quay,
+            _ => BackendKind::Generic,
+        })
+    }
+
+    /// Returns the host and interface of a GitHub server of one's own.
+    #[cfg(feature = "backend-ghcr")]
+    pub(crate) fn github_server(&self) -> Option<(&str, &str)> {
+        self.settings.api().map(|api| (self.host.as_str(), api))
+    }
+}
