@@ -1,6 +1,7 @@
 //! Files on disk as blobs to be stored.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -9,21 +10,23 @@ use bytes::Bytes;
 use oci_model::Digest;
 use registry_backend::{BlobSource, ByteStream, Error, ErrorKind, Result};
 
+use crate::blocking::run_blocking;
 use crate::byte_stream::{CHUNK_BYTES, blocking_stream};
 
 /// A range of a file whose digest was computed before: a whole object, or a part of a large one.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSource {
     path: PathBuf,
-    start: u64,
-    size: u64,
+    /// Size of the whole file in bytes when it was hashed.
+    file_size: u64,
+    range: Range<u64>,
     digest: Digest,
 }
 
 impl FileSource {
-    /// Takes `size` bytes of the file from `start`.
-    pub(crate) fn new(path: PathBuf, start: u64, size: u64, digest: Digest) -> Self {
-        Self { path, start, size, digest }
+    /// Takes a range of a file that had `file_size` bytes when it was hashed.
+    pub(crate) fn new(path: PathBuf, file_size: u64, range: Range<u64>, digest: Digest) -> Self {
+        Self { path, file_size, range, digest }
     }
 }
 
@@ -34,24 +37,21 @@ impl BlobSource for FileSource {
     }
 
     fn size(&self) -> u64 {
-        self.size
+        self.range.end - self.range.start
     }
 
     async fn open(&self, offset: u64) -> Result<ByteStream> {
-        let Self { path, start, size, .. } = self.clone();
-        let file = open_file(&path).await?;
-        let mut position = start + offset;
-        let end = start + size;
+        let Self { path, file_size, range, .. } = self.clone();
+        let opened = path.clone();
+        let file = run_blocking(move || open_unchanged(&opened, file_size)).await?;
+        let mut position = range.start + offset;
         Ok(blocking_stream(move || {
-            let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(CHUNK_BYTES);
-            let mut chunk = vec![0; wanted];
-            let count = file
-                .read_at(&mut chunk, position)
-                .map_err(|error| Error::io("read", path.display(), error))?;
-            if count == 0 && wanted > 0 {
-                return Err(Error::new(ErrorKind::Invalid, "read", path.display()).because(format!(
-                    "it ends at byte {position}, but had {end} bytes when it was hashed: it was changed meanwhile"
-                )));
+            let left = usize::try_from(range.end.saturating_sub(position)).unwrap_or(usize::MAX);
+            let mut chunk = vec![0; left.min(CHUNK_BYTES)];
+            let failed = |error| Error::io("read", path.display(), error);
+            let count = file.read_at(&mut chunk, position).map_err(failed)?;
+            if count == 0 && !chunk.is_empty() {
+                return Err(changed(&path, position, file_size));
             }
             position += count as u64;
             chunk.truncate(count);
@@ -60,10 +60,13 @@ impl BlobSource for FileSource {
     }
 }
 
-async fn open_file(path: &Path) -> Result<File> {
-    let path = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || {
-        File::open(&path).map_err(|error| Error::io("open", path.display(), error))
-    });
-    opened.await.unwrap_or_else(|error| Err(Error::io("open", "a file", std::io::Error::other(error))))
+fn open_unchanged(path: &Path, file_size: u64) -> Result<File> {
+    let file = File::open(path).map_err(|error| Error::io("open", path.display(), error))?;
+    let metadata = file.metadata().map_err(|error| Error::io("look at", path.display(), error))?;
+    if metadata.len() == file_size { Ok(file) } else { Err(changed(path, metadata.len(), file_size)) }
+}
+
+fn changed(path: &Path, size: u64, file_size: u64) -> Error {
+    let reason = format!("it has {size} bytes now, and had {file_size} when it was hashed");
+    Error::new(ErrorKind::Invalid, "read", path.display()).because(reason)
 }

@@ -55,6 +55,8 @@ pub(crate) struct Search {
     /// The package's directory, below the output directory.
     pub(crate) directory: String,
     pub(crate) algorithms: AlgorithmSet,
+    /// Whether files at their final places count. If not, they are only not in the way when they are right.
+    pub(crate) use_placed: bool,
     /// Whether what is in the way may be replaced.
     pub(crate) overwrite: bool,
     pub(crate) observer: Arc<dyn Observer>,
@@ -76,6 +78,9 @@ impl Search {
             in_the_way.sort();
             return Err(Error::TargetHolds { paths: in_the_way });
         }
+        if !self.use_placed {
+            found = Existing::default();
+        }
         let missing = || wanted.iter().filter(|file| !found.has(&file.path) && file.sha256.is_some());
         let staged = self.staging.keep_only(&missing().map(|file| self.full_path(file)).collect())?;
         let staged: Vec<&Expected> =
@@ -83,6 +88,7 @@ impl Search {
         for path in self.hash(&self.staging.files(), &staged, &mut found) {
             fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
         }
+        wanted.iter().filter(|file| found.has(&file.path)).for_each(|file| self.tell(file));
         Ok(found)
     }
 
@@ -135,7 +141,6 @@ impl Search {
             let place = root.join(path);
             match outcome {
                 HashOutcome::Hashed { size, digests } if file.check(size, &digests).is_ok() => {
-                    self.tell(file);
                     found.paths.insert(file.path.clone());
                     found.kept.extend(file.kept.then(|| (file.path.clone(), place)));
                     found.files.push(Received { path: file.path.clone(), size, digests });

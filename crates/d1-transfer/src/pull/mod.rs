@@ -94,7 +94,7 @@ impl Pulling<'_> {
         check_kept_size(&self.package.view, &wanted)?;
         let algorithms = self.algorithms(judgement);
 
-        let existing = self.existing(&wanted, &staging, algorithms).await?;
+        let existing = self.existing(&wanted, &staging, algorithms, judgement).await?;
         wanted.files.retain(|path| !existing.has(path));
         let receiving = Receiving {
             package: self.package,
@@ -115,10 +115,11 @@ impl Pulling<'_> {
         if self.options.include.is_some() || self.options.no_bag_check {
             return Judgement::None;
         }
-        match self.package.view.index() {
-            None => Judgement::Unpacked,
+        let view = &self.package.view;
+        match view.index() {
             Some(index) if index.bag().is_some() => Judgement::Received,
-            Some(_) => Judgement::None,
+            None if !view.archives().is_empty() || view.entry("bagit.txt").is_some() => Judgement::Unpacked,
+            _ => Judgement::None,
         }
     }
 
@@ -137,6 +138,7 @@ impl Pulling<'_> {
         wanted: &Wanted<'_>,
         staging: &Arc<Staging>,
         algorithms: AlgorithmSet,
+        judgement: Judgement,
     ) -> Result<Existing> {
         let view = &self.package.view;
         let files = view.entries().filter(|entry| wanted.files.contains(entry.path));
@@ -146,6 +148,8 @@ impl Pulling<'_> {
             staging: Arc::clone(staging),
             directory: view.directory().to_owned(),
             algorithms,
+            // What is judged after it was unpacked has to be in one place for that.
+            use_placed: judgement != Judgement::Unpacked,
             overwrite: self.options.overwrite,
             observer: Arc::clone(self.observer),
         };

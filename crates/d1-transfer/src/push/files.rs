@@ -92,7 +92,7 @@ async fn push(
     // The configuration, and the only layer of an artifact without files, is the empty value.
     let mut blobs: Vec<Box<dyn BlobSource>> = vec![Box::new(BytesSource::new(Descriptor::EMPTY_CONTENT))];
     for ((digest, size), file) in hashed.iter().zip(files) {
-        blobs.push(Box::new(FileSource::new(file.path.clone(), 0, *size, digest.clone())));
+        blobs.push(Box::new(FileSource::new(file.path.clone(), *size, 0..*size, digest.clone())));
     }
     let artifact = Artifact {
         manifest,

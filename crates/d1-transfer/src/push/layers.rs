@@ -58,7 +58,7 @@ impl Material<'_> {
                 PlannedLayer::Object { file } => {
                     let file = self.file(*file)?;
                     let digest = Digest::from_sha256(file.sha256);
-                    made.blobs.push(self.sources.blob(&file.path, 0..file.size, digest));
+                    made.blobs.push(self.sources.blob(file, 0..file.size, digest));
                     made.contents.push(LayerContent::Object);
                 }
                 PlannedLayer::Part { file, number, count, range } => {
@@ -108,16 +108,9 @@ impl Making<'_> {
             let file = listed.files.get(entry).copied().flatten();
             let file = file.and_then(|position| files.files().get(position as usize));
             let file = file.ok_or_else(|| io::Error::other("the entry is no file"))?;
-            // The file has been hashed before; now that its turn comes it is one item of the progress.
-            self.advance(1, 0);
             self.open(&file.path)
         };
-        let progress = |bytes| self.advance(0, bytes);
-        let pack_options = PackOptions {
-            compression: options.compression,
-            progress: Some(&progress),
-            ..PackOptions::default()
-        };
+        let pack_options = PackOptions { compression: options.compression, ..PackOptions::default() };
         let mut writer = spool.layer();
         let packed = pack_archive(&listed.entries, &open, &pack_options, &mut writer)?;
         let (layer, digest, size) = (writer.finish(), packed.blob_digest.clone(), packed.blob_size);
@@ -134,7 +127,6 @@ impl Making<'_> {
         let mut reader = self.open(&file.path).map_err(failed)?;
         let mut whole = DigestHasher::new(DigestAlgorithm::Sha256);
         let mut chunk = vec![0; CHUNK_BYTES];
-        self.advance(1, 0);
         for range in ranges {
             let mut part = DigestHasher::new(DigestAlgorithm::Sha256);
             let mut left = range.end - range.start;
@@ -149,22 +141,37 @@ impl Making<'_> {
                 whole.update(bytes);
                 part.update(bytes);
                 left -= bytes.len() as u64;
-                self.advance(0, bytes.len() as u64);
             }
             let digest = part.finish();
-            made.blobs.push(self.material.sources.blob(&file.path, range, digest.clone()));
+            made.blobs.push(self.material.sources.blob(file, range, digest.clone()));
             made.contents.push(LayerContent::Part { digest });
         }
         if whole.finish().sha256_bytes() == Some(file.sha256) { Ok(()) } else { Err(changed().into()) }
     }
 
-    fn open(&self, path: &str) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(WhileWanted::new(self.material.sources.open(path)?, self.given_up)))
+    /// Opens a file whose turn has come; what is read of it is progress.
+    fn open(&self, path: &str) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.advance(1, 0);
+        let file = WhileWanted::new(self.material.sources.open(path)?, self.given_up);
+        Ok(Box::new(Progressing { file, making: self }))
     }
 
     fn advance(&self, items: u64, bytes: u64) {
         if let Some(phase) = self.phase {
             phase.advance(items, bytes);
         }
+    }
+}
+
+struct Progressing<'a, R> {
+    file: R,
+    making: &'a Making<'a>,
+}
+
+impl<R: Read> Read for Progressing<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.making.advance(0, count as u64);
+        Ok(count)
     }
 }

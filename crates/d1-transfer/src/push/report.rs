@@ -34,7 +34,7 @@ pub struct PushReport {
 }
 
 /// One layer of what was pushed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PushedLayer {
     /// Title: where it goes when it is pulled.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use d1_package::PackageFile;
 use oci_model::Digest;
 use registry_backend::{BlobSource, BytesSource};
 
@@ -42,16 +43,13 @@ impl Sources {
     }
 
     /// Returns a range of a file as a blob.
-    pub(crate) fn blob(&self, path: &str, range: Range<u64>, digest: Digest) -> Box<dyn BlobSource> {
-        match self.made.get(path) {
+    pub(crate) fn blob(&self, file: &PackageFile, range: Range<u64>, digest: Digest) -> Box<dyn BlobSource> {
+        match self.made.get(&*file.path) {
             Some(bytes) => {
                 let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(bytes.len());
                 Box::new(BytesSource::new(bytes.slice(at(range.start)..at(range.end))))
             }
-            None => {
-                let size = range.end.saturating_sub(range.start);
-                Box::new(FileSource::new(self.on_disk(path), range.start, size, digest))
-            }
+            None => Box::new(FileSource::new(self.on_disk(&file.path), file.size, range, digest)),
         }
     }
 

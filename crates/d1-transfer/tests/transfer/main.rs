@@ -1,0 +1,8 @@
+//! Packages moved over stores in memory, some of which fail.
+
+mod altered;
+mod damage;
+mod failing_stores;
+mod moved;
+mod round_trips;
+mod support;
