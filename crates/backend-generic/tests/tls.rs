@@ -51,6 +51,27 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Makes a certificate that is its own authority.
+    fn of_itself(name: &str, end: Option<(i32, u8, u8)>) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        if let Some((year, month, day)) = end {
+            parameters.not_after = rcgen::date_time_ymd(year, month, day);
+        }
+        let signed = parameters.self_signed(&key).unwrap();
+        Self {
+            authority: signed.der().clone(),
+            authority_pem: signed.pem(),
+            chain_pem: signed.pem(),
+            key_pem: key.serialize_pem(),
+            certificate: signed.der().clone(),
+            key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        }
+    }
+}
+
 /// What the server has seen.
 #[derive(Clone, Default)]
 struct Seen {
@@ -123,6 +144,25 @@ async fn a_further_authority_is_trusted_and_no_unknown_one() {
     let mut options = secure();
     options.extra_authorities = vec![server.authority_pem.into_bytes()];
     connect(&host, &options).check_login().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_its_own_authority_is_trusted_where_it_is_named() {
+    let (server, other) = (Identity::of_itself("localhost", None), Identity::of_itself("localhost", None));
+    let wrong_name = Identity::of_itself("other.example", None);
+    let expired = Identity::of_itself("localhost", Some((2020, 1, 1)));
+    for (server, trusted, is_accepted) in [
+        (&server, &server, true),
+        (&server, &other, false),
+        (&wrong_name, &wrong_name, false),
+        (&expired, &expired, false),
+    ] {
+        let (address, _) = start(server, None, &[b"http/1.1"]).await;
+        let mut options = secure();
+        options.extra_authorities = vec![trusted.authority_pem.clone().into_bytes()];
+        let checked = connect(&format!("localhost:{}", address.port()), &options).check_login().await;
+        assert_eq!(checked.is_ok(), is_accepted, "{checked:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Whom to trust and how to be known: the TLS settings.
 
+mod self_signed;
+
 use std::sync::Arc;
 
 use registry_backend::{Error, ErrorKind, Result};
@@ -12,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 use crate::options::{ClientCertificate, ClientOptions};
+use self_signed::SelfSigned;
 
 /// Returns the settings for these options.
 ///
@@ -24,11 +27,12 @@ pub(crate) fn config(options: &ClientOptions) -> Result<ClientConfig> {
     for pem in &options.extra_authorities {
         authorities.extend(certificates(pem, "the certificate of an authority")?);
     }
-    let builder = ClientConfig::builder_with_provider(provider.clone())
+    let otherwise = verifier(authorities.clone(), provider.clone())?;
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable("TLS", &error))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier(authorities, provider)?);
+        .with_custom_certificate_verifier(Arc::new(SelfSigned { authorities, otherwise }));
     let mut config = match &options.client_certificate {
         None => builder.with_no_client_auth(),
         Some(ClientCertificate { chain, key }) => {
