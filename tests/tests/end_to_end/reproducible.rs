@@ -89,5 +89,5 @@ fn the_digest_of_a_known_bag_never_changes() {
     assert_eq!(digests, [GOLDEN_OBJECTS, GOLDEN_ARCHIVE]);
 }
 
-const GOLDEN_OBJECTS: &str = "to be set from the first run";
-const GOLDEN_ARCHIVE: &str = "to be set from the first run";
+const GOLDEN_OBJECTS: &str = "sha256:dfb853dc49f2f83e0d31026d77cbfdb5bb9f5fd0105910938fe3b1980ba27a33";
+const GOLDEN_ARCHIVE: &str = "sha256:9c3c2ec3476e070060eab4874c17b45a038d3ab03c4a4fb33d20259edbb01186";
