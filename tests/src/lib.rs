@@ -3,9 +3,11 @@
 mod bags;
 mod binary;
 mod peers;
+mod registry;
 mod trees;
 
 pub use bags::{AWKWARD_FILES, BagBuilder, payload};
 pub use binary::{Outcome, binary, d1oci, run};
 pub use peers::{bagit_py_accepts, peer, samples, skipped};
+pub use registry::DockerRegistry;
 pub use trees::{Tree, copy_tree, tree};

@@ -1,5 +1,6 @@
 //! Everything that the requests of one node share.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use crate::behaviour::Behaviour;
@@ -19,7 +20,18 @@ pub(crate) struct App {
     pub(crate) script: Script,
     pub(crate) log: Log,
     pub(crate) header_case: HeaderCase,
+    pub(crate) crowd: Crowd,
 }
+
+/// Counts the requests that wait for their answers at the same time.
+#[derive(Debug, Default)]
+pub(crate) struct Crowd {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// One of them.
+pub(crate) struct Waiting<'a>(&'a Crowd);
 
 impl App {
     /// Returns the base URL of the node in one of its roles.
@@ -33,5 +45,25 @@ impl App {
 
     pub(crate) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Crowd {
+    /// Counts a request until the value is dropped.
+    pub(crate) fn enter(&self) -> Waiting<'_> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        self.most.fetch_max(now, Ordering::SeqCst);
+        Waiting(self)
+    }
+
+    /// Returns how many there were at most.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -77,6 +77,7 @@ impl Exchange<'_> {
 
 /// Serves a request; without an answer the connection is to be closed.
 pub(crate) async fn serve(app: Arc<App>, request: Request<Body>) -> Option<Response> {
+    let _waiting = app.crowd.enter();
     let (parts, _) = request.into_parts();
     let target = Target::of(&parts.method, parts.uri.path());
     let entry = app.log.begin(&target, &parts.method, &parts.uri, &parts.headers);

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::app::App;
+use crate::app::{App, Crowd};
 use crate::behaviour::Behaviour;
 use crate::call::{Call, Role};
 use crate::catalog::Catalog;
@@ -56,6 +56,7 @@ impl ScriptedNode {
             script: Script::new(config.faults),
             log: Log::default(),
             header_case: HeaderCase::learn().await?,
+            crowd: Crowd::default(),
         });
         let task = tokio::spawn(accept(app.clone(), listener));
         Ok(Self { app, task })
@@ -127,6 +128,12 @@ impl ScriptedNode {
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.requests().iter().map(|request| request.sent).sum()
+    }
+
+    /// Returns how many requests waited for their answers at the same time at most, bodies not counted.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.app.crowd.most()
     }
 
     /// Forgets the requests so far.

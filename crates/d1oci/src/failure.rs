@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use d1_transfer::Error as TransferError;
-use registry_backend::{Error as BackendError, ErrorKind};
+use registry_backend::{Error as BackendError, ErrorKind, Retry};
 
 /// What the exit code of the program tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +159,8 @@ impl From<BackendError> for Failure {
     }
 }
 
-fn backend_status(error: &BackendError) -> ExitStatus {
+/// Returns the exit status for a backend's failure.
+pub(crate) fn backend_status(error: &BackendError) -> ExitStatus {
     match error.kind() {
         ErrorKind::NotFound => ExitStatus::NotFound,
         ErrorKind::Denied => ExitStatus::Denied,
@@ -178,11 +179,19 @@ fn backend_hint(error: &BackendError) -> Option<&'static str> {
         ErrorKind::NotFound => Some("`d1oci tags REPOSITORY` lists the tags that are there"),
         ErrorKind::Incomplete => Some("run the same push again: it sends what is missing"),
         ErrorKind::Conflict => Some("wait for the other process to end, then run the same command again"),
-        ErrorKind::Unavailable | ErrorKind::RateLimited => {
+        ErrorKind::Denied if !is_local(error) => Some(
+            "`d1oci login HOST` logs in; docs/configuration.md lists where else credentials are looked for",
+        ),
+        ErrorKind::Unavailable | ErrorKind::RateLimited if error.retry() != Retry::No => {
             Some("run the same command again later: only what is missing will be moved")
         }
         _ => None,
     }
+}
+
+/// Tells whether the operating system is behind a failure, not a registry.
+fn is_local(error: &BackendError) -> bool {
+    error.source().is_some_and(|source| source.is::<io::Error>())
 }
 
 impl From<TransferError> for Failure {

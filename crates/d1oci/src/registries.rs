@@ -17,9 +17,17 @@ use crate::settings::{BackendKind, HostSettings, Settings};
 /// Options of every command that talks to a registry.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct RegistryOptions {
-    /// Talk to the registry without TLS, as is usual on this machine alone.
-    #[arg(long, global = true, help_heading = "Registry options")]
-    plain_http: bool,
+    /// Talk to the registry without TLS; on this machine that is usual, and `--plain-http=false` uses TLS.
+    #[arg(
+        long,
+        global = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "BOOLEAN",
+        help_heading = "Registry options"
+    )]
+    plain_http: Option<bool>,
     /// Trust the authorities in this PEM file too.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Registry options")]
     ca_file: Option<PathBuf>,
@@ -79,14 +87,17 @@ impl RegistrySetup {
         let credentials = CredentialPlaces::new(&self.environment, Some(&settings), subject, self.printer)?;
         let mut client = ClientOptions::default().with_credentials(credentials);
         client.user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
-        client.scheme = match (self.options.plain_http, settings.plain_http()) {
-            (true, _) | (false, Some(true)) => Scheme::Http,
-            (false, Some(false)) => Scheme::Https,
-            (false, None) => Scheme::Auto,
-        };
         let authorities = self.options.ca_file.clone().or(settings.ca_file().map(|path| file.resolve(path)));
         client.extra_authorities = authorities.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
         client.client_certificate = self.client_certificate(&file, &settings)?;
+        let uses_tls = !client.extra_authorities.is_empty() || client.client_certificate.is_some();
+        client.scheme = match self.options.plain_http.or(settings.plain_http()) {
+            Some(true) => Scheme::Http,
+            Some(false) => Scheme::Https,
+            // Who names certificates wants them to be used.
+            None if uses_tls => Scheme::Https,
+            None => Scheme::Auto,
+        };
         // As everywhere in the field, there is no proxy on the way to this machine.
         if !is_this_machine(host) {
             client.proxies = proxies(&self.environment);
@@ -100,7 +111,7 @@ impl RegistrySetup {
 
     /// Plain text and client certificates that are meant for one registry are not for another.
     fn check_options(&self, host: &str) -> Result<(), Failure> {
-        if !self.options.plain_http && self.options.cert_file.is_none() {
+        if self.options.plain_http.is_none() && self.options.cert_file.is_none() {
             return Ok(());
         }
         let first = self.host_of_options.get_or_init(|| host.to_owned());

@@ -122,7 +122,7 @@ fn judge(directory: &Path, report: &Report, verify: bool, observer: &Arc<dyn Obs
 
 /// Refuses files that cannot be read or are none: they could not be in the package, verified or not.
 fn refuse_unusable(observations: &[Fault]) -> Result<()> {
-    let faults: Vec<ContentFault> = observations
+    let mut faults: Vec<ContentFault> = observations
         .iter()
         .filter(|fault| fault.severity == Severity::Error)
         .map(|fault| ContentFault {
@@ -130,5 +130,6 @@ fn refuse_unusable(observations: &[Fault]) -> Result<()> {
             message: fault.message.clone(),
         })
         .collect();
+    faults.sort_by(|left, right| left.path.cmp(&right.path));
     if faults.is_empty() { Ok(()) } else { Err(Error::Content { faults }) }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use registry_backend::{
     BlobRead, BlobSource, Capabilities, Error, ErrorKind, RegistryBackend, RepositoryAdmin, Result,
     WriteHint, Written,
 };
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Passes everything on, except for blobs that were altered.
 #[derive(Debug)]
@@ -21,12 +23,13 @@ pub(crate) struct Altered {
     inner: Arc<dyn RegistryBackend>,
     /// What is there instead; nothing if the blob is lost.
     blobs: Mutex<HashMap<Digest, Option<Bytes>>>,
-    referrers: Vec<Descriptor>,
+    /// Reading a blob of at least this size never ends; this hears of it.
+    stuck: Option<(u64, UnboundedSender<()>)>,
 }
 
 impl Altered {
     pub(crate) fn new(inner: Arc<dyn RegistryBackend>) -> Self {
-        Self { inner, blobs: Mutex::default(), referrers: Vec::new() }
+        Self { inner, blobs: Mutex::default(), stuck: None }
     }
 
     /// Flips a bit of a blob.
@@ -46,14 +49,14 @@ impl Altered {
         self
     }
 
-    fn altered(&self, digest: &Digest) -> Option<Option<Bytes>> {
-        self.blobs.lock().unwrap().get(digest).cloned()
+    /// Never ends a blob of at least this size once its bytes have come, and tells when it comes to that.
+    pub(crate) fn stuck_behind(mut self, size: u64, tell: UnboundedSender<()>) -> Self {
+        self.stuck = Some((size, tell));
+        self
     }
 
-    /// Lists these for every subject, as no honest store would.
-    pub(crate) fn with_referrers(mut self, referrers: Vec<Descriptor>) -> Self {
-        self.referrers = referrers;
-        self
+    fn altered(&self, digest: &Digest) -> Option<Option<Bytes>> {
+        self.blobs.lock().unwrap().get(digest).cloned()
     }
 }
 
@@ -80,7 +83,17 @@ impl RegistryBackend for Altered {
     async fn read_blob(&self, digest: &Digest, range: Option<Range<u64>>) -> Result<BlobRead> {
         // A store without range reads sends everything.
         let range = range.filter(|_| self.capabilities().range_reads);
-        let Some(altered) = self.altered(digest) else { return self.inner.read_blob(digest, range).await };
+        let Some(altered) = self.altered(digest) else {
+            let mut read = self.inner.read_blob(digest, range).await?;
+            if let Some((_, tell)) = self.stuck.clone().filter(|(size, _)| read.blob_size >= *size) {
+                let stuck = futures::stream::poll_fn(move |_| {
+                    let _ = tell.send(());
+                    Poll::Pending
+                });
+                read.stream = read.stream.chain(stuck).boxed();
+            }
+            return Ok(read);
+        };
         let bytes = altered.ok_or_else(|| Error::new(ErrorKind::NotFound, "read blob", digest))?;
         let blob_size = bytes.len() as u64;
         let range = range.unwrap_or(0..blob_size);
@@ -123,10 +136,7 @@ impl RegistryBackend for Altered {
     }
 
     fn referrers(&self, subject: &Digest, kind: Option<&MediaType>) -> BoxStream<'_, Result<Descriptor>> {
-        if self.referrers.is_empty() {
-            return self.inner.referrers(subject, kind);
-        }
-        futures::stream::iter(self.referrers.clone().into_iter().map(Ok)).boxed()
+        self.inner.referrers(subject, kind)
     }
 
     fn admin(&self) -> Option<&dyn RepositoryAdmin> {

@@ -4,5 +4,7 @@ mod altered;
 mod damage;
 mod failing_stores;
 mod moved;
+mod pulling;
+mod pushing;
 mod round_trips;
 mod support;

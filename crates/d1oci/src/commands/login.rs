@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::credentials::{self, Stored};
-use crate::failure::{ExitStatus, Failure};
+use crate::failure::{ExitStatus, Failure, backend_status};
 use crate::registries::{RegistryPlace, is_this_machine};
 
 /// Log in to a registry.
@@ -183,24 +183,22 @@ async fn check(
 }
 
 fn refused(error: Error, host: &str) -> Failure {
-    let is_denied = error.kind() == ErrorKind::Denied;
-    let is_unreachable = error.kind() == ErrorKind::Unavailable;
-    let failure = Failure::from(error);
-    match host {
-        _ if is_unreachable => failure.with_hint(
-            "`--plain-http` is for a registry without TLS, `--ca-file` for one with an authority of its own",
-        ),
-        _ if !is_denied => failure,
-        "ghcr.io" => failure.with_hint(
-            "the password is a classic personal access token with `read:packages` or `write:packages`: GitHub takes \
-             no fine-grained ones here",
-        ),
-        "quay.io" => failure.with_hint(
-            "a robot account's name has its namespace in front, `namespace+robot`, and its password is its token",
-        ),
-        "docker.io" => failure.with_hint("with two-factor authentication the password is an access token"),
-        _ => failure.with_hint("check name and password: nothing was stored"),
-    }
+    let kind = error.kind();
+    Failure::new(backend_status(&error), error).with_hint(match (kind, host) {
+        (ErrorKind::Denied, "ghcr.io") => {
+            "the password is a classic personal access token with `read:packages` or `write:packages`: GitHub takes no \
+             fine-grained ones here"
+        }
+        (ErrorKind::Denied, "quay.io") => {
+            "a robot account's name has its namespace in front, `namespace+robot`, and its password is its token"
+        }
+        (ErrorKind::Denied, "docker.io") => "with two-factor authentication the password is an access token",
+        (ErrorKind::Denied, _) => "check name and password: nothing was stored",
+        _ => {
+            "`--plain-http` is for a registry without TLS, `--plain-http=false` for one with TLS on this machine, \
+             `--ca-file` for one with an authority of its own"
+        }
+    })
 }
 
 /// The login that is checked, and whether the registry wanted it.

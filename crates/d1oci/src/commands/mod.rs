@@ -77,16 +77,20 @@ fn in_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), 
     result
 }
 
-/// Sends what libraries tell to standard error if people want to read it.
+/// Sends what our own crates tell to standard error if people want to read it. What the HTTP library and those below it
+/// tell is of no use to them, and nobody here can vouch that it holds no secret.
 fn start_tracing(verbosity: u8) {
     let level = match verbosity {
         0 => return,
-        1 => tracing::Level::INFO,
-        2 => tracing::Level::DEBUG,
-        _ => tracing::Level::TRACE,
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
     };
+    // The beginnings of the names of our crates.
+    let own = ["backend_", "bagit", "d1", "distribution_client", "oci_", "registry_"];
+    let filter = own.map(|name| format!("{name}={level}")).join(",");
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_target(verbosity > 1);
     // It is set once, here.

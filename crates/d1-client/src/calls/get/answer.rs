@@ -35,7 +35,7 @@ pub(super) struct ByteAnswer {
 #[derive(Debug)]
 pub(super) enum Opened {
     /// Its bytes, perhaps from an earlier one on.
-    Bytes(ByteAnswer),
+    Bytes(Box<ByteAnswer>),
     /// Nothing, since the object has that many bytes.
     Nothing,
     /// The node has its own idea of ranges: ask for the whole.
@@ -62,7 +62,7 @@ pub(super) async fn open(
     drop(permit);
     match incoming.status {
         StatusCode::PARTIAL_CONTENT if asks_range => partial(incoming, from, size, context),
-        StatusCode::OK => whole(incoming, size, context).await.map(Opened::Bytes),
+        StatusCode::OK => whole(incoming, size, context).await.map(|answer| Opened::Bytes(Box::new(answer))),
         StatusCode::RANGE_NOT_SATISFIABLE if asks_range => unsatisfied(&incoming, from, size, &context),
         status if status.is_success() => {
             Err(context.protocol(format!("the node answers {} to a request for an object", status.as_u16())))
@@ -105,7 +105,8 @@ fn partial(incoming: Incoming, from: u64, size: Option<u64>, context: Context) -
     }
     let (position, end) = (stated.range.start, Some(stated.range.end));
     let size = stated.complete;
-    Ok(Opened::Bytes(ByteAnswer { incoming, peeked: Bytes::new(), position, end, size, context }))
+    let answer = ByteAnswer { incoming, peeked: Bytes::new(), position, end, size, context };
+    Ok(Opened::Bytes(Box::new(answer)))
 }
 
 async fn whole(mut incoming: Incoming, size: Option<u64>, context: Context) -> Result<ByteAnswer> {

@@ -27,7 +27,7 @@ pub(super) struct Reading {
     size: Option<u64>,
     /// The last bytes that were handed on.
     tail: Vec<u8>,
-    answer: Option<ByteAnswer>,
+    answer: Option<Box<ByteAnswer>>,
     /// The place of the next byte when that answer began.
     opened_at: u64,
     /// Whether the current node is asked for ranges.
@@ -80,7 +80,7 @@ impl Reading {
         for number in 0..self.nodes.len() {
             self.go_to(number, errors.last());
             match self.open().await {
-                Ok(()) => return Ok(self.answer.as_ref().and_then(ByteAnswer::media_type)),
+                Ok(()) => return Ok(self.answer.as_ref().and_then(|answer| answer.media_type())),
                 Err(error) => {
                     if error.retry() != Retry::No {
                         hopeful.push(number);
@@ -97,7 +97,7 @@ impl Reading {
                 match self.failures.wait_after(error).await {
                     Err(last) => break errors.insert(number, last),
                     Ok(()) => match self.open().await {
-                        Ok(()) => return Ok(self.answer.as_ref().and_then(ByteAnswer::media_type)),
+                        Ok(()) => return Ok(self.answer.as_ref().and_then(|answer| answer.media_type())),
                         Err(next) => error = next,
                     },
                 }

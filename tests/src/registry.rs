@@ -1,0 +1,96 @@
+//! Debian's `docker-registry`, started for a test with users of its own.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::binary::run;
+use crate::peers::peer;
+
+/// A running registry that wants a name and password; it ends with the value.
+#[derive(Debug)]
+pub struct DockerRegistry {
+    address: SocketAddr,
+    _folder: TempDir,
+    shell: Child,
+}
+
+impl DockerRegistry {
+    /// Starts one that knows this user, or reports that the test is skipped. With a certificate and key in a folder, as
+    /// `certificate.pem` and `key.pem`, it speaks TLS.
+    ///
+    /// # Panics
+    ///
+    /// If it is installed but does not start.
+    pub fn start(username: &str, password: &str, tls: Option<&Path>) -> Option<Self> {
+        let (registry, htpasswd) = (peer("docker-registry")?, peer("htpasswd")?);
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let users = run(Command::new(htpasswd).args(["-Bbn", username, password])).success();
+        fs::write(folder.path().join("users"), users.stdout).expect("the file can be written");
+        // Another process may take the port in between; then it is tried again.
+        let started = (0..5).find_map(|_| {
+            let address = free_address();
+            let config = folder.path().join("config.yml");
+            fs::write(&config, configuration(folder.path(), address, tls)).expect("the file can be written");
+            let shell = start(&registry, &config);
+            is_ready(address).then_some((address, shell))
+        });
+        let (address, shell) = started.expect("docker-registry starts");
+        Some(Self { address, _folder: folder, shell })
+    }
+
+    /// Returns its host and port.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Returns its host and port by another name for the same machine.
+    pub fn other_name(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+}
+
+impl Drop for DockerRegistry {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("it has an address")
+}
+
+fn start(registry: &Path, config: &Path) -> Child {
+    // The shell ends the registry when its input closes, which it does however the test ends.
+    let script = "\"$0\" serve \"$1\" >\"$1.log\" 2>&1 & child=$!; cat >/dev/null; kill $child; wait";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(registry).arg(config).stdin(Stdio::piped());
+    command.spawn().expect("a shell starts")
+}
+
+fn is_ready(address: SocketAddr) -> bool {
+    (0..400).any(|_| {
+        std::thread::sleep(Duration::from_millis(25));
+        TcpStream::connect(address).is_ok()
+    })
+}
+
+fn configuration(folder: &Path, address: SocketAddr, tls: Option<&Path>) -> String {
+    let folder = folder.display();
+    let tls = tls.map(Path::display).map_or_else(String::new, |place| {
+        format!(", tls: {{certificate: {place}/certificate.pem, key: {place}/key.pem}}")
+    });
+    format!(
+        "version: 0.1\n\
+         log: {{level: error, accesslog: {{disabled: true}}}}\n\
+         storage:\n  filesystem: {{rootdirectory: {folder}/data}}\n  delete: {{enabled: true}}\n\
+         http: {{addr: \"{address}\", secret: example{tls}}}\n\
+         auth: {{htpasswd: {{realm: example, path: {folder}/users}}}}\n"
+    )
+}
