@@ -114,6 +114,7 @@ impl HostSettings {
     }
 
     /// Returns the URL of GitHub's REST interface, for a server of one's own.
+    #[cfg(feature = "backend-ghcr")]
     pub(crate) fn api(&self) -> Option<&str> {
         self.written.api.as_deref()
     }
