@@ -33,7 +33,7 @@ pub struct FileEntry {
 /// Lists the files and directories of one bag by bag-relative path, with `/` between the components.
 ///
 /// The front ends of this crate fill it, and so does anyone who moves a bag's bytes in another way. Paths are taken as
-/// they are: [`crate::check`] reports the unsafe ones.
+/// they are: [`crate::check()`] reports the unsafe ones.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     files: BTreeMap<Box<str>, FileEntry>,

@@ -149,7 +149,7 @@ pub struct Manifest {
 impl Manifest {
     /// Reads the decoded text of a manifest, and reports the lines that are not entries.
     ///
-    /// What the entries mean for a bag is the business of [`crate::check`].
+    /// What the entries mean for a bag is the business of [`crate::check()`].
     #[must_use]
     pub fn parse(text: &str, algorithm: Algorithm, version: Version) -> (Self, Vec<Fault>) {
         let mut manifest = Self { algorithm, entries: Vec::new() };

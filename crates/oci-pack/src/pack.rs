@@ -84,7 +84,7 @@ impl fmt::Debug for PackOptions<'_> {
 ///
 /// # Errors
 ///
-/// As [`tar_layout`](crate::tar_layout); if a file cannot be read, or has another size than its entry declares; if `output` fails.
+/// As `tar_layout`; if a file cannot be read, or has another size than its entry declares; if `output` fails.
 pub fn pack_archive(
     entries: &[ArchiveEntry],
     open: &OpenEntry<'_>,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use registry_backend::{Error, ErrorKind, Pruner, RegistryBackend, RepositoryAdmin, Result};
 
-/// One operation of [`RegistryBackend`](registry_backend::RegistryBackend) or its administration.
+/// One operation of [`RegistryBackend`] or its administration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "each is named after its method")]
 pub enum Operation {

@@ -91,7 +91,7 @@ impl Default for BagBuilder {
 pub struct Created {
     /// What [`crate::scan_directory`] would find, without a second read.
     pub scan: Scan,
-    /// What [`crate::check`] says about it.
+    /// What [`crate::check()`] says about it.
     pub report: Report,
 }
 

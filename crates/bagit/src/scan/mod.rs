@@ -75,7 +75,7 @@ impl Default for ScanOptions {
     }
 }
 
-/// Holds what a front end found: the two inputs of [`crate::check`].
+/// Holds what a front end found: the two inputs of [`crate::check()`].
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
     /// Every file and directory, with digests and observations.

@@ -25,7 +25,7 @@ pub fn checks_that_need(needs: &[Need]) -> Vec<&'static str> {
 /// Expands to one test per check, and one that asserts which of them are skipped.
 ///
 /// `fixture` is an asynchronous function without arguments that returns an
-/// [`EmptyRepository`](crate::conformance::EmptyRepository) of its own at every call; `skipped` is an array or vector of
+/// [`EmptyRepository`] of its own at every call; `skipped` is an array or vector of
 /// names of checks. Two fixtures in one file go into modules of their own.
 #[macro_export]
 macro_rules! conformance_tests {
