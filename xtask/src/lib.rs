@@ -9,6 +9,7 @@ pub mod docs;
 pub mod error;
 pub mod lint;
 pub mod metadata;
+pub mod node;
 pub mod peers;
 pub mod process;
 pub mod registry;

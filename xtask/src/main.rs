@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::Result;
-use xtask::{bench, ci, console, docs, lint, peers, registry, release, sample, test, tidy};
+use xtask::{bench, ci, console, docs, lint, node, peers, registry, release, sample, test, tidy};
 
 /// Development tasks of the d1oci workspace.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ enum Task {
     Docs(docs::Arguments),
     /// Start a scriptable registry on the loopback interface, to try things on by hand
     Registry(registry::Arguments),
+    /// Start a scripted DataONE node on the loopback interface, to try things on by hand
+    Node(node::Arguments),
     /// Check that every crate can be published, and print the order and the checklist
     Release(release::Arguments),
 }
@@ -61,6 +63,7 @@ fn run(task: &Task) -> Result<bool> {
         Task::Bench(arguments) => bench::run(arguments),
         Task::Docs(arguments) => docs::run(arguments),
         Task::Registry(arguments) => registry::run(arguments),
+        Task::Node(arguments) => node::run(arguments),
         Task::Release(arguments) => release::run(arguments),
     }?;
     Ok(true)

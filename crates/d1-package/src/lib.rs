@@ -17,8 +17,9 @@ mod view;
 
 pub use crate::assemble::{AssembleError, AssembledPackage, LayerContent, PackageFacts, assemble};
 pub use crate::dataone::{
-    DataOneFacts, Documents, Mismatch, ObjectRecord, OpenFile, PackageOddity, PackageOddityCode,
-    RecogniseError, ResourceMapRecord, read_documents, system_metadata_mismatches,
+    BagNames, DataOneFacts, Documents, Mismatch, ObjectRecord, ObjectToPlace, OpenFile, PackageOddity,
+    PackageOddityCode, RecogniseError, ResourceMapRecord, bag_directory, identifier_of_package,
+    read_documents, system_metadata_mismatches,
 };
 pub use crate::error::Error;
 pub use crate::file::{ObjectFacts, PackageFile};

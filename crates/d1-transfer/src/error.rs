@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use d1_model::Identifier;
 use oci_model::Digest;
 use serde::Serialize;
 
@@ -98,6 +99,44 @@ pub enum Error {
         /// The manifest at which copying stopped.
         digest: Digest,
     },
+    /// A DataONE node failed.
+    #[cfg(feature = "d1-client")]
+    #[error(transparent)]
+    Node(#[from] d1_client::Error),
+    /// An object is in no package.
+    #[error("`{identifier}` is in no package")]
+    NoPackage {
+        /// The object.
+        identifier: Identifier,
+    },
+    /// An object is in several packages.
+    #[error("`{identifier}` is in {} packages", resource_maps.len())]
+    SeveralPackages {
+        /// The object.
+        identifier: Identifier,
+        /// The resource maps of the packages.
+        resource_maps: Vec<Identifier>,
+    },
+    /// Not everybody may read the resource map of a package.
+    #[error("the package `{identifier}` is not public")]
+    NotPublic {
+        /// The resource map.
+        identifier: Identifier,
+    },
+    /// Members of a package cannot be had, or are not what their system metadata declare.
+    #[error("{}", MembersSummary(faults))]
+    Members {
+        /// What is wrong, member by member.
+        faults: Vec<MemberFault>,
+    },
+    /// A journal cannot be used.
+    #[error("the journal `{}` cannot be used: {reason}", path.display())]
+    Journal {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A file operation failed.
     #[error("cannot {operation} `{}`", path.display())]
     Io {
@@ -119,6 +158,15 @@ pub struct ContentFault {
     pub message: String,
 }
 
+/// A member of a package that could not be had, or is not what its system metadata say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MemberFault {
+    /// The member.
+    pub identifier: Identifier,
+    /// What is wrong, in words.
+    pub message: String,
+}
+
 impl Error {
     pub(crate) fn io(operation: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         Self::Io { operation, path: path.as_ref().to_owned(), source }
@@ -126,6 +174,45 @@ impl Error {
 
     pub(crate) fn content(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Content { faults: vec![ContentFault { path: path.into(), message: message.into() }] }
+    }
+
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn member(identifier: Identifier, message: impl Into<String>) -> Self {
+        Self::Members { faults: vec![MemberFault { identifier, message: message.into() }] }
+    }
+
+    /// Lets a fault of a member pass as a value, to be gathered with others.
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn unless_of_member<T>(result: Result<T>) -> Result<Result<T>> {
+        match result {
+            Err(error) if !matches!(error, Self::Members { .. }) => Err(error),
+            result => Ok(result),
+        }
+    }
+
+    /// Returns what all members gave, or all that is wrong with them; any other error comes first.
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn gather_members<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+        let (mut all, mut wrong) = (Vec::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(value) => all.push(value),
+                Err(Self::Members { faults }) => wrong.extend(faults),
+                Err(error) => return Err(error),
+            }
+        }
+        if wrong.is_empty() { Ok(all) } else { Err(Self::Members { faults: wrong }) }
+    }
+}
+
+struct MembersSummary<'a>(&'a [MemberFault]);
+
+impl fmt::Display for MembersSummary<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [only] => write!(formatter, "the member `{}` cannot be taken: {}", only.identifier, only.message),
+            all => write!(formatter, "{} members cannot be taken", all.len()),
+        }
     }
 }
 

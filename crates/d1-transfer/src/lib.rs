@@ -7,6 +7,8 @@ mod blocking;
 mod byte_stream;
 mod copy;
 mod counted;
+#[cfg(feature = "d1-client")]
+mod dataone;
 mod error;
 mod event;
 mod file_source;
@@ -23,7 +25,12 @@ mod upload;
 mod verify;
 
 pub use copy::{CopyOptions, CopyReport, copy};
-pub use error::{ContentFault, Error, Result};
+#[cfg(feature = "d1-client")]
+pub use dataone::{
+    BatchOptions, BatchOutcome, DataOneSource, FetchOptions, FetchReport, Journal, ReplicateOptions,
+    ReplicateReport, SkippedMember, Wanted, fetch, replicate, replicate_all,
+};
+pub use error::{ContentFault, Error, MemberFault, Result};
 pub use event::{BlobOutcome, Event, Observer, Phase, Silent};
 pub use list::{ListedFile, list_files};
 pub use open::{OpenPackage, open_package};

@@ -54,7 +54,12 @@ pub(crate) struct SpoolSource {
 impl Spool {
     /// Returns an empty spool whose file, if it needs one, is made in this directory.
     pub(crate) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), memory_left: MEMORY_LIMIT, file: None, length: 0 }
+        Self::with_memory(directory, MEMORY_LIMIT)
+    }
+
+    /// Returns an empty spool that keeps so many bytes in memory.
+    pub(crate) fn with_memory(directory: &Path, memory: usize) -> Self {
+        Self { directory: directory.to_owned(), memory_left: memory, file: None, length: 0 }
     }
 
     /// Begins a layer.

@@ -73,6 +73,10 @@ pub(crate) enum Command {
     Delete(commands::delete::Arguments),
     Prune(commands::prune::Arguments),
     Copy(commands::copy::Arguments),
+    #[cfg(feature = "d1-client")]
+    Fetch(commands::fetch::Arguments),
+    #[cfg(feature = "d1-client")]
+    Replicate(commands::replicate::Arguments),
     Bag(commands::bag::Arguments),
     #[cfg(feature = "distribution-client")]
     Login(commands::login::Arguments),

@@ -12,6 +12,13 @@ pub(crate) struct Environment {
     home: Option<PathBuf>,
 }
 
+/// What the environment says of proxies; the URLs may hold passwords.
+pub(crate) struct ProxyVariables<'a> {
+    pub(crate) http: Option<&'a str>,
+    pub(crate) https: Option<&'a str>,
+    pub(crate) except: Option<&'a str>,
+}
+
 impl Environment {
     /// Reads that of the process.
     pub(crate) fn of_process() -> Self {
@@ -26,6 +33,17 @@ impl Environment {
     /// Returns the path that a variable holds.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.value(name).map(PathBuf::from)
+    }
+
+    /// Reads the variables that `curl` and others read (curl(1), "ENVIRONMENT"). `HTTP_PROXY` in capital letters is not among
+    /// them: a web server sets it from what a stranger sends (CVE-2016-5385).
+    pub(crate) fn proxies(&self) -> ProxyVariables<'_> {
+        let first = |names: &[&str]| names.iter().find_map(|name| self.text(name));
+        ProxyVariables {
+            http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
+            https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            except: first(&["no_proxy", "NO_PROXY"]),
+        }
     }
 
     /// Returns a path below the home directory.

@@ -53,6 +53,15 @@ impl Failure {
         Self::new(ExitStatus::LocalIo, error)
     }
 
+    /// Returns the failure to read from standard input.
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn input(error: io::Error) -> Self {
+        Self::new(
+            ExitStatus::LocalIo,
+            FileError { message: "cannot read standard input".to_owned(), source: error },
+        )
+    }
+
     /// Returns the failure to do something with a local file.
     pub(crate) fn file(operation: &str, path: &std::path::Path, error: io::Error) -> Self {
         Self::new(
@@ -216,7 +225,13 @@ fn transfer_status(error: &TransferError) -> ExitStatus {
         TransferError::Upload { source, .. } => backend_status(source),
         TransferError::BagIt(error) => bag_status(error),
         TransferError::NotInPackage { .. } => ExitStatus::NotFound,
-        TransferError::NotPushable { .. } => ExitStatus::Usage,
+        TransferError::NoPackage { .. } => ExitStatus::NotFound,
+        TransferError::NotPublic { .. } => ExitStatus::Denied,
+        #[cfg(feature = "d1-client")]
+        TransferError::Node(error) => crate::nodes::status(error),
+        TransferError::NotPushable { .. }
+        | TransferError::SeveralPackages { .. }
+        | TransferError::Journal { .. } => ExitStatus::Usage,
         TransferError::TargetHolds { .. } | TransferError::Busy { .. } | TransferError::Io { .. } => {
             ExitStatus::LocalIo
         }
@@ -231,6 +246,12 @@ fn transfer_details(error: &TransferError) -> Vec<String> {
         }
         TransferError::Content { faults } if faults.len() > 1 => {
             faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect()
+        }
+        TransferError::Members { faults } if faults.len() > 1 => {
+            faults.iter().map(|fault| format!("{}: {}", fault.identifier, fault.message)).collect()
+        }
+        TransferError::SeveralPackages { resource_maps, .. } => {
+            resource_maps.iter().map(ToString::to_string).collect()
         }
         TransferError::TargetHolds { paths } if paths.len() > 1 => {
             paths.iter().map(|path| path.display().to_string()).collect()
@@ -253,6 +274,16 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
         }
         TransferError::NotInPackage { .. } => Some("`d1oci ls REFERENCE` lists the files of the package"),
         TransferError::Upload { source, .. } => backend_hint(source),
+        TransferError::SeveralPackages { .. } => Some("name the resource map of the package that you want"),
+        TransferError::NotPublic { .. } => {
+            Some("`--include-private` takes it all the same, where you may read it and may keep it")
+        }
+        TransferError::Members { .. } => Some(
+            "run the same command again: only what is missing is read; `--skip-missing` leaves out members that no node has",
+        ),
+        TransferError::Journal { .. } => Some("name another file with `--journal`"),
+        #[cfg(feature = "d1-client")]
+        TransferError::Node(error) => crate::nodes::hint(error),
         _ => None,
     }
 }

@@ -6,9 +6,11 @@ mod commands;
 mod context;
 #[cfg(feature = "distribution-client")]
 mod credentials;
-#[cfg(feature = "distribution-client")]
+#[cfg(any(feature = "distribution-client", feature = "d1-client"))]
 mod environment;
 mod failure;
+#[cfg(feature = "d1-client")]
+mod nodes;
 mod output;
 #[cfg(feature = "distribution-client")]
 mod registries;

@@ -9,7 +9,7 @@ use distribution_client::{
 };
 
 use crate::credentials::{CredentialPlaces, Subject};
-use crate::environment::Environment;
+use crate::environment::{Environment, ProxyVariables};
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::settings::{BackendKind, HostSettings, Settings};
@@ -153,15 +153,9 @@ pub(crate) fn is_this_machine(host: &str) -> bool {
     ClientOptions::default().speaks_plainly_to(host)
 }
 
-/// Reads the variables that `curl` and others read (curl(1), "ENVIRONMENT"). `HTTP_PROXY` in capital letters is not among
-/// them: a web server sets it from what a stranger sends (CVE-2016-5385).
 fn proxies(environment: &Environment) -> Proxies {
-    let first = |names: &[&str]| names.iter().find_map(|name| environment.text(name));
-    Proxies {
-        http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]).map(Secret::new),
-        https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]).map(Secret::new),
-        except: first(&["no_proxy", "NO_PROXY"]).map(str::to_owned),
-    }
+    let ProxyVariables { http, https, except } = environment.proxies();
+    Proxies { http: http.map(Secret::new), https: https.map(Secret::new), except: except.map(str::to_owned) }
 }
 
 impl RegistryPlace {

@@ -7,10 +7,13 @@ use crate::error::Result;
 use crate::inventory::Inventory;
 use crate::scan::Scan;
 
-/// Puts the payload's inventory under `data/` and adds the tag files.
-pub(crate) fn around(builder: &BagBuilder, payload: &Inventory) -> Result<Scan> {
+/// Puts the payload's inventory under `data/`, further tag files beside it, and adds the tag files that list them.
+pub(crate) fn around(builder: &BagBuilder, payload: &Inventory, tags: &Inventory) -> Result<Scan> {
     let mut inventory = Inventory::new();
     inventory.insert_directory("data");
+    for (path, entry) in tags.files() {
+        inventory.insert_file(path, entry.size, entry.digests.clone());
+    }
     for directory in payload.directories() {
         inventory.insert_directory(&format!("data/{directory}"));
     }
@@ -40,9 +43,13 @@ mod tests {
         for path in ["a.csv", "sub/b.csv"] {
             payload.insert_file(path, 3, Digests::of(algorithms.into_iter().collect(), b"abc"));
         }
-        let scan = BagBuilder::new().algorithms(algorithms).around(&payload).unwrap();
+        let mut tags = Inventory::new();
+        tags.insert_file("metadata/eml.xml", 3, Digests::of(algorithms.into_iter().collect(), b"xyz"));
+        let scan = BagBuilder::new().algorithms(algorithms).around(&payload, &tags).unwrap();
         let report = check(&scan.inventory, &scan.tag_files, &CheckOptions::default());
         assert!(report.valid && report.payload_files == 2, "{report:?}");
+        let text = scan.tag_files.get("tagmanifest-sha256.txt").unwrap();
+        assert!(String::from_utf8_lossy(text).contains("metadata/eml.xml"));
         let tag_manifest = scan.inventory.file("tagmanifest-sha256.txt").unwrap();
         assert!(tag_manifest.digests.get(Algorithm::Sha256).is_some());
     }

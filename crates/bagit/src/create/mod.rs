@@ -203,13 +203,14 @@ impl BagBuilder {
     /// Makes the tag files of a bag whose payload was hashed before, and writes nothing: for whoever moves a directory
     /// elsewhere as a bag.
     ///
-    /// The inventory is that of the payload directory, with the builder's algorithms for each file; sources that the builder
-    /// was given are ignored. The result is the whole bag's: payload paths begin with `data/`.
+    /// `payload` is the inventory of the payload directory, `tags` that of further tag files by their paths in the bag, both with
+    /// the builder's algorithms for each file; sources that the builder was given are ignored. The result is the whole bag's:
+    /// payload paths begin with `data/`.
     ///
     /// # Errors
     /// As [`BagBuilder::create`] for the metadata.
-    pub fn around(&self, payload: &Inventory) -> Result<Scan> {
-        around::around(self, payload)
+    pub fn around(&self, payload: &Inventory, tags: &Inventory) -> Result<Scan> {
+        around::around(self, payload, tags)
     }
 }
 

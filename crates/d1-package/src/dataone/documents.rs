@@ -230,7 +230,9 @@ impl Reading {
 }
 
 impl ObjectRecord {
-    fn new(path: &str, bytes: &[u8], document: SystemMetadata) -> Self {
+    /// Takes from a system metadata document at a path what a package needs of it.
+    #[must_use]
+    pub fn new(path: &str, bytes: &[u8], document: SystemMetadata) -> Self {
         Self {
             path: path.into(),
             sha256: Digest::sha256_of(bytes).sha256_bytes().unwrap_or_default(),

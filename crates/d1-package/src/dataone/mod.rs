@@ -1,6 +1,7 @@
 //! Recognising DataONE content: system metadata and resource maps by what they say, never by their names.
 
 mod assign;
+mod bag_names;
 mod content;
 mod documents;
 mod explain;
@@ -11,9 +12,11 @@ mod oddity;
 mod package_identity;
 mod recognise;
 
+pub use self::bag_names::{BagNames, ObjectToPlace, bag_directory};
 pub use self::documents::{
     Documents, ObjectRecord, OpenFile, RecogniseError, ResourceMapRecord, read_documents,
 };
 pub use self::facts::DataOneFacts;
 pub use self::fixity::{Mismatch, system_metadata_mismatches};
 pub use self::oddity::{PackageOddity, PackageOddityCode};
+pub use self::package_identity::identifier_of_package;

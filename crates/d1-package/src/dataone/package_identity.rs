@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use d1_model::{FormatType, Identifier, ObjectFormatList};
+use d1_model::{FormatType, Identifier, ObjectFormatList, ResourceMap};
 
 use super::oddity::OddityList;
 use super::{ObjectRecord, PackageOddityCode, ResourceMapRecord};
@@ -28,10 +28,20 @@ pub(super) fn main_map(
     first.or_else(|| (!maps.is_empty()).then_some(0))
 }
 
-/// Returns the identifier of the package: that of the only science metadata object that documents others, else the
-/// resource map's.
+/// Returns the identifier of the package of a resource map: that of the only science metadata object that documents others,
+/// else the map's own.
+#[must_use]
+pub fn identifier_of_package(
+    map: &ResourceMap,
+    map_identifier: &Identifier,
+    records: &[ObjectRecord],
+) -> Identifier {
+    package_identifier(Some(map), Some(map_identifier), records).unwrap_or_else(|| map_identifier.clone())
+}
+
+/// Returns the identifier of the package, as far as a map and the system metadata tell.
 pub(super) fn package_identifier(
-    map: Option<&ResourceMapRecord>,
+    map: Option<&ResourceMap>,
     map_identifier: Option<&Identifier>,
     records: &[ObjectRecord],
 ) -> Option<Identifier> {
@@ -40,9 +50,7 @@ pub(super) fn package_identifier(
     let is_metadata =
         |identifier: &Identifier| formats.get(identifier).is_none_or(|format| is_metadata_format(format));
     let documenting: BTreeSet<&Identifier> = match map {
-        Some(record) => {
-            documenting(record).into_iter().filter(|identifier| is_metadata(identifier)).collect()
-        }
+        Some(map) => documenting(map).into_iter().filter(|identifier| is_metadata(identifier)).collect(),
         None => records.iter().map(|record| &record.identifier).filter(|name| is_metadata(name)).collect(),
     };
     let mut documenting = documenting.into_iter();
@@ -54,12 +62,12 @@ pub(super) fn package_identifier(
 
 /// Returns the members that document another one than themselves; where there are no others, those that document
 /// themselves.
-fn documenting(record: &ResourceMapRecord) -> BTreeSet<&Identifier> {
-    let name = |position: usize| record.map.members().get(position).map(|member| member.identifier());
-    let others = record.map.relations().filter(|(from, to)| from != to).filter_map(|(from, _)| name(from));
+fn documenting(map: &ResourceMap) -> BTreeSet<&Identifier> {
+    let name = |position: usize| map.members().get(position).map(|member| member.identifier());
+    let others = map.relations().filter(|(from, to)| from != to).filter_map(|(from, _)| name(from));
     let others: BTreeSet<&Identifier> = others.collect();
     if others.is_empty() {
-        return record.map.relations().filter_map(|(from, _)| name(from)).collect();
+        return map.relations().filter_map(|(from, _)| name(from)).collect();
     }
     others
 }

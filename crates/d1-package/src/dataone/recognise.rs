@@ -28,7 +28,7 @@ pub(super) fn recognise(documents: &Documents, files: &PackageFiles) -> DataOneF
     let main = main_map(&documents.resource_maps, &identifiers, &mut oddities);
     let map = main.and_then(|number| documents.resource_maps.get(number));
     let resource_map = main.and_then(|number| identifiers.get(number).cloned().flatten());
-    let identifier = package_identifier(map, resource_map.as_ref(), records);
+    let identifier = package_identifier(map.map(|record| &record.map), resource_map.as_ref(), records);
     let record = records.iter().find(|record| Some(&record.identifier) == identifier.as_ref());
 
     let mut objects = described_objects(&assignment);

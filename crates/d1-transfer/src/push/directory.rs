@@ -55,6 +55,16 @@ async fn push(
         let (directory, options, observer) = (directory.to_owned(), options.clone(), Arc::clone(observer));
         run_blocking(move || prepare(&directory, &options, limits, &observer)).await?
     };
+    push_prepared(backend, prepared, options, observer).await
+}
+
+/// Packs, describes and stores what was prepared.
+pub(crate) async fn push_prepared(
+    backend: &dyn RegistryBackend,
+    prepared: Prepared,
+    options: &PushOptions,
+    observer: &Arc<dyn Observer>,
+) -> Result<PushReport> {
     let options = options.with_default_tag(prepared.facts.identifier.as_ref());
     let replaced = if options.repack { None } else { replaced_index(backend, &options).await };
     let max_manifest_bytes = backend.capabilities().max_manifest_bytes;

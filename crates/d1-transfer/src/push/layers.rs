@@ -57,8 +57,10 @@ impl Material<'_> {
                 },
                 PlannedLayer::Object { file } => {
                     let file = self.file(*file)?;
-                    let digest = Digest::from_sha256(file.sha256);
-                    made.blobs.push(self.sources.blob(file, 0..file.size, digest));
+                    if self.sources.stored(&file.path).is_none() {
+                        let digest = Digest::from_sha256(file.sha256);
+                        made.blobs.push(self.sources.blob(file, 0..file.size, digest));
+                    }
                     made.contents.push(LayerContent::Object);
                 }
                 PlannedLayer::Part { file, number, count, range } => {
@@ -122,6 +124,11 @@ impl Making<'_> {
     /// Hashes the parts of a file and the whole of it again, in one read: what has changed since the first time would be
     /// stored in parts that do not make up the file.
     fn parts(&self, file: &PackageFile, ranges: Vec<Range<u64>>, made: &mut MadeLayers) -> Result<()> {
+        if let Some(parts) = self.material.sources.stored(&file.path) {
+            let contents = parts.iter().map(|digest| LayerContent::Part { digest: digest.clone() });
+            made.contents.extend(contents);
+            return Ok(());
+        }
         let failed = |error| Error::io("read", &*file.path, error);
         let changed = || d1_package::Error::from(AssembleError::FileChanged { path: file.path.to_string() });
         let mut reader = self.open(&file.path).map_err(failed)?;

@@ -11,6 +11,12 @@ mod report;
 mod sources;
 
 pub use directory::push_directory;
+#[cfg(feature = "d1-client")]
+pub(crate) use directory::push_prepared;
 pub use files::{FileToPush, attach_files, push_files};
 pub use options::PushOptions;
+#[cfg(feature = "d1-client")]
+pub(crate) use prepare::{Prepared, bagging_date, package_files, warn_of_clashes};
 pub use report::{PushReport, PushedLayer};
+#[cfg(feature = "d1-client")]
+pub(crate) use sources::Sources;

@@ -41,7 +41,9 @@ pub(crate) fn prepare(
     let Checked { mut scan, report, documents } = check_directory(&directory, checking, observer)?;
     let mut sources = Sources::directory(directory.clone());
     if made {
-        scan = bagit::BagBuilder::new().algorithms(algorithms.iter()).around(&scan.inventory)?;
+        scan = bagit::BagBuilder::new()
+            .algorithms(algorithms.iter())
+            .around(&scan.inventory, &Inventory::new())?;
         let tag_files =
             scan.tag_files.iter().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
         sources = Sources::payload(directory, tag_files.collect());
@@ -76,7 +78,7 @@ fn made_bag_algorithms() -> AlgorithmSet {
     [Algorithm::Sha256, Algorithm::Sha512].into_iter().collect()
 }
 
-fn package_files(inventory: &Inventory, is_bag: bool) -> Result<PackageFiles> {
+pub(crate) fn package_files(inventory: &Inventory, is_bag: bool) -> Result<PackageFiles> {
     let mut files = Vec::with_capacity(inventory.len());
     for (path, entry) in inventory.files() {
         let sha256 = entry.digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
@@ -97,7 +99,7 @@ fn empty_directories(inventory: &Inventory) -> Vec<Box<str>> {
     inventory.directories().filter(|path| !occupied.contains(path)).map(Into::into).collect()
 }
 
-fn warn_of_clashes(files: &PackageFiles, observer: &Arc<dyn Observer>) {
+pub(crate) fn warn_of_clashes(files: &PackageFiles, observer: &Arc<dyn Observer>) {
     for clash in files.name_clashes() {
         let text = format!("`{}` and `{}` are one file on some systems", clash.first, clash.second);
         observer.event(&Event::Warning(&text));
@@ -105,7 +107,7 @@ fn warn_of_clashes(files: &PackageFiles, observer: &Arc<dyn Observer>) {
 }
 
 /// Returns the bag's `Bagging-Date` as a time, for a manifest that is the same whenever it is made.
-fn bagging_date(tag_files: &TagFiles) -> Option<String> {
+pub(crate) fn bagging_date(tag_files: &TagFiles) -> Option<String> {
     let text = std::str::from_utf8(tag_files.get("bag-info.txt")?).ok()?;
     let (info, _) = BagInfo::parse(text, Version::V1_0);
     let date = info.get_unfolded("Bagging-Date")?;

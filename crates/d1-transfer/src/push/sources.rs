@@ -21,17 +21,36 @@ pub(crate) struct Sources {
     /// What stands before the directory's own paths in the package: `data/` if it becomes a bag on the way.
     prefix: &'static str,
     made: Arc<BTreeMap<String, Bytes>>,
+    /// Files that the store has already, each with the digests of its parts, if it has any.
+    stored: Arc<BTreeMap<String, Vec<Digest>>>,
 }
 
 impl Sources {
     /// Returns the sources of a directory that is pushed as it is.
     pub(crate) fn directory(directory: PathBuf) -> Self {
-        Self { directory: Arc::new(directory), prefix: "", made: Arc::default() }
+        Self { directory: Arc::new(directory), prefix: "", made: Arc::default(), stored: Arc::default() }
     }
 
     /// Returns the sources of a directory that becomes the payload of a bag with these tag files.
     pub(crate) fn payload(directory: PathBuf, tag_files: BTreeMap<String, Bytes>) -> Self {
-        Self { directory: Arc::new(directory), prefix: "data/", made: Arc::new(tag_files) }
+        let (directory, made) = (Arc::new(directory), Arc::new(tag_files));
+        Self { directory, prefix: "data/", made, stored: Arc::default() }
+    }
+
+    /// Returns the sources of a bag of which some tag files are made and some files are in the store already.
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn partly_stored(
+        directory: PathBuf,
+        tag_files: BTreeMap<String, Bytes>,
+        stored: BTreeMap<String, Vec<Digest>>,
+    ) -> Self {
+        let (directory, made) = (Arc::new(directory), Arc::new(tag_files));
+        Self { directory, prefix: "", made, stored: Arc::new(stored) }
+    }
+
+    /// Returns the digests of the parts of a file that the store has already; none for one that is a single blob.
+    pub(crate) fn stored(&self, path: &str) -> Option<&[Digest]> {
+        self.stored.get(path).map(Vec::as_slice)
     }
 
     /// Opens a file of the package.

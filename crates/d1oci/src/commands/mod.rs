@@ -8,6 +8,8 @@ pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod discover;
+#[cfg(feature = "d1-client")]
+pub(crate) mod fetch;
 pub(crate) mod inspect;
 #[cfg(feature = "distribution-client")]
 pub(crate) mod login;
@@ -20,6 +22,8 @@ mod package;
 pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod push;
+#[cfg(feature = "d1-client")]
+pub(crate) mod replicate;
 pub(crate) mod resolve;
 pub(crate) mod tag;
 pub(crate) mod tags;
@@ -60,6 +64,10 @@ async fn run_async(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Delete(arguments) => delete::run(context, arguments).await,
         Command::Prune(arguments) => prune::run(context, arguments).await,
         Command::Copy(arguments) => copy::run(context, arguments).await,
+        #[cfg(feature = "d1-client")]
+        Command::Fetch(arguments) => fetch::run(context, arguments).await,
+        #[cfg(feature = "d1-client")]
+        Command::Replicate(arguments) => replicate::run(context, arguments).await,
         #[cfg(feature = "distribution-client")]
         Command::Login(arguments) => login::run(context, arguments).await,
         #[cfg(feature = "distribution-client")]

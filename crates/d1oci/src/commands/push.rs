@@ -72,7 +72,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum LayoutArgument {
+pub(crate) enum LayoutArgument {
     #[default]
     Objects,
     Archive,

@@ -49,6 +49,25 @@ impl Printer {
         }
     }
 
+    /// Writes one result of many: as one line of JSON if that was asked for, else as the text that `text` makes of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`result`](Self::result).
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn item<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        let mut line = match self.format {
+            Format::Json => serde_json::to_string(value).map_err(|error| Failure::output(error.into()))?,
+            Format::Text => text(value),
+        };
+        line.push('\n');
+        self.raw(line.as_bytes())
+    }
+
     /// Writes bytes to standard output as they are.
     ///
     /// # Errors

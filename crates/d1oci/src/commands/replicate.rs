@@ -1,0 +1,348 @@
+//! `d1oci replicate`: packages from DataONE straight into a repository.
+
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use d1_client::ObjectFilter;
+use d1_model::{DateTime, Identifier, RESOURCE_MAP_FORMAT_ID};
+use d1_transfer::{
+    BatchOptions, BatchOutcome, Error, Journal, MemberFault, ReplicateOptions, ReplicateReport, Wanted,
+};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use oci_model::{Location, Reference};
+use registry_backend::Access;
+use serde::Serialize;
+
+use crate::context::{Context, temporary_directory};
+use crate::failure::{ExitStatus, Failure};
+use crate::nodes::NodeOptions;
+use crate::output::human;
+
+/// Replicate packages from DataONE into a repository.
+///
+/// Objects go straight through, each verified against the checksum that its system metadata declare; what the repository has already is
+/// not read again. A package is tagged by its identifier and by that of its resource map. One package that fails does not stop the rest;
+/// the same command again does what is missing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci replicate ghcr.io/owner/name doi:10.18739/A2D795C92\n\
+                        Example: d1oci replicate oci:store --node https://arcticdata.io/metacat/d1/mn --journal arctic.jsonl")]
+pub(crate) struct Arguments {
+    /// Where to.
+    repository: Reference,
+    /// DataONE identifiers of packages or of something in them; `-` reads them from standard input, one a line. Without any, all
+    /// packages of the `--node`.
+    #[arg(value_name = "PID")]
+    pids: Vec<String>,
+    /// Of all packages of the node, those whose map was changed at this time or later.
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// Of all packages of the node, those whose map was changed before this time.
+    #[arg(long, value_name = "DATE")]
+    to: Option<String>,
+    /// Find the packages of the node by its objects of this format instead of by their maps.
+    #[arg(long, value_name = "FORMAT")]
+    format_id: Option<String>,
+    /// File that notes what is done: the next run with it asks for nothing that is done.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Replicate only this share of all packages: `2/5` is the second of five machines.
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    shard: Option<(u64, u64)>,
+    /// Leave packages alone whose tag is there, without asking whether their system metadata have changed.
+    #[arg(long)]
+    skip_existing: bool,
+    /// Replicate also the packages within packages, each by itself.
+    #[arg(long)]
+    nested: bool,
+    /// Take also what is not public.
+    #[arg(long)]
+    include_private: bool,
+    /// Leave out members that no node has.
+    #[arg(long)]
+    skip_missing: bool,
+    /// What becomes of the files, as in `push`.
+    #[arg(long, value_enum, default_value_t, value_name = "LAYOUT")]
+    layout: super::push::LayoutArgument,
+    /// Packages that are worked on at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = 2)]
+    parallel: usize,
+    #[command(flatten)]
+    nodes: NodeOptions,
+}
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "camelCase")]
+enum Line<'a> {
+    Replicated {
+        reference: String,
+        #[serde(flatten)]
+        report: &'a ReplicateReport,
+    },
+    Skipped {
+        identifier: &'a Identifier,
+    },
+    Failed {
+        identifier: &'a Identifier,
+        message: String,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        faults: &'a [MemberFault],
+    },
+    Summary(Summary),
+}
+
+/// All packages together.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    replicated: u64,
+    skipped: u64,
+    failed: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let location = &arguments.repository.location;
+    if arguments.repository.target.is_some() {
+        return Err(Failure::usage(format!("`{}` names more than a repository", arguments.repository))
+            .with_hint("packages are tagged by their identifiers"));
+    }
+    let source = arguments.nodes.source()?;
+    let wanted = wanted(&arguments)?;
+    let options = options(&arguments);
+    let journal = arguments.journal.as_deref().map(|path| Journal::open(path, &location.to_string()));
+    let journal = journal.transpose()?;
+    let backend = context.open(location, Access::Create).await?;
+    let telling = Telling { context, location, counts: Counts::default(), failure: Mutex::new(None) };
+    let done = |identifier: &Identifier, outcome| telling.tell(identifier, &outcome);
+    let (journal, observer) = (journal.as_ref(), context.observer());
+    d1_transfer::replicate_all(&*backend, &source, wanted, &options, journal, &observer, &done).await?;
+    telling.end()
+}
+
+fn options(arguments: &Arguments) -> BatchOptions {
+    let mut replicate = ReplicateOptions::new(temporary_directory());
+    replicate.include_private = arguments.include_private;
+    replicate.skip_missing = arguments.skip_missing;
+    replicate.push.layout = arguments.layout.into();
+    let mut options = BatchOptions::new(replicate);
+    options.parallel = arguments.parallel;
+    options.nested = arguments.nested;
+    options.shard = arguments.shard;
+    options.skip_existing = arguments.skip_existing;
+    options
+}
+
+/// Returns the packages that were asked for, as they are found out.
+fn wanted(arguments: &Arguments) -> Result<BoxStream<'static, d1_transfer::Result<Wanted>>, Failure> {
+    let any = |identifier| Wanted { identifier, is_resource_map: false, modified: None };
+    match arguments.pids.as_slice() {
+        [] if arguments.nodes.node.is_none() => {
+            Err(Failure::usage("neither identifiers nor a node are named")
+                .with_hint("name packages by their identifiers, or all packages of a node with `--node URL`"))
+        }
+        [] => listed(arguments),
+        [dash] if dash == "-" => {
+            let lines = std::io::stdin().lock().lines().map(|line| line.map_err(Failure::input));
+            let mut identifiers = Vec::new();
+            for line in lines {
+                let line = line?;
+                let text = line.trim();
+                if !text.is_empty() && !text.starts_with('#') {
+                    identifiers.push(identifier(text)?);
+                }
+            }
+            Ok(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed())
+        }
+        pids => {
+            let identifiers: Vec<_> = pids.iter().map(|pid| identifier(pid)).collect::<Result<_, _>>()?;
+            Ok(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed())
+        }
+    }
+}
+
+fn identifier(text: &str) -> Result<Identifier, Failure> {
+    text.parse().map_err(|error: d1_model::IdentifierError| Failure::usage(format!("`{text}`: {error}")))
+}
+
+/// Returns the packages that the node lists.
+fn listed(arguments: &Arguments) -> Result<BoxStream<'static, d1_transfer::Result<Wanted>>, Failure> {
+    let date = |text: &Option<String>| {
+        let date = text.as_deref().map(DateTime::from_text);
+        match date {
+            Some(date) if date.instant().is_none() => {
+                Err(Failure::usage(format!("`{}` is no date", date.text()))
+                    .with_hint("write 2024-01-31 or 2024-01-31T12:00:00Z"))
+            }
+            date => Ok(date),
+        }
+    };
+    let format_id = arguments.format_id.as_deref().unwrap_or(RESOURCE_MAP_FORMAT_ID);
+    let is_resource_map = format_id == RESOURCE_MAP_FORMAT_ID;
+    let filter = ObjectFilter {
+        from: date(&arguments.from)?,
+        to: date(&arguments.to)?,
+        format_id: Some(format_id.to_owned()),
+        ..ObjectFilter::default()
+    };
+    let listed = arguments.nodes.client()?.list_objects(&filter);
+    let wanted = listed.map_ok(move |object| Wanted {
+        identifier: object.identifier,
+        is_resource_map,
+        modified: object.date_modified.map(|date| date.text().to_owned()),
+    });
+    Ok(wanted.map_err(Error::from).boxed())
+}
+
+/// Reads `I/N`.
+fn parse_shard(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || "write I/N, with I from 1 to N".to_owned();
+    let (number, count) = text.split_once('/').ok_or_else(wrong)?;
+    match (number.parse::<u64>(), count.parse::<u64>()) {
+        (Ok(number), Ok(count)) if (1..=count).contains(&number) => Ok((number - 1, count)),
+        _ => Err(wrong()),
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    replicated: AtomicU64,
+    skipped: AtomicU64,
+    failed: AtomicU64,
+    received_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+}
+
+/// Tells of packages as they are done, and keeps what the end has to know.
+struct Telling<'a> {
+    context: &'a Context,
+    location: &'a Location,
+    counts: Counts,
+    /// The exit status of the first package that failed, and what standard output did not take.
+    failure: Mutex<Option<Failure>>,
+}
+
+impl Telling<'_> {
+    fn tell(&self, identifier: &Identifier, outcome: &BatchOutcome) {
+        let add = |count: &AtomicU64, more: u64| _ = count.fetch_add(more, Ordering::Relaxed);
+        let line = match outcome {
+            BatchOutcome::Replicated(report) => {
+                add(&self.counts.replicated, 1);
+                add(&self.counts.received_bytes, report.received_bytes);
+                add(&self.counts.sent_bytes, report.sent_bytes);
+                let reference = format!("{}@{}", self.location, report.digest);
+                Line::Replicated { reference, report }
+            }
+            BatchOutcome::Failed(error) => {
+                add(&self.counts.failed, 1);
+                let faults: &[MemberFault] = match error {
+                    Error::Members { faults } => faults,
+                    _ => &[],
+                };
+                Line::Failed { identifier, message: with_causes(error), faults }
+            }
+            _ => {
+                add(&self.counts.skipped, 1);
+                Line::Skipped { identifier }
+            }
+        };
+        if let Err(failure) = self.context.printer.item(&line, text) {
+            self.keep(failure);
+        }
+    }
+
+    fn keep(&self, failure: Failure) {
+        self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(failure);
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let summary = Summary {
+            replicated: count(&self.counts.replicated),
+            skipped: count(&self.counts.skipped),
+            failed: count(&self.counts.failed),
+            received_bytes: count(&self.counts.received_bytes),
+            sent_bytes: count(&self.counts.sent_bytes),
+        };
+        let failed = summary.failed;
+        self.context.printer.item(&Line::Summary(summary), text)?;
+        if let Some(failure) = self.failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            return Err(failure);
+        }
+        if failed == 0 {
+            return Ok(());
+        }
+        let message = format!("{} not replicated", human::count(failed, "package"));
+        Err(Failure::new(ExitStatus::Invalid, message)
+            .with_hint("run the same command again: it does what is missing"))
+    }
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let next = inner.to_string();
+        if !text.contains(&next) {
+            text += &format!(": {next}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn text(line: &Line<'_>) -> String {
+    match line {
+        Line::Replicated { reference, report } => {
+            let verb = if report.unchanged { "Unchanged" } else { "Replicated" };
+            let mut text = format!(
+                "{verb} {} to {reference}: {} of {}, {} received",
+                report.identifier,
+                human::count(report.objects, "object"),
+                human::bytes(report.bytes),
+                human::bytes(report.received_bytes),
+            );
+            if report.kept_objects > 0 {
+                text += &format!(", {} there already", human::count(report.kept_objects, "object"));
+            }
+            if !report.skipped.is_empty() {
+                text += &format!(", {} left out", human::count(report.skipped.len() as u64, "member"));
+            }
+            text
+        }
+        Line::Skipped { identifier } => format!("Done before: {identifier}"),
+        Line::Failed { identifier, message, faults } => {
+            let mut text = format!("Failed {identifier}: {message}");
+            for fault in faults.iter().filter(|_| faults.len() > 1) {
+                text += &format!("\n  {}: {}", fault.identifier, fault.message);
+            }
+            text
+        }
+        Line::Summary(summary) => format!(
+            "{} replicated, {} done before, {} failed; {} received, {} sent",
+            human::count(summary.replicated, "package"),
+            summary.skipped,
+            summary.failed,
+            human::bytes(summary.received_bytes),
+            human::bytes(summary.sent_bytes),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_shard;
+
+    #[test]
+    fn shares_are_counted_from_one() {
+        assert_eq!(parse_shard("1/2"), Ok((0, 2)));
+        assert_eq!(parse_shard("5/5"), Ok((4, 5)));
+        for text in ["0/2", "3/2", "1", "1/0", "a/b", "-1/2"] {
+            assert!(parse_shard(text).is_err(), "{text}");
+        }
+    }
+}
