@@ -7,6 +7,7 @@ mod credentials;
 mod damage;
 mod dataone;
 mod kills;
+mod nodes;
 mod oras;
 mod reproducible;
 mod round_trip;

@@ -1,0 +1,145 @@
+//! Packages from a DataONE node, by the built program: fetched, replicated, and replicated by processes that are killed.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use d1_testnode::{Behaviour, Call, Catalog, Config, Scale, ScriptedNode};
+use d1oci_tests::{Outcome, bagit_py_accepts, binary, d1oci, run, samples};
+use tokio::runtime::Runtime;
+
+/// A node, and the runtime that it lives in.
+struct Node {
+    node: ScriptedNode,
+    _runtime: Runtime,
+}
+
+impl Node {
+    fn start(catalog: Catalog) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let behaviour = Behaviour { token: Some(TOKEN.to_owned()), ..Behaviour::default() };
+        let config = Config { catalog, behaviour, ..Config::default() };
+        let node = runtime.block_on(ScriptedNode::start(config)).unwrap();
+        Self { node, _runtime: runtime }
+    }
+
+    fn member(&self) -> String {
+        self.node.member_url()
+    }
+}
+
+const TOKEN: &str = "a-token-that-nobody-may-see";
+
+fn scale(packages: u32, objects: u32) -> Scale {
+    Scale { packages, objects, smallest: 100, largest: 3000, seed: 7 }
+}
+
+fn with_token(directory: &Path, arguments: &[&str]) -> Outcome {
+    run(Command::new(binary()).env("D1OCI_DATAONE_TOKEN", TOKEN).current_dir(directory).args(arguments))
+}
+
+#[test]
+fn a_real_package_is_fetched_replicated_and_read_by_its_identifiers() {
+    let Some(samples) = samples() else { return };
+    let node = Node::start(Catalog::read_directory(&samples.join("dataone/pkg-peggym133")).unwrap());
+    let (place, url) = (tempfile::tempdir().unwrap(), node.member());
+    let place = place.path();
+    // The package is not public.
+    d1oci(place, &["fetch", "peggym.133.1", "--node", &url]).failure(4);
+    let denied = with_token(place, &["replicate", "oci:store", "peggym.133.1", "--node", &url]).failure(1);
+    assert!(denied.text().contains("is not public"), "{}", denied.text());
+
+    let fetch = ["fetch", "data.1.1", "--node", &url, "-o", "bags", "--include-private", "--format", "json"];
+    let fetched = with_token(place, &fetch).success();
+    let bag = place.join(fetched.json()["path"].as_str().unwrap());
+    assert!(bagit_py_accepts(&bag), "bagit.py refuses the bag");
+    let replicate = ["replicate", "oci:store", "peggym.133.1", "--node", &url, "--include-private", "-vv"];
+    let replicated = with_token(place, &replicate).success();
+    assert!(!replicated.stderr.contains(TOKEN));
+    let pushed = d1oci(place, &["push", "oci:other", bag.to_str().unwrap(), "--format", "json"]).success();
+    let digest = pushed.json()["digest"].as_str().unwrap().to_owned();
+    assert!(replicated.text().contains(&digest), "the bag that was fetched is what was replicated");
+    let reference = format!("oci:store@{digest}");
+    for identifier in ["peggym.133.1", "data.1.1", "peggym.133.1.resourcemap"] {
+        let cat = d1oci(place, &["cat", &reference, "--id", identifier]).success();
+        let original = std::fs::read(samples.join("dataone/pkg-peggym133").join(identifier)).unwrap();
+        assert!(cat.stdout == original, "{identifier}");
+    }
+    d1oci(place, &["verify", "--deep", "--sysmeta", &reference]).success();
+}
+
+#[test]
+fn lists_of_identifiers_come_from_standard_input_and_every_package_is_reported() {
+    let scale = scale(3, 4);
+    let node = Node::start(scale.catalog().unwrap());
+    let (place, url) = (tempfile::tempdir().unwrap(), node.member());
+    let mut child = replicate(place.path(), &["oci:store", "-", "--node", &url, "--format", "json"]);
+    let list = format!("{}\n# a comment\n\n{}\ndoi:10.5072/NOT.THERE\n", scale.metadata(0), scale.data(1, 0));
+    child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+    let outcome = Outcome::from(child.wait_with_output().unwrap());
+    assert_eq!(outcome.code, 1);
+    let lines: Vec<serde_json::Value> =
+        outcome.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |wanted: &str| -> BTreeSet<&str> {
+        let lines = lines.iter().filter(|line| line["outcome"] == wanted);
+        lines.map(|line| line["identifier"].as_str().unwrap_or_default()).collect()
+    };
+    let metadata = [scale.metadata(0), scale.metadata(1)];
+    assert_eq!(of("replicated"), metadata.iter().map(|identifier| identifier.as_str()).collect());
+    assert_eq!(of("failed"), BTreeSet::from(["doi:10.5072/NOT.THERE"]));
+    let summary = lines.last().unwrap();
+    assert_eq!((&summary["replicated"], &summary["failed"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn two_shares_that_are_killed_again_and_again_replicate_everything_once() {
+    let scale = scale(60, 8);
+    let node = Node::start(scale.catalog().unwrap());
+    let (place, url) = (tempfile::tempdir().unwrap(), node.member());
+    let share = |number: u32| {
+        let (shard, journal) = (format!("{number}/2"), format!("journal-{number}"));
+        let arguments =
+            ["oci:store", "--node", &url, "--shard", &shard, "--journal", &journal, "--rate", "100000"];
+        replicate(place.path(), &arguments)
+    };
+    let mut kills = 0;
+    for round in 0_u64..10 {
+        let mut children = [share(1), share(2)];
+        std::thread::sleep(Duration::from_millis(150 + 97 * (round * 7 % 5)));
+        for child in &mut children {
+            kills += u32::from(child.try_wait().unwrap().is_none());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+    assert!(kills > 0, "nothing was killed while it ran");
+    for child in [share(1), share(2)] {
+        Outcome::from(child.wait_with_output().unwrap()).success();
+    }
+    let tags = d1oci(place.path(), &["tags", "oci:store", "--format", "json"]).success().json();
+    let tags: BTreeSet<String> =
+        tags["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()).collect();
+    let mut expected = BTreeSet::new();
+    for package in 0..60 {
+        expected.extend([scale.metadata(package).tag(), scale.map(package).tag()]);
+    }
+    assert_eq!(tags, expected);
+    for package in [0, 17, 59] {
+        let reference = format!("oci:store:{}", scale.metadata(package).tag());
+        d1oci(place.path(), &["verify", "--deep", "--sysmeta", &reference]).success();
+    }
+    // Once more: the journals know everything, and the node is asked for its list alone.
+    node.node.forget_requests();
+    for child in [share(1), share(2)] {
+        Outcome::from(child.wait_with_output().unwrap()).success();
+    }
+    assert_eq!((node.node.count(Call::Get), node.node.count(Call::Meta)), (0, 0));
+}
+
+fn replicate(directory: &Path, arguments: &[&str]) -> Child {
+    let mut command = Command::new(binary());
+    command.arg("replicate").args(arguments).current_dir(directory);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
