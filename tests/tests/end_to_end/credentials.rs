@@ -1,12 +1,10 @@
 //! Logins: what is asked, where it is stored, who reads it, and that it is shown to nobody else.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use d1oci_tests::{DockerRegistry, Outcome, binary, peer, run};
+use d1oci_tests::{DockerRegistry, Outcome, bare_d1oci, peer, run, run_with_input};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,7 +37,7 @@ impl Rig {
     }
 
     fn with_input(&self, arguments: &str, input: &str, variables: &[(&str, &str)]) -> Outcome {
-        let mut command = bare(self.home.path());
+        let mut command = bare_d1oci(self.home.path());
         command.args(arguments.replace("HOST", &self.registry.host()).split(' '));
         command.envs(variables.iter().copied());
         given(&mut command, input)
@@ -54,20 +52,9 @@ impl Rig {
     }
 }
 
-/// Returns the command with nothing in its environment but a home directory.
-fn bare(home: &Path) -> Command {
-    let mut command = Command::new(binary());
-    let path = format!("{}:{}", home.join("bin").display(), std::env::var("PATH").unwrap_or_default());
-    command.env_clear().env("HOME", home).env("PATH", path).current_dir(home);
-    command
-}
-
+/// Runs a command and looks for secrets in what it says.
 fn given(command: &mut Command, input: &str) -> Outcome {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A command that needs no input may have ended.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let outcome = Outcome::from(child.wait_with_output().unwrap());
+    let outcome = run_with_input(command, input);
     let said = format!("{}{}", outcome.text(), outcome.stderr);
     assert!(!said.contains("s3cret") && !said.contains(ENCODED), "{said}");
     outcome
@@ -247,7 +234,7 @@ fn certificates_are_checked_and_one_that_is_named_is_trusted() {
     let Some(registry) = DockerRegistry::start(USERNAME, PASSWORD, Some(place.path())) else { return };
     let host = registry.host();
     let login = |options: &[&str]| {
-        let mut command = bare(place.path());
+        let mut command = bare_d1oci(place.path());
         command.args(["login", &host, "-u", USERNAME, "--password-stdin"]).args(options);
         given(&mut command, PASSWORD)
     };
@@ -259,7 +246,7 @@ fn certificates_are_checked_and_one_that_is_named_is_trusted() {
     fs::copy(place.path().join("certificate.pem"), place.path().join("c/ca.pem")).unwrap();
     fs::write(place.path().join("c/config.toml"), format!("[host.\"{host}\"]\nca-file = \"ca.pem\"\n"))
         .unwrap();
-    let mut command = bare(place.path());
+    let mut command = bare_d1oci(place.path());
     command.env("D1OCI_CONFIG", "c/config.toml").args(["tags", &format!("{host}/a/b")]);
     given(&mut command, "").success();
 }
@@ -268,7 +255,7 @@ fn certificates_are_checked_and_one_that_is_named_is_trusted() {
 fn mistakes_are_told_before_anything_is_asked() {
     let place = tempfile::tempdir().unwrap();
     let told = |arguments: &[&str], input: &str| {
-        let mut command = bare(place.path());
+        let mut command = bare_d1oci(place.path());
         given(command.env("D1OCI_CONFIG", "config.toml").args(arguments), input).failure(2).stderr
     };
     fs::write(place.path().join("config.toml"), "").unwrap();

@@ -3,11 +3,14 @@
 mod bad_input;
 mod command_line;
 mod concurrent;
+mod counted;
 mod credentials;
 mod damage;
 mod dataone;
+mod hostile_network;
 mod kills;
 mod nodes;
 mod oras;
 mod reproducible;
 mod round_trip;
+mod seed_session;
