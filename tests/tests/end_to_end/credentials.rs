@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
-use d1oci_tests::{DockerRegistry, Outcome, bare_d1oci, peer, run, run_with_input};
+use d1oci_tests::{DockerRegistry, Outcome, Scripted, bare_d1oci, peer, run, run_with_input};
+use registry_testkit::scripted::{Auth, Config, Credentials, Preset, Route, Server, User};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -104,6 +105,39 @@ fn no_verbosity_shows_a_secret() {
     fs::write(rig.path(".docker/config.json"), r#"{"auths":{"x":{"auth":"s3cret"#).unwrap();
     let broken = rig.d1oci("tags HOST/a/b").failure(6);
     assert!(broken.stderr.contains(".docker/config.json"), "{}", broken.stderr);
+}
+
+#[test]
+fn tokens_and_signed_links_are_in_no_log_and_shown_to_nobody_else() {
+    let auth = Auth::bearer(vec![User::new(USERNAME, PASSWORD)]);
+    let registry = Scripted::start(Config::new(Preset::Ghcr).with_auth(auth));
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("a.txt"), "a file").unwrap();
+    let d1oci = |arguments: &str, input: &str| {
+        let mut command = bare_d1oci(home.path());
+        command.args(arguments.replace("HOST", registry.host()).split(' '));
+        given(&mut command, input).success().stderr
+    };
+    let mut said = d1oci("login HOST -u dataone+dataone --password-stdin -vvv", PASSWORD);
+    said += &d1oci("push HOST/a/b:v1 a.txt -vvv", "");
+    said += &d1oci("pull HOST/a/b:v1 -o out -vvv", "");
+    assert!(said.contains("/storage/") && said.contains("/token"), "{said}");
+    let mut secrets = Vec::new();
+    for request in registry.requests() {
+        match &request.credentials {
+            Credentials::Bearer { token } => secrets.push(token.clone()),
+            Credentials::Basic { .. } => assert!(matches!(request.route, Route::Token | Route::Ping)),
+            _ => {}
+        }
+        if request.server == Server::Storage {
+            assert_eq!(request.credentials, Credentials::None);
+            secrets.extend(request.uri.split_once('?').map(|(_, query)| query.to_owned()));
+        }
+    }
+    assert!(secrets.len() > 3, "{secrets:?}");
+    for secret in secrets {
+        assert!(!said.contains(&secret), "{secret} is in the log");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod damage;
 mod dataone;
 mod hostile_network;
 mod kills;
+mod live;
 mod nodes;
 mod oras;
 mod reproducible;
