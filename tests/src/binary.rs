@@ -1,6 +1,7 @@
 //! Running the binary that this workspace builds.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -51,6 +52,28 @@ pub fn d1oci<S: AsRef<OsStr>>(directory: &Path, arguments: &[S]) -> Outcome {
     // What the developer's environment says must not change what a test sees.
     command.env_remove("SOURCE_DATE_EPOCH").current_dir(directory).args(arguments);
     run(&mut command)
+}
+
+/// Returns the command `d1oci` with nothing in its environment but a home directory, and a `PATH` that begins with the
+/// directory `bin` in it.
+pub fn bare_d1oci(home: &Path) -> Command {
+    let mut command = Command::new(binary());
+    let path = format!("{}:{}", home.join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    command.env_clear().env("HOME", home).env("PATH", path).current_dir(home);
+    command
+}
+
+/// Runs a command to its end, with this on its standard input.
+///
+/// # Panics
+///
+/// If it cannot be started.
+pub fn run_with_input(command: &mut Command, input: &str) -> Outcome {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // A command that needs no input may have ended.
+    let _ = child.stdin.take().expect("it has one").write_all(input.as_bytes());
+    Outcome::from(child.wait_with_output().expect("it ends"))
 }
 
 /// Runs a command to its end.

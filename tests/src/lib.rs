@@ -1,13 +1,16 @@
-//! Helpers shared by the end-to-end tests: the built binary, real peers, bags to try them on, and trees to compare.
+//! Helpers shared by the end-to-end tests: the built binary, real peers, registries, bags to try them on, and trees to
+//! compare.
 
 mod bags;
 mod binary;
 mod peers;
 mod registry;
+mod scripted;
 mod trees;
 
 pub use bags::{AWKWARD_FILES, BagBuilder, payload};
-pub use binary::{Outcome, binary, d1oci, run};
+pub use binary::{Outcome, bare_d1oci, binary, d1oci, run, run_with_input};
 pub use peers::{bagit_py_accepts, peer, samples, skipped};
 pub use registry::DockerRegistry;
+pub use scripted::Scripted;
 pub use trees::{Tree, copy_tree, tree};

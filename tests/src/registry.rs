@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::binary::run;
 use crate::peers::peer;
 
-/// A running registry that wants a name and password; it ends with the value.
+/// A running registry; it ends with the value.
 #[derive(Debug)]
 pub struct DockerRegistry {
     address: SocketAddr,
@@ -27,10 +27,24 @@ impl DockerRegistry {
     ///
     /// If it is installed but does not start.
     pub fn start(username: &str, password: &str, tls: Option<&Path>) -> Option<Self> {
-        let (registry, htpasswd) = (peer("docker-registry")?, peer("htpasswd")?);
+        let htpasswd = peer("htpasswd")?;
         let folder = tempfile::tempdir().expect("a folder can be made");
         let users = run(Command::new(htpasswd).args(["-Bbn", username, password])).success();
-        fs::write(folder.path().join("users"), users.stdout).expect("the file can be written");
+        fs::write(folder.path().join(USERS), users.stdout).expect("the file can be written");
+        Self::start_in(folder, tls)
+    }
+
+    /// Starts one that asks nobody who is there, or reports that the test is skipped.
+    ///
+    /// # Panics
+    ///
+    /// If it is installed but does not start.
+    pub fn start_open() -> Option<Self> {
+        Self::start_in(tempfile::tempdir().expect("a folder can be made"), None)
+    }
+
+    fn start_in(folder: TempDir, tls: Option<&Path>) -> Option<Self> {
+        let registry = peer("docker-registry")?;
         // Another process may take the port in between; then it is tried again.
         let started = (0..5).find_map(|_| {
             let address = free_address();
@@ -81,7 +95,15 @@ fn is_ready(address: SocketAddr) -> bool {
     })
 }
 
+/// The file of users; without it everybody may do everything.
+const USERS: &str = "users";
+
 fn configuration(folder: &Path, address: SocketAddr, tls: Option<&Path>) -> String {
+    let users = folder.join(USERS);
+    let auth = match users.is_file() {
+        true => format!("auth: {{htpasswd: {{realm: example, path: {}}}}}\n", users.display()),
+        false => String::new(),
+    };
     let folder = folder.display();
     let tls = tls.map(Path::display).map_or_else(String::new, |place| {
         format!(", tls: {{certificate: {place}/certificate.pem, key: {place}/key.pem}}")
@@ -91,6 +113,6 @@ fn configuration(folder: &Path, address: SocketAddr, tls: Option<&Path>) -> Stri
          log: {{level: error, accesslog: {{disabled: true}}}}\n\
          storage:\n  filesystem: {{rootdirectory: {folder}/data}}\n  delete: {{enabled: true}}\n\
          http: {{addr: \"{address}\", secret: example{tls}}}\n\
-         auth: {{htpasswd: {{realm: example, path: {folder}/users}}}}\n"
+         {auth}"
     )
 }

@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers. The versions are those that the documents of this project speak of.
-pub const PEERS: [Peer; 7] = [
+pub const PEERS: [Peer; 8] = [
     Peer {
         program: "oras",
         purpose: "reads what d1oci writes, and the other way round",
@@ -68,6 +68,12 @@ pub const PEERS: [Peer; 7] = [
         purpose: "is a registry on the loopback interface",
         version: &["--version"],
         method: Method::Debian("docker-registry"),
+    },
+    Peer {
+        program: "htpasswd",
+        purpose: "makes the logins of that registry",
+        version: &["-h"],
+        method: Method::Debian("apache2-utils"),
     },
     Peer {
         program: "xmllint",

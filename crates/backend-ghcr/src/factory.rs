@@ -52,12 +52,8 @@ impl GhcrFactory {
             return Err(invalid("it is no registry"));
         };
         let interface = self.interfaces.get(host).ok_or_else(|| invalid("it is not GitHub's registry"))?;
-        let (owner, package) = repository
-            .as_str()
-            .split_once('/')
-            .ok_or_else(|| invalid("GitHub's repositories have an owner: `ghcr.io/OWNER/NAME`"))?;
         let options = self.registries.options(host);
-        GithubPackages::new(interface, host, owner, package, self.profile.clone(), options)
+        GithubPackages::new(interface, host, repository, self.profile.clone(), options)
     }
 }
 

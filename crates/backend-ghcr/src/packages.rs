@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use distribution_client::{ClientOptions, ManifestDeleter, Profile, RestApi, RestMethod};
-use oci_model::Digest;
+use oci_model::{Digest, RepositoryName};
 use registry_backend::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -73,12 +73,16 @@ impl GithubPackages {
     pub(crate) fn new(
         interface: &str,
         host: &str,
-        owner: &str,
-        package: &str,
+        repository: &RepositoryName,
         profile: Profile,
         options: &ClientOptions,
     ) -> Result<Self> {
+        let (owner, package) = repository.as_str().split_once('/').ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, "open", format_args!("{host}/{repository}"))
+                .because("GitHub's repositories have an owner: `ghcr.io/OWNER/NAME`")
+        })?;
         let api = RestApi::new(interface, host, profile.clone(), options)?
+            .for_repository(repository.clone())
             .with_header("accept", "application/vnd.github+json")
             .with_header("x-github-api-version", "2022-11-28");
         let (owner, package) = (owner.to_owned(), package.to_owned());

@@ -35,7 +35,8 @@ impl QuayApi {
         profile: Profile,
         options: &ClientOptions,
     ) -> Result<Self> {
-        Ok(Self { api: RestApi::new(interface, host, profile, options)?, repository })
+        let api = RestApi::new(interface, host, profile, options)?.for_repository(repository.clone());
+        Ok(Self { api, repository })
     }
 
     /// Makes the repository. Quay also makes one by itself, a private one, when somebody who may do so pushes to it.

@@ -1,10 +1,5 @@
 //! The backends that this program was built with: one line each.
 
-#[cfg(feature = "distribution-client")]
-use std::sync::Arc;
-
-#[cfg(feature = "distribution-client")]
-use distribution_client::Registries;
 use registry_backend::Backends;
 
 #[cfg(feature = "distribution-client")]
@@ -26,7 +21,7 @@ pub(crate) fn backends() -> Backends {
     without_absent(backends)
 }
 
-/// Returns the backends for one registry.
+/// Returns the backends for one registry, which share its client.
 #[cfg(feature = "distribution-client")]
 pub(crate) fn backends_for(place: &RegistryPlace) -> Backends {
     without_absent(with_registries(Backends::default(), place))
@@ -38,7 +33,7 @@ fn with_registries(backends: Backends, place: &RegistryPlace) -> Backends {
         not(any(feature = "backend-generic", feature = "backend-ghcr", feature = "backend-quay")),
         expect(unused_variables, reason = "the client alone opens nothing")
     )]
-    let registries = || Arc::new(Registries::new(place.client.clone()));
+    let registries = || place.registries.clone();
     #[cfg(feature = "backend-ghcr")]
     let backends = {
         let factory = backend_ghcr::GhcrFactory::new(registries());

@@ -49,8 +49,8 @@ impl Context {
         access: Access,
     ) -> Result<Box<dyn RegistryBackend>, Failure> {
         #[cfg(feature = "distribution-client")]
-        if let Location::Registry { host, repository } = location {
-            let place = self.registries.place(host, Some(repository.as_str()))?;
+        if let Location::Registry { host, .. } = location {
+            let place = self.registries.place(host)?;
             let backend = self.backend.as_deref().or(place.backend());
             return open_with(&crate::backends::backends_for(&place), backend, location, access).await;
         }

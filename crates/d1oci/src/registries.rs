@@ -1,14 +1,15 @@
 //! How to talk to a registry: what the command line, the configuration file and the environment say about it.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use distribution_client::{
-    ClientCertificate, ClientOptions, Profile, Proxies, RegistryWarning, Scheme, Secret,
+    ClientCertificate, ClientOptions, Profile, Proxies, Registries, RegistryWarning, Scheme, Secret,
 };
 
-use crate::credentials::{CredentialPlaces, Subject};
+use crate::credentials::CredentialPlaces;
 use crate::environment::{Environment, ProxyVariables};
 use crate::failure::Failure;
 use crate::output::Printer;
@@ -59,6 +60,8 @@ pub(crate) struct RegistrySetup {
     printer: Printer,
     /// The host that the options of the command line are for.
     host_of_options: OnceLock<String>,
+    /// The registries that were named so far: a command that is about two repositories of one has one client.
+    places: Mutex<HashMap<String, Arc<RegistryPlace>>>,
 }
 
 /// A registry that was named, and how to talk to it.
@@ -66,25 +69,42 @@ pub(crate) struct RegistrySetup {
 pub(crate) struct RegistryPlace {
     host: String,
     pub(crate) client: ClientOptions,
+    /// The client, shared by all repositories.
+    pub(crate) registries: Arc<Registries>,
     settings: HostSettings,
 }
 
 impl RegistrySetup {
     pub(crate) fn new(options: RegistryOptions, printer: Printer) -> Self {
-        Self { environment: Environment::of_process(), options, printer, host_of_options: OnceLock::new() }
+        Self {
+            environment: Environment::of_process(),
+            options,
+            printer,
+            host_of_options: OnceLock::new(),
+            places: Mutex::default(),
+        }
     }
 
-    /// Puts together how to talk to a registry, about one of its repositories or as a whole.
+    /// Puts together how to talk to a registry, once.
     ///
     /// # Errors
     ///
     /// If what the user set cannot be read or understood, or says of two registries what can be true of one.
-    pub(crate) fn place(&self, host: &str, repository: Option<&str>) -> Result<RegistryPlace, Failure> {
+    pub(crate) fn place(&self, host: &str) -> Result<Arc<RegistryPlace>, Failure> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(host) {
+            return Ok(place.clone());
+        }
+        let place = Arc::new(self.new_place(host)?);
+        places.insert(host.to_owned(), place.clone());
+        Ok(place)
+    }
+
+    fn new_place(&self, host: &str) -> Result<RegistryPlace, Failure> {
         self.check_options(host)?;
         let file = Settings::load(&self.environment)?;
         let settings = file.host(host).cloned().unwrap_or_default();
-        let subject = Subject::new(host, repository);
-        let credentials = CredentialPlaces::new(&self.environment, Some(&settings), subject, self.printer)?;
+        let credentials = CredentialPlaces::new(&self.environment, Some(&settings), host, self.printer)?;
         let mut client = ClientOptions::default().with_credentials(credentials);
         client.user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
         let authorities = self.options.ca_file.clone().or(settings.ca_file().map(|path| file.resolve(path)));
@@ -106,7 +126,8 @@ impl RegistrySetup {
         client.warnings = Some(Arc::new(move |warning: &RegistryWarning<'_>| {
             printer.warning(format_args!("{} says: {}", warning.host, warning.text));
         }));
-        Ok(RegistryPlace { host: host.to_owned(), client, settings })
+        let registries = Arc::new(Registries::new(client.clone()));
+        Ok(RegistryPlace { host: host.to_owned(), client, registries, settings })
     }
 
     /// Plain text and client certificates that are meant for one registry are not for another.

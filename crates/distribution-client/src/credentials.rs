@@ -3,6 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use oci_model::RepositoryName;
 use registry_backend::Result;
 
 use crate::Secret;
@@ -33,12 +34,13 @@ pub enum Credential {
 /// slow keeps what it found.
 #[async_trait]
 pub trait CredentialSource: fmt::Debug + Send + Sync {
-    /// Returns the credential for a registry, [`Credential::Anonymous`] if there is none.
+    /// Returns the credential for a repository of a registry, or for the registry as a whole;
+    /// [`Credential::Anonymous`] if there is none.
     ///
     /// # Errors
     ///
     /// If the credential exists but cannot be read.
-    async fn credential(&self, host: &str) -> Result<Credential>;
+    async fn credential(&self, host: &str, repository: Option<&RepositoryName>) -> Result<Credential>;
 }
 
 /// No credentials for anyone.
@@ -47,7 +49,7 @@ pub struct NoCredentials;
 
 #[async_trait]
 impl CredentialSource for NoCredentials {
-    async fn credential(&self, _host: &str) -> Result<Credential> {
+    async fn credential(&self, _host: &str, _repository: Option<&RepositoryName>) -> Result<Credential> {
         Ok(Credential::Anonymous)
     }
 }
@@ -68,7 +70,7 @@ impl FixedCredential {
 
 #[async_trait]
 impl CredentialSource for FixedCredential {
-    async fn credential(&self, host: &str) -> Result<Credential> {
+    async fn credential(&self, host: &str, _repository: Option<&RepositoryName>) -> Result<Credential> {
         Ok(if host == self.host { self.credential.clone() } else { Credential::Anonymous })
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use oci_model::RepositoryName;
 use registry_backend::{Error, ErrorKind, Result, Retry};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LINK};
 use reqwest::{Method, StatusCode, Url};
@@ -24,6 +25,7 @@ use crate::transport::{Outgoing, OutgoingBody, Transport};
 pub struct RestApi {
     base: Url,
     host: String,
+    repository: Option<RepositoryName>,
     credentials: Arc<dyn CredentialSource>,
     transport: Transport,
     profile: Profile,
@@ -70,11 +72,19 @@ impl RestApi {
         Ok(Self {
             base: url,
             host: host.to_owned(),
+            repository: None,
             credentials: options.credentials.clone(),
             transport: Transport::new(options, profile.times)?,
             profile,
             headers: HeaderMap::new(),
         })
+    }
+
+    /// Returns the interface with the credentials for one repository of the registry.
+    #[must_use]
+    pub fn for_repository(mut self, repository: RepositoryName) -> Self {
+        self.repository = Some(repository);
+        self
     }
 
     /// Returns the interface with a header for all requests.
@@ -184,7 +194,7 @@ impl RestApi {
     async fn outgoing(&self, method: RestMethod, url: &Url, body: Option<Bytes>) -> Result<Outgoing> {
         let mut headers = self.headers.clone();
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
-        match self.credentials.credential(&self.host).await? {
+        match self.credentials.credential(&self.host, self.repository.as_ref()).await? {
             Credential::Password { password: token, .. } | Credential::RegistryToken(token) => {
                 headers.insert(AUTHORIZATION, sensitive(&format!("Bearer {}", token.reveal()))?);
             }

@@ -4,6 +4,7 @@
 pub mod conformance;
 mod content;
 mod counting;
+mod cutting_proxy;
 mod fault;
 mod faulty;
 mod operation;
@@ -13,6 +14,7 @@ mod spoil;
 
 pub use content::{PseudoRandomSource, pseudo_random};
 pub use counting::{Call, CountingBackend};
+pub use cutting_proxy::{CutAfter, CuttingProxy};
 pub use fault::{Fault, FaultAction};
 pub use faulty::FaultyBackend;
 pub use operation::Operation;

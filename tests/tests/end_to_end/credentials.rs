@@ -1,12 +1,11 @@
 //! Logins: what is asked, where it is stored, who reads it, and that it is shown to nobody else.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use d1oci_tests::{DockerRegistry, Outcome, binary, peer, run};
+use d1oci_tests::{DockerRegistry, Outcome, Scripted, bare_d1oci, peer, run, run_with_input};
+use registry_testkit::scripted::{Auth, Config, Credentials, Preset, Route, Server, User};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,7 +38,7 @@ impl Rig {
     }
 
     fn with_input(&self, arguments: &str, input: &str, variables: &[(&str, &str)]) -> Outcome {
-        let mut command = bare(self.home.path());
+        let mut command = bare_d1oci(self.home.path());
         command.args(arguments.replace("HOST", &self.registry.host()).split(' '));
         command.envs(variables.iter().copied());
         given(&mut command, input)
@@ -54,20 +53,9 @@ impl Rig {
     }
 }
 
-/// Returns the command with nothing in its environment but a home directory.
-fn bare(home: &Path) -> Command {
-    let mut command = Command::new(binary());
-    let path = format!("{}:{}", home.join("bin").display(), std::env::var("PATH").unwrap_or_default());
-    command.env_clear().env("HOME", home).env("PATH", path).current_dir(home);
-    command
-}
-
+/// Runs a command and looks for secrets in what it says.
 fn given(command: &mut Command, input: &str) -> Outcome {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A command that needs no input may have ended.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let outcome = Outcome::from(child.wait_with_output().unwrap());
+    let outcome = run_with_input(command, input);
     let said = format!("{}{}", outcome.text(), outcome.stderr);
     assert!(!said.contains("s3cret") && !said.contains(ENCODED), "{said}");
     outcome
@@ -117,6 +105,39 @@ fn no_verbosity_shows_a_secret() {
     fs::write(rig.path(".docker/config.json"), r#"{"auths":{"x":{"auth":"s3cret"#).unwrap();
     let broken = rig.d1oci("tags HOST/a/b").failure(6);
     assert!(broken.stderr.contains(".docker/config.json"), "{}", broken.stderr);
+}
+
+#[test]
+fn tokens_and_signed_links_are_in_no_log_and_shown_to_nobody_else() {
+    let auth = Auth::bearer(vec![User::new(USERNAME, PASSWORD)]);
+    let registry = Scripted::start(Config::new(Preset::Ghcr).with_auth(auth));
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("a.txt"), "a file").unwrap();
+    let d1oci = |arguments: &str, input: &str| {
+        let mut command = bare_d1oci(home.path());
+        command.args(arguments.replace("HOST", registry.host()).split(' '));
+        given(&mut command, input).success().stderr
+    };
+    let mut said = d1oci("login HOST -u dataone+dataone --password-stdin -vvv", PASSWORD);
+    said += &d1oci("push HOST/a/b:v1 a.txt -vvv", "");
+    said += &d1oci("pull HOST/a/b:v1 -o out -vvv", "");
+    assert!(said.contains("/storage/") && said.contains("/token"), "{said}");
+    let mut secrets = Vec::new();
+    for request in registry.requests() {
+        match &request.credentials {
+            Credentials::Bearer { token } => secrets.push(token.clone()),
+            Credentials::Basic { .. } => assert!(matches!(request.route, Route::Token | Route::Ping)),
+            _ => {}
+        }
+        if request.server == Server::Storage {
+            assert_eq!(request.credentials, Credentials::None);
+            secrets.extend(request.uri.split_once('?').map(|(_, query)| query.to_owned()));
+        }
+    }
+    assert!(secrets.len() > 3, "{secrets:?}");
+    for secret in secrets {
+        assert!(!said.contains(&secret), "{secret} is in the log");
+    }
 }
 
 #[test]
@@ -247,7 +268,7 @@ fn certificates_are_checked_and_one_that_is_named_is_trusted() {
     let Some(registry) = DockerRegistry::start(USERNAME, PASSWORD, Some(place.path())) else { return };
     let host = registry.host();
     let login = |options: &[&str]| {
-        let mut command = bare(place.path());
+        let mut command = bare_d1oci(place.path());
         command.args(["login", &host, "-u", USERNAME, "--password-stdin"]).args(options);
         given(&mut command, PASSWORD)
     };
@@ -259,7 +280,7 @@ fn certificates_are_checked_and_one_that_is_named_is_trusted() {
     fs::copy(place.path().join("certificate.pem"), place.path().join("c/ca.pem")).unwrap();
     fs::write(place.path().join("c/config.toml"), format!("[host.\"{host}\"]\nca-file = \"ca.pem\"\n"))
         .unwrap();
-    let mut command = bare(place.path());
+    let mut command = bare_d1oci(place.path());
     command.env("D1OCI_CONFIG", "c/config.toml").args(["tags", &format!("{host}/a/b")]);
     given(&mut command, "").success();
 }
@@ -268,7 +289,7 @@ fn certificates_are_checked_and_one_that_is_named_is_trusted() {
 fn mistakes_are_told_before_anything_is_asked() {
     let place = tempfile::tempdir().unwrap();
     let told = |arguments: &[&str], input: &str| {
-        let mut command = bare(place.path());
+        let mut command = bare_d1oci(place.path());
         given(command.env("D1OCI_CONFIG", "config.toml").args(arguments), input).failure(2).stderr
     };
     fs::write(place.path().join("config.toml"), "").unwrap();

@@ -3,11 +3,15 @@
 mod bad_input;
 mod command_line;
 mod concurrent;
+mod counted;
 mod credentials;
 mod damage;
 mod dataone;
+mod hostile_network;
 mod kills;
+mod live;
 mod nodes;
 mod oras;
 mod reproducible;
 mod round_trip;
+mod seed_session;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use distribution_client::{Credential, CredentialSource, Registry, Secret};
+use oci_model::RepositoryName;
 use registry_backend::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -65,7 +66,7 @@ const LONGEST_SECRET: u64 = 64 * 1024;
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let printer = context.printer;
-    let place = context.registries.place(&arguments.host, None)?;
+    let place = context.registries.place(&arguments.host)?;
     if place.client.speaks_plainly_to(&arguments.host) && !is_this_machine(&arguments.host) {
         printer.warning(format_args!(
             "{} is spoken to without TLS: whoever is on the way can read the password",
@@ -210,7 +211,11 @@ struct Shown {
 
 #[async_trait]
 impl CredentialSource for Shown {
-    async fn credential(&self, _host: &str) -> registry_backend::Result<Credential> {
+    async fn credential(
+        &self,
+        _host: &str,
+        _repository: Option<&RepositoryName>,
+    ) -> registry_backend::Result<Credential> {
         self.was_asked.store(true, Ordering::Relaxed);
         Ok(self.credential.clone())
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::credentials::{self, CredentialPlaces, Subject};
+use crate::credentials::{self, CredentialPlaces};
 use crate::failure::Failure;
 
 /// Log out of a registry: forget what `d1oci login` stored.
@@ -25,8 +25,8 @@ struct LoggedOut {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let environment = &context.registries.environment;
     let removed = credentials::remove(environment, &arguments.host).await?;
-    let subject = Subject::new(&arguments.host, None);
-    let left = CredentialPlaces::new(environment, None, subject, context.printer)?.find().await?;
+    let places = CredentialPlaces::new(environment, None, &arguments.host, context.printer)?;
+    let left = places.find(None).await?;
     if let Some((_, place)) = left {
         context.printer.warning(format_args!("{place} still has a login for {}", arguments.host));
     }

@@ -22,4 +22,4 @@ mod replace;
 mod source;
 
 pub(crate) use login::{Stored, remove, store};
-pub(crate) use source::{CredentialPlaces, Subject};
+pub(crate) use source::CredentialPlaces;

@@ -1,5 +1,6 @@
 //! Looking up the credential for one registry in all places where there may be one.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use distribution_client::{Credential, CredentialSource};
+use oci_model::RepositoryName;
 use registry_backend::Result;
 use tokio::sync::Mutex;
 
@@ -20,34 +22,21 @@ use crate::failure::Failure;
 use crate::output::Printer;
 use crate::settings::HostSettings;
 
-/// For whom a credential is looked up.
-#[derive(Clone, Debug)]
-pub(crate) struct Subject {
+/// The places where there may be credentials for one registry, and what was found there last.
+pub(crate) struct CredentialPlaces {
     /// The registry's host, in its canonical form.
     host: String,
-    repository: Option<String>,
-}
-
-/// The places where there may be a credential for one repository, and what was found there last.
-pub(crate) struct CredentialPlaces {
-    subject: Subject,
     environment: Option<(Credential, String)>,
     files: Vec<PathBuf>,
     printer: Printer,
     has_warned: AtomicBool,
-    kept: Mutex<Option<(Instant, Credential)>>,
+    /// What was found for each repository that was asked for.
+    kept: Mutex<HashMap<Option<RepositoryName>, (Instant, Credential)>>,
 }
 
 /// For how long a credential is kept: parallel requests must not start a helper each, but helpers also give tokens that
 /// soon expire.
 const KEPT_FOR: Duration = Duration::from_secs(15);
-
-impl Subject {
-    /// Names a repository of a registry, or the registry as a whole.
-    pub(crate) fn new(host: &str, repository: Option<&str>) -> Self {
-        Self { host: canonical_host(host), repository: repository.map(str::to_owned) }
-    }
-}
 
 impl CredentialPlaces {
     /// Prepares to look; files and helpers are asked when a registry asks.
@@ -58,12 +47,13 @@ impl CredentialPlaces {
     pub(crate) fn new(
         environment: &Environment,
         settings: Option<&HostSettings>,
-        subject: Subject,
+        host: &str,
         printer: Printer,
     ) -> Result<Self, Failure> {
+        let host = canonical_host(host);
         Ok(Self {
-            environment: environment_credential(environment, &subject.host, settings)?,
-            subject,
+            environment: environment_credential(environment, &host, settings)?,
+            host,
             files: credential_files(environment),
             printer,
             has_warned: AtomicBool::new(false),
@@ -71,26 +61,34 @@ impl CredentialPlaces {
         })
     }
 
-    /// Returns the credential that would be used, and the place that it is from.
+    /// Returns the credential that would be used for a repository, or for the registry as a whole, and the place that it is
+    /// from.
     ///
     /// # Errors
     ///
     /// If a file cannot be read, or the helper that it names for this registry fails.
-    pub(crate) async fn find(&self) -> Result<Option<(Credential, String)>> {
+    pub(crate) async fn find(
+        &self,
+        repository: Option<&RepositoryName>,
+    ) -> Result<Option<(Credential, String)>> {
         if let Some((credential, variable)) = &self.environment {
             return Ok(Some((credential.clone(), format!("the environment variable {variable}"))));
         }
         for path in &self.files {
-            if let Some(found) = self.find_in(path).await? {
+            if let Some(found) = self.find_in(path, repository).await? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    async fn find_in(&self, path: &Path) -> Result<Option<(Credential, String)>> {
+    async fn find_in(
+        &self,
+        path: &Path,
+        repository: Option<&RepositoryName>,
+    ) -> Result<Option<(Credential, String)>> {
         let file = AuthFile::read(path)?;
-        let host = &self.subject.host;
+        let host = &self.host;
         let of_helper = match file.own_helper(host) {
             Some("") => None,
             Some(name) => Helper::new(name)?.get(host).await?.map(|found| (found, name)),
@@ -102,7 +100,7 @@ impl CredentialPlaces {
         if let Some((credential, name)) = of_helper {
             return Ok(Some((credential, format!("the credential helper `{name}`"))));
         }
-        let found = file.login(host, self.subject.repository.as_deref())?;
+        let found = file.login(host, repository.map(RepositoryName::as_str))?;
         Ok(found.map(|credential| (credential, format!("`{}`", path.display()))))
     }
 
@@ -110,7 +108,7 @@ impl CredentialPlaces {
     /// machines, and most content is public.
     async fn ask_general_helper(&self, name: &str) -> Option<Credential> {
         let found = match Helper::new(name) {
-            Ok(helper) => helper.get(&self.subject.host).await,
+            Ok(helper) => helper.get(&self.host).await,
             Err(error) => Err(error),
         };
         found.unwrap_or_else(|error| {
@@ -124,17 +122,18 @@ impl CredentialPlaces {
 
 #[async_trait]
 impl CredentialSource for CredentialPlaces {
-    async fn credential(&self, host: &str) -> Result<Credential> {
-        if canonical_host(host) != self.subject.host {
+    async fn credential(&self, host: &str, repository: Option<&RepositoryName>) -> Result<Credential> {
+        if canonical_host(host) != self.host {
             return Ok(Credential::Anonymous);
         }
         let mut kept = self.kept.lock().await;
-        if let Some((since, credential)) = &*kept
+        let key = repository.cloned();
+        if let Some((since, credential)) = kept.get(&key)
             && since.elapsed() < KEPT_FOR
         {
             return Ok(credential.clone());
         }
-        let credential = match self.find().await? {
+        let credential = match self.find(repository).await? {
             Some((credential, place)) => {
                 tracing::debug!(host, place, "credential found");
                 credential
@@ -144,14 +143,14 @@ impl CredentialSource for CredentialPlaces {
                 Credential::Anonymous
             }
         };
-        *kept = Some((Instant::now(), credential.clone()));
+        kept.insert(key, (Instant::now(), credential.clone()));
         Ok(credential)
     }
 }
 
 impl fmt::Debug for CredentialPlaces {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CredentialPlaces").field("subject", &self.subject).finish_non_exhaustive()
+        formatter.debug_struct("CredentialPlaces").field("host", &self.host).finish_non_exhaustive()
     }
 }
 
@@ -180,11 +179,11 @@ mod tests {
         let variables = variables.iter().map(|(name, value)| (*name, value.as_str()));
         let environment = Environment::made_up(variables.chain([("HOME", root)]));
         let printer = Printer::new(Format::Text, true, false);
-        let subject = Subject::new("quay.io", Some(repository));
-        let places = CredentialPlaces::new(&environment, None, subject, printer).unwrap();
-        assert_eq!(places.credential("other.example").await?, Credential::Anonymous);
-        let found = places.find().await?;
-        let used = places.credential("quay.io").await?;
+        let places = CredentialPlaces::new(&environment, None, "quay.io", printer).unwrap();
+        let repository: RepositoryName = repository.parse().unwrap();
+        assert_eq!(places.credential("other.example", Some(&repository)).await?, Credential::Anonymous);
+        let found = places.find(Some(&repository)).await?;
+        let used = places.credential("quay.io", Some(&repository)).await?;
         assert_eq!(used, found.clone().map_or(Credential::Anonymous, |(credential, _)| credential));
         Ok(found.map(|(credential, place)| match credential {
             Credential::Password { username, .. } => (username, place.replace(root, "~")),

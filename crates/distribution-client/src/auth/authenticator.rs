@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use oci_model::RepositoryName;
 use registry_backend::{Error, ErrorKind, Result};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -29,7 +30,8 @@ pub(crate) struct Authenticator {
 #[derive(Debug, Default)]
 struct State {
     challenge: Option<Challenge>,
-    basic: Option<Secret>,
+    /// What is sent for each repository, since credentials may be for a part of the registry.
+    basic: HashMap<Option<RepositoryName>, Secret>,
     tokens: HashMap<Scopes, Slot>,
     /// Scopes that the registry wanted wider than they were asked for.
     widened: HashMap<Scopes, Scopes>,
@@ -79,7 +81,7 @@ impl Authenticator {
     ) -> Result<Option<Authorization>> {
         let (challenge, basic) = {
             let state = self.state();
-            (state.challenge.clone(), state.basic.clone())
+            (state.challenge.clone(), state.basic.get(&scopes.main_repository().cloned()).cloned())
         };
         match challenge {
             None => Ok(None),
@@ -108,7 +110,7 @@ impl Authenticator {
         let challenge = challenge.map_err(|reason| context.error(ErrorKind::Denied).because(reason))?;
         self.state().challenge = Some(challenge.clone());
         match challenge {
-            Challenge::Basic => self.basic(rejected, context).await,
+            Challenge::Basic => self.basic(scopes.main_repository(), rejected, context).await,
             Challenge::Bearer(bearer) => {
                 let current = self.effective(scopes);
                 let wanted = bearer.scope.as_deref().filter(|_| rejected.is_some());
@@ -128,9 +130,14 @@ impl Authenticator {
         self.state().widened.get(scopes).unwrap_or(scopes).clone()
     }
 
-    async fn basic(&self, rejected: Option<&Authorization>, context: &Context) -> Result<Authorization> {
+    async fn basic(
+        &self,
+        repository: Option<&RepositoryName>,
+        rejected: Option<&Authorization>,
+        context: &Context,
+    ) -> Result<Authorization> {
         let denied = |reason: &str| context.error(ErrorKind::Denied).because(reason);
-        let header = match self.credentials.credential(&self.host).await? {
+        let header = match self.credentials.credential(&self.host, repository).await? {
             Credential::Password { username, password } => basic(&username, &password)?,
             Credential::RegistryToken(token) => sensitive(&format!("Bearer {}", token.reveal()))?,
             Credential::Anonymous => return Err(denied("the registry wants a login")),
@@ -142,7 +149,11 @@ impl Authenticator {
         if rejected.is_some_and(|rejected| rejected.0 == header) {
             return Err(denied("the registry does not accept the name and password"));
         }
-        self.state().basic = Some(header.clone());
+        let mut state = self.state();
+        if state.basic.len() >= MOST_TOKENS {
+            state.basic.clear();
+        }
+        state.basic.insert(repository.cloned(), header.clone());
         Ok(Authorization(header))
     }
 
@@ -161,7 +172,7 @@ impl Authenticator {
                 return Ok(Authorization(token.header.clone()));
             }
         }
-        let credential = self.credentials.credential(&self.host).await?;
+        let credential = self.credentials.credential(&self.host, scopes.main_repository()).await?;
         let token = if let Credential::RegistryToken(token) = &credential {
             let given = Token::given(token);
             if rejected.is_some_and(|rejected| rejected.0 == given.header) {

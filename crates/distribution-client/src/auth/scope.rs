@@ -7,7 +7,11 @@ use oci_model::RepositoryName;
 
 /// What a token has to allow. Tokens are kept per exact value: some registries refuse a token that allows more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Scopes(Vec<String>);
+pub(crate) struct Scopes {
+    /// The repository whose credentials are shown.
+    of: Option<RepositoryName>,
+    texts: Vec<String>,
+}
 
 impl Scopes {
     /// Returns the scope of no repository, as for checking credentials.
@@ -17,18 +21,23 @@ impl Scopes {
 
     /// Returns the scope of one repository with these actions, divided by commas.
     pub(crate) fn repository(name: &RepositoryName, actions: &str) -> Self {
-        Self(vec![format!("repository:{name}:{actions}")])
+        Self { of: Some(name.clone()), texts: vec![format!("repository:{name}:{actions}")] }
     }
 
     /// Returns the scopes with another repository's, as mounting a blob needs it.
     #[must_use]
     pub(crate) fn and_repository(mut self, name: &RepositoryName, actions: &str) -> Self {
-        self.0.push(format!("repository:{name}:{actions}"));
+        self.texts.push(format!("repository:{name}:{actions}"));
         self
     }
 
+    /// Returns the repository that the request is about: a mount is about the one that it mounts into.
+    pub(crate) fn main_repository(&self) -> Option<&RepositoryName> {
+        self.of.as_ref()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.texts.iter().map(String::as_str)
     }
 
     /// Returns the scopes with the actions that a challenge asks for in addition, `None` if it asks for nothing more.
@@ -39,7 +48,7 @@ impl Scopes {
         let mut widened = self.clone();
         for asked in challenge.split_ascii_whitespace() {
             let Some((resource, actions)) = asked.rsplit_once(':') else { continue };
-            for own in &mut widened.0 {
+            for own in &mut widened.texts {
                 let Some((own_resource, own_actions)) = own.rsplit_once(':') else { continue };
                 if own_resource == resource {
                     let mut all: Vec<&str> = own_actions.split(',').collect();
@@ -59,7 +68,7 @@ impl Scopes {
 
 impl fmt::Display for Scopes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.join(" "))
+        formatter.write_str(&self.texts.join(" "))
     }
 }
 
