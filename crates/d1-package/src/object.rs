@@ -52,8 +52,9 @@ pub fn object_manifest(
 ) -> Result<RawManifest, ManifestBuildError> {
     let mut options = options.clone();
     let text = |identifier: &Option<Identifier>| identifier.as_ref().map(ToString::to_string);
-    let facts = document
-        .map(|document| [(D1_SERIES_ID, text(&document.series_id)), (D1_OBSOLETES, text(&document.obsoletes))]);
+    let facts = document.map(|document| {
+        [(D1_SERIES_ID, text(&document.series_id)), (D1_OBSOLETES, text(&document.obsoletes))]
+    });
     for (key, value) in facts.into_iter().flatten() {
         if let Some(value) = value {
             options.annotations.entry(key.to_owned()).or_insert(value);
