@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use d1_model::Identifier;
-use oci_model::Digest;
 use oci_model::{Digest, Tag};
 use serde::Serialize;
 
@@ -104,12 +103,6 @@ pub enum Error {
         /// The one that the system metadata state.
         stated: String,
     },
-    /// An object may not be read by everybody.
-    #[error("`{identifier}` is not public by its system metadata")]
-    NotPublic {
-        /// Its identifier.
-        identifier: String,
-    },
     /// The tag that an identifier gives names something else.
     #[error("the tag {tag} of `{identifier}` names {what}")]
     TagTaken {
@@ -164,10 +157,10 @@ pub enum Error {
         /// The resource maps of the packages.
         resource_maps: Vec<Identifier>,
     },
-    /// Not everybody may read the resource map of a package.
-    #[error("the package `{identifier}` is not public")]
+    /// Not everybody may read an object, or the resource map of a package.
+    #[error("`{identifier}` is not public")]
     NotPublic {
-        /// The resource map.
+        /// The object, or the resource map.
         identifier: Identifier,
     },
     /// Members of a package cannot be had, or are not what their system metadata declare.

@@ -150,7 +150,7 @@ fn prepare(object: &ObjectToPush, options: &PushOptions, observer: &Arc<dyn Obse
         return Err(Error::OtherIdentifier { given: given.to_string(), stated: stated.to_string() });
     }
     if !options.include_private && !document.says.is_public() {
-        return Err(Error::NotPublic { identifier: stated.to_string() });
+        return Err(Error::NotPublic { identifier: stated });
     }
     let algorithms = object_algorithm(&document.says).into_iter().collect();
     let hashed = hash(object, algorithms, observer)?;

@@ -16,12 +16,9 @@ pub(crate) use directory::push_prepared;
 pub use files::{FileToPush, attach_files, push_files};
 pub(crate) use files::{HashedFile, hash_file};
 pub use options::PushOptions;
-<<<<<<< HEAD
 #[cfg(feature = "d1-client")]
 pub(crate) use prepare::{Prepared, bagging_date, package_files, warn_of_clashes};
-=======
 pub(crate) use publish::{Artifact, report_of};
->>>>>>> a5a0a92 (Push objects with their system metadata, export bags, import HashStores: the library)
 pub use report::{PushReport, PushedLayer};
 #[cfg(feature = "d1-client")]
 pub(crate) use sources::Sources;
