@@ -6,7 +6,7 @@ use oci_model::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID, TITLE};
 use oci_model::{Descriptor, Digest, ImageManifest, MediaType, RawManifest};
 use oci_pack::ManifestBuildError;
 
-use crate::dataone::declared_algorithm;
+use crate::dataone::{declared_algorithm, sanitised};
 use crate::{
     ObjectFacts, SYSTEM_METADATA_ARTIFACT_TYPE, SingleFile, SingleFileOptions, path_fault,
     single_files_manifest,
@@ -17,6 +17,9 @@ const SYSTEM_METADATA_MEDIA_TYPE: &str = "text/xml";
 
 /// Longest file name that file systems take, in bytes.
 const LONGEST_NAME: usize = 255;
+
+/// How much of an identifier goes into a file name.
+const LONGEST_IDENTIFIER: usize = 200;
 
 /// Returns an object as a file to be pushed by itself, by what its system metadata say of it. All of it follows from the
 /// document and the digest, so that nothing of the object has to be read.
@@ -77,7 +80,7 @@ pub fn system_metadata_manifest(
     max_manifest_bytes: u64,
 ) -> Result<RawManifest, ManifestBuildError> {
     let file = SingleFile {
-        title: format!("sysmeta-{}.xml", document.identifier.tag()),
+        title: system_metadata_name(&document.identifier),
         media_type: Some(MediaType::from_static(SYSTEM_METADATA_MEDIA_TYPE)),
         digest,
         size,
@@ -121,12 +124,26 @@ fn object_title(document: &SystemMetadata) -> String {
     if let Some(name) = document.file_name.as_deref().filter(|name| is_file_name(name)) {
         return name.to_owned();
     }
-    let name = document.identifier.tag();
+    let name = name_of(&document.identifier);
     let format = ObjectFormatList::builtin().get(&document.format_id);
     match format.and_then(|format| format.extension.as_deref()).filter(|extension| is_file_name(extension)) {
         Some(extension) if !name.ends_with(&format!(".{extension}")) => format!("{name}.{extension}"),
         _ => name,
     }
+}
+
+/// Returns the file name of an object's system metadata: `sysmeta-`, the identifier with everything but `[A-Za-z0-9.-]` as
+/// `_`, as in Metacat's bags, and `.xml`.
+#[must_use]
+pub fn system_metadata_name(identifier: &Identifier) -> String {
+    format!("sysmeta-{}.xml", name_of(identifier))
+}
+
+/// Returns an identifier as a file name, cut so that something may stand around it. It is not reversible, nor unique.
+fn name_of(identifier: &Identifier) -> String {
+    let name: String = sanitised(identifier.as_str()).chars().take(LONGEST_IDENTIFIER).collect();
+    // Such names are hidden, or directories.
+    if name.starts_with('.') { name.replacen('.', "_", 1) } else { name }
 }
 
 fn is_file_name(name: &str) -> bool {
@@ -164,6 +181,20 @@ mod tests {
             assert_eq!(title(name), from_identifier, "{name:?}");
         }
         assert_eq!(object_title(&document()), from_identifier);
+    }
+
+    #[test]
+    fn identifiers_become_file_names() {
+        for (identifier, name) in [
+            ("doi:10.1/Aß".to_owned(), "doi_10.1_A_".to_owned()),
+            ("..".to_owned(), "_.".to_owned()),
+            ("../../x".to_owned(), "_._.._x".to_owned()),
+            ("x".repeat(800), "x".repeat(200)),
+        ] {
+            let found = system_metadata_name(&identifier.parse().unwrap());
+            assert_eq!(found, format!("sysmeta-{name}.xml"));
+            assert!(is_file_name(&found));
+        }
     }
 
     #[test]

@@ -124,7 +124,8 @@ fn an_object_is_exported_with_its_newest_system_metadata() {
     let object = package.join("data.1.1");
     for (name, text) in [("new.xml", document.replace(&old, new)), ("old.xml", document.clone())] {
         fs::write(place.path().join(name), text).unwrap();
-        let arguments = ["push", "oci:store", object.to_str().unwrap(), "--sysmeta", name];
+        let arguments =
+            ["push", "oci:store", object.to_str().unwrap(), "--sysmeta", name, "--include-private"];
         d1oci(place.path(), &arguments).success();
     }
     d1oci(place.path(), &["export", "oci:store", "--id", "data.1.1", "-o", "out"]).success();

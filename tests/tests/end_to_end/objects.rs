@@ -114,7 +114,7 @@ fn an_object_that_is_not_what_is_declared_is_refused() {
         let says = refused.stderr.contains("object.csv") && refused.stderr.contains("declare");
         assert!(says && refused.stderr.contains(word), "{}", refused.stderr);
     }
-    assert_eq!(d1oci(place.path(), &["tags", "oci:store"]).success().text().trim(), "");
+    d1oci(place.path(), &["tags", "oci:store"]).failure(3);
 }
 
 #[test]
@@ -168,10 +168,10 @@ fn a_package_keeps_the_tag_of_the_identifier_that_it_shares_with_its_metadata() 
     let pushed = d1oci(place.path(), &["push", "oci:store", "bag", "--format", "json"]).success().json();
     let (eml, sysmeta) = (package.join("peggym.133.1"), package.join("peggym.133.1.sysmeta.xml"));
     let (eml, sysmeta) = (eml.to_str().unwrap(), sysmeta.to_str().unwrap());
-    let arguments = ["push", "oci:store", eml, "--sysmeta", sysmeta, "--format", "json"];
+    let arguments =
+        ["push", "oci:store", eml, "--sysmeta", sysmeta, "--include-private", "--format", "json"];
     let object = d1oci(place.path(), &arguments).success().json();
     assert_eq!(object["tags"].as_array().unwrap().len(), 0, "{object}");
-    assert_eq!(object["sentBlobs"], 1, "the package has the object already: {object}");
     let tagged = manifest(place.path(), pushed["reference"].as_str().unwrap());
     assert_eq!(tagged["artifactType"], "application/bagit-1.0");
     let again = d1oci(place.path(), &arguments).success().json();

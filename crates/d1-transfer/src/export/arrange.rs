@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use d1_model::{FormatType, Identifier, ObjectFormatList};
-use d1_package::PackageView;
+use d1_package::{PackageView, system_metadata_name};
 
 use crate::{Error, Result};
 
@@ -17,9 +17,6 @@ pub(super) struct AttachedDocument {
     pub(super) format_id: String,
     pub(super) bytes: Bytes,
 }
-
-/// Longest name made of an identifier, in bytes, so that what stands around it fits into a file name.
-const LONGEST_NAME: usize = 200;
 
 /// Moves the files of a package from one directory to their places in another. It blocks.
 pub(super) fn arrange(
@@ -105,15 +102,9 @@ fn kind_of(format_id: &str) -> Kind {
     }
 }
 
-/// Returns where system metadata go: everything in the identifier but `[A-Za-z0-9.-]` becomes `_`, as in Metacat's bags.
+/// Returns where system metadata go.
 fn system_metadata_place(identifier: &Identifier) -> String {
-    let is_kept = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-');
-    let characters = identifier.as_str().chars();
-    let name: String = characters
-        .map(|character| if is_kept(character) { character } else { '_' })
-        .take(LONGEST_NAME)
-        .collect();
-    format!("metadata/sysmeta/sysmeta-{name}.xml")
+    format!("metadata/sysmeta/{}", system_metadata_name(identifier))
 }
 
 /// Names that are taken; those that differ by case alone are one on some systems.
@@ -136,7 +127,7 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, system_metadata_place};
+    use super::Names;
 
     #[test]
     fn names_that_are_taken_get_a_number() {
@@ -145,15 +136,5 @@ mod tests {
         assert_eq!(unique("metadata/a.xml"), "metadata/a.xml");
         assert_eq!(unique("metadata/A.xml"), "metadata/A(1).xml");
         assert_eq!(unique("metadata/a.xml"), "metadata/a(2).xml");
-    }
-
-    #[test]
-    fn identifiers_become_file_names() {
-        for (identifier, name) in
-            [("doi:10.1/A B".replace(' ', "ß"), "doi_10.1_A_B"), ("x".repeat(800), &"x".repeat(200))]
-        {
-            let place = system_metadata_place(&identifier.parse().unwrap());
-            assert_eq!(place, format!("metadata/sysmeta/sysmeta-{name}.xml"));
-        }
     }
 }
