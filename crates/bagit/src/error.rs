@@ -64,6 +64,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A bag is not valid, or not of version 1.0.
+    #[error("the bag is not a valid one of version 1.0 ({} faults)", .0.errors().count())]
+    NotValid(Box<Report>),
     /// A bag is not repaired, because it has faults that only its owner can judge.
     #[error("the bag has faults that cannot be repaired ({} in all)", .0.errors().count())]
     NotRepairable(Box<Report>),

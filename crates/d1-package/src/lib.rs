@@ -9,6 +9,7 @@ mod files;
 mod index;
 mod manifest;
 mod media;
+mod object;
 mod path;
 mod plan;
 mod reuse;
@@ -31,6 +32,9 @@ pub use crate::index::{
 pub use crate::manifest::{Configuration, ManifestOptions, bag_artifact_type};
 pub use crate::media::{
     INDEX_MEDIA_TYPE, PART_ANNOTATION, SYSTEM_METADATA_ARTIFACT_TYPE, UNKNOWN_ARTIFACT_TYPE, media_type_of,
+};
+pub use crate::object::{
+    object_algorithm, object_file, object_layer_of, object_manifest, system_metadata_manifest, system_metadata_name,
 };
 pub use crate::path::{LONGEST_PATH, PathFault, path_fault};
 pub use crate::plan::{

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use d1_model::Identifier;
-use oci_model::Digest;
+use oci_model::{Digest, Tag};
 use serde::Serialize;
 
 /// The result of a transfer.
@@ -87,6 +87,46 @@ pub enum Error {
         /// The manifest.
         digest: Digest,
     },
+    /// System metadata cannot be read.
+    #[error("cannot read the system metadata in `{}`", path.display())]
+    SystemMetadata {
+        /// Where they are.
+        path: PathBuf,
+        /// Why not.
+        source: d1_model::Error,
+    },
+    /// System metadata are those of another object.
+    #[error("the system metadata are those of `{stated}`, not of `{given}`")]
+    OtherIdentifier {
+        /// The identifier that was given.
+        given: String,
+        /// The one that the system metadata state.
+        stated: String,
+    },
+    /// The tag that an identifier gives names something else.
+    #[error("the tag {tag} of `{identifier}` names {what}")]
+    TagTaken {
+        /// The tag.
+        tag: Tag,
+        /// The identifier.
+        identifier: String,
+        /// What the tag names, in words.
+        what: String,
+    },
+    /// A directory is not a HashStore that can be read.
+    #[error("`{}` cannot be read as a HashStore: {reason}", directory.display())]
+    NotAHashStore {
+        /// The directory.
+        directory: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Something stands where a new file or directory should go.
+    #[error("`{}` is there already", path.display())]
+    TargetExists {
+        /// Where.
+        path: PathBuf,
+    },
     /// The options contradict each other.
     #[error("{reason}")]
     Options {
@@ -117,10 +157,10 @@ pub enum Error {
         /// The resource maps of the packages.
         resource_maps: Vec<Identifier>,
     },
-    /// Not everybody may read the resource map of a package.
-    #[error("the package `{identifier}` is not public")]
+    /// Not everybody may read an object, or the resource map of a package.
+    #[error("`{identifier}` is not public")]
     NotPublic {
-        /// The resource map.
+        /// The object, or the resource map.
         identifier: Identifier,
     },
     /// Members of a package cannot be had, or are not what their system metadata declare.

@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Delete(commands::delete::Arguments),
     Prune(commands::prune::Arguments),
     Copy(commands::copy::Arguments),
+    Export(commands::export::Arguments),
+    Import(commands::import::Arguments),
     #[cfg(feature = "d1-client")]
     Fetch(commands::fetch::Arguments),
     #[cfg(feature = "d1-client")]

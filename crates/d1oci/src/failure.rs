@@ -232,9 +232,10 @@ fn transfer_status(error: &TransferError) -> ExitStatus {
         TransferError::NotPushable { .. }
         | TransferError::SeveralPackages { .. }
         | TransferError::Journal { .. } => ExitStatus::Usage,
-        TransferError::TargetHolds { .. } | TransferError::Busy { .. } | TransferError::Io { .. } => {
-            ExitStatus::LocalIo
-        }
+        TransferError::TargetHolds { .. }
+        | TransferError::TargetExists { .. }
+        | TransferError::Busy { .. }
+        | TransferError::Io { .. } => ExitStatus::LocalIo,
         _ => ExitStatus::Invalid,
     }
 }
@@ -268,6 +269,16 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
         ),
         TransferError::TargetHolds { .. } => {
             Some("choose another directory with `-o`, or replace the files with `--overwrite`")
+        }
+        TransferError::TargetExists { .. } => Some("choose another place with `-o`; nothing is overwritten"),
+        TransferError::OtherIdentifier { .. } => {
+            Some("leave `--id` out, or give the system metadata of this object")
+        }
+        TransferError::TagTaken { .. } => {
+            Some("`d1oci inspect` shows what that is; `REPOSITORY:TAG` gives the object another tag")
+        }
+        TransferError::NotAHashStore { .. } => {
+            Some("name the directory that holds `hashstore.yaml`, `objects`, `refs` and `metadata`")
         }
         TransferError::Busy { .. } => {
             Some("wait for the other process to end, or choose another directory with `-o`")

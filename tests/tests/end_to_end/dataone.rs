@@ -6,7 +6,7 @@ use std::path::Path;
 use d1oci_tests::{d1oci, samples};
 
 /// Makes a bag of the members of the sample package, in the layout that Metacat uses.
-fn make_bag(place: &Path, package: &Path) {
+pub(crate) fn make_bag(place: &Path, package: &Path) {
     let source = place.join("members");
     fs::create_dir_all(source.join("payload")).unwrap();
     fs::create_dir_all(source.join("metadata/sysmeta")).unwrap();

@@ -11,6 +11,7 @@ use crate::report::Report;
 use crate::scan::{Limits, Scan};
 
 mod around;
+mod complete;
 mod copy;
 mod in_place;
 mod plan;
@@ -198,6 +199,18 @@ impl BagBuilder {
     /// As [`BagBuilder::create`], and [`crate::Error::AlreadyBag`] if the directory is a bag.
     pub fn create_in_place(&self, directory: &Path, progress: &dyn Progress) -> Result<Created> {
         in_place::create(self, directory, progress)
+    }
+
+    /// Completes the bag in a directory that nobody else sees yet: writing is not undone if it fails.
+    ///
+    /// A valid bag of version 1.0 gets the manifests that it lacks, and then its tag manifests anew; all else in it stays as
+    /// it is. In a directory without `bagit.txt` that has its payload in `data/` already, all tag files are made. Sources that
+    /// the builder was given are ignored.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotValid`] for any other bag; as [`BagBuilder::create`].
+    pub fn complete(&self, directory: &Path, progress: &dyn Progress) -> Result<Created> {
+        complete::complete(self, directory, progress)
     }
 
     /// Makes the tag files of a bag whose payload was hashed before, and writes nothing: for whoever moves a directory

@@ -95,7 +95,8 @@ fn add(
     tag_files.insert(name, text.into_bytes());
 }
 
-fn tag_manifest_text(inventory: &Inventory, algorithm: crate::Algorithm) -> String {
+/// Makes the text of a tag manifest.
+pub(super) fn tag_manifest_text(inventory: &Inventory, algorithm: crate::Algorithm) -> String {
     let is_tag_manifest = |path: &str| {
         !path.contains('/') && ManifestName::parse(path).is_some_and(|name| name.kind == ManifestKind::Tag)
     };

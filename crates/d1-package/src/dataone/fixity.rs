@@ -66,6 +66,11 @@ pub fn system_metadata_mismatches(
     mismatches
 }
 
+/// Returns the algorithm of a checksum that can be computed and compared.
+pub(crate) fn declared_algorithm(checksum: &Checksum) -> Option<Algorithm> {
+    computable(checksum).map(|(algorithm, _)| algorithm)
+}
+
 /// Returns the algorithm and the digest that a checksum states, if it can be computed and compared at all.
 pub(super) fn computable(checksum: &Checksum) -> Option<(Algorithm, Vec<u8>)> {
     let algorithm = checksum.algorithm().name().parse().ok()?;

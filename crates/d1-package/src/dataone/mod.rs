@@ -17,6 +17,8 @@ pub use self::documents::{
     Documents, ObjectRecord, OpenFile, RecogniseError, ResourceMapRecord, read_documents,
 };
 pub use self::facts::DataOneFacts;
+pub(crate) use self::fixity::declared_algorithm;
 pub use self::fixity::{Mismatch, system_metadata_mismatches};
+pub(crate) use self::names::key as sanitised;
 pub use self::oddity::{PackageOddity, PackageOddityCode};
 pub use self::package_identity::identifier_of_package;

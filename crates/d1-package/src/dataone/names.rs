@@ -25,7 +25,7 @@ pub(super) fn keys_of_path(path: &str) -> Vec<String> {
 }
 
 /// Returns a text as producers sanitise it: everything but `[A-Za-z0-9.-]` as `_`.
-pub(super) fn key(text: &str) -> String {
+pub(crate) fn key(text: &str) -> String {
     let is_kept = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-');
     text.chars().map(|character| if is_kept(character) { character } else { '_' }).collect()
 }

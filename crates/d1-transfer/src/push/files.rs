@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{Algorithm, FileToHash, HashOutcome};
+use bagit::{Algorithm, AlgorithmSet, Digests, FileToHash, HashOutcome};
 use d1_package::{ObjectFacts, PackageView, SingleFile, SingleFileOptions, single_files_manifest};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest};
 use registry_backend::{BlobSource, BytesSource, RegistryBackend, RegistryBackendExt};
@@ -66,17 +66,17 @@ async fn push(
 ) -> Result<PushReport> {
     let hashed = {
         let (files, observer) = (files.to_vec(), Arc::clone(observer));
-        run_blocking(move || hash(&files, &observer)).await?
+        run_blocking(move || hash(&files, AlgorithmSet::EMPTY, &observer)).await?
     };
     let object = ObjectFacts { identifier: options.identifier.clone(), ..ObjectFacts::default() };
     let singles: Vec<SingleFile> = hashed
         .iter()
         .zip(files)
-        .map(|((digest, size), file)| SingleFile {
+        .map(|(hashed, file)| SingleFile {
             title: file.title.clone(),
             media_type: file.media_type.clone(),
-            digest: digest.clone(),
-            size: *size,
+            digest: hashed.digest.clone(),
+            size: hashed.size,
             object: object.clone(),
         })
         .collect();
@@ -91,14 +91,14 @@ async fn push(
     refuse_unusable_titles(&manifest)?;
     // The configuration, and the only layer of an artifact without files, is the empty value.
     let mut blobs: Vec<Box<dyn BlobSource>> = vec![Box::new(BytesSource::new(Descriptor::EMPTY_CONTENT))];
-    for ((digest, size), file) in hashed.iter().zip(files) {
+    for (HashedFile { digest, size, .. }, file) in hashed.iter().zip(files) {
         blobs.push(Box::new(FileSource::new(file.path.clone(), *size, 0..*size, digest.clone())));
     }
     let artifact = Artifact {
         manifest,
         blobs,
         files: files.len() as u64,
-        bytes: total(hashed.iter().map(|(_, size)| *size)),
+        bytes: total(hashed.iter().map(|file| file.size)),
         identifier: options.identifier.as_ref().map(ToString::to_string),
     };
     let options = options.with_default_tag(options.identifier.as_ref());
@@ -113,7 +113,32 @@ fn refuse_unusable_titles(manifest: &RawManifest) -> Result<()> {
     Ok(())
 }
 
-fn hash(files: &[FileToPush], observer: &Arc<dyn Observer>) -> Result<Vec<(Digest, u64)>> {
+/// A file that was read once.
+#[derive(Clone, Debug)]
+pub(crate) struct HashedFile {
+    /// SHA-256, as the digest of a blob.
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    /// All digests that were computed.
+    pub(crate) digests: Digests,
+}
+
+/// Hashes one file by SHA-256 and further algorithms. It blocks.
+pub(crate) fn hash_file(
+    file: FileToPush,
+    algorithms: AlgorithmSet,
+    observer: &Arc<dyn Observer>,
+) -> Result<HashedFile> {
+    let mut hashed = hash(std::slice::from_ref(&file), algorithms, observer)?;
+    hashed.pop().ok_or(Error::NotPushable { path: file.path })
+}
+
+fn hash(
+    files: &[FileToPush],
+    mut algorithms: AlgorithmSet,
+    observer: &Arc<dyn Observer>,
+) -> Result<Vec<HashedFile>> {
+    algorithms.insert(Algorithm::Sha256);
     let mut to_hash = Vec::with_capacity(files.len());
     for file in files {
         let metadata = std::fs::metadata(&file.path).map_err(|error| Error::io("open", &file.path, error))?;
@@ -121,11 +146,7 @@ fn hash(files: &[FileToPush], observer: &Arc<dyn Observer>) -> Result<Vec<(Diges
             return Err(Error::NotPushable { path: file.path.clone() });
         }
         let path = file.path.to_str().ok_or_else(|| Error::NotPushable { path: file.path.clone() })?;
-        to_hash.push(FileToHash {
-            path,
-            size: metadata.len(),
-            algorithms: [Algorithm::Sha256].into_iter().collect(),
-        });
+        to_hash.push(FileToHash { path, size: metadata.len(), algorithms });
     }
     let bytes = total(to_hash.iter().map(|file| file.size));
     let progress = HashProgress::over(observer, files.len() as u64, bytes);
@@ -133,12 +154,12 @@ fn hash(files: &[FileToPush], observer: &Arc<dyn Observer>) -> Result<Vec<(Diges
     outcomes.into_iter().zip(files).map(|(outcome, file)| hashed(outcome, &file.path)).collect()
 }
 
-fn hashed(outcome: HashOutcome, path: &Path) -> Result<(Digest, u64)> {
+fn hashed(outcome: HashOutcome, path: &Path) -> Result<HashedFile> {
     let changed = || Error::content(path.display().to_string(), "it changed while it was read");
     match outcome {
         HashOutcome::Hashed { size, digests } => {
             let sha256 = digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
-            Ok((Digest::from_sha256(sha256.ok_or_else(changed)?), size))
+            Ok(HashedFile { digest: Digest::from_sha256(sha256.ok_or_else(changed)?), size, digests })
         }
         HashOutcome::Unreadable(error) => Err(Error::io("read", path, error)),
         HashOutcome::Changed | HashOutcome::Vanished => Err(changed()),

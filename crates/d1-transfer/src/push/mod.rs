@@ -14,9 +14,11 @@ pub use directory::push_directory;
 #[cfg(feature = "d1-client")]
 pub(crate) use directory::push_prepared;
 pub use files::{FileToPush, attach_files, push_files};
+pub(crate) use files::{HashedFile, hash_file};
 pub use options::PushOptions;
 #[cfg(feature = "d1-client")]
 pub(crate) use prepare::{Prepared, bagging_date, package_files, warn_of_clashes};
+pub(crate) use publish::{Artifact, report_of};
 pub use report::{PushReport, PushedLayer};
 #[cfg(feature = "d1-client")]
 pub(crate) use sources::Sources;

@@ -22,6 +22,8 @@ pub struct PushOptions {
     pub annotations: Annotations,
     /// Identifier of the package or object; without it, it is what the DataONE documents in it say.
     pub identifier: Option<Identifier>,
+    /// Whether an object that its system metadata do not let everybody read is pushed all the same.
+    pub include_private: bool,
     /// Date and time of creation, RFC 3339; without it, a bag's `Bagging-Date` counts.
     pub created: Option<String>,
     /// Whether a bag has to be valid.
@@ -51,6 +53,7 @@ impl PushOptions {
             artifact_type: None,
             annotations: Annotations::new(),
             identifier: None,
+            include_private: false,
             created: None,
             verify: true,
             accept: Accept::default(),

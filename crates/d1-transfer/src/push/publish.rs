@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest};
+use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, Tag};
 use registry_backend::{BlobSource, Error as BackendError, ErrorKind, RegistryBackend, WriteHint};
 
 use crate::names::title;
@@ -28,10 +28,8 @@ pub(crate) async fn publish(
     options: &PushOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
-    let parsed = artifact.manifest.parse().map_err(|error| {
-        BackendError::new(ErrorKind::Invalid, "push", artifact.manifest.digest()).caused_by(error)
-    })?;
-    let mut report = report(&artifact, &parsed, options);
+    let parsed = parse(&artifact)?;
+    let mut report = report(&artifact, &parsed, &options.tags);
     report.unchanged = is_there(backend, &artifact.manifest, options).await?;
     // To make everything anew is also to look whether everything is still there.
     if report.unchanged && !options.repack {
@@ -47,6 +45,18 @@ pub(crate) async fn publish(
     let totals = uploader.totals();
     (report.sent_blobs, report.sent_bytes) = (totals.blobs, totals.bytes);
     Ok(report)
+}
+
+/// Returns the report of an artifact of which nothing has been sent.
+pub(crate) fn report_of(artifact: &Artifact, tags: &[Tag]) -> Result<PushReport> {
+    Ok(report(artifact, &parse(artifact)?, tags))
+}
+
+fn parse(artifact: &Artifact) -> Result<Manifest> {
+    let invalid = |error| {
+        BackendError::new(ErrorKind::Invalid, "push", artifact.manifest.digest()).caused_by(error).into()
+    };
+    artifact.manifest.parse().map_err(invalid)
 }
 
 async fn store_manifest(
@@ -105,7 +115,7 @@ fn uploads<'a>(artifact: &'a Artifact, manifest: &Manifest) -> Vec<Upload<'a>> {
         .collect()
 }
 
-fn report(artifact: &Artifact, manifest: &Manifest, options: &PushOptions) -> PushReport {
+fn report(artifact: &Artifact, manifest: &Manifest, tags: &[Tag]) -> PushReport {
     let layers: &[Descriptor] = match manifest {
         Manifest::Image(image) => &image.layers,
         Manifest::Index(_) => &[],
@@ -115,7 +125,7 @@ fn report(artifact: &Artifact, manifest: &Manifest, options: &PushOptions) -> Pu
         digest: artifact.manifest.digest().clone(),
         size: artifact.manifest.bytes().len() as u64,
         artifact_type: artifact_type.unwrap_or_else(|| artifact.manifest.media_type().clone()),
-        tags: options.tags.clone(),
+        tags: tags.to_vec(),
         identifier: artifact.identifier.clone(),
         files: artifact.files,
         bytes: artifact.bytes,

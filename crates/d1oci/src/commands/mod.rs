@@ -8,6 +8,8 @@ pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod discover;
+pub(crate) mod export;
+pub(crate) mod import;
 #[cfg(feature = "d1-client")]
 pub(crate) mod fetch;
 pub(crate) mod inspect;
@@ -64,6 +66,8 @@ async fn run_async(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Delete(arguments) => delete::run(context, arguments).await,
         Command::Prune(arguments) => prune::run(context, arguments).await,
         Command::Copy(arguments) => copy::run(context, arguments).await,
+        Command::Export(arguments) => export::run(context, arguments).await,
+        Command::Import(arguments) => import::run(context, arguments).await,
         #[cfg(feature = "d1-client")]
         Command::Fetch(arguments) => fetch::run(context, arguments).await,
         #[cfg(feature = "d1-client")]

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use bagit::Accept;
 use d1_model::Identifier;
 use d1_package::Layout;
-use d1_transfer::{FileToPush, PushOptions, PushReport};
+use d1_transfer::{FileToPush, ObjectReport, ObjectToPush, PushOptions, PushReport};
 use oci_model::{Annotations, Location, MediaType, Reference, Tag};
 use oci_pack::Compression;
 use registry_backend::{Access, MemoryBackend, RegistryBackend};
@@ -22,8 +22,12 @@ use crate::output::human;
 /// and whenever it is pushed; what the repository has already is not sent again.
 ///
 /// Without a tag in REFERENCE, a package is tagged by its DataONE identifier if it has one, and is stored by its digest alone if not.
+///
+/// A single DataONE object, one file with `--id` or `--sysmeta`, becomes an artifact of its own, and its system metadata one that refers
+/// to it. It is refused if it is not what they declare. Pushed again with newer system metadata, the object stays as it is.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: d1oci push oci:store:v1 ./dataset_10.18739_A2D795C92")]
+#[command(after_help = "Examples:\n  d1oci push oci:store:v1 ./dataset_10.18739_A2D795C92\n  \
+                        d1oci push oci:store ./T3_2024_15m_Temp.csv --sysmeta sysmeta.xml")]
 pub(crate) struct Arguments {
     /// Where to, with the tag that it gets.
     reference: Reference,
@@ -45,6 +49,12 @@ pub(crate) struct Arguments {
     /// DataONE identifier of the package or object [default: what its metadata says].
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
+    /// System metadata of the object.
+    #[arg(long, value_name = "FILE")]
+    sysmeta: Option<PathBuf>,
+    /// Push an object that its system metadata do not let everybody read.
+    #[arg(long, requires = "sysmeta")]
+    include_private: bool,
     /// Time of creation for the manifest, RFC 3339 [default: `SOURCE_DATE_EPOCH`, or the bag's `Bagging-Date`, or none].
     #[arg(long, value_name = "TIME")]
     created: Option<String>,
@@ -87,6 +97,13 @@ enum CompressionArgument {
 }
 
 #[derive(Debug, Serialize)]
+struct PushedObject<'a> {
+    reference: String,
+    #[serde(flatten)]
+    report: &'a ObjectReport,
+}
+
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Pushed<'a> {
     reference: String,
@@ -102,6 +119,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.artifact_type = arguments.artifact_type.clone();
     options.annotations = arguments.annotations.iter().cloned().collect::<Annotations>();
     options.identifier = arguments.id.clone();
+    options.include_private = arguments.include_private;
     options.created = created(arguments.created.as_deref())?;
     options.verify = !arguments.no_verify;
     options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
@@ -120,15 +138,36 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let observer = context.observer();
     let report = match arguments.sources.as_slice() {
         [directory] if directory.is_dir() => {
+            refuse_system_metadata(&arguments)?;
             d1_transfer::push_directory(&*backend, directory, &options, &observer).await?
         }
+        [object] if arguments.id.is_some() || arguments.sysmeta.is_some() => {
+            let FileToPush { path, media_type, .. } = file_to_push(object)?;
+            let object = ObjectToPush { path, media_type, system_metadata: arguments.sysmeta.clone() };
+            let report = d1_transfer::push_object(&*backend, &object, &options, &observer).await?;
+            let pushed = PushedObject {
+                reference: pushed_reference(&arguments.reference, &report.object),
+                report: &report,
+            };
+            return context.printer.result(&pushed, |pushed| object_text(pushed, arguments.dry_run));
+        }
         files => {
+            refuse_system_metadata(&arguments)?;
             let files = files.iter().map(|path| file_to_push(path)).collect::<Result<Vec<_>, _>>()?;
             d1_transfer::push_files(&*backend, &files, &options, &observer).await?
         }
     };
     let pushed = Pushed { reference: pushed_reference(&arguments.reference, &report), report: &report };
     context.printer.result(&pushed, |pushed| text(pushed, arguments.dry_run))
+}
+
+/// Refuses system metadata that nothing can be done with.
+fn refuse_system_metadata(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.sysmeta {
+        None => Ok(()),
+        Some(_) => Err(Failure::usage("`--sysmeta` describes one file, and there is another number of them")
+            .with_hint("system metadata inside of a package are found by themselves")),
+    }
 }
 
 /// Opens a repository without making anything; one that is not there is as good as an empty one.
@@ -171,6 +210,16 @@ fn text(pushed: &Pushed<'_>, dry_run: bool) -> String {
         text += &format!("Identifier: {identifier}\n");
     }
     text += &format!("ArtifactType: {}\nDigest: {}", pushed.report.artifact_type, pushed.report.digest);
+    text
+}
+
+fn object_text(pushed: &PushedObject<'_>, dry_run: bool) -> String {
+    let object = Pushed { reference: pushed.reference.clone(), report: &pushed.report.object };
+    let mut text = text(&object, dry_run);
+    if let Some(attached) = &pushed.report.system_metadata {
+        let verb = if attached.unchanged { "unchanged" } else { "attached" };
+        text += &format!("\nSystem metadata: {verb}, {}", attached.digest);
+    }
     text
 }
 

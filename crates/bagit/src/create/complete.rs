@@ -1,0 +1,150 @@
+//! Completing a bag in a directory that nobody else sees yet: manifests that it lacks, or all tag files around a payload.
+
+use std::fs;
+use std::path::Path;
+
+use super::copy::proven;
+use super::tag_files::{dated_info, tag_manifest_text, write_tag_files};
+use super::{BagBuilder, Created};
+use crate::algorithm::{Algorithm, AlgorithmSet};
+use crate::check::{CheckOptions, check, payload_algorithms, tag_algorithms};
+use crate::declaration;
+use crate::digests::Digests;
+use crate::error::{Error, Result};
+use crate::inventory::{Inventory, TagFiles};
+use crate::manifest::{ManifestKind, push_line};
+use crate::progress::Progress;
+use crate::scan::{Scan, ScanOptions, scan_directory};
+use crate::version::Version;
+
+pub(crate) fn complete(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> Result<Created> {
+    let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
+    let options = ScanOptions {
+        threads: builder.threads,
+        extra_algorithms: builder.algorithms,
+        limits: builder.limits,
+        alike: true,
+        ..ScanOptions::default()
+    };
+    let mut scan = scan_directory(&root, &options, progress)?;
+    if scan.tag_files.get(declaration::FILE_NAME).is_some() {
+        add_manifests(&mut scan, builder.algorithms, &root)?;
+        return proven(scan);
+    }
+    let data = root.join("data");
+    fs::create_dir_all(&data).map_err(Error::io("make the directory", &data))?;
+    scan.inventory.insert_directory("data");
+    let info = dated_info(builder)?;
+    scan.tag_files = write_tag_files(&mut scan.inventory, info, None, builder.algorithms, &root)?;
+    proven(scan)
+}
+
+/// Adds payload manifests for the algorithms that a valid bag lacks, and makes its tag manifests anew if there are some.
+fn add_manifests(scan: &mut Scan, wanted: AlgorithmSet, root: &Path) -> Result<()> {
+    let report = check(&scan.inventory, &scan.tag_files, &CheckOptions::default());
+    if !report.valid || report.version != Some(Version::V1_0) {
+        return Err(Error::NotValid(Box::new(report)));
+    }
+    let there = payload_algorithms(&scan.tag_files);
+    let missing: Vec<Algorithm> = wanted.iter().filter(|algorithm| !there.contains(*algorithm)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let all = wanted.union(there).union(tag_algorithms(&scan.tag_files));
+    for algorithm in missing {
+        let mut text = String::new();
+        for (path, entry) in scan.inventory.payload() {
+            push_line(&mut text, entry.digests.get(algorithm).unwrap_or_default(), path);
+        }
+        put(scan, &ManifestKind::Payload.file_name(algorithm), text, all, root)?;
+    }
+    for algorithm in all.iter() {
+        let text = tag_manifest_text(&scan.inventory, algorithm);
+        put(scan, &ManifestKind::Tag.file_name(algorithm), text, AlgorithmSet::EMPTY, root)?;
+    }
+    Ok(())
+}
+
+fn put(scan: &mut Scan, name: &str, text: String, algorithms: AlgorithmSet, root: &Path) -> Result<()> {
+    let path = root.join(name);
+    fs::write(&path, &text).map_err(Error::io("write", path))?;
+    let Scan { inventory, tag_files, .. } = scan;
+    let (inventory, tag_files): (&mut Inventory, &mut TagFiles) = (inventory, tag_files);
+    inventory.insert_file(name, text.len() as u64, Digests::of(algorithms, text.as_bytes()));
+    tag_files.insert(name, text.into_bytes());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use crate::{Algorithm, BagBuilder, CheckOptions, Error, NoProgress, ScanOptions, validate_directory};
+
+    fn write(root: &Path, files: &[(&str, &str)]) {
+        for (path, text) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    fn builder() -> BagBuilder {
+        BagBuilder::new().algorithms([Algorithm::Md5, Algorithm::Sha256]).bagging_date("2026-01-02")
+    }
+
+    fn is_valid(root: &Path) -> bool {
+        validate_directory(root, &ScanOptions::default(), &CheckOptions::default(), &NoProgress)
+            .unwrap()
+            .valid
+    }
+
+    #[test]
+    fn a_directory_that_is_laid_out_becomes_a_bag() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("data/a.csv", "a"), ("metadata/eml.xml", "<eml/>")]);
+        let created = builder().complete(root.path(), &NoProgress).unwrap();
+        assert!(created.report.valid && is_valid(root.path()), "{:?}", created.report);
+        let tags = fs::read_to_string(root.path().join("tagmanifest-md5.txt")).unwrap();
+        assert!(tags.contains("metadata/eml.xml") && tags.contains("manifest-sha256.txt"), "{tags}");
+    }
+
+    #[test]
+    fn no_payload_is_a_payload() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("metadata/eml.xml", "<eml/>")]);
+        assert!(builder().complete(root.path(), &NoProgress).unwrap().report.valid);
+        assert!(root.path().join("data").is_dir());
+    }
+
+    #[test]
+    fn a_bag_gets_the_manifests_that_it_lacks_and_keeps_all_else() {
+        let work = tempfile::tempdir().unwrap();
+        write(work.path(), &[("source/a.csv", "a")]);
+        let bag = work.path().join("bag");
+        let sha256 =
+            BagBuilder::new().algorithms([Algorithm::Sha256]).payload_directory(work.path().join("source"));
+        sha256.create(&bag, &NoProgress).unwrap();
+        let read = |name: &str| fs::read(bag.join(name)).unwrap();
+        let before = ["bag-info.txt", "bagit.txt", "manifest-sha256.txt"].map(read);
+        assert!(builder().complete(&bag, &NoProgress).unwrap().report.valid);
+        assert_eq!(["bag-info.txt", "bagit.txt", "manifest-sha256.txt"].map(read), before);
+        assert!(bag.join("manifest-md5.txt").exists() && is_valid(&bag));
+        let tags = read("tagmanifest-sha256.txt");
+        assert!(String::from_utf8(tags.clone()).unwrap().contains("manifest-md5.txt"));
+        builder().complete(&bag, &NoProgress).unwrap();
+        assert_eq!(read("tagmanifest-sha256.txt"), tags);
+    }
+
+    #[test]
+    fn a_bag_that_is_not_valid_stays_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        write(
+            root.path(),
+            &[("bagit.txt", "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"), ("data/a", "a")],
+        );
+        assert!(matches!(builder().complete(root.path(), &NoProgress), Err(Error::NotValid(_))));
+        assert!(!root.path().join("manifest-md5.txt").exists());
+    }
+}

@@ -1,0 +1,242 @@
+//! An object that is pushed by itself, and its system metadata as an artifact that refers to it.
+
+use bagit::Algorithm;
+use d1_model::{Identifier, ObjectFormatList, SystemMetadata};
+use oci_model::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID, TITLE};
+use oci_model::{Descriptor, Digest, ImageManifest, MediaType, RawManifest};
+use oci_pack::ManifestBuildError;
+
+use crate::dataone::{declared_algorithm, sanitised};
+use crate::{
+    ObjectFacts, SYSTEM_METADATA_ARTIFACT_TYPE, SingleFile, SingleFileOptions, path_fault,
+    single_files_manifest,
+};
+
+/// Media type of system metadata, as the list of object formats has it.
+const SYSTEM_METADATA_MEDIA_TYPE: &str = "text/xml";
+
+/// Longest file name that file systems take, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// How much of an identifier goes into a file name.
+const LONGEST_IDENTIFIER: usize = 200;
+
+/// Returns an object as a file to be pushed by itself, by what its system metadata say of it. All of it follows from the
+/// document and the digest, so that nothing of the object has to be read.
+///
+/// A declared checksum that cannot be verified is left out.
+#[must_use]
+pub fn object_file(document: &SystemMetadata, digest: Digest, size: u64) -> SingleFile {
+    let verifiable = declared_algorithm(&document.checksum).is_some();
+    SingleFile {
+        title: object_title(document),
+        media_type: None,
+        digest,
+        size,
+        object: ObjectFacts {
+            identifier: Some(document.identifier.clone()),
+            format_id: Some(document.format_id.as_str().into()),
+            declared_checksum: verifiable.then(|| document.checksum.clone()),
+            system_metadata: None,
+        },
+    }
+}
+
+/// Returns the manifest of an object that is pushed by itself. Annotations of the options win over those that follow
+/// from the system metadata.
+///
+/// # Errors
+///
+/// If the manifest is too large.
+pub fn object_manifest(
+    file: &SingleFile,
+    document: Option<&SystemMetadata>,
+    options: &SingleFileOptions,
+) -> Result<RawManifest, ManifestBuildError> {
+    let mut options = options.clone();
+    let text = |identifier: &Option<Identifier>| identifier.as_ref().map(ToString::to_string);
+    let facts = document.map(|document| {
+        [(D1_SERIES_ID, text(&document.series_id)), (D1_OBSOLETES, text(&document.obsoletes))]
+    });
+    for (key, value) in facts.into_iter().flatten() {
+        if let Some(value) = value {
+            options.annotations.entry(key.to_owned()).or_insert(value);
+        }
+    }
+    single_files_manifest(std::slice::from_ref(file), &options)
+}
+
+/// Returns the manifest of an object's system metadata, which refers to the object. When it was made is when the system
+/// metadata were modified, if they say so.
+///
+/// # Errors
+///
+/// If the manifest is too large.
+pub fn system_metadata_manifest(
+    object: &Descriptor,
+    document: &SystemMetadata,
+    digest: Digest,
+    size: u64,
+    max_manifest_bytes: u64,
+) -> Result<RawManifest, ManifestBuildError> {
+    let file = SingleFile {
+        title: system_metadata_name(&document.identifier),
+        media_type: Some(MediaType::from_static(SYSTEM_METADATA_MEDIA_TYPE)),
+        digest,
+        size,
+        object: ObjectFacts { identifier: Some(document.identifier.clone()), ..ObjectFacts::default() },
+    };
+    let modified = document.date_modified.as_ref().and_then(d1_model::DateTime::instant);
+    let options = SingleFileOptions {
+        artifact_type: Some(MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE)),
+        // Only what identifies the object: its annotations are its own.
+        subject: Some(Descriptor::new(object.media_type.clone(), object.digest.clone(), object.size)),
+        created: modified.map(|instant| instant.to_string()),
+        max_manifest_bytes,
+        ..SingleFileOptions::default()
+    };
+    single_files_manifest(&[file], &options)
+}
+
+/// Returns the layer of an artifact that is this object pushed by itself, or `None` if it is anything else, such as a
+/// package of the same identifier.
+#[must_use]
+pub fn object_layer_of<'a>(manifest: &'a ImageManifest, identifier: &Identifier) -> Option<&'a Descriptor> {
+    let is_named = |value: Option<&str>| value == Some(identifier.as_str());
+    let [layer] = manifest.layers.as_slice() else { return None };
+    let is_object = manifest.config.digest == Descriptor::empty().digest
+        && manifest.subject.is_none()
+        && is_named(manifest.annotations.get(D1_IDENTIFIER).map(String::as_str))
+        && is_named(layer.annotation(D1_IDENTIFIER))
+        && layer.annotation(TITLE).is_some();
+    is_object.then_some(layer)
+}
+
+/// Returns the algorithm besides SHA-256 by which an object has to be hashed to verify what its system metadata declare.
+#[must_use]
+pub fn object_algorithm(document: &SystemMetadata) -> Option<Algorithm> {
+    declared_algorithm(&document.checksum).filter(|algorithm| *algorithm != Algorithm::Sha256)
+}
+
+/// Returns the file name of an object: the one that its system metadata suggest, if it is one, else one from its
+/// identifier.
+fn object_title(document: &SystemMetadata) -> String {
+    if let Some(name) = document.file_name.as_deref().filter(|name| is_file_name(name)) {
+        return name.to_owned();
+    }
+    let name = name_of(&document.identifier);
+    let format = ObjectFormatList::builtin().get(&document.format_id);
+    match format.and_then(|format| format.extension.as_deref()).filter(|extension| is_file_name(extension)) {
+        Some(extension) if !name.ends_with(&format!(".{extension}")) => format!("{name}.{extension}"),
+        _ => name,
+    }
+}
+
+/// Returns the file name of an object's system metadata: `sysmeta-`, the identifier with everything but `[A-Za-z0-9.-]` as
+/// `_`, as in Metacat's bags, and `.xml`.
+#[must_use]
+pub fn system_metadata_name(identifier: &Identifier) -> String {
+    format!("sysmeta-{}.xml", name_of(identifier))
+}
+
+/// Returns an identifier as a file name, cut so that something may stand around it. It is not reversible, nor unique.
+fn name_of(identifier: &Identifier) -> String {
+    let name: String = sanitised(identifier.as_str()).chars().take(LONGEST_IDENTIFIER).collect();
+    // Such names are hidden, or directories.
+    if name.starts_with('.') { name.replacen('.', "_", 1) } else { name }
+}
+
+fn is_file_name(name: &str) -> bool {
+    name.len() <= LONGEST_NAME
+        && path_fault(name).is_none()
+        && !name.chars().any(|character| matches!(character, '/' | '\\') || character.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use d1_model::{Checksum, SystemMetadata};
+    use oci_model::{Descriptor, Digest, Manifest};
+
+    use super::*;
+
+    const DOCUMENT: &str = r#"<v2:systemMetadata xmlns:v2="http://ns.dataone.org/service/types/v2.0">
+        <identifier>urn:uuid:bd3d29b6-b25d-46ab-91a0-1938cd7ccadd</identifier><formatId>text/csv</formatId><size>3</size>
+        <checksum algorithm="MD5">900150983cd24fb0d6963f7d28e17f72</checksum><rightsHolder>x</rightsHolder>
+        <obsoletes>a.1</obsoletes><dateSysMetadataModified>2024-05-06T07:08:09.000+00:00</dateSysMetadataModified>
+        <seriesId>a</seriesId></v2:systemMetadata>"#;
+
+    fn document() -> SystemMetadata {
+        SystemMetadata::parse(DOCUMENT.as_bytes()).unwrap().value
+    }
+
+    fn title(name: &str) -> String {
+        object_title(&SystemMetadata { file_name: Some(name.to_owned()), ..document() })
+    }
+
+    #[test]
+    fn file_names_are_taken_if_they_are_some() {
+        assert_eq!(title("Größe in m.csv"), "Größe in m.csv");
+        let from_identifier = "urn_uuid_bd3d29b6-b25d-46ab-91a0-1938cd7ccadd.csv";
+        for name in ["", "..", ".", "a/b", "../a", "a\\b", "C:x", "~/x", "a\nb", &"x".repeat(256)] {
+            assert_eq!(title(name), from_identifier, "{name:?}");
+        }
+        assert_eq!(object_title(&document()), from_identifier);
+    }
+
+    #[test]
+    fn identifiers_become_file_names() {
+        for (identifier, name) in [
+            ("doi:10.1/Aß".to_owned(), "doi_10.1_A_".to_owned()),
+            ("..".to_owned(), "_.".to_owned()),
+            ("../../x".to_owned(), "_._.._x".to_owned()),
+            ("x".repeat(800), "x".repeat(200)),
+        ] {
+            let found = system_metadata_name(&identifier.parse().unwrap());
+            assert_eq!(found, format!("sysmeta-{name}.xml"));
+            assert!(is_file_name(&found));
+        }
+    }
+
+    #[test]
+    fn the_manifest_says_what_the_system_metadata_say() {
+        let digest = Digest::sha256_of(b"abc");
+        let file = object_file(&document(), digest.clone(), 3);
+        let raw = object_manifest(&file, Some(&document()), &SingleFileOptions::default()).unwrap();
+        let Manifest::Image(manifest) = raw.parse().unwrap() else { panic!() };
+        let annotations: Vec<_> =
+            manifest.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let expected = [
+            ("org.dataone.checksum", "MD5:900150983cd24fb0d6963f7d28e17f72"),
+            ("org.dataone.format-id", "text/csv"),
+            ("org.dataone.identifier", "urn:uuid:bd3d29b6-b25d-46ab-91a0-1938cd7ccadd"),
+            ("org.dataone.obsoletes", "a.1"),
+            ("org.dataone.series-id", "a"),
+        ];
+        assert_eq!(annotations, expected);
+        assert_eq!(manifest.artifact_type.as_ref().unwrap().as_str(), "text/csv");
+        let layer = object_layer_of(&manifest, &document().identifier).unwrap();
+        assert_eq!((&layer.digest, layer.size), (&digest, 3));
+        assert!(object_layer_of(&manifest, &"other".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn system_metadata_refer_to_the_object_and_are_dated() {
+        let object = Descriptor::empty().with_annotation("not", "copied");
+        let raw =
+            system_metadata_manifest(&object, &document(), Digest::sha256_of(b"x"), 1, 1 << 20).unwrap();
+        let Manifest::Image(manifest) = raw.parse().unwrap() else { panic!() };
+        let subject = manifest.subject.unwrap();
+        assert!(subject.annotations.is_empty() && subject.digest == object.digest);
+        assert_eq!(manifest.annotations["org.opencontainers.image.created"], "2024-05-06T07:08:09Z");
+        assert_eq!(manifest.artifact_type.unwrap().as_str(), SYSTEM_METADATA_ARTIFACT_TYPE);
+    }
+
+    #[test]
+    fn a_checksum_that_cannot_be_verified_is_not_stated() {
+        let mut document = document();
+        assert_eq!(object_algorithm(&document), Some(Algorithm::Md5));
+        document.checksum = "CRC32:00ff00ff".parse::<Checksum>().unwrap();
+        assert_eq!(object_algorithm(&document), None);
+        assert_eq!(object_file(&document, Digest::sha256_of(b""), 0).object.declared_checksum, None);
+    }
+}

@@ -1,0 +1,67 @@
+//! `d1oci export`: a package as a bag, in a directory or a zip file.
+
+use std::path::PathBuf;
+
+use d1_model::Identifier;
+use d1_transfer::{ExportForm, ExportReport};
+use oci_model::Reference;
+use serde::Serialize;
+
+use super::package;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::human;
+
+/// Export a package as a bag, as DataONE's services expect it.
+///
+/// A package that is a bag stays as it is, but for MD5 and SHA-256 manifests that it lacks. Of any other package, data go below `data`,
+/// science metadata and resource maps into `metadata`, and system metadata into `metadata/sysmeta`.
+///
+/// Nothing is visible under the final name before the bag is complete and valid.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci export oci:store --id doi:10.18739/A2D795C92 -o package.zip")]
+pub(crate) struct Arguments {
+    /// The package.
+    reference: Reference,
+    /// DataONE identifier of the package, in place of a tag.
+    #[arg(long, value_name = "PID")]
+    id: Option<Identifier>,
+    /// A new directory, which becomes the bag, or a new file whose name ends in `.zip`, with the bag at its root.
+    #[arg(short, long, value_name = "DIRECTORY|FILE.zip")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
+struct Exported<'a> {
+    reference: &'a str,
+    path: String,
+    #[serde(flatten)]
+    report: &'a ExportReport,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let opened = package::open(context, &arguments.reference, arguments.id.as_ref()).await?;
+    let is_zip = arguments.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+    let form = if is_zip { ExportForm::Zip } else { ExportForm::Directory };
+    let at = opened.package.raw.digest().clone().into();
+    let observer = context.observer();
+    let report = d1_transfer::export(&*opened.backend, &at, &arguments.output, form, &observer).await?;
+    let path = arguments.output.display().to_string();
+    let exported = Exported { reference: &opened.reference, path, report: &report };
+    context.printer.result(&exported, text)
+}
+
+fn text(exported: &Exported<'_>) -> String {
+    let ExportReport { identifier, files, bytes, digest, .. } = exported.report;
+    let mut text = format!(
+        "Exported {} to `{}`\n{} of {} in a valid bag\n",
+        exported.reference,
+        exported.path,
+        human::count(*files, "file"),
+        human::bytes(*bytes)
+    );
+    if let Some(identifier) = identifier {
+        text += &format!("Identifier: {identifier}\n");
+    }
+    text + &format!("Digest: {digest}")
+}
