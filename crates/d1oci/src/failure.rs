@@ -215,8 +215,8 @@ fn transfer_status(error: &TransferError) -> ExitStatus {
         TransferError::Backend(error) => backend_status(error),
         TransferError::Upload { source, .. } => backend_status(source),
         TransferError::BagIt(error) => bag_status(error),
-        TransferError::NotInPackage { .. } => ExitStatus::NotFound,
-        TransferError::NotPushable { .. } => ExitStatus::Usage,
+        TransferError::NotInPackage { .. } | TransferError::NotInRepository { .. } => ExitStatus::NotFound,
+        TransferError::NotPushable { .. } | TransferError::Ambiguous { .. } => ExitStatus::Usage,
         TransferError::TargetHolds { .. } | TransferError::Busy { .. } | TransferError::Io { .. } => {
             ExitStatus::LocalIo
         }
@@ -232,6 +232,7 @@ fn transfer_details(error: &TransferError) -> Vec<String> {
         TransferError::Content { faults } if faults.len() > 1 => {
             faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect()
         }
+        TransferError::Ambiguous { candidates, .. } => candidates.clone(),
         TransferError::TargetHolds { paths } if paths.len() > 1 => {
             paths.iter().map(|path| path.display().to_string()).collect()
         }
@@ -252,6 +253,10 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
             Some("wait for the other process to end, or choose another directory with `-o`")
         }
         TransferError::NotInPackage { .. } => Some("`d1oci ls REFERENCE` lists the files of the package"),
+        TransferError::NotInRepository { .. } => {
+            Some("only what has a tag is found; `d1oci find REPOSITORY` lists it")
+        }
+        TransferError::Ambiguous { .. } => Some("name one of them: `REPOSITORY:TAG` or `REPOSITORY@DIGEST`"),
         TransferError::Upload { source, .. } => backend_hint(source),
         _ => None,
     }
