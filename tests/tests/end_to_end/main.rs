@@ -6,6 +6,7 @@ mod concurrent;
 mod credentials;
 mod damage;
 mod dataone;
+mod finding;
 mod kills;
 mod oras;
 mod reproducible;
