@@ -14,6 +14,7 @@ use crate::bucket::Bucket;
 use crate::directory::Directory;
 use crate::manifests::LinkCache;
 use crate::reach::Reached;
+use crate::referrers::Referring;
 use crate::storage::{Presence, Storage};
 
 /// An OCI image layout as a repository.
@@ -25,6 +26,7 @@ pub struct LayoutBackend {
     pub(crate) capabilities: Capabilities,
     pub(crate) links: LinkCache,
     pub(crate) reached: Reached,
+    pub(crate) referring: Referring,
     name: String,
     access: Access,
 }
@@ -83,7 +85,15 @@ impl LayoutBackend {
         capabilities.parallel_blobs = cores.max(least_parallel);
         // Somebody may prune meanwhile.
         capabilities.unreferenced_blob_lifetime = Some(PruneOptions::default().grace);
-        Self { storage, capabilities, links: LinkCache::default(), reached: Reached::default(), name, access }
+        Self {
+            storage,
+            capabilities,
+            links: LinkCache::default(),
+            reached: Reached::default(),
+            referring: Referring::default(),
+            name,
+            access,
+        }
     }
 
     /// Refuses what changes a layout that was opened for reading.

@@ -67,6 +67,28 @@ pub enum Error {
         /// The path, identifier or pattern that nothing matches.
         wanted: String,
     },
+    /// Nothing in the repository has this identifier.
+    #[error("nothing in {place} has the identifier `{identifier}`")]
+    NotInRepository {
+        /// The identifier.
+        identifier: Identifier,
+        /// The repository.
+        place: String,
+    },
+    /// Several artifacts have one identifier, and none is a version of the others.
+    #[error("`{identifier}` stands for {} artifacts", candidates.len())]
+    Ambiguous {
+        /// The identifier.
+        identifier: Identifier,
+        /// Tag, digest and identifier of each.
+        candidates: Vec<String>,
+    },
+    /// The artifact states no identifier, so it is no version of anything.
+    #[error("{digest} states no DataONE identifier")]
+    NoIdentifier {
+        /// The manifest.
+        digest: Digest,
+    },
     /// The file is a link in an archive, which has no content of its own.
     #[error("`{path}` is a link to `{target}`: read that instead")]
     IsLink {

@@ -13,7 +13,9 @@ mod error;
 mod event;
 mod export;
 mod file_source;
+mod find;
 mod hashstore;
+mod history;
 mod list;
 mod names;
 mod object;
@@ -36,11 +38,16 @@ pub use dataone::{
 pub use error::{ContentFault, Error, MemberFault, Result};
 pub use event::{BlobOutcome, Event, Observer, Phase, Silent};
 pub use export::{ExportForm, ExportReport, export};
+pub use find::{ArtifactKind, ArtifactSummary, Found, Located, Purpose, Query, find, locate, parse_time};
 pub use hashstore::{ImportFault, ImportOptions, ImportReport, import_hashstore};
+pub use history::{History, StoredVersion, Version, history};
 pub use list::{ListedFile, list_files};
 pub use object::{AttachedSystemMetadata, ObjectReport, ObjectToPush, push_object};
 pub use open::{OpenPackage, open_package};
 pub use pull::{Include, PullOptions, PullReport, pull};
 pub use push::{FileToPush, PushOptions, PushReport, PushedLayer, attach_files, push_directory, push_files};
 pub use read::{ByteRange, read_file};
-pub use verify::{SystemMetadataAudit, VerifyOptions, VerifyReport, verify};
+pub use verify::{
+    AuditedObject, ObjectVerdict, SystemMetadataAudit, VerifiedArtifact, VerifyOptions, VerifyReport, verify,
+    verify_all,
+};

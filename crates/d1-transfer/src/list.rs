@@ -49,7 +49,8 @@ pub async fn list_files(backend: &dyn RegistryBackend, package: &OpenPackage) ->
     Ok(files)
 }
 
-fn listed(entry: &Entry<'_>) -> ListedFile {
+/// Returns what a list shows of a file.
+pub(crate) fn listed(entry: &Entry<'_>) -> ListedFile {
     let object = entry.object;
     ListedFile {
         path: entry.path.to_owned(),

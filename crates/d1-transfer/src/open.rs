@@ -27,6 +27,15 @@ pub struct OpenPackage {
 /// If it is not there, or the manifest or the index is not valid.
 pub async fn open_package(backend: &dyn RegistryBackend, at: &ManifestRef) -> Result<OpenPackage> {
     let (raw, manifest) = backend.read_image_manifest(at).await?;
+    open_read(backend, raw, manifest).await
+}
+
+/// Opens a package whose manifest was read already.
+pub(crate) async fn open_read(
+    backend: &dyn RegistryBackend,
+    raw: RawManifest,
+    manifest: ImageManifest,
+) -> Result<OpenPackage> {
     let index =
         if PackageView::has_index(&manifest) { Some(read_index(backend, &manifest).await?) } else { None };
     let view = PackageView::new(manifest, index).map_err(d1_package::Error::from)?;

@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Cat(commands::cat::Arguments),
     Verify(commands::verify::Arguments),
     Inspect(commands::inspect::Arguments),
+    Find(commands::find::Arguments),
+    History(commands::history::Arguments),
     Manifest(commands::manifest::Arguments),
     Discover(commands::discover::Arguments),
     Attach(commands::attach::Arguments),

@@ -86,6 +86,16 @@ pub(crate) fn required_target(reference: &Reference) -> Result<&ManifestRef, Fai
     })
 }
 
+/// Returns the repository of a reference that names no artifact in it.
+pub(crate) fn repository_only<'a>(reference: &'a Reference, command: &str) -> Result<&'a Location, Failure> {
+    let location = &reference.location;
+    if reference.target.is_none() {
+        return Ok(location);
+    }
+    Err(Failure::usage(format!("`{reference}` names an artifact, but {command} works on a repository"))
+        .with_hint(format!("write `d1oci {command} {location}`")))
+}
+
 /// Returns the tag of a reference, or `None` if it has no target; a digest is a failure.
 pub(crate) fn tag_only(reference: &Reference) -> Result<Option<&Tag>, Failure> {
     match &reference.target {

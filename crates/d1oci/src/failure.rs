@@ -224,12 +224,14 @@ fn transfer_status(error: &TransferError) -> ExitStatus {
         TransferError::Backend(error) => backend_status(error),
         TransferError::Upload { source, .. } => backend_status(source),
         TransferError::BagIt(error) => bag_status(error),
-        TransferError::NotInPackage { .. } => ExitStatus::NotFound,
-        TransferError::NoPackage { .. } => ExitStatus::NotFound,
+        TransferError::NotInPackage { .. }
+        | TransferError::NotInRepository { .. }
+        | TransferError::NoPackage { .. } => ExitStatus::NotFound,
         TransferError::NotPublic { .. } => ExitStatus::Denied,
         #[cfg(feature = "d1-client")]
         TransferError::Node(error) => crate::nodes::status(error),
         TransferError::NotPushable { .. }
+        | TransferError::Ambiguous { .. }
         | TransferError::SeveralPackages { .. }
         | TransferError::Journal { .. } => ExitStatus::Usage,
         TransferError::TargetHolds { .. }
@@ -254,6 +256,7 @@ fn transfer_details(error: &TransferError) -> Vec<String> {
         TransferError::SeveralPackages { resource_maps, .. } => {
             resource_maps.iter().map(ToString::to_string).collect()
         }
+        TransferError::Ambiguous { candidates, .. } => candidates.clone(),
         TransferError::TargetHolds { paths } if paths.len() > 1 => {
             paths.iter().map(|path| path.display().to_string()).collect()
         }
@@ -284,6 +287,10 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
             Some("wait for the other process to end, or choose another directory with `-o`")
         }
         TransferError::NotInPackage { .. } => Some("`d1oci ls REFERENCE` lists the files of the package"),
+        TransferError::NotInRepository { .. } => {
+            Some("only what has a tag is found; `d1oci find REPOSITORY` lists it")
+        }
+        TransferError::Ambiguous { .. } => Some("name one of them: `REPOSITORY:TAG` or `REPOSITORY@DIGEST`"),
         TransferError::Upload { source, .. } => backend_hint(source),
         TransferError::SeveralPackages { .. } => Some("name the resource map of the package that you want"),
         TransferError::NotPublic { .. } => {

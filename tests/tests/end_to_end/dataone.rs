@@ -62,3 +62,32 @@ fn members_are_known_by_identifier_and_their_checksums_are_verified() {
         .json();
     assert_eq!(audit["systemMetadata"]["verified"], 3, "{audit}");
 }
+
+#[test]
+fn every_identifier_of_a_package_finds_it() {
+    let Some(samples) = samples() else { return };
+    let package = samples.join("dataone/pkg-peggym133");
+    let place = tempfile::tempdir().unwrap();
+    make_bag(place.path(), &package);
+    // Under a tag that no identifier gives.
+    d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+    for identifier in ["peggym.133.1", "peggym.133.1.resourcemap", "data.1.1", "peggym.133"] {
+        let found = d1oci(place.path(), &["find", "oci:store", "--id", identifier, "--format", "json"]);
+        let found = found.success().json();
+        assert_eq!(found["found"][0]["identifier"], "peggym.133.1", "{identifier} {found}");
+        let listing = d1oci(place.path(), &["ls", "oci:store", "--id", identifier]).success().text();
+        assert!(listing.contains("data/data.csv  [data.1.1]"), "{identifier} {listing}");
+        for command in ["inspect", "verify", "history"] {
+            d1oci(place.path(), &[command, "oci:store", "--id", identifier]).success();
+        }
+        d1oci(place.path(), &["pull", "oci:store", "--id", identifier, "-o", "out"]).success();
+    }
+    assert!(place.path().join("out/bag/data/data.csv").exists());
+    for identifier in ["peggym.133.1", "peggym.133.1.resourcemap", "data.1.1"] {
+        let member = d1oci(place.path(), &["cat", "oci:store", "--id", identifier]).success();
+        assert_eq!(member.stdout, fs::read(package.join(identifier)).unwrap());
+    }
+    let audit = d1oci(place.path(), &["verify", "oci:store:v1", "--report", "-", "--format", "json"]);
+    let totals = &audit.success().json()["totals"];
+    assert_eq!((&totals["objects"], &totals["verified"]), (&3.into(), &3.into()));
+}

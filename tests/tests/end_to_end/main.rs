@@ -8,6 +8,7 @@ mod credentials;
 mod damage;
 mod dataone;
 mod export;
+mod finding;
 mod hash_stores;
 mod hostile_network;
 mod kills;

@@ -49,17 +49,20 @@ impl Index {
     }
 }
 
+/// What JSON takes for white space (RFC 8259 section 2).
+const JSON_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
 fn read_list(text: &str) -> Result<(ListPlace, Vec<Entry>), IndexError> {
     // Serde reads a struct also from a sequence, which is no index.
-    let object: &RawValue = serde_json::from_str(text)?;
-    if !object.get().starts_with('{') {
-        serde_json::from_str::<super::fields::Fields<'_>>(object.get())?;
+    if !text.trim_start_matches(JSON_SPACE).starts_with('{') {
+        super::fields::Fields::read(text)?;
     }
     let top: TopLevel<'_> = serde_json::from_str(text)?;
     if let Some(version) = top.schema_version.filter(|version| *version != 2) {
         return Err(IndexError::Version(version));
     }
     let Some(list) = top.manifests else {
+        let object: &RawValue = serde_json::from_str(text)?;
         let brace = place(text, object).end.saturating_sub(1);
         let first_field = super::fields::Fields::read(text)?.is_empty();
         return Ok((ListPlace::Before { brace, first_field }, Vec::new()));

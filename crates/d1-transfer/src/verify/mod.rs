@@ -1,6 +1,8 @@
 //! Verifying a package where it is stored, without keeping any of it.
 
+mod attached;
 mod blobs;
+mod repository;
 mod system_metadata;
 
 use std::collections::{HashMap, HashSet};
@@ -16,7 +18,11 @@ use crate::progress::total;
 use crate::receive::{Arrived, Destination, Receiving, Wanted, check_kept_size, receive_package};
 use crate::{ContentFault, Error, Observer, OpenPackage, Result, open_package};
 
-pub use system_metadata::SystemMetadataAudit;
+pub use repository::{VerifiedArtifact, verify_all};
+pub use system_metadata::{AuditedObject, ObjectVerdict, SystemMetadataAudit};
+
+use attached::{Attached, attached};
+use system_metadata::{algorithm_of, is_object};
 
 /// How to verify.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +30,8 @@ pub use system_metadata::SystemMetadataAudit;
 pub struct VerifyOptions {
     /// Whether every byte is read; else manifests and tag files are, and of the rest it is checked that it is there.
     pub deep: bool,
-    /// Whether every object is compared with the checksum and size that its system metadata declare.
+    /// Whether every object is read and compared with the checksum and size that its system metadata declare: those in the
+    /// package, or those that are attached to an object which is stored by itself.
     pub system_metadata: bool,
     /// Whose faults are tolerated in a bag.
     pub accept: Accept,
@@ -71,30 +78,81 @@ pub async fn verify(
     observer: &Arc<dyn Observer>,
 ) -> Result<VerifyReport> {
     let package = open_package(backend, at).await?;
-    let wanted = wanted(&package, options);
-    if let Err(Error::Content { faults }) = check_kept_size(&package.view, &wanted) {
-        return Ok(report(&package, Arrived::with_faults(faults), options));
-    }
-    let receiving = Receiving {
-        package: &package,
-        wanted: &wanted,
-        destination: Destination::Nowhere,
-        algorithms: algorithms(&package),
-        keep_going: true,
+    verify_package(backend, &package, options, observer).await
+}
+
+/// Verifies a package that was opened already.
+async fn verify_package(
+    backend: &dyn RegistryBackend,
+    package: &OpenPackage,
+    options: &VerifyOptions,
+    observer: &Arc<dyn Observer>,
+) -> Result<VerifyReport> {
+    let attached = match options.system_metadata {
+        true => attached(backend, package, observer).await?,
+        false => None,
     };
-    let mut arrived = receive_package(backend, receiving, observer).await?;
+    let attached = attached.as_ref();
+    let wanted = wanted(package, options, attached);
+    if let Err(Error::Content { faults }) = check_kept_size(&package.view, &wanted) {
+        return Ok(report(package, Arrived::with_faults(faults), options, attached));
+    }
+    let algorithms = algorithms(package, attached);
+    let mut arrived = receive_package(backend, receiving(package, &wanted, algorithms), observer).await?;
+    if options.system_metadata {
+        hash_again(backend, package, &mut arrived, algorithms, observer).await?;
+    }
     let mut faults = match options.deep {
-        true => blobs::damaged_others(backend, &package).await?,
-        false => blobs::missing(backend, &package).await?,
+        true => blobs::damaged_others(backend, package).await?,
+        false => blobs::missing(backend, package).await?,
     };
     // A blob that is missing may have been noticed before.
     faults.retain(|fault| arrived.faults.iter().all(|other| other.path != fault.path));
     arrived.faults.extend(faults);
-    Ok(report(&package, arrived, options))
+    Ok(report(package, arrived, options, attached))
 }
 
-/// Chooses the files to read, and those to keep: tag files and system metadata, both of which are small.
-fn wanted<'a>(package: &'a OpenPackage, options: &VerifyOptions) -> Wanted<'a> {
+fn receiving<'a>(
+    package: &'a OpenPackage,
+    wanted: &'a Wanted<'a>,
+    algorithms: AlgorithmSet,
+) -> Receiving<'a> {
+    Receiving { package, wanted, destination: Destination::Nowhere, algorithms, keep_going: true }
+}
+
+/// Reads objects again whose system metadata, once they were read, turned out to use algorithms that the index does not
+/// tell of.
+async fn hash_again(
+    backend: &dyn RegistryBackend,
+    package: &OpenPackage,
+    arrived: &mut Arrived,
+    hashed: AlgorithmSet,
+    observer: &Arc<dyn Observer>,
+) -> Result<()> {
+    let (files, algorithms) = system_metadata::not_hashed(package, &arrived.kept, hashed);
+    if files.is_empty() {
+        return Ok(());
+    }
+    let wanted = Wanted { files, ..Wanted::default() };
+    let algorithms = algorithms.union([Algorithm::Sha256].into_iter().collect());
+    let again = receive_package(backend, receiving(package, &wanted, algorithms), observer).await?;
+    arrived.bytes = arrived.bytes.saturating_add(again.bytes);
+    let again: HashMap<&str, &Digests> =
+        again.files.iter().map(|file| (file.path.as_str(), &file.digests)).collect();
+    for file in &mut arrived.files {
+        let Some(digests) = again.get(file.path.as_str()) else { continue };
+        for algorithm in Algorithm::ALL {
+            if let Some(digest) = digests.get(algorithm) {
+                file.digests.insert(algorithm, digest);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Chooses the files to read, and those to keep: tag files and system metadata, both of which are small. Objects are read
+/// if they are to be compared with their system metadata, whatever their size.
+fn wanted<'a>(package: &'a OpenPackage, options: &VerifyOptions, attached: Option<&Attached>) -> Wanted<'a> {
     let mut documents: HashSet<&str> = HashSet::new();
     if options.system_metadata {
         let objects = package.view.entries().filter_map(|entry| entry.object);
@@ -107,7 +165,8 @@ fn wanted<'a>(package: &'a OpenPackage, options: &VerifyOptions) -> Wanted<'a> {
         if is_tag_file || is_document {
             wanted.kept.insert(entry.path);
         }
-        if options.deep || is_tag_file || is_document {
+        let is_audited = options.system_metadata && is_object(&entry, attached);
+        if options.deep || is_tag_file || is_document || is_audited {
             wanted.files.insert(entry.path);
         }
     }
@@ -115,29 +174,37 @@ fn wanted<'a>(package: &'a OpenPackage, options: &VerifyOptions) -> Wanted<'a> {
 }
 
 /// Returns all algorithms that anything in the package is to be compared by.
-fn algorithms(package: &OpenPackage) -> AlgorithmSet {
+fn algorithms(package: &OpenPackage, attached: Option<&Attached>) -> AlgorithmSet {
     let mut names = TagFiles::new();
     let mut algorithms: AlgorithmSet = [Algorithm::Sha256].into_iter().collect();
+    let attached = attached.and_then(|document| document.as_ref().ok());
+    let attached = attached.and_then(|document| algorithm_of(&document.checksum));
+    attached.into_iter().for_each(|algorithm| algorithms.insert(algorithm));
     for entry in package.view.entries() {
         if TagFiles::wants(entry.path) {
             names.insert(entry.path, Vec::new());
         }
         let declared = entry.object.and_then(|object| object.declared_checksum.as_ref());
-        if let Some(algorithm) = declared.and_then(|checksum| checksum.algorithm().name().parse().ok()) {
+        if let Some(algorithm) = declared.and_then(algorithm_of) {
             algorithms.insert(algorithm);
         }
     }
     algorithms.union(bagit::required_algorithms(&names).into_iter().collect())
 }
 
-fn report(package: &OpenPackage, arrived: Arrived, options: &VerifyOptions) -> VerifyReport {
+fn report(
+    package: &OpenPackage,
+    arrived: Arrived,
+    options: &VerifyOptions,
+    attached: Option<&Attached>,
+) -> VerifyReport {
     let view = &package.view;
     let is_bag = view.index().is_some_and(|index| index.bag().is_some());
     let came: Came<'_> = arrived.files.iter().map(|file| (file.path.as_str(), &file.digests)).collect();
     // A damaged file is reported as such; the bag's manifests would only say the same again.
     let bag =
         (is_bag && arrived.faults.is_empty()).then(|| check_bag(package, &came, &arrived, options.accept));
-    let audit = || system_metadata::audit(package, &came, &arrived.kept);
+    let audit = || system_metadata::audit(package, &came, &arrived.kept, attached);
     let system_metadata = options.system_metadata.then(audit);
     let valid = arrived.faults.is_empty()
         && bag.as_ref().is_none_or(|bag| bag.valid)

@@ -1,8 +1,10 @@
 //! Packages moved over stores in memory, some of which fail.
 
 mod altered;
+mod audits;
 mod damage;
 mod failing_stores;
+mod finding;
 mod moved;
 mod pulling;
 mod pushing;

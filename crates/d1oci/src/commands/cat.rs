@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use d1_model::Identifier;
-use d1_transfer::{ByteRange, Error as TransferError, read_file};
+use d1_transfer::{ByteRange, Error as TransferError, Purpose, read_file};
 use oci_model::Reference;
 
 use super::package::{self, Opened};
@@ -18,12 +18,12 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci cat oci:store:v1 data/CP_2024_25m_Temp.csv | head")]
 pub(crate) struct Arguments {
-    /// The package.
+    /// The package; with `--id`, the repository will do.
     reference: Reference,
     /// Path of the file in the package.
     #[arg(required_unless_present = "id", conflicts_with = "id")]
     path: Option<String>,
-    /// DataONE identifier of the file; or, if the reference names no package, of an object that was pushed by itself.
+    /// DataONE identifier of the file, which is searched in the repository if the reference names no package.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
     /// Write to this file.
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let opened = package::open(context, &arguments.reference, arguments.id.as_ref()).await?;
+    let opened = package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Bytes).await?;
     let path = path(&opened, &arguments)?;
     match &arguments.output {
         None => {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use d1_model::Identifier;
-use d1_transfer::{ExportForm, ExportReport};
+use d1_transfer::{ExportForm, ExportReport, Purpose};
 use oci_model::Reference;
 use serde::Serialize;
 
@@ -40,7 +40,8 @@ struct Exported<'a> {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let opened = package::open(context, &arguments.reference, arguments.id.as_ref()).await?;
+    let opened =
+        package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
     let is_zip = arguments.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
     let form = if is_zip { ExportForm::Zip } else { ExportForm::Directory };
     let at = opened.package.raw.digest().clone().into();

@@ -2,6 +2,7 @@
 
 use d1_model::Identifier;
 use d1_package::{LayerKind, PackageView};
+use d1_transfer::Purpose;
 use oci_model::{Annotations, Digest, MediaType, Reference, annotations};
 use serde::Serialize;
 
@@ -14,9 +15,9 @@ use crate::output::human;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci inspect oci:store:v1")]
 pub(crate) struct Arguments {
-    /// The artifact.
+    /// The artifact, or with `--id` the repository.
     reference: Reference,
-    /// DataONE identifier of the package, in place of a tag.
+    /// DataONE identifier of the package or an object in it, in place of a tag.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
 }
@@ -56,7 +57,8 @@ struct Layer {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let opened = package::open(context, &arguments.reference, arguments.id.as_ref()).await?;
+    let opened =
+        package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
     let (raw, view) = (&opened.package.raw, &opened.package.view);
     let manifest = view.manifest();
     let index = view.index();

@@ -1,7 +1,7 @@
 //! `d1oci ls`: the files of a package.
 
 use d1_model::Identifier;
-use d1_transfer::{ListedFile, list_files};
+use d1_transfer::{ListedFile, Purpose, list_files};
 use oci_model::{MediaType, Reference};
 use serde::Serialize;
 
@@ -14,9 +14,9 @@ use crate::output::human;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci ls oci:store:v1")]
 pub(crate) struct Arguments {
-    /// The package.
+    /// The package, or with `--id` the repository.
     reference: Reference,
-    /// DataONE identifier of the package, in place of a tag.
+    /// DataONE identifier of the package or an object in it, in place of a tag.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
 }
@@ -33,7 +33,8 @@ struct Listing {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let opened = package::open(context, &arguments.reference, arguments.id.as_ref()).await?;
+    let opened =
+        package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
     let view = &opened.package.view;
     let listing = Listing {
         artifact_type: view.manifest().artifact_type.clone(),

@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments, its run, its output.
 
 pub(crate) mod attach;
+mod audit_report;
 pub(crate) mod backends;
 pub(crate) mod bag;
 pub(crate) mod cat;
@@ -9,9 +10,11 @@ pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod discover;
 pub(crate) mod export;
-pub(crate) mod import;
 #[cfg(feature = "d1-client")]
 pub(crate) mod fetch;
+pub(crate) mod find;
+pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod inspect;
 #[cfg(feature = "distribution-client")]
 pub(crate) mod login;
@@ -57,6 +60,8 @@ async fn run_async(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Cat(arguments) => cat::run(context, arguments).await,
         Command::Verify(arguments) => verify::run(context, arguments).await,
         Command::Inspect(arguments) => inspect::run(context, arguments).await,
+        Command::Find(arguments) => find::run(context, arguments).await,
+        Command::History(arguments) => history::run(context, arguments).await,
         Command::Manifest(arguments) => manifest::run(context, arguments).await,
         Command::Discover(arguments) => discover::run(context, arguments).await,
         Command::Attach(arguments) => attach::run(context, arguments).await,

@@ -6,7 +6,7 @@ use oci_model::{Digest, Reference};
 use registry_backend::{Access, Error, ErrorKind, PruneOptions};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::context::{Context, repository_only};
 use crate::failure::Failure;
 use crate::output::human;
 
@@ -46,14 +46,7 @@ struct Removed {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let location = &arguments.reference.location;
-    if arguments.reference.target.is_some() {
-        return Err(Failure::usage(format!(
-            "`{}` names an artifact, but prune works on a repository",
-            arguments.reference
-        ))
-        .with_hint(format!("write `d1oci prune {location}`")));
-    }
+    let location = repository_only(&arguments.reference, "prune")?;
     let backend = context.open(location, Access::Modify).await?;
     let pruner = backend.admin().and_then(|admin| admin.pruner()).ok_or_else(|| {
         Error::new(ErrorKind::Unsupported, "prune", location)

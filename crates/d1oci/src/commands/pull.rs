@@ -24,9 +24,9 @@ use crate::output::human;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci pull oci:store:v1 -o copy --include 'data/*_25m_*.csv'")]
 pub(crate) struct Arguments {
-    /// The package.
+    /// The package, or with `--id` the repository.
     reference: Reference,
-    /// DataONE identifier of the package, in place of a tag.
+    /// DataONE identifier of the package or an object in it, in place of a tag.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
     /// Directory to pull into.
@@ -58,7 +58,6 @@ struct Pulled<'a> {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let target = package::target(&arguments.reference, arguments.id.as_ref())?;
     let mut options = PullOptions::default();
     if !arguments.include.is_empty() {
         let globs = globs(&arguments.include)?;
@@ -71,8 +70,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Read).await?;
-    let report =
-        d1_transfer::pull(&*backend, &target, &arguments.output, &options, &context.observer()).await?;
+    let observer = context.observer();
+    let target = package::target(&*backend, &arguments.reference, arguments.id.as_ref(), &observer).await?;
+    let report = d1_transfer::pull(&*backend, &target, &arguments.output, &options, &observer).await?;
     let pulled = Pulled {
         reference: format!("{location}@{}", report.digest),
         path: arguments.output.join(&report.directory).display().to_string(),

@@ -1,39 +1,50 @@
-//! `d1oci verify`: fixity of a bag on disk, or of a package where it is stored.
+//! `d1oci verify`: fixity of a bag on disk, of a package where it is stored, or of everything in a repository.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bagit::Accept;
 use d1_model::Identifier;
-use d1_transfer::{VerifyOptions, VerifyReport};
+use d1_transfer::{VerifiedArtifact, VerifyOptions, VerifyReport, verify_all};
+use futures::TryStreamExt;
 use oci_model::Reference;
 use registry_backend::Access;
 use serde::Serialize;
 
+use super::audit_report::{AuditReport, Audited};
 use super::bag::{self, AcceptArgument, fault_line};
 use super::package;
-use crate::context::Context;
+use crate::context::{Context, repository_only};
 use crate::failure::{ExitStatus, Failure};
 use crate::output::human;
 
-/// Verify a bag on disk, or a package in a repository.
+/// Verify a bag on disk, a package in a repository, or everything in a repository.
 ///
 /// In a repository, the manifest, the index and the tag files are read and all blobs are looked up; `--deep` reads every byte. Of damaged
-/// packages, all faults are listed.
+/// packages, all faults are listed. With `--all`, every artifact that has a tag is verified, whatever is found on the way.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: d1oci verify --deep oci:store:v1")]
+#[command(after_help = "Example: d1oci verify --deep oci:store:v1\n         \
+                        d1oci verify --all --sysmeta oci:store --report audit.json")]
 pub(crate) struct Arguments {
     /// A directory, an archive, or a reference.
     #[arg(value_name = "BAG or REFERENCE")]
     subject: String,
-    /// DataONE identifier of the package, in place of a tag.
-    #[arg(long, value_name = "PID")]
+    /// DataONE identifier of the package or an object in it, in place of a tag.
+    #[arg(long, value_name = "PID", conflicts_with = "all")]
     id: Option<Identifier>,
+    /// Verify everything in the repository that has a tag.
+    #[arg(long)]
+    all: bool,
     /// Read every byte.
     #[arg(long)]
     deep: bool,
-    /// Compare every object with the checksum and size that its system metadata declare.
+    /// Read every object, and compare it with the checksum and size that its system metadata declare: those in the package, or the newest that are
+    /// attached to an object which is stored by itself.
     #[arg(long)]
     sysmeta: bool,
+    /// Write a report of every object to this file, as JSON if its name ends in `.json`, else as text; `-` is standard output, in
+    /// place of the results. It implies `--sysmeta`.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Faults that are tolerated.
     #[arg(long, value_enum, value_name = "WHOSE")]
     accept: Option<AcceptArgument>,
@@ -46,8 +57,19 @@ struct Verified<'a> {
     report: &'a VerifyReport,
 }
 
+#[derive(Debug, Serialize)]
+struct VerifiedOfAll<'a> {
+    reference: String,
+    valid: bool,
+    #[serde(flatten)]
+    artifact: &'a VerifiedArtifact,
+}
+
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     if Path::new(&arguments.subject).exists() {
+        if arguments.all || arguments.report.is_some() {
+            return Err(Failure::usage("`--all` and `--report` are for what is in a repository"));
+        }
         return bag::validate::run(
             context,
             &bag::validate::Arguments::of(&arguments.subject, arguments.accept),
@@ -56,16 +78,43 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let reference: Reference = arguments.subject.parse().map_err(|error: oci_model::ReferenceError| {
         Failure::new(ExitStatus::Usage, error).with_hint("name a directory that exists, or a reference")
     })?;
-    let target = package::target(&reference, arguments.id.as_ref())?;
-    let backend = context.open(&reference.location, Access::Read).await?;
     let mut options = VerifyOptions::default();
     options.deep = arguments.deep;
-    options.system_metadata = arguments.sysmeta;
+    options.system_metadata = arguments.sysmeta || arguments.report.is_some();
     options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
-    let report = d1_transfer::verify(&*backend, &target, &options, &context.observer()).await?;
-    let verified =
-        Verified { reference: format!("{}@{}", reference.location, report.digest), report: &report };
-    context.printer.result(&verified, text)?;
+    let report = match &arguments.report {
+        Some(file) => Some(AuditReport::begin(context, file, &reference.location)?),
+        None => None,
+    };
+    if arguments.all {
+        return everything(context, &reference, &options, report).await;
+    }
+    one(context, &reference, arguments.id.as_ref(), &options, report).await
+}
+
+/// Verifies one package.
+async fn one(
+    context: &Context,
+    reference: &Reference,
+    identifier: Option<&Identifier>,
+    options: &VerifyOptions,
+    mut audit: Option<AuditReport>,
+) -> Result<(), Failure> {
+    let backend = context.open(&reference.location, Access::Read).await?;
+    let observer = context.observer();
+    let target = package::target(&*backend, reference, identifier, &observer).await?;
+    let report = d1_transfer::verify(&*backend, &target, options, &observer).await?;
+    let name = format!("{}@{}", reference.location, report.digest);
+    if audit.as_ref().is_none_or(|audit| !audit.is_on_standard_output()) {
+        let verified = Verified { reference: name.clone(), report: &report };
+        context.printer.result(&verified, |verified| text(&verified.reference, verified.report))?;
+    }
+    if let Some(audit) = &mut audit {
+        audit.artifact(&Audited::of_one(&name, &target, &report))?;
+    }
+    if let Some(audit) = audit {
+        audit.end()?;
+    }
     if report.valid {
         return Ok(());
     }
@@ -76,14 +125,66 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     ))
 }
 
+/// Verifies everything that has a tag.
+async fn everything(
+    context: &Context,
+    reference: &Reference,
+    options: &VerifyOptions,
+    mut audit: Option<AuditReport>,
+) -> Result<(), Failure> {
+    let location = repository_only(reference, "verify --all")?;
+    let backend = context.open(location, Access::Read).await?;
+    let observer = context.observer();
+    let is_shown = audit.as_ref().is_none_or(|audit| !audit.is_on_standard_output());
+    let mut list = match is_shown {
+        true => Some(context.printer.list(&[("repository", location.to_string())], "artifacts")?),
+        false => None,
+    };
+    let (mut count, mut invalid) = (0_u64, 0_u64);
+    let mut artifacts = verify_all(&*backend, options, &observer);
+    while let Some(artifact) = artifacts.try_next().await? {
+        count += 1;
+        invalid += u64::from(!artifact.is_valid());
+        let reference = match &artifact.digest {
+            Some(digest) => format!("{location}@{digest}"),
+            None => format!("{location}:{}", artifact.tag),
+        };
+        if let Some(audit) = &mut audit {
+            audit.artifact(&Audited::of(&reference, &artifact))?;
+        }
+        if let Some(list) = &mut list {
+            let shown = VerifiedOfAll { reference, valid: artifact.is_valid(), artifact: &artifact };
+            list.item(&shown, text_of_all)?;
+        }
+    }
+    list.map(|list| list.end()).transpose()?;
+    if let Some(audit) = audit {
+        audit.end()?;
+    }
+    context.printer.status(format_args!("{} verified, {invalid} not valid", human::count(count, "artifact")));
+    if invalid == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ExitStatus::Invalid,
+        format!("{invalid} of {} in {location} are not valid", human::count(count, "artifact")),
+    ))
+}
+
 fn fault_count(report: &VerifyReport) -> u64 {
     let bag = report.bag.as_ref().map_or(0, |bag| bag.errors().count());
     let audit = report.system_metadata.as_ref().map_or(0, |audit| audit.faults.len());
     (report.faults.len() + bag + audit) as u64
 }
 
-fn text(verified: &Verified<'_>) -> String {
-    let report = verified.report;
+fn text_of_all(shown: &VerifiedOfAll<'_>) -> String {
+    match (&shown.artifact.report, &shown.artifact.error) {
+        (Some(report), _) => text(&format!("{} ({})", shown.reference, shown.artifact.tag), report),
+        (None, error) => format!("error    {}: {}", shown.reference, error.as_deref().unwrap_or_default()),
+    }
+}
+
+fn text(reference: &str, report: &VerifyReport) -> String {
     let mut text = String::new();
     let audit = report.system_metadata.as_ref();
     for fault in report.faults.iter().chain(audit.into_iter().flat_map(|audit| &audit.faults)) {
@@ -103,8 +204,7 @@ fn text(verified: &Verified<'_>) -> String {
     };
     let how = if report.valid || report.deep { how } else { "not every byte was read".to_owned() };
     text += &format!(
-        "{} is {verdict} ({}, {}; {how})",
-        verified.reference,
+        "{reference} is {verdict} ({}, {}; {how})",
         human::count(report.files, "file"),
         human::bytes(report.bytes),
     );

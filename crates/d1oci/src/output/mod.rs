@@ -1,9 +1,11 @@
 //! What people and programs get to see.
 
 pub(crate) mod human;
+mod list;
 mod printer;
 mod progress;
 
+pub(crate) use list::List;
 pub(crate) use printer::{Printer, ProgressStyle, to_stderr};
 pub(crate) use progress::Progress;
 

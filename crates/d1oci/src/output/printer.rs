@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::Format;
+use crate::output::{Format, List};
 
 /// Writes results and status as the user wants them.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,21 @@ impl Printer {
         };
         line.push('\n');
         self.raw(line.as_bytes())
+    }
+
+    /// Begins a list of results that are written as they come: in JSON an object with these fields and an array of this
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// As [`result`](Self::result).
+    pub(crate) fn list(self, fields: &[(&str, String)], name: &str) -> Result<List, Failure> {
+        List::begin(self, fields, name)
+    }
+
+    /// Returns the form of results.
+    pub(crate) fn format(self) -> Format {
+        self.format
     }
 
     /// Writes bytes to standard output as they are.

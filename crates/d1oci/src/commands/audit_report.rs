@@ -1,0 +1,278 @@
+//! The report of an audit, as a repository manager files it: written object by object, to a file or to standard output.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use d1_transfer::{AuditedObject, ContentFault, ObjectVerdict, VerifiedArtifact, VerifyReport};
+use jiff::Timestamp;
+use oci_model::{Location, ManifestRef};
+use serde::Serialize;
+
+use super::bag::fault_line;
+use crate::context::{Context, source_date_epoch};
+use crate::failure::Failure;
+use crate::output::{Format, human};
+
+/// A report that is being written. Its file has a temporary name until it is whole.
+pub(crate) struct AuditReport {
+    format: Format,
+    output: Box<dyn Write>,
+    /// The temporary and the final name.
+    files: Option<(PathBuf, PathBuf)>,
+    totals: Totals,
+    artifact_count: u64,
+}
+
+/// What the report says of one artifact.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Audited<'a> {
+    reference: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identifier: Option<&'a str>,
+    valid: bool,
+    faults: Vec<ContentFault>,
+    objects: &'a [AuditedObject],
+}
+
+#[derive(Debug, Serialize)]
+struct Heading<'a> {
+    program: &'a str,
+    date: String,
+    repository: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Totals {
+    artifacts: u64,
+    valid_artifacts: u64,
+    objects: u64,
+    bytes: u64,
+    verified: u64,
+    mismatch: u64,
+    damaged: u64,
+    unverifiable: u64,
+    undeclared: u64,
+}
+
+impl<'a> Audited<'a> {
+    /// Returns what is said of an artifact that was verified by itself.
+    pub(crate) fn of_one(reference: &'a str, at: &ManifestRef, report: &'a VerifyReport) -> Self {
+        let tag = match at {
+            ManifestRef::Tag(tag) => Some(tag.to_string()),
+            ManifestRef::Digest(_) => None,
+        };
+        let objects = report.system_metadata.as_ref().map_or(&[][..], |audit| &audit.objects);
+        Self { reference, tag, identifier: None, valid: report.valid, faults: faults(report), objects }
+    }
+
+    /// Returns what is said of an artifact of a repository.
+    pub(crate) fn of(reference: &'a str, artifact: &'a VerifiedArtifact) -> Self {
+        let report = artifact.report.as_ref();
+        let audit = report.and_then(|report| report.system_metadata.as_ref());
+        let mut faults = report.map(faults).unwrap_or_default();
+        if let Some(message) = &artifact.error {
+            faults.push(ContentFault { path: artifact.tag.to_string(), message: message.clone() });
+        }
+        Self {
+            reference,
+            tag: Some(artifact.tag.to_string()),
+            identifier: artifact.identifier.as_deref(),
+            valid: artifact.is_valid(),
+            faults,
+            objects: audit.map_or(&[][..], |audit| &audit.objects),
+        }
+    }
+}
+
+/// Returns everything that is wrong with an artifact, of whatever kind.
+fn faults(report: &VerifyReport) -> Vec<ContentFault> {
+    let audit = report.system_metadata.iter().flat_map(|audit| &audit.faults);
+    let bag = report.bag.iter().flat_map(|bag| bag.errors());
+    let bag = bag.map(|fault| ContentFault {
+        path: fault.path.clone().unwrap_or_default().to_string(),
+        message: fault_line(fault),
+    });
+    report.faults.iter().chain(audit).cloned().chain(bag).collect()
+}
+
+impl AuditReport {
+    /// Begins a report: to a file, as JSON if its name ends in `.json`; or to standard output for `-`, in the form of all
+    /// results.
+    pub(crate) fn begin(context: &Context, file: &Path, location: &Location) -> Result<Self, Failure> {
+        let date = source_date_epoch()?.unwrap_or_else(Timestamp::now);
+        let date = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(0)).timestamp_to_string(&date);
+        let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+        let mut report = Self {
+            format: if is_json { Format::Json } else { Format::Text },
+            output: Box::new(io::sink()),
+            files: None,
+            totals: Totals::default(),
+            artifact_count: 0,
+        };
+        if file == Path::new("-") {
+            report.format = context.printer.format();
+            report.output = Box::new(BufWriter::new(io::stdout()));
+        } else {
+            let mut name = file.file_name().unwrap_or_default().to_owned();
+            name.push(".d1oci-part");
+            let partial = file.with_file_name(name);
+            let created = File::create(&partial).map_err(|error| Failure::file("create", &partial, error))?;
+            report.output = Box::new(BufWriter::new(created));
+            report.files = Some((partial, file.to_owned()));
+        }
+        let program = concat!("d1oci ", env!("CARGO_PKG_VERSION"));
+        let heading = Heading { program, date, repository: location.to_string() };
+        report.heading(&heading)?;
+        Ok(report)
+    }
+
+    /// Tells whether nothing else may be written to standard output.
+    pub(crate) fn is_on_standard_output(&self) -> bool {
+        self.files.is_none()
+    }
+
+    fn heading(&mut self, heading: &Heading<'_>) -> Result<(), Failure> {
+        let Heading { program, date, repository } = heading;
+        let text = match self.format {
+            Format::Json => {
+                let fields = json(heading)?;
+                // The object goes on with the list.
+                format!("{},\"artifacts\":[", fields.trim_end_matches('}'))
+            }
+            Format::Text => format!(
+                "Fixity audit of {repository}\nDate: {date}\nProgram: {program}\n\n\
+                 For each object: verdict, size in bytes, algorithm, declared checksum, identifier, path.\n"
+            ),
+        };
+        self.write(&text)
+    }
+
+    /// Writes what is said of an artifact.
+    pub(crate) fn artifact(&mut self, audited: &Audited<'_>) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Json => {
+                let comma = if self.artifact_count == 0 { "" } else { "," };
+                format!("{comma}\n{}", json(audited)?)
+            }
+            Format::Text => artifact_text(audited),
+        };
+        self.artifact_count += 1;
+        self.totals.add(audited);
+        self.write(&text)
+    }
+
+    /// Writes the totals, and gives the file its name.
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Json => format!("\n],\"totals\":{}}}\n", json(&self.totals)?),
+            Format::Text => self.totals.text(),
+        };
+        self.write(&text)?;
+        self.output.flush().map_err(Failure::output)?;
+        if let Some((partial, file)) = self.files.take() {
+            std::fs::rename(&partial, &file).map_err(|error| Failure::file("rename", &partial, error))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        self.output.write_all(text.as_bytes()).map_err(|error| match &self.files {
+            Some((partial, _)) => Failure::file("write", partial, error),
+            None => Failure::output(error),
+        })
+    }
+}
+
+impl Drop for AuditReport {
+    fn drop(&mut self) {
+        // A report without an end is none.
+        if let Some((partial, _)) = &self.files {
+            let _ = std::fs::remove_file(partial);
+        }
+    }
+}
+
+impl Totals {
+    fn add(&mut self, audited: &Audited<'_>) {
+        self.artifacts += 1;
+        self.valid_artifacts += u64::from(audited.valid);
+        for object in audited.objects {
+            self.objects += 1;
+            self.bytes = self.bytes.saturating_add(object.size);
+            let count = match object.verdict {
+                ObjectVerdict::Verified => &mut self.verified,
+                ObjectVerdict::Mismatch => &mut self.mismatch,
+                ObjectVerdict::Damaged => &mut self.damaged,
+                ObjectVerdict::Undeclared => &mut self.undeclared,
+                _ => &mut self.unverifiable,
+            };
+            *count += 1;
+        }
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "\nTotals\n{}, {} valid\n{} of {} bytes: {} verified, {} mismatch, {} damaged, {} unverifiable, {} undeclared\n",
+            human::count(self.artifacts, "artifact"),
+            self.valid_artifacts,
+            human::count(self.objects, "object"),
+            self.bytes,
+            self.verified,
+            self.mismatch,
+            self.damaged,
+            self.unverifiable,
+            self.undeclared,
+        )
+    }
+}
+
+fn artifact_text(audited: &Audited<'_>) -> String {
+    let verdict = if audited.valid { "valid" } else { "NOT VALID" };
+    let mut text = format!("\n{} {verdict}", audited.reference);
+    for name in [audited.tag.as_deref(), audited.identifier].into_iter().flatten() {
+        text += &format!("  {}", human::one_line(name));
+    }
+    text += "\n";
+    for fault in &audited.faults {
+        text += &format!("  fault: {}: {}\n", human::one_line(&fault.path), human::one_line(&fault.message));
+    }
+    for object in audited.objects {
+        let known = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), human::one_line);
+        text += &format!(
+            "  {:<12}  {}  {}  {}  {}  {}\n",
+            verdict_name(object.verdict),
+            object.size,
+            known(&object.algorithm),
+            known(&object.declared),
+            known(&object.identifier),
+            human::one_line(&object.path),
+        );
+        if object.verdict == ObjectVerdict::Mismatch {
+            text += &format!("    computed {}", known(&object.computed));
+            if let Some(size) = object.declared_size {
+                text += &format!(", declared size {size}");
+            }
+            text += "\n";
+        }
+    }
+    text
+}
+
+fn verdict_name(verdict: ObjectVerdict) -> &'static str {
+    match verdict {
+        ObjectVerdict::Verified => "verified",
+        ObjectVerdict::Mismatch => "MISMATCH",
+        ObjectVerdict::Damaged => "DAMAGED",
+        ObjectVerdict::Undeclared => "undeclared",
+        _ => "UNVERIFIABLE",
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::output(error.into()))
+}
