@@ -4,6 +4,7 @@ mod bags;
 mod binary;
 mod peers;
 mod registry;
+pub mod torture;
 mod trees;
 
 pub use bags::{AWKWARD_FILES, BagBuilder, payload};

@@ -10,3 +10,4 @@ mod kills;
 mod oras;
 mod reproducible;
 mod round_trip;
+mod torture;
