@@ -6,6 +6,7 @@ mod binary;
 mod peers;
 mod registry;
 mod scripted;
+pub mod torture;
 mod trees;
 
 pub use bags::{AWKWARD_FILES, BagBuilder, payload};

@@ -11,6 +11,9 @@ mod bucket_url;
 mod contract;
 mod directory;
 mod factory;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod manifests;
 mod prune;

@@ -1,7 +1,7 @@
 //! Authentication: challenges, scopes, tokens.
 
 mod authenticator;
-mod challenge;
+pub(crate) mod challenge;
 mod scope;
 mod token;
 

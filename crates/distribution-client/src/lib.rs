@@ -11,6 +11,9 @@ mod credentials;
 mod delete;
 mod download;
 mod fallback_tag;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod manifests;
 mod options;

@@ -19,3 +19,4 @@ mod oras;
 mod reproducible;
 mod round_trip;
 mod seed_session;
+mod torture;

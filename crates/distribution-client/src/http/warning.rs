@@ -55,7 +55,7 @@ impl fmt::Debug for Warnings {
 }
 
 /// Reads `299 - "TEXT"`, the one form that the specification allows.
-fn parse_warning(value: &str) -> Option<String> {
+pub(crate) fn parse_warning(value: &str) -> Option<String> {
     let rest = value.trim().strip_prefix("299 ")?;
     let (_agent, rest) = rest.split_once(' ')?;
     let quoted = rest.trim().strip_prefix('"')?;
@@ -64,7 +64,7 @@ fn parse_warning(value: &str) -> Option<String> {
     loop {
         match characters.next()? {
             '"' => break,
-            '\\' => text.extend(characters.next()),
+            '\\' => text.extend(characters.next().filter(|character| !character.is_control())),
             character if character.is_control() => {}
             character => text.push(character),
         }
@@ -82,6 +82,7 @@ mod tests {
             (r#"299 - "This repository will be removed""#, Some("This repository will be removed")),
             (r#"299 - "say \"no\" \\ go""#, Some(r#"say "no" \ go"#)),
             ("299 - \"red\x1b[31m\"", Some("red[31m")),
+            ("299 - \"red\\\x1b[31m\"", Some("red[31m")),
             (r#"199 - "Misc""#, None),
             (r#"299 - """#, None),
             ("299 - unquoted", None),

@@ -166,6 +166,11 @@ impl Script {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).faults.push((fault, 0));
     }
 
+    /// Forgets all faults.
+    pub(super) fn clear(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).faults.clear();
+    }
+
     /// Counts a request and returns what goes wrong with it.
     pub(super) fn next(&self, route: Route) -> Vec<Action> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,6 +214,14 @@ mod tests {
         let script = Script::new(vec![Fault::anywhere(When::Nth(2), Action::Hold)]);
         assert!(script.next(Route::Ping).is_empty());
         assert_eq!(script.next(Route::Tags).len(), 1);
+    }
+
+    #[test]
+    fn a_registry_whose_faults_are_forgotten_works() {
+        let script = Script::new(vec![Fault::new(Route::Ping, When::Always, Action::Hold)]);
+        assert_eq!(script.next(Route::Ping).len(), 1);
+        script.clear();
+        assert!(script.next(Route::Ping).is_empty());
     }
 
     #[test]

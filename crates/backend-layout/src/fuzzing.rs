@@ -1,0 +1,31 @@
+//! The index of a layout as functions of text, for the fuzz targets of this project alone; no part of the interface.
+
+use oci_model::{Digest, RawManifest, Tag};
+
+use crate::index::Index;
+
+/// Returns the tags of an index, if the text is one.
+#[must_use]
+pub fn tags(text: &str) -> Option<Vec<Tag>> {
+    Index::parse(text.to_owned()).ok().map(|index| index.tags())
+}
+
+/// Returns the digest that a tag names.
+#[must_use]
+pub fn digest_of(text: &str, tag: &Tag) -> Option<Digest> {
+    let index = Index::parse(text.to_owned()).ok()?;
+    index.find(&tag.clone().into()).map(|listed| listed.digest.clone())
+}
+
+/// Returns the text with a manifest under a tag, unless it is so already or the manifest is none.
+#[must_use]
+pub fn with_manifest(text: &str, tag: &Tag, raw: &RawManifest) -> Option<String> {
+    let index = Index::parse(text.to_owned()).ok()?;
+    index.with_manifest(Some(tag), raw, &raw.parse().ok()?).ok()?
+}
+
+/// Returns the text without a tag, if it has it.
+#[must_use]
+pub fn without_tag(text: &str, tag: &Tag) -> Option<String> {
+    Index::parse(text.to_owned()).ok()?.without_tag(tag).ok()?
+}

@@ -1,0 +1,71 @@
+//! The headers of registries.
+
+use std::time::{Duration, SystemTime};
+
+use distribution_client::fuzzing;
+
+use crate::text;
+
+/// A registry on the open internet, whose answers may lead nowhere private.
+const REGISTRY: &str = "https://r.example/v2/a/b/tags/list";
+
+/// Reads `Link`.
+pub fn link(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    if let Some(target) = fuzzing::next_link(text) {
+        assert!(text.contains(target));
+        let written = format!("<{target}>; rel=\"next\"");
+        assert_eq!(fuzzing::next_link(&written), Some(target));
+        check_place(target);
+    }
+}
+
+/// Reads `Content-Range`, and `Range` of uploads.
+pub fn content_range(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let _ = (fuzzing::unsatisfied_range(text), fuzzing::upload_range(text));
+    let Some((range, complete)) = fuzzing::content_range(text) else { return };
+    assert!(range.start < range.end && complete.is_none_or(|size| range.end <= size));
+    let size = complete.map_or_else(|| "*".to_owned(), |size| size.to_string());
+    let written = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+    assert_eq!(fuzzing::content_range(&written), Some((range, complete)));
+}
+
+/// Reads `Retry-After`, and what some registries write instead.
+pub fn retry_after(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let _ = (fuzzing::retry_after(text, now), fuzzing::find_retry_after(text));
+}
+
+/// Reads `WWW-Authenticate`: credentials go to no unsafe token server.
+pub fn www_authenticate(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    if let Some(realm) = fuzzing::token_server(REGISTRY, text) {
+        assert!(realm.starts_with("https://"), "{realm}");
+        assert!(!realm.starts_with("https://127.") && !realm.starts_with("https://localhost"), "{realm}");
+    }
+}
+
+/// Reads `Location`.
+pub fn location(bytes: &[u8]) {
+    if let Some(text) = text(bytes) {
+        check_place(text);
+    }
+}
+
+/// Reads `Warning`: no control characters reach a terminal.
+pub fn warning(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    if let Some(warning) = fuzzing::warning(text) {
+        assert!(!warning.chars().any(char::is_control), "{warning:?}");
+    }
+}
+
+fn check_place(text: &str) {
+    if let Some(url) = fuzzing::location(REGISTRY, text) {
+        assert!(url.starts_with("https://"), "{url}");
+        assert!(!url.starts_with("https://127.") && !url.starts_with("https://localhost"), "{url}");
+        assert!(!url.starts_with("https://169.254.") && !url.starts_with("https://[::1]"), "{url}");
+    }
+}

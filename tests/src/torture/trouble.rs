@@ -1,0 +1,104 @@
+//! What goes wrong in a round.
+
+use std::time::Duration;
+
+use registry_testkit::scripted::{Action, Answer, Fault, RetryAfter, Route, When};
+
+use super::chance::Chance;
+
+/// After so long a command is killed in any case: it may be waiting for a registry that never answers.
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What goes wrong in one round.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// The command is killed after this time.
+    pub(super) kill: Option<Duration>,
+    /// What the registry does.
+    pub(super) faults: Vec<Fault>,
+    /// The bytes that the disk has beyond what is on it.
+    pub(super) room: Option<u64>,
+    /// The seconds by which all that is on disk seems older (or, below zero, newer) before the command is run again.
+    pub(super) clock: Option<i64>,
+    /// Whether unfinished files end in zeros when the command is run again, as after a loss of power.
+    pub(super) torn: bool,
+}
+
+/// The routes that the commands use.
+const ROUTES: [Route; 12] = [
+    Route::BlobHead,
+    Route::BlobGet,
+    Route::BlobGet,
+    Route::UploadStart,
+    Route::UploadPatch,
+    Route::UploadCommit,
+    Route::UploadStatus,
+    Route::ManifestHead,
+    Route::ManifestGet,
+    Route::ManifestPut,
+    Route::Storage,
+    Route::Token,
+];
+
+const YEAR: i64 = 365 * 86_400;
+
+impl Trouble {
+    pub(super) fn choose(chance: &mut Chance) -> Self {
+        let count = chance.one_of(&[0, 0, 1, 1, 2, 3]);
+        let faults: Vec<_> = (0..count).map(|_| fault(chance)).collect();
+        let room = chance.percent(20).then(|| chance.below(3_000_000));
+        let waits = faults.iter().any(|fault| format!("{fault:?}").contains("Stall"));
+        let kill = (waits || chance.percent(45)).then(|| {
+            let longest = chance.one_of(&[20, 120, 600]);
+            let wait = if waits { 300 } else { 0 };
+            Duration::from_micros(wait * 1_000 + chance.below(longest * 1_000))
+        });
+        let clock = chance.percent(25).then(|| chance.one_of(&[YEAR, 7_200, -7_200, -YEAR]));
+        Self { kill, faults, room, clock, torn: chance.percent(20) }
+    }
+}
+
+fn fault(chance: &mut Chance) -> Fault {
+    let when = match chance.below(6) {
+        0..3 => When::Nth(u32::try_from(1 + chance.below(6)).unwrap_or(1)),
+        3 => When::First(u32::try_from(1 + chance.below(3)).unwrap_or(1)),
+        4 => When::Every(u32::try_from(2 + chance.below(4)).unwrap_or(2)),
+        _ => When::Always,
+    };
+    let action = action(chance);
+    if chance.percent(25) {
+        Fault::anywhere(when, action)
+    } else {
+        Fault::new(chance.one_of(&ROUTES), when, action)
+    }
+}
+
+fn action(chance: &mut Chance) -> Action {
+    let after = chance.one_of(&[0, 1, 100, 70_000, 900_000]);
+    match chance.below(19) {
+        0 => Action::Answer(Answer::status(chance.one_of(&[500, 502, 503, 504]))),
+        1 => Action::Answer(Answer::status(chance.one_of(&[400, 401, 403, 404, 409, 416, 418]))),
+        2 => Action::Answer(Answer::html(chance.one_of(&[200, 502, 503]))),
+        3 => Action::Answer(Answer::too_many_requests(chance.one_of(&[
+            RetryAfter::Absent,
+            RetryAfter::Seconds(1),
+            RetryAfter::Garbage,
+            RetryAfter::MicrosecondsInText(35),
+        ]))),
+        4 => Action::AnswerAfterwards(Answer::status(chance.one_of(&[500, 502, 504]))),
+        5 => Action::Unauthorized,
+        6 => Action::Drop { after },
+        7 => Action::DropAfterwards,
+        8 => Action::StallRequest { after },
+        9 => Action::StallAnswer { after },
+        10 => Action::CorruptRequest { at: after },
+        11 => Action::CorruptAnswer { at: after },
+        12 => Action::CutAnswer { after },
+        13 => Action::ShortenAnswer { to: after },
+        14 => Action::Delay(Duration::from_millis(chance.below(300))),
+        15 => Action::IgnoreRange,
+        16 => Action::ShiftContent(1 + chance.below(9)),
+        17 => Action::ForgetUpload,
+        _ => Action::AcceptOnly { bytes: after },
+    }
+}

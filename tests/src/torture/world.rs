@@ -1,0 +1,97 @@
+//! What a round begins with: bags, a layout, and a registry that hold some of them already.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oci_model::{ManifestRef, MediaType, RawManifest};
+use registry_testkit::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::chance::Chance;
+use crate::{BagBuilder, Tree, copy_tree, d1oci, payload, tree};
+
+/// The bags: `first` is small and is never touched; `second` is there and is pushed anew; `third` is new, and much of it
+/// is in `second`.
+pub(super) const BAGS: [&str; 3] = ["first", "second", "third"];
+
+/// The tags that a round finds in the layout and in the registry.
+pub(super) const KNOWN_TAGS: [&str; 2] = ["first", "second"];
+
+/// The repository of the registry.
+pub(super) const REPOSITORY: &str = "torture/packages";
+
+pub(super) const USERNAME: &str = "tortured";
+pub(super) const PASSWORD: &str = "s3cret-of-the-rack";
+/// Both as Basic authentication and Docker's file have them.
+pub(super) const ENCODED: &str = "dG9ydHVyZWQ6czNjcmV0LW9mLXRoZS1yYWNr";
+
+/// What all rounds begin with a copy of.
+pub(super) struct Beginnings {
+    folder: TempDir,
+    trees: Vec<Tree>,
+    runtime: Runtime,
+}
+
+impl Beginnings {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let bag = |name: &str| folder.path().join(name);
+        BagBuilder::new().payload_files(12, 800).awkward().write(&bag("first"));
+        let shared = BagBuilder::new().payload_files(40, 3_000).file("data/shared.csv", payload(1, 900_000));
+        shared.clone().file("data/large.csv", payload(2, 1_400_000)).write(&bag("second"));
+        shared.file("data/large.csv", payload(3, 1_300_000)).file("data/new.txt", "new").write(&bag("third"));
+        for name in KNOWN_TAGS {
+            d1oci(folder.path(), &["push", &format!("oci:store:{name}"), name]).success();
+        }
+        let trees = BAGS.map(|name| tree(&bag(name))).to_vec();
+        let runtime = Runtime::new().expect("a runtime can be made");
+        Self { folder, trees, runtime }
+    }
+
+    /// Returns the path of a bag.
+    pub(super) fn bag(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Returns what is in a bag.
+    pub(super) fn tree(&self, name: &str) -> &Tree {
+        let position = BAGS.iter().position(|bag| *bag == name).expect("it is a bag");
+        &self.trees[position]
+    }
+
+    /// Makes a copy of the layout.
+    pub(super) fn copy_layout(&self, to: &Path) {
+        copy_tree(&self.folder.path().join("store"), to);
+    }
+
+    /// Starts a registry of any kind that has what the layout has, and writes the file with its login.
+    pub(super) fn registry(&self, chance: &mut Chance, place: &Path) -> ScriptedRegistry {
+        let mut config = Config::new(chance.one_of(&Preset::ALL));
+        config.auth = match chance.below(3) {
+            0 => Auth::None,
+            1 => Auth::Basic(vec![User::new(USERNAME, PASSWORD)]),
+            _ => Auth::bearer(vec![User::new(USERNAME, PASSWORD)]),
+        };
+        let _inside = self.runtime.enter();
+        let started = self.runtime.block_on(ScriptedRegistry::start(config));
+        let registry = started.expect("a registry starts");
+        let login = format!("{{\"auths\":{{\"{}\":{{\"auth\":\"{ENCODED}\"}}}}}}", registry.host());
+        fs::create_dir_all(place.join(".docker")).expect("the folder can be made");
+        fs::write(place.join(".docker/config.json"), login).expect("the file can be written");
+        let store = self.folder.path().join("store");
+        let blobs = store.join("blobs/sha256");
+        for entry in fs::read_dir(&blobs).expect("the layout has blobs") {
+            let content = fs::read(entry.expect("it is listed").path()).expect("a blob can be read");
+            registry.put_blob(REPOSITORY, &content).expect("a blob can be stored");
+        }
+        for (tag, digest) in super::check::layout_tags(&store).expect("the layout is sound") {
+            let bytes = fs::read(blobs.join(digest.encoded())).expect("a manifest is a blob");
+            let manifest = RawManifest::new(bytes, MediaType::from_static(MediaType::IMAGE_MANIFEST));
+            let by_tag: ManifestRef = tag.parse::<oci_model::Tag>().expect("it is a tag").into();
+            registry.put_manifest(REPOSITORY, &digest.into(), &manifest);
+            registry.put_manifest(REPOSITORY, &by_tag, &manifest);
+        }
+        registry
+    }
+}
