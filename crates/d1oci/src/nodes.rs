@@ -54,9 +54,9 @@ impl NodeOptions {
             return Err(Failure::usage("`--rate` wants a number above 0"));
         }
         let environment = Environment::of_process();
-        let mut options = ClientOptions::default();
-        options.user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
-        options.token = self.token(&environment)?;
+        let user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
+        let token = self.token(&environment)?;
+        let mut options = ClientOptions { user_agent, token, ..ClientOptions::default() };
         options.budget.requests_per_second = self.rate;
         let ProxyVariables { http, https, except } = environment.proxies();
         options.proxies = Proxies {

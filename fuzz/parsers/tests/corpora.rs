@@ -47,6 +47,7 @@ struct Running<'a> {
 }
 
 impl Drop for Running<'_> {
+    #[expect(clippy::print_stderr, reason = "the line is meant for whoever runs the tests")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let (target, file, mutation) = (self.target, self.file, self.mutation);

@@ -129,8 +129,6 @@ pub fn bag_directory(identifier: &Identifier) -> String {
     format!("dataset_{}", tag.strip_prefix("doi_").unwrap_or(&tag))
 }
 
-#[must_use]
-
 /// Makes a location safe: every component by itself, without those that lead elsewhere.
 fn safe_location(location: &str) -> String {
     let is_kept = |character: &char| character.is_ascii_alphanumeric() || "-._ ".contains(*character);

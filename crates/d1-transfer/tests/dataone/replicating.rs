@@ -167,6 +167,7 @@ async fn objects_larger_than_a_blob_are_stored_in_parts() {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the line is meant for whoever runs the tests")]
 async fn the_objects_of_a_real_package_come_back_byte_for_byte() {
     let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/samples/dataone/pkg-peggym133");
     let samples = std::path::Path::new(samples);
