@@ -17,4 +17,5 @@ pub mod release;
 pub mod sample;
 pub mod test;
 pub mod tidy;
+pub mod torture;
 pub mod workspace;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::Result;
-use xtask::{bench, ci, console, docs, lint, node, peers, registry, release, sample, test, tidy};
+use xtask::{bench, ci, console, docs, lint, node, peers, registry, release, sample, test, tidy, torture};
 
 /// Development tasks of the d1oci workspace.
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ enum Task {
     Registry(registry::Arguments),
     /// Start a scripted DataONE node on the loopback interface, to try things on by hand
     Node(node::Arguments),
+    /// Run commands under random faults, and check that nothing is lost
+    Torture(torture::Arguments),
     /// Check that every crate can be published, and print the order and the checklist
     Release(release::Arguments),
 }
@@ -64,6 +66,7 @@ fn run(task: &Task) -> Result<bool> {
         Task::Docs(arguments) => docs::run(arguments),
         Task::Registry(arguments) => registry::run(arguments),
         Task::Node(arguments) => node::run(arguments),
+        Task::Torture(arguments) => torture::run(arguments),
         Task::Release(arguments) => release::run(arguments),
     }?;
     Ok(true)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Version;
+use axum::response::{IntoResponse, Redirect, Response};
 use distribution_client::{ClientCertificate, ClientOptions, Profile, Proxies, Registry, Scheme, Secret};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -77,6 +78,8 @@ impl Identity {
 struct Seen {
     connections: Arc<AtomicUsize>,
     version: Arc<std::sync::Mutex<Option<Version>>>,
+    /// Where every request is sent on to.
+    leads_to: Arc<std::sync::Mutex<Option<String>>>,
 }
 
 /// Starts a registry with TLS of which only `/v2/` is there.
@@ -117,9 +120,12 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, router: Router, see
     }
 }
 
-async fn answer(State(seen): State<Seen>, request: Request) -> String {
+async fn answer(State(seen): State<Seen>, request: Request) -> Response {
     *seen.version.lock().unwrap() = Some(request.version());
-    request.uri().to_string()
+    match &*seen.leads_to.lock().unwrap() {
+        Some(place) => Redirect::temporary(place).into_response(),
+        None => request.uri().to_string().into_response(),
+    }
 }
 
 fn connect(host: &str, options: &ClientOptions) -> Registry {
@@ -191,6 +197,26 @@ async fn a_client_certificate_is_shown() {
     options.client_certificate =
         Some(ClientCertificate { chain: client.chain_pem.into_bytes(), key: Secret::new(client.key_pem) });
     connect(&host, &options).check_login().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_nobody_but_the_registry() {
+    let (server, client) = (Identity::new("localhost"), Identity::new("alice"));
+    let (registry, seen) = start(&server, Some(&client), &[b"http/1.1"]).await;
+    let host = format!("localhost:{}", registry.port());
+    let mut options = secure();
+    options.extra_authorities = vec![server.authority_pem.clone().into_bytes()];
+    options.client_certificate = Some(ClientCertificate {
+        chain: client.chain_pem.clone().into_bytes(),
+        key: Secret::new(client.key_pem.as_str()),
+    });
+    for (asks_for_a_certificate, is_reached) in [(false, true), (true, false)] {
+        let wanted = asks_for_a_certificate.then_some(&client);
+        let (elsewhere, _) = start(&server, wanted, &[b"http/1.1"]).await;
+        *seen.leads_to.lock().unwrap() = Some(format!("https://localhost:{}/v2/", elsewhere.port()));
+        let checked = connect(&host, &options).check_login().await;
+        assert_eq!(checked.is_ok(), is_reached, "{checked:?}");
+    }
 }
 
 #[test]

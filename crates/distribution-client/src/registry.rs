@@ -60,7 +60,7 @@ impl Registry {
         let base = base_url(host, options).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "use", host).because("it is not a registry's host")
         })?;
-        let transport = Transport::new(options, profile.times)?;
+        let transport = Transport::new(options, profile.times, &base)?;
         let inner = Inner {
             authenticator: Authenticator::new(host, &base, options.credentials.clone(), &profile.retry),
             budget: Budget::new(profile.budget),

@@ -69,12 +69,15 @@ impl RestApi {
             let path = format!("{}/", url.path());
             url.set_path(&path);
         }
+        // A client certificate is for the registry, which may be elsewhere.
+        let own =
+            Url::parse(&format!("https://{host}/")).map_err(|_| invalid("the registry's host is none"))?;
         Ok(Self {
             base: url,
             host: host.to_owned(),
             repository: None,
             credentials: options.credentials.clone(),
-            transport: Transport::new(options, profile.times)?,
+            transport: Transport::new(options, profile.times, &own)?,
             profile,
             headers: HeaderMap::new(),
         })

@@ -16,12 +16,15 @@ use rustls_platform_verifier::Verifier;
 use crate::options::{ClientCertificate, ClientOptions};
 use self_signed::SelfSigned;
 
-/// Returns the settings for these options.
+/// Returns the settings for these options, with this client certificate.
 ///
 /// # Errors
 ///
 /// If a certificate or key of the options cannot be read.
-pub(crate) fn config(options: &ClientOptions) -> Result<ClientConfig> {
+pub(crate) fn config(
+    options: &ClientOptions,
+    certificate: Option<&ClientCertificate>,
+) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut authorities = Vec::new();
     for pem in &options.extra_authorities {
@@ -33,7 +36,7 @@ pub(crate) fn config(options: &ClientOptions) -> Result<ClientConfig> {
         .map_err(|error| unusable("TLS", &error))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(SelfSigned { authorities, otherwise }));
-    let mut config = match &options.client_certificate {
+    let mut config = match certificate {
         None => builder.with_no_client_auth(),
         Some(ClientCertificate { chain, key }) => {
             let chain = certificates(chain, "the client certificate")?;

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::body::{Meter, Waiting};
 use crate::context::Context;
-use crate::http::location::redacted;
-use crate::options::{ClientOptions, Proxies};
+use crate::http::location::{redacted, same_origin};
+use crate::options::{ClientCertificate, ClientOptions, Proxies};
 use crate::profile::TimeLimits;
 use crate::tls;
 
@@ -21,6 +21,9 @@ use crate::tls;
 #[derive(Debug)]
 pub(crate) struct Transport {
     http: reqwest::Client,
+    /// For all but the registry itself, if there is a client certificate, which is shown to nobody else.
+    elsewhere: Option<reqwest::Client>,
+    own: Url,
     times: TimeLimits,
 }
 
@@ -55,11 +58,23 @@ pub(crate) struct Incoming {
 }
 
 impl Transport {
-    pub(crate) fn new(options: &ClientOptions, times: TimeLimits) -> Result<Self> {
+    /// Prepares to send requests to `own` and to wherever it leads.
+    pub(crate) fn new(options: &ClientOptions, times: TimeLimits, own: &Url) -> Result<Self> {
+        let certificate = options.client_certificate.as_ref();
+        let http = Self::client(options, times, certificate)?;
+        let elsewhere = certificate.map(|_| Self::client(options, times, None)).transpose()?;
+        Ok(Self { http, elsewhere, own: own.clone(), times })
+    }
+
+    fn client(
+        options: &ClientOptions,
+        times: TimeLimits,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<reqwest::Client> {
         let fail =
             |reason: String| Error::new(ErrorKind::Invalid, "set up", "the HTTP client").because(reason);
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(options)?)
+            .tls_backend_preconfigured(tls::config(options, certificate)?)
             .user_agent(&options.user_agent)
             // Redirects are followed where credentials are known: see `Registry::send`.
             .redirect(reqwest::redirect::Policy::none())
@@ -72,8 +87,7 @@ impl Transport {
         for proxy in proxies(&options.proxies).map_err(|error| fail(format!("a proxy's URL: {error}")))? {
             builder = builder.proxy(proxy);
         }
-        let http = builder.build().map_err(|error| fail(error.to_string()))?;
-        Ok(Self { http, times })
+        builder.build().map_err(|error| fail(error.to_string()))
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -85,7 +99,8 @@ impl Transport {
         let Outgoing { method, url, mut headers, body } = outgoing;
         let started = Instant::now();
         let shown = redacted(&url);
-        let request = self.http.request(method.clone(), url);
+        let http = self.elsewhere.as_ref().filter(|_| !same_origin(&self.own, &url)).unwrap_or(&self.http);
+        let request = http.request(method.clone(), url);
         let answer = match body {
             OutgoingBody::Nothing | OutgoingBody::Commit => {
                 if method == Method::POST || method == Method::PUT || method == Method::PATCH {

@@ -10,6 +10,7 @@ mod dataone;
 mod export;
 mod finding;
 mod hash_stores;
+mod hostile;
 mod hostile_network;
 mod kills;
 mod live;

@@ -1,4 +1,4 @@
-//! What documents must have: an Unreleased section, a README that is tested, commands that exist.
+//! What documents must have: an Unreleased section, a README that is tested, commands and tests that exist.
 
 use super::{Fault, Project, TextFile};
 use crate::docs::{CLI_REFERENCE, heading_of};
@@ -6,6 +6,7 @@ use crate::error::Result;
 
 const CHANGELOG: &str = "CHANGELOG.md";
 const UNRELEASED: &str = "## [Unreleased]";
+const THREATS: &str = "docs/security.md";
 
 pub(super) fn check(project: &Project) -> Result<Vec<Fault>> {
     let files = &project.files;
@@ -14,6 +15,7 @@ pub(super) fn check(project: &Project) -> Result<Vec<Fault>> {
         let reference = find(files, CLI_REFERENCE).map(|file| file.text.as_str()).unwrap_or_default();
         faults.extend(check_tour(readme, reference));
     }
+    faults.extend(check_proofs(find(files, THREATS), files));
     for package in project.metadata.members().iter().filter(|package| package.is_publishable()) {
         let folder = format!("crates/{}", package.name);
         let readme = find(files, &format!("{folder}/README.md"));
@@ -70,13 +72,49 @@ fn check_tour(readme: &TextFile, reference: &str) -> Vec<Fault> {
     faults
 }
 
+/// Every test that the list of threats names, as `FILE` followed by `NAME`, is a function of that file.
+fn check_proofs(threats: Option<&TextFile>, files: &[TextFile]) -> Vec<Fault> {
+    let Some(threats) = threats else { return vec![Fault::new(THREATS, "is not there")] };
+    let mut faults = Vec::new();
+    for (line, number) in threats.text.lines().zip(1..) {
+        let mut source = None;
+        // What stands in backticks is every second part.
+        for word in line.split('`').skip(1).step_by(2) {
+            if word.ends_with(".rs") {
+                source = Some((word, find(files, word)));
+                continue;
+            }
+            let is_name = word.contains('_')
+                && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            let Some((path, file)) = source.filter(|_| is_name) else { continue };
+            if !file.is_some_and(|file| file.text.contains(&format!("fn {word}("))) {
+                faults.push(Fault::new(
+                    format_args!("{THREATS}:{number}"),
+                    format_args!("{path} has no test {word}"),
+                ));
+            }
+        }
+    }
+    faults
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{check_changelog, check_crate, check_tour};
+    use super::{check_changelog, check_crate, check_proofs, check_tour};
     use crate::tidy::TextFile;
 
     fn file(text: &str) -> TextFile {
         TextFile { path: "README.md".to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_threat_names_tests_that_exist() {
+        let source = TextFile { path: "a/b.rs".to_owned(), text: "fn it_holds() {}".to_owned() };
+        let faults = |text: &str| check_proofs(Some(&file(text)), &[source.clone()]);
+        assert!(faults("| a threat of `--some_option` | `a/b.rs`: `it_holds` |").is_empty());
+        assert_eq!(faults("| a threat | `a/b.rs`: `it_holds`, `it_falls` |").len(), 1);
+        assert_eq!(faults("| a threat | `a/c.rs`: `it_holds` |").len(), 1);
+        assert_eq!(check_proofs(None, &[]).len(), 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What a crate's manifest needs so that the crate can be published.
+//! What a crate's manifest needs: the lints of the workspace, and what it takes to be published.
 
-use super::{Fault, Project};
+use super::{Fault, Project, TextFile};
 use crate::error::Result;
 use crate::metadata::Package;
 
@@ -12,7 +12,24 @@ const MOST_CATEGORIES: usize = 5;
 
 pub(super) fn check(project: &Project) -> Result<Vec<Fault>> {
     let members = project.metadata.members();
-    Ok(members.iter().flat_map(|package| check_package(package, &members)).collect())
+    let mut faults: Vec<_> = members.iter().flat_map(|package| check_package(package, &members)).collect();
+    // The fuzzers are a workspace of their own, with nothing but calls in it.
+    let manifests = project.files.iter().filter(|file| file.path.ends_with("Cargo.toml"));
+    faults.extend(manifests.filter(|file| file.path != "fuzz/Cargo.toml").filter_map(check_lints));
+    Ok(faults)
+}
+
+/// Unsafe code is forbidden at the root, and every package says that it follows.
+fn check_lints(manifest: &TextFile) -> Option<Fault> {
+    let (wanted, message) = if manifest.path == "Cargo.toml" {
+        ("\nunsafe_code = \"forbid\"\n", "does not forbid unsafe code")
+    } else {
+        (
+            "\n[lints]\nworkspace = true\n",
+            "does not take the lints of the workspace: `[lints] workspace = true`",
+        )
+    };
+    (!manifest.text.contains(wanted)).then(|| Fault::new(&manifest.path, message))
 }
 
 /// Finds what stands in the way of publishing the package, if it is to be published at all.
@@ -50,7 +67,8 @@ pub(super) fn check_package(package: &Package, members: &[&Package]) -> Vec<Faul
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Package, check_package};
+    use super::{Package, check_lints, check_package};
+    use crate::tidy::TextFile;
 
     /// Checks a package that is right but for the changes.
     fn faults(changes: &[(&str, Value)]) -> Vec<String> {
@@ -73,6 +91,17 @@ mod tests {
         let (other, testkit) = (member("other", json!(null)), member("testkit", json!([])));
         let faults = check_package(&package, &[&other, &testkit]);
         faults.into_iter().map(|fault| fault.message).collect()
+    }
+
+    #[test]
+    fn unsafe_code_is_forbidden_everywhere() {
+        let fault = |path: &str, text: &str| {
+            check_lints(&TextFile { path: path.to_owned(), text: text.to_owned() }).is_some()
+        };
+        assert!(!fault("Cargo.toml", "[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
+        assert!(fault("Cargo.toml", "[workspace.lints.rust]\nunsafe_code = \"deny\"\n"));
+        assert!(!fault("crates/a/Cargo.toml", "[package]\n\n[lints]\nworkspace = true\n"));
+        assert!(fault("crates/a/Cargo.toml", "[package]\nname = \"a\"\n"));
     }
 
     #[test]

@@ -1,0 +1,37 @@
+//! `cargo xtask torture`: the program under random faults, round after round, until something does not hold.
+
+use clap::Args;
+
+use crate::error::Result;
+use crate::process;
+
+/// What `cargo xtask torture` is told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each round pushes, pulls, copies, reads or prunes while the registry fails, the disk is full, the process is killed, \
+files are torn or the clock jumps; then what was there before must be there, nothing wrong may have a final name, and \
+the same command must complete. A round depends on the seed and its number alone: the last line says how to run one \
+again. Full disks need the right to mount; without it they are skipped, which is told.")]
+pub struct Arguments {
+    /// Number of rounds
+    #[arg(long, default_value_t = 1000)]
+    pub rounds: u64,
+    /// What the random choices come from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Number of the first round
+    #[arg(long, default_value_t = 0)]
+    pub first: u64,
+}
+
+/// Runs the rounds.
+///
+/// # Errors
+///
+/// Fails when the program does not build, or at the first round in which something does not hold.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let mut cargo =
+        process::cargo(&["run", "--quiet", "--package", "d1oci-tests", "--example", "torture", "--"]);
+    cargo.args([arguments.rounds, arguments.seed, arguments.first].map(|number| number.to_string()));
+    process::run(&mut cargo)
+}
