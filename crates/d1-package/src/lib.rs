@@ -34,7 +34,7 @@ pub use crate::media::{
     INDEX_MEDIA_TYPE, PART_ANNOTATION, SYSTEM_METADATA_ARTIFACT_TYPE, UNKNOWN_ARTIFACT_TYPE, media_type_of,
 };
 pub use crate::object::{
-    object_algorithm, object_file, object_layer_of, object_manifest, system_metadata_manifest, system_metadata_name,
+    object_algorithm, object_file, object_layer_of, object_manifest, system_metadata_manifest,
 };
 pub use crate::path::{LONGEST_PATH, PathFault, path_fault};
 pub use crate::plan::{

@@ -168,8 +168,7 @@ fn a_package_keeps_the_tag_of_the_identifier_that_it_shares_with_its_metadata() 
     let pushed = d1oci(place.path(), &["push", "oci:store", "bag", "--format", "json"]).success().json();
     let (eml, sysmeta) = (package.join("peggym.133.1"), package.join("peggym.133.1.sysmeta.xml"));
     let (eml, sysmeta) = (eml.to_str().unwrap(), sysmeta.to_str().unwrap());
-    let arguments =
-        ["push", "oci:store", eml, "--sysmeta", sysmeta, "--include-private", "--format", "json"];
+    let arguments = ["push", "oci:store", eml, "--sysmeta", sysmeta, "--include-private", "--format", "json"];
     let object = d1oci(place.path(), &arguments).success().json();
     assert_eq!(object["tags"].as_array().unwrap().len(), 0, "{object}");
     let tagged = manifest(place.path(), pushed["reference"].as_str().unwrap());

@@ -3,6 +3,7 @@
 mod altered;
 mod damage;
 mod failing_stores;
+mod hash_stores;
 mod moved;
 mod pulling;
 mod pushing;

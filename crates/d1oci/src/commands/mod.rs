@@ -9,9 +9,9 @@ pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod discover;
 pub(crate) mod export;
-pub(crate) mod import;
 #[cfg(feature = "d1-client")]
 pub(crate) mod fetch;
+pub(crate) mod import;
 pub(crate) mod inspect;
 #[cfg(feature = "distribution-client")]
 pub(crate) mod login;
