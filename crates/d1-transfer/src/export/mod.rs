@@ -77,9 +77,8 @@ pub async fn export(
     };
     let package = open_package(backend, at).await?;
     let at = ManifestRef::Digest(package.raw.digest().clone());
-    let mut options = PullOptions::default();
     // The bag is judged when it is complete.
-    options.no_bag_check = true;
+    let options = PullOptions { no_bag_check: true, ..PullOptions::default() };
     let pulled = work.path().join("pulled");
     fs::create_dir(&pulled).map_err(|error| Error::io("create", &pulled, error))?;
     pull(backend, &at, &pulled, &options, observer).await?;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bagit::{Algorithm, Digests, MultiHasher};
+use bagit::{Algorithm, MultiHasher};
 use bytes::Bytes;
 use d1_model::Checksum;
 use futures::StreamExt;
@@ -79,7 +79,7 @@ impl Hashing {
         if self.position < self.size {
             return;
         }
-        let digests = self.hasher.take().map(MultiHasher::finish).unwrap_or_else(Digests::new);
+        let digests = self.hasher.take().map(MultiHasher::finish).unwrap_or_default();
         if let Some(digest) = digests.get(self.algorithm) {
             self.verdict = match self.declared.matches_digest(digest) {
                 true => Verdict::Right,
