@@ -35,7 +35,6 @@ pub use crate::media::{
 };
 pub use crate::object::{
     object_algorithm, object_file, object_layer_of, object_manifest, system_metadata_manifest,
-    system_metadata_name,
 };
 pub use crate::path::{LONGEST_PATH, PathFault, path_fault};
 pub use crate::plan::{

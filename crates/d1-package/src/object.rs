@@ -134,8 +134,7 @@ fn object_title(document: &SystemMetadata) -> String {
 
 /// Returns the file name of an object's system metadata: `sysmeta-`, the identifier with everything but `[A-Za-z0-9.-]` as
 /// `_`, as in Metacat's bags, and `.xml`.
-#[must_use]
-pub fn system_metadata_name(identifier: &Identifier) -> String {
+fn system_metadata_name(identifier: &Identifier) -> String {
     format!("sysmeta-{}.xml", name_of(identifier))
 }
 

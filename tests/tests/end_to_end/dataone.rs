@@ -7,13 +7,19 @@ use d1oci_tests::{d1oci, samples};
 
 /// Makes a bag of the members of the sample package, in the layout that Metacat uses.
 pub(crate) fn make_bag(place: &Path, package: &Path) {
+    make_bag_with(place, package, <[u8]>::to_vec);
+}
+
+/// Makes the bag with another form of the resource map.
+fn make_bag_with(place: &Path, package: &Path, rewrite: impl FnOnce(&[u8]) -> Vec<u8>) {
     let source = place.join("members");
     fs::create_dir_all(source.join("payload")).unwrap();
     fs::create_dir_all(source.join("metadata/sysmeta")).unwrap();
     let copy = |from: &str, to: &str| fs::copy(package.join(from), source.join(to)).map(|_| ()).unwrap();
     copy("data.1.1", "payload/data.csv");
     copy("peggym.133.1", "metadata/science-metadata.xml");
-    copy("peggym.133.1.resourcemap", "metadata/oai-ore.xml");
+    let map = rewrite(&fs::read(package.join("peggym.133.1.resourcemap")).unwrap());
+    fs::write(source.join("metadata/oai-ore.xml"), map).unwrap();
     for identifier in ["data.1.1", "peggym.133.1", "peggym.133.1.resourcemap"] {
         copy(&format!("{identifier}.sysmeta.xml"), &format!("metadata/sysmeta/sysmeta-{identifier}.xml"));
     }
@@ -90,4 +96,33 @@ fn every_identifier_of_a_package_finds_it() {
     let audit = d1oci(place.path(), &["verify", "oci:store:v1", "--report", "-", "--format", "json"]);
     let totals = &audit.success().json()["totals"];
     assert_eq!((&totals["objects"], &totals["verified"]), (&3.into(), &3.into()));
+}
+
+#[test]
+fn a_resource_map_that_the_producer_of_the_bag_has_rewritten_is_known_by_what_it_says() {
+    let Some(samples) = samples() else { return };
+    let package = samples.join("dataone/pkg-peggym133");
+    let place = tempfile::tempdir().unwrap();
+    let mut original = Vec::new();
+    make_bag_with(place.path(), &package, |map| {
+        original = map.to_vec();
+        // Metacat reads the map and writes it anew, and so do its system metadata fit it no more.
+        d1_model::ResourceMap::parse(map).unwrap().value.to_rdf_xml().unwrap()
+    });
+    assert_ne!(fs::read(place.path().join("bag/metadata/oai-ore.xml")).unwrap(), original);
+    let pushed = d1oci(place.path(), &["push", "oci:store:v1", "bag", "--format", "json"]).success().json();
+    assert_eq!(pushed["identifier"], "peggym.133.1", "{pushed}");
+    let inspected = d1oci(place.path(), &["inspect", "oci:store:v1", "--format", "json"]).success().json();
+    assert_eq!(inspected["resourceMap"], "peggym.133.1.resourcemap", "{inspected}");
+    let listing = d1oci(place.path(), &["ls", "oci:store:v1", "--format", "json"]).success().json();
+    let path_of = |identifier: &str| {
+        let mut files = listing["files"].as_array().unwrap().iter();
+        files
+            .find(|file| file["identifier"] == identifier)
+            .map(|file| file["path"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(path_of("data.1.1").as_deref(), Some("data/data.csv"), "{listing}");
+    assert_eq!(path_of("peggym.133.1").as_deref(), Some("metadata/science-metadata.xml"), "{listing}");
+    assert_eq!(path_of("peggym.133.1.resourcemap").as_deref(), Some("metadata/oai-ore.xml"), "{listing}");
+    d1oci(place.path(), &["verify", "--deep", "oci:store:v1"]).success();
 }

@@ -1,12 +1,12 @@
 //! Where the files of a package that is no bag go in a bag: the layout of Metacat's packages.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
 use d1_model::{FormatType, Identifier, ObjectFormatList};
-use d1_package::{PackageView, system_metadata_name};
+use d1_package::{BagNames, ObjectToPlace, PackageView};
 
 use crate::{Error, Result};
 
@@ -32,14 +32,15 @@ pub(super) fn arrange(
         return fs::rename(from, &data).map_err(|error| Error::io("rename to", data, error));
     }
     fs::create_dir_all(&data).map_err(|error| Error::io("create", &data, error))?;
-    let places = places(view, attached);
+    let mut names = BagNames::new();
+    let places = places(view, attached, &mut names);
     for (path, place) in places {
         let target = to.join(&place);
         make_parent(&target)?;
         fs::rename(from.join(path), &target).map_err(|error| Error::io("rename to", target, error))?;
     }
     for document in attached {
-        let target = to.join(system_metadata_place(&document.identifier));
+        let target = to.join(names.place_system_metadata(&document.identifier));
         make_parent(&target)?;
         fs::write(&target, &document.bytes).map_err(|error| Error::io("write", target, error))?;
     }
@@ -52,30 +53,30 @@ fn make_parent(path: &Path) -> Result<()> {
 }
 
 /// Returns for each file of the package its place in the bag.
-fn places<'a>(view: &'a PackageView, attached: &[AttachedDocument]) -> Vec<(&'a str, String)> {
+fn places<'a>(
+    view: &'a PackageView,
+    attached: &[AttachedDocument],
+    names: &mut BagNames,
+) -> Vec<(&'a str, String)> {
     let mut described: HashMap<&str, &Identifier> = HashMap::new();
     for object in view.entries().filter_map(|entry| entry.object) {
         if let (Some(document), Some(identifier)) = (&object.system_metadata, &object.identifier) {
             described.insert(document, identifier);
         }
     }
-    let mut places = Vec::new();
-    let mut names = Names::default();
-    let mut data = Vec::new();
+    let resource_map = view.index().and_then(|index| index.resource_map());
+    let (mut places, mut data) = (Vec::new(), Vec::new());
     for entry in view.entries() {
-        let format_id = entry.object.and_then(|object| object.format_id.as_deref());
-        let attached_format = attached.first().map(|document| document.format_id.as_str());
-        let kind = format_id.or(attached_format).map(kind_of);
-        match (described.get(entry.path), kind) {
-            (Some(identifier), _) => {
-                places.push((entry.path, names.unique(system_metadata_place(identifier))))
-            }
-            (None, Some(Kind::ResourceMap)) => {
-                places.push((entry.path, names.unique("metadata/oai-ore.xml".to_owned())));
-            }
-            (None, Some(Kind::Metadata(extension))) => {
-                let place = format!("metadata/science-metadata.{extension}");
-                places.push((entry.path, names.unique(place)));
+        let stated = entry.object.and_then(|object| object.format_id.as_deref());
+        let format_id = stated.or(attached.first().map(|document| document.format_id.as_str()));
+        let identifier = entry.object.and_then(|object| object.identifier.as_ref());
+        let is_resource_map = identifier.is_some() && identifier == resource_map;
+        match (described.get(entry.path), identifier, format_id) {
+            (Some(described), ..) => places.push((entry.path, names.place_system_metadata(described))),
+            (None, Some(identifier), Some(format_id)) if is_resource_map || is_metadata(format_id) => {
+                let (file_name, location) = (None, None);
+                let object = ObjectToPlace { identifier, format_id, file_name, location, is_resource_map };
+                places.push((entry.path, names.place(&object)));
             }
             _ => data.push(entry.path),
         }
@@ -87,54 +88,7 @@ fn places<'a>(view: &'a PackageView, attached: &[AttachedDocument]) -> Vec<(&'a 
     places
 }
 
-enum Kind {
-    ResourceMap,
-    Metadata(&'static str),
-    Data,
-}
-
-fn kind_of(format_id: &str) -> Kind {
-    let Some(format) = ObjectFormatList::builtin().get(format_id) else { return Kind::Data };
-    match format.format_type {
-        FormatType::Resource => Kind::ResourceMap,
-        FormatType::Metadata => Kind::Metadata(format.extension.as_deref().unwrap_or("xml")),
-        _ => Kind::Data,
-    }
-}
-
-/// Returns where system metadata go.
-fn system_metadata_place(identifier: &Identifier) -> String {
-    format!("metadata/sysmeta/{}", system_metadata_name(identifier))
-}
-
-/// Names that are taken; those that differ by case alone are one on some systems.
-#[derive(Default)]
-struct Names(HashSet<String>);
-
-impl Names {
-    /// Returns the path, with a number in its name if it is taken: `science-metadata(1).xml`.
-    fn unique(&mut self, path: String) -> String {
-        let (stem, extension) = path.rsplit_once('.').unwrap_or((&path, ""));
-        let numbered = (1_u64..).map(|number| format!("{stem}({number}).{extension}"));
-        let free = std::iter::once(path.clone()).chain(numbered);
-        let mut free = free.filter(|path| !self.0.contains(&path.to_lowercase()));
-        // There are more numbers than files.
-        let path = free.next().unwrap_or_default();
-        self.0.insert(path.to_lowercase());
-        path
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Names;
-
-    #[test]
-    fn names_that_are_taken_get_a_number() {
-        let mut names = Names::default();
-        let mut unique = |path: &str| names.unique(path.to_owned());
-        assert_eq!(unique("metadata/a.xml"), "metadata/a.xml");
-        assert_eq!(unique("metadata/A.xml"), "metadata/A(1).xml");
-        assert_eq!(unique("metadata/a.xml"), "metadata/a(2).xml");
-    }
+fn is_metadata(format_id: &str) -> bool {
+    let format = ObjectFormatList::builtin().get(format_id);
+    format.is_some_and(|format| format.format_type == FormatType::Metadata)
 }

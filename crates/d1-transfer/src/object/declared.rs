@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bagit::{Algorithm, Digests, MultiHasher};
+use bagit::{Algorithm, MultiHasher};
 use bytes::Bytes;
 use d1_model::Checksum;
 use futures::StreamExt;

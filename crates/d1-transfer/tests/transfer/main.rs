@@ -5,6 +5,7 @@ mod audits;
 mod damage;
 mod failing_stores;
 mod finding;
+mod hash_stores;
 mod moved;
 mod pulling;
 mod pushing;
