@@ -27,9 +27,7 @@ mod verify;
 pub use copy::{CopyOptions, CopyReport, copy};
 pub use error::{ContentFault, Error, Result};
 pub use event::{BlobOutcome, Event, Observer, Phase, Silent};
-pub use find::{
-    ArtifactKind, ArtifactSummary, Found, Located, Purpose, Query, find, locate, parse_time,
-};
+pub use find::{ArtifactKind, ArtifactSummary, Found, Located, Purpose, Query, find, locate, parse_time};
 pub use history::{History, StoredVersion, Version, history};
 pub use list::{ListedFile, list_files};
 pub use open::{OpenPackage, open_package};

@@ -19,7 +19,12 @@ fn what_is_found_is_one_json_value_and_one_line_each() {
     for (number, created) in ["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"].iter().enumerate() {
         let (identifier, title) =
             (format!("x.{number}"), format!("org.opencontainers.image.description=Snow {number}"));
-        push(place.path(), "oci:store", &identifier, &["--id", &identifier, "--annotation", &title, "--created", created]);
+        push(
+            place.path(),
+            "oci:store",
+            &identifier,
+            &["--id", &identifier, "--annotation", &title, "--created", created],
+        );
     }
     let all = d1oci(place.path(), &["find", "oci:store", "--format", "json"]).success().json();
     assert_eq!(all["found"].as_array().unwrap().len(), 2, "{all}");
@@ -39,12 +44,18 @@ fn a_history_shows_versions_from_the_first_to_the_last() {
     for (identifier, replaced) in [("v2", "v1"), ("v3", "v2")] {
         let obsoletes = format!("org.dataone.obsoletes={replaced}");
         let series = "org.dataone.series-id=sid";
-        push(place.path(), "oci:store", identifier, &["--id", identifier, "--annotation", &obsoletes, "--annotation", series]);
+        push(
+            place.path(),
+            "oci:store",
+            identifier,
+            &["--id", identifier, "--annotation", &obsoletes, "--annotation", series],
+        );
     }
     let history = ["history", "oci:store", "--id", "sid", "--format", "json"];
     let history = d1oci(place.path(), &history).success().json();
     let versions = history["versions"].as_array().unwrap();
-    let identifiers: Vec<_> = versions.iter().map(|version| version["identifier"].as_str().unwrap()).collect();
+    let identifiers: Vec<_> =
+        versions.iter().map(|version| version["identifier"].as_str().unwrap()).collect();
     assert_eq!(identifiers, ["v1", "v2", "v3"]);
     assert_eq!((versions[0].get("digest"), &versions[2]["asked"]), (None, &true.into()));
     let text = d1oci(place.path(), &["history", "oci:store", "--id", "v2"]).success().text();
@@ -69,7 +80,8 @@ fn an_audit_of_a_repository_goes_on_after_damage_and_is_filed() {
     for name in ["a", "b", "c"] {
         let content = [name.as_bytes(), &payload(1, 5000)].concat();
         fs::write(place.path().join(name), content).unwrap();
-        d1oci(place.path(), &["push", &format!("oci:store:{name}"), name, "--id", &format!("{name}.1")]).success();
+        d1oci(place.path(), &["push", &format!("oci:store:{name}"), name, "--id", &format!("{name}.1")])
+            .success();
     }
     let listed = d1oci(place.path(), &["ls", "oci:store:b", "--format", "json"]).success().json();
     let sha256 = listed["files"][0]["sha256"].as_str().unwrap().to_owned();
@@ -87,7 +99,10 @@ fn an_audit_of_a_repository_goes_on_after_damage_and_is_filed() {
     assert!(outcome.stderr.contains("1 of 3 artifacts"), "{}", outcome.stderr);
     let report = fs::read(place.path().join("audit.json")).unwrap();
     let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
-    assert_eq!((&report["date"], &report["repository"]), (&"2023-11-14T22:13:20Z".into(), &"oci:store".into()));
+    assert_eq!(
+        (&report["date"], &report["repository"]),
+        (&"2023-11-14T22:13:20Z".into(), &"oci:store".into())
+    );
     assert_eq!((&report["totals"]["artifacts"], &report["totals"]["validArtifacts"]), (&3.into(), &2.into()));
     let damaged = report["artifacts"].as_array().unwrap().iter().find(|artifact| artifact["valid"] == false);
     let damaged = damaged.unwrap();

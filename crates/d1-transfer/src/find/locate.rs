@@ -114,7 +114,9 @@ fn choose<'a>(
     let artifacts = || found.iter().map(|found| &found.artifact);
     let named: Vec<_> = artifacts().filter(|artifact| artifact.is_named(identifier)).collect();
     if !named.is_empty() {
-        return only(&named).or_else(|| newest(&named, obsoletes)).or_else(|| only(&preferred(&named, purpose)));
+        return only(&named)
+            .or_else(|| newest(&named, obsoletes))
+            .or_else(|| only(&preferred(&named, purpose)));
     }
     let series: Vec<_> = artifacts().filter(|artifact| artifact.is_of_series(identifier)).collect();
     if !series.is_empty() {
@@ -122,7 +124,8 @@ fn choose<'a>(
     }
     let holding: Vec<_> = artifacts().collect();
     let any = || {
-        let mut contents = found.iter().map(|found| found.object.as_ref().and_then(|object| object.sha256.as_ref()));
+        let mut contents =
+            found.iter().map(|found| found.object.as_ref().and_then(|object| object.sha256.as_ref()));
         let first = contents.next().flatten()?;
         let are_same = purpose == Purpose::Bytes && contents.all(|other| other == Some(first));
         are_same.then(|| found.first().map(|found| &found.artifact)).flatten()

@@ -45,9 +45,9 @@ impl Query {
 
     /// Tells whether the identifier is one that the artifact itself states.
     pub(super) fn names(&self, artifact: &ArtifactSummary) -> bool {
-        self.identifier.as_ref().is_none_or(|wanted| {
-            artifact.is_named(wanted.as_str()) || artifact.is_of_series(wanted.as_str())
-        })
+        self.identifier
+            .as_ref()
+            .is_none_or(|wanted| artifact.is_named(wanted.as_str()) || artifact.is_of_series(wanted.as_str()))
     }
 
     pub(super) fn fits_identifier(&self, identifier: Option<&str>) -> bool {

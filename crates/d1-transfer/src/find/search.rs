@@ -113,7 +113,8 @@ impl Search<'_> {
         if identifier.is_some() && object.is_none() {
             return Ok(None);
         }
-        let mut formats = view.entries().map(|entry| entry.object.and_then(|object| object.format_id.as_deref()));
+        let mut formats =
+            view.entries().map(|entry| entry.object.and_then(|object| object.format_id.as_deref()));
         if !has_format && !formats.any(|format_id| self.query.fits_format(format_id)) {
             return Ok(None);
         }

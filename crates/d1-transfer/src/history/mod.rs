@@ -94,7 +94,8 @@ pub async fn history(
 ) -> Result<History> {
     let raw = backend.read_manifest(at).await?;
     let manifest = raw.parse().map_err(|error| {
-        registry_backend::Error::new(registry_backend::ErrorKind::Invalid, "read manifest", at).caused_by(error)
+        registry_backend::Error::new(registry_backend::ErrorKind::Invalid, "read manifest", at)
+            .caused_by(error)
     })?;
     let asked = manifest.annotations().get(D1_IDENTIFIER).cloned();
     let asked = asked.ok_or_else(|| Error::NoIdentifier { digest: raw.digest().clone() })?;

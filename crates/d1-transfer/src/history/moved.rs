@@ -28,14 +28,17 @@ pub(super) async fn count(
         *users.entry(older.clone()).or_default() += 1;
     }
     let mut known: HashMap<String, HashSet<Digest>> = HashMap::new();
-    let read = |(position, digest)| async move { Ok::<_, crate::Error>((position, blobs(backend, digest, observer).await?)) };
+    let read = |(position, digest)| async move {
+        Ok::<_, crate::Error>((position, blobs(backend, digest, observer).await?))
+    };
     let mut manifests = futures::stream::iter(wanted).map(read).buffered(parallel);
     while let Some((position, blobs)) = manifests.try_next().await? {
         let Some(version) = versions.get_mut(position) else { continue };
         let Some(stored) = &mut version.stored else { continue };
         let older = version.obsoletes.as_ref().and_then(|older| known.get(older));
         let is_shared = |digest: &Digest| older.is_some_and(|older| older.contains(digest));
-        let new: Vec<u64> = blobs.iter().filter(|(digest, _)| !is_shared(digest)).map(|(_, size)| *size).collect();
+        let new: Vec<u64> =
+            blobs.iter().filter(|(digest, _)| !is_shared(digest)).map(|(_, size)| *size).collect();
         stored.new_blobs = new.len() as u64;
         stored.shared_blobs = (blobs.len() - new.len()) as u64;
         stored.new_bytes = total(new.into_iter());

@@ -152,11 +152,7 @@ async fn hash_again(
 
 /// Chooses the files to read, and those to keep: tag files and system metadata, both of which are small. Objects are read
 /// if they are to be compared with their system metadata, whatever their size.
-fn wanted<'a>(
-    package: &'a OpenPackage,
-    options: &VerifyOptions,
-    attached: Option<&Attached>,
-) -> Wanted<'a> {
+fn wanted<'a>(package: &'a OpenPackage, options: &VerifyOptions, attached: Option<&Attached>) -> Wanted<'a> {
     let mut documents: HashSet<&str> = HashSet::new();
     if options.system_metadata {
         let objects = package.view.entries().filter_map(|entry| entry.object);

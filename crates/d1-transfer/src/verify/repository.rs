@@ -61,15 +61,13 @@ pub fn verify_all<'a>(
         .map_ok(move |met| async move {
             match met {
                 Met::Artifact(tagged) => verify_tagged(backend, *tagged, options, observer).await,
-                Met::Unreadable { tag, error } => {
-                    Ok(Some(VerifiedArtifact {
-                        tag,
-                        digest: None,
-                        identifier: None,
-                        report: None,
-                        error: Some(with_cause(&error)),
-                    }))
-                }
+                Met::Unreadable { tag, error } => Ok(Some(VerifiedArtifact {
+                    tag,
+                    digest: None,
+                    identifier: None,
+                    report: None,
+                    error: Some(with_cause(&error)),
+                })),
             }
         })
         .try_buffered(ARTIFACTS_AT_ONCE)

@@ -117,7 +117,9 @@ pub(super) fn not_hashed<'a>(
     let (mut paths, mut algorithms) = (HashSet::new(), AlgorithmSet::EMPTY);
     for entry in package.view.entries().filter(|entry| entry.object.is_some()) {
         let Ok(Some(declared)) = declared(&entry, kept, None) else { continue };
-        if let Some(algorithm) = algorithm_of(&declared.checksum).filter(|algorithm| !hashed.contains(*algorithm)) {
+        if let Some(algorithm) =
+            algorithm_of(&declared.checksum).filter(|algorithm| !hashed.contains(*algorithm))
+        {
             paths.insert(entry.path);
             algorithms.insert(algorithm);
         }
@@ -187,7 +189,10 @@ fn audited(entry: &Entry<'_>, came: &Came<'_>, declared: Result<Option<Declared>
     };
     let digests = came.get(entry.path);
     match digests {
-        None => judge(ObjectVerdict::Damaged, "its bytes could not be read, or are not those that were stored".to_owned()),
+        None => judge(
+            ObjectVerdict::Damaged,
+            "its bytes could not be read, or are not those that were stored".to_owned(),
+        ),
         Some(digests) => match mismatch(entry, digests, &declared) {
             None => object.verdict = ObjectVerdict::Verified,
             Some(mismatch @ (Mismatch::Size { .. } | Mismatch::Checksum { .. })) => {

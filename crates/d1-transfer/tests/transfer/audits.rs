@@ -24,7 +24,8 @@ fn document(identifier: &str, content: &[u8], algorithm: Algorithm, day: u8) -> 
     let hex = Digests::of(set, content).hex(algorithm).unwrap();
     let checksum = Checksum::new(ChecksumAlgorithm::from_name(algorithm.name()), hex);
     let size = content.len() as u64;
-    let mut document = SystemMetadata::new(identifier.parse().unwrap(), "text/csv", size, checksum, "somebody");
+    let mut document =
+        SystemMetadata::new(identifier.parse().unwrap(), "text/csv", size, checksum, "somebody");
     document.date_modified = Some(DateTime::from_text(format!("2024-01-{day:02}T00:00:00Z")));
     document
 }
@@ -44,8 +45,13 @@ async fn artifact(
 ) -> Descriptor {
     store(backend, b"{}").await;
     let (digest, size) = store(backend, content).await;
-    let file =
-        SingleFile { title: title.to_owned(), media_type: None, digest, size, object: ObjectFacts::default() };
+    let file = SingleFile {
+        title: title.to_owned(),
+        media_type: None,
+        digest,
+        size,
+        object: ObjectFacts::default(),
+    };
     let manifest = single_files_manifest(&[file], &options).unwrap();
     let at = at.unwrap_or_else(|| ManifestRef::Digest(manifest.digest().clone()));
     backend.write_manifest(&at, &manifest).await.unwrap();
@@ -175,7 +181,8 @@ async fn a_repository_is_verified_to_its_end_whatever_is_found() {
     let mut options = VerifyOptions::default();
     options.system_metadata = true;
     let found: Vec<_> = verify_all(&faulty, &options, &silent()).try_collect().await.unwrap();
-    let verdicts: Vec<_> = found.iter().map(|artifact| (artifact.tag.as_str(), artifact.is_valid())).collect();
+    let verdicts: Vec<_> =
+        found.iter().map(|artifact| (artifact.tag.as_str(), artifact.is_valid())).collect();
     assert_eq!(verdicts, [("a0", false), ("b0", true), ("v1", true)]);
     assert!(found[0].error.is_some() && found[0].report.is_none());
 }

@@ -44,13 +44,20 @@ async fn package(backend: &dyn RegistryBackend, content: &str, facts: Facts<'_>)
         (DESCRIPTION, facts.title),
         (CREATED, facts.created),
     ];
-    options.annotations =
-        annotations.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect();
+    options.annotations = annotations
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
+        .collect();
     push_directory(backend, &directory, &options, &silent()).await.unwrap().digest
 }
 
 /// Stores an artifact of objects with identifiers and formats.
-async fn objects(backend: &dyn RegistryBackend, name: &str, members: &[(&str, &str)], of: Facts<'_>) -> Digest {
+async fn objects(
+    backend: &dyn RegistryBackend,
+    name: &str,
+    members: &[(&str, &str)],
+    of: Facts<'_>,
+) -> Digest {
     let mut files = Vec::new();
     for (identifier, format_id) in members {
         let source = BytesSource::new(format!("content of {identifier}"));
@@ -71,8 +78,10 @@ async fn objects(backend: &dyn RegistryBackend, name: &str, members: &[(&str, &s
     backend.write_blob(&BytesSource::new("{}"), &WriteHint::default()).await.unwrap();
     let mut options = SingleFileOptions::default();
     let annotations = [(D1_IDENTIFIER, of.identifier), (D1_OBSOLETES, of.obsoletes)];
-    options.annotations =
-        annotations.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect();
+    options.annotations = annotations
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
+        .collect();
     let manifest = single_files_manifest(&files, &options).unwrap();
     backend.write_manifest(&at(name), &manifest).await.unwrap();
     manifest.digest().clone()
@@ -125,7 +134,10 @@ async fn without_a_question_every_artifact_is_listed_once() {
 #[tokio::test]
 async fn titles_are_found_by_a_part_in_any_case() {
     let backend = some_packages().await;
-    assert_eq!(tags(&found(&*backend, |query| query.title = Some("bering".into())).await), ["doi_10.5072_A1"]);
+    assert_eq!(
+        tags(&found(&*backend, |query| query.title = Some("bering".into())).await),
+        ["doi_10.5072_A1"]
+    );
 }
 
 #[tokio::test]
@@ -217,7 +229,11 @@ async fn a_tag_that_names_something_else_is_reported_and_passed_over() {
     package(&*backend, "2", Facts { identifier: Some("y.1"), tag: Some(&wrong), ..Facts::default() }).await;
     let located = locate(&*backend, &id("x.1"), Purpose::Package, &listener.observer()).await.unwrap();
     assert_eq!(located.digest, digest);
-    assert!(listener.warnings()[0].contains("names `y.1`, which is something else"), "{:?}", listener.warnings());
+    assert!(
+        listener.warnings()[0].contains("names `y.1`, which is something else"),
+        "{:?}",
+        listener.warnings()
+    );
 }
 
 #[tokio::test]
@@ -229,7 +245,8 @@ async fn of_versions_that_share_an_object_the_newest_is_meant() {
         ..Facts::default()
     };
     objects(&*backend, "a", &[("d.1", "text/csv"), ("e.1", "text/csv")], version("v1", None)).await;
-    let newest = objects(&*backend, "b", &[("d.1", "text/csv"), ("e.3", "text/csv")], version("v3", Some("v2"))).await;
+    let newest =
+        objects(&*backend, "b", &[("d.1", "text/csv"), ("e.3", "text/csv")], version("v3", Some("v2"))).await;
     // The version in between does not hold the object, but leads from one to the other.
     objects(&*backend, "c", &[("f.1", "text/csv"), ("e.2", "text/csv")], version("v2", Some("v1"))).await;
     assert_eq!(located(&*backend, "d.1").await.unwrap(), newest);
@@ -269,7 +286,9 @@ async fn history_of(backend: &dyn RegistryBackend, identifier: &str) -> History 
 
 fn identifiers(history: &History) -> Vec<(&str, bool, bool)> {
     let versions = history.versions.iter();
-    versions.map(|version| (version.identifier.as_str(), version.stored.is_some(), version.circular)).collect()
+    versions
+        .map(|version| (version.identifier.as_str(), version.stored.is_some(), version.circular))
+        .collect()
 }
 
 #[tokio::test]
@@ -282,7 +301,13 @@ async fn a_history_goes_both_ways_and_counts_what_moved() {
     };
     objects(&*backend, "a", &[("d.1", "text/csv"), ("e.1", "text/csv")], version("v1", None)).await;
     objects(&*backend, "b", &[("d.1", "text/csv"), ("e.2", "text/csv")], version("v2", Some("v1"))).await;
-    objects(&*backend, "c", &[("d.1", "text/csv"), ("e.2", "text/csv"), ("f", "text/csv")], version("v3", Some("v2"))).await;
+    objects(
+        &*backend,
+        "c",
+        &[("d.1", "text/csv"), ("e.2", "text/csv"), ("f", "text/csv")],
+        version("v3", Some("v2")),
+    )
+    .await;
     objects(&*backend, "other", &[("z", "text/csv")], version("w1", None)).await;
     let history = history_of(&*backend, "v2").await;
     assert_eq!(identifiers(&history), [("v1", true, false), ("v2", true, false), ("v3", true, false)]);

@@ -107,5 +107,6 @@ fn object_text(object: &ListedFile) -> String {
 }
 
 fn parse_date(text: &str) -> Result<Timestamp, String> {
-    parse_time(text).ok_or_else(|| "write a date such as 2025-11-07, or a time such as 2025-11-07T12:00:00Z".to_owned())
+    parse_time(text)
+        .ok_or_else(|| "write a date such as 2025-11-07, or a time such as 2025-11-07T12:00:00Z".to_owned())
 }

@@ -74,7 +74,10 @@ fn stored_text(version: &Version, stored: &StoredVersion) -> String {
     }
     text += &new;
     if !stored.copies.is_empty() {
-        text += &format!("; {} with the same identifier", human::count(stored.copies.len() as u64, "other artifact"));
+        text += &format!(
+            "; {} with the same identifier",
+            human::count(stored.copies.len() as u64, "other artifact")
+        );
     }
     text
 }

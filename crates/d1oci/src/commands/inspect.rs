@@ -57,7 +57,8 @@ struct Layer {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let opened = package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
+    let opened =
+        package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
     let (raw, view) = (&opened.package.raw, &opened.package.view);
     let manifest = view.manifest();
     let index = view.index();

@@ -33,7 +33,8 @@ struct Listing {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let opened = package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
+    let opened =
+        package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
     let view = &opened.package.view;
     let listing = Listing {
         artifact_type: view.manifest().artifact_type.clone(),

@@ -33,7 +33,11 @@ impl List {
     }
 
     /// Writes an item; people see it at once.
-    pub(crate) fn item<T: Serialize>(&mut self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    pub(crate) fn item<T: Serialize>(
+        &mut self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
         let line = match self.format {
             Format::Text => text(value) + "\n",
             Format::Json => {
