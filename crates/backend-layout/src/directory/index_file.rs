@@ -24,7 +24,7 @@ pub(super) struct IndexFile {
     known: Mutex<Option<Known>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Known {
     stamp: Stamp,
     /// Whether a file with this stamp is sure to have this content.
@@ -60,21 +60,21 @@ impl IndexFile {
             }
             Err(error) => return Err(fail(error)),
         };
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // It is held while the file is read: those who ask meanwhile wait for the same answer instead of reading it, too.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().filter(|known| known.is_settled && known.stamp == stamp) {
             return Ok((Arc::clone(&known.index), Some(stamp)));
         }
         let (text, stamp, is_settled) = self.read_text(paths)?;
-        let index = match known.filter(|known| known.index.text() == text) {
-            Some(known) => known.index,
+        let index = match known.as_ref().filter(|known| known.index.text() == text) {
+            Some(known) => Arc::clone(&known.index),
             None => Arc::new(Index::parse(text).map_err(|error| {
                 Error::new(ErrorKind::Invalid, OPERATION, paths)
                     .because("its `index.json` cannot be read as an image index")
                     .caused_by(error)
             })?),
         };
-        let read = Known { stamp, is_settled, index: Arc::clone(&index) };
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
+        *known = Some(Known { stamp, is_settled, index: Arc::clone(&index) });
         Ok((index, Some(stamp)))
     }
 
@@ -89,7 +89,8 @@ impl IndexFile {
         let metadata = file.metadata().map_err(fail)?;
         let stamp = Stamp::of(&metadata);
         let age = stamp.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        let mut bytes = Vec::new();
+        let expected = metadata.len().min(INDEX_LIMIT).saturating_add(1);
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
         file.take(INDEX_LIMIT.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
         let invalid = |reason: String| Error::new(ErrorKind::Invalid, OPERATION, paths).because(reason);
         if bytes.len() as u64 > INDEX_LIMIT {

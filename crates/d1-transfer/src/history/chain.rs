@@ -1,8 +1,9 @@
 //! Who replaces whom, put in order; statements that lead nowhere or round in a circle included.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
+use jiff::SignedDuration;
 use oci_model::annotations::{CREATED, D1_OBSOLETES, D1_SERIES_ID, DESCRIPTION};
 use oci_model::{Digest, Manifest, Tag};
 
@@ -72,21 +73,26 @@ impl Links {
     /// possible.
     pub(super) fn connected_with(&self, asked: &str) -> Vec<Version> {
         let first = self.first_before(asked);
-        let mut successors: HashMap<&str, BTreeMap<_, &str>> = HashMap::new();
+        let mut successors: HashMap<&str, Vec<&str>> = HashMap::new();
         for (identifier, link) in &self.by_identifier {
             if let Some(older) = link.obsoletes.as_deref() {
-                let order = (made(link.stored.created.as_deref()), identifier);
-                successors.entry(older).or_default().insert(order, identifier);
+                successors.entry(older).or_default().push(identifier);
             }
         }
         let (mut seen, mut versions) = (HashSet::from([first]), Vec::new());
         let mut next = VecDeque::from([first]);
         while let Some(identifier) = next.pop_front() {
             versions.push(self.version(identifier, asked, &versions));
-            let newer = successors.get(identifier).into_iter().flat_map(BTreeMap::values);
-            next.extend(newer.copied().filter(|newer| seen.insert(newer)));
+            let mut newer = successors.remove(identifier).unwrap_or_default();
+            newer.retain(|newer| seen.insert(newer));
+            newer.sort_by_key(|newer| (self.made(newer), *newer));
+            next.extend(newer);
         }
         versions
+    }
+
+    fn made(&self, identifier: &str) -> Option<SignedDuration> {
+        made(self.by_identifier.get(identifier)?.stored.created.as_deref())
     }
 
     /// Follows a version back to the first one, or to where a circle closes.
