@@ -15,7 +15,10 @@ const NAME: &str = "group/dataset";
 
 /// Runs a program and returns its output, or `None` if it is not installed.
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> Option<Vec<u8>> {
-    let output = match Command::new(program).args(arguments).current_dir(folder).output() {
+    // `cargo xtask peers` puts them there.
+    let own = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers/bin")).join(program);
+    let place = if own.is_file() { own.as_path() } else { Path::new(program) };
+    let output = match Command::new(place).args(arguments).current_dir(folder).output() {
         Ok(output) => output,
         Err(_) => {
             println!("skipped: `{program}` is not installed");
