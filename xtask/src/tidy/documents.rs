@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_threat_names_tests_that_exist() {
         let source = TextFile { path: "a/b.rs".to_owned(), text: "fn it_holds() {}".to_owned() };
-        let faults = |text: &str| check_proofs(Some(&file(text)), &[source.clone()]);
+        let faults = |text: &str| check_proofs(Some(&file(text)), std::slice::from_ref(&source));
         assert!(faults("| a threat of `--some_option` | `a/b.rs`: `it_holds` |").is_empty());
         assert_eq!(faults("| a threat | `a/b.rs`: `it_holds`, `it_falls` |").len(), 1);
         assert_eq!(faults("| a threat | `a/c.rs`: `it_holds` |").len(), 1);

@@ -94,7 +94,7 @@ fn faults(report: &VerifyReport) -> Vec<ContentFault> {
     let audit = report.system_metadata.iter().flat_map(|audit| &audit.faults);
     let bag = report.bag.iter().flat_map(|bag| bag.errors());
     let bag = bag.map(|fault| ContentFault {
-        path: fault.path.clone().unwrap_or_default().to_string(),
+        path: fault.path.clone().unwrap_or_default(),
         message: fault_line(fault),
     });
     report.faults.iter().chain(audit).cloned().chain(bag).collect()
