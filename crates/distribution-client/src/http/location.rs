@@ -74,6 +74,8 @@ fn is_private_v4(address: std::net::Ipv4Addr) -> bool {
 }
 
 fn is_localhost(host: &str) -> bool {
+    // A name with a dot at its end is the same name (RFC 1034 section 3.1).
+    let host = host.strip_suffix('.').unwrap_or(host);
     host == "localhost" || host.ends_with(".localhost")
 }
 
@@ -141,6 +143,8 @@ mod tests {
             ("https://[::1]/u", Refused::PrivateAddress),
             ("https://[::ffff:169.254.169.254]/latest", Refused::PrivateAddress),
             ("https://localhost/u", Refused::PrivateAddress),
+            ("https://localhost./u", Refused::PrivateAddress),
+            ("https://127.0.0.1./u", Refused::PrivateAddress),
             ("file:///etc/passwd", Refused::NoUrl),
             ("ftp://r.example/u", Refused::Scheme),
             ("https://", Refused::NoUrl),
