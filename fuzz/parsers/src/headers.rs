@@ -73,7 +73,9 @@ fn is_private(url: &str) -> bool {
     let rest = url.strip_prefix("https://").unwrap_or_default();
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
-    let name = host.split(':').next().unwrap_or_default().trim_end_matches('.');
+    let name = host.split(':').next().unwrap_or_default();
+    // One dot at the end makes no other name; more make none.
+    let name = name.strip_suffix('.').unwrap_or(name);
     let v4 = name.parse::<Ipv4Addr>();
     v4.is_ok_and(|v4| v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified())
         || host.starts_with("[::1]")
