@@ -9,6 +9,10 @@ use std::path::PathBuf;
 #[derive(Clone, Default)]
 pub(crate) struct Environment {
     variables: BTreeMap<OsString, OsString>,
+    #[cfg_attr(
+        not(any(feature = "distribution-client", test)),
+        expect(dead_code, reason = "files are looked for on behalf of registries alone")
+    )]
     home: Option<PathBuf>,
 }
 
@@ -30,11 +34,6 @@ impl Environment {
         self.value(name)?.to_str()
     }
 
-    /// Returns the path that a variable holds.
-    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
-        self.value(name).map(PathBuf::from)
-    }
-
     /// Reads the variables that `curl` and others read (curl(1), "ENVIRONMENT"). `HTTP_PROXY` in capital letters is not among
     /// them: a web server sets it from what a stranger sends (CVE-2016-5385).
     pub(crate) fn proxies(&self) -> ProxyVariables<'_> {
@@ -44,6 +43,21 @@ impl Environment {
             https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
             except: first(&["no_proxy", "NO_PROXY"]),
         }
+    }
+
+    fn value(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg_attr(
+    not(any(feature = "distribution-client", test)),
+    expect(dead_code, reason = "files are looked for on behalf of registries alone")
+)]
+impl Environment {
+    /// Returns the path that a variable holds.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.value(name).map(PathBuf::from)
     }
 
     /// Returns a path below the home directory.
@@ -57,10 +71,6 @@ impl Environment {
         // A relative path is to be ignored, says the specification.
         let stated = self.path("XDG_CONFIG_HOME").filter(|stated| stated.is_absolute());
         stated.or_else(|| self.below_home(".config")).map(|directory| directory.join(path))
-    }
-
-    fn value(&self, name: &str) -> Option<&OsStr> {
-        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 }
 

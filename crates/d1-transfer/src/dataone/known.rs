@@ -6,15 +6,18 @@ use std::path::Path;
 
 use bagit::{Algorithm, Digests};
 use d1_model::Identifier;
-use d1_package::Place;
-use oci_model::{ManifestRef, Tag};
+use d1_package::{PackageIndex, Place};
+use oci_model::{Digest, ManifestRef, Tag};
 use registry_backend::{ErrorKind, RegistryBackend};
 
-use super::describe::{DescribedObject, DescribedPackage};
+use super::describe::{DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS};
 use super::journal::Journal;
 use super::staged::has_all;
 use crate::open::{OpenPackage, open_package};
 use crate::{Error, Result, read_file};
+
+/// The file by which a bag is known (RFC 8493 section 2.1.1).
+const DECLARATION: &str = "bagit.txt";
 
 /// Objects that are in the repository, as far as it or a journal says.
 #[derive(Debug, Default)]
@@ -59,6 +62,13 @@ impl KnownObjects {
         is_right.then_some(digests)
     }
 
+    /// Returns the digest of the package's last copy, if nothing has changed since: it has the same objects at the same places, as their system
+    /// metadata of now declare them, and the same system metadata.
+    pub(super) fn unchanged(&self, package: &DescribedPackage) -> Option<Digest> {
+        let is_it = |known: &&OpenPackage| known.view.index().is_some_and(|index| is_copy(index, package));
+        self.packages.iter().find(is_it).map(|known| known.raw.digest().clone())
+    }
+
     /// Copies an object from an archive in the repository to its place below a directory, unless something is there or the
     /// repository's copy is another one; tells whether it did.
     pub(super) async fn copy_archived(
@@ -96,7 +106,13 @@ impl KnownObjects {
         wanted: &BTreeSet<&Identifier>,
     ) -> Result<()> {
         let Ok(tag) = identifier.tag().parse::<Tag>() else { return Ok(()) };
-        let package = match open_package(backend, &ManifestRef::Tag(tag)).await {
+        let at = ManifestRef::Tag(tag);
+        let Some(found) = backend.stat_manifest(&at).await? else { return Ok(()) };
+        // A package is tagged by more than one identifier.
+        if self.packages.iter().any(|known| *known.raw.digest() == found.digest) {
+            return Ok(());
+        }
+        let package = match open_package(backend, &ManifestRef::Digest(found.digest)).await {
             Ok(package) => package,
             Err(Error::Backend(error)) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(Error::Backend(error)) => return Err(error.into()),
@@ -128,6 +144,26 @@ impl KnownObjects {
         self.packages.push(package);
         Ok(())
     }
+}
+
+/// Tells whether an index is that of a copy of exactly this package.
+fn is_copy(index: &PackageIndex, package: &DescribedPackage) -> bool {
+    let files = index.files();
+    let at = |path: &str| files.position(path).and_then(|position| files.files().get(position));
+    let is_same = |object: &DescribedObject| {
+        let content = at(&object.path).is_some_and(|file| {
+            let mut digests = file.checksums.clone();
+            digests.insert(Algorithm::Sha256, &file.sha256);
+            file.identifier() == Some(&object.record.identifier)
+                && object.fault(file.size, &digests).is_none()
+        });
+        content && at(&object.record.path).is_some_and(|file| file.sha256 == object.record.sha256)
+    };
+    let documents = [DECLARATION, "bag-info.txt"].len() + 2 * MANIFEST_ALGORITHMS.len();
+    files.files().len() == 2 * package.objects.len() + documents
+        && at(DECLARATION).is_some()
+        && *index.directory() == *package.directory
+        && package.objects.iter().all(is_same)
 }
 
 /// Returns the identifiers by which packages with the same objects may be tagged: the versions before, then this one.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use d1_model::{Identifier, RESOURCE_MAP_FORMAT_ID};
 use d1_package::{BagRecord, PackageFacts, PackageFiles, Plan, PlanLimits, PlanOptions, PlannedLayer};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use oci_model::{Digest, Tag};
+use oci_model::{Digest, ManifestRef, Tag};
 use registry_backend::{ErrorKind, RegistryBackend};
 
 use super::describe::{DescribedObject, DescribedPackage, Selection, describe};
@@ -104,8 +104,13 @@ pub(super) async fn replicate_with(
     package.warn_of_skipped(&**replicating.observer);
     let known = KnownObjects::of_repository(replicating.backend, &package, replicating.journal).await?;
     let mut one = OnePackage { all: *replicating, staging: staging.path(), meter, package, known };
-    let objects = one.objects().await?;
-    let report = one.publish(objects).await?;
+    let report = match one.unchanged().await? {
+        Some(report) => report,
+        None => {
+            let objects = one.objects().await?;
+            one.publish(objects).await?
+        }
+    };
     if let Some(journal) = replicating.journal {
         let done = DonePackage { digest: report.digest.clone(), modified: one.package.modified.clone() };
         journal.note_package(map, done)?;
@@ -142,6 +147,39 @@ struct Moved {
 }
 
 impl OnePackage<'_> {
+    /// Returns the report if the repository has exactly this package under all its tags: then nothing has to be read.
+    async fn unchanged(&self) -> Result<Option<ReplicateReport>> {
+        let Some(digest) = self.known.unchanged(&self.package) else { return Ok(None) };
+        let tags = self.tags();
+        for tag in &tags {
+            let found = self.all.backend.stat_manifest(&ManifestRef::Tag(tag.clone())).await?;
+            if found.is_none_or(|found| found.digest != digest) {
+                return Ok(None);
+            }
+        }
+        let report = self.report(digest, tags);
+        Ok(Some(ReplicateReport { unchanged: true, kept_objects: report.objects, ..report }))
+    }
+
+    /// Returns the report of a package of which nothing has moved but what was needed to describe it.
+    fn report(&self, digest: Digest, tags: Vec<Tag>) -> ReplicateReport {
+        ReplicateReport {
+            identifier: self.package.identifier.clone(),
+            resource_map: self.package.resource_map.clone(),
+            digest,
+            tags,
+            unchanged: false,
+            objects: self.package.objects.len() as u64,
+            bytes: self.package.bytes(),
+            received_objects: 0,
+            received_bytes: self.meter.bytes(),
+            kept_objects: 0,
+            sent_bytes: 0,
+            skipped: self.package.skipped.clone(),
+            nested: self.package.nested.clone(),
+        }
+    }
+
     /// Brings all objects where they belong.
     async fn objects(&mut self) -> Result<Vec<Moved>> {
         let ways = self.ways()?;
@@ -266,21 +304,9 @@ impl OnePackage<'_> {
             }
             pushed => pushed?,
         };
-        Ok(ReplicateReport {
-            identifier: self.package.identifier.clone(),
-            resource_map: self.package.resource_map.clone(),
-            digest: pushed.digest,
-            tags: pushed.tags,
-            unchanged: pushed.unchanged,
-            objects: self.package.objects.len() as u64,
-            bytes: self.package.bytes(),
-            received_objects,
-            received_bytes: self.meter.bytes(),
-            kept_objects,
-            sent_bytes: sent_bytes + pushed.sent_bytes,
-            skipped: self.package.skipped.clone(),
-            nested: self.package.nested.clone(),
-        })
+        let report = self.report(pushed.digest, pushed.tags);
+        let (unchanged, sent_bytes) = (pushed.unchanged, sent_bytes + pushed.sent_bytes);
+        Ok(ReplicateReport { unchanged, received_objects, kept_objects, sent_bytes, ..report })
     }
 
     async fn push(&self, moved: &[Moved], options: &PushOptions) -> Result<PushReport> {
@@ -352,6 +378,6 @@ pub(super) async fn is_done(
     if modified.is_some() && done.modified.as_deref() != modified {
         return Ok(false);
     }
-    let at = oci_model::ManifestRef::Digest(done.digest);
+    let at = ManifestRef::Digest(done.digest);
     Ok(replicating.backend.stat_manifest(&at).await?.is_some())
 }
