@@ -9,10 +9,6 @@ use std::path::PathBuf;
 #[derive(Clone, Default)]
 pub(crate) struct Environment {
     variables: BTreeMap<OsString, OsString>,
-    #[cfg_attr(
-        not(any(feature = "distribution-client", test)),
-        expect(dead_code, reason = "files are looked for on behalf of registries alone")
-    )]
     home: Option<PathBuf>,
 }
 

@@ -60,7 +60,7 @@ impl ReplicateOptions {
 
 /// Replicates the package of a resource map into a store, each object verified against its system metadata while it passes.
 /// Objects that the store has already are not read from the node again. The manifest is that of the bag that
-/// [`fetch`](super::fetch) makes; it is tagged by the identifiers of the package and of the map.
+/// [`fetch`](super::fetch()) makes; it is tagged by the identifiers of the package and of the map.
 ///
 /// # Errors
 ///
