@@ -26,8 +26,8 @@ use crate::output::human;
 /// A single DataONE object, one file with `--id` or `--sysmeta`, becomes an artifact of its own, and its system metadata one that refers
 /// to it. It is refused if it is not what they declare. Pushed again with newer system metadata, the object stays as it is.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  d1oci push oci:store:v1 ./dataset_10.18739_A2D795C92\n  \
-                        d1oci push oci:store ./T3_2024_15m_Temp.csv --sysmeta sysmeta.xml")]
+#[command(after_help = "Example: d1oci push oci:store:v1 ./dataset_10.18739_A2D795C92\n\
+                        Example: d1oci push oci:store ./T3_2024_15m_Temp.csv --sysmeta sysmeta.xml")]
 pub(crate) struct Arguments {
     /// Where to, with the tag that it gets.
     reference: Reference,
