@@ -24,22 +24,34 @@ pub struct Outcome {
 /// If it does not build.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let cargo = option_env!("CARGO").unwrap_or("cargo");
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "d1oci", "--bin", "d1oci", "--message-format=json"]);
-        let output = build.current_dir(workspace()).stderr(Stdio::inherit()).output().expect("cargo runs");
-        assert!(output.status.success(), "d1oci does not build");
-        let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
-        let executable = messages
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .find_map(|message| {
-                (message["target"]["name"] == "d1oci")
-                    .then(|| message["executable"].as_str().map(PathBuf::from))?
-            });
-        executable.expect("cargo names the executable")
-    })
+    BINARY.get_or_init(|| build("d1oci"))
+}
+
+/// Returns the path of `xtask`, built from this very tree, for the data sets that it makes.
+///
+/// # Panics
+///
+/// If it does not build.
+pub fn xtask() -> &'static Path {
+    static XTASK: OnceLock<PathBuf> = OnceLock::new();
+    XTASK.get_or_init(|| build("xtask"))
+}
+
+/// Builds the binary that has the name of its package.
+fn build(name: &str) -> PathBuf {
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", name, "--bin", name, "--message-format=json"]);
+    let output = build.current_dir(workspace()).stderr(Stdio::inherit()).output().expect("cargo runs");
+    assert!(output.status.success(), "{name} does not build");
+    let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+    let executable = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| {
+            (message["target"]["name"] == name).then(|| message["executable"].as_str().map(PathBuf::from))?
+        });
+    executable.expect("cargo names the executable")
 }
 
 /// Runs `d1oci` in a directory.

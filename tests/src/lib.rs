@@ -10,7 +10,7 @@ pub mod torture;
 mod trees;
 
 pub use bags::{AWKWARD_FILES, BagBuilder, payload};
-pub use binary::{Outcome, bare_d1oci, binary, d1oci, run, run_with_input};
+pub use binary::{Outcome, bare_d1oci, binary, d1oci, run, run_with_input, xtask};
 pub use peers::{bagit_py_accepts, peer, samples, skipped};
 pub use registry::DockerRegistry;
 pub use scripted::Scripted;

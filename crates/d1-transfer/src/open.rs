@@ -20,14 +20,29 @@ pub struct OpenPackage {
     pub view: PackageView,
 }
 
-/// Reads the manifest of a package, whoever made it, and its index if it has one.
+/// Which copy of a small index is read: the manifest holds one, besides the blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IndexCopy {
+    /// The one in the manifest, if there is one: no request is needed.
+    Nearest,
+    /// The blob: to read it proves it.
+    Blob,
+}
+
+/// Reads the manifest of a package, whoever made it, and its index if it has one: from the manifest itself if it is there.
 ///
 /// # Errors
 ///
 /// If it is not there, or the manifest or the index is not valid.
 pub async fn open_package(backend: &dyn RegistryBackend, at: &ManifestRef) -> Result<OpenPackage> {
     let (raw, manifest) = backend.read_image_manifest(at).await?;
-    open_read(backend, raw, manifest).await
+    open_read(backend, raw, manifest, IndexCopy::Nearest).await
+}
+
+/// Opens a package of which everything is to be proven, its index as well.
+pub(crate) async fn open_stored(backend: &dyn RegistryBackend, at: &ManifestRef) -> Result<OpenPackage> {
+    let (raw, manifest) = backend.read_image_manifest(at).await?;
+    open_read(backend, raw, manifest, IndexCopy::Blob).await
 }
 
 /// Opens a package whose manifest was read already.
@@ -35,14 +50,29 @@ pub(crate) async fn open_read(
     backend: &dyn RegistryBackend,
     raw: RawManifest,
     manifest: ImageManifest,
+    copy: IndexCopy,
 ) -> Result<OpenPackage> {
-    let index =
-        if PackageView::has_index(&manifest) { Some(read_index(backend, &manifest).await?) } else { None };
+    let index = match PackageView::has_index(&manifest) {
+        true => Some(read_index(backend, &manifest, copy).await?),
+        false => None,
+    };
     let view = PackageView::new(manifest, index).map_err(d1_package::Error::from)?;
     Ok(OpenPackage { raw, view })
 }
 
-async fn read_index(backend: &dyn RegistryBackend, manifest: &ImageManifest) -> Result<PackageIndex> {
+async fn read_index(
+    backend: &dyn RegistryBackend,
+    manifest: &ImageManifest,
+    copy: IndexCopy,
+) -> Result<PackageIndex> {
+    let inline = || manifest.config.inline_content();
+    match (copy == IndexCopy::Nearest).then(inline).flatten() {
+        Some(bytes) => Ok(PackageIndex::read(&*bytes, manifest).map_err(d1_package::Error::from)?),
+        None => read_index_blob(backend, manifest).await,
+    }
+}
+
+async fn read_index_blob(backend: &dyn RegistryBackend, manifest: &ImageManifest) -> Result<PackageIndex> {
     let Descriptor { digest, size, .. } = manifest.config.clone();
     if size > MAX_INDEX_BYTES {
         return Err(BackendError::new(ErrorKind::TooLarge, "read the index", &digest)

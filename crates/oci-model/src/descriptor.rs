@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Digest, MediaType};
+use crate::{Digest, DigestHasher, MediaType};
 
 /// Annotations, in the order of their keys, so that equal content has equal bytes.
 pub type Annotations = BTreeMap<String, String>;
@@ -64,17 +66,28 @@ impl Descriptor {
     /// Returns the descriptor of the empty value `{}`, with its two bytes inline, as `oras` writes it.
     pub fn empty() -> Self {
         let content = Self::EMPTY_CONTENT;
-        let mut descriptor = Self::new(
-            MediaType::from_static(MediaType::EMPTY),
-            Digest::sha256_of(content),
-            content.len() as u64,
-        );
-        descriptor.data = Some("e30=".to_owned());
-        descriptor
+        Self::new(MediaType::from_static(MediaType::EMPTY), Digest::sha256_of(content), content.len() as u64)
+            .with_inline_content(content)
     }
 
     /// The content of the [empty descriptor](Self::empty).
     pub const EMPTY_CONTENT: &'static [u8] = b"{}";
+
+    /// Returns the descriptor with its content in it, which has to be the one that digest and size are of.
+    #[must_use]
+    pub fn with_inline_content(mut self, content: &[u8]) -> Self {
+        self.data = Some(STANDARD.encode(content));
+        self
+    }
+
+    /// Returns the content that the descriptor itself holds; `None` if it holds none, or another one than digest and size say:
+    /// the blob counts then (image-spec descriptor.md, "Embedded Content").
+    pub fn inline_content(&self) -> Option<Vec<u8>> {
+        let content = STANDARD.decode(self.data.as_ref()?).ok()?;
+        let mut hasher = DigestHasher::matching(&self.digest)?;
+        hasher.update(&content);
+        (content.len() as u64 == self.size && hasher.finish() == self.digest).then_some(content)
+    }
 
     /// Returns the descriptor with one more annotation.
     #[must_use]
@@ -111,6 +124,22 @@ mod tests {
              \"digest\":\"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\",\
              \"size\":2,\"data\":\"e30=\"}"
         );
+    }
+
+    #[test]
+    fn content_in_a_descriptor_counts_if_it_is_the_right_one() {
+        let content = b"index";
+        let descriptor =
+            Descriptor::new("text/csv".parse().unwrap(), Digest::sha256_of(content), content.len() as u64);
+        assert_eq!(descriptor.inline_content(), None);
+        let with = |data: &str| Descriptor { data: Some(data.to_owned()), ..descriptor.clone() };
+        assert_eq!(with("aW5kZXg=").inline_content().unwrap(), content);
+        assert_eq!(descriptor.clone().with_inline_content(content), with("aW5kZXg="));
+        for other in ["", "aW5kZXk=", "aW5kZXg", "aW5kZXgA", "~"] {
+            assert_eq!(with(other).inline_content(), None, "{other}");
+        }
+        let longer = Descriptor { size: 6, ..with("aW5kZXg=") };
+        assert_eq!(longer.inline_content(), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod live;
 mod nodes;
 mod objects;
 mod oras;
+mod readme;
 mod reproducible;
 mod round_trip;
 mod seed_session;

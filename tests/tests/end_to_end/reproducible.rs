@@ -89,5 +89,5 @@ fn the_digest_of_a_known_bag_never_changes() {
     assert_eq!(digests, [GOLDEN_OBJECTS, GOLDEN_ARCHIVE]);
 }
 
-const GOLDEN_OBJECTS: &str = "sha256:dfb853dc49f2f83e0d31026d77cbfdb5bb9f5fd0105910938fe3b1980ba27a33";
-const GOLDEN_ARCHIVE: &str = "sha256:9c3c2ec3476e070060eab4874c17b45a038d3ab03c4a4fb33d20259edbb01186";
+const GOLDEN_OBJECTS: &str = "sha256:1986abd36b7068f66a1b44c7a7e657136447cf2bc077fce54ed48c47f9ceeb26";
+const GOLDEN_ARCHIVE: &str = "sha256:1c053a6c48aeecfce3a15fef292c2d54b531681d4cd1908a600a50a537ad5a3f";

@@ -20,6 +20,10 @@ pub use self::error::{IndexError, IndexErrorKind};
 /// The largest index that is read, in bytes: a million files take about 200 MB.
 pub const MAX_INDEX_BYTES: u64 = 1 << 30;
 
+/// The largest index that is written into the manifest as well, in bytes: one of some 250 files. It saves every reader a request, and
+/// leaves nine tenths of the manifest to the layers.
+pub const MAX_INLINE_INDEX_BYTES: u64 = 64 << 10;
+
 /// The index of a package, checked: every file has its place in a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageIndex {
@@ -123,7 +127,7 @@ impl PackageIndex {
         write::write(self, output)
     }
 
-    /// Returns the descriptor of the bytes that [`PackageIndex::write`] writes, without keeping them.
+    /// Returns the descriptor of the bytes that [`PackageIndex::write`] writes; up to [`MAX_INLINE_INDEX_BYTES`] of them are in it.
     #[must_use]
     pub fn descriptor(&self) -> Descriptor {
         write::descriptor(self)

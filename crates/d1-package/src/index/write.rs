@@ -11,7 +11,7 @@ use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::{BagRecord, LayerKind, LayerRecord, PackageIndex, Place};
-use crate::{INDEX_MEDIA_TYPE, ObjectFacts, PackageFile};
+use crate::{INDEX_MEDIA_TYPE, MAX_INLINE_INDEX_BYTES, ObjectFacts, PackageFile};
 
 const WRITE_LENGTH: usize = 64 << 10;
 
@@ -22,23 +22,35 @@ pub(super) fn write(index: &PackageIndex, output: impl Write) -> io::Result<()> 
 }
 
 pub(super) fn descriptor(index: &PackageIndex) -> Descriptor {
-    let mut sink = HashingSink { hasher: DigestHasher::new(DigestAlgorithm::Sha256), size: 0 };
+    let hasher = DigestHasher::new(DigestAlgorithm::Sha256);
+    let mut sink = HashingSink { hasher, size: 0, inline: Some(Vec::new()) };
     // Maps with text keys and numbers in range, written to a sink: nothing here can fail.
     if let Err(error) = write(index, &mut sink) {
         unreachable!("{error}");
     }
-    Descriptor::new(MediaType::from_static(INDEX_MEDIA_TYPE), sink.hasher.finish(), sink.size)
+    let descriptor =
+        Descriptor::new(MediaType::from_static(INDEX_MEDIA_TYPE), sink.hasher.finish(), sink.size);
+    match sink.inline {
+        Some(content) => descriptor.with_inline_content(&content),
+        None => descriptor,
+    }
 }
 
 struct HashingSink {
     hasher: DigestHasher,
     size: u64,
+    /// What was written, as long as it fits into the manifest.
+    inline: Option<Vec<u8>>,
 }
 
 impl Write for HashingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
+        self.inline = self.inline.take().filter(|_| self.size <= MAX_INLINE_INDEX_BYTES);
+        if let Some(inline) = &mut self.inline {
+            inline.extend_from_slice(bytes);
+        }
         Ok(bytes.len())
     }
 

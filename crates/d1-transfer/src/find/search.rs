@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::walk::{Met, Tagged, concerns_content, walk};
 use super::{ArtifactSummary, Found, Query};
 use crate::list::listed;
-use crate::open::open_read;
+use crate::open::{IndexCopy, open_read};
 use crate::{Error, Event, ListedFile, Observer, Result};
 
 /// How many bytes of indexes are read at once; a larger index is read alone.
@@ -126,7 +126,7 @@ impl Search<'_> {
         let Tagged { tag, raw, manifest } = tagged;
         let Manifest::Image(image) = manifest else { return Ok(None) };
         let _permit = self.indexes.acquire_many(permits(&image)).await;
-        match open_read(self.backend, raw, image).await {
+        match open_read(self.backend, raw, image, IndexCopy::Nearest).await {
             Ok(package) => Ok(Some(package.view)),
             Err(Error::Backend(error)) if !concerns_content(error.kind()) => Err(error.into()),
             Err(error) => {

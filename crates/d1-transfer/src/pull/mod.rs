@@ -20,7 +20,7 @@ pub use options::{Include, PullOptions, PullReport};
 pub(crate) use staging::{Staging, refuse_links};
 
 use crate::blocking::run_blocking;
-use crate::open::open_package;
+use crate::open::open_stored;
 use crate::receive::{Destination, Expected, Receiving, Wanted, check_kept_size, receive_package};
 use crate::{Error, Observer, OpenPackage, Result};
 
@@ -41,7 +41,7 @@ pub async fn pull(
     options: &PullOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<PullReport> {
-    let package = open_package(backend, at).await?;
+    let package = open_stored(backend, at).await?;
     let selected = select(&package, options)?;
     let (staging, released) = {
         let (output, digest) = (output.to_owned(), package.raw.digest().clone());

@@ -14,9 +14,10 @@ use oci_model::{Digest, ManifestRef};
 use registry_backend::RegistryBackend;
 use serde::Serialize;
 
+use crate::open::open_stored;
 use crate::progress::total;
 use crate::receive::{Arrived, Destination, Receiving, Wanted, check_kept_size, receive_package};
-use crate::{ContentFault, Error, Observer, OpenPackage, Result, open_package};
+use crate::{ContentFault, Error, Observer, OpenPackage, Result};
 
 pub use repository::{VerifiedArtifact, verify_all};
 pub use system_metadata::{AuditedObject, ObjectVerdict, SystemMetadataAudit};
@@ -77,7 +78,7 @@ pub async fn verify(
     options: &VerifyOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<VerifyReport> {
-    let package = open_package(backend, at).await?;
+    let package = open_stored(backend, at).await?;
     verify_package(backend, &package, options, observer).await
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{VerifyOptions, VerifyReport, verify_package};
 use crate::find::{Met, Tagged, walk};
-use crate::open::open_read;
+use crate::open::{IndexCopy, open_read};
 use crate::{Event, Observer, Result};
 
 /// How many artifacts are verified at once; the blobs of each are read in parallel as well.
@@ -89,7 +89,7 @@ async fn verify_tagged(
         return Ok(None);
     };
     let digest = raw.digest().clone();
-    let verified = match open_read(backend, raw, image).await {
+    let verified = match open_read(backend, raw, image, IndexCopy::Blob).await {
         Ok(package) => verify_package(backend, &package, options, observer).await,
         Err(error) => Err(error),
     };

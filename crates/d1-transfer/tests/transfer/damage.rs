@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use d1_package::{LayerKind, Layout, Place as Where};
+use d1_package::{LayerKind, Layout, MAX_INLINE_INDEX_BYTES, Place as Where};
 use d1_transfer::{
     Error, OpenPackage, VerifyOptions, VerifyReport, open_package, push_directory, read_file, verify,
 };
@@ -258,6 +258,25 @@ async fn an_index_that_is_not_the_stated_one_is_not_believed() {
     let space = bytes.iter().position(|byte| *byte == b'1').unwrap();
     for position in [0, space, size / 2, size - 1] {
         let altered = Altered::flipped(backend.clone(), &config.digest, position).await;
-        assert_eq!(paths(&faults(open_package(&altered, &at("v1")).await)), [config.digest.as_str()]);
+        let output = place.path(&position.to_string());
+        assert_eq!(paths(&faults(pull_to(&altered, &output).await)), [config.digest.as_str()]);
+        let verified = verify(&altered, &at("v1"), &VerifyOptions::default(), &silent()).await;
+        assert_eq!(paths(&faults(verified)), [config.digest.as_str()]);
+        // What reads a file needs the copy in the manifest alone.
+        assert_eq!(open_package(&altered, &at("v1")).await.unwrap().view.index(), package.view.index());
     }
+}
+
+#[tokio::test]
+async fn an_index_too_large_for_the_manifest_is_proven_when_it_is_read() {
+    let place = Place::new();
+    let backend = memory();
+    let names: Vec<String> = (0..400).map(|number| format!("{number}.csv")).collect();
+    let files: Vec<_> = (0..).zip(&names).map(|(seed, name)| (name.as_str(), noise(seed, 10))).collect();
+    push(&*backend, &place.bag("bag", &files)).await.unwrap();
+    let package = open_package(&*backend, &at("v1")).await.unwrap();
+    let config = &package.view.manifest().config;
+    assert!(config.size > MAX_INLINE_INDEX_BYTES && config.data.is_none(), "{config:?}");
+    let altered = Altered::flipped(backend.clone(), &config.digest, 1000).await;
+    assert_eq!(paths(&faults(open_package(&altered, &at("v1")).await)), [config.digest.as_str()]);
 }
