@@ -13,6 +13,7 @@ use registry_backend::{Access, Capabilities, Error, ErrorKind, PruneOptions, Res
 use crate::bucket::Bucket;
 use crate::directory::Directory;
 use crate::manifests::LinkCache;
+use crate::queue::Queue;
 use crate::reach::Reached;
 use crate::referrers::Referring;
 use crate::storage::{Presence, Storage};
@@ -27,6 +28,7 @@ pub struct LayoutBackend {
     pub(crate) links: LinkCache,
     pub(crate) reached: Reached,
     pub(crate) referring: Referring,
+    pub(crate) queue: Queue,
     name: String,
     access: Access,
 }
@@ -91,6 +93,7 @@ impl LayoutBackend {
             links: LinkCache::default(),
             reached: Reached::default(),
             referring: Referring::default(),
+            queue: Queue::default(),
             name,
             access,
         }

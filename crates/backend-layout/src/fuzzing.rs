@@ -2,7 +2,7 @@
 
 use oci_model::{Digest, RawManifest, Tag};
 
-use crate::index::Index;
+use crate::index::{Added, Additions, Index};
 
 /// Returns the tags of an index, if the text is one.
 #[must_use]
@@ -21,7 +21,9 @@ pub fn digest_of(text: &str, tag: &Tag) -> Option<Digest> {
 #[must_use]
 pub fn with_manifest(text: &str, tag: &Tag, raw: &RawManifest) -> Option<String> {
     let index = Index::parse(text.to_owned()).ok()?;
-    index.with_manifest(Some(tag), raw, &raw.parse().ok()?).ok()?
+    let mut additions = Additions::to(&index);
+    let added = additions.add(Some(tag), raw, &raw.parse().ok()?).ok()?;
+    (added == Added::Yes).then(|| additions.text().ok())?
 }
 
 /// Returns the text without a tag, if it has it.

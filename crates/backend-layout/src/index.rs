@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, Tag};
 
+pub(crate) use edit::{Added, Additions};
 pub(crate) use entry::{Entry, Listed, Name, SubjectHint};
 
 /// The largest index that is read or written, in bytes: room for some 150,000 manifests.

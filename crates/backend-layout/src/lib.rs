@@ -18,6 +18,7 @@ mod index;
 mod manifests;
 mod prune;
 mod publish;
+mod queue;
 mod reach;
 mod referrers;
 mod storage;

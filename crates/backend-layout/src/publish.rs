@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use oci_model::{Digest, Manifest, ManifestRef, RawManifest};
+use oci_model::{Digest, ManifestRef, RawManifest};
 use registry_backend::{BlobSource, ByteStream, Error, ErrorKind, Result};
 
 use crate::LayoutBackend;
 use crate::attempts::Attempts;
-use crate::index::Index;
+use crate::index::{Added, Additions, Index};
+use crate::queue::{Addition, Waiting};
 use crate::storage::{Commit, Presence};
 
 const OPERATION: &str = "write manifest";
@@ -42,23 +43,53 @@ impl LayoutBackend {
         if !self.keep(raw.digest(), size).await? {
             self.storage.store(&ManifestSource { raw }).await?;
         }
-        let needs = needs(raw, &manifest);
-        let mut presence = None;
+        let addition = Addition::new(tag.cloned(), raw.clone(), manifest);
+        self.queue.pass(addition, |additions| self.list(additions)).await
+    }
+
+    /// Lists manifests whose blobs are there, all in one replacement of the index, and answers those who wait for it. Those that
+    /// depend on others of them are given back.
+    async fn list(&self, additions: Vec<Waiting>) -> Result<Vec<Waiting>> {
+        let (mut waiting, mut later) = (additions, Vec::new());
         let mut attempts = Attempts::default();
         loop {
             let update = self.storage.begin_update().await?;
-            // Under a lock nothing can go meanwhile; without one, what is there and young stays long enough.
-            if presence.is_none() || self.storage.update_excludes_others() {
-                presence = Some(self.storage.presence(&needs).await?);
+            let index = Arc::clone(update.index());
+            let mut added = Additions::to(&index);
+            let mut listed = Vec::with_capacity(waiting.len());
+            for mut waiting in waiting {
+                match self.add(&mut added, &index, &mut waiting.addition).await {
+                    Ok(Added::Yes) => listed.push(waiting),
+                    Ok(Added::Later) => later.push(waiting),
+                    Ok(Added::Before) => waiting.answer(Ok(())),
+                    Err(error) => waiting.answer(Err(error)),
+                }
             }
-            let presence = presence.as_deref().unwrap_or_default();
-            self.check_complete(at, update.index(), &needs, presence).await?;
-            let Some(text) = update.index().with_manifest(tag, raw, &manifest)? else { return Ok(()) };
-            if update.commit(text).await? == Commit::Done {
-                return Ok(());
+            let Some(first) = listed.first() else { return Ok(later) };
+            let target = first.addition.target();
+            if update.commit(added.text()?).await? == Commit::Done {
+                listed.into_iter().for_each(|waiting| waiting.answer(Ok(())));
+                return Ok(later);
             }
-            attempts.lost(OPERATION, at).await?;
+            attempts.lost(OPERATION, target).await?;
+            waiting = listed;
         }
+    }
+
+    /// Adds a manifest if everything that it needs is there.
+    async fn add(
+        &self,
+        added: &mut Additions<'_>,
+        index: &Arc<Index>,
+        addition: &mut Addition,
+    ) -> Result<Added> {
+        // Under a lock nothing can go meanwhile; without one, what is there and young stays long enough.
+        if addition.presence.is_none() || self.storage.update_excludes_others() {
+            addition.presence = Some(self.storage.presence(&addition.needs).await?);
+        }
+        let presence = addition.presence.as_deref().unwrap_or_default();
+        self.check_complete(&addition.target(), index, &addition.needs, presence).await?;
+        added.add(addition.tag.as_ref(), &addition.raw, &addition.manifest)
     }
 
     async fn check_complete(
@@ -114,12 +145,4 @@ impl BlobSource for ManifestSource<'_> {
         let rest = self.raw.bytes().get(start..).unwrap_or_default();
         Ok(stream::iter([Ok(Bytes::copy_from_slice(rest))]).boxed())
     }
-}
-
-/// Returns the blobs and manifests that have to be there, the manifest's own blob among them.
-fn needs(raw: &RawManifest, manifest: &Manifest) -> Vec<(Digest, u64)> {
-    let own = (raw.digest().clone(), raw.bytes().len() as u64);
-    let blobs = manifest.blobs();
-    let needed = blobs.into_iter().chain(manifest.children());
-    std::iter::once(own).chain(needed.map(|needed| (needed.digest.clone(), needed.size))).collect()
 }

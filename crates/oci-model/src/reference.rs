@@ -204,7 +204,13 @@ impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registry { host, repository } => write!(formatter, "{host}/{repository}"),
-            Self::Directory(path) => write!(formatter, "oci:{}", path.display()),
+            Self::Directory(path) => {
+                let path = path.display().to_string();
+                // Without the slash, what follows the colon would be read as a tag.
+                let end =
+                    if path.rsplit('/').next().is_some_and(|name| name.contains(':')) { "/" } else { "" };
+                write!(formatter, "oci:{path}{end}")
+            }
             Self::Bucket { url, .. } => formatter.write_str(url),
         }
     }
@@ -240,6 +246,16 @@ impl From<Digest> for ManifestRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_with_a_colon_in_its_name_keeps_it() {
+        let digest = Digest::sha256_of(b"a");
+        let text = format!("oci:a/b:c:v1@{digest}");
+        let reference: Reference = text.parse().unwrap();
+        assert_eq!(reference.location, Location::Directory("a/b:c".into()));
+        assert_eq!(reference.to_string(), format!("oci:a/b:c/@{digest}"));
+        assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
+    }
 
     const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 

@@ -41,6 +41,13 @@ pub(crate) struct Listed {
     pub(crate) subject: SubjectHint,
 }
 
+impl Listed {
+    /// Tells whether the tag is its name.
+    pub(super) fn is_tagged(&self, tag: &Tag) -> bool {
+        matches!(&self.name, Name::Tag(name) if name == tag)
+    }
+}
+
 /// The `org.opencontainers.image.ref.name` of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Name {

@@ -4,7 +4,7 @@ use oci_model::annotations::REF_NAME;
 use oci_model::{Descriptor, Digest, ImageManifest, Manifest, ManifestRef, RawManifest, Tag};
 use proptest::prelude::*;
 
-use super::{EMPTY_INDEX, Index, Name, SubjectHint};
+use super::{Added, Additions, EMPTY_INDEX, Index, Name, SubjectHint};
 
 fn tag(text: &str) -> Tag {
     text.parse().unwrap()
@@ -38,9 +38,50 @@ fn digest(note: &str) -> Digest {
 }
 
 fn place(index: &Index, name: Option<&str>, note: &str) -> Option<Index> {
-    let (raw, manifest) = artifact(note);
-    let text = index.with_manifest(name.map(tag).as_ref(), &raw, &manifest).unwrap();
-    text.map(|text| Index::parse(text).unwrap())
+    let (placed, added) = place_all(index, &[(name, note)]);
+    (added == [Added::Yes]).then_some(placed)
+}
+
+/// Adds manifests in one step.
+fn place_all(index: &Index, named: &[(Option<&str>, &str)]) -> (Index, Vec<Added>) {
+    let mut additions = Additions::to(index);
+    let add = |(name, note): &(Option<&str>, &str)| {
+        let (raw, manifest) = artifact(note);
+        additions.add(name.map(tag).as_ref(), &raw, &manifest).unwrap()
+    };
+    let added = named.iter().map(add).collect();
+    (Index::parse(additions.text().unwrap()).unwrap(), added)
+}
+
+#[test]
+fn what_is_added_together_is_what_is_added_one_by_one() {
+    let before = place(&place(&Index::empty(), Some("v1"), "a").unwrap(), None, "b").unwrap();
+    let named = [(Some("v1"), "c"), (Some("v2"), "b"), (None, "d"), (Some("v3"), "e")];
+    let (together, added) = place_all(&before, &named);
+    assert_eq!(added, [Added::Yes; 4]);
+    let one_by_one = named.iter().fold(before, |index, (name, note)| place(&index, *name, note).unwrap());
+    assert_eq!(together.text(), one_by_one.text());
+}
+
+#[test]
+fn what_depends_on_another_addition_comes_later() {
+    let one = place(&Index::empty(), Some("v1"), "a").unwrap();
+    let index = place(&one, Some("v2"), "a").unwrap();
+    // Both tags leave the manifest, which has to stay listed.
+    let (moved, added) = place_all(&index, &[(Some("v1"), "b"), (Some("v2"), "c")]);
+    assert_eq!(added, [Added::Yes, Added::Later]);
+    let moved = place(&moved, Some("v2"), "c").unwrap();
+    assert!(names(&moved).contains(&(digest("a"), Name::None)), "{}", moved.text());
+    for (second, expected) in [
+        ((Some("new"), "c"), Added::Later),
+        ((Some("other"), "b"), Added::Later),
+        ((None, "b"), Added::Later),
+        ((Some("v2"), "a"), Added::Before),
+        ((Some("v2"), "c"), Added::Yes),
+    ] {
+        let (_, added) = place_all(&index, &[(Some("new"), "b"), second]);
+        assert_eq!(added, [Added::Yes, expected], "{second:?}");
+    }
 }
 
 #[test]
@@ -195,8 +236,10 @@ fn a_hint_at_the_subject_is_read_back() {
     manifest.annotations.insert(REF_NAME.to_owned(), "evil".to_owned());
     manifest.annotations.insert(super::entry::SUBJECT_HINT.to_owned(), "none".to_owned());
     let raw = RawManifest::from_image(&manifest);
-    let text = Index::empty().with_manifest(None, &raw, &Manifest::Image(manifest)).unwrap().unwrap();
-    let index = Index::parse(text).unwrap();
+    let empty = Index::empty();
+    let mut additions = Additions::to(&empty);
+    assert_eq!(additions.add(None, &raw, &Manifest::Image(manifest)).unwrap(), Added::Yes);
+    let index = Index::parse(additions.text().unwrap()).unwrap();
     let (_, listed) = index.listed().next().unwrap();
     assert_eq!(listed.subject, SubjectHint::Subject(subject.digest));
     assert_eq!(listed.name, Name::None);
@@ -214,7 +257,9 @@ fn an_index_that_would_be_too_large_is_not_written() {
     let filler = "x".repeat(usize::try_from(super::INDEX_LIMIT).unwrap());
     let index = Index::parse(format!("{{\"filler\":\"{filler}\"}}")).unwrap();
     let (raw, manifest) = artifact("a");
-    assert!(index.with_manifest(None, &raw, &manifest).is_err());
+    let mut additions = Additions::to(&index);
+    assert_eq!(additions.add(None, &raw, &manifest).unwrap(), Added::Yes);
+    assert!(additions.text().is_err());
 }
 
 fn hostile_entry() -> impl Strategy<Value = String> {

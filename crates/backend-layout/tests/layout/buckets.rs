@@ -224,3 +224,44 @@ async fn the_layout_in_memory_is_one_of_these() {
     assert_eq!(layout.read_manifest(&at("v1")).await.unwrap(), raw);
     assert_eq!(layout.to_string(), "memory");
 }
+
+#[tokio::test]
+async fn manifests_that_come_together_share_a_replacement_of_the_index() {
+    let store = Arc::new(OddStore::new(ConditionalPut::Works));
+    let layout = open(&store, Access::Create).await;
+    let mut manifests = Vec::new();
+    for number in 0..40 {
+        manifests.push(RawManifest::from_image(&artifact(&layout, &number.to_string()).await));
+    }
+    let before = store.replacements.load(Ordering::Relaxed);
+    let names: Vec<_> = (0..40).map(|number| at(&format!("v{number}"))).collect();
+    let writes = names.iter().zip(&manifests).map(|(name, manifest)| layout.write_manifest(name, manifest));
+    futures::future::try_join_all(writes).await.unwrap();
+    assert_eq!(tags(&layout).await.len(), 40);
+    // The first to come may replace it for itself alone.
+    let replaced = store.replacements.load(Ordering::Relaxed) - before;
+    assert!((1..=3).contains(&replaced), "{replaced}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_manifest_is_no_fault_of_those_beside_it() {
+    let layout = LayoutBackend::in_memory().await.unwrap();
+    let good = RawManifest::from_image(&artifact(&layout, "good").await);
+    let mut broken = artifact(&layout, "broken").await;
+    broken.layers.push(oci_model::Descriptor::new(
+        "text/plain".parse().unwrap(),
+        oci_model::Digest::sha256_of(b"absent"),
+        6,
+    ));
+    let broken = RawManifest::from_image(&broken);
+    let (good_name, other_name, broken_name) = (at("good"), at("other"), at("broken"));
+    let (first, second, third) = futures::join!(
+        layout.write_manifest(&good_name, &good),
+        layout.write_manifest(&broken_name, &broken),
+        layout.write_manifest(&other_name, &good),
+    );
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Incomplete);
+    first.unwrap();
+    third.unwrap();
+    assert_eq!(tags(&layout).await, ["good", "other"]);
+}

@@ -36,6 +36,8 @@ pub(crate) struct OddStore {
     pub(crate) refusals: AtomicU64,
     /// Uploads in parts that were begun.
     pub(crate) uploads: AtomicU64,
+    /// How often the index was put.
+    pub(crate) replacements: AtomicU64,
     pub(crate) aborts: Arc<AtomicU64>,
     aged: Mutex<HashMap<Path, Duration>>,
     behind: Mutex<Duration>,
@@ -48,6 +50,7 @@ impl OddStore {
             conditional,
             refusals: AtomicU64::new(0),
             uploads: AtomicU64::new(0),
+            replacements: AtomicU64::new(0),
             aborts: Arc::default(),
             aged: Mutex::default(),
             behind: Mutex::default(),
@@ -95,6 +98,11 @@ impl ObjectStore for OddStore {
                 path: location.to_string(),
                 source: "refused by the test".into(),
             });
+        }
+        if is_index {
+            self.replacements.fetch_add(1, Ordering::Relaxed);
+            // As with a real store, others get on meanwhile.
+            tokio::task::yield_now().await;
         }
         let stored = self.inner.put_opts(location, payload, options).await;
         self.aged.lock().unwrap().remove(location);

@@ -9,6 +9,7 @@ use d1_model::Checksum;
 use d1_package::{SingleFile, SingleFileOptions, object_manifest};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use registry_backend::{ErrorKind, RegistryBackend};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::channel;
 
 use super::entry::{self, Entry};
@@ -24,6 +25,10 @@ use crate::{Error, Observer, Result, Silent};
 
 /// Contents that are listed ahead of those that are under way.
 const LISTED_AHEAD: usize = 64;
+
+/// Contents that are under way at once. Few of them are sent at the same time; the others ask for what is there, or wait for their
+/// manifest to be listed, which a layout does for all of them together.
+const UNDER_WAY: usize = 64;
 
 /// After so many failures of the store, one after another, it is taken to be out of order.
 const FAILURES_IN_A_ROW: u32 = 16;
@@ -57,12 +62,12 @@ pub async fn import_hashstore(
         store: Arc::clone(&store),
         options,
         storing: Storing::begin(backend, observer, items, bytes),
+        sending: Semaphore::new(backend.capabilities().parallel_blobs.max(1)),
         failures: AtomicU32::new(0),
     };
-    let parallel = backend.capabilities().parallel_blobs.max(1);
     let report = contents(store, options)
         .map(|listed| import.listed(listed).boxed())
-        .buffer_unordered(parallel)
+        .buffer_unordered(UNDER_WAY)
         .try_fold(ImportReport::default(), |report, outcomes| async move { Ok(sum(report, outcomes)) });
     let mut report = report.await?;
     report.faults.sort_unstable();
@@ -145,6 +150,8 @@ struct Import<'a> {
     store: Arc<HashStore>,
     options: &'a ImportOptions,
     storing: Storing<'a>,
+    /// A permit for each object whose content may be on its way.
+    sending: Semaphore,
     failures: AtomicU32,
 }
 
@@ -226,7 +233,10 @@ impl Import<'_> {
         let place = self.storing.find(&wanted).await?;
         let mut totals = Totals::default();
         if !place.is_there {
+            // Nobody closes it: this waits for a permit, and does not fail.
+            let permit = self.sending.acquire().await;
             totals = self.send(entry).await?;
+            drop(permit);
             self.storing.publish(&place).await?;
         }
         self.storing.done(entry.file.size.saturating_sub(totals.bytes));
