@@ -33,6 +33,20 @@ pub(crate) struct NodeOptions {
     rate: f64,
 }
 
+/// What of packages is taken.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct SelectionOptions {
+    /// Take also the packages within packages, each by itself.
+    #[arg(long)]
+    pub(crate) nested: bool,
+    /// Take also what is not public.
+    #[arg(long)]
+    pub(crate) include_private: bool,
+    /// Leave out members that no node has.
+    #[arg(long)]
+    pub(crate) skip_missing: bool,
+}
+
 impl NodeOptions {
     /// Returns where to read from.
     ///
