@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use distribution_client::{
-    BudgetRules, MountRule, Profile, ReferrersMode, Refusal, RetryRules, TimeLimits, UploadStrategy, Verdict,
+    BudgetRules, MountRule, Profile, ReferrersMode, Refusal, TimeLimits, UploadStrategy, Verdict,
 };
 use registry_backend::{ErrorKind, Retry};
 
@@ -39,11 +39,8 @@ pub fn profile() -> Profile {
         commit: Duration::from_secs(600),
         ..profile.times
     };
-    profile.retry = RetryRules {
-        // 40 of 51 commits that had seemed to fail had landed (same issue): it pays to look more than once.
-        commit_checks: [0, 2, 5, 10].map(Duration::from_secs).to_vec(),
-        ..profile.retry
-    };
+    // 40 of 51 commits that had seemed to fail had landed (same issue): it pays to look more than once.
+    profile.commit_checks = [0, 2, 5, 10].map(Duration::from_secs).to_vec();
     profile.classify = classify;
     profile
 }

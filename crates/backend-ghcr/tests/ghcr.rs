@@ -26,7 +26,7 @@ fn fast() -> Profile {
     let mut profile = profile();
     profile.retry.first_wait = Duration::from_millis(1);
     profile.retry.limited_wait = Duration::from_millis(1);
-    profile.retry.commit_checks = vec![Duration::ZERO];
+    profile.commit_checks = vec![Duration::ZERO];
     profile.budget.requests_per_second = 10_000.0;
     profile
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use distribution_client::{
-    BudgetRules, MountRule, Profile, ReferrersMode, Refusal, RetryRules, TimeLimits, UploadStrategy, Verdict,
+    BudgetRules, MountRule, Profile, ReferrersMode, Refusal, TimeLimits, UploadStrategy, Verdict,
 };
 use registry_backend::ErrorKind;
 
@@ -35,8 +35,7 @@ pub fn profile() -> Profile {
         BudgetRules { requests_per_second: 3.0, burst: 30, parallel_requests: 4, parallel_uploads: 3 };
     // nginx waits 2000 seconds for the application (conf/nginx/server-base.conf.jnj:204); a commit copies the blob.
     profile.times = TimeLimits { commit: Duration::from_secs(2000), ..profile.times };
-    profile.retry =
-        RetryRules { commit_checks: [0, 2, 5].map(Duration::from_secs).to_vec(), ..profile.retry };
+    profile.commit_checks = [0, 2, 5].map(Duration::from_secs).to_vec();
     profile.classify = classify;
     profile
 }

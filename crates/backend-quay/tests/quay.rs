@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 fn fast() -> Profile {
     let mut profile = profile_at("quay.example");
     profile.retry.first_wait = Duration::from_millis(1);
-    profile.retry.commit_checks = vec![Duration::ZERO];
+    profile.commit_checks = vec![Duration::ZERO];
     profile.budget.requests_per_second = 10_000.0;
     profile
 }

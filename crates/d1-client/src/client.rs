@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http_transfer::is_loopback;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use tokio::sync::OnceCell;
@@ -11,7 +12,6 @@ use crate::budget::Budget;
 use crate::connections::Connections;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::place::is_loopback;
 use crate::options::ClientOptions;
 
 /// The base URL of DataONE's production Coordinating Node.
@@ -166,7 +166,7 @@ fn authorization(base: &Url, token: &str) -> Result<HeaderValue, &'static str> {
     if base.scheme() != "https" && !is_loopback(base) {
         return Err("a token is not sent without TLS");
     }
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
         .map_err(|_| "the token has characters that no token has")?;
     value.set_sensitive(true);
     Ok(value)
@@ -182,8 +182,9 @@ pub(crate) fn no_node(error: Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use http_transfer::Secret;
+
     use super::*;
-    use crate::token::Token;
 
     #[test]
     fn base_urls_are_brought_into_one_form() {
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_token_is_not_sent_in_the_open() {
-        let mut options = ClientOptions { token: Some(Token::new("abc")), ..ClientOptions::default() };
+        let mut options = ClientOptions { token: Some(Secret::new("abc")), ..ClientOptions::default() };
         assert!(NodeClient::new("http://mn.example/mn", &options).is_err());
         for allowed in ["https://mn.example/mn", "http://127.0.0.1:80/mn"] {
             let client = NodeClient::new(allowed, &options).unwrap();
@@ -212,7 +213,10 @@ mod tests {
             assert!(client.sibling(allowed).unwrap().inner.authorization.is_none());
             assert!(!format!("{client:?} {:?} {options:?}", client.inner).contains("abc"));
         }
-        options.token = Some(Token::new("a\nb"));
+        options.token = Some(Secret::new(" abc\n"));
+        let client = NodeClient::new("https://mn.example/mn", &options).unwrap();
+        assert_eq!(client.inner.authorization.as_ref().unwrap(), "Bearer abc");
+        options.token = Some(Secret::new("a\nb"));
         assert!(NodeClient::new("https://mn.example/mn", &options).is_err());
     }
 

@@ -9,7 +9,7 @@ use crate::budget::Budget;
 use crate::context::Context;
 use crate::error::Result;
 use crate::options::ClientOptions;
-use crate::retry::Failures;
+use crate::retry::{Failures, NodeRetries};
 use crate::transport::Transport;
 
 /// How many budgets are kept before those that nobody uses are dropped: lists of locations may name any host.
@@ -44,6 +44,7 @@ impl Connections {
 
     /// Starts to count failures.
     pub(crate) fn failures(&self) -> Failures {
-        Failures::new(self.options.retry.clone(), self.options.progress.clone())
+        let rules = self.options.retry.clone();
+        Failures::new(NodeRetries { rules, progress: self.options.progress.clone() })
     }
 }

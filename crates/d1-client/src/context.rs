@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind};
+use http_transfer::TransferError;
+
+use crate::error::{Error, ErrorKind, Retry};
 
 /// The operation, what it is about, and the node that is asked.
 #[derive(Clone, Debug)]
@@ -20,6 +22,20 @@ impl Context {
 
     pub(crate) fn error(&self, kind: ErrorKind) -> Error {
         Error::new(kind, self.operation, &self.target, &self.node)
+    }
+
+    /// No answer, or none to its end.
+    pub(crate) fn transfer(&self, error: TransferError) -> Error {
+        let kind = match error {
+            TransferError::Request(_) => ErrorKind::Settings,
+            _ => ErrorKind::Unavailable,
+        };
+        let retry = if error.may_pass() { Retry::Yes } else { Retry::No };
+        let failed = self.error(kind).because(error.reason("node")).with_retry(retry);
+        match error.into_cause() {
+            Some(cause) => failed.caused_by(cause),
+            None => failed,
+        }
     }
 
     pub(crate) fn protocol(&self, reason: impl Into<String>) -> Error {

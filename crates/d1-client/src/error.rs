@@ -1,9 +1,9 @@
 //! The error of everything that is asked of a node.
 
 use std::fmt;
-use std::time::Duration;
 
 use d1_model::ErrorDocument;
+pub use http_transfer::Retry;
 
 /// The result of asking a node.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -59,17 +59,6 @@ pub enum ErrorKind {
     Incomplete,
     /// The client cannot be set up as it was told, or the request cannot be written down.
     Settings,
-}
-
-/// Whether the same request may succeed later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Retry {
-    /// It will fail again.
-    No,
-    /// It may succeed.
-    Yes,
-    /// It may succeed after this time, which the node has stated.
-    After(Duration),
 }
 
 impl Error {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use d1_model::Parsed;
+use http_transfer::{Incoming, resolve, same_origin};
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
@@ -11,9 +12,8 @@ use crate::client::{ApiVersion, NodeClient, no_node};
 use crate::context::Context;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::http::place::{redacted, resolve, same_origin};
 use crate::refusal::{looks_like_html, refusal, refusal_in_success};
-use crate::transport::{Incoming, Outgoing};
+use crate::transport::{Outgoing, redacted};
 
 /// The most redirects that are followed for one request.
 const MOST_REDIRECTS: u32 = 5;
@@ -142,7 +142,8 @@ impl NodeClient {
         if !is_answer {
             return Err(self.refused(incoming, context).await);
         }
-        let (body, is_whole) = incoming.collect(limit, context).await?;
+        let (body, is_whole) =
+            incoming.collect(limit as u64).await.map_err(|error| context.transfer(error))?;
         if !is_whole {
             let reason = format!("the answer has more than {limit} bytes");
             return Err(context.error(ErrorKind::TooLarge).because(reason));
@@ -157,7 +158,7 @@ impl NodeClient {
     /// Returns the error that an answer means, and lets everyone wait if the node asks for it.
     pub(crate) async fn refused(&self, mut incoming: Incoming, context: &Context) -> Error {
         // The status says enough where the body breaks off.
-        let body = incoming.collect(LARGEST_ERROR, context).await.map(|(body, _)| body).unwrap_or_default();
+        let body = incoming.collect(LARGEST_ERROR as u64).await.map(|(body, _)| body).unwrap_or_default();
         let error = refusal(incoming.status, &incoming.headers, &body, context);
         if let Retry::After(wait) = error.retry() {
             self.inner.budget.pause(wait.min(self.inner.connections.options.retry.longest_stated_wait));
@@ -200,9 +201,8 @@ fn next_place(call: &Call, base: &Url, incoming: &Incoming, context: &Context) -
         _ => false,
     };
     let (true, Some(location)) = (follows, incoming.header(LOCATION.as_str())) else { return Ok(None) };
-    let url = resolve(base, location).map_err(|refused| {
-        context.protocol(format!("it redirects to where it should not: {}", refused.reason()))
-    })?;
+    let url = resolve(base, location)
+        .map_err(|reason| context.protocol(format!("it redirects to where it should not: {reason}")))?;
     Ok(Some(url))
 }
 

@@ -1,6 +1,3 @@
-//! What HTTP says: headers and places.
+//! What is written for HTTP.
 
-pub(crate) mod place;
 pub(crate) mod query;
-pub(crate) mod range;
-pub(crate) mod retry_after;

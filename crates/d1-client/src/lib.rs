@@ -14,8 +14,6 @@ mod options;
 mod progress;
 mod refusal;
 mod retry;
-mod tls;
-mod token;
 mod transport;
 
 pub use calls::describe::Description;
@@ -26,6 +24,6 @@ pub use calls::resolve::{Location, Locations};
 pub use client::{ApiVersion, NodeClient, PRODUCTION_COORDINATING_NODE};
 pub use document::Document;
 pub use error::{Error, ErrorKind, Result, Retry};
-pub use options::{BudgetRules, ClientOptions, Limits, Proxies, RetryRules, TimeLimits};
+pub use http_transfer::{Proxies, RetryRules, Secret};
+pub use options::{BudgetRules, ClientOptions, Limits, TimeLimits};
 pub use progress::{Progress, ProgressSink};
-pub use token::Token;

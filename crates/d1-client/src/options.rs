@@ -1,19 +1,21 @@
 //! How the caller wants to talk to nodes.
 
-use std::fmt;
 use std::time::Duration;
+
+use http_transfer::{Proxies, RetryRules, Secret};
 
 use crate::client::ApiVersion;
 use crate::progress::ProgressSink;
-use crate::token::Token;
 
 /// How to talk to nodes.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Proves who asks. It is shown to the node of the client's base URL only, and only over TLS or on this machine.
-    pub token: Option<Token>,
+    /// A bearer token of the DataONE portal (a signed JSON web token), which proves who asks; whitespace around it, as
+    /// files and copying leave it, is dropped. It is shown to the node of the client's base URL only, and only over TLS
+    /// or on this machine.
+    pub token: Option<Secret>,
     /// The version of the interface; without it, the node is asked once which one it has.
     pub version: Option<ApiVersion>,
     /// How long to wait for what.
@@ -45,19 +47,6 @@ pub struct TimeLimits {
     pub silence: Duration,
 }
 
-/// How often to try again, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetryRules {
-    /// Tries without progress before giving up.
-    pub attempts: u32,
-    /// The wait after the first failure; it doubles with each further one.
-    pub first_wait: Duration,
-    /// The longest wait that the client chooses itself.
-    pub longest_wait: Duration,
-    /// The longest wait that a node may ask for; a longer one is an error at once.
-    pub longest_stated_wait: Duration,
-}
-
 /// How much is asked of one node at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BudgetRules {
@@ -79,17 +68,6 @@ pub struct Limits {
     pub listed_objects: u64,
     /// The most locations of one object that are tried.
     pub locations: usize,
-}
-
-/// Proxies, as URLs: `http://[USER:PASSWORD@]HOST:PORT`.
-#[derive(Clone, Default)]
-pub struct Proxies {
-    /// For requests without TLS.
-    pub http: Option<String>,
-    /// For requests with TLS.
-    pub https: Option<String>,
-    /// Hosts, domains and networks for which none is used, divided by commas.
-    pub except: Option<String>,
 }
 
 impl Default for ClientOptions {
@@ -121,17 +99,6 @@ impl Default for TimeLimits {
     }
 }
 
-impl Default for RetryRules {
-    fn default() -> Self {
-        Self {
-            attempts: 5,
-            first_wait: Duration::from_millis(500),
-            longest_wait: Duration::from_secs(20),
-            longest_stated_wait: Duration::from_secs(300),
-        }
-    }
-}
-
 impl Default for BudgetRules {
     fn default() -> Self {
         Self { requests_per_second: 50.0, burst: 50, parallel_requests: 8 }
@@ -141,17 +108,5 @@ impl Default for BudgetRules {
 impl Default for Limits {
     fn default() -> Self {
         Self { unsized_object: 1 << 40, listed_objects: 20_000_000, locations: 64 }
-    }
-}
-
-impl fmt::Debug for Proxies {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URLs may hold passwords.
-        formatter
-            .debug_struct("Proxies")
-            .field("http", &self.http.is_some())
-            .field("https", &self.https.is_some())
-            .field("except", &self.except)
-            .finish()
     }
 }

@@ -3,13 +3,12 @@
 use std::time::SystemTime;
 
 use d1_model::{ErrorDocument, looks_like_error};
+use http_transfer::{header, parse_retry_after};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Retry};
-use crate::http::retry_after::parse_retry_after;
-use crate::transport::header;
 
 /// The most characters that a message repeats of what a node says.
 const MOST_CHARACTERS: usize = 500;

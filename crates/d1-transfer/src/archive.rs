@@ -1,6 +1,5 @@
 //! Streaming an archive layer: its blob is read once, hashed, and judged at the end.
 
-use std::error::Error as StdError;
 use std::io::{self, Read};
 
 use oci_model::{Descriptor, DigestHasher};
@@ -9,6 +8,7 @@ use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
 use crate::blob_reader::read_range;
 use crate::byte_stream::read_blocking;
+use crate::error::with_causes;
 use crate::names::title;
 use crate::progress::Meter;
 use crate::{Error, Result};
@@ -79,13 +79,13 @@ fn failed(failure: ArchiveFailure, layer: &str) -> Error {
         ArchiveFailure::Unpack(UnpackError::Exists { path }) => Error::content(layer, comes_twice(&path)),
         ArchiveFailure::Unpack(UnpackError::Refused { source, .. }) => stopped(source, layer),
         ArchiveFailure::Unpack(UnpackError::Archive(error)) | ArchiveFailure::Read(error) => {
-            let text = chain(&error);
+            let text = with_causes(&error);
             match (error.kind(), error.into_source()) {
                 (ArchiveErrorKind::Visitor, Some(source)) => stopped(source, layer),
                 _ => Error::content(layer, text),
             }
         }
-        ArchiveFailure::Unpack(other) => Error::content(layer, chain(&other)),
+        ArchiveFailure::Unpack(other) => Error::content(layer, with_causes(&other)),
     }
 }
 
@@ -93,26 +93,11 @@ fn stopped(source: VisitError, layer: &str) -> Error {
     match source.downcast::<Stop>().map(|stop| *stop) {
         Ok(Stop::Wrong { path, message }) => Error::content(path, message),
         Ok(Stop::Output { path, source }) => Error::io("write", path, source),
-        Err(other) => Error::content(layer, chain(&*other)),
+        Err(other) => Error::content(layer, with_causes(&*other)),
     }
 }
 
 /// Says that two files of a package have one name, or names that the file system takes for one.
 pub(crate) fn comes_twice(path: &std::path::Path) -> String {
     format!("it has two files for `{}`, or names that this file system takes for one", path.display())
-}
-
-/// Returns an error with all its causes in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let next = inner.to_string();
-        if !text.contains(&next) {
-            text += ": ";
-            text += &next;
-        }
-        cause = inner.source();
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! What can go wrong in a transfer.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -267,6 +268,23 @@ impl Error {
     }
 }
 
+/// Returns an error and all its causes in one line, for reports that have one line for each failure. A cause whose words
+/// stand there already, as those of transparent errors do, is left out.
+#[must_use]
+pub fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let next = inner.to_string();
+        if !text.contains(&next) {
+            text += ": ";
+            text += &next;
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 struct MembersSummary<'a>(&'a [MemberFault]);
 
 impl fmt::Display for MembersSummary<'_> {
@@ -305,5 +323,26 @@ impl fmt::Display for HoldsSummary<'_> {
             }
             [] => formatter.write_str("the target holds other files"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_stand_in_one_line_and_once() {
+        let cause = io::Error::other("no space");
+        let transparent = Error::Backend(registry_backend::Error::io("write", "blob", cause));
+        assert_eq!(with_causes(&transparent), format!("{transparent}: no space"));
+        let upload = Error::Upload {
+            title: "a.csv".to_owned(),
+            source: registry_backend::Error::io("write", "blob", io::Error::other("no space")),
+        };
+        let text = with_causes(&upload);
+        assert!(
+            text.starts_with("cannot store `a.csv`: cannot write blob") && text.ends_with("no space"),
+            "{text}"
+        );
     }
 }

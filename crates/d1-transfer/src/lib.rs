@@ -35,7 +35,7 @@ pub use dataone::{
     BatchOptions, BatchOutcome, DataOneSource, FetchOptions, FetchReport, Journal, ReplicateOptions,
     ReplicateReport, SkippedMember, Wanted, fetch, replicate, replicate_all,
 };
-pub use error::{ContentFault, Error, MemberFault, Result};
+pub use error::{ContentFault, Error, MemberFault, Result, with_causes};
 pub use event::{BlobOutcome, Event, Observer, Phase, Silent};
 pub use export::{ExportForm, ExportReport, export};
 pub use find::{ArtifactKind, ArtifactSummary, Found, Located, Purpose, Query, find, locate, parse_time};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use d1_client::{
-    ClientOptions, Error, ErrorKind, NodeClient, PRODUCTION_COORDINATING_NODE, Proxies, Retry, Token,
+    ClientOptions, Error, ErrorKind, NodeClient, PRODUCTION_COORDINATING_NODE, Proxies, Retry, Secret,
 };
 use d1_transfer::DataOneSource;
 
@@ -33,6 +33,20 @@ pub(crate) struct NodeOptions {
     rate: f64,
 }
 
+/// What of packages is taken.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct SelectionOptions {
+    /// Take also the packages within packages, each by itself.
+    #[arg(long)]
+    pub(crate) nested: bool,
+    /// Take also what is not public.
+    #[arg(long)]
+    pub(crate) include_private: bool,
+    /// Leave out members that no node has.
+    #[arg(long)]
+    pub(crate) skip_missing: bool,
+}
+
 impl NodeOptions {
     /// Returns where to read from.
     ///
@@ -60,23 +74,23 @@ impl NodeOptions {
         options.budget.requests_per_second = self.rate;
         let ProxyVariables { http, https, except } = environment.proxies();
         options.proxies = Proxies {
-            http: http.map(str::to_owned),
-            https: https.map(str::to_owned),
+            http: http.map(Secret::new),
+            https: https.map(Secret::new),
             except: except.map(str::to_owned),
         };
         let url = self.node.as_deref().unwrap_or(&self.cn);
         NodeClient::new(url, &options).map_err(|error| Failure::new(ExitStatus::Usage, error))
     }
 
-    fn token(&self, environment: &Environment) -> Result<Option<Token>, Failure> {
+    fn token(&self, environment: &Environment) -> Result<Option<Secret>, Failure> {
         let Some(path) = &self.token_file else {
-            return Ok(environment.text(TOKEN_VARIABLE).map(Token::new));
+            return Ok(environment.text(TOKEN_VARIABLE).map(Secret::new));
         };
         let failed = |error| Failure::file("read", path, error);
         if std::fs::metadata(path).map_err(failed)?.len() > LARGEST_TOKEN {
             return Err(Failure::usage(format!("`{}` is too large to be a token", path.display())));
         }
-        Ok(Some(Token::new(&std::fs::read_to_string(path).map_err(failed)?)))
+        Ok(Some(Secret::new(std::fs::read_to_string(path).map_err(failed)?)))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Asking for blobs.
 
+use http_transfer::parse_content_range;
 use oci_model::Digest;
 use registry_backend::{Result, Retry};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
 
 use crate::context::Context;
-use crate::http::range::parse_content_range;
 use crate::registry::{Payload, Received};
 use crate::repository::{Doing, Repository};
 use crate::retry::with_retries;

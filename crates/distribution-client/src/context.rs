@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use registry_backend::{Error, ErrorKind};
+use http_transfer::TransferError;
+use registry_backend::{Error, ErrorKind, Retry};
 
 /// An operation and its target.
 #[derive(Clone, Debug)]
@@ -18,6 +19,16 @@ impl Context {
 
     pub(crate) fn error(&self, kind: ErrorKind) -> Error {
         Error::new(kind, self.operation, &self.target)
+    }
+
+    /// No answer, or none to its end.
+    pub(crate) fn transfer(&self, error: TransferError) -> Error {
+        let retry = if error.may_pass() { Retry::Yes } else { Retry::No };
+        let failed = self.error(ErrorKind::Unavailable).because(error.reason("registry")).with_retry(retry);
+        match error.into_cause() {
+            Some(cause) => failed.caused_by(cause),
+            None => failed,
+        }
     }
 
     /// An answer that the protocol does not allow.

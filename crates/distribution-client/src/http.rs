@@ -1,7 +1,7 @@
-//! What HTTP says: headers and places.
+//! What registries say in headers.
 
 pub(crate) mod link;
-pub(crate) mod location;
-pub(crate) mod range;
+pub(crate) mod redacted;
 pub(crate) mod retry_after;
+pub(crate) mod upload_range;
 pub(crate) mod warning;

@@ -26,22 +26,18 @@ mod registry;
 mod repository;
 mod rest;
 mod retry;
-mod secret;
 mod tags;
-mod tls;
 mod transport;
 mod upload;
 
 pub use credentials::{Credential, CredentialSource, FixedCredential, NoCredentials};
 pub use delete::ManifestDeleter;
 pub use http::warning::{RegistryWarning, WarningSink};
-pub use options::{ClientCertificate, ClientOptions, Proxies, Scheme};
-pub use profile::{
-    BudgetRules, MountRule, Profile, ReferrersMode, RetryRules, Segments, TimeLimits, UploadStrategy,
-};
+pub use http_transfer::{ClientCertificate, Proxies, RetryRules, Secret};
+pub use options::{ClientOptions, Scheme};
+pub use profile::{BudgetRules, MountRule, Profile, ReferrersMode, Segments, TimeLimits, UploadStrategy};
 pub use refusal::{Refusal, Verdict};
 pub use registries::Registries;
 pub use registry::Registry;
 pub use repository::Repository;
 pub use rest::{RestApi, RestMethod};
-pub use secret::Secret;

@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use crate::context::Context;
 use crate::registry::{Answer, Call, Payload};
 use crate::repository::{Doing, Repository};
-use crate::retry::Failures;
+use crate::retry::count_failures;
 use crate::upload::{SMALL_ANSWER, check_stored};
 
 /// All types that are understood: Docker's registry answers 404 to who does not name that of an index
@@ -106,7 +106,7 @@ impl Repository {
         if !self.profile().checks_manifest_content {
             self.check_manifest_content(manifest, &parsed, &context).await?;
         }
-        let mut failures = Failures::new(self.rules());
+        let mut failures = count_failures(self.rules());
         let answer = loop {
             match self.put_manifest(at, manifest, &context).await {
                 Ok(answer) => break answer,

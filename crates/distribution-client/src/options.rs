@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http_transfer::{ClientCertificate, Proxies, Url, is_loopback};
+
+use crate::WarningSink;
 use crate::credentials::{CredentialSource, NoCredentials};
-use crate::http::location::is_loopback_host;
-use crate::{Secret, WarningSink};
 
 /// How to talk to a registry.
 #[derive(Clone)]
@@ -37,26 +38,6 @@ pub enum Scheme {
     Https,
     /// Without TLS.
     Http,
-}
-
-/// The certificate by which a caller identifies itself.
-#[derive(Clone, Debug)]
-pub struct ClientCertificate {
-    /// The certificate and its chain in PEM.
-    pub chain: Vec<u8>,
-    /// The private key in PEM.
-    pub key: Secret,
-}
-
-/// Proxies, as URLs: `http://[USER:PASSWORD@]HOST:PORT`.
-#[derive(Clone, Default)]
-pub struct Proxies {
-    /// For requests without TLS.
-    pub http: Option<Secret>,
-    /// For requests with TLS.
-    pub https: Option<Secret>,
-    /// Hosts, domains and networks for which none is used, divided by commas.
-    pub except: Option<String>,
 }
 
 impl Default for ClientOptions {
@@ -112,14 +93,7 @@ impl fmt::Debug for ClientOptions {
     }
 }
 
-impl fmt::Debug for Proxies {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URLs may hold passwords.
-        formatter
-            .debug_struct("Proxies")
-            .field("http", &self.http.is_some())
-            .field("https", &self.https.is_some())
-            .field("except", &self.except)
-            .finish()
-    }
+/// Tells whether a registry's host, perhaps with a port, is this machine.
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    Url::parse(&format!("http://{host}/")).is_ok_and(|url| is_loopback(&url))
 }

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use http_transfer::{resolve, same_origin};
 use registry_backend::Result;
 use reqwest::StatusCode;
 use reqwest::header::LINK;
 
 use crate::context::Context;
 use crate::http::link::next_link;
-use crate::http::location::{resolve, same_origin};
 use crate::registry::{Answer, Call, Payload};
 use crate::repository::Repository;
 

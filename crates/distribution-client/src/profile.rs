@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use http_transfer::RetryRules;
 use registry_backend::Capabilities;
 
-use crate::http::location::is_loopback_host;
+use crate::options::is_loopback_host;
 use crate::refusal::{Refusal, Verdict};
 
 /// Everything in which registries differ. A crate for one registry is a value of this type and its vendor's own
@@ -36,6 +37,8 @@ pub struct Profile {
     pub times: TimeLimits,
     /// How often to try again, and when.
     pub retry: RetryRules,
+    /// After a failed commit: when to look whether the blob is there after all.
+    pub commit_checks: Vec<Duration>,
     /// What this registry means by an answer where it differs from the rest; asked first.
     pub classify: fn(&Refusal) -> Option<Verdict>,
 }
@@ -114,23 +117,6 @@ pub struct TimeLimits {
     pub commit: Duration,
 }
 
-/// How often to try again, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetryRules {
-    /// Tries without progress before giving up.
-    pub attempts: u32,
-    /// Wait before the second try; it doubles from try to try.
-    pub first_wait: Duration,
-    /// The longest wait between two tries that the registry did not ask for.
-    pub longest_wait: Duration,
-    /// The shortest wait where the registry asks for fewer requests, whatever it says.
-    pub limited_wait: Duration,
-    /// The longest wait that the registry may ask for; above it the operation fails and tells the caller.
-    pub longest_stated_wait: Duration,
-    /// After a failed commit: when to look whether the blob is there after all.
-    pub commit_checks: Vec<Duration>,
-}
-
 const MIB: u64 = 1024 * 1024;
 
 impl Profile {
@@ -163,6 +149,7 @@ impl Profile {
                 commit: Duration::from_secs(600),
             },
             retry: RetryRules::default(),
+            commit_checks: vec![Duration::ZERO, Duration::from_secs(2)],
             classify: |_| None,
         }
     }
@@ -183,19 +170,5 @@ impl Profile {
             };
         }
         profile
-    }
-}
-
-impl Default for RetryRules {
-    fn default() -> Self {
-        Self {
-            attempts: 6,
-            first_wait: Duration::from_millis(250),
-            longest_wait: Duration::from_secs(20),
-            // GHCR states waits of microseconds (trivy-db issue 442).
-            limited_wait: Duration::from_secs(1),
-            longest_stated_wait: Duration::from_secs(900),
-            commit_checks: vec![Duration::ZERO, Duration::from_secs(2)],
-        }
     }
 }

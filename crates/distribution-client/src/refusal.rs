@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use http_transfer::{header, parse_retry_after};
 use registry_backend::{Error, ErrorKind, Retry};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::http::retry_after::{find_retry_after, parse_retry_after};
+use crate::http::retry_after::find_retry_after;
 
 /// An answer that is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +59,7 @@ impl Verdict {
 impl Refusal {
     pub(crate) fn new(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let (codes, message) = parse_body(body);
-        let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = header
+        let retry_after = header(headers, RETRY_AFTER.as_str())
             .and_then(|value| parse_retry_after(value, SystemTime::now()))
             .or_else(|| find_retry_after(&message));
         Self { status: status.as_u16(), codes, message, retry_after }

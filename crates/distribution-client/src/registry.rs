@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use http_transfer::same_origin;
 use oci_model::RepositoryName;
 use registry_backend::{Access, Error, ErrorKind, Result};
 use reqwest::{Method, StatusCode, Url};
@@ -14,7 +15,6 @@ use reqwest::{Method, StatusCode, Url};
 use crate::auth::{Authenticator, Scopes};
 use crate::budget::Budget;
 use crate::context::Context;
-use crate::http::location::same_origin;
 use crate::http::warning::Warnings;
 use crate::options::ClientOptions;
 use crate::profile::Profile;

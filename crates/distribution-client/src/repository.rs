@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http_transfer::RetryRules;
 use oci_model::{Digest, RepositoryName};
 use registry_backend::{Access, Result};
 use reqwest::{Method, Url};
@@ -11,7 +12,7 @@ use reqwest::{Method, Url};
 use crate::auth::Scopes;
 use crate::context::Context;
 use crate::delete::ManifestDeleter;
-use crate::profile::{Profile, RetryRules};
+use crate::profile::Profile;
 use crate::registry::{Call, Registry};
 
 /// A repository of a registry. Clones share what they know about it.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http_transfer::{is_loopback, resolve, same_origin};
 use oci_model::RepositoryName;
 use registry_backend::{Error, ErrorKind, Result, Retry};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LINK};
@@ -14,7 +15,6 @@ use crate::auth::sensitive;
 use crate::context::Context;
 use crate::credentials::{Credential, CredentialSource};
 use crate::http::link::next_link;
-use crate::http::location::{is_loopback, resolve, same_origin};
 use crate::options::ClientOptions;
 use crate::profile::Profile;
 use crate::refusal::Refusal;
@@ -175,7 +175,8 @@ impl RestApi {
         with_retries(&self.profile.retry, || async {
             let outgoing = self.outgoing(method, &url, body.clone()).await?;
             let mut incoming = self.transport.send(outgoing, context).await?;
-            let (body, whole) = incoming.collect(LARGEST_ANSWER, context).await?;
+            let (body, whole) =
+                incoming.collect(LARGEST_ANSWER).await.map_err(|error| context.transfer(error))?;
             if !incoming.status.is_success() {
                 let refusal = Refusal::new(incoming.status, &incoming.headers, &body);
                 let error = refusal.into_error(self.profile.classify, context);

@@ -1,9 +1,12 @@
-//! The headers of registries.
+//! The headers of servers, registries first.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime};
 
 use distribution_client::fuzzing;
+use http_transfer::{
+    ContentRange, Url, parse_content_range, parse_retry_after, parse_unsatisfied_range, resolve,
+};
 
 use crate::text;
 
@@ -24,19 +27,19 @@ pub fn link(bytes: &[u8]) {
 /// Reads `Content-Range`, and `Range` of uploads.
 pub fn content_range(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
-    let _ = (fuzzing::unsatisfied_range(text), fuzzing::upload_range(text));
-    let Some((range, complete)) = fuzzing::content_range(text) else { return };
+    let _ = (parse_unsatisfied_range(text), fuzzing::upload_range(text));
+    let Some(ContentRange { range, complete }) = parse_content_range(text) else { return };
     assert!(range.start < range.end && complete.is_none_or(|size| range.end <= size));
     let size = complete.map_or_else(|| "*".to_owned(), |size| size.to_string());
     let written = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-    assert_eq!(fuzzing::content_range(&written), Some((range, complete)));
+    assert_eq!(parse_content_range(&written), Some(ContentRange { range, complete }));
 }
 
 /// Reads `Retry-After`, and what some registries write instead.
 pub fn retry_after(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let _ = (fuzzing::retry_after(text, now), fuzzing::find_retry_after(text));
+    let _ = (parse_retry_after(text, now), fuzzing::find_retry_after(text));
 }
 
 /// Reads `WWW-Authenticate`: credentials go to no unsafe token server.
@@ -63,8 +66,9 @@ pub fn warning(bytes: &[u8]) {
 }
 
 fn check_place(text: &str) {
-    if let Some(url) = fuzzing::location(REGISTRY, text) {
-        assert!(url.starts_with("https://") && !is_private(&url), "{url}");
+    let Ok(registry) = Url::parse(REGISTRY) else { return };
+    if let Ok(url) = resolve(&registry, text) {
+        assert!(url.scheme() == "https" && !is_private(url.as_str()), "{url}");
     }
 }
 

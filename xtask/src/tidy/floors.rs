@@ -5,9 +5,10 @@ use crate::error::Result;
 use crate::metadata::{Dependency, Package};
 
 /// The crates by floor.
-const FLOORS: [&[&str]; 5] = [
+const FLOORS: [&[&str]; 6] = [
     &["bagit", "d1-model", "oci-model"],
     &["oci-pack", "registry-backend"],
+    &["http-transfer"],
     &["d1-client", "d1-package", "distribution-client", "registry-testkit"],
     &["backend-generic", "backend-ghcr", "backend-layout", "backend-quay", "d1-transfer"],
     &["d1-gateway", "d1oci"],
@@ -128,6 +129,9 @@ mod tests {
             ("backend-ghcr", "backend-generic", true, None, Some("not on a lower floor")),
             ("d1oci", "xtask", true, None, Some("not on a lower floor")),
             ("xtask", "d1-transfer", true, None, Some("not on a lower floor")),
+            ("distribution-client", "http-transfer", true, None, None),
+            ("d1-client", "distribution-client", true, None, Some("not on a lower floor")),
+            ("registry-backend", "http-transfer", true, None, Some("not on a lower floor")),
             ("registry-backend", "tokio", false, None, Some("too low for tokio")),
             ("d1-transfer", "object_store", false, None, Some("for backend-layout alone")),
             ("d1-transfer", "clap", false, Some("dev"), Some("for d1oci and xtask alone")),

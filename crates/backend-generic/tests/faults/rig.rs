@@ -27,7 +27,7 @@ pub(crate) fn profile() -> Profile {
     profile.segments = Profile::generic().segments;
     profile.retry.first_wait = Duration::from_millis(2);
     profile.retry.limited_wait = Duration::from_millis(20);
-    profile.retry.commit_checks = vec![Duration::ZERO, Duration::from_millis(20)];
+    profile.commit_checks = vec![Duration::ZERO, Duration::from_millis(20)];
     profile.times.connect = Duration::from_millis(500);
     profile.times.silence = Duration::from_millis(500);
     profile.times.commit = Duration::from_millis(1500);

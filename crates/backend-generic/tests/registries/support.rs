@@ -32,7 +32,7 @@ impl Client {
         }
         let mut profile = Profile::generic_at(host);
         profile.retry.first_wait = Duration::from_millis(10);
-        profile.retry.commit_checks = vec![Duration::ZERO];
+        profile.commit_checks = vec![Duration::ZERO];
         let registries = Arc::new(Registries::new(options));
         Self { registries, profile, host: host.to_owned(), repositories: AtomicU64::new(0) }
     }

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use d1_model::{Checksum, ChecksumAlgorithm, DateTime, Identifier};
+use http_transfer::{header, parse_digits};
 use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LAST_MODIFIED};
@@ -10,8 +11,6 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LAST_MODIFIED};
 use crate::client::NodeClient;
 use crate::error::Result;
 use crate::exchange::LARGEST_ERROR;
-use crate::http::range::number;
-use crate::transport::header;
 
 /// Tells what a node says about an object without sending it. Nodes leave out what they like.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -62,9 +61,9 @@ impl Description {
         Self {
             format_id: owned("dataone-objectformat").or_else(|| owned("dataone-formatid")),
             checksum: text("dataone-checksum").and_then(checksum),
-            size: text(CONTENT_LENGTH.as_str()).and_then(number),
+            size: text(CONTENT_LENGTH.as_str()).and_then(parse_digits),
             last_modified: text(LAST_MODIFIED.as_str()).and_then(last_modified),
-            serial_version: text("dataone-serialversion").and_then(number),
+            serial_version: text("dataone-serialversion").and_then(parse_digits),
             media_type: owned(CONTENT_TYPE.as_str()),
             series_id: identifier("dataone-seriesid"),
             obsoletes: identifier("dataone-obsoletes"),

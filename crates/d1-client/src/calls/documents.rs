@@ -6,6 +6,7 @@ use d1_model::{
     Checksum, ChecksumAlgorithm, Identifier, MAX_SYSTEM_METADATA_BYTES, Node, NodeList, ObjectFormatList,
     SystemMetadata,
 };
+use http_transfer::header;
 use reqwest::Method;
 use reqwest::header::DATE;
 
@@ -14,7 +15,6 @@ use crate::document::Document;
 use crate::error::{ErrorKind, Result};
 use crate::exchange::LARGEST_ERROR;
 use crate::http::query::query;
-use crate::transport::header;
 
 /// The largest description of one node, in bytes.
 const LARGEST_NODE: usize = 4 * 1024 * 1024;

@@ -1,6 +1,7 @@
 //! Where an object can be had.
 
 use d1_model::{Identifier, ObjectLocation, ObjectLocationList};
+use http_transfer::{check_reach, header};
 use reqwest::header::LOCATION;
 use reqwest::{Method, Url};
 
@@ -10,8 +11,6 @@ use crate::context::Context;
 use crate::document::Document;
 use crate::error::{ErrorKind, Result};
 use crate::exchange::Answer;
-use crate::http::place::check_step;
-use crate::transport::header;
 
 /// The largest list of locations, in bytes.
 const LARGEST_LIST: usize = 4 * 1024 * 1024;
@@ -82,7 +81,7 @@ impl NodeClient {
     fn location(&self, place: &ObjectLocation) -> Result<Location, String> {
         let (base, version) = base_of(place).ok_or("neither a base URL nor the URL of an object")?;
         let url = Url::parse(&base).map_err(|error| error.to_string())?;
-        check_step(&self.inner.base, &url).map_err(|refused| refused.reason().to_owned())?;
+        check_reach(&self.inner.base, &url).map_err(|reason| reason.to_string())?;
         let client = self.sibling(&base).map_err(|error| error.to_string())?.with_version(version);
         Ok(Location { node: place.node.clone(), client })
     }

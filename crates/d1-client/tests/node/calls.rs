@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use d1_client::{ApiVersion, ClientOptions, ErrorKind, NodeClient, Token};
+use d1_client::{ApiVersion, ClientOptions, ErrorKind, NodeClient, Secret};
 use d1_model::ChecksumAlgorithm;
 use d1_testnode::{Behaviour, Call, Catalog, Content, Dialect, ScriptedNode, Versions};
 
@@ -150,7 +150,7 @@ async fn a_token_opens_what_is_not_public() {
     let error = failed(read(&member(&node), "private", Default::default()).await);
     assert_eq!((error.kind(), error.status()), (ErrorKind::NotAuthorized, Some(401)));
     assert_eq!(failed(member(&node).describe(&id("private")).await).kind(), ErrorKind::NotAuthorized);
-    let options = ClientOptions { token: Some(Token::new("abc.def")), ..quick() };
+    let options = ClientOptions { token: Some(Secret::new("abc.def")), ..quick() };
     let client = NodeClient::new(&node.member_url(), &options).unwrap();
     assert_eq!(read(&client, "private", Default::default()).await.unwrap(), b"secret");
 }
@@ -165,7 +165,7 @@ async fn a_real_package_is_read_as_it_is() {
     let behaviour = Behaviour { token: Some("abc.def".to_owned()), ..Behaviour::default() };
     let config = d1_testnode::Config { catalog, behaviour, ..Default::default() };
     let node = ScriptedNode::start(config).await.unwrap();
-    let options = ClientOptions { token: Some(Token::new("abc.def")), ..quick() };
+    let options = ClientOptions { token: Some(Secret::new("abc.def")), ..quick() };
     let client = NodeClient::new(&node.member_url(), &options).unwrap();
     let listed =
         node.look(|catalog| catalog.objects().map(|object| object.identifier().clone()).collect::<Vec<_>>());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use d1_client::{ClientOptions, ErrorKind, NodeClient, Retry, Token};
+use d1_client::{ClientOptions, ErrorKind, NodeClient, Retry, Secret};
 use d1_testnode::{Action, Answer, Call, Fault, When};
 
 use crate::support::{failed, id, member, node, node_with, quick, read};
@@ -128,7 +128,7 @@ async fn redirects_are_followed_without_the_token() {
     node.add_fault(Fault::new(Call::Get, Action::Redirect { status: 302, to }));
     let own = format!("{}/v2/meta/eml", node.member_url());
     node.add_fault(Fault::new(Call::Meta, Action::Redirect { status: 301, to: own }).when(When::Nth(1)));
-    let options = ClientOptions { token: Some(Token::new("abc.def")), ..quick() };
+    let options = ClientOptions { token: Some(Secret::new("abc.def")), ..quick() };
     let client = NodeClient::new(&node.member_url(), &options).unwrap();
     assert_eq!(read(&client, "small", Default::default()).await.unwrap(), b"0123456789");
     assert!(client.meta(&id("eml")).await.is_ok());

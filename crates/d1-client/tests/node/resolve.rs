@@ -1,6 +1,6 @@
 //! Where objects are, and reading them from wherever they are.
 
-use d1_client::{ClientOptions, ErrorKind, GetOptions, NodeClient, Token};
+use d1_client::{ClientOptions, ErrorKind, GetOptions, NodeClient, Secret};
 use d1_testnode::{
     Action, Answer, Behaviour, Call, Config, Fault, LocationEntry, ScriptedNode, Versions, When,
 };
@@ -123,7 +123,7 @@ async fn places_are_asked_in_their_version_and_without_the_token() {
     let behaviour = Behaviour { versions: Versions::V1, ..Behaviour::default() };
     let node =
         ScriptedNode::start(Config { catalog: catalog(), behaviour, ..Config::default() }).await.unwrap();
-    let options = ClientOptions { token: Some(Token::new("abc.def")), ..quick() };
+    let options = ClientOptions { token: Some(Secret::new("abc.def")), ..quick() };
     let client = NodeClient::new(&node.coordinating_url(), &options).unwrap();
     let found = client.locate(&id("small")).await.unwrap();
     assert_eq!(drain(found.get(&GetOptions::default()).await.unwrap()).await.unwrap(), b"0123456789");

@@ -19,6 +19,7 @@ pub(crate) fn quick() -> ClientOptions {
         attempts: 4,
         first_wait: Duration::from_millis(1),
         longest_wait: Duration::from_millis(4),
+        limited_wait: Duration::from_millis(1),
         longest_stated_wait: Duration::from_secs(2),
     };
     let mut options = ClientOptions { retry, ..ClientOptions::default() };

@@ -134,13 +134,9 @@ impl DescribedObject {
     pub(super) fn declared_sha256(&self) -> Option<[u8; 32]> {
         let checksum: &Checksum = &self.record.checksum;
         let is_sha256 = checksum.algorithm().name().parse() == Ok(Algorithm::Sha256);
-        is_sha256.then(|| hex_digest(checksum.value())).flatten()
+        let mut digest = [0; 32];
+        (is_sha256 && hex::decode_to_slice(checksum.value(), &mut digest).is_ok()).then_some(digest)
     }
-}
-
-fn hex_digest(text: &str) -> Option<[u8; 32]> {
-    let digest: oci_model::Digest = format!("sha256:{}", text.to_ascii_lowercase()).parse().ok()?;
-    digest.sha256_bytes()
 }
 
 struct Describing<'a> {

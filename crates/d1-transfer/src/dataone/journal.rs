@@ -95,7 +95,7 @@ impl Journal {
         if state.objects.get(identifier) == Some(&noted) {
             return Ok(());
         }
-        let digests = digests.iter().map(|(name, digest)| (name.to_string(), hex(digest))).collect();
+        let digests = digests.iter().map(|(name, digest)| (name.to_string(), hex::encode(digest))).collect();
         self.append(&mut state, &Line::Object { object: identifier.clone(), size, digests })?;
         state.objects.insert(identifier.clone(), noted);
         Ok(())
@@ -162,7 +162,7 @@ impl State {
             Line::Object { object, size, digests } => {
                 let mut known = Digests::new();
                 for (name, text) in digests {
-                    if let (Ok(algorithm), Some(digest)) = (name.parse::<Algorithm>(), unhex(&text)) {
+                    if let (Ok(algorithm), Ok(digest)) = (name.parse::<Algorithm>(), hex::decode(&text)) {
                         known.insert(algorithm, &digest);
                     }
                 }
@@ -177,15 +177,6 @@ impl State {
 
 fn unusable(path: &Path, reason: &str) -> Error {
     Error::Journal { path: path.to_owned(), reason: reason.to_owned() }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    (0..text.len()).step_by(2).map(pair).collect()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::file_source::FileSource;
 use crate::object::{DeclaredSource, Storing, Verdict, Wanted};
 use crate::push::{FileToPush, hash_file};
 use crate::upload::Totals;
-use crate::{Error, Observer, Result, Silent};
+use crate::{Error, Observer, Result, Silent, with_causes};
 
 /// Contents that are listed ahead of those that are under way.
 const LISTED_AHEAD: usize = 64;
@@ -209,7 +209,7 @@ impl Import<'_> {
                 {
                     return Err(error);
                 }
-                ImportFault::of(entry.identifier.as_str(), entry.place.clone(), in_words(&error))
+                ImportFault::of(entry.identifier.as_str(), entry.place.clone(), with_causes(&error))
             }
         };
         self.storing.done(entry.file.size);
@@ -315,19 +315,4 @@ fn is_of_the_repository(error: &Error) -> bool {
 /// Tells whether every other object would fail alike.
 fn is_final(error: &Error) -> bool {
     matches!(backend_kind(error), Some(ErrorKind::Denied | ErrorKind::Unsupported))
-}
-
-/// Returns an error with its causes in one line.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        // Transparent wrappers repeat their cause's text.
-        if !text.ends_with(&words) {
-            text += &format!(": {words}");
-        }
-        cause = error.source();
-    }
-    text
 }

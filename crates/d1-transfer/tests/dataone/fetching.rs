@@ -96,7 +96,7 @@ async fn what_is_not_public_is_left_out_unless_it_is_asked_for() {
     assert!(!output.path().join(&report.directory).join("data/p4.data.1.csv").exists());
     // With the token the system metadata can be read, and still say that it is not public.
     let mut client_options = impatient();
-    client_options.token = Some(d1_client::Token::new("t"));
+    client_options.token = Some(d1_client::Secret::new("t"));
     let client = d1_client::NodeClient::new(&node.member_url(), &client_options).unwrap();
     let source = d1_transfer::DataOneSource::Node(client);
     let mut options = FetchOptions::default();

@@ -181,7 +181,7 @@ async fn the_objects_of_a_real_package_come_back_byte_for_byte() {
     let config = d1_testnode::Config { catalog, behaviour, ..Default::default() };
     let node = ScriptedNode::start(config).await.unwrap();
     let mut client = impatient();
-    client.token = Some(d1_client::Token::new("t"));
+    client.token = Some(d1_client::Secret::new("t"));
     let source =
         d1_transfer::DataOneSource::Node(d1_client::NodeClient::new(&node.member_url(), &client).unwrap());
     let backend = MemoryBackend::new();

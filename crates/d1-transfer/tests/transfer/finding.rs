@@ -51,6 +51,11 @@ async fn package(backend: &dyn RegistryBackend, content: &str, facts: Facts<'_>)
     push_directory(backend, &directory, &options, &silent()).await.unwrap().digest
 }
 
+/// A version of a package, and the one before it.
+fn version<'a>(identifier: &'a str, obsoletes: Option<&'a str>) -> Facts<'a> {
+    Facts { identifier: Some(identifier), obsoletes, ..Facts::default() }
+}
+
 /// Stores an artifact of objects with identifiers and formats.
 async fn objects(
     backend: &dyn RegistryBackend,
@@ -239,11 +244,6 @@ async fn a_tag_that_names_something_else_is_reported_and_passed_over() {
 #[tokio::test]
 async fn of_versions_that_share_an_object_the_newest_is_meant() {
     let backend = memory();
-    let version = |identifier: &'static str, obsoletes: Option<&'static str>| Facts {
-        identifier: Some(identifier),
-        obsoletes,
-        ..Facts::default()
-    };
     objects(&*backend, "a", &[("d.1", "text/csv"), ("e.1", "text/csv")], version("v1", None)).await;
     let newest =
         objects(&*backend, "b", &[("d.1", "text/csv"), ("e.3", "text/csv")], version("v3", Some("v2"))).await;
@@ -268,14 +268,9 @@ async fn packages_that_are_no_versions_of_each_other_are_ambiguous_but_equal_byt
 #[tokio::test]
 async fn a_series_stands_for_its_head() {
     let backend = memory();
-    let version = |identifier: &'static str, obsoletes: Option<&'static str>| Facts {
-        identifier: Some(identifier),
-        obsoletes,
-        series: Some("sid"),
-        ..Facts::default()
-    };
-    let head = package(&*backend, "2", version("a-newer", Some("b-older"))).await;
-    package(&*backend, "1", version("b-older", None)).await;
+    let of_series = |facts| Facts { series: Some("sid"), ..facts };
+    let head = package(&*backend, "2", of_series(version("a-newer", Some("b-older")))).await;
+    package(&*backend, "1", of_series(version("b-older", None))).await;
     assert_eq!(located(&*backend, "sid").await.unwrap(), head);
 }
 
@@ -294,11 +289,6 @@ fn identifiers(history: &History) -> Vec<(&str, bool, bool)> {
 #[tokio::test]
 async fn a_history_goes_both_ways_and_counts_what_moved() {
     let backend = memory();
-    let version = |identifier: &'static str, obsoletes: Option<&'static str>| Facts {
-        identifier: Some(identifier),
-        obsoletes,
-        ..Facts::default()
-    };
     objects(&*backend, "a", &[("d.1", "text/csv"), ("e.1", "text/csv")], version("v1", None)).await;
     objects(&*backend, "b", &[("d.1", "text/csv"), ("e.2", "text/csv")], version("v2", Some("v1"))).await;
     objects(
@@ -324,14 +314,9 @@ async fn a_history_goes_both_ways_and_counts_what_moved() {
 #[tokio::test]
 async fn gaps_and_forks_are_shown() {
     let backend = memory();
-    let version = |identifier: &'static str, obsoletes: &'static str| Facts {
-        identifier: Some(identifier),
-        obsoletes: Some(obsoletes),
-        ..Facts::default()
-    };
-    package(&*backend, "2", version("v2", "v1")).await;
-    package(&*backend, "3", version("v3", "v2")).await;
-    package(&*backend, "4", version("v3-too", "v2")).await;
+    package(&*backend, "2", version("v2", Some("v1"))).await;
+    package(&*backend, "3", version("v3", Some("v2"))).await;
+    package(&*backend, "4", version("v3-too", Some("v2"))).await;
     let history = history_of(&*backend, "v3").await;
     let expected = [("v1", false, false), ("v2", true, false), ("v3", true, false), ("v3-too", true, false)];
     assert_eq!(identifiers(&history), expected);
@@ -340,17 +325,12 @@ async fn gaps_and_forks_are_shown() {
 #[tokio::test]
 async fn a_circle_of_versions_is_shown_once_round() {
     let backend = memory();
-    let version = |identifier: &'static str, obsoletes: &'static str| Facts {
-        identifier: Some(identifier),
-        obsoletes: Some(obsoletes),
-        ..Facts::default()
-    };
-    package(&*backend, "1", version("v1", "v3")).await;
-    package(&*backend, "2", version("v2", "v1")).await;
-    package(&*backend, "3", version("v3", "v2")).await;
+    package(&*backend, "1", version("v1", Some("v3"))).await;
+    package(&*backend, "2", version("v2", Some("v1"))).await;
+    package(&*backend, "3", version("v3", Some("v2"))).await;
     let history = history_of(&*backend, "v2").await;
     assert_eq!(identifiers(&history), [("v3", true, true), ("v1", true, false), ("v2", true, false)]);
-    package(&*backend, "4", version("alone", "alone")).await;
+    package(&*backend, "4", version("alone", Some("alone"))).await;
     let history = history_of(&*backend, "alone").await;
     assert_eq!(identifiers(&history), [("alone", true, true)]);
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::nodes::NodeOptions;
+use crate::nodes::{NodeOptions, SelectionOptions};
 use crate::output::human;
 
 /// Fetch a package from DataONE into a bag.
@@ -24,15 +24,8 @@ pub(crate) struct Arguments {
     /// Directory in which the bag is made.
     #[arg(short, long, value_name = "DIRECTORY", default_value = ".")]
     output: PathBuf,
-    /// Fetch also the packages within the package, each as a bag of its own.
-    #[arg(long)]
-    nested: bool,
-    /// Take also what is not public.
-    #[arg(long)]
-    include_private: bool,
-    /// Leave out members that no node has.
-    #[arg(long)]
-    skip_missing: bool,
+    #[command(flatten)]
+    selection: SelectionOptions,
     /// Replace other files that are in the way.
     #[arg(long)]
     overwrite: bool,
@@ -50,15 +43,15 @@ struct Fetched {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let source = arguments.nodes.source()?;
     let mut options = FetchOptions::default();
-    options.include_private = arguments.include_private;
-    options.skip_missing = arguments.skip_missing;
+    options.include_private = arguments.selection.include_private;
+    options.skip_missing = arguments.selection.skip_missing;
     options.overwrite = arguments.overwrite;
     let mut maps = VecDeque::from([source.resource_map_of(&arguments.pid).await?]);
     let mut seen: HashSet<Identifier> = maps.iter().cloned().collect();
     while let Some(map) = maps.pop_front() {
         let report =
             d1_transfer::fetch(&source, &map, &arguments.output, &options, &context.observer()).await?;
-        if arguments.nested {
+        if arguments.selection.nested {
             maps.extend(report.nested.iter().filter(|map| seen.insert((*map).clone())).cloned());
         }
         let path = arguments.output.join(&report.directory).display().to_string();

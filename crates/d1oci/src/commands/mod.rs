@@ -104,7 +104,7 @@ fn start_tracing(verbosity: u8) {
         _ => "trace",
     };
     // The beginnings of the names of our crates.
-    let own = ["backend_", "bagit", "d1", "distribution_client", "oci_", "registry_"];
+    let own = ["backend_", "bagit", "d1", "distribution_client", "http_transfer", "oci_", "registry_"];
     let filter = own.map(|name| format!("{name}={level}")).join(",");
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))

@@ -9,6 +9,7 @@ use d1_client::ObjectFilter;
 use d1_model::{DateTime, Identifier, RESOURCE_MAP_FORMAT_ID};
 use d1_transfer::{
     BatchOptions, BatchOutcome, Error, Journal, MemberFault, ReplicateOptions, ReplicateReport, Wanted,
+    with_causes,
 };
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
@@ -18,7 +19,7 @@ use serde::Serialize;
 
 use crate::context::{Context, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
-use crate::nodes::NodeOptions;
+use crate::nodes::{NodeOptions, SelectionOptions};
 use crate::output::human;
 
 /// Replicate packages from DataONE into a repository.
@@ -54,15 +55,8 @@ pub(crate) struct Arguments {
     /// Leave packages alone whose tag is there, without asking whether their system metadata have changed.
     #[arg(long)]
     skip_existing: bool,
-    /// Replicate also the packages within packages, each by itself.
-    #[arg(long)]
-    nested: bool,
-    /// Take also what is not public.
-    #[arg(long)]
-    include_private: bool,
-    /// Leave out members that no node has.
-    #[arg(long)]
-    skip_missing: bool,
+    #[command(flatten)]
+    selection: SelectionOptions,
     /// What becomes of the files, as in `push`.
     #[arg(long, value_enum, default_value_t, value_name = "LAYOUT")]
     layout: super::push::LayoutArgument,
@@ -126,12 +120,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
 
 fn options(arguments: &Arguments) -> BatchOptions {
     let mut replicate = ReplicateOptions::new(temporary_directory());
-    replicate.include_private = arguments.include_private;
-    replicate.skip_missing = arguments.skip_missing;
+    replicate.include_private = arguments.selection.include_private;
+    replicate.skip_missing = arguments.selection.skip_missing;
     replicate.push.layout = arguments.layout.into();
     let mut options = BatchOptions::new(replicate);
     options.parallel = arguments.parallel;
-    options.nested = arguments.nested;
+    options.nested = arguments.selection.nested;
     options.shard = arguments.shard;
     options.skip_existing = arguments.skip_existing;
     options
@@ -280,19 +274,6 @@ impl Telling<'_> {
         Err(Failure::new(ExitStatus::Invalid, message)
             .with_hint("run the same command again: it does what is missing"))
     }
-}
-
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let next = inner.to_string();
-        if !text.contains(&next) {
-            text += &format!(": {next}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 fn text(line: &Line<'_>) -> String {

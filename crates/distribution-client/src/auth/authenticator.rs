@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http_transfer::RetryRules;
 use oci_model::RepositoryName;
 use registry_backend::{Error, ErrorKind, Result};
 use reqwest::Url;
@@ -14,7 +15,6 @@ use super::token::{self, Token, basic, sensitive};
 use crate::Secret;
 use crate::context::Context;
 use crate::credentials::{Credential, CredentialSource};
-use crate::profile::RetryRules;
 use crate::transport::Transport;
 
 /// Knows how one registry wants to be shown who is asking, and keeps its tokens.

@@ -1,8 +1,6 @@
 //! What a registry asks for in `WWW-Authenticate` (RFC 9110 section 11.6.1, distribution "Token Authentication").
 
-use reqwest::Url;
-
-use crate::http::location::{Refused, check_step};
+use http_transfer::{RefusedPlace, Url, check_step};
 
 /// How a registry wants to be shown who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +61,8 @@ fn bearer(
         found.map(|(_, value)| value.to_unescaped()).filter(|value| !value.is_empty())
     };
     let realm = find("realm").ok_or("the registry names no token server")?;
-    let refuse = |reason: Refused| format!("the token server `{realm}` is not asked: {reason}");
-    let url = Url::parse(&realm).map_err(|_| refuse(Refused::NoUrl))?;
+    let refuse = |reason: RefusedPlace| format!("the token server `{realm}` is not asked: {reason}");
+    let url = Url::parse(&realm).map_err(|_| refuse(RefusedPlace::NoUrl))?;
     check_step(registry, &url).map_err(refuse)?;
     Ok(BearerChallenge { realm: url, service: find("service"), scope: find("scope") })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_transfer::RetryRules;
 use registry_backend::{Error, ErrorKind, Result};
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -14,7 +15,6 @@ use super::challenge::BearerChallenge;
 use crate::Secret;
 use crate::context::Context;
 use crate::credentials::Credential;
-use crate::profile::RetryRules;
 use crate::refusal::Refusal;
 use crate::retry::with_retries;
 use crate::transport::{Outgoing, OutgoingBody, Transport};
@@ -70,7 +70,8 @@ pub(crate) async fn fetch(
     with_retries(rules, || async {
         let started = Instant::now();
         let mut incoming = transport.send(request(challenge, scopes, credential)?, &context).await?;
-        let (body, whole) = incoming.collect(LARGEST_ANSWER, &context).await?;
+        let (body, whole) =
+            incoming.collect(LARGEST_ANSWER).await.map_err(|error| context.transfer(error))?;
         if !incoming.status.is_success() {
             let refusal = Refusal::new(incoming.status, &incoming.headers, &body);
             return Err(refused(refusal, credential, &context));

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use http_transfer::{parse_content_range, parse_unsatisfied_range};
 use oci_model::Digest;
 use registry_backend::{Error, Result, Retry};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
 use crate::context::Context;
-use crate::http::range::{parse_content_range, parse_unsatisfied_range};
 use crate::registry::{Call, Received};
 use crate::repository::{Doing, Repository};
-use crate::retry::{Failures, with_retries};
+use crate::retry::{count_failures, with_retries};
 
 /// What it takes to read ranges of one blob.
 #[derive(Clone, Debug)]
@@ -160,7 +160,7 @@ const PROGRESS: u64 = 64 * 1024;
 impl Reading {
     async fn step(mut self) -> Result<Option<(Bytes, Self)>> {
         let rules = self.part.repository.rules().clone();
-        let mut failures = Failures::with_count(&rules, self.failed);
+        let mut failures = count_failures(&rules).with_count(self.failed);
         while self.next < self.end {
             match self.piece().await {
                 Ok(Some(piece)) => {
@@ -193,7 +193,9 @@ impl Reading {
             return Err(context.protocol("the blob is smaller than it was before"));
         };
         loop {
-            let Some(mut piece) = opened.received.incoming.next(context).await? else {
+            let Some(mut piece) =
+                opened.received.incoming.next().await.map_err(|error| context.transfer(error))?
+            else {
                 return if opened.range.start < opened.range.end {
                     Err(cut_short(context))
                 } else {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http_transfer::jittered;
 use oci_model::{Descriptor, Digest, ImageIndex, Manifest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{ErrorKind, Result};
 
@@ -12,7 +13,6 @@ use crate::fallback_tag::fallback_tag;
 use crate::profile::ReferrersMode;
 use crate::registry::{Answer, ReferrersApi};
 use crate::repository::Repository;
-use crate::retry::jittered;
 
 /// The operation in errors.
 pub(super) const KEEPING: &str = "update the referrers of";

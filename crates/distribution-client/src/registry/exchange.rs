@@ -1,6 +1,7 @@
 //! Requests with whole answers, tried again until they have one.
 
 use bytes::Bytes;
+use http_transfer::{Incoming, header};
 use registry_backend::{Error, ErrorKind, Result, Retry};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
@@ -11,7 +12,6 @@ use crate::body::SourcePart;
 use crate::context::Context;
 use crate::refusal::Refusal;
 use crate::retry::with_retries;
-use crate::transport::Incoming;
 
 /// A request to the registry.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ impl Registry {
         let Received { mut incoming, url } = received;
         let is_success = incoming.status.is_success();
         let limit = if is_success { limit } else { LARGEST_ERROR };
-        let (body, whole) = incoming.collect(limit, context).await?;
+        let (body, whole) = incoming.collect(limit).await.map_err(|error| context.transfer(error))?;
         if is_success && !whole {
             let error = context.error(ErrorKind::TooLarge);
             return Err(error.because(format!("the answer has more than {limit} bytes")));
@@ -172,6 +172,6 @@ impl Answer {
 
     /// Returns a header's text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
+        header(&self.headers, name)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http_transfer::{Incoming, resolve, same_origin};
 use registry_backend::Result;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION, WARNING, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode};
@@ -12,8 +13,7 @@ use crate::auth::Authorization;
 use crate::body::Meter;
 use crate::budget::Load;
 use crate::context::Context;
-use crate::http::location::{resolve, same_origin};
-use crate::transport::{Incoming, Outgoing, OutgoingBody};
+use crate::transport::{Outgoing, OutgoingBody};
 
 /// The most redirects that are followed for one request.
 const MOST_REDIRECTS: u32 = 5;
@@ -134,7 +134,7 @@ impl Registry {
         let headers = incoming.headers.clone();
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         // Read to its end, so that the connection can be used again; what it says is of no use.
-        let _ = incoming.collect(LARGEST_ERROR, context).await;
+        let _ = incoming.collect(LARGEST_ERROR).await;
         authenticator.after_challenge(transport, &call.scopes, rejected, values, context).await
     }
 }

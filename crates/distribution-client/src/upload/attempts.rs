@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::context::Context;
 use crate::profile::UploadStrategy;
 use crate::repository::Repository;
-use crate::retry::Failures;
+use crate::retry::count_failures;
 
 /// A try that failed, and what to do about it.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Repository {
         context: &Context,
     ) -> Result<()> {
         let mut strategies = Strategies::new(&self.profile().uploads);
-        let mut failures = Failures::new(self.rules());
+        let mut failures = count_failures(self.rules());
         let mut session = first;
         let mut doubted = false;
         let mut interrupted = false;
@@ -151,7 +151,7 @@ impl Repository {
         may_land: bool,
         context: &Context,
     ) -> Result<bool> {
-        let checks = &self.rules().commit_checks;
+        let checks = &self.profile().commit_checks;
         let checks = if may_land { checks.as_slice() } else { &[Duration::ZERO] };
         for wait in checks {
             tokio::time::sleep(*wait).await;

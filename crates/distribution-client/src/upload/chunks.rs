@@ -10,7 +10,7 @@ use crate::body::SourcePart;
 use crate::context::Context;
 use crate::registry::Payload;
 use crate::repository::{Doing, Repository};
-use crate::retry::Failures;
+use crate::retry::count_failures;
 
 impl Repository {
     /// Sends the content in chunks, and commits it.
@@ -22,7 +22,7 @@ impl Repository {
         context: &Context,
     ) -> Result<(), Failure> {
         let chunk_bytes = chunk_bytes.max(session.least_chunk).max(2);
-        let mut failures = Failures::new(self.rules());
+        let mut failures = count_failures(self.rules());
         let mut offset = 0;
         while offset < source.size() {
             let length = chunk_bytes.min(source.size() - offset);
@@ -31,7 +31,7 @@ impl Repository {
                 Ok(next) => {
                     offset = acknowledged(&session, &next, offset, length);
                     session = next;
-                    failures.progress();
+                    failures.forget();
                     continue;
                 }
                 Err(failure) => failure,
@@ -50,7 +50,7 @@ impl Repository {
                 return Err(lost(context, next));
             }
             if has > offset {
-                failures.progress();
+                failures.forget();
             }
             offset = has;
             session = found;
@@ -89,7 +89,7 @@ impl Repository {
         source: &dyn BlobSource,
         context: &Context,
     ) -> Result<(), Failure> {
-        let mut failures = Failures::new(self.rules());
+        let mut failures = count_failures(self.rules());
         loop {
             let Err(failure) = self.commit(&session, source, false, context).await else { return Ok(()) };
             if matches!(failure.next, Next::Stop | Next::DoubtContent) {

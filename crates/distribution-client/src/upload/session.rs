@@ -1,5 +1,6 @@
 //! An upload session: where it is, and how much it has.
 
+use http_transfer::resolve;
 use oci_model::Digest;
 use registry_backend::Result;
 use reqwest::header::{CONNECTION, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RANGE};
@@ -8,8 +9,7 @@ use reqwest::{Method, StatusCode, Url};
 use super::SMALL_ANSWER;
 use crate::auth::Scopes;
 use crate::context::Context;
-use crate::http::location::resolve;
-use crate::http::range::parse_upload_range;
+use crate::http::upload_range::parse_upload_range;
 use crate::registry::{Answer, Call, Payload};
 use crate::repository::{Doing, Repository};
 

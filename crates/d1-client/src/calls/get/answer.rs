@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use d1_model::{Identifier, looks_like_error};
+use http_transfer::{Incoming, parse_content_range, parse_digits, parse_unsatisfied_range};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
 
@@ -9,9 +10,7 @@ use crate::client::NodeClient;
 use crate::context::Context;
 use crate::error::Result;
 use crate::exchange::LARGEST_ERROR;
-use crate::http::range::{number, parse_content_range, parse_unsatisfied_range};
 use crate::refusal::{looks_like_html, refusal_in_success};
-use crate::transport::Incoming;
 
 /// How many bytes tell whether an answer is a DataONE error.
 const PEEK: usize = 4096;
@@ -75,7 +74,7 @@ impl ByteAnswer {
     /// Returns the next bytes, `None` at the end of the answer.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         let bytes = if self.peeked.is_empty() {
-            self.incoming.next(&self.context).await?
+            self.incoming.next().await.map_err(|error| self.context.transfer(error))?
         } else {
             Some(std::mem::take(&mut self.peeked))
         };
@@ -111,7 +110,7 @@ fn partial(incoming: Incoming, from: u64, size: Option<u64>, context: Context) -
 
 async fn whole(mut incoming: Incoming, size: Option<u64>, context: Context) -> Result<ByteAnswer> {
     check_encoding(&incoming, &context)?;
-    let length = incoming.header(CONTENT_LENGTH.as_str()).and_then(number);
+    let length = incoming.header(CONTENT_LENGTH.as_str()).and_then(parse_digits);
     let mut peeked = Bytes::new();
     // An answer of exactly the expected size is taken for the object, even if that is an error document itself.
     if size.is_none() || length != size {
@@ -128,7 +127,7 @@ async fn whole(mut incoming: Incoming, size: Option<u64>, context: Context) -> R
 async fn peek(incoming: &mut Incoming, context: &Context) -> Result<Bytes> {
     let mut body = BytesMut::new();
     let mut wanted = PEEK;
-    while let Some(bytes) = incoming.next(context).await? {
+    while let Some(bytes) = incoming.next().await.map_err(|error| context.transfer(error))? {
         body.extend_from_slice(&bytes);
         if body.len() >= wanted {
             if wanted > PEEK || !looks_like_error(&body) {

@@ -1,50 +1,44 @@
-//! `Content-Range` of downloads (RFC 9110 section 14.4) and `Range` of uploads (distribution-spec, "Pushing a blob in
-//! chunks").
+//! `Content-Range` of answers (RFC 9110 section 14.4).
 
 use std::ops::Range;
 
-/// What a `206` brings.
+/// What a partial answer brings, as its `Content-Range` says (status 206, RFC 9110 section 15.3.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ContentRange {
-    /// The bytes that come.
-    pub(crate) range: Range<u64>,
-    /// The size of the whole, if it is stated.
-    pub(crate) complete: Option<u64>,
+pub struct ContentRange {
+    /// The bytes that come, counted from 0; never empty, and within the whole.
+    pub range: Range<u64>,
+    /// The size of the whole in bytes, if it is stated.
+    pub complete: Option<u64>,
 }
 
-/// Reads `bytes FIRST-LAST/SIZE` or `bytes FIRST-LAST/*`.
-pub(crate) fn parse_content_range(value: &str) -> Option<ContentRange> {
+/// Reads a `Content-Range`: `bytes FIRST-LAST/SIZE` or `bytes FIRST-LAST/*` (RFC 9110 section 14.4). `None` if it is none
+/// of bytes, or contradicts itself.
+#[must_use]
+pub fn parse_content_range(value: &str) -> Option<ContentRange> {
     let (unit, rest) = value.trim().split_once(' ')?;
     let (span, complete) = rest.trim().split_once('/')?;
     let (first, last) = span.split_once('-')?;
-    let range = number(first)?..number(last)?.checked_add(1)?;
+    let range = parse_digits(first)?..parse_digits(last)?.checked_add(1)?;
     let complete = match complete.trim() {
         "*" => None,
-        size => Some(number(size)?),
+        size => Some(parse_digits(size)?),
     };
     let fits = range.start < range.end && complete.is_none_or(|size| range.end <= size);
     (unit.eq_ignore_ascii_case("bytes") && fits).then_some(ContentRange { range, complete })
 }
 
-/// Returns the size that a `416` states: `bytes */SIZE`.
-pub(crate) fn parse_unsatisfied_range(value: &str) -> Option<u64> {
+/// Returns the size in bytes that the `Content-Range` of a refused range states: `bytes */SIZE` (status 416, RFC 9110
+/// section 15.5.17).
+#[must_use]
+pub fn parse_unsatisfied_range(value: &str) -> Option<u64> {
     let (unit, rest) = value.trim().split_once(' ')?;
     let size = rest.trim().strip_prefix("*/")?;
-    if unit.eq_ignore_ascii_case("bytes") { number(size) } else { None }
+    if unit.eq_ignore_ascii_case("bytes") { parse_digits(size) } else { None }
 }
 
-/// Returns the place of the last byte that an upload session has, from `0-LAST`.
-///
-/// Quay writes `bytes=0-LAST` here, and `bytes=0--1` for an empty session, which is read as nothing.
-pub(crate) fn parse_upload_range(value: &str) -> Option<u64> {
-    let value = value.trim();
-    let span = value.strip_prefix("bytes=").unwrap_or(value);
-    let (first, last) = span.split_once('-')?;
-    if number(first)? == 0 { number(last) } else { None }
-}
-
-/// Only digits: `u64::from_str` would take a sign too.
-fn number(text: &str) -> Option<u64> {
+/// Reads a number that is written with digits alone, as HTTP has it (`1*DIGIT`); `u64::from_str` would take a sign too.
+#[must_use]
+pub fn parse_digits(text: &str) -> Option<u64> {
     let text = text.trim();
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
@@ -74,25 +68,10 @@ mod tests {
         assert_eq!(parse_unsatisfied_range("bytes 0-1/10"), None);
     }
 
-    #[test]
-    fn upload_ranges_are_read_with_the_oddities_of_the_field() {
-        for (value, expected) in [
-            ("0-0", Some(0)),
-            ("0-1023", Some(1023)),
-            ("bytes=0-1023", Some(1023)),
-            ("bytes=0--1", None),
-            ("5-9", None),
-            ("0-", None),
-            ("0-x", None),
-        ] {
-            assert_eq!(parse_upload_range(value), expected, "{value}");
-        }
-    }
-
     proptest::proptest! {
         #[test]
         fn any_text_is_read(text in "(bytes )?[0-9*/=-]{0,30}|\\PC{0,30}") {
-            let _ = (parse_content_range(&text), parse_unsatisfied_range(&text), parse_upload_range(&text));
+            let _ = (parse_content_range(&text), parse_unsatisfied_range(&text), parse_digits(&text));
         }
 
         #[test]

@@ -9,7 +9,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 /// Trusts certificates of servers that are themselves among the authorities, beside what another verifier trusts.
 ///
-/// Verifiers take an authority's certificate for signing others only (RFC 5280 section 6.1), but many registries of a
+/// Verifiers take an authority's certificate for signing others only (RFC 5280 section 6.1), but many servers of a
 /// laboratory have a single one for both, and other clients accept it.
 #[derive(Debug)]
 pub(super) struct SelfSigned {

@@ -29,3 +29,15 @@ impl fmt::Display for Secret {
         formatter.write_str("[secret]")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Secret;
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = Secret::new("abc.def");
+        assert_eq!(format!("{secret} {secret:?}"), "[secret] [secret]");
+        assert_eq!(secret.reveal(), "abc.def");
+    }
+}
