@@ -6,6 +6,7 @@
 
 mod failure;
 mod index_file;
+mod keeper;
 mod lock;
 mod open;
 mod partial;
@@ -30,6 +31,7 @@ use crate::blocking::blocking;
 use crate::index::Index;
 use crate::storage::{IndexUpdate, Presence, Storage, StoredBlob};
 use index_file::IndexFile;
+use keeper::Keeper;
 use lock::{Lock, Mode};
 use paths::Paths;
 
@@ -46,6 +48,7 @@ pub(crate) struct Directory {
 struct Shared {
     paths: Paths,
     index: IndexFile,
+    keeper: Keeper,
     /// Set once the layout is known to be there.
     made: OnceCell<()>,
     /// Writers of this process wait here, in order, before one of them asks for the lock.
@@ -65,7 +68,8 @@ impl Directory {
         let is_there = blocking("open", move || open::open(&opened, access)).await?;
         let made = if is_there { OnceCell::new_with(Some(())) } else { OnceCell::new() };
         let index = IndexFile::new(paths.index());
-        Ok(Self { shared: Arc::new(Shared { paths, index, made, queue: Arc::default(), patience }) })
+        let (keeper, queue) = (Keeper::default(), Arc::default());
+        Ok(Self { shared: Arc::new(Shared { paths, index, keeper, made, queue, patience }) })
     }
 
     /// Makes the layout unless it is there.
@@ -100,7 +104,8 @@ impl Storage for Directory {
     async fn index(&self) -> Result<Arc<Index>> {
         let shared = Arc::clone(&self.shared);
         let may_be_absent = !shared.made.initialized();
-        blocking("read the index of", move || Ok(shared.index.read(&shared.paths, may_be_absent)?.0)).await
+        let read = move || Ok(shared.index.read(&shared.paths, may_be_absent)?.0);
+        self.shared.keeper.run("read the index of", read).await
     }
 
     async fn begin_update(&self) -> Result<Box<dyn IndexUpdate>> {
@@ -108,9 +113,8 @@ impl Storage for Directory {
         let turn = Arc::clone(&self.shared.queue).lock_owned().await;
         let lock = self.lock(Mode::Exclusive).await?;
         let shared = Arc::clone(&self.shared);
-        let update =
-            blocking("update the index of", move || update::Update::begin(shared, lock, turn)).await?;
-        Ok(Box::new(update))
+        let begin = move || update::Update::begin(shared, lock, turn);
+        Ok(Box::new(self.shared.keeper.run("update the index of", begin).await?))
     }
 
     fn update_excludes_others(&self) -> bool {
