@@ -12,6 +12,7 @@ mod finding;
 mod hash_stores;
 mod hostile;
 mod hostile_network;
+mod interop;
 mod kills;
 mod live;
 mod nodes;
