@@ -7,6 +7,7 @@ mod peers;
 mod registry;
 mod scripted;
 mod session;
+mod terminal;
 pub mod torture;
 mod trees;
 
@@ -18,4 +19,5 @@ pub use peers::{bagit_py_accepts, peer, samples, skipped};
 pub use registry::DockerRegistry;
 pub use scripted::Scripted;
 pub use session::{RegistryKind, RunningRegistry, Session};
+pub use terminal::Terminal;
 pub use trees::{Tree, copy_tree, tree};

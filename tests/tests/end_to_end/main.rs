@@ -21,4 +21,5 @@ mod oras;
 mod reproducible;
 mod round_trip;
 mod seed_session;
+mod terminal;
 mod torture;
