@@ -108,6 +108,7 @@ fn what_is_attached_is_discovered(kind: RegistryKind) {
         .line(&format!("d1oci attach HOST/dataone/objects:v1 {BAG}/bag-info.txt --artifact-type text/plain"))
         .success();
     let discovered = session.line("d1oci discover HOST/dataone/objects:v1 --format json").success().json();
+    assert_eq!(discovered["artifactType"], "text/csv", "{discovered}");
     let referrers = discovered["referrers"].as_array().unwrap();
     assert_eq!(referrers.len(), 1, "{discovered}");
     assert_eq!(referrers[0]["artifactType"], "text/plain");
