@@ -3,6 +3,7 @@
 mod bad_input;
 mod command_line;
 mod concurrent;
+mod copies;
 mod counted;
 mod credentials;
 mod damage;
