@@ -184,6 +184,25 @@ fn what_crane_pushed_is_taken_byte_for_byte() {
 }
 
 #[test]
+fn what_crane_makes_is_copied_byte_for_byte_and_not_taken_for_a_package() {
+    let Some((_registry, session)) = start() else { return };
+    if session.other("tar", &format!("-cf image.tar {BAG}")).is_none() {
+        return;
+    }
+    if session.other("crane", "append --insecure -f image.tar -t HOST/theirs/image:v1").is_none() {
+        return;
+    }
+    session.other("crane", "pull --insecure --format oci HOST/theirs/image:v1 pulled");
+    session.line("d1oci copy HOST/theirs/image:v1 oci:copied:v1").success();
+    let digest = digest(&session, "HOST/theirs/image:v1");
+    let [theirs, ours] =
+        ["pulled", "copied"].map(|layout| Artifact::in_layout(&session.path(layout), &digest));
+    assert!(theirs == ours);
+    let pulled = session.line("d1oci pull HOST/theirs/image:v1 -o out").success();
+    assert!(pulled.stderr.contains("1 of 1 are not pulled"), "{}", pulled.stderr);
+}
+
+#[test]
 fn what_skopeo_pushed_is_taken_byte_for_byte() {
     let Some((_registry, session)) = start() else { return };
     let Some(artifact) = layout_of_oras(&session) else { return };
