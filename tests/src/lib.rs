@@ -6,12 +6,18 @@ mod binary;
 mod peers;
 mod registry;
 mod scripted;
+mod session;
+mod terminal;
 pub mod torture;
 mod trees;
+
+pub use registry_testkit::scripted::Preset;
 
 pub use bags::{AWKWARD_FILES, BagBuilder, payload};
 pub use binary::{Outcome, bare_d1oci, binary, d1oci, run, run_with_input, xtask};
 pub use peers::{bagit_py_accepts, peer, samples, skipped};
 pub use registry::DockerRegistry;
 pub use scripted::Scripted;
+pub use session::{RegistryKind, RunningRegistry, Session};
+pub use terminal::Terminal;
 pub use trees::{Tree, copy_tree, tree};

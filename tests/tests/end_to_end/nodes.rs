@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use d1_testnode::{Behaviour, Call, Catalog, Config, Scale, ScriptedNode};
-use d1oci_tests::{Outcome, bagit_py_accepts, binary, d1oci, run, samples};
+use d1oci_tests::{
+    Outcome, RegistryKind, Session, bagit_py_accepts, binary, d1oci, on_every_registry, run, samples,
+};
 use tokio::runtime::Runtime;
 
 /// A node, and the runtime that it lives in.
@@ -68,6 +70,47 @@ fn a_real_package_is_fetched_replicated_and_read_by_its_identifiers() {
         assert!(cat.stdout == original, "{identifier}");
     }
     d1oci(place, &["verify", "--deep", "--sysmeta", &reference]).success();
+}
+
+/// The sample package is replicated into a repository, and found and exported by each of its identifiers.
+fn is_replicated_found_and_exported(session: &Session, repository: &str) {
+    let Some(samples) = samples() else { return };
+    let package = samples.join("dataone/pkg-peggym133");
+    let node = Node::start(Catalog::read_directory(&package).unwrap());
+    let arguments = format!("replicate {repository} peggym.133.1 --node {} --include-private", node.member());
+    run(session.command(&arguments).env("D1OCI_DATAONE_TOKEN", TOKEN)).success();
+    let identifiers = ["peggym.133.1", "peggym.133.1.resourcemap", "data.1.1"];
+    for identifier in identifiers {
+        let find = format!("d1oci find {repository} --id {identifier} --format json");
+        let found = session.line(&find).success().json();
+        let found: Vec<_> =
+            found["found"].as_array().unwrap().iter().map(|found| found["identifier"].clone()).collect();
+        assert_eq!(found, ["peggym.133.1"], "{identifier}");
+
+        session.line(&format!("d1oci export {repository} --id {identifier} -o {identifier}")).success();
+        let bag = session.path(identifier);
+        assert!(bagit_py_accepts(&bag), "bagit.py refuses the bag");
+        let list = format!("d1oci ls {repository} --id {identifier} --format json");
+        let listing = session.line(&list).success().json();
+        let files = listing["files"].as_array().unwrap();
+        for member in identifiers {
+            let file = files.iter().find(|file| file["identifier"] == member).unwrap();
+            let exported = std::fs::read(bag.join(file["path"].as_str().unwrap())).unwrap();
+            assert!(exported == std::fs::read(package.join(member)).unwrap(), "{member}");
+        }
+    }
+}
+
+#[test]
+fn a_real_package_in_a_layout_is_found_and_exported() {
+    is_replicated_found_and_exported(&Session::new(&[]), "oci:store");
+}
+
+on_every_registry!(a_real_package_is_found_and_exported);
+
+fn a_real_package_is_found_and_exported(kind: RegistryKind) {
+    let Some(registry) = kind.start(None) else { return };
+    is_replicated_found_and_exported(&Session::new(&[&registry]), "HOST/owner/packages");
 }
 
 #[test]

@@ -64,8 +64,11 @@ fn install_go(package: &str) -> Result<()> {
 fn install_python(program: &str, requirement: &str) -> Result<()> {
     let directory = directory();
     fs::create_dir_all(&directory).map_err(at(&directory))?;
-    let environment = workspace::target("peers").join("python");
-    run_limited(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    // An environment and links into it have absolute paths: where several checkouts share the directory by links, its own
+    // path is the one that stays. What an earlier path has left there does not run, and is cleared.
+    let peers = workspace::target("peers");
+    let environment = peers.canonicalize().map_err(at(&peers))?.join("python");
+    run_limited(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
     let pip = environment.join("bin").join("pip");
     run_limited(Command::new(pip).args(["install", "--quiet", requirement]))?;
     let (installed, link) = (environment.join("bin").join(program), directory.join(program));

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet, TagFiles};
-use oci_model::{Digest, ManifestRef};
+use oci_model::{Descriptor, Digest, ManifestRef, MediaType, annotations};
 use registry_backend::RegistryBackend;
 
 use existing::{Existing, Search};
@@ -22,7 +22,7 @@ pub(crate) use staging::{Staging, refuse_links};
 use crate::blocking::run_blocking;
 use crate::open::open_stored;
 use crate::receive::{Destination, Expected, Receiving, Wanted, check_kept_size, receive_package};
-use crate::{Error, Observer, OpenPackage, Result};
+use crate::{Error, Event, Observer, OpenPackage, Result};
 
 /// Pulls a package, whoever made it, into `output`, below which it has a directory of its own if it says so.
 ///
@@ -42,6 +42,7 @@ pub async fn pull(
     observer: &Arc<dyn Observer>,
 ) -> Result<PullReport> {
     let package = open_stored(backend, at).await?;
+    tell_of_layers_without_title(&package, &**observer);
     let selected = select(&package, options)?;
     let (staging, released) = {
         let (output, digest) = (output.to_owned(), package.raw.digest().clone());
@@ -53,6 +54,23 @@ pub async fn pull(
     // After an error, threads may still be about to write what they have.
     released.wait().await;
     result
+}
+
+/// Tells of layers that are no files, such as those of container images: otherwise nobody would know why there is nothing.
+fn tell_of_layers_without_title(package: &OpenPackage, observer: &dyn Observer) {
+    if package.view.index().is_some() {
+        return;
+    }
+    let layers = &package.view.manifest().layers;
+    let is_passed_over = |layer: &&Descriptor| {
+        layer.annotation(annotations::TITLE).is_none() && layer.media_type.as_str() != MediaType::EMPTY
+    };
+    let passed_over = layers.iter().filter(is_passed_over).count();
+    if passed_over > 0 {
+        let all = layers.len();
+        let text = format!("layers without a title are no files: {passed_over} of {all} are not pulled");
+        observer.event(&Event::Warning(&text));
+    }
 }
 
 /// Returns the paths of the files that are wanted; without an index, those in archives are not among them.

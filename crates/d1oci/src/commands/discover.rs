@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use oci_model::{Annotations, Digest, MediaType, Reference};
-use registry_backend::{Access, RegistryBackend, RegistryBackendExt};
+use oci_model::{Annotations, Descriptor, Digest, MediaType, RawManifest, Reference};
+use registry_backend::{Access, RegistryBackend};
 use serde::Serialize;
 
 use crate::context::{Context, required_target};
@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let target = required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Read).await?;
-    let subject = backend.resolve(target).await?;
+    let subject = described(&backend.read_manifest(target).await?);
     let mut walk = Walk {
         backend: &*backend,
         repository: location.to_string(),
@@ -67,6 +67,17 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         tree(&root.referrers, "", &mut text);
         text
     })
+}
+
+/// Describes a manifest by what stands in it, which not every store tells that is only asked for its digest.
+fn described(raw: &RawManifest) -> Descriptor {
+    let mut descriptor = raw.descriptor();
+    // What cannot be read as a manifest can be referred to all the same.
+    if let Ok(manifest) = raw.parse() {
+        descriptor.artifact_type = manifest.effective_artifact_type().cloned();
+        descriptor.annotations = manifest.annotations().clone();
+    }
+    descriptor
 }
 
 impl Walk<'_> {

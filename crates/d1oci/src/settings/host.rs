@@ -113,6 +113,11 @@ impl HostSettings {
         self.written.backend
     }
 
+    /// Tells whether the URL of GitHub's REST interface is set.
+    pub(crate) fn has_api(&self) -> bool {
+        self.written.api.is_some()
+    }
+
     /// Returns the URL of GitHub's REST interface, for a server of one's own.
     #[cfg(feature = "backend-ghcr")]
     pub(crate) fn api(&self) -> Option<&str> {

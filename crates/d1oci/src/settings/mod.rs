@@ -65,8 +65,22 @@ impl Settings {
             let place = error.span().map(|span| Place::find(text, &span)).unwrap_or_default();
             format!("`{}`{place}: {}", path.display(), error.message().replace('\n', " "))
         })?;
+        settings.check_github_servers().map_err(|error| format!("`{}`, {error}", path.display()))?;
         settings.directory = path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(settings)
+    }
+
+    /// Checks that GitHub's backend is told where the REST interface is: of ghcr.io alone it knows.
+    fn check_github_servers(&self) -> Result<(), String> {
+        let lacks_interface = |(host, settings): &(&HostName, &HostSettings)| {
+            settings.backend() == Some(BackendKind::Ghcr) && !settings.has_api() && host.0 != "ghcr.io"
+        };
+        match self.host.iter().find(lacks_interface) {
+            Some((HostName(host), _)) => Err(format!(
+                "`[host.\"{host}\"]`: `backend = \"ghcr\"` goes with `api`, the URL of the server's REST interface"
+            )),
+            None => Ok(()),
+        }
     }
 }
 

@@ -33,6 +33,7 @@ fn the_documented_example_says_what_it_documents() {
     assert_eq!(profile.times.commit, Duration::from_secs(1800));
     assert_eq!(settings.host("ghcr.io").unwrap().password_variable(), Some(("GITHUB_TOKEN", None)));
     assert_eq!(settings.host("quay.internal.example").unwrap().backend(), Some(BackendKind::Quay));
+    assert!(parsed("[host.\"ghcr.io\"]\nbackend = \"ghcr\"\n").is_ok());
     // Every key of the table below the example is one.
     for line in rest.lines().filter_map(|line| line.strip_prefix("| `")) {
         let key = line.split('`').next().unwrap();
@@ -71,6 +72,7 @@ fn mistakes_are_told_with_file_line_and_key() {
         ("[host.\"a.example\"]\nchunk-size = 100000\n", ["line 1,", "goes with `upload"]),
         ("[host.\"a.example\"]\nupload = \"chunks\"\nchunk-size = 1\n", ["line 1,", "at least `64 KiB`"]),
         ("[host.\"a.example\"]\napi = \"https://x\"\n", ["line 1,", "goes with `backend"]),
+        ("[host.\"a.example\"]\nbackend = \"ghcr\"\n", ["[host.\"a.example\"]", "goes with `api`"]),
         ("[host.\"a.example\"]\nparallel = 1\nparallel = 2\n", ["line 3,", "duplicate key"]),
         ("[host.\"a.example\"\n", ["line 1", "`config.toml`"]),
     ] {

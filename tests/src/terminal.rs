@@ -1,0 +1,105 @@
+//! A program at a terminal, and somebody who reads and types.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use pty_process::Size;
+use pty_process::blocking::{Pty, open};
+use rustix::termios::{LocalModes, tcgetattr};
+
+/// How long to wait for something to be shown: a bound for a test that fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program that has a terminal of its own.
+pub struct Terminal {
+    pty: Arc<Pty>,
+    child: Child,
+    output: Receiver<Vec<u8>>,
+    shown: String,
+}
+
+impl Terminal {
+    /// Starts a command at a terminal.
+    ///
+    /// # Panics
+    ///
+    /// If there is no terminal to be had, or the command does not start.
+    pub fn start(mut command: Command) -> Self {
+        command.env("TERM", "xterm");
+        let (pty, end_of_child) = open().expect("a terminal can be had");
+        pty.resize(Size::new(24, 120)).expect("it has a size");
+        let child = pty_process::blocking::Command::from(command).spawn(end_of_child);
+        let child = child.expect("the command starts");
+        let pty = Arc::new(pty);
+        let (sender, output) = channel();
+        let screen = pty.clone();
+        std::thread::spawn(move || show(&screen, &sender));
+        Self { pty, child, output, shown: String::new() }
+    }
+
+    /// Waits until this is shown.
+    ///
+    /// # Panics
+    ///
+    /// If the program ends without it, or keeps silent for too long.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) {
+        while !self.shown.contains(text) {
+            let Ok(more) = self.output.recv_timeout(PATIENCE) else {
+                panic!("`{text}` is not shown: {}", self.shown);
+            };
+            self.shown.push_str(&String::from_utf8_lossy(&more));
+        }
+    }
+
+    /// Types a line.
+    ///
+    /// # Panics
+    ///
+    /// If the terminal does not take it.
+    pub fn type_line(&self, line: &str) {
+        (&*self.pty).write_all(format!("{line}\n").as_bytes()).expect("the terminal takes it");
+    }
+
+    /// Types a line once the terminal shows no more what is typed.
+    ///
+    /// # Panics
+    ///
+    /// If it always does.
+    pub fn type_unseen(&self, line: &str) {
+        let began = Instant::now();
+        // A program asks first and hides what is typed then, and a test types faster than people.
+        while tcgetattr(&*self.pty).expect("it has modes").local_modes.contains(LocalModes::ECHO) {
+            assert!(began.elapsed() < PATIENCE, "what is typed is shown: {}", self.shown);
+            sleep(Duration::from_millis(5));
+        }
+        self.type_line(line);
+    }
+
+    /// Waits for the end; returns the exit code, and all that was shown.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come.
+    pub fn end(mut self) -> (Option<i32>, String) {
+        while let Ok(more) = self.output.recv_timeout(PATIENCE) {
+            self.shown.push_str(&String::from_utf8_lossy(&more));
+        }
+        (self.child.wait().expect("it ends").code(), self.shown)
+    }
+}
+
+/// Hands on what is shown, until the program has closed the terminal: on Linux that is an error.
+fn show(mut screen: &Pty, sender: &Sender<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = screen.read(&mut buffer) {
+        let Some(more) = buffer.get(..count) else { return };
+        if sender.send(more.to_vec()).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Copies between image layouts and registries of every kind: equal, with what refers to them, and each blob sent once.
+
+use std::fs;
+
+use d1oci_tests::{BagBuilder, Preset, RegistryKind, RunningRegistry, Scripted, Session, payload};
+use registry_testkit::scripted::Route;
+use serde_json::Value;
+
+const PRESETS: [Preset; 3] = [Preset::Strict, Preset::Ghcr, Preset::Quay];
+
+/// Where artifacts are: in an image layout, or in a registry.
+struct Place {
+    name: &'static str,
+    registry: Option<RunningRegistry>,
+}
+
+impl Place {
+    fn all() -> Vec<Self> {
+        let registries = PRESETS.map(|preset| {
+            let registry = RegistryKind::Scripted(preset).start(None);
+            Self { name: preset.name(), registry }
+        });
+        [Self { name: "layout", registry: None }].into_iter().chain(registries).collect()
+    }
+
+    fn repository(&self, name: &str) -> String {
+        match &self.registry {
+            None => format!("oci:{name}"),
+            Some(registry) => format!("{}/owner/{name}", registry.host()),
+        }
+    }
+
+    fn scripted(&self) -> Option<&Scripted> {
+        self.registry.as_ref().and_then(RunningRegistry::scripted)
+    }
+}
+
+/// Returns a home directory in which all registries are known, with a bag and a note.
+fn session(places: &[Place]) -> Session {
+    let registries: Vec<_> = places.iter().filter_map(|place| place.registry.as_ref()).collect();
+    let session = Session::new(&registries);
+    let bag = BagBuilder::new().payload_files(3, 2_000).file("data/large.csv", payload(5, 300_000));
+    bag.write(&session.path("bag"));
+    fs::write(session.path("note.txt"), "a note").unwrap();
+    session
+}
+
+/// Pushes the bag, with the note attached to it; returns what `discover` says of them.
+fn push(session: &Session, repository: &str) -> Value {
+    session.line(&format!("d1oci push {repository}:v1 bag")).success();
+    session.line(&format!("d1oci attach {repository}:v1 note.txt --artifact-type text/plain")).success();
+    discover(session, repository)
+}
+
+/// Returns what `discover` says, wherever it is.
+fn discover(session: &Session, repository: &str) -> Value {
+    let found = session.line(&format!("d1oci discover {repository}:v1 --format json")).success().text();
+    serde_json::from_str(&found.replace(repository, "REPOSITORY")).unwrap()
+}
+
+fn copy(session: &Session, from: &str, to: &str) -> Value {
+    session.line(&format!("d1oci copy --referrers {from}:v1 {to}:v1 --format json")).success().json()
+}
+
+#[test]
+fn a_copy_from_anywhere_to_anywhere_is_equal_and_a_second_one_sends_no_blob() {
+    let places = Place::all();
+    let session = session(&places);
+    for from in &places {
+        let source = from.repository("source");
+        let pushed = push(&session, &source);
+        assert_eq!(pushed["referrers"].as_array().map(Vec::len), Some(1), "{pushed}");
+        for to in places.iter().filter(|place| place.name != from.name) {
+            let target = to.repository(&format!("from-{}", from.name));
+            let what = format!("{source} to {target}");
+            let first = copy(&session, &source, &target);
+            assert_eq!((&first["digest"], &first["manifests"]), (&pushed["digest"], &2.into()), "{what}");
+            assert_ne!(first["sentBytes"], 0, "{what}");
+            assert_eq!(discover(&session, &target), pushed, "{what}");
+            session.line(&format!("d1oci verify --deep {target}:v1")).success();
+
+            let ends = || [from, to].into_iter().filter_map(Place::scripted);
+            ends().for_each(|registry| registry.forget_requests());
+            let second = copy(&session, &source, &target);
+            assert_eq!((&second["digest"], &second["sentBytes"]), (&pushed["digest"], &0.into()), "{what}");
+            assert_eq!(ends().map(Scripted::blob_transfers).sum::<usize>(), 0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_within_a_registry_of_any_kind_mounts_all_blobs() {
+    let places = Place::all();
+    let session = session(&places);
+    for place in &places {
+        let Some(registry) = place.scripted() else { continue };
+        let (source, target) = (place.repository("source"), place.repository("target"));
+        let pushed = push(&session, &source);
+        registry.forget_requests();
+        let copied = copy(&session, &source, &target);
+        assert_eq!(copied["sentBytes"], 0, "{}: {copied}", place.name);
+        assert_eq!(copied["blobs"], registry.count(Route::Mount), "{}: {copied}", place.name);
+        assert_eq!((registry.count(Route::BlobGet), registry.count(Route::UploadStart)), (0, 0));
+        assert_eq!(discover(&session, &target), pushed, "{}", place.name);
+    }
+}
