@@ -135,6 +135,9 @@ fn nested_maps_by_uri_aggregation_and_type() {
         &["a>a", "child*", "typed*"],
         &["one-way-documentation cito:documents x1", "self-documentation cito:documents x1"],
     );
+    let written = ResourceMap::parse(text.as_bytes()).unwrap().value.to_rdf_xml().unwrap();
+    let (_, members, _) = facts(std::str::from_utf8(&written).unwrap());
+    assert_eq!(members, ["a>a", "child*", "typed*"]);
 }
 
 #[test]

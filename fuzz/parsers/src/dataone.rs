@@ -30,8 +30,9 @@ pub fn resource_map(bytes: &[u8]) {
     let again = ResourceMap::parse(&written).expect("what is written can be read").value;
     assert_eq!(again.identifier(), parsed.value.identifier());
     let members = |map: &ResourceMap| {
-        let names = map.members().iter().filter(|member| !member.is_resource_map());
-        let mut names: Vec<_> = names.map(|member| member.identifier().clone()).collect();
+        let names =
+            map.members().iter().map(|member| (member.identifier().clone(), member.is_resource_map()));
+        let mut names: Vec<_> = names.collect();
         names.sort();
         names
     };

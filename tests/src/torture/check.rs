@@ -70,13 +70,13 @@ fn check_parts(manifest: &RawManifest, size_of: impl Fn(&Digest) -> Option<u64>)
     Ok(())
 }
 
-/// Checks that no tag has changed, but for one that may be new or lead elsewhere.
-pub(super) fn unchanged(before: &Tags, after: &Tags, except: Option<&str>) -> Result<(), String> {
+/// Checks that no tag has changed, but for those that may be new or lead elsewhere.
+pub(super) fn unchanged(before: &Tags, after: &Tags, except: &[String]) -> Result<(), String> {
     let without = |tags: &Tags| -> Tags {
-        let others = tags.iter().filter(|(tag, _)| Some(tag.as_str()) != except);
+        let others = tags.iter().filter(|(tag, _)| !except.contains(tag));
         others.map(|(tag, digest)| (tag.clone(), digest.clone())).collect()
     };
-    if let Some(tag) = except.filter(|tag| before.contains_key(*tag) && !after.contains_key(*tag)) {
+    if let Some(tag) = except.iter().find(|tag| before.contains_key(*tag) && !after.contains_key(*tag)) {
         return Err(format!("the tag `{tag}` is gone"));
     }
     if without(before) == without(after) {

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
+use d1_testnode::ScriptedNode;
 use registry_testkit::scripted::ScriptedRegistry;
 use tempfile::TempDir;
 
@@ -49,6 +50,7 @@ pub(super) struct Round<'a> {
     beginnings: &'a Beginnings,
     place: TempDir,
     registry: ScriptedRegistry,
+    node: ScriptedNode,
     task: Task,
     trouble: Trouble,
     talkative: bool,
@@ -61,7 +63,8 @@ impl<'a> Round<'a> {
         let task = Task::choose(&mut chance);
         let trouble = Trouble::choose(&mut chance);
         let registry = beginnings.registry(&mut chance, place.path());
-        Self { beginnings, place, registry, task, trouble, talkative: chance.percent(20) }
+        let node = beginnings.node();
+        Self { beginnings, place, registry, node, task, trouble, talkative: chance.percent(20) }
     }
 
     pub(super) fn run(&self, report: &mut Report) -> Result<(), String> {
@@ -78,9 +81,11 @@ impl<'a> Round<'a> {
             disk.resize(size_of(&room) + free)?;
         }
         self.trouble.faults.iter().for_each(|fault| self.registry.add_fault(fault.clone()));
+        self.trouble.node_faults.iter().for_each(|fault| self.node.add_fault(fault.clone()));
         let patience = self.trouble.kill.unwrap_or(PATIENCE);
         let outcome = self.task_command(&room, patience);
         self.registry.forget_faults();
+        self.node.clear_faults();
         if let Some(outcome) = &outcome {
             report.code = Some(outcome.code);
             report.said.clone_from(&outcome.stderr);
@@ -122,9 +127,12 @@ impl<'a> Round<'a> {
     /// Checks that all that was there is there, and that nothing wrong has a final name.
     fn check_state(&self, room: &Path, before: &(Tags, Tags)) -> Result<(), String> {
         let after = self.tags(room)?;
-        let written = |side| self.task.writes().filter(|(at, _)| *at == side).map(|(_, tag)| tag);
-        unchanged(&before.0, &after.0, written(Side::Layout))?;
-        unchanged(&before.1, &after.1, written(Side::Registry))?;
+        let written = |side| {
+            let writes = self.task.writes(self.beginnings).filter(|(at, _)| *at == side);
+            writes.map(|(_, tags)| tags).unwrap_or_default()
+        };
+        unchanged(&before.0, &after.0, &written(Side::Layout))?;
+        unchanged(&before.1, &after.1, &written(Side::Registry))?;
         self.task.wrong_files(self.beginnings, room)
     }
 
@@ -166,7 +174,11 @@ impl<'a> Round<'a> {
     fn prepare<S: AsRef<str>>(&self, room: &Path, arguments: &[S]) -> Command {
         let mut command = Command::new(binary());
         let room = room.to_string_lossy();
-        let fill = |text: &S| text.as_ref().replace("ROOM", &room).replace("HOST", self.registry.host());
+        let node = self.node.member_url();
+        let fill = |text: &S| {
+            let text = text.as_ref().replace("ROOM", &room).replace("HOST", self.registry.host());
+            text.replace("NODE", &node)
+        };
         command.args(arguments.iter().map(fill));
         command.env_clear().env("HOME", self.place.path()).current_dir(self.place.path());
         command

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::chance::Chance;
-use super::world::{Beginnings, REPOSITORY};
+use super::world::{Beginnings, FETCHED, PACKAGE, REPOSITORY};
 use crate::{d1oci, tree};
 
-/// One command. Further ones, such as those that talk to DataONE nodes, are more variants of this.
+/// One command.
 #[derive(Clone, Debug)]
 pub(super) enum Task {
     /// A bag is pushed into the layout or the registry.
@@ -19,6 +19,10 @@ pub(super) enum Task {
     Read { from: Side },
     /// What nothing refers to is removed from the layout.
     Prune,
+    /// A package is fetched from a node.
+    Fetch,
+    /// A package is replicated from a node into the layout or the registry, with a journal or without.
+    Replicate { to: Side, journal: bool },
 }
 
 /// Where packages are kept.
@@ -41,7 +45,7 @@ impl Task {
     pub(super) fn choose(chance: &mut Chance) -> Self {
         let side = if chance.percent(40) { Side::Layout } else { Side::Registry };
         let tag = chance.one_of(&["first", "second"]);
-        match chance.below(20) {
+        match chance.below(26) {
             0..8 => Self::Push {
                 bag: chance.one_of(&["second", "third"]),
                 to: side,
@@ -51,11 +55,13 @@ impl Task {
             8..14 => Self::Pull { tag: chance.one_of(&["first", "second", "second"]), from: side },
             14..17 => Self::Copy { tag, from: side, to: chance.one_of(&["new", "copied"]) },
             17..19 => Self::Read { from: side },
-            _ => Self::Prune,
+            19 => Self::Prune,
+            20..22 => Self::Fetch,
+            _ => Self::Replicate { to: side, journal: chance.percent(50) },
         }
     }
 
-    /// Returns the arguments; `ROOM` is where the layout and what is pulled are, and `HOST` the registry's.
+    /// Returns the arguments; `ROOM` is where the layout and what is pulled are, `HOST` the registry's, and `NODE` the node's URL.
     pub(super) fn arguments(&self, beginnings: &Beginnings) -> Vec<String> {
         let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {
@@ -69,15 +75,24 @@ impl Task {
             }
             Self::Read { from } => list(&["cat", &reference(*from, "second"), ONE_FILE, "-o", "ROOM/one"]),
             Self::Prune => list(&["prune", "oci:ROOM/store", "--grace", "0", "--untagged"]),
+            Self::Fetch => list(&["fetch", PACKAGE, "-o", "ROOM/out", "--overwrite", "--node", "NODE"]),
+            Self::Replicate { to, journal } => {
+                let mut words = list(&["replicate", &repository(*to), PACKAGE, "--node", "NODE"]);
+                if *journal {
+                    words.extend(list(&["--journal", "ROOM/journal.jsonl"]));
+                }
+                words
+            }
         }
     }
 
-    /// Returns the tag that the command writes, and where.
-    pub(super) fn writes(&self) -> Option<(Side, &'static str)> {
+    /// Returns the tags that the command writes, and where.
+    pub(super) fn writes(&self, beginnings: &Beginnings) -> Option<(Side, Vec<String>)> {
         match self {
-            Self::Push { to, tag, .. } => Some((*to, tag)),
-            Self::Copy { from, to, .. } => Some((from.other(), to)),
-            Self::Pull { .. } | Self::Read { .. } | Self::Prune => None,
+            Self::Push { to, tag, .. } => Some((*to, vec![(*tag).to_owned()])),
+            Self::Copy { from, to, .. } => Some((from.other(), vec![(*to).to_owned()])),
+            Self::Replicate { to, .. } => Some((*to, beginnings.replicated().to_vec())),
+            Self::Pull { .. } | Self::Read { .. } | Self::Prune | Self::Fetch => None,
         }
     }
 
@@ -86,15 +101,17 @@ impl Task {
         match self {
             Self::Push { bag, .. } => Some(bag),
             Self::Copy { tag, .. } => Some(tag),
-            Self::Pull { .. } | Self::Read { .. } | Self::Prune => None,
+            Self::Replicate { .. } => Some(FETCHED),
+            Self::Pull { .. } | Self::Read { .. } | Self::Prune | Self::Fetch => None,
         }
     }
 
     /// Finds something wrong under a final name, whatever the command has said.
     pub(super) fn wrong_files(&self, beginnings: &Beginnings, room: &Path) -> Result<(), String> {
         match self {
-            Self::Pull { tag, .. } => {
-                let (out, bag) = (room.join("out").join(tag), beginnings.tree(tag));
+            Self::Pull { .. } | Self::Fetch => {
+                let bag = self.pulled();
+                let (out, bag) = (room.join("out").join(bag), beginnings.tree(bag));
                 let found = if out.exists() { tree(&out) } else { return Ok(()) };
                 match found.iter().find(|(path, content)| bag.get(*path) != Some(content)) {
                     Some((path, _)) => Err(format!("the pulled `{path}` is wrong")),
@@ -106,7 +123,15 @@ impl Task {
                 let is_right = beginnings.tree("second").get(ONE_FILE) == Some(&Some(content));
                 if is_right { Ok(()) } else { Err(format!("`{ONE_FILE}` that was read is wrong")) }
             }
-            Self::Push { .. } | Self::Copy { .. } | Self::Prune => Ok(()),
+            Self::Push { .. } | Self::Copy { .. } | Self::Prune | Self::Replicate { .. } => Ok(()),
+        }
+    }
+
+    /// Returns the bag that comes into a directory.
+    fn pulled(&self) -> &'static str {
+        match self {
+            Self::Pull { tag, .. } => tag,
+            _ => FETCHED,
         }
     }
 
@@ -119,24 +144,28 @@ impl Task {
     ) -> Result<(), String> {
         self.wrong_files(beginnings, room)?;
         match self {
-            Self::Push { .. } | Self::Copy { .. } => {
-                let (Some((side, tag)), Some(bag)) = (self.writes(), self.result()) else { return Ok(()) };
-                let fresh = tempfile::tempdir().map_err(|error| error.to_string())?;
-                check(&reference(side, tag), fresh.path())?;
-                let pulled = fresh.path().join(bag);
-                if pulled.exists() && tree(&pulled) == *beginnings.tree(bag) {
-                    Ok(())
-                } else {
-                    Err(format!("`{tag}` does not give back the bag `{bag}`"))
+            Self::Push { .. } | Self::Copy { .. } | Self::Replicate { .. } => {
+                let Some(((side, tags), bag)) = self.writes(beginnings).zip(self.result()) else {
+                    return Ok(());
+                };
+                for tag in tags {
+                    let fresh = tempfile::tempdir().map_err(|error| error.to_string())?;
+                    check(&reference(side, &tag), fresh.path())?;
+                    let pulled = fresh.path().join(bag);
+                    if !pulled.exists() || tree(&pulled) != *beginnings.tree(bag) {
+                        return Err(format!("`{tag}` does not give back the bag `{bag}`"));
+                    }
                 }
+                Ok(())
             }
-            Self::Pull { tag, .. } => {
+            Self::Pull { .. } | Self::Fetch => {
                 let out = tree(&room.join("out"));
                 if let Some(left) = out.keys().find(|path| path.starts_with('.')) {
                     return Err(format!("`{left}` is left behind"));
                 }
-                let is_whole = tree(&room.join("out").join(tag)) == *beginnings.tree(tag);
-                if is_whole { Ok(()) } else { Err("what was pulled is not the bag".to_owned()) }
+                let bag = self.pulled();
+                let is_whole = tree(&room.join("out").join(bag)) == *beginnings.tree(bag);
+                if is_whole { Ok(()) } else { Err("what came is not the bag".to_owned()) }
             }
             Self::Read { .. } if !room.join("one").exists() => Err("nothing was read".to_owned()),
             Self::Prune => {
@@ -151,8 +180,12 @@ impl Task {
 
 /// Returns a reference with places for what the round knows.
 fn reference(side: Side, tag: &str) -> String {
+    format!("{}:{tag}", repository(side))
+}
+
+fn repository(side: Side) -> String {
     match side {
-        Side::Layout => format!("oci:ROOM/store:{tag}"),
-        Side::Registry => format!("HOST/{REPOSITORY}:{tag}"),
+        Side::Layout => "oci:ROOM/store".to_owned(),
+        Side::Registry => format!("HOST/{REPOSITORY}"),
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Trouble {
     pub(super) kill: Option<Duration>,
     /// What the registry does.
     pub(super) faults: Vec<Fault>,
+    /// What the node does.
+    pub(super) node_faults: Vec<d1_testnode::Fault>,
     /// The bytes that the disk has beyond what is on it.
     pub(super) room: Option<u64>,
     /// The seconds by which all that is on disk seems older (or, below zero, newer) before the command is run again.
@@ -47,14 +49,15 @@ impl Trouble {
         let count = chance.one_of(&[0, 0, 1, 1, 2, 3]);
         let faults: Vec<_> = (0..count).map(|_| fault(chance)).collect();
         let room = chance.percent(20).then(|| chance.below(3_000_000));
-        let waits = faults.iter().any(|fault| format!("{fault:?}").contains("Stall"));
+        let node_faults: Vec<_> = (0..chance.one_of(&[0, 1, 1, 2])).map(|_| node_fault(chance)).collect();
+        let waits = format!("{faults:?}{node_faults:?}").contains("Stall");
         let kill = (waits || chance.percent(45)).then(|| {
             let longest = chance.one_of(&[20, 120, 600]);
             let wait = if waits { 300 } else { 0 };
             Duration::from_micros(wait * 1_000 + chance.below(longest * 1_000))
         });
         let clock = chance.percent(25).then(|| chance.one_of(&[YEAR, 7_200, -7_200, -YEAR]));
-        Self { kill, faults, room, clock, torn: chance.percent(20) }
+        Self { kill, faults, node_faults, room, clock, torn: chance.percent(20) }
     }
 }
 
@@ -101,4 +104,32 @@ fn action(chance: &mut Chance) -> Action {
         17 => Action::ForgetUpload,
         _ => Action::AcceptOnly { bytes: after },
     }
+}
+
+/// What a node does. Documents that nothing proves are not changed: nobody could notice.
+fn node_fault(chance: &mut Chance) -> d1_testnode::Fault {
+    use d1_testnode::{Action, Answer, Call};
+    let after = chance.one_of(&[0, 1, 100, 70_000]);
+    let call = chance.one_of(&[Call::Get, Call::Get, Call::Meta, Call::Search]);
+    let action = match chance.below(12) {
+        0 => Action::Answer(Answer::page(chance.one_of(&[200, 502, 503]), "out of order")),
+        1 => Action::Answer(Answer::error("NotFound", 404, "1020")),
+        2 => Action::Answer(Answer::error("ServiceFailure", chance.one_of(&[200, 500]), "1030")),
+        3 => Action::Drop,
+        4 => Action::Delay(Duration::from_millis(chance.below(300))),
+        5 => Action::CutAnswer { after },
+        6 => Action::StallAnswer { after },
+        7 => Action::ShortenAnswer { to: after },
+        8 => Action::EndAnswer { after },
+        9 if call == Call::Get => Action::CorruptAnswer { at: after },
+        10 if call == Call::Get => Action::OtherContent,
+        11 if call == Call::Get => Action::IgnoreRange,
+        _ => Action::WithoutLength,
+    };
+    let when = match chance.below(3) {
+        0 => d1_testnode::When::Always,
+        1 => d1_testnode::When::Nth(u32::try_from(1 + chance.below(8)).unwrap_or(1)),
+        _ => d1_testnode::When::First(u32::try_from(1 + chance.below(3)).unwrap_or(1)),
+    };
+    d1_testnode::Fault::new(call, action).when(when)
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use d1_testnode::{Catalog, Scale, ScriptedNode};
 use oci_model::{ManifestRef, MediaType, RawManifest};
 use registry_testkit::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
 use tempfile::TempDir;
@@ -14,6 +15,15 @@ use crate::{BagBuilder, Tree, copy_tree, d1oci, payload, tree};
 /// The bags: `first` is small and is never touched; `second` is there and is pushed anew; `third` is new, and much of it
 /// is in `second`.
 pub(super) const BAGS: [&str; 3] = ["first", "second", "third"];
+
+/// The identifier of the package that the node has.
+pub(super) const PACKAGE: &str = "doi:10.5072/SCALE7.0";
+
+/// The directory of the bag that is made of it.
+pub(super) const FETCHED: &str = "dataset_10.5072_SCALE7.0";
+
+/// A package with objects that become blobs, and others that are packed.
+const ON_THE_NODE: Scale = Scale { packages: 1, objects: 9, smallest: 100, largest: 400_000, seed: 7 };
 
 /// The tags that a round finds in the layout and in the registry.
 pub(super) const KNOWN_TAGS: [&str; 2] = ["first", "second"];
@@ -30,6 +40,11 @@ pub(super) const ENCODED: &str = "dG9ydHVyZWQ6czNjcmV0LW9mLXRoZS1yYWNr";
 pub(super) struct Beginnings {
     folder: TempDir,
     trees: Vec<Tree>,
+    /// The bag that comes of the node's package.
+    fetched: Tree,
+    /// The tags of the package when it is replicated.
+    replicated: Vec<String>,
+    catalog: Catalog,
     runtime: Runtime,
 }
 
@@ -46,7 +61,25 @@ impl Beginnings {
         }
         let trees = BAGS.map(|name| tree(&bag(name))).to_vec();
         let runtime = Runtime::new().expect("a runtime can be made");
-        Self { folder, trees, runtime }
+        let catalog = ON_THE_NODE.catalog().expect("a package can be made");
+        let fetched = {
+            let node = start_node(&runtime, &catalog);
+            d1oci(folder.path(), &["fetch", PACKAGE, "-o", "fetched", "--node", &node.member_url()])
+                .success();
+            tree(&folder.path().join("fetched").join(FETCHED))
+        };
+        let replicated = vec![ON_THE_NODE.metadata(0).tag(), ON_THE_NODE.map(0).tag()];
+        Self { folder, trees, fetched, replicated, catalog, runtime }
+    }
+
+    /// Starts a node that has a package.
+    pub(super) fn node(&self) -> ScriptedNode {
+        start_node(&self.runtime, &self.catalog)
+    }
+
+    /// Returns the tags of the node's package when it is replicated.
+    pub(super) fn replicated(&self) -> &[String] {
+        &self.replicated
     }
 
     /// Returns the path of a bag.
@@ -56,6 +89,9 @@ impl Beginnings {
 
     /// Returns what is in a bag.
     pub(super) fn tree(&self, name: &str) -> &Tree {
+        if name == FETCHED {
+            return &self.fetched;
+        }
         let position = BAGS.iter().position(|bag| *bag == name).expect("it is a bag");
         &self.trees[position]
     }
@@ -94,4 +130,9 @@ impl Beginnings {
         }
         registry
     }
+}
+
+fn start_node(runtime: &Runtime, catalog: &Catalog) -> ScriptedNode {
+    let _inside = runtime.enter();
+    runtime.block_on(ScriptedNode::serve(catalog.clone())).expect("a node starts")
 }

@@ -10,8 +10,9 @@ use crate::support::{LARGE, bytes, catalog, coordinating, drain, failed, id, nod
 
 /// The base URL of a node that is down.
 async fn dead() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://127.0.0.1:{}/mn", listener.local_addr().unwrap().port())
+    // An address of its own: the port may be given to another test's node, which listens at 127.0.0.1.
+    let listener = TcpListener::bind("127.0.0.99:0").await.unwrap();
+    format!("http://127.0.0.99:{}/mn", listener.local_addr().unwrap().port())
 }
 
 fn entries(base_urls: impl IntoIterator<Item = String>) -> Vec<LocationEntry> {

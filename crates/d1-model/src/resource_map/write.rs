@@ -101,6 +101,9 @@ fn write_member<W: Write>(
     writer: &mut XmlWriter<W>,
 ) -> Result<()> {
     writer.start("rdf:Description", &[("rdf:about", &resolve_uri(member.identifier()))])?;
+    if member.is_resource_map() {
+        resource(writer, "rdf:type", TYPE_RESOURCE_MAP)?;
+    }
     string(writer, "dcterms:identifier", member.identifier().as_str())?;
     resource(writer, "ore:isAggregatedBy", aggregation)?;
     for documented in map.documents(position) {
