@@ -192,7 +192,7 @@ impl Bench {
         let mut sample = Sample::of_kind(row.sample.kind);
         let (size, files) = (row.sample.size / self.shrink, row.sample.files);
         // A few files are the point of a sample that has a few.
-        let files = if files > 64 { files / self.shrink } else { files };
+        let files = if files > 64 { (files / self.shrink).max(1) } else { files };
         sample.extent = Extent { size: Some(size), files: Some(files) };
         // The directory says what is in it, so that another size is another bag.
         let out = self.scratch.join("samples").join(format!("{size}-{files}"));

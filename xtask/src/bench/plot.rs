@@ -17,7 +17,7 @@ const TOP: u32 = 56;
 const LEFT: u32 = 400;
 const TARGET: f64 = 200.0;
 /// Longer bars are cut, so that one row does not hide all others.
-const LONGEST: f64 = 1.6;
+const LONGEST: f64 = 1.4;
 
 /// Writes the image.
 pub(super) fn write(outcomes: &[Outcome]) -> Result<()> {
@@ -83,7 +83,7 @@ mod tests {
                 && text.contains("0.25 of oras (≤ 0.5)")
         );
         assert!(
-            text.contains("width=\"320\" height=\"18\" fill=\"#c8553d\"")
+            text.contains("width=\"280\" height=\"18\" fill=\"#c8553d\"")
                 && text.contains("3.00 of oras (≤ 0.3)")
         );
         assert_eq!(text.matches("height=\"18\"").count(), 2);

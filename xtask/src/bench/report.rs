@@ -20,6 +20,14 @@ const END: &str = "<!-- bench: end -->";
 const TITLE: &str = "# Benchmarks\n\nWritten by `cargo xtask bench`, which also makes the data and checks that both sides \
                      did the same work.\n\n";
 
+/// Shows the image that is written with the tables.
+const PLOT: &str = "![Ratios beside what is wanted](benchmarks.svg)";
+
+/// Stands before the lines of the second table.
+const TRAFFIC_HEAD: &str = "\nOn the wire and on disk, in one run; bytes with the heads of requests and answers, temporary files without those that \
+     wait in the place of the result:\n\n\
+     | work | side | requests | sent | received | temporary files |\n|---|---|---|---|---|---|\n";
+
 /// What one row gave.
 pub(super) struct Outcome {
     pub(super) row: &'static Row,
@@ -118,6 +126,9 @@ impl Setting {
             "- the slow link is a proxy in user space with 50 ms of delay each way and 100 Mbit/s in each direction, which \
              stands in for `tc netem`: that needs root and a kernel that has it"
                 .to_owned(),
+            "- traffic is that of a run over a proxy that counts; what one file takes is compared with the size that \
+             `gzip -6` gives it"
+                .to_owned(),
         ];
         Self { lines }
     }
@@ -151,12 +162,11 @@ pub(super) fn tables(outcomes: &[Outcome]) -> String {
                     |---|---|---|---|---|---|---|\n"
         .to_owned();
     text.extend(outcomes.iter().map(line));
-    text.push_str(
-        "\nOn the wire and on disk, in one run; bytes with the heads of requests and answers, temporary files without \
-         those that wait in the place of the result:\n\n\
-         | work | side | requests | sent | received | temporary files |\n|---|---|---|---|---|---|\n",
-    );
-    text.extend(outcomes.iter().map(traffic));
+    let traffic: String = outcomes.iter().map(traffic).collect();
+    if !traffic.is_empty() {
+        text.push_str(TRAFFIC_HEAD);
+        text.push_str(&traffic);
+    }
     text
 }
 
@@ -246,7 +256,7 @@ fn memory(measurement: &Measurement) -> String {
 pub(super) fn write(setting: &Setting, table: &str) -> Result<()> {
     let path = workspace::root().join(DOCUMENT);
     let present = fs::read_to_string(&path).unwrap_or_else(|_| TITLE.to_owned());
-    let text = replace(&present, &format!("{}\n\n{table}", setting.lines.join("\n")));
+    let text = replace(&present, &format!("{}\n\n{PLOT}\n\n{table}", setting.lines.join("\n")));
     fs::write(&path, text).map_err(at(&path))?;
     console::note(format_args!("wrote {DOCUMENT}"));
     Ok(())

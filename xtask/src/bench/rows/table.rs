@@ -40,18 +40,24 @@ const ORAS_RECEIVE: Call = oras(&["pull", "--plain-http", "{registry}/bench/bag:
 const BAGIT_VALIDATE: Call =
     Call { program: "bagit.py", arguments: &["--validate", "--quiet", "--processes", "2", "{bag}"] };
 
-/// Uploads every blob of a layout, one after another, each with two requests.
+/// Begins an upload for every blob of a layout, then sends the blobs one after another, each step over one connection: so
+/// what starting a program for each would take is not counted against curl.
 const CURL_SEND: Call = Call {
     program: "sh",
     arguments: &[
         "-ec",
-        r#"for blob in "$1"/blobs/sha256/*; do
-    place=$(curl -sSf -o /dev/null -D - -d '' "http://$2/v2/bench/bag/blobs/uploads/" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
-    curl -sSf -o /dev/null -H 'Content-Type: application/octet-stream' -H Expect: -T "$blob" "$place&digest=sha256:${blob##*/}"
-done"#,
+        r#"cd "$1/blobs/sha256"
+for blob in *; do
+    printf 'url = "http://%s/v2/bench/bag/blobs/uploads/"\noutput = "/dev/null"\n' "$2"
+done | curl -sSf -d '' -D - -K - | tr -d '\r' | sed -n 's/^[Ll]ocation: //p' > "$3"
+printf '%s\n' * | paste -d ' ' - "$3" | while read -r blob place; do
+    printf 'url = "%s&digest=sha256:%s"\n' "$place" "$blob"
+    printf 'upload-file = "%s"\noutput = "/dev/null"\n' "$blob"
+done | curl -sSf -H 'Content-Type: application/octet-stream' -H Expect: -K -"#,
         "sh",
         "{store}",
         "{registry}",
+        "{out}",
     ],
 };
 
