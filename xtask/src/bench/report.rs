@@ -91,6 +91,11 @@ fn go_minor() -> Option<u32> {
     go_minor_in(&process::read(Command::new(oras).arg("version")).ok()?)
 }
 
+/// Tells with which Go oras was built, which decides how fast it compresses.
+fn go_version() -> String {
+    go_minor().map_or_else(String::new, |minor| format!("; oras is built with Go 1.{minor}"))
+}
+
 fn go_minor_in(text: &str) -> Option<u32> {
     text.split_once("go1.")?.1.split(|digit: char| !digit.is_ascii_digit()).next()?.parse().ok()
 }
@@ -118,7 +123,7 @@ impl Setting {
         let lines = vec![
             format!("- machine: {processors} processors ({processor}){memory}; {}", system.trim()),
             format!("- d1oci: commit {}, release build, {}", commit.trim(), compiler.trim()),
-            format!("- peers: {}", peer_versions()),
+            format!("- peers: {}{}", peer_versions(), go_version()),
             format!(
                 "- medians of at most {runs} runs after one that is not measured, with fewer for what takes long (their \
                  number is in parentheses); files in the page cache"
