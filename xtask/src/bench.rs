@@ -1,18 +1,27 @@
 //! `cargo xtask bench`: d1oci beside its peers, on one machine in one run.
 
 mod check;
+mod disk;
+mod link;
 mod measure;
+mod plot;
 mod report;
 mod rows;
+mod server;
+mod task;
+mod trees;
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use self::measure::{Measurement, Task};
+use self::measure::{Measurement, measure};
 use self::report::{Outcome, Setting};
-use self::rows::{Contender, ROWS, Row};
+use self::rows::{Contender, Network, ROWS, Row, SampleSize};
+use self::server::Server;
+use self::task::Task;
 use crate::error::{Result, at};
 use crate::sample::{Extent, Sample};
 use crate::{console, peers, process, workspace};
@@ -21,8 +30,9 @@ use crate::{console, peers, process, workspace};
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Makes samples, builds d1oci for release, runs d1oci and its peer in turn, checks that both did the \
-same work, and writes medians, ratios and peak memory into docs/benchmarks.md. Needs about 6 GiB \
-below the scratch directory.
+same work, and writes medians, ratios, peak memory, traffic and temporary disk into \
+docs/benchmarks.md and a plot beside it. Needs about 8 GiB below the scratch directory and, on two \
+processors, about a quarter of an hour.
 
 Example: cargo xtask bench --quick --row push-archive")]
 pub struct Arguments {
@@ -32,15 +42,18 @@ pub struct Arguments {
     /// Only these rows; nothing is written then
     #[arg(long = "row", value_name = "ID")]
     pub rows: Vec<String>,
-    /// Measured runs of each command, after one that is not measured
+    /// The most measured runs of each command; those that take long have fewer
     #[arg(long, default_value_t = 5)]
-    pub runs: u32,
+    pub runs: usize,
     /// Small samples, to see that everything works; nothing is written then
     #[arg(long)]
     pub quick: bool,
     /// Where samples and results of the runs are kept; a directory in memory tells more about pulls
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
+    /// Measure this d1oci instead of building one; nothing is written then
+    #[arg(long, value_name = "FILE")]
+    pub d1oci: Option<PathBuf>,
 }
 
 /// Runs the rows and writes the report.
@@ -54,14 +67,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         rows.iter().for_each(|row| console::result(row.description()));
         return Ok(());
     }
-    process::run(&mut process::cargo(&["build", "--release", "--package", "d1oci"]))?;
-    let scratch = arguments.scratch.clone().unwrap_or_else(|| workspace::target("bench"));
-    let bench = Bench { scratch, runs: arguments.runs.max(1), shrink: if arguments.quick { 32 } else { 1 } };
-    let outcomes = rows.into_iter().map(|row| bench.run_row(row)).collect::<Result<Vec<_>>>()?;
-    let table = report::table(&outcomes);
-    console::result(&table);
-    if arguments.rows.is_empty() && !arguments.quick {
-        report::write(&Setting::of_this_machine(bench.runs), &table)?;
+    if arguments.d1oci.is_none() {
+        process::run(&mut process::cargo(&["build", "--release", "--package", "d1oci"]))?;
+    }
+    let bench = Bench::new(arguments);
+    let outcomes: Vec<_> = rows.into_iter().map(|row| bench.run_row(row)).collect();
+    let tables = report::tables(&outcomes);
+    console::result(&tables);
+    if let Some(failed) = outcomes.iter().find(|outcome| outcome.has_failed()) {
+        return Err(format!("{} failed; nothing is written", failed.row.id).into());
+    }
+    if arguments.rows.is_empty() && !arguments.quick && arguments.d1oci.is_none() {
+        report::write(&Setting::of_this_machine(bench.runs), &tables)?;
+        plot::write(&outcomes)?;
     }
     Ok(())
 }
@@ -79,45 +97,94 @@ fn select(ids: &[String]) -> Result<Vec<&'static Row>> {
 
 struct Bench {
     scratch: PathBuf,
-    runs: u32,
+    runs: usize,
     /// How many times smaller than the table says samples are.
     shrink: u64,
+    ours: PathBuf,
+    /// What was measured already: rows may have a side in common.
+    known: RefCell<Vec<(Side, Measurement)>>,
 }
 
+/// What decides how long a side takes.
+type Side = (SampleSize, Network, Contender);
+
 impl Bench {
-    fn run_row(&self, row: &'static Row) -> Result<Outcome> {
-        console::note(format_args!("bench: {}", row.id));
-        let bag = self.sample(row)?;
-        let room = self.scratch.join(row.id);
-        // What an earlier run left would be work already done.
-        remove(&room)?;
-        let ours = self.run_side(row, &row.ours, &bag, &room.join("ours"))?;
-        let peer = self.run_side(row, &row.peer, &bag, &room.join("peer"))?;
-        remove(&room)?;
-        let ours = ours.ok_or("d1oci was built and is not there")?;
-        Ok(Outcome { row, ours, peer })
+    fn new(arguments: &Arguments) -> Self {
+        let built = || workspace::target("release").join(rows::OURS);
+        Self {
+            scratch: arguments.scratch.clone().unwrap_or_else(|| workspace::target("bench")),
+            runs: arguments.runs.max(1),
+            shrink: if arguments.quick { 32 } else { 1 },
+            ours: arguments.d1oci.clone().unwrap_or_else(built),
+            known: RefCell::default(),
+        }
     }
 
-    /// Measures one side and checks what it did; `None` if its program is not there.
-    fn run_side(
-        &self,
-        row: &Row,
-        contender: &Contender,
-        bag: &Path,
-        room: &Path,
-    ) -> Result<Option<Measurement>> {
-        let Some(program) = program(contender) else {
-            console::note(format_args!("bench: {}: no {}", row.id, contender.program));
-            return Ok(None);
+    /// Measures both sides; what prevents that is told in the place of their times.
+    fn run_row(&self, row: &'static Row) -> Outcome {
+        console::note(format_args!("bench: {}", row.id));
+        let run = || -> Result<(Measurement, Measurement)> {
+            let bag = self.sample(row)?;
+            let room = self.scratch.join(row.id);
+            // What an earlier run left would be work already done.
+            remove(&room)?;
+            let ours = self.run_side(row, &row.ours, &bag, &room.join("ours"))?;
+            let peer = self.run_side(row, &row.peer, &bag, &room.join("peer"))?;
+            remove(&room)?;
+            Ok((ours, peer))
         };
-        fs::create_dir_all(room).map_err(at(room))?;
-        let task = Task::new(contender, program, bag, room)?;
+        let outcome = match self.missing(row) {
+            Some(missing) => Outcome::skipped(row, missing),
+            None => Outcome::new(row, run()),
+        };
+        console::note(report::line(&outcome).trim_end());
+        outcome
+    }
+
+    /// Names a program that the row needs and that is not there.
+    fn missing(&self, row: &Row) -> Option<&'static str> {
+        let registry = (row.network != Network::None).then_some(server::PROGRAM);
+        let sides = [row.ours, row.peer];
+        let calls = sides.iter().flat_map(|side| [Some(side.call), side.setup]).flatten();
+        let needed = sides.iter().map(|side| side.name).chain(calls.map(|call| call.program)).chain(registry);
+        needed.into_iter().find(|program| self.program(program).is_none())
+    }
+
+    /// Measures one side and checks what it did.
+    fn run_side(&self, row: &Row, contender: &Contender, bag: &Path, room: &Path) -> Result<Measurement> {
+        let side = (row.sample, row.network, *contender);
+        let known = self.known.borrow().iter().find(|(known, _)| *known == side).map(|(_, found)| *found);
+        if let Some(measurement) = known {
+            return Ok(measurement);
+        }
+        let server = self.server(row.network, &room.join("registry"))?;
+        let task = Task::new(contender, bag, room, server, &|program| self.program(program))?;
         task.set_up()?;
-        let before = check::before(row.check, &task)?;
-        let measurement = task.measure(self.runs)?;
-        check::after(row.check, &task, &before)
-            .map_err(|error| format!("{}: {}: {error}", row.id, contender.program))?;
-        Ok(Some(measurement))
+        let before = check::before(contender.check, &task)?;
+        let measurement = measure(&task, self.runs)?;
+        check::after(contender.check, &task, &before)
+            .map_err(|error| format!("{}: {}: {error}", row.id, contender.name))?;
+        self.known.borrow_mut().push((side, measurement));
+        drop(task);
+        remove(room)?;
+        Ok(measurement)
+    }
+
+    fn server(&self, network: Network, directory: &Path) -> Result<Option<Server>> {
+        if network == Network::None {
+            return Ok(None);
+        }
+        let program = self.program(server::PROGRAM).ok_or("no docker-registry")?;
+        let directory = std::path::absolute(directory).map_err(at(directory))?;
+        Server::start(&program, &directory, network).map(Some)
+    }
+
+    /// Finds a program: d1oci, a peer, or what the system has.
+    fn program(&self, name: &str) -> Option<PathBuf> {
+        if name == rows::OURS {
+            return self.ours.is_file().then(|| self.ours.clone());
+        }
+        process::find(name, &peers::directory())
     }
 
     /// Returns the row's bag, which is made once.
@@ -125,7 +192,7 @@ impl Bench {
         let mut sample = Sample::of_kind(row.sample.kind);
         let (size, files) = (row.sample.size / self.shrink, row.sample.files);
         // A few files are the point of a sample that has a few.
-        let files = if files > 64 { files / self.shrink } else { files };
+        let files = if files > 64 { (files / self.shrink).max(1) } else { files };
         sample.extent = Extent { size: Some(size), files: Some(files) };
         // The directory says what is in it, so that another size is another bag.
         let out = self.scratch.join("samples").join(format!("{size}-{files}"));
@@ -134,22 +201,15 @@ impl Bench {
     }
 }
 
-/// Finds the program of a side: the release build of d1oci, or a peer.
-fn program(contender: &Contender) -> Option<PathBuf> {
-    if contender.program == rows::OURS {
-        let built = workspace::target("release").join(rows::OURS);
-        return built.is_file().then_some(built);
-    }
-    peers::by_name(contender.program).and_then(peers::Peer::find)
-}
-
 fn remove(directory: &Path) -> Result<()> {
     if directory.is_dir() { fs::remove_dir_all(directory).map_err(at(directory)) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Bench, ROWS, program, select};
+    use std::cell::RefCell;
+
+    use super::{Bench, ROWS, Row, rows, select};
     use crate::console;
 
     #[test]
@@ -160,18 +220,30 @@ mod tests {
         assert!(select(&["no-such-row".to_owned()]).unwrap_err().to_string().contains("--list"));
     }
 
+    /// Tells whether the side of the peer can run where d1oci is not built.
+    fn stands_alone(row: &Row) -> bool {
+        row.peer.setup.is_none_or(|call| call.program != rows::OURS)
+    }
+
     #[test]
     fn peers_do_the_work_of_every_row() {
         let scratch = tempfile::tempdir().unwrap();
-        let bench = Bench { scratch: scratch.path().to_path_buf(), runs: 2, shrink: 1024 };
-        for row in ROWS {
-            if program(&row.peer).is_none() {
-                console::note(format_args!("skipped: {}: no {}", row.id, row.peer.program));
+        let bench = Bench {
+            scratch: scratch.path().to_path_buf(),
+            runs: 2,
+            shrink: 1024,
+            // It is there, and no row of a peer runs it.
+            ours: "/bin/sh".into(),
+            known: RefCell::default(),
+        };
+        for row in ROWS.iter().filter(|row| stands_alone(row)) {
+            if let Some(missing) = bench.missing(row) {
+                console::note(format_args!("skipped: {}: no {missing}", row.id));
                 continue;
             }
             let bag = bench.sample(row).unwrap();
             let measured = bench.run_side(row, &row.peer, &bag, &scratch.path().join(row.id)).unwrap();
-            assert!(measured.is_some_and(|measurement| measurement.wall > 0.0), "{}", row.id);
+            assert!(measured.wall > 0.0, "{}", row.id);
         }
     }
 }

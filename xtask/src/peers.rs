@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers. The versions are those that the documents of this project speak of.
-pub const PEERS: [Peer; 8] = [
+pub const PEERS: [Peer; 11] = [
     Peer {
         program: "oras",
         purpose: "reads what d1oci writes, and the other way round",
@@ -86,6 +86,24 @@ pub const PEERS: [Peer; 8] = [
         purpose: "measures",
         version: &["--version"],
         method: Method::Debian("hyperfine"),
+    },
+    Peer {
+        program: "curl",
+        purpose: "uploads blobs as they are",
+        version: &["--version"],
+        method: Method::Debian("curl"),
+    },
+    Peer {
+        program: "openssl",
+        purpose: "makes digests",
+        version: &["version"],
+        method: Method::Debian("openssl"),
+    },
+    Peer {
+        program: "gzip",
+        purpose: "tells how far a file can be compressed",
+        version: &["--version"],
+        method: Method::Debian("gzip"),
     },
 ];
 

@@ -1,17 +1,15 @@
 //! Makes sure that a side did the work that it was measured for.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::measure::Task;
-use super::rows::{Check, ORAS_PULL};
+use super::rows::Check;
+use super::server::Server;
+use super::task::{Line, Task};
+use super::trees::{Listing, list, same_bytes, same_trees};
 use crate::error::{Result, at};
-use crate::peers;
-
-/// Paths below a directory, with the size of files; directories have none.
-type Listing = BTreeMap<PathBuf, Option<u64>>;
+use crate::{peers, process};
 
 /// Blobs up to this size are manifests: oras writes another one with every push, with the time in it.
 const LARGEST_MANIFEST: u64 = 64 * 1024;
@@ -38,7 +36,15 @@ pub(super) fn after(check: Check, task: &Task, before: &Listing) -> Result<()> {
             }
             store_holds_bag(task)
         }
+        Check::RegistryHoldsBag => {
+            let reference = format!("{}/bench/bag:v1", server(task)?.address);
+            gives_bag(task, &["--plain-http", &reference])
+        }
+        Check::RegistryHoldsStore => registry_holds_store(task),
         Check::OutHoldsBag => same_trees(&task.bag, &task.out.join(bag_name(task))),
+        Check::OutHasDigests => out_has_digests(task),
+        Check::OutIsMember => is_member(task, &task.out),
+        Check::OutUnpacksToMember => out_unpacks_to_member(task),
         Check::RefusesDamage => refuses_damage(task),
     }
 }
@@ -47,15 +53,72 @@ fn bag_name(task: &Task) -> &Path {
     task.bag.file_name().map_or(&task.bag, Path::new)
 }
 
-/// Restores the bag with another program than the one that wrote it, where there is one.
+fn server(task: &Task) -> Result<&Server> {
+    task.server.as_ref().ok_or_else(|| "the row has no registry".into())
+}
+
 fn store_holds_bag(task: &Task) -> Result<()> {
+    gives_bag(task, &["--oci-layout", &format!("{}:v1", task.store.display())])
+}
+
+/// Restores the bag with another program than the one that wrote it, where there is one.
+fn gives_bag(task: &Task, source: &[&str]) -> Result<()> {
     let oras = peers::by_name("oras").and_then(peers::Peer::find);
-    let oras = oras.ok_or("no oras to check the store with: cargo xtask peers")?;
-    let (store, out) = (task.store.to_string_lossy(), task.out.to_string_lossy());
-    let arguments: Vec<_> =
-        ORAS_PULL.iter().map(|word| word.replace("{store}", &store).replace("{out}", &out)).collect();
-    task.succeed(&oras, &arguments)?;
-    same_trees(&task.bag, &task.out.join(bag_name(task)))
+    let program = oras.ok_or("no oras to check with: cargo xtask peers")?;
+    let out = task.room.join("restored");
+    let place = out.to_string_lossy();
+    let words = ["pull", "-o", &place].into_iter().chain(source.iter().copied());
+    task.succeed(&Line { program, arguments: words.map(str::to_owned).collect() })?;
+    same_trees(&task.bag, &out.join(bag_name(task)))
+}
+
+/// The registry checks digests itself; so a blob of the right name and size is the blob.
+fn registry_holds_store(task: &Task) -> Result<()> {
+    let blobs = server(task)?.data.join("docker/registry/v2/blobs/sha256");
+    for (digest, size) in list(&task.store.join("blobs/sha256"))? {
+        let name = digest.to_string_lossy();
+        let blob = blobs.join(name.get(..2).unwrap_or_default()).join(&digest).join("data");
+        if Some(fs::metadata(&blob).map_err(at(&blob))?.len()) != size {
+            return Err(format!("{}: is not as in the layout", blob.display()).into());
+        }
+    }
+    Ok(())
+}
+
+/// Looks for every line `DIGEST  PATH` of the bag's manifest.
+fn out_has_digests(task: &Task) -> Result<()> {
+    let manifest = task.bag.join("manifest-sha256.txt");
+    let (manifest, found) = (
+        fs::read_to_string(&manifest).map_err(at(&manifest))?,
+        fs::read_to_string(&task.out).map_err(at(&task.out))?,
+    );
+    let found: std::collections::HashSet<&str> =
+        found.lines().filter_map(|line| line.split_once('(')).map(|(_, rest)| rest).collect();
+    let bag = bag_name(task).display();
+    for (digest, path) in manifest.lines().filter_map(|line| line.split_once("  ")) {
+        if !found.contains(format!("{bag}/{path})= {digest}").as_str()) {
+            return Err(format!("has no digest of {path}").into());
+        }
+    }
+    Ok(())
+}
+
+fn is_member(task: &Task, found: &Path) -> Result<()> {
+    let member = task.bag.join(&task.member);
+    if same_bytes(&member, found)? {
+        Ok(())
+    } else {
+        Err(format!("{}: is another file", found.display()).into())
+    }
+}
+
+fn out_unpacks_to_member(task: &Task) -> Result<()> {
+    let program = process::find("sh", Path::new("/bin")).ok_or("no sh")?;
+    let unpacked = task.room.join("unpacked");
+    let (packed, place) = (task.out.to_string_lossy(), unpacked.to_string_lossy());
+    let words = ["-ec", r#"gzip -dc <"$1" >"$2""#, "sh", &packed, &place];
+    task.succeed(&Line { program, arguments: words.map(str::to_owned).to_vec() })?;
+    is_member(task, &unpacked)
 }
 
 /// Changes one byte of the first payload file that has one, runs the command, and changes the byte back.
@@ -85,105 +148,36 @@ fn flip(path: &Path, offset: u64) -> Result<()> {
     file.write_all(&byte.map(|byte| byte ^ 1)).map_err(at(path))
 }
 
-/// Fails if the directories do not hold the same files with the same bytes. Empty directories do not count: bags do not
-/// have them.
-fn same_trees(expected: &Path, found: &Path) -> Result<()> {
-    let files = |directory| -> Result<Listing> {
-        let mut listing = list(directory)?;
-        listing.retain(|_, size| size.is_some());
-        Ok(listing)
-    };
-    let (wanted, present) = (files(expected)?, files(found)?);
-    let names = wanted.keys().chain(present.keys());
-    for path in names {
-        let is_same =
-            wanted.get(path) == present.get(path) && same_bytes(&expected.join(path), &found.join(path))?;
-        if !is_same {
-            return Err(format!("{}: is not as in the bag", found.join(path).display()).into());
-        }
-    }
-    Ok(())
-}
-
-fn same_bytes(one: &Path, other: &Path) -> Result<bool> {
-    const CHUNK: usize = 64 * 1024;
-    let (mut one_file, mut other_file) =
-        (File::open(one).map_err(at(one))?, File::open(other).map_err(at(other))?);
-    let (mut one_chunk, mut other_chunk) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
-    loop {
-        one_chunk.clear();
-        other_chunk.clear();
-        let limit = CHUNK as u64;
-        Read::take(&mut one_file, limit).read_to_end(&mut one_chunk).map_err(at(one))?;
-        Read::take(&mut other_file, limit).read_to_end(&mut other_chunk).map_err(at(other))?;
-        if one_chunk != other_chunk {
-            return Ok(false);
-        }
-        if one_chunk.is_empty() {
-            return Ok(true);
-        }
-    }
-}
-
-/// Lists everything below the directory.
-fn list(directory: &Path) -> Result<Listing> {
-    let mut listing = Listing::new();
-    let mut waiting = vec![PathBuf::new()];
-    while let Some(prefix) = waiting.pop() {
-        let parent = directory.join(&prefix);
-        for entry in fs::read_dir(&parent).map_err(at(&parent))? {
-            let entry = entry.map_err(at(&parent))?;
-            let path = prefix.join(entry.file_name());
-            let metadata = entry.metadata().map_err(at(&entry.path()))?;
-            if metadata.is_dir() {
-                waiting.push(path.clone());
-            }
-            listing.insert(path, metadata.is_file().then_some(metadata.len()));
-        }
-    }
-    Ok(listing)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
-    use super::{flip, list, same_trees};
-
-    fn write(directory: &Path, files: &[(&str, &str)]) {
-        for (path, text) in files {
-            let file = directory.join(path);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
-    }
+    use super::{Check, Listing, after, flip};
+    use crate::bench::task::tests::task;
 
     #[test]
-    fn trees_are_the_same_when_their_files_are() {
-        let files = [("a/b.txt", "one"), ("c.txt", "two")];
-        let (expected, found) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        write(expected.path(), &files);
-        write(found.path(), &files);
-        fs::create_dir(expected.path().join("empty")).unwrap();
-        let compare = || same_trees(expected.path(), found.path()).map_err(|error| error.to_string());
-        assert_eq!(compare(), Ok(()));
-        flip(&found.path().join("c.txt"), 1).unwrap();
-        assert!(compare().unwrap_err().contains("c.txt"));
-        flip(&found.path().join("c.txt"), 1).unwrap();
-        assert_eq!(compare(), Ok(()));
-        write(found.path(), &[("a/more.txt", "")]);
-        assert!(compare().unwrap_err().contains("more.txt"));
-        fs::remove_dir_all(found.path().join("a")).unwrap();
-        assert!(compare().unwrap_err().contains("b.txt"));
-    }
-
-    #[test]
-    fn listings_have_sizes_of_files_alone() {
+    fn one_bit_is_changed_and_changed_back() {
         let directory = tempfile::tempdir().unwrap();
-        write(directory.path(), &[("a/b.txt", "one")]);
-        let listing = list(directory.path()).unwrap();
-        assert_eq!(listing.into_values().collect::<Vec<_>>(), [None, Some(3)]);
-        assert!(list(&directory.path().join("gone")).is_err());
+        let file = directory.path().join("file");
+        fs::write(&file, "abc").unwrap();
+        flip(&file, 1).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"acc");
+        flip(&file, 1).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn digests_and_members_are_looked_for() {
+        let room = tempfile::tempdir().unwrap();
+        let task = task(room.path(), &[]);
+        fs::write(task.bag.join("manifest-sha256.txt"), "12ab  data/file\n").unwrap();
+        let look = |check| after(check, &task, &Listing::new()).map_err(|error| error.to_string());
+        fs::write(&task.out, "SHA2-256(a bag/data/file)= 12ab\n").unwrap();
+        assert_eq!(look(Check::OutHasDigests), Ok(()));
+        assert!(look(Check::OutIsMember).is_err());
+        fs::write(&task.out, "text").unwrap();
+        assert_eq!(look(Check::OutIsMember), Ok(()));
+        assert!(look(Check::OutHasDigests).unwrap_err().contains("data/file"));
+        assert!(look(Check::OutUnpacksToMember).unwrap_err().contains("gzip"));
     }
 }

@@ -1,23 +1,31 @@
-//! Runs a command several times and takes its times and its peak memory.
+//! Runs a command several times and takes its times, its peak memory, and what it puts on the wire and on disk.
 //!
-//! hyperfine measures where it is there, otherwise a loop here does; GNU time takes the memory.
+//! hyperfine measures where it is there, otherwise a loop here does; GNU time takes the memory. The first run takes what
+//! times do not show, through a link that counts, and is not measured unless the command is slow.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::rows::Contender;
-use crate::error::{Error, Result, about, at};
+use super::disk::DiskWatch;
+use super::server::Wire;
+use super::task::{Line, Task};
+use crate::error::{Error, Result, at};
 use crate::{peers, process};
 
 /// GNU time.
 const TIME: &str = "time";
 
+/// A command that takes so many seconds is slow: its first run counts.
+const SLOW: f64 = 20.0;
+
+/// No further run begins once the measured ones took so many seconds.
+const BUDGET: f64 = 40.0;
+
 /// What the runs of one command took.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Measurement {
     /// The median of the times on the clock, in seconds.
     pub(super) wall: f64,
@@ -25,21 +33,14 @@ pub(super) struct Measurement {
     pub(super) cpu: Option<f64>,
     /// The most memory that one process of the command had, in KiB.
     pub(super) peak: Option<u64>,
-}
-
-/// One command with all its places filled in.
-pub(super) struct Task {
-    pub(super) program: PathBuf,
-    /// The bag that the command works on.
-    pub(super) bag: PathBuf,
-    pub(super) store: PathBuf,
-    pub(super) out: PathBuf,
-    /// The directory that the command runs in: the one that holds the bag.
-    directory: PathBuf,
-    room: PathBuf,
-    setup: Vec<String>,
-    fresh: Option<PathBuf>,
-    arguments: Vec<String>,
+    /// How many runs the times are of.
+    pub(super) runs: usize,
+    /// What one run put on the wire, if there is one.
+    pub(super) wire: Option<Wire>,
+    /// The most bytes of temporary files.
+    pub(super) disk: u64,
+    /// The bytes of what the command wrote, if that is one file.
+    pub(super) written: Option<u64>,
 }
 
 /// What one run took.
@@ -50,125 +51,103 @@ struct Run {
     peak: Option<u64>,
 }
 
-impl Task {
-    pub(super) fn new(contender: &Contender, program: PathBuf, bag: &Path, room: &Path) -> Result<Self> {
-        let directory = bag.parent().ok_or("a bag has a parent")?.to_path_buf();
-        let absolute = |path: &Path| std::path::absolute(path).map_err(at(path));
-        let room = absolute(room)?;
-        let (store, out) = (room.join("store"), room.join("out"));
-        let fill_all = |words: &[&str]| words.iter().map(|word| fill(word, bag, &store, &out)).collect();
-        let fresh = match contender.fresh {
-            "" => None,
-            place => Some(PathBuf::from(fill(place, bag, &store, &out))),
-        };
-        Ok(Self {
-            program: absolute(&program)?,
-            bag: bag.to_path_buf(),
-            setup: fill_all(contender.setup),
-            arguments: fill_all(contender.command),
-            store,
-            out,
-            directory,
-            room,
-            fresh,
-        })
-    }
-
-    /// Does what must be there before the first run.
-    pub(super) fn set_up(&self) -> Result<()> {
-        if self.setup.is_empty() { Ok(()) } else { self.succeed(&self.program, &self.setup) }
-    }
-
-    /// Runs the command once more and tells whether it succeeded.
-    pub(super) fn run_again(&self) -> Result<bool> {
-        let line = self.line();
-        let status = self.command(&self.program, &self.arguments).status().map_err(about(&line))?;
-        Ok(status.success())
-    }
-
-    /// Runs another program in the directory of the command.
-    pub(super) fn succeed(&self, program: &Path, arguments: &[String]) -> Result<()> {
-        let output =
-            self.command(program, arguments).stderr(Stdio::piped()).output().map_err(about(self.line()))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let line = format!("{} {}", program.display(), arguments.join(" "));
-        Err(format!("{line}: {}\n{}", output.status, said.trim_end()).into())
-    }
-
-    /// Takes the times of so many runs, and the peak memory.
-    pub(super) fn measure(&self, runs: u32) -> Result<Measurement> {
+/// Takes the times of so many runs, or fewer if they take long.
+pub(super) fn measure(task: &Task, runs: usize) -> Result<Measurement> {
+    let (first, measurement) = probe(task)?;
+    let runs = if first.wall > SLOW {
+        repeat(task, vec![first], runs)?
+    } else {
         match peers::by_name("hyperfine").and_then(peers::Peer::find) {
-            Some(hyperfine) => self.measure_with(&hyperfine, runs),
-            None => self.measure_here(runs),
+            Some(hyperfine) => run_with(&hyperfine, task, affordable(first.wall, runs))?,
+            None => repeat(task, Vec::new(), runs)?,
         }
-    }
+    };
+    Ok(summarize(measurement, &runs))
+}
 
-    fn measure_with(&self, hyperfine: &Path, runs: u32) -> Result<Measurement> {
-        let file = self.room.join("hyperfine.json");
-        let mut command = Command::new(hyperfine);
-        command.args(["-N", "--style", "none", "--warmup", "1", "--runs", &runs.to_string()]);
-        command.arg("--export-json").arg(&file);
-        if let Some(fresh) = &self.fresh {
-            command.args(["--prepare", &format!("rm -rf {}", quote(&fresh.to_string_lossy()))]);
-        }
-        command.arg(self.line()).current_dir(&self.directory);
-        process::read(&mut command)?;
-        let text = fs::read_to_string(&file).map_err(at(&file))?;
-        let timings: Timings = serde_json::from_str(&text).map_err(|error| format!("hyperfine: {error}"))?;
-        let [timing] = timings.results;
-        let peak = self.run_once()?.peak;
-        Ok(Measurement { wall: median(timing.times), cpu: Some(timing.user + timing.system), peak })
-    }
+/// Runs the command once and takes everything but times.
+fn probe(task: &Task) -> Result<(Run, Measurement)> {
+    let before = task.server.as_ref().map(|server| server.wire()).transpose()?;
+    let watch = DiskWatch::start(&task.temporary);
+    let run = run_once(task, &task.counted);
+    let disk = watch.most();
+    let run = run?;
+    let after = task.server.as_ref().map(|server| server.wire()).transpose()?;
+    let wire = after.zip(before).map(|(after, before)| after.since(before));
+    let written = fs::metadata(&task.out).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+    let measurement = Measurement {
+        peak: run.peak,
+        wire: wire.filter(|wire| wire.requests > 0),
+        disk,
+        written,
+        ..Measurement::default()
+    };
+    Ok((run, measurement))
+}
 
-    fn measure_here(&self, runs: u32) -> Result<Measurement> {
-        // The first one fills the caches.
-        self.run_once()?;
-        let runs = (0..runs).map(|_| self.run_once()).collect::<Result<Vec<_>>>()?;
-        let cpu: Option<Vec<f64>> = runs.iter().map(|run| run.cpu).collect();
-        Ok(Measurement {
-            wall: median(runs.iter().map(|run| run.wall).collect()),
-            cpu: cpu.map(median),
-            peak: runs.iter().filter_map(|run| run.peak).max(),
-        })
-    }
+/// Returns how many runs of this length fit.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count, and not below 0")]
+fn affordable(seconds: f64, runs: usize) -> usize {
+    ((BUDGET / seconds) as usize).clamp(1, runs)
+}
 
-    fn run_once(&self) -> Result<Run> {
-        if let Some(fresh) = self.fresh.as_deref().filter(|fresh| fresh.is_dir()) {
-            fs::remove_dir_all(fresh).map_err(at(fresh))?;
-        }
-        let Some(time) = process::find(TIME, Path::new("/usr/bin")) else {
-            let start = Instant::now();
-            self.succeed(&self.program, &self.arguments)?;
-            return Ok(Run { wall: start.elapsed().as_secs_f64(), cpu: None, peak: None });
-        };
-        let file = self.room.join("time.txt");
-        let mut arguments = vec!["-o".to_owned(), file.to_string_lossy().into_owned()];
-        arguments.extend(["-f", "%U %S %M"].map(str::to_owned));
-        arguments.push(self.program.to_string_lossy().into_owned());
-        arguments.extend(self.arguments.iter().cloned());
+/// Goes on until there are so many runs, or the budget is used up.
+fn repeat(task: &Task, mut done: Vec<Run>, runs: usize) -> Result<Vec<Run>> {
+    while done.is_empty() || done.len() < runs && done.iter().map(|run| run.wall).sum::<f64>() < BUDGET {
+        done.push(run_once(task, &task.line)?);
+    }
+    Ok(done)
+}
+
+fn summarize(measurement: Measurement, runs: &[Run]) -> Measurement {
+    let cpu: Option<Vec<f64>> = runs.iter().map(|run| run.cpu).collect();
+    Measurement {
+        wall: median(runs.iter().map(|run| run.wall).collect()),
+        cpu: cpu.map(median),
+        peak: runs.iter().filter_map(|run| run.peak).chain(measurement.peak).max(),
+        runs: runs.len(),
+        ..measurement
+    }
+}
+
+fn run_with(hyperfine: &Path, task: &Task, runs: usize) -> Result<Vec<Run>> {
+    // It refuses to look at a single run.
+    if runs < 2 {
+        return repeat(task, Vec::new(), runs);
+    }
+    let file = task.room.join("hyperfine.json");
+    let mut arguments: Vec<String> = ["-N", "--style", "none", "--runs"].map(str::to_owned).to_vec();
+    arguments.extend([runs.to_string(), "--export-json".to_owned(), file.to_string_lossy().into_owned()]);
+    if let Some(freshening) = task.freshening() {
+        arguments.extend(["--prepare".to_owned(), freshening]);
+    }
+    arguments.push(task.line.for_shell());
+    task.succeed(&Line { program: hyperfine.to_path_buf(), arguments })?;
+    let text = fs::read_to_string(&file).map_err(at(&file))?;
+    let timings: Timings = serde_json::from_str(&text).map_err(|error| format!("hyperfine: {error}"))?;
+    let [timing] = timings.results;
+    // It tells the mean of the processors' time alone.
+    let cpu = Some(timing.user + timing.system);
+    Ok(timing.times.into_iter().map(|wall| Run { wall, cpu, peak: None }).collect())
+}
+
+fn run_once(task: &Task, line: &Line) -> Result<Run> {
+    task.freshen()?;
+    let Some(time) = process::find(TIME, Path::new("/usr/bin")) else {
         let start = Instant::now();
-        self.succeed(&time, &arguments)?;
-        let wall = start.elapsed().as_secs_f64();
-        let (cpu, peak) = read_time(&fs::read_to_string(&file).map_err(at(&file))?)?;
-        Ok(Run { wall, cpu: Some(cpu), peak: Some(peak) })
-    }
-
-    fn command(&self, program: &Path, arguments: &[String]) -> Command {
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(&self.directory);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    }
-
-    /// Returns the command as a line that a shell would read back.
-    fn line(&self) -> String {
-        let program = self.program.to_string_lossy();
-        let words = std::iter::once(program.as_ref()).chain(self.arguments.iter().map(String::as_str));
-        words.map(quote).collect::<Vec<_>>().join(" ")
-    }
+        task.succeed(line)?;
+        return Ok(Run { wall: start.elapsed().as_secs_f64(), cpu: None, peak: None });
+    };
+    let file = task.room.join("time.txt");
+    let mut arguments = vec!["-o".to_owned(), file.to_string_lossy().into_owned()];
+    arguments.extend(["-f", "%U %S %M"].map(str::to_owned));
+    arguments.push(line.program.to_string_lossy().into_owned());
+    arguments.extend(line.arguments.iter().cloned());
+    let start = Instant::now();
+    task.succeed(&Line { program: time, arguments })?;
+    let wall = start.elapsed().as_secs_f64();
+    let (cpu, peak) = read_time(&fs::read_to_string(&file).map_err(at(&file))?)?;
+    Ok(Run { wall, cpu: Some(cpu), peak: Some(peak) })
 }
 
 /// What hyperfine exports, as far as it is used.
@@ -182,16 +161,6 @@ struct Timing {
     user: f64,
     system: f64,
     times: Vec<f64>,
-}
-
-fn fill(word: &str, bag: &Path, store: &Path, out: &Path) -> String {
-    let name = bag.file_name().unwrap_or(bag.as_os_str()).to_string_lossy();
-    let word = word.replace("{bag}", &name);
-    word.replace("{store}", &store.to_string_lossy()).replace("{out}", &out.to_string_lossy())
-}
-
-fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Reads the seconds in user and in system mode, which are added, and the peak memory in KiB.
@@ -219,35 +188,40 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use super::{Run, affordable, measure, median, read_time, repeat};
+    use crate::bench::task::tests::task;
 
-    use super::{Contender, Task, median, quote, read_time};
-
-    fn task(room: &Path, command: &'static [&'static str]) -> Task {
-        let bag = room.join("a bag");
-        std::fs::create_dir_all(&bag).unwrap();
-        let contender =
-            Contender { program: "sh", setup: &["-c", "mkdir '{store}'"], fresh: "{out}", command };
-        Task::new(&contender, "/bin/sh".into(), &bag, room).unwrap()
+    #[test]
+    fn runs_are_measured_and_each_is_afresh() {
+        let room = tempfile::tempdir().unwrap();
+        let task = task(room.path(), &["-c", "mkdir '{out}' && sleep 0.05 && echo text > \"$TMPDIR/a\""]);
+        let measurement = measure(&task, 3).unwrap();
+        assert!(measurement.wall > 0.04 && measurement.runs == 3, "{measurement:?}");
+        assert_eq!((measurement.wire, measurement.written), (None, None));
     }
 
     #[test]
-    fn a_task_runs_beside_its_bag_and_afresh() {
+    fn what_a_command_writes_is_sized() {
         let room = tempfile::tempdir().unwrap();
-        let task = task(room.path(), &["-c", "test -d '{bag}' && test -d '{store}' && mkdir '{out}'"]);
-        task.set_up().unwrap();
-        for measurement in [task.measure_here(3).unwrap(), task.measure(2).unwrap()] {
-            assert!(measurement.wall > 0.0, "{measurement:?}");
-        }
-        assert!(!task.run_again().unwrap(), "{} is still there", task.out.display());
+        let task = task(room.path(), &["-c", "echo text > '{out}'"]);
+        assert_eq!(measure(&task, 1).unwrap().written, Some(5));
     }
 
     #[test]
     fn a_command_that_fails_is_an_error() {
         let room = tempfile::tempdir().unwrap();
         let task = task(room.path(), &["-c", "echo told why >&2; exit 3"]);
-        assert!(task.measure_here(1).unwrap_err().to_string().contains("told why"));
-        assert!(task.measure(2).is_err());
+        assert!(measure(&task, 1).unwrap_err().to_string().contains("told why"));
+    }
+
+    #[test]
+    fn slow_commands_run_less_often() {
+        assert_eq!((affordable(0.1, 5), affordable(15.0, 5), affordable(90.0, 5)), (5, 2, 1));
+        let room = tempfile::tempdir().unwrap();
+        let task = task(room.path(), &["-c", "exit 0"]);
+        let slow = Run { wall: 50.0, cpu: None, peak: None };
+        assert_eq!(repeat(&task, vec![slow], 5).unwrap().len(), 1);
+        assert_eq!(repeat(&task, Vec::new(), 2).unwrap().len(), 2);
     }
 
     #[test]
@@ -267,10 +241,5 @@ mod tests {
         for text in ["", "1.0", "a b c", "1 1 1.5"] {
             assert!(read_time(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quote("it's here"), "'it'\\''s here'");
     }
 }

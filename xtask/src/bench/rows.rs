@@ -1,8 +1,8 @@
-//! What is measured: one entry per row of the table.
-//!
-//! In commands, `{bag}` is the bag, named as seen from the directory that the command runs in; `{store}` and `{out}` are
-//! directories that each side has for itself.
+//! What a row of the table consists of; the rows themselves are in [`table`].
 
+mod table;
+
+pub(super) use self::table::ROWS;
 use crate::sample::Kind;
 
 /// The name of the program that all rows are about.
@@ -15,30 +15,54 @@ pub(super) struct Row {
     /// What is done, in the words of the table.
     pub(super) work: &'static str,
     pub(super) sample: SampleSize,
+    pub(super) network: Network,
     pub(super) ours: Contender,
     pub(super) peer: Contender,
-    pub(super) check: Check,
     pub(super) target: Target,
 }
 
 /// Says which bag a row works on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SampleSize {
     pub(super) kind: Kind,
     pub(super) size: u64,
     pub(super) files: u64,
 }
 
+/// Where the registry of a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Network {
+    /// There is none.
+    None,
+    /// On the loopback interface.
+    Loopback,
+    /// Behind a link with 50 ms of delay each way and 100 Mbit/s.
+    Slow,
+}
+
 /// What one side does.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Contender {
-    pub(super) program: &'static str,
-    /// Arguments of a run that comes before all others; empty if there is none.
-    pub(super) setup: &'static [&'static str],
-    /// The directory that is removed before every run; empty if there is none.
+    /// The program that the table names.
+    pub(super) name: &'static str,
+    /// What is done once, before all runs.
+    pub(super) setup: Option<Call>,
+    /// The file or directory that is removed before every run; empty if there is none.
     pub(super) fresh: &'static str,
-    /// Arguments of the runs that are measured.
-    pub(super) command: &'static [&'static str],
+    /// What is measured.
+    pub(super) call: Call,
+    pub(super) check: Check,
+}
+
+/// A program with its arguments.
+///
+/// In arguments, `{bag}` is the bag, named as seen from the directory that the command runs in, and `{member}` its payload
+/// file whose size is nearest to 10 MiB; `{store}` and `{out}` are places that each side has for itself. `{registry}` is the
+/// address of the side's own registry over the row's network, `{direct}` past it, and `{data}` where it keeps its blobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) program: &'static str,
+    pub(super) arguments: &'static [&'static str],
 }
 
 /// How it is made sure that a side did the work.
@@ -48,8 +72,18 @@ pub(super) enum Check {
     StoreHoldsBag,
     /// `{store}` has the content that it had before, and `oras pull` of it gives the bag.
     StoreUnchanged,
+    /// `oras pull` of the registry gives the bag.
+    RegistryHoldsBag,
+    /// The registry has every blob of the layout `{store}`.
+    RegistryHoldsStore,
     /// `{out}` holds the bag.
     OutHoldsBag,
+    /// `{out}` has the digest of every payload file.
+    OutHasDigests,
+    /// `{out}` is `{member}`.
+    OutIsMember,
+    /// `{out}` is `{member}`, compressed.
+    OutUnpacksToMember,
     /// With one byte of the payload changed, the command fails.
     RefusesDamage,
 }
@@ -59,6 +93,10 @@ pub(super) enum Check {
 pub(super) struct Target {
     pub(super) of: Quantity,
     pub(super) at_most: f64,
+    /// The same for an oras that was built with Go 1.27 or newer, which compresses several times faster.
+    pub(super) with_newer_go: f64,
+    /// The most requests of d1oci.
+    pub(super) requests: Option<u64>,
 }
 
 /// What is compared.
@@ -68,135 +106,19 @@ pub(super) enum Quantity {
     Wall,
     /// The time of all processors.
     Cpu,
+    /// The bytes that were received, and for a command without a network those of `{out}`.
+    Received,
 }
-
-const LARGE: SampleSize = SampleSize { kind: Kind::Mooring, size: 1 << 30, files: 64 };
-const SMALL_FILES: SampleSize = SampleSize { kind: Kind::Small, size: 20_000 * 4096, files: 20_000 };
-
-const PUSH_ARCHIVE: &[&str] = &["push", "oci:{store}:v1", "{bag}", "--layout", "archive"];
-const PUSH_OBJECTS: &[&str] = &["push", "oci:{store}:v1", "{bag}", "--layout", "objects"];
-const PULL: &[&str] = &["pull", "oci:{store}:v1", "-o", "{out}"];
-const VALIDATE: &[&str] = &["bag", "validate", "{bag}"];
-
-const ORAS_PUSH: &[&str] =
-    &["push", "--oci-layout", "{store}:v1", "--artifact-type", "application/bagit-1.0", "{bag}"];
-pub(super) const ORAS_PULL: &[&str] = &["pull", "--oci-layout", "{store}:v1", "-o", "{out}"];
-const BAGIT_VALIDATE: &[&str] = &["--validate", "--quiet", "--processes", "2", "{bag}"];
-
-const fn first_push(program: &'static str, command: &'static [&'static str]) -> Contender {
-    Contender { program, setup: &[], fresh: "{store}", command }
-}
-
-const fn second_push(program: &'static str, command: &'static [&'static str]) -> Contender {
-    Contender { program, setup: command, fresh: "", command }
-}
-
-const fn pull(
-    program: &'static str,
-    setup: &'static [&'static str],
-    command: &'static [&'static str],
-) -> Contender {
-    Contender { program, setup, fresh: "{out}", command }
-}
-
-const fn validate(program: &'static str, command: &'static [&'static str]) -> Contender {
-    Contender { program, setup: &[], fresh: "", command }
-}
-
-const fn wall(at_most: f64) -> Target {
-    Target { of: Quantity::Wall, at_most }
-}
-
-/// All rows, in the order of the table.
-pub(super) const ROWS: &[Row] = &[
-    Row {
-        id: "push-archive",
-        work: "push 1 GiB of CSV to a layout, as an archive",
-        sample: LARGE,
-        ours: first_push(OURS, PUSH_ARCHIVE),
-        peer: first_push("oras", ORAS_PUSH),
-        check: Check::StoreHoldsBag,
-        target: wall(0.2),
-    },
-    Row {
-        id: "push-objects",
-        work: "push 1 GiB of CSV to a layout, as objects",
-        sample: LARGE,
-        ours: first_push(OURS, PUSH_OBJECTS),
-        peer: first_push("oras", ORAS_PUSH),
-        check: Check::StoreHoldsBag,
-        target: wall(0.2),
-    },
-    Row {
-        id: "push-again",
-        work: "push the same archive a second time",
-        sample: LARGE,
-        ours: second_push(OURS, PUSH_ARCHIVE),
-        peer: second_push("oras", ORAS_PUSH),
-        check: Check::StoreUnchanged,
-        target: wall(0.2),
-    },
-    Row {
-        id: "pull-archive",
-        work: "pull 1 GiB of CSV, an archive",
-        sample: LARGE,
-        ours: pull(OURS, PUSH_ARCHIVE, PULL),
-        peer: pull("oras", ORAS_PUSH, ORAS_PULL),
-        check: Check::OutHoldsBag,
-        target: wall(0.5),
-    },
-    Row {
-        id: "pull-objects",
-        work: "pull 1 GiB of CSV, objects",
-        sample: LARGE,
-        ours: pull(OURS, PUSH_OBJECTS, PULL),
-        peer: pull("oras", ORAS_PUSH, ORAS_PULL),
-        check: Check::OutHoldsBag,
-        target: wall(0.7),
-    },
-    Row {
-        id: "push-small",
-        work: "push 20,000 small files to a layout, as an archive",
-        sample: SMALL_FILES,
-        ours: first_push(OURS, PUSH_ARCHIVE),
-        peer: first_push("oras", ORAS_PUSH),
-        check: Check::StoreHoldsBag,
-        target: wall(0.3),
-    },
-    Row {
-        id: "pull-small",
-        work: "pull 20,000 small files, an archive",
-        sample: SMALL_FILES,
-        ours: pull(OURS, PUSH_ARCHIVE, PULL),
-        peer: pull("oras", ORAS_PUSH, ORAS_PULL),
-        check: Check::OutHoldsBag,
-        target: wall(0.3),
-    },
-    Row {
-        id: "validate-large",
-        work: "validate a bag of 1 GiB",
-        sample: LARGE,
-        ours: validate(OURS, VALIDATE),
-        peer: validate("bagit.py", BAGIT_VALIDATE),
-        check: Check::RefusesDamage,
-        target: wall(0.7),
-    },
-    Row {
-        id: "validate-small",
-        work: "validate a bag of 20,000 small files",
-        sample: SMALL_FILES,
-        ours: validate(OURS, VALIDATE),
-        peer: validate("bagit.py", BAGIT_VALIDATE),
-        check: Check::RefusesDamage,
-        target: Target { of: Quantity::Cpu, at_most: 0.15 },
-    },
-];
 
 impl Row {
     /// Describes the row in the words of a command line.
     pub(super) fn description(&self) -> String {
-        let side = |side: &Contender| format!("{} {}", side.program, side.command.join(" "));
-        let of = if self.target.of == Quantity::Wall { "wall time" } else { "CPU time" };
+        let side = |side: &Contender| format!("{} {}", side.call.program, side.call.arguments.join(" "));
+        let of = match self.target.of {
+            Quantity::Wall => "wall time",
+            Quantity::Cpu => "CPU time",
+            Quantity::Received => "bytes",
+        };
         format!(
             "{}: {}\n    {}\n    {}\n    at most {} of the {of}",
             self.id,
@@ -212,7 +134,7 @@ impl Row {
 mod tests {
     use std::collections::HashSet;
 
-    use super::{Check, OURS, ROWS};
+    use super::{Check, Network, OURS, ROWS};
     use crate::peers;
 
     #[test]
@@ -220,9 +142,9 @@ mod tests {
         let ids: HashSet<_> = ROWS.iter().map(|row| row.id).collect();
         assert_eq!(ids.len(), ROWS.len());
         for row in ROWS {
-            assert_eq!(row.ours.program, OURS);
-            assert!(peers::by_name(row.peer.program).is_some(), "{}", row.id);
-            assert!(row.target.at_most > 0.0);
+            assert_eq!(row.ours.name, OURS);
+            assert!(peers::by_name(row.peer.name).is_some(), "{}", row.id);
+            assert!(row.target.at_most > 0.0 && row.target.with_newer_go >= row.target.at_most);
             assert!(row.description().contains(row.work));
         }
     }
@@ -231,18 +153,29 @@ mod tests {
     fn checks_look_at_what_the_commands_write() {
         for row in ROWS {
             for side in [row.ours, row.peer] {
-                let words = side.command.concat();
-                let place = match row.check {
+                let words = side.call.arguments.concat();
+                let place = match side.check {
                     Check::StoreHoldsBag | Check::StoreUnchanged => "{store}",
-                    Check::OutHoldsBag => "{out}",
+                    Check::RegistryHoldsBag | Check::RegistryHoldsStore => "{registry}",
+                    Check::OutHoldsBag
+                    | Check::OutHasDigests
+                    | Check::OutIsMember
+                    | Check::OutUnpacksToMember => "{out}",
                     Check::RefusesDamage => "{bag}",
                 };
                 assert!(words.contains(place), "{}: {words}", row.id);
-                assert_eq!(
-                    row.check == Check::StoreUnchanged,
-                    !side.setup.is_empty() && side.fresh.is_empty()
-                );
+                if side.check == Check::StoreUnchanged {
+                    assert!(side.setup.is_some() && side.fresh.is_empty());
+                }
             }
+        }
+    }
+
+    #[test]
+    fn rows_with_a_registry_use_it() {
+        for row in ROWS {
+            let uses = row.ours.call.arguments.concat().contains("{registry}");
+            assert_eq!(uses, row.network != Network::None, "{}", row.id);
         }
     }
 }

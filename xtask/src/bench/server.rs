@@ -1,0 +1,149 @@
+//! Debian's `docker-registry` on a free port of the loopback interface, for one side of a row.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::link::{Link, Slowness};
+use super::rows::Network;
+use crate::error::{Result, about, at};
+
+/// The program.
+pub(super) const PROGRAM: &str = "docker-registry";
+
+/// A running registry; it ends with the value, and with this process.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) link: Link,
+    network: Network,
+    /// Where it keeps what it stores; it may be removed at any time.
+    pub(super) data: PathBuf,
+    log: PathBuf,
+    shell: Child,
+}
+
+/// What went over the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Wire {
+    pub(super) requests: u64,
+    /// Bytes that the command sent and received, with the heads of requests and answers.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+impl Server {
+    /// Starts the program with its files below this directory.
+    pub(super) fn start(program: &Path, directory: &Path, network: Network) -> Result<Self> {
+        fs::create_dir_all(directory).map_err(at(directory))?;
+        let config = directory.join("config.yml");
+        // Another process may take the port in between; then it is tried again.
+        for _ in 0..5 {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(about(PROGRAM))?;
+            let address = listener.local_addr().map_err(about(PROGRAM))?;
+            drop(listener);
+            let data = directory.join("data");
+            fs::write(&config, configuration(&data, address)).map_err(at(&config))?;
+            let shell = start(program, &config)?;
+            let link = Link::to(address, slowness(network)).map_err(about("the link"))?;
+            let log = directory.join("config.yml.log");
+            let server = Self { address, link, network, data, log, shell };
+            if server.is_ready() {
+                return Ok(server);
+            }
+        }
+        Err(format!("{PROGRAM} does not start: {}", config.display()).into())
+    }
+
+    /// Returns the address that measured commands speak to.
+    pub(super) fn measured(&self) -> SocketAddr {
+        if self.network == Network::Slow { self.link.address } else { self.address }
+    }
+
+    /// Returns what has gone over the link, and all requests, since the start.
+    pub(super) fn wire(&self) -> Result<Wire> {
+        // The registry writes the line about a request after its answer.
+        thread::sleep(Duration::from_millis(100));
+        let log = fs::read_to_string(&self.log).map_err(at(&self.log))?;
+        let (sent, received) = self.link.bytes();
+        Ok(Wire { requests: requests_in(&log), sent, received })
+    }
+
+    fn is_ready(&self) -> bool {
+        (0..200).any(|_| {
+            thread::sleep(Duration::from_millis(25));
+            TcpStream::connect(self.address).is_ok()
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        // It is over either way.
+        let _ = self.shell.wait();
+    }
+}
+
+impl Wire {
+    /// Returns what has come since then.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(before.requests),
+            sent: self.sent.saturating_sub(before.sent),
+            received: self.received.saturating_sub(before.received),
+        }
+    }
+}
+
+/// The slow link: 50 ms each way and 100 Mbit/s.
+fn slowness(network: Network) -> Slowness {
+    match network {
+        Network::Slow => Slowness { delay: Duration::from_millis(50), bytes_per_second: 12_500_000 },
+        Network::None | Network::Loopback => Slowness::default(),
+    }
+}
+
+fn start(program: &Path, config: &Path) -> Result<Child> {
+    // The shell ends the registry when its input closes, which it does however this process ends.
+    let script = "\"$0\" serve \"$1\" >\"$1.log\" 2>\"$1.err\" & child=$!; cat >/dev/null; kill $child; wait";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(program).arg(config).stdin(Stdio::piped());
+    command.spawn().map_err(about("sh"))
+}
+
+fn configuration(data: &Path, address: SocketAddr) -> String {
+    format!(
+        "version: 0.1\n\
+         log: {{level: error}}\n\
+         storage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n\
+         http: {{addr: \"{address}\", secret: example}}\n",
+        data.display()
+    )
+}
+
+/// Counts the lines about requests, in the form that Apache gave them.
+fn requests_in(log: &str) -> u64 {
+    log.lines().filter(|line| line.contains("] \"") && line.contains(" HTTP/1.1\" ")).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Wire, requests_in};
+
+    #[test]
+    fn requests_are_counted_in_the_log() {
+        let log = "127.0.0.1 - - [28/Nov/2026:09:00:26 +0000] \"GET /v2/bag/manifests/v1 HTTP/1.1\" 404 92 \"\" \"a/1\"\n\
+                   time=\"2026\" level=error msg=\"something else\"\n\
+                   127.0.0.1 - - [28/Nov/2026:09:00:26 +0000] \"PUT /v2/bag/manifests/v1 HTTP/1.1\" 201 0 \"\" \"a/1\"\n";
+        assert_eq!(requests_in(log), 2);
+    }
+
+    #[test]
+    fn what_was_before_does_not_count() {
+        let wire = |requests, sent, received| Wire { requests, sent, received };
+        assert_eq!(wire(5, 60, 700).since(wire(1, 10, 100)), wire(4, 50, 600));
+    }
+}
