@@ -58,7 +58,7 @@ impl LayoutBackend {
             let mut added = Additions::to(&index);
             let mut listed = Vec::with_capacity(waiting.len());
             for mut waiting in waiting {
-                match self.add(&mut added, &index, &mut waiting.addition).await {
+                match self.add(&mut added, &index, &mut waiting).await {
                     Ok(Added::Yes) => listed.push(waiting),
                     Ok(Added::Later) => later.push(waiting),
                     Ok(Added::Before) => waiting.answer(Ok(())),
@@ -81,13 +81,14 @@ impl LayoutBackend {
         &self,
         added: &mut Additions<'_>,
         index: &Arc<Index>,
-        addition: &mut Addition,
+        waiting: &mut Waiting,
     ) -> Result<Added> {
+        let addition = &waiting.addition;
         // Under a lock nothing can go meanwhile; without one, what is there and young stays long enough.
-        if addition.presence.is_none() || self.storage.update_excludes_others() {
-            addition.presence = Some(self.storage.presence(&addition.needs).await?);
+        if waiting.presence.is_none() || self.storage.update_excludes_others() {
+            waiting.presence = Some(self.storage.presence(&addition.needs).await?);
         }
-        let presence = addition.presence.as_deref().unwrap_or_default();
+        let presence = waiting.presence.as_deref().unwrap_or_default();
         self.check_complete(&addition.target(), index, &addition.needs, presence).await?;
         added.add(addition.tag.as_ref(), &addition.raw, &addition.manifest)
     }

@@ -2,7 +2,7 @@
 //!
 //! A replacement costs as much as the index is large. One for each manifest would make a layout that grows by many at once slow.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use oci_model::{Digest, Manifest, ManifestRef, RawManifest, Tag};
 use registry_backend::Result;
@@ -11,21 +11,21 @@ use tokio::sync::oneshot;
 use crate::storage::Presence;
 
 /// A manifest that is to be listed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Addition {
     pub(crate) tag: Option<Tag>,
     pub(crate) raw: RawManifest,
     pub(crate) manifest: Manifest,
     /// The blobs and manifests that have to be there, the manifest's own blob among them.
     pub(crate) needs: Vec<(Digest, u64)>,
-    /// What is there of it, once that was looked at.
-    pub(crate) presence: Option<Vec<Presence>>,
 }
 
 /// An addition and those who wait for it.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) addition: Addition,
+    pub(crate) addition: Arc<Addition>,
+    /// What is there of what it needs, once that was looked at.
+    pub(crate) presence: Option<Vec<Presence>>,
     done: oneshot::Sender<Result<()>>,
 }
 
@@ -43,7 +43,7 @@ impl Addition {
         let needed = blobs.into_iter().chain(manifest.children());
         let needs = needed.map(|needed| (needed.digest.clone(), needed.size));
         let needs = std::iter::once(own).chain(needs).collect();
-        Self { tag, raw, manifest, needs, presence: None }
+        Self { tag, raw, manifest, needs }
     }
 
     /// Returns the name that it gets.
@@ -70,23 +70,24 @@ impl Queue {
         addition: Addition,
         handle: impl Fn(Vec<Waiting>) -> H,
     ) -> Result<()> {
-        let mut answer = self.enter(addition.clone());
+        let addition = Arc::new(addition);
+        let mut answer = self.enter(&addition);
         let _turn = self.turn.lock().await;
         loop {
             match answer.try_recv() {
                 Ok(result) => return result,
                 Err(oneshot::error::TryRecvError::Empty) => {}
                 // Whoever had it gave up, or failed by what may concern it alone.
-                Err(oneshot::error::TryRecvError::Closed) => answer = self.enter(addition.clone()),
+                Err(oneshot::error::TryRecvError::Closed) => answer = self.enter(&addition),
             }
             let left = handle(self.take()).await?;
             self.lock().splice(0..0, left);
         }
     }
 
-    fn enter(&self, addition: Addition) -> oneshot::Receiver<Result<()>> {
+    fn enter(&self, addition: &Arc<Addition>) -> oneshot::Receiver<Result<()>> {
         let (done, answer) = oneshot::channel();
-        self.lock().push(Waiting { addition, done });
+        self.lock().push(Waiting { addition: Arc::clone(addition), presence: None, done });
         answer
     }
 
