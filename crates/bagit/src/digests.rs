@@ -25,32 +25,33 @@ impl Digests {
         hasher.finish()
     }
 
+    /// Gives the digests without their memory.
+    #[must_use]
+    pub fn view(&self) -> DigestsView<'_> {
+        DigestsView(&self.0)
+    }
+
     /// Names the algorithms whose digest is here.
     #[must_use]
     pub fn algorithms(&self) -> AlgorithmSet {
-        AlgorithmSet::from_bits(self.0.first().copied().unwrap_or(0))
+        self.view().algorithms()
     }
 
     /// Gives the digest by one algorithm, if it is here.
     #[must_use]
     pub fn get(&self, algorithm: Algorithm) -> Option<&[u8]> {
-        self.iter().find(|(held, _)| *held == algorithm).map(|(_, digest)| digest)
+        self.view().get(algorithm)
     }
 
     /// Gives the digest by one algorithm in lower-case hexadecimal, if it is here.
     #[must_use]
     pub fn hex(&self, algorithm: Algorithm) -> Option<String> {
-        self.get(algorithm).map(hex::encode)
+        self.view().hex(algorithm)
     }
 
     /// Walks the digests, weakest algorithm first.
     pub fn iter(&self) -> impl Iterator<Item = (Algorithm, &[u8])> {
-        let mut rest = self.0.get(1..).unwrap_or_default();
-        self.algorithms().iter().map_while(move |algorithm| {
-            let (digest, after) = rest.split_at_checked(algorithm.digest_length())?;
-            rest = after;
-            Some((algorithm, digest))
-        })
+        self.view().iter()
     }
 
     /// Adds a digest, in place of one by the same algorithm; `false` and no change if its length is not the algorithm's.
@@ -71,7 +72,63 @@ impl Digests {
     }
 }
 
+/// Refers to the digests of one file, which something else holds.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct DigestsView<'a>(&'a [u8]);
+
+impl<'a> DigestsView<'a> {
+    /// Takes the bytes of digests as [`DigestsView::bytes`] gave them.
+    pub(crate) fn of_bytes(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Gives the bytes: one for the algorithms, then their digests; none if there are no digests.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Names the algorithms whose digest is here.
+    #[must_use]
+    pub fn algorithms(self) -> AlgorithmSet {
+        AlgorithmSet::from_bits(self.0.first().copied().unwrap_or(0))
+    }
+
+    /// Gives the digest by one algorithm, if it is here.
+    #[must_use]
+    pub fn get(self, algorithm: Algorithm) -> Option<&'a [u8]> {
+        self.iter().find(|(held, _)| *held == algorithm).map(|(_, digest)| digest)
+    }
+
+    /// Gives the digest by one algorithm in lower-case hexadecimal, if it is here.
+    #[must_use]
+    pub fn hex(self, algorithm: Algorithm) -> Option<String> {
+        self.get(algorithm).map(hex::encode)
+    }
+
+    /// Walks the digests, weakest algorithm first.
+    pub fn iter(self) -> impl Iterator<Item = (Algorithm, &'a [u8])> {
+        let mut rest = self.0.get(1..).unwrap_or_default();
+        self.algorithms().iter().map_while(move |algorithm| {
+            let (digest, after) = rest.split_at_checked(algorithm.digest_length())?;
+            rest = after;
+            Some((algorithm, digest))
+        })
+    }
+
+    /// Gives the digests with memory of their own.
+    #[must_use]
+    pub fn to_digests(self) -> Digests {
+        Digests(self.0.into())
+    }
+}
+
 impl std::fmt::Debug for Digests {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.view().fmt(formatter)
+    }
+}
+
+impl std::fmt::Debug for DigestsView<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_map()

@@ -1,10 +1,17 @@
 //! What a bag holds, as a front end found it: the only thing besides tag files that the rules look at.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod block;
+mod table;
 
-use crate::digests::Digests;
+use std::collections::BTreeSet;
+
+use crate::digests::{Digests, DigestsView};
 use crate::fault::Fault;
-use crate::manifest::ManifestName;
+use crate::path::{ancestors, is_below};
+
+use table::FileTable;
+
+pub use block::FileEntry;
 
 /// Says what stands at a path of a bag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,24 +26,16 @@ pub enum EntryKind {
     NotAFile,
 }
 
-/// Describes one file of a bag.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FileEntry {
-    /// Its size in bytes.
-    pub size: u64,
-    /// The digests of its bytes.
-    pub digests: Digests,
-    /// Whether its bytes could be read.
-    pub kind: EntryKind,
-}
-
 /// Lists the files and directories of one bag by bag-relative path, with `/` between the components.
 ///
 /// The front ends of this crate fill it, and so does anyone who moves a bag's bytes in another way. Paths are taken as
 /// they are: [`crate::check()`] reports the unsafe ones.
-#[derive(Clone, Debug, Default)]
+///
+/// It is made for millions of files: besides the bytes of its path and digests, a file takes some 32 bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
-    files: BTreeMap<Box<str>, FileEntry>,
+    files: FileTable,
+    /// Those that were added; those above a file or another directory need not be among them.
     directories: BTreeSet<Box<str>>,
     observations: Vec<Fault>,
 }
@@ -48,27 +47,30 @@ impl Inventory {
         Self::default()
     }
 
-    /// Adds a file that was read, and the directories above it; gives back the entry that it replaces, if any.
-    pub fn insert_file(&mut self, path: &str, size: u64, digests: Digests) -> Option<FileEntry> {
-        self.insert(path, FileEntry { size, digests, kind: EntryKind::File })
+    /// Adds a file that was read, and the directories above it; says whether it took the place of another entry.
+    pub fn insert_file(&mut self, path: &str, size: u64, digests: Digests) -> bool {
+        self.insert(path, FileEntry { size, digests: digests.view(), kind: EntryKind::File })
     }
 
     /// Adds a file that could not be read; pair it with an observation that says why.
-    pub fn insert_unreadable(&mut self, path: &str, size: u64) -> Option<FileEntry> {
-        self.insert(path, FileEntry { size, digests: Digests::new(), kind: EntryKind::Unreadable })
+    pub fn insert_unreadable(&mut self, path: &str, size: u64) -> bool {
+        self.insert(path, FileEntry { size, digests: DigestsView::default(), kind: EntryKind::Unreadable })
     }
 
     /// Adds something that stands at a path but is no file; pair it with an observation that says what.
-    pub fn insert_not_a_file(&mut self, path: &str) -> Option<FileEntry> {
-        self.insert(path, FileEntry { size: 0, digests: Digests::new(), kind: EntryKind::NotAFile })
+    pub fn insert_not_a_file(&mut self, path: &str) -> bool {
+        self.insert(path, FileEntry { size: 0, digests: DigestsView::default(), kind: EntryKind::NotAFile })
+    }
+
+    /// Adds an entry as another inventory has it.
+    pub fn insert(&mut self, path: &str, entry: FileEntry<'_>) -> bool {
+        self.files.insert(path, entry)
     }
 
     /// Adds a directory, and those above it.
     pub fn insert_directory(&mut self, path: &str) {
-        let mut path = path;
-        while !path.is_empty() && !self.directories.contains(path) {
+        if !path.is_empty() && !self.directories.contains(path) {
             self.directories.insert(path.into());
-            path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         }
     }
 
@@ -79,45 +81,75 @@ impl Inventory {
 
     /// Gives the entry at a path.
     #[must_use]
-    pub fn file(&self, path: &str) -> Option<&FileEntry> {
-        self.files.get(path)
+    pub fn file(&self, path: &str) -> Option<FileEntry<'_>> {
+        self.get(self.position(path)?).map(|(_, entry)| entry)
     }
 
-    /// Gives the entry at a path, to be changed.
-    pub fn file_mut(&mut self, path: &str) -> Option<&mut FileEntry> {
-        self.files.get_mut(path)
+    /// Gives the place of a path in the bytewise order of all files, counted from 0.
+    #[must_use]
+    pub fn position(&self, path: &str) -> Option<usize> {
+        self.files.position(path).ok()
+    }
+
+    /// Gives the number of files whose paths come before this one in bytewise order.
+    #[must_use]
+    pub fn count_before(&self, path: &str) -> usize {
+        self.files.position(path).unwrap_or_else(|place| place)
+    }
+
+    /// Gives the file at a place in the bytewise order of all files.
+    #[must_use]
+    pub fn get(&self, position: usize) -> Option<(&str, FileEntry<'_>)> {
+        self.files.get(position)
+    }
+
+    /// Changes what is known of the file at a place; an unknown place is ignored.
+    pub(crate) fn set(&mut self, position: usize, entry: FileEntry<'_>) {
+        self.files.set(position, entry);
     }
 
     /// Walks all files in bytewise order of their paths.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &FileEntry)> {
-        self.files.iter().map(|(path, entry)| (&**path, entry))
+    pub fn files(&self) -> impl Iterator<Item = (&str, FileEntry<'_>)> {
+        self.files.iter_from(0)
     }
 
-    pub(crate) fn files_mut(&mut self) -> impl Iterator<Item = (&str, &mut FileEntry)> {
-        self.files.iter_mut().map(|(path, entry)| (&**path, entry))
+    /// Walks the files from a place on, in bytewise order of their paths.
+    pub fn files_from(&self, position: usize) -> impl Iterator<Item = (&str, FileEntry<'_>)> {
+        self.files.iter_from(position)
     }
 
     /// Walks the files under `data/` in bytewise order of their paths.
-    pub fn payload(&self) -> impl Iterator<Item = (&str, &FileEntry)> {
+    pub fn payload(&self) -> impl Iterator<Item = (&str, FileEntry<'_>)> {
         self.under("data/")
     }
 
     /// Walks the files whose path begins with the given text, in bytewise order.
-    pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a FileEntry)> {
-        self.files
-            .range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded))
-            .map(|(path, entry)| (&**path, entry))
-            .take_while(move |(path, _)| path.starts_with(prefix))
+    pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, FileEntry<'a>)> {
+        self.files_from(self.count_before(prefix)).take_while(move |(path, _)| path.starts_with(prefix))
     }
 
     /// Says whether the path is a directory.
     #[must_use]
     pub fn has_directory(&self, path: &str) -> bool {
-        self.directories.contains(path)
+        !path.is_empty() && (self.directories.contains(path) || self.has_anything_under(path))
     }
 
     /// Walks all directories in bytewise order of their paths.
     pub fn directories(&self) -> impl Iterator<Item = &str> {
+        let (mut all, mut previous) = (Vec::new(), "");
+        for path in self.files().map(|(path, _)| path).chain(self.added_directories()) {
+            // All that is below a directory comes nearly in a row, so most repeats are seen at once.
+            all.extend(ancestors(path).filter(|directory| !is_below(previous, directory)));
+            previous = path;
+        }
+        all.extend(self.added_directories());
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter()
+    }
+
+    /// Walks the directories that were added, not those that are known from what is in them, in bytewise order.
+    pub fn added_directories(&self) -> impl Iterator<Item = &str> {
         self.directories.iter().map(|path| &**path)
     }
 
@@ -145,59 +177,13 @@ impl Inventory {
     /// Says whether there is no file.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
-    }
-
-    fn insert(&mut self, path: &str, entry: FileEntry) -> Option<FileEntry> {
-        if let Some((parent, _)) = path.rsplit_once('/') {
-            self.insert_directory(parent);
-        }
-        self.files.insert(path.into(), entry)
-    }
-}
-
-/// Holds the bytes of the top-level tag files that the rules read: the declaration, metadata, manifests and `fetch.txt`.
-#[derive(Clone, Debug, Default)]
-pub struct TagFiles(BTreeMap<String, Vec<u8>>);
-
-impl TagFiles {
-    /// Starts an empty set.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Says whether the rules read the file at this bag-relative path, so that its bytes belong in here.
-    #[must_use]
-    pub fn wants(path: &str) -> bool {
-        let is_manifest = !path.contains('/') && ManifestName::parse(path).is_some();
-        is_manifest || matches!(path, "bagit.txt" | "bag-info.txt" | "package-info.txt" | "fetch.txt")
-    }
-
-    /// Adds the bytes of one tag file.
-    pub fn insert(&mut self, name: &str, bytes: Vec<u8>) {
-        self.0.insert(name.to_owned(), bytes);
-    }
-
-    /// Gives the bytes of one tag file.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.get(name).map(Vec::as_slice)
-    }
-
-    pub(crate) fn into_files(self) -> impl Iterator<Item = (String, Vec<u8>)> {
-        self.0.into_iter()
-    }
-
-    /// Walks the tag files in order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        self.files.len() == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Inventory, TagFiles};
+    use super::Inventory;
     use crate::digests::Digests;
 
     #[test]
@@ -211,16 +197,5 @@ mod tests {
         assert!(inventory.has_anything_under("data/a") && !inventory.has_anything_under("data/a/empty"));
         assert_eq!(inventory.payload().count(), 1);
         assert_eq!(inventory.under("data/a/e").count(), 0);
-    }
-
-    #[test]
-    fn only_top_level_tag_files_of_the_format_are_wanted() {
-        for name in ["bagit.txt", "manifest-MD5.txt", "tagmanifest-sha256.txt", "fetch.txt", "bag-info.txt"] {
-            assert!(TagFiles::wants(name), "{name}");
-        }
-        for name in ["data/bagit.txt", "manifest-md5", "README.txt", "metadata/manifest-md5.txt", "FETCH.TXT"]
-        {
-            assert!(!TagFiles::wants(name), "{name}");
-        }
     }
 }

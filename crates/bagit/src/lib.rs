@@ -18,6 +18,7 @@ mod progress;
 mod repair;
 mod report;
 mod scan;
+mod tag_files;
 mod text;
 mod version;
 
@@ -28,11 +29,11 @@ pub use crate::check::{
 };
 pub use crate::create::{BagBuilder, Created};
 pub use crate::declaration::Declaration;
-pub use crate::digests::{Digests, MultiHasher};
+pub use crate::digests::{Digests, DigestsView, MultiHasher};
 pub use crate::error::{Error, Result};
 pub use crate::fault::{Fault, FaultCode, Severity};
 pub use crate::fetch::{FetchEntry, FetchList};
-pub use crate::inventory::{EntryKind, FileEntry, Inventory, TagFiles};
+pub use crate::inventory::{EntryKind, FileEntry, Inventory};
 pub use crate::manifest::{Manifest, ManifestEntry, ManifestKind};
 pub use crate::progress::{NoProgress, Progress, ProgressEvent};
 pub use crate::repair::{RepairOptions, Repaired, repair_directory, repair_in_place, repair_zip};
@@ -41,4 +42,5 @@ pub use crate::scan::{
     FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_directory, hash_files, is_bag, scan_directory,
     scan_tar, scan_zip, validate_directory, validate_tar, validate_zip,
 };
+pub use crate::tag_files::TagFiles;
 pub use crate::version::{Version, VersionError};

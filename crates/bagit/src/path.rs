@@ -34,6 +34,19 @@ pub fn escape_reason(path: &str) -> Option<&'static str> {
     }
 }
 
+/// Walks the directories that lead to a path, the outermost first.
+pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/')
+        .filter_map(|(slash, _)| path.get(..slash))
+        .filter(|directory| !directory.is_empty())
+}
+
+/// Says whether a path lies in a directory or below it.
+#[must_use]
+pub fn is_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// Removes `.` and empty components; a slash at the end stays, since it marks a directory.
 pub(crate) fn canonical(path: &str) -> Cow<'_, str> {
     let odd = path.starts_with("./") || path.contains("/./") || path.contains("//") || path.ends_with("/.");

@@ -14,10 +14,11 @@ use crate::declaration::{self, Declaration};
 use crate::error::{Error, Result};
 use crate::fault::Severity;
 use crate::fetch::{self, FetchList};
-use crate::inventory::{Inventory, TagFiles};
+use crate::inventory::Inventory;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::scan::{Limits, Scan, ScanOptions, is_bag, scan_directory, scan_zip, unpack_zip};
+use crate::tag_files::TagFiles;
 use crate::text::TextEncoding;
 use crate::version::Version;
 
@@ -83,9 +84,8 @@ pub fn repair_in_place(bag: &Path, options: &RepairOptions, progress: &dyn Progr
     let old = OldTagFiles::new(&scan.tag_files);
     let inventory = old.without_replaced(&scan.inventory);
     let after = finish(&old, inventory, algorithms, &partial)?;
-    let is_obsolete = |name: &&str| old.replaces(name) && after.scan.tag_files.get(name).is_none();
-    let obsolete: Vec<String> =
-        scan.tag_files.iter().map(|(name, _)| name).filter(is_obsolete).map(str::to_owned).collect();
+    let is_obsolete = |name: &&str| old.replaces(name) && !after.scan.tag_files.has(name);
+    let obsolete: Vec<String> = scan.tag_files.names().filter(is_obsolete).map(str::to_owned).collect();
     commit(&root, &obsolete)?;
     Ok(Repaired { before, after, changed: true })
 }
@@ -229,7 +229,7 @@ impl<'a> OldTagFiles<'a> {
         let mut kept = Inventory::new();
         inventory.directories().for_each(|directory| kept.insert_directory(directory));
         for (path, entry) in inventory.files().filter(|(path, _)| !self.replaces(path)) {
-            kept.insert_file(path, entry.size, entry.digests.clone());
+            kept.insert_file(path, entry.size, entry.digests.to_digests());
         }
         kept
     }

@@ -1,6 +1,7 @@
 //! Text of tag files: decoding with the declared encoding, and splitting into lines.
 
 use std::borrow::Cow;
+use std::io::{self, BufRead};
 
 use encoding_rs::Encoding;
 
@@ -15,6 +16,8 @@ pub(crate) enum TextEncoding {
     Latin1,
     Other(&'static Encoding),
 }
+
+const UTF8_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
 
 /// Holds decoded text, and whether a byte-order mark was before it.
 pub(crate) struct Decoded<'a> {
@@ -36,7 +39,6 @@ impl TextEncoding {
 
     /// Decodes all bytes, or gives `None` if one of them does not fit the encoding.
     pub(crate) fn decode(self, bytes: &[u8]) -> Option<Decoded<'_>> {
-        const UTF8_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
         match self {
             Self::Utf8 => {
                 let rest = bytes.strip_prefix(UTF8_MARK);
@@ -87,6 +89,50 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     .map(|(index, line)| (index + 1, line))
 }
 
+/// Says how reading lines ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Utf8Lines {
+    /// All of them came.
+    All {
+        /// Whether a byte-order mark was before the first.
+        had_mark: bool,
+    },
+    /// A line is not UTF-8; those before it came.
+    NotUtf8,
+}
+
+/// Gives the lines of UTF-8 text one by one with their numbers, as [`lines`] splits them; only one is in memory.
+pub(crate) fn read_utf8_lines(
+    reader: &mut dyn BufRead,
+    take: &mut dyn FnMut(usize, &str),
+) -> io::Result<Utf8Lines> {
+    let (mut line, mut number, mut had_mark, mut after_return) = (Vec::new(), 0, false, false);
+    loop {
+        let bytes = reader.fill_buf()?;
+        let is_end = bytes.is_empty();
+        let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let (content, ending) = bytes.split_at(end.unwrap_or(bytes.len()));
+        let is_second_half = after_return && content.is_empty() && ending.first() == Some(&b'\n');
+        after_return = ending.first() == Some(&b'\r');
+        line.extend_from_slice(content);
+        let taken = content.len() + usize::from(end.is_some());
+        if !is_second_half && (end.is_some() || is_end) {
+            if number == 0 && line.starts_with(UTF8_MARK) {
+                line.drain(..UTF8_MARK.len());
+                had_mark = true;
+            }
+            if is_end && line.is_empty() {
+                return Ok(Utf8Lines::All { had_mark });
+            }
+            number += 1;
+            let Ok(text) = std::str::from_utf8(&line) else { return Ok(Utf8Lines::NotUtf8) };
+            take(number, text);
+            line.clear();
+        }
+        reader.consume(taken);
+    }
+}
+
 /// Says whether a character is the white space of the format: space or tab.
 pub(crate) fn is_blank(character: char) -> bool {
     character == ' ' || character == '\t'
@@ -94,7 +140,12 @@ pub(crate) fn is_blank(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{TextEncoding, lines};
+    use std::io::BufReader;
+
+    use proptest::collection::vec;
+    use proptest::prelude::{prop, proptest};
+
+    use super::{TextEncoding, Utf8Lines, lines, read_utf8_lines};
 
     #[test]
     fn lines_end_at_lf_cr_and_crlf_only() {
@@ -128,5 +179,46 @@ mod tests {
         }
         assert_eq!(TextEncoding::for_label("UTF-99"), None);
         assert_eq!(TextEncoding::for_label("hz-gb-2312"), None);
+    }
+
+    /// Reads lines from memory and from a stream, and compares.
+    fn read_both_ways(bytes: &[u8], buffer: usize) {
+        let mut streamed = Vec::new();
+        let mut reader = BufReader::with_capacity(buffer, bytes);
+        let mut take = |number, line: &str| streamed.push((number, line.to_owned()));
+        let end = read_utf8_lines(&mut reader, &mut take).unwrap();
+        match TextEncoding::Utf8.decode(bytes) {
+            Some(decoded) => {
+                let expected = lines(&decoded.text).map(|(number, line)| (number, line.to_owned()));
+                assert!(expected.eq(streamed), "{bytes:?}");
+                assert_eq!(end, Utf8Lines::All { had_mark: decoded.had_mark }, "{bytes:?}");
+            }
+            None => assert_eq!(end, Utf8Lines::NotUtf8, "{bytes:?}"),
+        }
+    }
+
+    #[test]
+    fn lines_of_a_stream_are_those_of_the_text() {
+        let cases: [&[u8]; 9] = [
+            b"",
+            b"a",
+            b"a\r\nb\n\rc\r\r\n",
+            b"\xEF\xBB\xBF",
+            b"\xEF\xBB\xBFa\nb",
+            b"\xEF\xBB\xBF\n",
+            b"a\n\xEF\xBB\xBFb",
+            b"ok\n\xC3\n",
+            b"\xC3\xA9\r",
+        ];
+        for bytes in cases {
+            (1..8).for_each(|buffer| read_both_ways(bytes, buffer));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_the_same_lines(bytes in vec(prop::sample::select(&b"\xEF\xBB\xBF\xC3\xA9ab\n\r"[..]), 0..40), buffer in 1_usize..9) {
+            read_both_ways(&bytes, buffer);
+        }
     }
 }

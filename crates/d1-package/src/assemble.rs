@@ -64,12 +64,6 @@ pub enum AssembleError {
         /// Position of the layer.
         layer: usize,
     },
-    /// A file had another size or digest when it was packed than before.
-    #[error("`{path}` changed while it was packed")]
-    FileChanged {
-        /// Path of the file.
-        path: String,
-    },
     /// The plan is one of other files.
     #[error("the plan has no place for `{path}`")]
     NotPlanned {
@@ -82,8 +76,7 @@ pub enum AssembleError {
 ///
 /// # Errors
 ///
-/// If the contents are not those of the plan, the plan is not one of the files, or a file changed between hashing
-/// and packing.
+/// If the contents are not those of the plan, or the plan is not one of the files.
 pub fn assemble(
     plan: &Plan,
     files: PackageFiles,
@@ -98,7 +91,7 @@ pub fn assemble(
         files: &files,
         records: Vec::with_capacity(contents.len()),
         descriptors: Vec::with_capacity(contents.len()),
-        places: vec![None; files.files().len()],
+        places: vec![None; files.len()],
     };
     for (layer, (planned, content)) in plan.layers.iter().zip(contents).enumerate() {
         let number = u32::try_from(layer).map_err(|_| AssembleError::Layer { layer })?;
@@ -132,6 +125,20 @@ impl AssembledPackage {
             Configuration::Index => self.index.descriptor(),
             Configuration::Empty => Descriptor::empty(),
         };
+        self.manifest_with(configuration, options)
+    }
+
+    /// Returns the manifest for a configuration of which the descriptor is known, as [`PackageIndex::write`] returns it;
+    /// `options.configuration` has no say.
+    ///
+    /// # Errors
+    ///
+    /// As [`AssembledPackage::manifest`].
+    pub fn manifest_with(
+        &self,
+        configuration: Descriptor,
+        options: &ManifestOptions,
+    ) -> Result<RawManifest, ManifestBuildError> {
         let mut annotations = package_annotations(&self.facts, options.created.as_deref());
         annotations.extend(options.annotations.clone());
         let builder = ManifestBuilder::new(options.artifact_type.clone(), configuration);
@@ -166,25 +173,20 @@ impl Assembly<'_> {
                 self.add_packed(layer, archive, packed)
             }
             (PlannedLayer::Archive(archive), LayerContent::Reused(reused)) => {
-                if reused.data_offsets.len() != archive.files.len() {
-                    return Err(wrong);
-                }
-                for (file, offset) in archive.files.iter().zip(&reused.data_offsets) {
-                    self.place(*file as usize, Place::Archive { layer, offset: *offset });
-                }
+                self.place_in_archive(layer, archive, &reused.data_offsets)?;
                 let ReusableArchive { digest, size, record, compression, .. } = reused;
                 self.add_archive(archive.number, compression, digest, size, record);
                 Ok(())
             }
             (PlannedLayer::Object { file }, LayerContent::Object) => {
-                let description = self.files.files().get(*file).ok_or(wrong)?;
-                let descriptor = object_descriptor(self.directory, description);
+                let description = self.files.file(*file).ok_or(wrong)?;
+                let descriptor = object_descriptor(self.directory, &description);
                 self.place(*file, Place::Object { layer });
                 self.add_plain(descriptor, LayerKind::Object);
                 Ok(())
             }
             (PlannedLayer::Part { file, number, count, range }, LayerContent::Part { digest }) => {
-                let path = &self.files.files().get(*file).ok_or(wrong)?.path;
+                let path = self.files.file(*file).ok_or(wrong)?.path;
                 let size = range.end.saturating_sub(range.start);
                 let descriptor = part_descriptor(self.directory, path, (*number, *count), digest, size);
                 if *number == 1 {
@@ -203,18 +205,7 @@ impl Assembly<'_> {
         archive: &PlannedArchive,
         packed: PackedArchive,
     ) -> Result<(), AssembleError> {
-        if packed.files.len() != archive.files.len() {
-            return Err(AssembleError::Layer { layer: layer as usize });
-        }
-        for (position, found) in archive.files.iter().zip(&packed.files) {
-            let position = *position as usize;
-            let file = self.files.files().get(position);
-            let file = file.ok_or(AssembleError::Layer { layer: layer as usize })?;
-            if (file.size, file.sha256) != (found.size, found.sha256) {
-                return Err(AssembleError::FileChanged { path: file.path.to_string() });
-            }
-            self.place(position, Place::Archive { layer, offset: found.data_offset });
-        }
+        self.place_in_archive(layer, archive, &packed.data_offsets)?;
         let record = ArchiveRecord {
             tar_digest: packed.tar_digest,
             tar_size: packed.tar_size,
@@ -222,6 +213,21 @@ impl Assembly<'_> {
             members: packed.members,
         };
         self.add_archive(archive.number, packed.compression, packed.blob_digest, packed.blob_size, record);
+        Ok(())
+    }
+
+    fn place_in_archive(
+        &mut self,
+        layer: u32,
+        archive: &PlannedArchive,
+        data_offsets: &[u64],
+    ) -> Result<(), AssembleError> {
+        if data_offsets.len() != archive.files.len() {
+            return Err(AssembleError::Layer { layer: layer as usize });
+        }
+        for (file, offset) in archive.files.iter().zip(data_offsets) {
+            self.place(*file as usize, Place::Archive { layer, offset: *offset });
+        }
         Ok(())
     }
 

@@ -1,20 +1,28 @@
 //! The files of a package in their order, without repeats and contradictions.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::ops::Range;
 
-use bagit::path::folded;
+use bagit::path::{ancestors, folded, is_below};
+use bagit::{Algorithm, FileEntry, Inventory};
 
 use crate::path::{PathFault, parent, path_fault};
-use crate::{ObjectFacts, PackageFile};
+use crate::{FileView, ObjectFacts, PackageFile};
 
 /// The files and empty directories of a package, in the order in which a package has them: in a bag the tag files
 /// first, then the payload, each bytewise by path; in a plain directory bytewise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PackageFiles {
-    files: Vec<PackageFile>,
+    /// The files, each with its SHA-256, bytewise.
+    inventory: Inventory,
     empty_directories: Vec<Box<str>>,
     is_bag: bool,
+    /// Where the inventory has what comes last: the payload of a bag.
+    last: Range<usize>,
+    /// What DataONE knows of files, by position.
+    objects: BTreeMap<usize, ObjectFacts>,
 }
 
 /// Two paths that some file systems take for one.
@@ -37,6 +45,12 @@ pub enum FilesError {
         path: String,
         /// What is wrong with it.
         fault: PathFault,
+    },
+    /// The SHA-256 of a file is not known.
+    #[error("`{path}` has not been hashed")]
+    NotHashed {
+        /// The path.
+        path: String,
     },
     /// A path comes twice.
     #[error("`{path}` comes twice")]
@@ -73,17 +87,48 @@ impl PackageFiles {
     ///
     /// If a path cannot stand in a package, comes twice, or is a file and a directory.
     pub fn new(
-        mut files: Vec<PackageFile>,
+        files: Vec<PackageFile>,
+        empty_directories: Vec<Box<str>>,
+        is_bag: bool,
+    ) -> Result<Self, FilesError> {
+        let mut inventory = Inventory::new();
+        let mut objects = Vec::new();
+        for file in files {
+            if inventory.insert_file(&file.path, file.size, file.digests()) {
+                return Err(FilesError::Duplicate { path: file.path.into() });
+            }
+            objects.extend(file.object.map(|object| (file.path, *object)));
+        }
+        let mut ordered = Self::of_inventory(inventory, empty_directories, is_bag)?;
+        for (path, object) in objects {
+            if let Some(position) = ordered.position(&path) {
+                ordered.set_object(position, object);
+            }
+        }
+        Ok(ordered)
+    }
+
+    /// Takes over the files of an inventory; directories that are not empty must not be among `empty_directories`.
+    ///
+    /// # Errors
+    ///
+    /// As [`PackageFiles::new`]; if the SHA-256 of a file is not known.
+    pub fn of_inventory(
+        inventory: Inventory,
         mut empty_directories: Vec<Box<str>>,
         is_bag: bool,
     ) -> Result<Self, FilesError> {
-        if u32::try_from(files.len()).is_err() {
-            return Err(FilesError::TooMany { count: files.len() });
+        if u32::try_from(inventory.len()).is_err() {
+            return Err(FilesError::TooMany { count: inventory.len() });
         }
-        files.sort_by(|left, right| order_key(&left.path, is_bag).cmp(&order_key(&right.path, is_bag)));
         empty_directories.sort();
-        let ordered = Self { files, empty_directories, is_bag };
-        ordered.check_paths()?;
+        let last = if is_bag {
+            inventory.count_before(PAYLOAD)..inventory.count_before(AFTER_PAYLOAD)
+        } else {
+            inventory.len()..inventory.len()
+        };
+        let ordered = Self { inventory, empty_directories, is_bag, last, objects: BTreeMap::new() };
+        ordered.check_files()?;
         ordered.check_directories_of_files()?;
         ordered.check_empty_directories()?;
         Ok(ordered)
@@ -96,9 +141,42 @@ impl PackageFiles {
     }
 
     /// Returns the files in order.
+    pub fn files(&self) -> impl Iterator<Item = FileView<'_>> {
+        let Range { start, end } = self.last;
+        let first = self.inventory.files_from(0).take(start).chain(self.inventory.files_from(end));
+        let files = first.chain(self.inventory.files_from(start).take(end - start));
+        let mut objects = self.objects.iter().peekable();
+        files.enumerate().map(move |(position, (path, entry))| {
+            let object = objects.next_if(|(of, _)| **of == position).map(|(_, object)| object);
+            view(path, entry, object)
+        })
+    }
+
+    /// Returns the file at a position.
     #[must_use]
-    pub fn files(&self) -> &[PackageFile] {
-        &self.files
+    pub fn file(&self, position: usize) -> Option<FileView<'_>> {
+        let Range { start, end } = self.last;
+        let after = self.inventory.len() - end;
+        let place = match position {
+            before if before < start => before,
+            after_payload if after_payload < start + after => after_payload - start + end,
+            payload if payload < self.len() => payload - after,
+            _ => return None,
+        };
+        let (path, entry) = self.inventory.get(place)?;
+        Some(view(path, entry, self.objects.get(&position)))
+    }
+
+    /// Returns the number of files.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inventory.len()
+    }
+
+    /// Tells whether there is no file.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inventory.is_empty()
     }
 
     /// Returns the empty directories, bytewise.
@@ -107,11 +185,22 @@ impl PackageFiles {
         &self.empty_directories
     }
 
+    /// Returns the files as [`bagit::check`] takes them, without the empty directories.
+    #[must_use]
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
     /// Returns the position of the file with this path.
     #[must_use]
     pub fn position(&self, path: &str) -> Option<usize> {
-        let wanted = order_key(path, self.is_bag);
-        self.files.binary_search_by(|file| order_key(&file.path, self.is_bag).cmp(&wanted)).ok()
+        let Range { start, end } = self.last;
+        let after = self.inventory.len() - end;
+        Some(match self.inventory.position(path)? {
+            before if before < start => before,
+            payload if payload < end => payload + after,
+            after_payload => after_payload - end + start,
+        })
     }
 
     /// Tells whether a path is payload: in a bag what is below `data/`, in a plain directory everything.
@@ -122,8 +211,8 @@ impl PackageFiles {
 
     /// Sets what DataONE knows of the file at a position; an unknown position is ignored.
     pub fn set_object(&mut self, position: usize, facts: ObjectFacts) {
-        if let Some(file) = self.files.get_mut(position) {
-            file.object = Some(Box::new(facts));
+        if position < self.len() {
+            self.objects.insert(position, facts);
         }
     }
 
@@ -132,18 +221,18 @@ impl PackageFiles {
     #[must_use]
     pub fn name_clashes(&self) -> Vec<NameClash> {
         let hashes = RandomState::new();
+        let hash = |node: &str| hashes.hash_one(folded(node));
         // Hashes stand for the folded paths, which would take as much memory as the paths again.
-        let mut nodes: Vec<(u64, &str)> = Vec::with_capacity(self.files.len());
-        let mut previous = "";
-        let empty = self.empty_directories.iter().map(|path| &**path);
-        for path in self.files.iter().map(|file| &*file.path).chain(empty) {
-            for node in ancestors(path).chain([path]) {
-                // All that is below a directory comes in a row, so most repeats are seen at once.
-                if !is_below(previous, node) {
-                    nodes.push((hashes.hash_one(folded(node)), node));
-                }
-            }
-            previous = path;
+        let mut seen: Vec<u64> = Vec::with_capacity(self.len());
+        self.for_each_node(|node| seen.push(hash(node)));
+        seen.sort_unstable();
+        seen = seen.chunk_by(|left, right| left == right).filter_map(|group| group.get(1).copied()).collect();
+        let mut nodes: Vec<(u64, &str)> = Vec::new();
+        if !seen.is_empty() {
+            self.for_each_node(|node| {
+                let hash = hash(node);
+                nodes.extend(seen.binary_search(&hash).is_ok().then_some((hash, node)));
+            });
         }
         nodes.sort_unstable();
         nodes.dedup();
@@ -158,22 +247,40 @@ impl PackageFiles {
         clashes
     }
 
-    fn check_paths(&self) -> Result<(), FilesError> {
-        let paths = || self.files.iter().map(|file| &*file.path);
-        let empty = || self.empty_directories.iter().map(|path| &**path);
-        if let Some((path, fault)) = paths().chain(empty()).find_map(|path| Some((path, path_fault(path)?))) {
+    /// Walks the paths and the directories that lead to them; a directory may come again.
+    fn for_each_node<'a>(&'a self, mut take: impl FnMut(&'a str)) {
+        let mut previous = "";
+        for path in self.paths() {
+            // All that is below a directory comes in a row, so most repeats are seen at once.
+            ancestors(path).chain([path]).filter(|node| !is_below(previous, node)).for_each(&mut take);
+            previous = path;
+        }
+    }
+
+    /// Returns the paths of all files and empty directories.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let empty = self.empty_directories.iter().map(|path| &**path);
+        self.inventory.files().map(|(path, _)| path).chain(empty)
+    }
+
+    fn check_files(&self) -> Result<(), FilesError> {
+        if let Some((path, fault)) = self.paths().find_map(|path| Some((path, path_fault(path)?))) {
             return Err(FilesError::Path { path: path.to_owned(), fault });
         }
-        let repeated = paths().zip(paths().skip(1)).chain(empty().zip(empty().skip(1)));
-        match repeated.into_iter().find(|(left, right)| left == right) {
-            Some((path, _)) => Err(FilesError::Duplicate { path: path.to_owned() }),
+        let hashed = |entry: FileEntry<'_>| entry.digests.get(Algorithm::Sha256).is_some();
+        if let Some((path, _)) = self.inventory.files().find(|(_, entry)| !hashed(*entry)) {
+            return Err(FilesError::NotHashed { path: path.to_owned() });
+        }
+        let repeated = |pair: &&[Box<str>]| pair.first() == pair.last();
+        match self.empty_directories.windows(2).find(repeated).and_then(<[_]>::first) {
+            Some(path) => Err(FilesError::Duplicate { path: path.to_string() }),
             None => Ok(()),
         }
     }
 
     fn check_directories_of_files(&self) -> Result<(), FilesError> {
         let mut checked = "";
-        for path in self.files.iter().map(|file| &*file.path) {
+        for (path, _) in self.inventory.files() {
             if parent(path) != checked {
                 checked = parent(path);
                 self.check_ancestors(path)?;
@@ -185,16 +292,14 @@ impl PackageFiles {
     fn check_empty_directories(&self) -> Result<(), FilesError> {
         for path in self.empty_directories.iter().map(|path| &**path) {
             self.check_ancestors(path)?;
-            if self.position(path).is_some() {
+            if self.inventory.position(path).is_some() {
                 return Err(FilesError::FileIsDirectory { path: path.to_owned(), below: path.to_owned() });
             }
             let inside = format!("{path}/");
-            let key = order_key(&inside, self.is_bag);
-            let file = self.files.partition_point(|file| order_key(&file.path, self.is_bag) < key);
-            let directory = self.empty_directories.partition_point(|other| **other < *inside);
-            let next_file = self.files.get(file).map(|file| &file.path);
-            let next = [next_file, self.empty_directories.get(directory)];
-            if next.into_iter().flatten().any(|next| next.starts_with(&inside)) {
+            let next = self.empty_directories.partition_point(|other| **other < *inside);
+            let has_directory =
+                self.empty_directories.get(next).is_some_and(|next| next.starts_with(&inside));
+            if has_directory || self.inventory.under(&inside).next().is_some() {
                 return Err(FilesError::NotEmpty { path: path.to_owned() });
             }
         }
@@ -202,27 +307,40 @@ impl PackageFiles {
     }
 
     fn check_ancestors(&self, path: &str) -> Result<(), FilesError> {
-        match ancestors(path).find(|ancestor| self.position(ancestor).is_some()) {
+        match ancestors(path).find(|ancestor| self.inventory.position(ancestor).is_some()) {
             Some(file) => Err(FilesError::FileIsDirectory { path: file.to_owned(), below: path.to_owned() }),
             None => Ok(()),
         }
     }
 }
 
+impl PartialEq for PackageFiles {
+    fn eq(&self, other: &Self) -> bool {
+        // Which directories an inventory names besides is no matter of the package.
+        self.is_bag == other.is_bag
+            && self.empty_directories == other.empty_directories
+            && self.len() == other.len()
+            && self.files().eq(other.files())
+    }
+}
+
+impl Eq for PackageFiles {}
+
 const PAYLOAD: &str = "data/";
+
+/// What comes right after everything that begins with [`PAYLOAD`].
+const AFTER_PAYLOAD: &str = "data0";
 
 /// Returns what files are ordered by.
 pub(crate) fn order_key(path: &str, is_bag: bool) -> (bool, &str) {
     (is_bag && path.starts_with(PAYLOAD), path)
 }
 
-/// Returns the directories that lead to a path, the outermost first.
-pub(crate) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').filter_map(|(slash, _)| path.get(..slash))
-}
-
-fn is_below(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+fn view<'a>(path: &'a str, entry: FileEntry<'a>, object: Option<&'a ObjectFacts>) -> FileView<'a> {
+    let sha256 = entry.digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
+    // No list has a file without it.
+    let sha256 = sha256.unwrap_or_default();
+    FileView { path, size: entry.size, sha256, checksums: entry.digests, object }
 }
 
 #[cfg(test)]
@@ -236,7 +354,7 @@ mod tests {
     }
 
     fn order(paths: &[&str], is_bag: bool) -> Vec<Box<str>> {
-        files(paths, &[], is_bag).unwrap().files().iter().map(|file| file.path.clone()).collect()
+        files(paths, &[], is_bag).unwrap().files().map(|file| file.path.into()).collect()
     }
 
     #[test]
@@ -252,9 +370,11 @@ mod tests {
     #[test]
     fn every_file_is_found_by_its_path() {
         let list = files(&["z", "data/a", "b/c"], &[], true).unwrap();
-        for (position, file) in list.files().iter().enumerate() {
-            assert_eq!(list.position(&file.path), Some(position));
+        for (position, file) in list.files().enumerate() {
+            assert_eq!(list.position(file.path), Some(position));
+            assert_eq!(list.file(position), Some(file));
         }
+        assert_eq!(list.file(3), None);
         assert_eq!(list.position("data"), None);
     }
 

@@ -23,7 +23,7 @@ pub use crate::dataone::{
     read_documents, system_metadata_mismatches,
 };
 pub use crate::error::Error;
-pub use crate::file::{ObjectFacts, PackageFile};
+pub use crate::file::{FileView, ObjectFacts, PackageFile};
 pub use crate::files::{FilesError, NameClash, PackageFiles};
 pub use crate::index::{
     ArchiveRecord, BagRecord, IndexError, IndexErrorKind, LayerKind, LayerRecord, MAX_INDEX_BYTES,

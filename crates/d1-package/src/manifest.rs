@@ -9,7 +9,7 @@ use oci_model::{Annotations, Descriptor, Digest, MediaType};
 use oci_pack::{Compression, PackedArchive, archive_layer, object_layer, part_layer, part_title};
 use registry_backend::Capabilities;
 
-use crate::{ObjectFacts, PART_ANNOTATION, PackageFacts, PackageFile, media_type_of};
+use crate::{FileView, ObjectFacts, PART_ANNOTATION, PackageFacts, media_type_of};
 
 /// How to write a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,13 +73,13 @@ pub(crate) fn archive_descriptor(
         tar_digest: tar_digest.clone(),
         tar_size: 0,
         members: Vec::new(),
-        files: Vec::new(),
+        data_offsets: Vec::new(),
     };
     archive_layer(&archive, title)
 }
 
 /// Returns the descriptor of the layer that is a file.
-pub(crate) fn object_descriptor(directory: &str, file: &PackageFile) -> Descriptor {
+pub(crate) fn object_descriptor(directory: &str, file: &FileView<'_>) -> Descriptor {
     let media_type = media_type_of(&file.path, file.format_id());
     let digest = Digest::from_sha256(file.sha256);
     let mut layer = object_layer(directory, &file.path, media_type, digest, file.size);

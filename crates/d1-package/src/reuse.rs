@@ -3,10 +3,7 @@
 use oci_model::Digest;
 use oci_pack::Compression;
 
-use crate::{
-    ArchiveRecord, LayerKind, LayerRecord, PackageFile, PackageFiles, PackageIndex, Place, Plan,
-    PlannedArchive,
-};
+use crate::{ArchiveRecord, LayerKind, LayerRecord, PackageFiles, PackageIndex, Place, Plan, PlannedArchive};
 
 /// An archive layer that is there already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,17 +43,18 @@ struct KnownArchive<'a> {
     record: &'a ArchiveRecord,
     replaced: &'a PackageIndex,
     compression: Compression,
-    files: Vec<(&'a PackageFile, u64)>,
+    /// Positions of the files in it.
+    files: Vec<u32>,
     is_first: bool,
 }
 
 fn known_archives(replaced: &PackageIndex, compression: Compression) -> Vec<KnownArchive<'_>> {
-    let mut files_of: Vec<Vec<(&PackageFile, u64)>> = vec![Vec::new(); replaced.layers().len()];
-    for (file, place) in replaced.entries() {
-        if let Place::Archive { layer, offset } = place
-            && let Some(files) = files_of.get_mut(layer as usize)
+    let mut files_of: Vec<Vec<u32>> = vec![Vec::new(); replaced.layers().len()];
+    for (file, place) in (0..).zip(&replaced.places) {
+        if let Place::Archive { layer, .. } = place
+            && let Some(files) = files_of.get_mut(*layer as usize)
         {
-            files.push((file, offset));
+            files.push(file);
         }
     }
     let archives = replaced.layers().iter().zip(files_of).filter_map(|(layer, files)| match &layer.kind {
@@ -74,22 +72,24 @@ fn known_archives(replaced: &PackageIndex, compression: Compression) -> Vec<Know
     archives.filter(|archive| &*archive.record.encoder == compression.encoder()).collect()
 }
 
-impl KnownArchive<'_> {
+impl<'a> KnownArchive<'a> {
     fn matching(
         &self,
         plan: &Plan,
         planned: &PlannedArchive,
-        files: &PackageFiles,
+        files: &'a PackageFiles,
     ) -> Option<ReusableArchive> {
         let empty_here = files.empty_directories().iter().filter(|_| planned.empty_directories);
         let empty_there = self.replaced.files().empty_directories().iter().filter(|_| self.is_first);
         let same_directories = *plan.directory == *self.replaced.directory() && empty_here.eq(empty_there);
         let same_files = || {
             planned.files.len() == self.files.len()
-                && planned.files.iter().zip(&self.files).all(|(position, (known, _))| {
-                    files.files().get(*position as usize).is_some_and(|file| {
-                        (file.size, file.sha256) == (known.size, known.sha256) && file.path == known.path
-                    })
+                && planned.files.iter().zip(&self.files).all(|(position, known)| {
+                    let of = |files: &'a PackageFiles, position: u32| {
+                        let file = files.file(position as usize)?;
+                        Some((file.path, file.size, file.sha256))
+                    };
+                    of(files, *position) == of(self.replaced.files(), *known)
                 })
         };
         (same_directories && same_files()).then(|| ReusableArchive {
@@ -97,7 +97,14 @@ impl KnownArchive<'_> {
             size: self.layer.size,
             record: self.record.clone(),
             compression: self.compression,
-            data_offsets: self.files.iter().map(|(_, offset)| *offset).collect(),
+            data_offsets: self.files.iter().map(|file| self.data_offset(*file)).collect(),
         })
+    }
+
+    fn data_offset(&self, file: u32) -> u64 {
+        match self.replaced.place(file as usize) {
+            Some(Place::Archive { offset, .. }) => offset,
+            _ => 0,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What goes into an archive: directories and files of known size, in the caller's order.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// One entry of an archive that is to be written.
@@ -9,6 +10,40 @@ pub struct ArchiveEntry {
     pub path: String,
     /// Kind, and size of a file.
     pub kind: EntryKind,
+}
+
+/// Entries in their order, which need not all be in memory at once: an archive may have a million.
+pub trait EntryList: Sync {
+    /// Returns the number of entries.
+    fn count(&self) -> usize;
+
+    /// Returns the entry at a position; `None` from [`EntryList::count`] on.
+    fn entry(&self, position: usize) -> Option<Cow<'_, ArchiveEntry>>;
+
+    /// Returns the entries in their order.
+    fn entries(&self) -> impl Iterator<Item = Cow<'_, ArchiveEntry>> {
+        (0..self.count()).map_while(|position| self.entry(position))
+    }
+}
+
+impl EntryList for [ArchiveEntry] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn entry(&self, position: usize) -> Option<Cow<'_, ArchiveEntry>> {
+        self.get(position).map(Cow::Borrowed)
+    }
+}
+
+impl EntryList for Vec<ArchiveEntry> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn entry(&self, position: usize) -> Option<Cow<'_, ArchiveEntry>> {
+        self.as_slice().entry(position)
+    }
 }
 
 /// Kind of an archive entry.

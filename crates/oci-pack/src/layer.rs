@@ -62,7 +62,7 @@ mod tests {
             tar_digest: Digest::sha256_of(b"tar"),
             tar_size: 3,
             members: Vec::new(),
-            files: Vec::new(),
+            data_offsets: Vec::new(),
         }
     }
 

@@ -32,12 +32,12 @@ mod unpack_target;
 pub use archive_error::{ArchiveError, ArchiveErrorKind};
 pub use archive_walk::EntryContent;
 pub use compression::Compression;
-pub use entry::{ArchiveEntry, EntryKind, entries_with_directories};
+pub use entry::{ArchiveEntry, EntryKind, EntryList, entries_with_directories};
 pub use hashing_read::HashingRead;
 pub use layer::{archive_layer, archive_title, object_layer, part_layer, part_title};
 pub use manifest::{ManifestBuildError, ManifestBuilder, manifest_size};
 pub use member::{Member, MemberError, MemberSpan, members_covering};
-pub use pack::{OpenEntry, PackOptions, PackedArchive, PackedFile, pack_archive};
+pub use pack::{InspectFile, OpenEntry, PackOptions, PackedArchive, PackedFile, pack_archive};
 pub use pack_error::PackError;
 pub use read::{
     ArchiveSummary, ArchiveVisitor, ArchiveWarning, NameClashes, ReadLimits, ReadOptions, VisitError,

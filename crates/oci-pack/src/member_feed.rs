@@ -6,10 +6,10 @@ use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
 
 use crate::member_encoder::MEMBER_LENGTH;
-use crate::pack::{OpenEntry, PackedFile};
+use crate::pack::{InspectFile, OpenEntry, PackedFile};
 use crate::tar_header::{header_bytes, padding};
 use crate::tar_layout::END_LENGTH;
-use crate::{ArchiveEntry, EntryKind, PackError};
+use crate::{ArchiveEntry, EntryKind, EntryList, PackError};
 
 /// A member begins anew at an entry that would not fit into it, if it has at least this many bytes: most small files then
 /// lie in one member, and no member is small enough to compress worse.
@@ -40,10 +40,11 @@ pub(crate) enum FeedError {
 }
 
 /// Reads entries and sends members.
-pub(crate) struct MemberFeed<'a, 's> {
+pub(crate) struct MemberFeed<'a, 's, 'i> {
     free: Receiver<Slot>,
     full: Sender<Slot>,
     open: &'a OpenEntry<'s>,
+    inspect: Option<&'a InspectFile<'i>>,
     slot: Option<Slot>,
     sequence: u64,
     tar_offset: u64,
@@ -66,32 +67,40 @@ impl From<PackError> for FeedError {
     }
 }
 
-impl<'a, 's> MemberFeed<'a, 's> {
-    pub(crate) fn new(free: Receiver<Slot>, full: Sender<Slot>, open: &'a OpenEntry<'s>) -> Self {
-        Self { free, full, open, slot: None, sequence: 0, tar_offset: 0 }
+impl<'a, 's, 'i> MemberFeed<'a, 's, 'i> {
+    pub(crate) fn new(
+        free: Receiver<Slot>,
+        full: Sender<Slot>,
+        open: &'a OpenEntry<'s>,
+        inspect: Option<&'a InspectFile<'i>>,
+    ) -> Self {
+        Self { free, full, open, inspect, slot: None, sequence: 0, tar_offset: 0 }
     }
 
-    /// Feeds all entries and the end of the archive; `offsets` are the places of their data.
+    /// Feeds all entries and the end of the archive; `offsets` are the places of their data. Returns those of files.
     pub(crate) fn run(
         mut self,
-        entries: &[ArchiveEntry],
+        entries: &(impl EntryList + ?Sized),
         offsets: &[u64],
-    ) -> Result<Vec<PackedFile>, FeedError> {
-        let mut files = Vec::with_capacity(entries.len());
-        for (index, (entry, data_offset)) in entries.iter().zip(offsets).enumerate() {
+    ) -> Result<Vec<u64>, FeedError> {
+        let mut of_files = Vec::with_capacity(offsets.len());
+        for (index, (entry, data_offset)) in entries.entries().zip(offsets).enumerate() {
             let header = header_bytes(&entry.path, entry.kind);
             let length = entry.size().saturating_add((header.len() + padding(entry.size())) as u64);
             self.begin_entry(length)?;
             self.append(&header)?;
             if let EntryKind::File { size } = entry.kind {
                 debug_assert_eq!(self.position(), *data_offset, "the layout is the one that is written");
-                let sha256 = self.append_content(index, entry, size)?;
-                files.push(PackedFile { entry: index, size, sha256, data_offset: *data_offset });
+                let sha256 = self.append_content(index, &entry, size)?;
+                if let Some(inspect) = self.inspect {
+                    inspect(&PackedFile { entry: index, size, sha256, data_offset: *data_offset })?;
+                }
+                of_files.push(*data_offset);
             }
         }
         self.append(&[0; END_LENGTH])?;
         self.flush()?;
-        Ok(files)
+        Ok(of_files)
     }
 
     fn position(&self) -> u64 {

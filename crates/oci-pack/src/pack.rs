@@ -11,7 +11,7 @@ use oci_model::{Digest, DigestAlgorithm, DigestHasher};
 
 use crate::member_encoder::MemberEncoder;
 use crate::member_feed::{FeedError, MemberFeed, Slot};
-use crate::{ArchiveEntry, Compression, Member, PackError, tar_layout};
+use crate::{Compression, EntryList, Member, PackError, tar_layout};
 
 /// Opens the content of the entry with this position in the list; called once for each file, in order, from one thread.
 pub type OpenEntry<'a> = dyn Fn(usize) -> io::Result<Box<dyn Read + Send + 'a>> + Sync + 'a;
@@ -25,7 +25,12 @@ pub struct PackOptions<'a> {
     pub threads: NonZeroUsize,
     /// Called from the calling thread with the number of further tar bytes that were written.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Called from one thread with each file right after it was read, in order; an error ends the packing.
+    pub inspect: Option<&'a InspectFile<'a>>,
 }
+
+/// Looks at a file that was read into an archive.
+pub type InspectFile<'a> = dyn Fn(&PackedFile) -> Result<(), PackError> + Sync + 'a;
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +47,11 @@ pub struct PackedArchive {
     pub tar_size: u64,
     /// The independently compressed pieces, in order and without gaps.
     pub members: Vec<Member>,
-    /// The regular files, in the order of the entries.
-    pub files: Vec<PackedFile>,
+    /// For each regular file, in the order of the entries, where its content begins in the tar archive.
+    pub data_offsets: Vec<u64>,
 }
 
-/// A file in an archive that was written.
+/// A file that was read into an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedFile {
     /// Position in the list of entries.
@@ -63,7 +68,7 @@ impl Default for PackOptions<'_> {
     /// gzip, with as many threads as the machine has cores.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { compression: Compression::default(), threads, progress: None }
+        Self { compression: Compression::default(), threads, progress: None, inspect: None }
     }
 }
 
@@ -86,7 +91,7 @@ impl fmt::Debug for PackOptions<'_> {
 ///
 /// As `tar_layout`; if a file cannot be read, or has another size than its entry declares; if `output` fails.
 pub fn pack_archive(
-    entries: &[ArchiveEntry],
+    entries: &(impl EntryList + ?Sized),
     open: &OpenEntry<'_>,
     options: &PackOptions<'_>,
     output: &mut dyn Write,
@@ -106,7 +111,8 @@ pub fn pack_archive(
 
     thread::scope(|scope| {
         let offsets = &layout.data_offsets;
-        let feed = scope.spawn(move || MemberFeed::new(free, fed_sender, open).run(entries, offsets));
+        let feed = scope
+            .spawn(move || MemberFeed::new(free, fed_sender, open, options.inspect).run(entries, offsets));
         let hasher = scope.spawn(move || hash_members(&fed, &hashed_sender));
         for _ in 0..threads {
             let (hashed, encoded_sender) = (hashed.clone(), encoded_sender.clone());
@@ -123,14 +129,14 @@ pub fn pack_archive(
             (Ok(_), Err(FeedError::Stopped)) => {
                 Err(PackError::Compress { source: io::Error::other("a compressor stopped") })
             }
-            (Ok(written), Ok(files)) => Ok(PackedArchive {
+            (Ok(written), Ok(data_offsets)) => Ok(PackedArchive {
                 compression: options.compression,
                 blob_digest: written.digest,
                 blob_size: written.size,
                 tar_digest,
                 tar_size: layout.size,
                 members: written.members,
-                files,
+                data_offsets,
             }),
         }
     })

@@ -48,6 +48,12 @@ pub enum PackError {
         /// Whether there are more bytes than `found`, which were not counted.
         more: bool,
     },
+    /// A file has another content than it had before: whoever inspects what is read says so.
+    #[error("`{path}` changed before it was packed")]
+    ContentChanged {
+        /// Name of the entry.
+        path: String,
+    },
     /// The compressor failed.
     #[error("cannot compress the archive")]
     Compress {

@@ -1,9 +1,11 @@
 //! Where everything lies in the tar archive: a pure function of names and sizes.
 
 use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 
 use crate::tar_header::{BLOCK, header_bytes, padding};
-use crate::{ArchiveEntry, EntryKind, PackError};
+use crate::{ArchiveEntry, EntryKind, EntryList, PackError};
 
 /// Positions in a tar archive that is written from a list of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +32,12 @@ pub(crate) const LONGEST_PATH: usize = 4096;
 ///
 /// If a name is not a relative, clean path; if the first entry is not a directory, or another entry comes before its
 /// parent directory; if a name comes twice; if the archive would be larger than 2^63 bytes.
-pub fn tar_layout(entries: &[ArchiveEntry]) -> Result<TarLayout, PackError> {
-    check_order(entries)?;
+pub fn tar_layout(entries: &(impl EntryList + ?Sized)) -> Result<TarLayout, PackError> {
+    let mut order = OrderCheck::new(entries);
     let mut position = 0_u64;
-    let mut data_offsets = Vec::with_capacity(entries.len());
-    for entry in entries {
+    let mut data_offsets = Vec::with_capacity(entries.count());
+    for entry in entries.entries() {
+        order.check(&entry)?;
         let data = position.saturating_add(header_bytes(&entry.path, entry.kind).len() as u64);
         data_offsets.push(data);
         position = data.saturating_add(entry.size()).saturating_add(padding(entry.size()) as u64);
@@ -45,32 +48,53 @@ pub fn tar_layout(entries: &[ArchiveEntry]) -> Result<TarLayout, PackError> {
     Ok(TarLayout { data_offsets, size: position + END_LENGTH as u64 })
 }
 
-fn check_order(entries: &[ArchiveEntry]) -> Result<(), PackError> {
-    let refuse = |entry: &ArchiveEntry, reason| Err(PackError::Entry { path: entry.path.clone(), reason });
-    // Two sets of names take half the memory of one map, and an archive may have a million files.
-    let mut names: HashSet<&str> = HashSet::with_capacity(entries.len());
-    let mut directories: HashSet<&str> = HashSet::new();
-    for entry in entries {
-        let is_root = names.is_empty();
+/// Checks entries one after the other.
+struct OrderCheck {
+    is_first: bool,
+    directories: HashSet<String>,
+    /// Names that may come twice, and those of them that came. All others come once, and need not be remembered.
+    suspects: HashSet<String>,
+    seen: HashSet<String>,
+}
+
+impl OrderCheck {
+    fn new(entries: &(impl EntryList + ?Sized)) -> Self {
+        let random = RandomState::new();
+        let mut hashes: Vec<u64> = entries.entries().map(|entry| random.hash_one(&entry.path)).collect();
+        hashes.sort_unstable();
+        let groups = hashes.chunk_by(|left, right| left == right);
+        let repeated: HashSet<u64> = groups.filter_map(|group| group.get(1).copied()).collect();
+        let is_suspect = |entry: &ArchiveEntry| repeated.contains(&random.hash_one(&entry.path));
+        let suspects = if repeated.is_empty() {
+            HashSet::new()
+        } else {
+            entries.entries().filter(|entry| is_suspect(entry)).map(|entry| entry.path.clone()).collect()
+        };
+        Self { is_first: true, directories: HashSet::new(), suspects, seen: HashSet::new() }
+    }
+
+    fn check(&mut self, entry: &ArchiveEntry) -> Result<(), PackError> {
+        let refuse = |reason| Err(PackError::Entry { path: entry.path.clone(), reason });
+        let is_root = std::mem::take(&mut self.is_first);
         if let Some(reason) = fault_of_name(&entry.path, is_root) {
-            return refuse(entry, reason);
+            return refuse(reason);
         }
         let is_directory = entry.kind == EntryKind::Directory;
         if is_root && !is_directory {
-            return refuse(entry, "the first entry has to be the directory that holds the others");
+            return refuse("the first entry has to be the directory that holds the others");
         }
         let parent = entry.path.rsplit_once('/').map_or(".", |(parent, _)| parent);
-        if !is_root && !directories.contains(parent) {
-            return refuse(entry, "no directory entry for its parent comes before it");
+        if !is_root && !self.directories.contains(parent) {
+            return refuse("no directory entry for its parent comes before it");
         }
-        if !names.insert(&entry.path) {
-            return refuse(entry, "it comes twice");
+        if self.suspects.contains(&entry.path) && !self.seen.insert(entry.path.clone()) {
+            return refuse("it comes twice");
         }
         if is_directory {
-            directories.insert(&entry.path);
+            self.directories.insert(entry.path.clone());
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn fault_of_name(path: &str, is_root: bool) -> Option<&'static str> {

@@ -1,6 +1,9 @@
 //! One manifest against the files: its lines, its duplicates, its checksums.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
+use std::io;
+use std::num::NonZeroU64;
 
 use super::resolve::{Notes, Spelled, Target};
 use super::{Checker, ManifestFile};
@@ -8,7 +11,8 @@ use crate::algorithm::Algorithm;
 use crate::fault::{FaultCode, Severity};
 use crate::inventory::EntryKind;
 use crate::manifest::{LineFault, ManifestKind, ManifestName, split_line};
-use crate::text::lines;
+use crate::tag_files::TagFile;
+use crate::text::{TextEncoding, Utf8Lines, lines, read_utf8_lines};
 
 /// Says which files a manifest lists.
 pub(super) struct Listed {
@@ -47,20 +51,20 @@ struct Tallies {
 }
 
 /// Holds the state of reading one manifest.
-struct Reading<'t> {
-    manifest: &'t str,
+struct Reading<'m> {
+    manifest: &'m str,
     kind: ManifestKind,
     algorithm: Option<Algorithm>,
-    /// For each file by index, the checksum of the first line that lists it.
-    seen: Vec<Option<&'t str>>,
-    missing: BTreeMap<String, &'t str>,
+    /// For each file by index, the mark of the checksum of the first line that lists it.
+    seen: Vec<Option<ChecksumMark>>,
+    missing: BTreeMap<String, ChecksumMark>,
     base: Option<String>,
     tallies: Tallies,
 }
 
 impl Checker<'_> {
-    /// Reads a manifest and compares it with the files.
-    pub(super) fn check_manifest(&mut self, manifest: &ManifestFile<'_>, text: &str) -> Listed {
+    /// Reads a manifest and compares it with the files; gives nothing if it cannot be read.
+    pub(super) fn check_manifest(&mut self, manifest: &ManifestFile<'_>) -> Option<Listed> {
         let mut reading = Reading {
             manifest: manifest.name,
             kind: manifest.kind,
@@ -70,17 +74,52 @@ impl Checker<'_> {
             base: None,
             tallies: Tallies::default(),
         };
-        for (number, line) in lines(text) {
-            self.check_line(&mut reading, number, line);
+        let faults_before = self.faults.len();
+        match self.check_lines(manifest, &mut reading) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                // What it said up to there counts as little as what would have come.
+                self.faults.truncate(faults_before);
+                let message = format!("the file cannot be read: {error}");
+                self.fault(FaultCode::UnreadableFile, Some(manifest.name), message);
+                return None;
+            }
         }
         self.report_tallies(&reading);
-        Listed {
+        Some(Listed {
             present: reading.seen.iter().map(Option::is_some).collect(),
             missing: reading.missing.into_keys().collect(),
+        })
+    }
+
+    /// Checks all lines of a manifest, and says whether it could be decoded.
+    fn check_lines(&mut self, manifest: &ManifestFile<'_>, reading: &mut Reading<'_>) -> io::Result<bool> {
+        if self.encoding != TextEncoding::Utf8 || matches!(manifest.file, TagFile::Held(_)) {
+            let bytes = manifest.file.bytes()?;
+            let Some(text) = self.decode(manifest.name, &bytes) else { return Ok(false) };
+            lines(&text).for_each(|(number, line)| self.check_line(reading, number, line));
+            return Ok(true);
+        }
+        let faults_before = self.faults.len();
+        let mut take = |number, line: &str| self.check_line(reading, number, line);
+        let read = manifest.file.read(|reader| read_utf8_lines(reader, &mut take))?;
+        match read {
+            Utf8Lines::All { had_mark } => {
+                if had_mark {
+                    self.has_mark(manifest.name);
+                }
+                Ok(true)
+            }
+            Utf8Lines::NotUtf8 => {
+                self.faults.truncate(faults_before);
+                self.undecodable(manifest.name);
+                Ok(false)
+            }
         }
     }
 
-    fn check_line<'t>(&mut self, reading: &mut Reading<'t>, number: usize, line: &'t str) {
+    fn check_line(&mut self, reading: &mut Reading<'_>, number: usize, line: &str) {
         let raw = match split_line(line) {
             Ok(raw) => raw,
             Err(LineFault::Blank) => return reading.tallies.blank.note(true, number),
@@ -116,11 +155,11 @@ impl Checker<'_> {
         }
     }
 
-    fn listed_file<'t>(
+    fn listed_file(
         &mut self,
-        reading: &mut Reading<'t>,
+        reading: &mut Reading<'_>,
         number: usize,
-        checksum: &'t str,
+        checksum: &str,
         index: usize,
         notes: &Notes,
     ) {
@@ -136,27 +175,23 @@ impl Checker<'_> {
             let what = "spells the name in another Unicode normalisation than the file has";
             self.fault(FaultCode::NormalisationMismatch, Some(path), in_line(reading, number, what));
         }
-        let first = reading.seen.get_mut(index).and_then(|slot| slot.replace(checksum));
+        let mark = checksum_mark(checksum);
+        let first = reading.seen.get_mut(index).and_then(|slot| slot.replace(mark));
         if let Some(first) = first {
-            self.duplicate(reading, number, path, first, checksum);
+            self.duplicate(reading, number, path, first == mark);
         }
         self.compare(reading, number, checksum, index);
     }
 
-    fn listed_missing<'t>(
-        &mut self,
-        reading: &mut Reading<'t>,
-        number: usize,
-        checksum: &'t str,
-        path: String,
-    ) {
+    fn listed_missing(&mut self, reading: &mut Reading<'_>, number: usize, checksum: &str, path: String) {
         if self.refuses_tag_entry(reading, number, &path) {
             return;
         }
+        let mark = checksum_mark(checksum);
         if let Some(first) = reading.missing.get(&path).copied() {
-            self.duplicate(reading, number, &path, first, checksum);
+            self.duplicate(reading, number, &path, first == mark);
         }
-        reading.missing.insert(path, checksum);
+        reading.missing.insert(path, mark);
     }
 
     /// Reports what a tag manifest must not list (RFC 8493, section 2.2.1).
@@ -177,8 +212,8 @@ impl Checker<'_> {
         is_tag_manifest && !path.contains('/')
     }
 
-    fn duplicate(&mut self, reading: &Reading<'_>, number: usize, path: &str, first: &str, second: &str) {
-        if first.eq_ignore_ascii_case(second) {
+    fn duplicate(&mut self, reading: &Reading<'_>, number: usize, path: &str, same_checksum: bool) {
+        if same_checksum {
             let message = in_line(reading, number, "lists the file again");
             self.error_since_1_0(FaultCode::DuplicateEntry, Some(path), message, Severity::Warning);
         } else {
@@ -250,6 +285,15 @@ impl Checker<'_> {
             self.fault(code, Some(reading.manifest), message);
         }
     }
+}
+
+/// Stands for a checksum as a line spells it, in any case: a million of them are kept while a manifest is read.
+type ChecksumMark = NonZeroU64;
+
+fn checksum_mark(checksum: &str) -> ChecksumMark {
+    let mut hasher = DefaultHasher::new();
+    checksum.bytes().for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
+    NonZeroU64::MIN | hasher.finish()
 }
 
 fn in_line(reading: &Reading<'_>, number: usize, what: &str) -> String {

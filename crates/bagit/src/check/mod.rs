@@ -1,11 +1,14 @@
 //! The one rule engine: it judges an inventory and the tag files' bytes, and touches nothing else.
 
+use std::borrow::Cow;
+
 use crate::algorithm::{Algorithm, AlgorithmSet};
 use crate::declaration::{self, Declaration};
 use crate::fault::{Fault, FaultCode, Severity};
-use crate::inventory::{EntryKind, Inventory, TagFiles};
+use crate::inventory::{EntryKind, Inventory};
 use crate::manifest::{ManifestKind, ManifestName};
 use crate::report::{Report, judge};
+use crate::tag_files::{TagFile, TagFiles};
 use crate::text::TextEncoding;
 use crate::version::Version;
 
@@ -68,7 +71,7 @@ pub fn tag_algorithms(tags: &TagFiles) -> AlgorithmSet {
 
 fn algorithms(tags: &TagFiles, kind: ManifestKind) -> AlgorithmSet {
     let of_kind = |name: ManifestName<'_>| (name.kind == kind).then_some(name.algorithm).flatten();
-    tags.iter().filter_map(|(name, _)| ManifestName::parse(name).and_then(of_kind)).collect()
+    tags.names().filter_map(|name| ManifestName::parse(name).and_then(of_kind)).collect()
 }
 
 /// Judges a bag by every rule of its version and collects all faults.
@@ -88,7 +91,7 @@ pub fn check(inventory: &Inventory, tags: &TagFiles, options: &CheckOptions) -> 
 /// Holds one manifest of the bag.
 struct ManifestFile<'a> {
     name: &'a str,
-    bytes: &'a [u8],
+    file: &'a TagFile,
     kind: ManifestKind,
     algorithm: Option<Algorithm>,
 }
@@ -170,7 +173,7 @@ impl<'a> Checker<'a> {
 
     fn find_manifests(&mut self) {
         let mut found = [AlgorithmSet::EMPTY; 2];
-        for (name, bytes) in self.tags.iter() {
+        for (name, file) in self.tags.files() {
             let Some(parsed) = ManifestName::parse(name) else { continue };
             if !ManifestName::is_lower_case(name) {
                 let message = "the name of a manifest must be in lower case";
@@ -196,23 +199,31 @@ impl<'a> Checker<'a> {
                     set.insert(algorithm);
                 }
             }
-            self.manifests.push(ManifestFile { name, bytes, kind: parsed.kind, algorithm: parsed.algorithm });
+            self.manifests.push(ManifestFile { name, file, kind: parsed.kind, algorithm: parsed.algorithm });
         }
     }
 
     /// Decodes a tag file with the declared encoding.
-    fn decode(&mut self, name: &str, bytes: &'a [u8]) -> Option<std::borrow::Cow<'a, str>> {
+    fn decode<'b>(&mut self, name: &str, bytes: &'b [u8]) -> Option<Cow<'b, str>> {
         let Some(decoded) = self.encoding.decode(bytes) else {
-            let label = self.declaration.encoding.as_deref().unwrap_or("UTF-8");
-            let message = format!("the file cannot be decoded as {label}");
-            self.fault(FaultCode::TagFileUndecodable, Some(name), message);
+            self.undecodable(name);
             return None;
         };
         if decoded.had_mark {
-            let message = "the file begins with a byte-order mark, which UTF-8 does not need";
-            self.error_since_1_0(FaultCode::TagFileBom, Some(name), message, Severity::Warning);
+            self.has_mark(name);
         }
         Some(decoded.text)
+    }
+
+    fn undecodable(&mut self, name: &str) {
+        let label = self.declaration.encoding.as_deref().unwrap_or("UTF-8");
+        let message = format!("the file cannot be decoded as {label}");
+        self.fault(FaultCode::TagFileUndecodable, Some(name), message);
+    }
+
+    fn has_mark(&mut self, name: &str) {
+        let message = "the file begins with a byte-order mark, which UTF-8 does not need";
+        self.error_since_1_0(FaultCode::TagFileBom, Some(name), message, Severity::Warning);
     }
 
     fn fault(&mut self, code: FaultCode, path: Option<&str>, message: impl Into<String>) {

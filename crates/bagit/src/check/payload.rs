@@ -74,10 +74,9 @@ impl Checker<'_> {
         let manifests = std::mem::take(&mut self.manifests);
         let payload = manifests.iter().filter(|manifest| manifest.kind == ManifestKind::Payload);
         for manifest in payload.take(MOST_MANIFESTS) {
-            let Some(text) = self.decode(manifest.name, manifest.bytes) else { continue };
+            let Some(listed) = self.check_manifest(manifest) else { continue };
             let bit = 1 << listing.names.len();
             listing.names.push(manifest.name.to_owned());
-            let listed = self.check_manifest(manifest, &text);
             for (bits, _) in listing.present.iter_mut().zip(listed.present).filter(|(_, listed)| *listed) {
                 *bits |= bit;
             }
@@ -92,17 +91,17 @@ impl Checker<'_> {
     fn check_present(&mut self, listing: &PayloadListing) {
         let every = listing.every_manifest();
         let bits = |index: usize| listing.present.get(index).copied().unwrap_or(0);
-        let files: Vec<(usize, &str)> = self.resolver.indices(ManifestKind::Payload).collect();
+        let files = self.resolver.indices(ManifestKind::Payload);
         let unlisted: Vec<(usize, &str)> =
-            files.iter().copied().filter(|(index, _)| bits(*index) == 0 && self.is_file(*index)).collect();
+            files.filter(|(index, _)| bits(*index) == 0 && self.is_file(*index)).collect();
         if !listing.names.is_empty() && !unlisted.is_empty() {
             self.report_unlisted(listing, &unlisted);
         }
         if !self.version.is_rfc() {
             return;
         }
-        for (index, path) in files.into_iter().filter(|(index, _)| bits(*index) != 0 && bits(*index) != every)
-        {
+        let files = self.resolver.indices(ManifestKind::Payload);
+        for (index, path) in files.filter(|(index, _)| bits(*index) != 0 && bits(*index) != every) {
             let message = format!("the file is not in {}", listing.lacking(bits(index)));
             self.fault(FaultCode::PayloadFileNotInEveryManifest, Some(path), message);
         }
@@ -119,7 +118,8 @@ impl Checker<'_> {
         let listed: HashSet<(_, &[u8])> = listed
             .filter_map(|(index, _)| self.resolver.file(index))
             .flat_map(|(_, entry)| {
-                algorithms.iter().filter_map(|name| Some((*name, entry.digests.get(*name)?)))
+                let digests = entry.digests;
+                algorithms.iter().filter_map(move |name| Some((*name, digests.get(*name)?)))
             })
             .collect();
         for (index, path) in unlisted {

@@ -13,8 +13,6 @@ use crate::version::Version;
 pub(super) struct Resolver<'a> {
     inventory: &'a Inventory,
     version: Version,
-    /// All files in bytewise order of their paths; indices into it name files during a check.
-    files: Vec<(&'a str, &'a FileEntry)>,
     /// From the normalised form of a name to its file, where it is the only one of that form.
     by_normalised: OnceCell<HashMap<Cow<'a, str>, Option<usize>>>,
 }
@@ -54,29 +52,27 @@ pub(super) struct Spelled<'p> {
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(inventory: &'a Inventory, version: Version) -> Self {
-        Self { inventory, version, files: inventory.files().collect(), by_normalised: OnceCell::new() }
+        Self { inventory, version, by_normalised: OnceCell::new() }
     }
 
-    pub(super) fn file(&self, index: usize) -> Option<(&'a str, &'a FileEntry)> {
-        self.files.get(index).copied()
+    /// Gives a file by its place in the bytewise order, which names it during a check.
+    pub(super) fn file(&self, index: usize) -> Option<(&'a str, FileEntry<'a>)> {
+        self.inventory.get(index)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.files.len()
+        self.inventory.len()
     }
 
     /// Walks the indices of the files under `data/`, or of the others.
-    pub(super) fn indices(&self, kind: ManifestKind) -> impl Iterator<Item = (usize, &'a str)> {
+    pub(super) fn indices(&self, kind: ManifestKind) -> impl Iterator<Item = (usize, &'a str)> + use<'a> {
         let wanted = move |path: &str| path.starts_with("data/") == (kind == ManifestKind::Payload);
-        self.files
-            .iter()
-            .enumerate()
-            .filter(move |(_, (path, _))| wanted(path))
-            .map(|(index, (path, _))| (index, *path))
+        let files = self.inventory.files().enumerate();
+        files.filter(move |(_, (path, _))| wanted(path)).map(|(index, (path, _))| (index, path))
     }
 
     pub(super) fn find(&self, path: &str) -> Option<usize> {
-        self.files.binary_search_by(|(held, _)| (*held).cmp(path)).ok()
+        self.inventory.position(path)
     }
 
     /// Resolves a path; `base` remembers the directory that this manifest writes before its paths.
@@ -143,7 +139,8 @@ impl<'a> Resolver<'a> {
     fn by_normalised(&self) -> &HashMap<Cow<'a, str>, Option<usize>> {
         self.by_normalised.get_or_init(|| {
             let mut map = HashMap::new();
-            for (index, (path, _)) in self.files.iter().enumerate().filter(|(_, (path, _))| !path.is_ascii())
+            for (index, (path, _)) in
+                self.inventory.files().enumerate().filter(|(_, (path, _))| !path.is_ascii())
             {
                 map.entry(normalised(path)).and_modify(|only| *only = None).or_insert(Some(index));
             }

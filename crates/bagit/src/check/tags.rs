@@ -13,8 +13,7 @@ impl Checker<'_> {
         let manifests = std::mem::take(&mut self.manifests);
         let mut all: Vec<(&str, Listed)> = Vec::new();
         for manifest in manifests.iter().filter(|manifest| manifest.kind == ManifestKind::Tag) {
-            let Some(text) = self.decode(manifest.name, manifest.bytes) else { continue };
-            let listed = self.check_manifest(manifest, &text);
+            let Some(listed) = self.check_manifest(manifest) else { continue };
             for payload in manifests.iter().filter(|manifest| manifest.kind == ManifestKind::Payload) {
                 if !self.lists(&listed, payload.name) {
                     let message = format!("{} does not list this payload manifest", manifest.name);
@@ -41,7 +40,7 @@ impl Checker<'_> {
             let lower = name.to_ascii_lowercase();
             (lower.starts_with("manifest-") || lower.starts_with("tagmanifest-")) && !lower.ends_with(".txt")
         };
-        for (_, path) in self.resolver.indices(ManifestKind::Tag).collect::<Vec<_>>() {
+        for (_, path) in self.resolver.indices(ManifestKind::Tag) {
             if !path.contains('/') && near(path) {
                 let message = "the file is no manifest, because its name does not end in .txt";
                 self.fault(FaultCode::ManifestNameExtension, Some(path), message);
@@ -61,7 +60,7 @@ impl Checker<'_> {
     }
 
     fn report_unlisted_tags(&mut self, all: &[(&str, Listed)]) {
-        for (index, path) in self.resolver.indices(ManifestKind::Tag).collect::<Vec<_>>() {
+        for (index, path) in self.resolver.indices(ManifestKind::Tag) {
             let is_manifest = !path.contains('/') && ManifestName::parse(path).is_some();
             let listed =
                 all.iter().any(|(_, listed)| listed.present.get(index).is_some_and(|present| *present));

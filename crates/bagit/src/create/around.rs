@@ -12,13 +12,13 @@ pub(crate) fn around(builder: &BagBuilder, payload: &Inventory, tags: &Inventory
     let mut inventory = Inventory::new();
     inventory.insert_directory("data");
     for (path, entry) in tags.files() {
-        inventory.insert_file(path, entry.size, entry.digests.clone());
+        inventory.insert(path, entry);
     }
     for directory in payload.directories() {
         inventory.insert_directory(&format!("data/{directory}"));
     }
     for (path, entry) in payload.files() {
-        inventory.insert_file(&format!("data/{path}"), entry.size, entry.digests.clone());
+        inventory.insert(&format!("data/{path}"), entry);
     }
     for observation in payload.observations() {
         inventory.observe(observation.clone());
@@ -26,7 +26,7 @@ pub(crate) fn around(builder: &BagBuilder, payload: &Inventory, tags: &Inventory
     let info = dated_info(builder)?;
     let tag_files = compose_tag_files(&mut inventory, info, None, builder.algorithms)?;
     // No manifest lists the tag manifests, but whoever moves them wants their digests too.
-    for (name, bytes) in tag_files.iter() {
+    for (name, bytes) in tag_files.held() {
         inventory.insert_file(name, bytes.len() as u64, Digests::of(builder.algorithms, bytes));
     }
     Ok(Scan { inventory, tag_files, base_directory: None })

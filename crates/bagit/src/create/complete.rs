@@ -11,10 +11,11 @@ use crate::check::{CheckOptions, check, payload_algorithms, tag_algorithms};
 use crate::declaration;
 use crate::digests::Digests;
 use crate::error::{Error, Result};
-use crate::inventory::{Inventory, TagFiles};
+use crate::inventory::Inventory;
 use crate::manifest::{ManifestKind, push_line};
 use crate::progress::Progress;
 use crate::scan::{Scan, ScanOptions, scan_directory};
+use crate::tag_files::TagFiles;
 use crate::version::Version;
 
 pub(crate) fn complete(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> Result<Created> {
@@ -27,7 +28,7 @@ pub(crate) fn complete(builder: &BagBuilder, root: &Path, progress: &dyn Progres
         ..ScanOptions::default()
     };
     let mut scan = scan_directory(&root, &options, progress)?;
-    if scan.tag_files.get(declaration::FILE_NAME).is_some() {
+    if scan.tag_files.has(declaration::FILE_NAME) {
         add_manifests(&mut scan, builder.algorithms, &root)?;
         return proven(scan);
     }

@@ -11,9 +11,10 @@ use super::{
 };
 use crate::algorithm::AlgorithmSet;
 use crate::error::{Error, Result};
-use crate::inventory::{Inventory, TagFiles};
+use crate::inventory::Inventory;
 use crate::progress::{NoProgress, Progress, ProgressEvent};
 use crate::scan::{FileToHash, HashOutcome, Scan, ScanOptions, hash_files, is_bag, scan_directory};
+use crate::tag_files::TagFiles;
 
 /// Makes a bag of a directory, or goes on with what an interrupted call began.
 pub(super) fn create(builder: &BagBuilder, directory: &Path, progress: &dyn Progress) -> Result<Created> {
@@ -114,7 +115,7 @@ fn copy_tags(builder: &BagBuilder, partial: &Path, inventory: &mut Inventory) ->
     let copied = copy_files(&plan, partial, algorithms, builder.threads, &NoProgress)?;
     copied.directories().for_each(|directory| inventory.insert_directory(directory));
     for (path, entry) in copied.files() {
-        inventory.insert_file(path, entry.size, entry.digests.clone());
+        inventory.insert_file(path, entry.size, entry.digests.to_digests());
     }
     Ok(())
 }

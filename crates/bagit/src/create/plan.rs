@@ -8,9 +8,10 @@ use crate::check::name_faults;
 use crate::digests::Digests;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode, Severity};
-use crate::inventory::{EntryKind, Inventory, TagFiles};
+use crate::inventory::{EntryKind, Inventory};
 use crate::path::escape_reason;
 use crate::scan::{Limits, Links, walk};
+use crate::tag_files::TagFiles;
 
 /// Names one file of a bag and where its bytes come from.
 pub(crate) struct PlannedFile {
@@ -132,7 +133,7 @@ impl Plan {
     }
 
     fn add_planned(&mut self, path: Box<str>, size: u64, below: usize) {
-        if self.inventory.insert_file(&path, size, Digests::new()).is_some() {
+        if self.inventory.insert_file(&path, size, Digests::new()) {
             let message = "two files were given for this path";
             self.faults.push(Fault::new(FaultCode::DuplicateEntryConflict, Some(&path), message));
         }

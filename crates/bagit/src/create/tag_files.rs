@@ -9,8 +9,9 @@ use crate::bag_info::{BagInfo, OXUM_LABEL, is_date};
 use crate::declaration::{self, Declaration};
 use crate::digests::Digests;
 use crate::error::{Error, Result};
-use crate::inventory::{Inventory, TagFiles};
+use crate::inventory::Inventory;
 use crate::manifest::{ManifestKind, ManifestName, push_line};
+use crate::tag_files::TagFiles;
 use crate::version::Version;
 
 /// Gives the metadata of a new bag but for the sizes: what the builder was given, and its date.
@@ -47,7 +48,7 @@ pub(crate) fn write_tag_files(
     let tag_files = compose_tag_files(inventory, info, fetch, algorithms)?;
     let is_declaration = |(name, _): &(&str, &[u8])| *name == declaration::FILE_NAME;
     for (name, bytes) in
-        tag_files.iter().filter(|file| !is_declaration(file)).chain(tag_files.iter().filter(is_declaration))
+        tag_files.held().filter(|file| !is_declaration(file)).chain(tag_files.held().filter(is_declaration))
     {
         let path = directory.join(name);
         fs::write(&path, bytes).map_err(Error::io("write", path))?;

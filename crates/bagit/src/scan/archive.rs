@@ -9,8 +9,9 @@ use crate::declaration::{self, Declaration};
 use crate::digests::Digests;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
-use crate::inventory::{Inventory, TagFiles};
+use crate::inventory::Inventory;
 use crate::path::escape_reason;
+use crate::tag_files::TagFiles;
 use crate::version::Version;
 
 /// Content up to this size is never too much, however small the archive.

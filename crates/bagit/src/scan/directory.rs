@@ -11,9 +11,10 @@ use crate::declaration;
 use crate::digests::Digests;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
-use crate::inventory::{EntryKind, FileEntry, Inventory, TagFiles};
+use crate::inventory::{EntryKind, FileEntry, Inventory};
 use crate::progress::{Progress, ProgressEvent};
 use crate::report::Report;
+use crate::tag_files::TagFiles;
 
 /// Says whether a directory claims to be a bag: it has a file `bagit.txt`.
 #[must_use]
@@ -233,33 +234,50 @@ fn special_name(_kind: FileType) -> &'static str {
     "not a file"
 }
 
-/// Reads the tag files that the rules need into memory; their digests follow, from the same bytes.
+/// Reads the tag files that the rules need into memory; their digests follow, from the same bytes. Large manifests stay where
+/// they are, and are hashed like all other files.
 fn read_tag_files(root: &Path, scan: &mut Scan, options: &ScanOptions) {
     let is_wanted = |path: &str, kind: EntryKind| kind == EntryKind::File && TagFiles::wants(path);
-    let wanted: Vec<String> = scan
+    let wanted: Vec<(String, u64)> = scan
         .inventory
         .files()
         .filter(|(path, entry)| is_wanted(path, entry.kind))
-        .map(|(path, _)| path.to_owned())
+        .map(|(path, entry)| (path.to_owned(), entry.size))
         .collect();
-    for path in wanted {
-        match read_bounded(&root.join(&path), options.limits.tag_file_bytes) {
-            Ok(Some(bytes)) => scan.tag_files.insert(&path, bytes),
-            Ok(None) => {
-                let message =
-                    format!("the file is over the limit of {} bytes", options.limits.tag_file_bytes);
-                unread(&mut scan.inventory, FaultCode::TagFileTooLarge, &path, message);
-            }
-            Err(error) => {
-                let message = format!("the file cannot be read: {error}");
-                unread(&mut scan.inventory, FaultCode::UnreadableFile, &path, message);
-            }
+    for (path, size) in wanted {
+        if let Err((code, message)) = read_tag_file(root, &path, size, &mut scan.tag_files, &options.limits) {
+            scan.inventory.insert_unreadable(&path, size);
+            scan.inventory.observe(Fault::new(code, Some(&path), message));
         }
     }
     let (_, algorithms) = options.algorithms(&scan.tag_files);
-    for (path, bytes) in scan.tag_files.iter() {
+    for (path, bytes) in scan.tag_files.held() {
         scan.inventory.insert_file(path, bytes.len() as u64, Digests::of(algorithms, bytes));
     }
+}
+
+fn read_tag_file(
+    root: &Path,
+    path: &str,
+    size: u64,
+    tag_files: &mut TagFiles,
+    limits: &Limits,
+) -> std::result::Result<(), (FaultCode, String)> {
+    let failed = |error| (FaultCode::UnreadableFile, format!("the file cannot be read: {error}"));
+    let too_large = || {
+        let message = format!("the file is over the limit of {} bytes", limits.tag_file_bytes);
+        (FaultCode::TagFileTooLarge, message)
+    };
+    let place = root.join(path);
+    if size > limits.held_manifest_bytes && TagFiles::may_stay_on_disk(path) {
+        if size > limits.tag_file_bytes {
+            return Err(too_large());
+        }
+        return tag_files.insert_file(path, &place).map_err(failed);
+    }
+    let bytes = read_bounded(&place, limits.tag_file_bytes).map_err(failed)?;
+    tag_files.insert(path, bytes.ok_or_else(too_large)?);
+    Ok(())
 }
 
 fn read_bounded(path: &PathBuf, limit: u64) -> io::Result<Option<Vec<u8>>> {
@@ -268,11 +286,8 @@ fn read_bounded(path: &PathBuf, limit: u64) -> io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
-fn unread(inventory: &mut Inventory, code: FaultCode, path: &str, message: impl Into<String>) {
-    let size = inventory.file(path).map_or(0, |entry| entry.size);
-    inventory.insert_unreadable(path, size);
-    inventory.observe(Fault::new(code, Some(path), message));
-}
+/// How many files are hashed before their digests are put into the inventory.
+const FILES_AT_ONCE: usize = 1 << 15;
 
 /// Hashes all files whose bytes are not in memory already.
 fn hash_all(
@@ -283,32 +298,43 @@ fn hash_all(
     options: &ScanOptions,
     progress: &dyn Progress,
 ) {
-    let is_on_disk = |path: &str, entry: &FileEntry| entry.kind == EntryKind::File && !in_memory(path);
-    let file =
-        |(path, entry): (_, &FileEntry)| FileToHash { path, size: entry.size, algorithms: algorithms(path) };
-    let files: Vec<FileToHash<'_>> =
-        inventory.files().filter(|(path, entry)| is_on_disk(path, entry)).map(file).collect();
-    let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
-    progress.event(ProgressEvent::Planned { files: files.len() as u64, bytes });
-    let outcomes = hash_files(root, &files, options.threads, progress);
-    let entries = inventory.files_mut().filter(|(path, entry)| is_on_disk(path, entry));
-    let mut failures = Vec::new();
-    for ((path, entry), outcome) in entries.zip(outcomes) {
-        let (code, message) = match outcome {
-            HashOutcome::Hashed { size, digests } => {
-                (entry.size, entry.digests) = (size, digests);
-                continue;
-            }
-            HashOutcome::Unreadable(error) => {
-                (FaultCode::UnreadableFile, format!("the file cannot be read: {error}"))
-            }
-            HashOutcome::Changed => (FaultCode::FileChanged, "the file changed while it was read".to_owned()),
-            HashOutcome::Vanished => {
-                (FaultCode::FileVanished, "the file was gone before it was read".to_owned())
-            }
-        };
-        entry.kind = EntryKind::Unreadable;
-        failures.push(Fault::new(code, Some(path), message));
+    let is_on_disk = |path: &str, entry: FileEntry<'_>| entry.kind == EntryKind::File && !in_memory(path);
+    let (mut positions, mut bytes) = (Vec::new(), 0_u64);
+    for (position, (_, entry)) in
+        inventory.files().enumerate().filter(|(_, (path, entry))| is_on_disk(path, *entry))
+    {
+        positions.push(position);
+        bytes = bytes.saturating_add(entry.size);
     }
-    failures.into_iter().for_each(|failure| inventory.observe(failure));
+    progress.event(ProgressEvent::Planned { files: positions.len() as u64, bytes });
+    for batch in positions.chunks(FILES_AT_ONCE) {
+        let found = batch.iter().filter_map(|position| inventory.get(*position));
+        let files: Vec<FileToHash<'_>> = found
+            .map(|(path, entry)| FileToHash { path, size: entry.size, algorithms: algorithms(path) })
+            .collect();
+        let outcomes = hash_files(root, &files, options.threads, progress);
+        for (position, outcome) in batch.iter().zip(outcomes) {
+            note(inventory, *position, outcome);
+        }
+    }
+}
+
+/// Puts what came of hashing a file into the inventory.
+fn note(inventory: &mut Inventory, position: usize, outcome: HashOutcome) {
+    let (code, message) = match outcome {
+        HashOutcome::Hashed { size, digests } => {
+            let entry = FileEntry { size, digests: digests.view(), kind: EntryKind::File };
+            return inventory.set(position, entry);
+        }
+        HashOutcome::Unreadable(error) => {
+            (FaultCode::UnreadableFile, format!("the file cannot be read: {error}"))
+        }
+        HashOutcome::Changed => (FaultCode::FileChanged, "the file changed while it was read".to_owned()),
+        HashOutcome::Vanished => (FaultCode::FileVanished, "the file was gone before it was read".to_owned()),
+    };
+    let Some((path, entry)) = inventory.get(position) else { return };
+    let fault = Fault::new(code, Some(path), message);
+    let unreadable = FileEntry { size: entry.size, kind: EntryKind::Unreadable, ..FileEntry::default() };
+    inventory.set(position, unreadable);
+    inventory.observe(fault);
 }

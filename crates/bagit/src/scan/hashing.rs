@@ -114,12 +114,12 @@ pub(crate) fn read_unchanged(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReadOutcome::Vanished),
         Err(error) => return Err(error),
     };
-    let same = total == before.len() && is_same(&before, &after) && is_same(&before, &there);
+    let same = total == before.len() && is_same_state(&before, &after) && is_same_state(&before, &there);
     Ok(if same { ReadOutcome::Unchanged(before) } else { ReadOutcome::Changed })
 }
 
 /// Says whether two looks at a file saw the same state of the same file.
-fn is_same(first: &Metadata, second: &Metadata) -> bool {
+pub(crate) fn is_same_state(first: &Metadata, second: &Metadata) -> bool {
     let times = first.modified().ok() == second.modified().ok();
     first.len() == second.len() && times && is_same_node(first, second)
 }

@@ -2,7 +2,8 @@
 
 use crate::algorithm::AlgorithmSet;
 use crate::check::{payload_algorithms, tag_algorithms};
-use crate::inventory::{Inventory, TagFiles};
+use crate::inventory::Inventory;
+use crate::tag_files::TagFiles;
 
 mod archive;
 mod directory;
@@ -14,7 +15,7 @@ mod zip;
 pub(crate) use directory::{Links, walk};
 pub use directory::{hash_directory, is_bag, scan_directory, validate_directory};
 pub use hashing::{FileToHash, HashOutcome, hash_files};
-pub(crate) use hashing::{ReadOutcome, read_unchanged};
+pub(crate) use hashing::{ReadOutcome, is_same_state, read_unchanged};
 pub use tar::{scan_tar, validate_tar};
 pub(crate) use unpack::unpack_zip;
 pub use zip::{scan_zip, validate_zip};
@@ -25,15 +26,17 @@ pub use zip::{scan_zip, validate_zip};
 pub struct Limits {
     /// The number of files and directories.
     pub entries: u64,
-    /// The bytes of one tag file that is held in memory: declaration, metadata, manifests, `fetch.txt`.
+    /// The bytes of one tag file that the rules read: declaration, metadata, manifests, `fetch.txt`.
     pub tag_file_bytes: u64,
+    /// The bytes of one manifest of a directory up to which it is held in memory too; a larger one is read line by line.
+    pub held_manifest_bytes: u64,
     /// How many times larger than the archive its content may be; small content is always fine.
     pub expansion: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 10_000_000, tag_file_bytes: 1 << 30, expansion: 200 }
+        Self { entries: 10_000_000, tag_file_bytes: 1 << 30, held_manifest_bytes: 1 << 20, expansion: 200 }
     }
 }
 
@@ -80,7 +83,7 @@ impl Default for ScanOptions {
 pub struct Scan {
     /// Every file and directory, with digests and observations.
     pub inventory: Inventory,
-    /// The bytes of the tag files that the rules read.
+    /// The tag files that the rules read.
     pub tag_files: TagFiles,
     /// In an archive, the directory that is the bag; `None` if the bag is at the root.
     pub base_directory: Option<String>,

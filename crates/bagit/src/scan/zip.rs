@@ -11,10 +11,10 @@ use crate::check::{CheckOptions, check};
 use crate::digests::{Digests, MultiHasher};
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
-use crate::inventory::TagFiles;
 use crate::parallel::BUFFER_SIZE;
 use crate::progress::{Progress, ProgressEvent};
 use crate::report::Report;
+use crate::tag_files::TagFiles;
 
 /// Takes the inventory of a bag in a zip file, with the digests that its manifests need.
 ///
@@ -57,7 +57,7 @@ pub fn scan_zip(reader: impl Read + Seek, options: &ScanOptions, progress: &dyn 
         };
         entries.add(member.path, found);
     }
-    for (name, bytes) in tag_files.into_files() {
+    for (name, bytes) in tag_files.into_held() {
         entries.add_text(&format!("{}{name}", zip.prefix), bytes);
     }
     Ok(entries.into_scan())

@@ -1,5 +1,6 @@
 //! A bag in memory that is right, to be broken in one place and read by each front end.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Cursor, Write};
@@ -16,13 +17,16 @@ pub(crate) enum Front {
     /// An inventory filled by hand, as by someone who moves the bytes.
     Memory,
     Directory,
+    /// A directory whose manifests are not held in memory.
+    OnDisk,
     Tar,
     TarGz,
     Zip,
 }
 
 impl Front {
-    pub(crate) const ALL: [Self; 5] = [Self::Memory, Self::Directory, Self::Tar, Self::TarGz, Self::Zip];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Memory, Self::Directory, Self::OnDisk, Self::Tar, Self::TarGz, Self::Zip];
 }
 
 pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Md5];
@@ -33,11 +37,18 @@ pub(crate) struct Bag {
     pub(crate) directories: BTreeSet<String>,
     /// The tag manifests are as they should stay.
     pub(crate) sealed: bool,
+    /// Where manifests are that the rules have still to read.
+    pub(crate) on_disk: RefCell<Vec<tempfile::TempDir>>,
 }
 
 impl Bag {
     pub(crate) fn good(version: &str) -> Self {
-        let mut bag = Self { files: BTreeMap::new(), directories: BTreeSet::new(), sealed: false };
+        let mut bag = Self {
+            files: BTreeMap::new(),
+            directories: BTreeSet::new(),
+            sealed: false,
+            on_disk: RefCell::default(),
+        };
         bag.put("bagit.txt", &format!("BagIt-Version: {version}\nTag-File-Character-Encoding: UTF-8\n"));
         bag.put("data/a.csv", "depth,temperature\n15,7.2\n");
         bag.put("data/sub/b c.csv", "depth,temperature\n25,6.9\n");
@@ -154,6 +165,14 @@ impl Bag {
                 let directory = tempfile::tempdir().unwrap();
                 self.write(directory.path());
                 scan_directory(directory.path(), &options, &NoProgress).unwrap()
+            }
+            Front::OnDisk => {
+                options.limits.held_manifest_bytes = 0;
+                let directory = tempfile::tempdir().unwrap();
+                self.write(directory.path());
+                let scan = scan_directory(directory.path(), &options, &NoProgress).unwrap();
+                self.on_disk.borrow_mut().push(directory);
+                scan
             }
             Front::Tar => scan_tar(&*self.tar("bag/"), &options, &NoProgress).unwrap(),
             Front::TarGz => {

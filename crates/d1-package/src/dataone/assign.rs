@@ -26,7 +26,7 @@ impl<'a> Assignment<'a> {
         records: &'a [ObjectRecord],
         locations: Vec<Option<usize>>,
     ) -> Self {
-        let (file_of, record_of) = (vec![None; records.len()], vec![None; files.files().len()]);
+        let (file_of, record_of) = (vec![None; records.len()], vec![None; files.len()]);
         Self { files, records, locations, file_of, record_of }
     }
 
@@ -80,7 +80,7 @@ impl<'a> Assignment<'a> {
         let identifier = |number: &usize| self.records.get(*number).map(|record| &record.identifier);
         records.sort_by(|left, right| identifier(left).cmp(&identifier(right)));
         if (records.len(), files.len()) != (1, 1) {
-            let first = files.first().and_then(|file| self.files.files().get(*file));
+            let first = files.first().and_then(|file| self.files.file(*file));
             let message = format!(
                 "{} system metadata documents and {} files have the same checksum and nothing else in common",
                 records.len(),
@@ -127,7 +127,7 @@ impl NameTable {
     pub(super) fn new(files: &PackageFiles, positions: impl Iterator<Item = usize>) -> Self {
         let mut names: HashMap<String, Vec<usize>> = HashMap::new();
         for position in positions {
-            for name in files.files().get(position).map(|file| keys_of_path(&file.path)).unwrap_or_default() {
+            for name in files.file(position).map(|file| keys_of_path(file.path)).unwrap_or_default() {
                 let known = names.entry(name).or_default();
                 if known.last() != Some(&position) {
                     known.push(position);

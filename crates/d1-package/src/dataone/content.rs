@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bagit::Algorithm;
 
 use super::ObjectRecord;
-use super::fixity::{computable, digest_of};
+use super::fixity::computable;
 use crate::PackageFiles;
 
 /// What identifies content.
@@ -24,9 +24,9 @@ impl ContentTable {
             wanted.entry(size).or_default().insert(algorithm);
         }
         let mut table: HashMap<ContentKey, Vec<usize>> = HashMap::new();
-        for (position, file) in files.files().iter().enumerate() {
+        for (position, file) in files.files().enumerate() {
             for algorithm in wanted.get(&file.size).into_iter().flatten() {
-                if let Some(digest) = digest_of(file, *algorithm) {
+                if let Some(digest) = file.digest(*algorithm) {
                     table.entry((file.size, *algorithm, digest.to_vec())).or_default().push(position);
                 }
             }

@@ -18,11 +18,9 @@ pub(super) fn explain_the_rest(assignment: &mut Assignment<'_>, repeats: &[bool]
         return;
     }
     let documents: HashSet<&str> = assignment.records.iter().map(|record| &*record.path).collect();
-    let others: Vec<usize> = (0..assignment.files.files().len())
+    let others: Vec<usize> = (0..assignment.files.len())
         .filter(|file| assignment.is_free(*file))
-        .filter(|file| {
-            assignment.files.files().get(*file).is_some_and(|file| !documents.contains(&*file.path))
-        })
+        .filter(|file| assignment.files.file(*file).is_some_and(|file| !documents.contains(file.path)))
         .collect();
     let names = NameTable::new(assignment.files, others.into_iter());
     for number in left {
@@ -40,13 +38,12 @@ fn explain(assignment: &mut Assignment<'_>, number: usize, names: &NameTable, od
     let named = || record.file_name.as_deref().and_then(known_by);
     let found = located.or_else(named).or_else(|| known_by(record.identifier.as_str()));
     let found = found.filter(|file| assignment.is_free(*file));
-    let Some((position, file)) = found.and_then(|file| Some((file, assignment.files.files().get(file)?)))
-    else {
+    let Some((position, file)) = found.and_then(|file| Some((file, assignment.files.file(file)?))) else {
         let message = format!("the object `{}` that it describes is not in the package", record.identifier);
         oddities.add(PackageOddityCode::ObjectMissing, &record.path, message);
         return;
     };
-    let mismatches = system_metadata_mismatches(record.size, &record.checksum, file);
+    let mismatches = system_metadata_mismatches(record.size, &record.checksum, &file);
     let (unknown, wrong): (Vec<_>, Vec<_>) = mismatches
         .into_iter()
         .partition(|mismatch| matches!(mismatch, Mismatch::NotHashed { .. } | Mismatch::Unverifiable { .. }));

@@ -3,7 +3,7 @@
 use bagit::Algorithm;
 use d1_model::Checksum;
 
-use crate::PackageFile;
+use crate::FileView;
 
 /// A difference between a file and what system metadata declare of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum Mismatch {
 pub fn system_metadata_mismatches(
     declared_size: u64,
     declared: &Checksum,
-    file: &PackageFile,
+    file: &FileView<'_>,
 ) -> Vec<Mismatch> {
     let mut mismatches = Vec::new();
     if declared_size != file.size {
@@ -55,7 +55,7 @@ pub fn system_metadata_mismatches(
         mismatches.push(Mismatch::Unverifiable { declared: declared.clone() });
         return mismatches;
     };
-    match digest_of(file, algorithm) {
+    match file.digest(algorithm) {
         None => mismatches.push(Mismatch::NotHashed { algorithm }),
         Some(found) if found != expected => mismatches.push(Mismatch::Checksum {
             declared: declared.clone(),
@@ -78,14 +78,6 @@ pub(super) fn computable(checksum: &Checksum) -> Option<(Algorithm, Vec<u8>)> {
     checksum.is_well_formed().then_some((algorithm, digest))
 }
 
-/// Returns a file's digest, if it is known.
-pub(super) fn digest_of(file: &PackageFile, algorithm: Algorithm) -> Option<&[u8]> {
-    match algorithm {
-        Algorithm::Sha256 => Some(&file.sha256),
-        _ => file.checksums.get(algorithm),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bagit::{Algorithm, Digests};
@@ -99,20 +91,20 @@ mod tests {
             PackageFile::new("a", 4, oci_model::Digest::sha256_of(b"test").sha256_bytes().unwrap());
         file.checksums = Digests::of([Algorithm::Sha1].into_iter().collect(), b"test");
         let right = "SHA-1:A94A8FE5CCB19BA61C4C0873D391E987982FBBD3".parse().unwrap();
-        assert_eq!(system_metadata_mismatches(4, &right, &file), []);
+        assert_eq!(system_metadata_mismatches(4, &right, &file.view()), []);
         let wrong = "SHA-1:b94a8fe5ccb19ba61c4c0873d391e987982fbbd3".parse().unwrap();
-        let found = system_metadata_mismatches(5, &wrong, &file);
+        let found = system_metadata_mismatches(5, &wrong, &file.view());
         assert!(matches!(found[..], [Mismatch::Size { declared: 5, found: 4 }, Mismatch::Checksum { .. }]));
         let sha256 =
             "SHA-256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".parse().unwrap();
-        assert_eq!(system_metadata_mismatches(4, &sha256, &file), []);
+        assert_eq!(system_metadata_mismatches(4, &sha256, &file.view()), []);
         let md5 = "MD5:098f6bcd4621d373cade4e832627b4f6".parse().unwrap();
         let not_hashed = Mismatch::NotHashed { algorithm: Algorithm::Md5 };
-        assert_eq!(system_metadata_mismatches(4, &md5, &file), [not_hashed]);
+        assert_eq!(system_metadata_mismatches(4, &md5, &file.view()), [not_hashed]);
         for declared in ["CRC32:00ff00ff", "MD5:098f6bcd", "MD5:zz"] {
             let declared: d1_model::Checksum = declared.parse().unwrap();
             let expected = Mismatch::Unverifiable { declared: declared.clone() };
-            assert_eq!(system_metadata_mismatches(4, &declared, &file), [expected]);
+            assert_eq!(system_metadata_mismatches(4, &declared, &file.view()), [expected]);
         }
     }
 }

@@ -50,7 +50,7 @@ fn note_changed_documents(documents: &Documents, files: &PackageFiles, oddities:
     let metadata = documents.system_metadata.iter().map(|record| (&record.path, record.sha256));
     let maps = documents.resource_maps.iter().map(|record| (&record.path, record.sha256));
     for (path, sha256) in metadata.chain(maps) {
-        let file = files.position(path).and_then(|position| files.files().get(position));
+        let file = files.position(path).and_then(|position| files.file(position));
         if file.is_none_or(|file| file.sha256 != sha256) {
             let message = "the document changed between being read and being hashed";
             oddities.add(PackageOddityCode::DocumentChanged, path, message);
@@ -142,8 +142,8 @@ fn described_objects(assignment: &Assignment<'_>) -> HashMap<usize, ObjectFacts>
     described
         .filter_map(|(file, record)| {
             let file = (*file)?;
-            let bytes = assignment.files.files().get(file)?;
-            let is_right = system_metadata_mismatches(record.size, &record.checksum, bytes).is_empty();
+            let bytes = assignment.files.file(file)?;
+            let is_right = system_metadata_mismatches(record.size, &record.checksum, &bytes).is_empty();
             let facts = ObjectFacts {
                 identifier: Some(record.identifier.clone()),
                 format_id: Some(record.format_id.clone()).filter(|format_id| !format_id.is_empty()),

@@ -5,37 +5,13 @@ use oci_model::{Descriptor, ImageManifest};
 use oci_pack::{archive_title, part_title};
 
 use super::{ArchiveRecord, IndexError, IndexErrorKind, LayerKind, PackageIndex, Place};
-use crate::PackageFile;
-use crate::files::order_key;
+use crate::FileView;
 use crate::media::archive_compression;
 
 const BLOCK: u64 = 512;
 
 /// The two zero blocks that close an archive.
 const END: u64 = 2 * BLOCK;
-
-/// Checks that files and directories are strictly in their order.
-pub(super) fn check_order(
-    files: &[PackageFile],
-    empty_directories: &[Box<str>],
-    is_bag: bool,
-) -> Result<(), IndexError> {
-    let unordered_file = files.windows(2).find_map(|pair| match pair {
-        [left, right] if order_key(&left.path, is_bag) >= order_key(&right.path, is_bag) => Some(&right.path),
-        _ => None,
-    });
-    let unordered_directory = empty_directories.windows(2).find_map(|pair| match pair {
-        [left, right] if left >= right => Some(right),
-        _ => None,
-    });
-    match unordered_file.or(unordered_directory) {
-        Some(path) => {
-            let detail = "it comes twice or not in its order (tag files, payload, bytewise)";
-            Err(IndexError::new(IndexErrorKind::Order, &**path, detail))
-        }
-        None => Ok(()),
-    }
-}
 
 /// Checks layers, places and titles.
 pub(super) fn check(index: &PackageIndex, manifest: &ImageManifest) -> Result<(), IndexError> {
@@ -110,17 +86,17 @@ impl<'a> PlaceCheck<'a> {
     fn run(mut self) -> Result<Vec<Option<String>>, IndexError> {
         for (file, place) in self.index.entries() {
             match place {
-                Place::Archive { layer, offset } => self.check_in_archive(file, layer, offset)?,
-                Place::Object { layer } => self.check_object(file, layer)?,
-                Place::Parts { first, count } => self.check_parts(file, first, count)?,
+                Place::Archive { layer, offset } => self.check_in_archive(&file, layer, offset)?,
+                Place::Object { layer } => self.check_object(&file, layer)?,
+                Place::Parts { first, count } => self.check_parts(&file, first, count)?,
             }
         }
         Ok(self.titles)
     }
 
-    fn check_in_archive(&mut self, file: &PackageFile, layer: u32, offset: u64) -> Result<(), IndexError> {
+    fn check_in_archive(&mut self, file: &FileView<'_>, layer: u32, offset: u64) -> Result<(), IndexError> {
         let archive = self.archive(layer).ok_or_else(|| misplaced(file, "its layer is no archive"))?;
-        let wrong = |detail| Err(IndexError::new(IndexErrorKind::Overlap, &*file.path, detail));
+        let wrong = |detail| Err(IndexError::new(IndexErrorKind::Overlap, file.path, detail));
         let (tar_size, end) = (archive.tar_size, offset.checked_add(file.size));
         if !offset.is_multiple_of(BLOCK) {
             return wrong("its offset is not at a block of the archive");
@@ -137,7 +113,7 @@ impl<'a> PlaceCheck<'a> {
         Ok(())
     }
 
-    fn check_object(&mut self, file: &PackageFile, layer: u32) -> Result<(), IndexError> {
+    fn check_object(&mut self, file: &FileView<'_>, layer: u32) -> Result<(), IndexError> {
         self.take(file, layer, &LayerKind::Object, format!("{}/{}", self.index.directory, file.path))?;
         let Some(record) = self.index.layers.get(layer as usize) else { return Ok(()) };
         if record.size != file.size {
@@ -145,17 +121,17 @@ impl<'a> PlaceCheck<'a> {
         }
         if record.digest.sha256_bytes() != Some(file.sha256) {
             let detail = format!("its SHA-256 is not the digest of its layer, {}", record.digest);
-            return Err(IndexError::new(IndexErrorKind::FileDigest, &*file.path, detail));
+            return Err(IndexError::new(IndexErrorKind::FileDigest, file.path, detail));
         }
         Ok(())
     }
 
-    fn check_parts(&mut self, file: &PackageFile, first: u32, count: u32) -> Result<(), IndexError> {
+    fn check_parts(&mut self, file: &FileView<'_>, first: u32, count: u32) -> Result<(), IndexError> {
         let mut size = 0_u64;
         for number in 1..=count {
             let layer =
                 first.checked_add(number - 1).ok_or_else(|| misplaced(file, "it has too many parts"))?;
-            let title = part_title(&self.index.directory, &file.path, number, count);
+            let title = part_title(&self.index.directory, file.path, number, count);
             self.take(file, layer, &LayerKind::Part, title)?;
             size = size.saturating_add(self.index.layers.get(layer as usize).map_or(0, |record| record.size));
         }
@@ -172,7 +148,7 @@ impl<'a> PlaceCheck<'a> {
     /// Gives a layer to a file.
     fn take(
         &mut self,
-        file: &PackageFile,
+        file: &FileView<'_>,
         layer: u32,
         kind: &LayerKind,
         title: String,
@@ -188,13 +164,13 @@ impl<'a> PlaceCheck<'a> {
     }
 }
 
-fn misplaced(file: &PackageFile, detail: &str) -> IndexError {
-    IndexError::new(IndexErrorKind::Place, &*file.path, detail)
+fn misplaced(file: &FileView<'_>, detail: &str) -> IndexError {
+    IndexError::new(IndexErrorKind::Place, file.path, detail)
 }
 
-fn wrong_size(file: &PackageFile, found: u64) -> IndexError {
+fn wrong_size(file: &FileView<'_>, found: u64) -> IndexError {
     let detail = format!("it has {} bytes, what holds it {found}", file.size);
-    IndexError::new(IndexErrorKind::FileSize, &*file.path, detail)
+    IndexError::new(IndexErrorKind::FileSize, file.path, detail)
 }
 
 fn layer_name(number: usize) -> String {

@@ -5,11 +5,12 @@ use std::fmt;
 use bagit::{Algorithm, AlgorithmSet, Digests, Version};
 use d1_model::{Checksum, Identifier};
 use oci_model::Digest;
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::file_list::FileList;
 use super::{BagRecord, Place};
-use crate::{ObjectFacts, PackageFile};
+use crate::ObjectFacts;
 
 /// An index that was read and not checked.
 #[derive(Deserialize)]
@@ -56,20 +57,11 @@ pub(super) enum KindDocument {
     Part,
 }
 
-/// The files with their places, in the compact form in which they are kept: a million of them pass through here.
-#[derive(Default)]
-pub(super) struct FileList {
-    pub(super) files: Vec<PackageFile>,
-    pub(super) places: Vec<Place>,
-    /// The first file whose place does not read.
-    pub(super) misplaced: Option<usize>,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FileDocument {
-    path: Box<str>,
-    size: u64,
+pub(super) struct FileDocument {
+    pub(super) path: Box<str>,
+    pub(super) size: u64,
     sha256: Sha256Text,
     #[serde(default, deserialize_with = "digests")]
     checksums: Digests,
@@ -91,7 +83,7 @@ impl From<BagDocument> for BagRecord {
 }
 
 impl FileDocument {
-    fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<Place> {
         match (self.layer, self.offset, self.parts.as_deref()) {
             (Some(layer), Some(offset), None) => Some(Place::Archive { layer, offset }),
             (Some(layer), None, None) => Some(Place::Object { layer }),
@@ -108,47 +100,21 @@ impl FileDocument {
         }
     }
 
-    fn into_file(self) -> PackageFile {
+    /// Returns all digests, SHA-256 among them.
+    pub(super) fn digests(&self) -> Digests {
+        let mut digests = self.checksums.clone();
+        digests.insert(Algorithm::Sha256, &self.sha256.0);
+        digests
+    }
+
+    pub(super) fn into_object(self) -> Option<ObjectFacts> {
         let object = ObjectFacts {
             identifier: self.identifier,
             format_id: self.format_id,
             declared_checksum: self.declared_checksum,
             system_metadata: self.system_metadata,
         };
-        PackageFile {
-            path: self.path,
-            size: self.size,
-            sha256: self.sha256.0,
-            checksums: self.checksums,
-            object: (object != ObjectFacts::default()).then(|| Box::new(object)),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for FileList {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Files;
-        impl<'de> Visitor<'de> for Files {
-            type Value = FileList;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of files")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<FileList, A::Error> {
-                let mut list = FileList::default();
-                while let Some(document) = sequence.next_element::<FileDocument>()? {
-                    let place = document.place();
-                    if place.is_none() {
-                        list.misplaced.get_or_insert(list.files.len());
-                    }
-                    list.places.push(place.unwrap_or(Place::Object { layer: u32::MAX }));
-                    list.files.push(document.into_file());
-                }
-                Ok(list)
-            }
-        }
-        deserializer.deserialize_seq(Files)
+        (object != ObjectFacts::default()).then_some(object)
     }
 }
 

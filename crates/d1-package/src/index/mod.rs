@@ -3,6 +3,7 @@
 mod check;
 mod document;
 mod error;
+mod file_list;
 mod read;
 mod write;
 
@@ -13,7 +14,7 @@ use d1_model::Identifier;
 use oci_model::{Descriptor, Digest, ImageManifest};
 use oci_pack::Member;
 
-use crate::{PackageFile, PackageFiles};
+use crate::{FileView, PackageFiles};
 
 pub use self::error::{IndexError, IndexErrorKind};
 
@@ -120,17 +121,20 @@ impl PackageIndex {
 
     /// Writes the index as compact JSON with fields in fixed order: equal packages give equal bytes.
     ///
+    /// Returns the descriptor of what was written; up to [`MAX_INLINE_INDEX_BYTES`] are in it.
+    ///
     /// # Errors
     ///
     /// If `output` fails.
-    pub fn write(&self, output: impl Write) -> io::Result<()> {
+    pub fn write(&self, output: impl Write) -> io::Result<Descriptor> {
         write::write(self, output)
     }
 
-    /// Returns the descriptor of the bytes that [`PackageIndex::write`] writes; up to [`MAX_INLINE_INDEX_BYTES`] of them are in it.
+    /// Returns the descriptor of the bytes that [`PackageIndex::write`] writes.
     #[must_use]
     pub fn descriptor(&self) -> Descriptor {
-        write::descriptor(self)
+        // Maps with text keys and numbers in range, written to nowhere: nothing here can fail.
+        self.write(io::sink()).unwrap_or_else(|error| unreachable!("{error}"))
     }
 
     /// Returns the name of the directory that the package unpacks into.
@@ -176,7 +180,7 @@ impl PackageIndex {
     }
 
     /// Returns the files with their places, in order.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&PackageFile, Place)> {
-        self.files.files().iter().zip(self.places.iter().copied())
+    pub fn entries(&self) -> impl Iterator<Item = (FileView<'_>, Place)> {
+        self.files.files().zip(self.places.iter().copied())
     }
 }

@@ -64,13 +64,11 @@ fn from_document(document: IndexDocument) -> Result<PackageIndex, IndexError> {
         layers.push(layer_record(number, layer)?);
     }
     let list = document.files;
-    if let Some(file) = list.misplaced.and_then(|misplaced| list.files.get(misplaced)) {
-        let detail = "it needs either `layer`, `layer` and `offset`, or consecutive `parts`";
-        return Err(IndexError::new(IndexErrorKind::Place, &*file.path, detail));
-    }
     let is_bag = document.bag.is_some();
-    check::check_order(&list.files, &document.empty_directories, is_bag)?;
-    let files = PackageFiles::new(list.files, document.empty_directories, is_bag).map_err(files_error)?;
+    list.check(&document.empty_directories, is_bag)?;
+    let mut files = PackageFiles::of_inventory(list.inventory, document.empty_directories, is_bag)
+        .map_err(files_error)?;
+    list.objects.into_iter().for_each(|(position, object)| files.set_object(position, object));
     Ok(PackageIndex {
         directory: document.directory,
         bag: document.bag.map(Into::into),
@@ -90,6 +88,7 @@ fn files_error(error: FilesError) -> IndexError {
         FilesError::FileIsDirectory { path, .. } | FilesError::NotEmpty { path } => {
             (IndexErrorKind::PathConflict, path)
         }
+        FilesError::NotHashed { path } => (IndexErrorKind::Syntax, path),
         FilesError::TooMany { .. } => (IndexErrorKind::TooLarge, String::new()),
     };
     IndexError::new(kind, subject, detail)

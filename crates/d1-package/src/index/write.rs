@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 
-use bagit::{Algorithm, Digests};
+use bagit::{Algorithm, DigestsView};
 use d1_model::Identifier;
 use oci_model::{Descriptor, Digest, DigestAlgorithm, DigestHasher, MediaType};
 use oci_pack::Member;
@@ -11,40 +11,37 @@ use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::{BagRecord, LayerKind, LayerRecord, PackageIndex, Place};
-use crate::{INDEX_MEDIA_TYPE, MAX_INLINE_INDEX_BYTES, ObjectFacts, PackageFile};
+use crate::{FileView, INDEX_MEDIA_TYPE, MAX_INLINE_INDEX_BYTES, ObjectFacts};
 
 const WRITE_LENGTH: usize = 64 << 10;
 
-pub(super) fn write(index: &PackageIndex, output: impl Write) -> io::Result<()> {
-    let mut output = BufWriter::with_capacity(WRITE_LENGTH, output);
-    serde_json::to_writer(&mut output, index)?;
-    output.flush()
-}
-
-pub(super) fn descriptor(index: &PackageIndex) -> Descriptor {
+pub(super) fn write(index: &PackageIndex, output: impl Write) -> io::Result<Descriptor> {
     let hasher = DigestHasher::new(DigestAlgorithm::Sha256);
-    let mut sink = HashingSink { hasher, size: 0, inline: Some(Vec::new()) };
-    // Maps with text keys and numbers in range, written to a sink: nothing here can fail.
-    if let Err(error) = write(index, &mut sink) {
-        unreachable!("{error}");
-    }
-    let descriptor =
-        Descriptor::new(MediaType::from_static(INDEX_MEDIA_TYPE), sink.hasher.finish(), sink.size);
-    match sink.inline {
+    let described = Described { output, hasher, size: 0, inline: Some(Vec::new()) };
+    let mut buffered = BufWriter::with_capacity(WRITE_LENGTH, described);
+    serde_json::to_writer(&mut buffered, index)?;
+    let mut described = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+    described.output.flush()?;
+    let (digest, size) = (described.hasher.finish(), described.size);
+    let descriptor = Descriptor::new(MediaType::from_static(INDEX_MEDIA_TYPE), digest, size);
+    Ok(match described.inline {
         Some(content) => descriptor.with_inline_content(&content),
         None => descriptor,
-    }
+    })
 }
 
-struct HashingSink {
+/// Describes what is written through it.
+struct Described<W> {
+    output: W,
     hasher: DigestHasher,
     size: u64,
     /// What was written, as long as it fits into the manifest.
     inline: Option<Vec<u8>>,
 }
 
-impl Write for HashingSink {
+impl<W: Write> Write for Described<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write_all(bytes)?;
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         self.inline = self.inline.take().filter(|_| self.size <= MAX_INLINE_INDEX_BYTES);
@@ -55,7 +52,7 @@ impl Write for HashingSink {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.output.flush()
     }
 }
 
@@ -201,13 +198,13 @@ struct ObjectText<'a> {
 }
 
 impl<'a> FileText<'a> {
-    fn new(file: &'a PackageFile, place: Place) -> Self {
+    fn new(file: FileView<'a>, place: Place) -> Self {
         Self {
-            path: &file.path,
+            path: file.path,
             size: file.size,
             sha256: hex::encode(file.sha256),
-            checksums: ChecksumsText(&file.checksums),
-            object: file.object.as_deref().map(ObjectText::from),
+            checksums: ChecksumsText(file.checksums),
+            object: file.object.map(ObjectText::from),
             place: PlaceText(place),
         }
     }
@@ -245,7 +242,7 @@ impl Serialize for PlaceText {
 }
 
 /// Digests by other algorithms than SHA-256.
-struct ChecksumsText<'a>(&'a Digests);
+struct ChecksumsText<'a>(DigestsView<'a>);
 
 impl<'a> ChecksumsText<'a> {
     fn others(&self) -> impl Iterator<Item = (Algorithm, &'a [u8])> {

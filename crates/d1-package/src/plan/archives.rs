@@ -1,53 +1,86 @@
 //! The entries of a planned archive.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use oci_pack::{ArchiveEntry, EntryKind, entries_with_directories};
+use bagit::path::ancestors;
+use oci_pack::{ArchiveEntry, EntryList};
 
-use crate::files::ancestors;
 use crate::{PackageFiles, Plan, PlannedArchive};
 
-/// The entries of an archive, and which of them are files of the package.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArchiveEntries {
-    /// The entries, as [`oci_pack::pack_archive`] takes them.
-    pub entries: Vec<ArchiveEntry>,
-    /// For each entry, the position of its file in [`PackageFiles::files`]; `None` for a directory.
-    pub files: Vec<Option<u32>>,
+/// The entries of an archive, as [`oci_pack::pack_archive`] takes them, in 8 bytes each.
+#[derive(Clone, Debug)]
+pub struct ArchiveEntries<'a> {
+    directory: &'a str,
+    files: &'a PackageFiles,
+    /// What comes after the directory itself.
+    nodes: Vec<Node>,
+    /// Directories that are not known from files.
+    directories: Vec<ArchiveEntry>,
+}
+
+/// A file, or a directory that leads to it.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    /// Position of the file.
+    file: u32,
+    /// Length of the directory's path in bytes; 0 for the file itself.
+    directory_length: u32,
 }
 
 impl Plan {
     /// Returns the entries of one of the plan's archives: the directory, then its files, each behind the
     /// directories that lead to it, then the empty directories.
     #[must_use]
-    pub fn entries(&self, archive: &PlannedArchive, files: &PackageFiles) -> ArchiveEntries {
-        let of_archive =
-            || archive.files.iter().filter_map(|file| Some((*file, files.files().get(*file as usize)?)));
-        let named = of_archive().map(|(_, file)| (&*file.path, file.size));
-        let mut entries = entries_with_directories(&self.directory, named);
-        let mut positions = of_archive().map(|(position, _)| position);
-        let mut of_entries: Vec<Option<u32>> = entries
-            .iter()
-            .map(|entry| matches!(entry.kind, EntryKind::File { .. }).then(|| positions.next()).flatten())
-            .collect();
-        if archive.empty_directories {
-            append_empty_directories(&self.directory, files.empty_directories(), &mut entries);
-            of_entries.resize(entries.len(), None);
+    pub fn entries<'a>(&'a self, archive: &PlannedArchive, files: &'a PackageFiles) -> ArchiveEntries<'a> {
+        let mut nodes = Vec::with_capacity(archive.files.len());
+        let mut known: HashSet<&str> = HashSet::new();
+        for position in &archive.files {
+            let Some(file) = files.file(*position as usize) else { continue };
+            for directory in ancestors(file.path).filter(|directory| known.insert(directory)) {
+                // No path is longer than 4096 bytes.
+                let directory_length = u32::try_from(directory.len()).unwrap_or(u32::MAX);
+                nodes.push(Node { file: *position, directory_length });
+            }
+            nodes.push(Node { file: *position, directory_length: 0 });
         }
-        ArchiveEntries { entries, files: of_entries }
+        let mut directories = Vec::new();
+        if archive.empty_directories {
+            for path in files.empty_directories() {
+                let new = ancestors(path).chain([&**path]).filter(|node| known.insert(node));
+                directories
+                    .extend(new.map(|node| ArchiveEntry::directory(format!("{}/{node}", self.directory))));
+            }
+        }
+        ArchiveEntries { directory: &self.directory, files, nodes, directories }
     }
 }
 
-fn append_empty_directories(directory: &str, empty: &[Box<str>], entries: &mut Vec<ArchiveEntry>) {
-    let is_directory = |entry: &&ArchiveEntry| entry.kind == EntryKind::Directory;
-    let mut known: HashSet<String> =
-        entries.iter().filter(is_directory).map(|entry| entry.path.clone()).collect();
-    for path in empty {
-        for node in ancestors(path).chain([&**path]) {
-            let name = format!("{directory}/{node}");
-            if known.insert(name.clone()) {
-                entries.push(ArchiveEntry::directory(name));
-            }
-        }
+impl ArchiveEntries<'_> {
+    /// Returns the position in [`PackageFiles::files`] of the file that an entry is, `None` for a directory.
+    #[must_use]
+    pub fn file(&self, entry: usize) -> Option<u32> {
+        let node = self.nodes.get(entry.checked_sub(1)?)?;
+        (node.directory_length == 0).then_some(node.file)
+    }
+}
+
+impl EntryList for ArchiveEntries<'_> {
+    fn count(&self) -> usize {
+        1 + self.nodes.len() + self.directories.len()
+    }
+
+    fn entry(&self, position: usize) -> Option<Cow<'_, ArchiveEntry>> {
+        let Some(after_root) = position.checked_sub(1) else {
+            return Some(Cow::Owned(ArchiveEntry::directory(self.directory)));
+        };
+        let Some(node) = self.nodes.get(after_root) else {
+            return self.directories.get(after_root - self.nodes.len()).map(Cow::Borrowed);
+        };
+        let file = self.files.file(node.file as usize)?;
+        Some(Cow::Owned(match node.directory_length as usize {
+            0 => ArchiveEntry::file(format!("{}/{}", self.directory, file.path), file.size),
+            length => ArchiveEntry::directory(format!("{}/{}", self.directory, file.path.get(..length)?)),
+        }))
     }
 }

@@ -1,9 +1,10 @@
 //! Arranging files into layers: which go into archives, where archives end, and how the limits are met.
 
+use bagit::path::ancestors;
+
 use super::manifest_room::manifest_bound;
 use super::{Layout, Plan, PlanError, PlanOptions, PlannedArchive, PlannedLayer};
-use crate::files::ancestors;
-use crate::{PackageFile, PackageFiles};
+use crate::{FileView, PackageFiles};
 
 /// In packages of more payload files than this, small ones go into archives.
 const FEW_PAYLOAD_FILES: usize = 64;
@@ -13,13 +14,13 @@ const SMALL_FILE: u64 = 256 << 10;
 
 /// Finds the lowest threshold, doubling from [`SMALL_FILE`], at which the limits are kept.
 pub(super) fn arrange(files: &PackageFiles, options: &PlanOptions) -> Result<Plan, PlanError> {
-    let payload_files = files.files().iter().filter(|file| files.is_payload(&file.path)).count();
+    let payload_files = files.files().filter(|file| files.is_payload(file.path)).count();
     let mut threshold = match options.layout {
         Layout::Objects if payload_files <= FEW_PAYLOAD_FILES => 0,
         Layout::Objects => SMALL_FILE,
         Layout::Archive => u64::MAX,
     };
-    let largest = files.files().iter().map(|file| file.size).max().unwrap_or(0);
+    let largest = files.files().map(|file| file.size).max().unwrap_or(0);
     loop {
         let is_last = threshold > largest || threshold == u64::MAX;
         let attempt = Arrangement::new(files, options, threshold).layers();
@@ -96,8 +97,8 @@ impl<'a> Arrangement<'a> {
     /// Counts the layers that are needed for files outside of archives, without making them.
     fn layers_of_files(&mut self) -> u64 {
         let mut count = 0_u64;
-        for (position, file) in self.files.files().iter().enumerate() {
-            if self.group(file) == Group::Object {
+        for (position, file) in self.files.files().enumerate() {
+            if self.group(&file) == Group::Object {
                 self.others.push(position);
                 count = count.saturating_add(self.options.limits.parts_of(file.size).len() as u64);
             }
@@ -105,7 +106,7 @@ impl<'a> Arrangement<'a> {
         count
     }
 
-    fn group(&self, file: &PackageFile) -> Group {
+    fn group(&self, file: &FileView<'_>) -> Group {
         if !self.fits_alone(file) {
             Group::Object
         } else if self.options.layout == Layout::Archive
@@ -120,9 +121,9 @@ impl<'a> Arrangement<'a> {
         }
     }
 
-    fn fits_alone(&self, file: &PackageFile) -> bool {
+    fn fits_alone(&self, file: &FileView<'_>) -> bool {
         let mut room = ArchiveRoom::new(self.options);
-        room.add(&file.path, file.size) <= self.archive_limit
+        room.add(file.path, file.size) <= self.archive_limit
     }
 
     /// Fills archives with the files of a group, in order.
@@ -130,13 +131,13 @@ impl<'a> Arrangement<'a> {
         let mut room = self.next_room();
         let mut current: Vec<u32> = Vec::new();
         for (position, file) in (0_u32..).zip(self.files.files()) {
-            if self.group(file) != group {
+            if self.group(&file) != group {
                 continue;
             }
-            if room.add(&file.path, file.size) > self.archive_limit {
+            if room.add(file.path, file.size) > self.archive_limit {
                 self.close(std::mem::take(&mut current));
                 room = self.next_room();
-                room.add(&file.path, file.size);
+                room.add(file.path, file.size);
             }
             current.push(position);
         }
@@ -163,7 +164,7 @@ impl<'a> Arrangement<'a> {
 
     /// Makes the archive of a package without any file, or with empty directories beside files that are in none.
     fn hold_empty_directories(&mut self) -> Result<(), PlanError> {
-        let is_needed = !self.files.empty_directories().is_empty() || self.files.files().is_empty();
+        let is_needed = !self.files.empty_directories().is_empty() || self.files.is_empty();
         if !is_needed {
             return Ok(());
         }
@@ -184,7 +185,7 @@ impl<'a> Arrangement<'a> {
     }
 
     fn layers_of(&self, position: usize) -> Vec<PlannedLayer> {
-        let size = self.files.files().get(position).map_or(0, |file| file.size);
+        let size = self.files.file(position).map_or(0, |file| file.size);
         if !self.options.limits.needs_parts(size) {
             return vec![PlannedLayer::Object { file: position }];
         }

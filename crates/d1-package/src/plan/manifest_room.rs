@@ -28,9 +28,9 @@ fn placeholder(layer: &PlannedLayer, files: &PackageFiles, directory: &str) -> O
             let title = archive_title(directory, archive.number);
             archive_descriptor(Compression::Gzip, &digest, u64::MAX, &digest, &title)
         }
-        PlannedLayer::Object { file } => object_descriptor(directory, files.files().get(*file)?),
+        PlannedLayer::Object { file } => object_descriptor(directory, &files.file(*file)?),
         PlannedLayer::Part { file, number, count, .. } => {
-            let path = &files.files().get(*file)?.path;
+            let path = files.file(*file)?.path;
             part_descriptor(directory, path, (*number, *count), digest, u64::MAX)
         }
     })

@@ -5,13 +5,13 @@ mod read_plan;
 
 use std::ops::Range;
 
-use bagit::Digests;
+use bagit::DigestsView;
 use d1_model::Identifier;
 use oci_model::annotations::{D1_IDENTIFIER, TITLE};
 use oci_model::{Descriptor, ImageManifest};
 
 use self::foreign::ForeignContent;
-use crate::{LayerKind, ObjectFacts, PackageFile, PackageIndex, PathFault, Place};
+use crate::{FileView, LayerKind, ObjectFacts, PackageIndex, PathFault, Place};
 
 pub use self::read_plan::{Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError};
 
@@ -33,7 +33,7 @@ pub struct Entry<'a> {
     /// SHA-256 of the content; a file in parts has none without an index.
     pub sha256: Option<[u8; 32]>,
     /// Further digests.
-    pub checksums: Option<&'a Digests>,
+    pub checksums: Option<DigestsView<'a>>,
     /// What DataONE knows of the file.
     pub object: Option<&'a ObjectFacts>,
     /// Where its bytes are.
@@ -154,7 +154,7 @@ impl PackageView {
         match &self.index {
             Some(index) => {
                 let position = index.files().position(path)?;
-                Some(indexed_entry(index.files().files().get(position)?, index.place(position)?))
+                Some(indexed_entry(index.files().file(position)?, index.place(position)?))
             }
             None => self.foreign.entry(path),
         }
@@ -204,13 +204,13 @@ impl PackageView {
     }
 }
 
-fn indexed_entry(file: &PackageFile, place: Place) -> Entry<'_> {
+fn indexed_entry(file: FileView<'_>, place: Place) -> Entry<'_> {
     Entry {
-        path: &file.path,
+        path: file.path,
         size: file.size,
         sha256: Some(file.sha256),
-        checksums: Some(&file.checksums),
-        object: file.object.as_deref(),
+        checksums: Some(file.checksums),
+        object: file.object,
         place,
     }
 }

@@ -104,12 +104,12 @@ impl Content {
                     LayerContent::Packed(packed)
                 }
                 PlannedLayer::Object { file } => {
-                    let bytes = &self.files[&*files.files()[*file].path];
+                    let bytes = &self.files[files.file(*file).unwrap().path];
                     blobs.insert(Digest::sha256_of(bytes), bytes.clone());
                     LayerContent::Object
                 }
                 PlannedLayer::Part { file, range, .. } => {
-                    let bytes = &self.files[&*files.files()[*file].path];
+                    let bytes = &self.files[files.file(*file).unwrap().path];
                     let bytes = slice(bytes, range.clone());
                     let digest = Digest::sha256_of(bytes);
                     blobs.insert(digest.clone(), bytes.to_vec());
@@ -136,13 +136,13 @@ impl Content {
     ) -> (PackedArchive, Vec<u8>) {
         let entries = plan.entries(archive, files);
         let open = |entry: usize| -> std::io::Result<Box<dyn std::io::Read + Send>> {
-            let file = entries.files[entry].expect("only files are opened");
-            let bytes = self.files[&*files.files()[file as usize].path].clone();
+            let file = entries.file(entry).expect("only files are opened");
+            let bytes = self.files[files.file(file as usize).unwrap().path].clone();
             Ok(Box::new(Cursor::new(bytes)))
         };
         let mut bytes = Vec::new();
         let options = PackOptions { threads: NonZeroUsize::MIN, ..PackOptions::default() };
-        let packed = pack_archive(&entries.entries, &open, &options, &mut bytes).unwrap();
+        let packed = pack_archive(&entries, &open, &options, &mut bytes).unwrap();
         (packed, bytes)
     }
 }

@@ -121,7 +121,8 @@ impl DescribedObject {
         let mut file = PackageFile::new(self.path.as_str(), size, sha256.unwrap_or_default());
         file.checksums = digests.clone();
         let ObjectRecord { size, checksum, .. } = &self.record;
-        let mismatch = d1_package::system_metadata_mismatches(*size, checksum, &file).into_iter().next()?;
+        let mismatch =
+            d1_package::system_metadata_mismatches(*size, checksum, &file.view()).into_iter().next()?;
         Some(self.wrong(mismatch.to_string()))
     }
 

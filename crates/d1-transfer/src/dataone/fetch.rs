@@ -132,7 +132,7 @@ fn finish(
     let bag = staging.files().join("bag");
     let documents = hash_documents(&bag, package)?;
     let scan = make_bag(package, &PackageDigests { objects, documents })?;
-    for (name, bytes) in scan.tag_files.iter() {
+    for (name, bytes) in scan.tag_files.held() {
         let path = bag.join(name);
         std::fs::write(&path, bytes).map_err(|error| Error::io("write", &path, error))?;
     }

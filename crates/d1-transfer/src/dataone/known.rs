@@ -131,12 +131,12 @@ impl KnownObjects {
             };
             match place {
                 Place::Object { .. } => {
-                    let mut digests = file.checksums.clone();
+                    let mut digests = file.checksums.to_digests();
                     digests.insert(Algorithm::Sha256, &file.sha256);
                     self.objects.insert(identifier.clone(), (file.size, digests));
                 }
                 Place::Archive { .. } => {
-                    self.archived.insert(identifier.clone(), (number, file.path.clone()));
+                    self.archived.insert(identifier.clone(), (number, file.path.into()));
                 }
                 Place::Parts { .. } => {}
             }
@@ -149,10 +149,10 @@ impl KnownObjects {
 /// Tells whether an index is that of a copy of exactly this package.
 fn is_copy(index: &PackageIndex, package: &DescribedPackage) -> bool {
     let files = index.files();
-    let at = |path: &str| files.position(path).and_then(|position| files.files().get(position));
+    let at = |path: &str| files.position(path).and_then(|position| files.file(position));
     let is_same = |object: &DescribedObject| {
         let content = at(&object.path).is_some_and(|file| {
-            let mut digests = file.checksums.clone();
+            let mut digests = file.checksums.to_digests();
             digests.insert(Algorithm::Sha256, &file.sha256);
             file.identifier() == Some(&object.record.identifier)
                 && object.fault(file.size, &digests).is_none()
@@ -160,7 +160,7 @@ fn is_copy(index: &PackageIndex, package: &DescribedPackage) -> bool {
         content && at(&object.record.path).is_some_and(|file| file.sha256 == object.record.sha256)
     };
     let documents = [DECLARATION, "bag-info.txt"].len() + 2 * MANIFEST_ALGORITHMS.len();
-    files.files().len() == 2 * package.objects.len() + documents
+    files.len() == 2 * package.objects.len() + documents
         && at(DECLARATION).is_some()
         && *index.directory() == *package.directory
         && package.objects.iter().all(is_same)

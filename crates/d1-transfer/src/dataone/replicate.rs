@@ -257,10 +257,10 @@ impl OnePackage<'_> {
     /// Finds out which objects become blobs of their own: that depends on names and sizes alone.
     fn ways(&self) -> Result<Vec<Way>> {
         let scan = make_bag(&self.package, &PackageDigests::placeholders(&self.package))?;
-        let files = package_files(&scan.inventory, true)?;
+        let files = package_files(scan.inventory, true)?;
         let plan = self.plan(&files)?;
         let mut ways: BTreeMap<&str, Way> = BTreeMap::new();
-        let path = |file: usize| files.files().get(file).map_or("", |file| &*file.path);
+        let path = |file: usize| files.file(file).map_or("", |file| file.path);
         for layer in &plan.layers {
             match layer {
                 PlannedLayer::Archive(_) => {}
@@ -326,7 +326,7 @@ impl OnePackage<'_> {
         let objects = moved.iter().map(|moved| moved.digests.clone()).collect();
         let documents = hash_documents(self.staging, &self.package)?;
         let scan = make_bag(&self.package, &PackageDigests { objects, documents })?;
-        let mut files = package_files(&scan.inventory, true)?;
+        let mut files = package_files(scan.inventory, true)?;
         warn_of_clashes(&files, self.all.observer);
         let found = self.documents(&files)?.recognise(&files);
         found.oddities.iter().for_each(|oddity| {
@@ -348,7 +348,7 @@ impl OnePackage<'_> {
         let stored = self.package.objects.iter().zip(moved);
         let stored = stored.filter_map(|(object, moved)| Some((object.path.clone(), moved.stored.clone()?)));
         let made =
-            scan.tag_files.iter().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
+            scan.tag_files.held().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
         let sources = Sources::partly_stored(self.staging.to_owned(), made.collect(), stored.collect());
         let plan = self.plan(&files)?;
         Ok(Prepared { plan, files, facts, created, sources })
@@ -363,7 +363,7 @@ impl OnePackage<'_> {
                 Err(error) => Err(error),
             }
         };
-        let listed = files.files().iter().map(|file| (&*file.path, file.size));
+        let listed = files.files().map(|file| (file.path, file.size));
         Ok(d1_package::read_documents(listed, true, &mut open).map_err(d1_package::Error::from)?)
     }
 }

@@ -193,7 +193,7 @@ fn verify(
     let mut file = PackageFile::new("", hashed.size, hashed.digest.sha256_bytes().unwrap_or_default());
     file.checksums = hashed.digests.clone();
     let says = &document.says;
-    for mismatch in system_metadata_mismatches(says.size, &says.checksum, &file) {
+    for mismatch in system_metadata_mismatches(says.size, &says.checksum, &file.view()) {
         match mismatch {
             Mismatch::Unverifiable { .. } => observer.event(&Event::Warning(&mismatch.to_string())),
             mismatch => return Err(Error::content(object.path.display().to_string(), mismatch.to_string())),

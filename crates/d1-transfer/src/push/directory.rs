@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use d1_package::{AssembledPackage, Configuration, ManifestOptions, PackageIndex};
+use d1_package::{AssembledPackage, ManifestOptions, PackageIndex};
 use oci_model::{Descriptor, ManifestRef, MediaType};
 use oci_pack::Compression;
 use registry_backend::{BlobSource, BytesSource, ErrorKind, RegistryBackend};
@@ -14,6 +14,7 @@ use super::publish::{Artifact, publish};
 use crate::blocking::{run_blocking, run_while_wanted};
 use crate::open::open_package;
 use crate::progress::total;
+use crate::spool::{Spool, SpoolSource};
 use crate::{Error, Event, Observer, PushOptions, PushReport, Result};
 
 /// Pushes a directory as a package. A bag is checked first; nothing is stored if it is not valid.
@@ -105,24 +106,33 @@ fn artifact(
     max_manifest_bytes: u64,
 ) -> Result<Artifact> {
     let Prepared { plan, files, facts, created, .. } = prepared;
-    let MadeLayers { contents, mut blobs } = made;
-    let count = files.files().len() as u64;
-    let bytes = total(files.files().iter().map(|file| file.size));
+    let MadeLayers { contents, mut blobs, mut spool } = made;
+    let count = files.len() as u64;
+    let bytes = total(files.files().map(|file| file.size));
     let assembled = d1_package::assemble(&plan, files, contents, facts).map_err(d1_package::Error::from)?;
-    blobs.push(configuration(&assembled, options.index)?);
+    let (configuration, blob) = configuration(&assembled, options.index, &mut spool)?;
+    blobs.push(blob);
     let manifest_options = manifest_options(&assembled, options, created, max_manifest_bytes);
-    let manifest = assembled.manifest(&manifest_options).map_err(d1_package::Error::from)?;
+    let manifest = assembled.manifest_with(configuration, &manifest_options);
+    let manifest = manifest.map_err(d1_package::Error::from)?;
     let identifier = assembled.facts.identifier.map(|identifier| identifier.to_string());
     Ok(Artifact { manifest, blobs, files: count, bytes, identifier })
 }
 
-fn configuration(assembled: &AssembledPackage, index: bool) -> Result<Box<dyn BlobSource>> {
+fn configuration(
+    assembled: &AssembledPackage,
+    index: bool,
+    spool: &mut Spool,
+) -> Result<(Descriptor, Box<dyn BlobSource>)> {
     if !index {
-        return Ok(Box::new(BytesSource::new(Descriptor::EMPTY_CONTENT)));
+        return Ok((Descriptor::empty(), Box::new(BytesSource::new(Descriptor::EMPTY_CONTENT))));
     }
-    let mut bytes = Vec::new();
-    assembled.index.write(&mut bytes).map_err(|error| Error::io("write", "the index", error))?;
-    Ok(Box::new(BytesSource::new(bytes)))
+    let mut writer = spool.layer();
+    let written = assembled.index.write(&mut writer);
+    let descriptor = written.map_err(|error| Error::io("write", "the index", error))?;
+    let (digest, size) = (descriptor.digest.clone(), descriptor.size);
+    let source = SpoolSource { layer: writer.finish(), digest, size };
+    Ok((descriptor, Box::new(source)))
 }
 
 fn manifest_options(
@@ -136,7 +146,6 @@ fn manifest_options(
         None => MediaType::from_static(d1_package::UNKNOWN_ARTIFACT_TYPE),
     });
     let mut manifest_options = ManifestOptions::new(artifact_type);
-    manifest_options.configuration = if options.index { Configuration::Index } else { Configuration::Empty };
     manifest_options.created = created;
     manifest_options.annotations = options.annotations.clone();
     manifest_options.max_manifest_bytes = max_manifest_bytes;

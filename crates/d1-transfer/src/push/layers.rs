@@ -5,11 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use d1_package::{
-    AssembleError, LayerContent, PackageFile, PackageFiles, Plan, PlannedArchive, PlannedLayer,
-    ReusableArchive,
+    AssembleError, FileView, LayerContent, PackageFiles, Plan, PlannedArchive, PlannedLayer, ReusableArchive,
 };
 use oci_model::{Digest, DigestAlgorithm, DigestHasher};
-use oci_pack::{PackOptions, pack_archive};
+use oci_pack::{PackError, PackOptions, PackedFile, pack_archive};
 use registry_backend::BlobSource;
 
 use super::sources::Sources;
@@ -20,10 +19,11 @@ use crate::spool::{Spool, SpoolSource};
 use crate::{Error, Observer, Phase, PushOptions, Result};
 
 /// The layers of a package, and the blobs of those that were not there before.
-#[derive(Default)]
 pub(crate) struct MadeLayers {
     pub(crate) contents: Vec<LayerContent>,
     pub(crate) blobs: Vec<Box<dyn BlobSource>>,
+    /// Where blobs are that were made; there is room for more.
+    pub(crate) spool: Spool,
 }
 
 /// What layers are made from.
@@ -46,27 +46,28 @@ impl Material<'_> {
         let (items, bytes) = self.work(&reusable);
         let phase = (items > 0).then(|| RunningPhase::begin(observer, Phase::Pack, items, bytes));
         let making = Making { material: self, phase: phase.as_ref(), given_up };
-        let mut made = MadeLayers::default();
-        let (mut reusable, mut spool) = (reusable.into_iter(), Spool::new(&self.options.temporary_directory));
+        let spool = Spool::new(&self.options.temporary_directory);
+        let mut made = MadeLayers { contents: Vec::new(), blobs: Vec::new(), spool };
+        let mut reusable = reusable.into_iter();
         let mut parts = Vec::new();
         for layer in &self.plan.layers {
             match layer {
                 PlannedLayer::Archive(archive) => match reusable.next().flatten() {
                     Some(reused) => made.contents.push(LayerContent::Reused(reused)),
-                    None => making.pack(archive, &mut spool, &mut made)?,
+                    None => making.pack(archive, &mut made)?,
                 },
                 PlannedLayer::Object { file } => {
                     let file = self.file(*file)?;
-                    if self.sources.stored(&file.path).is_none() {
+                    if self.sources.stored(file.path).is_none() {
                         let digest = Digest::from_sha256(file.sha256);
-                        made.blobs.push(self.sources.blob(file, 0..file.size, digest));
+                        made.blobs.push(self.sources.blob(&file, 0..file.size, digest));
                     }
                     made.contents.push(LayerContent::Object);
                 }
                 PlannedLayer::Part { file, number, count, range } => {
                     parts.push(range.clone());
                     if number == count {
-                        making.parts(self.file(*file)?, std::mem::take(&mut parts), &mut made)?;
+                        making.parts(&self.file(*file)?, std::mem::take(&mut parts), &mut made)?;
                     }
                 }
             }
@@ -80,7 +81,7 @@ impl Material<'_> {
         let sizes = self.plan.layers.iter().map(|layer| match layer {
             PlannedLayer::Archive(_) if reusable.next().is_some_and(Option::is_some) => (0, 0),
             PlannedLayer::Archive(archive) => {
-                let files = archive.files.iter().filter_map(|file| self.files.files().get(*file as usize));
+                let files = archive.files.iter().filter_map(|file| self.files.file(*file as usize));
                 (archive.files.len() as u64, total(files.map(|file| file.size)))
             }
             PlannedLayer::Object { .. } => (0, 0),
@@ -90,9 +91,9 @@ impl Material<'_> {
             .fold((0, 0), |(items, bytes), (more_items, more_bytes)| (items + more_items, bytes + more_bytes))
     }
 
-    fn file(&self, position: usize) -> Result<&PackageFile> {
+    fn file(&self, position: usize) -> Result<FileView<'_>> {
         let missing = || d1_package::Error::from(AssembleError::Layer { layer: position });
-        Ok(self.files.files().get(position).ok_or_else(missing)?)
+        Ok(self.files.file(position).ok_or_else(missing)?)
     }
 }
 
@@ -103,18 +104,22 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    fn pack(&self, archive: &PlannedArchive, spool: &mut Spool, made: &mut MadeLayers) -> Result<()> {
+    fn pack(&self, archive: &PlannedArchive, made: &mut MadeLayers) -> Result<()> {
         let Material { plan, files, options, .. } = self.material;
-        let listed = plan.entries(archive, files);
+        let entries = plan.entries(archive, files);
+        let file = |entry: usize| entries.file(entry).and_then(|position| files.file(position as usize));
         let open = |entry: usize| {
-            let file = listed.files.get(entry).copied().flatten();
-            let file = file.and_then(|position| files.files().get(position as usize));
-            let file = file.ok_or_else(|| io::Error::other("the entry is no file"))?;
-            self.open(&file.path)
+            let file = file(entry).ok_or_else(|| io::Error::other("the entry is no file"))?;
+            self.open(file.path)
         };
-        let pack_options = PackOptions { compression: options.compression, ..PackOptions::default() };
-        let mut writer = spool.layer();
-        let packed = pack_archive(&listed.entries, &open, &pack_options, &mut writer)?;
+        let inspect = |packed: &PackedFile| match file(packed.entry) {
+            Some(file) if file.sha256 == packed.sha256 => Ok(()),
+            file => Err(changed(file.map_or("", |file| file.path))),
+        };
+        let mut pack_options = PackOptions { compression: options.compression, ..PackOptions::default() };
+        pack_options.inspect = Some(&inspect);
+        let mut writer = made.spool.layer();
+        let packed = pack_archive(&entries, &open, &pack_options, &mut writer)?;
         let (layer, digest, size) = (writer.finish(), packed.blob_digest.clone(), packed.blob_size);
         made.blobs.push(Box::new(SpoolSource { layer, digest, size }));
         made.contents.push(LayerContent::Packed(packed));
@@ -123,15 +128,14 @@ impl Making<'_> {
 
     /// Hashes the parts of a file and the whole of it again, in one read: what has changed since the first time would be
     /// stored in parts that do not make up the file.
-    fn parts(&self, file: &PackageFile, ranges: Vec<Range<u64>>, made: &mut MadeLayers) -> Result<()> {
-        if let Some(parts) = self.material.sources.stored(&file.path) {
+    fn parts(&self, file: &FileView<'_>, ranges: Vec<Range<u64>>, made: &mut MadeLayers) -> Result<()> {
+        if let Some(parts) = self.material.sources.stored(file.path) {
             let contents = parts.iter().map(|digest| LayerContent::Part { digest: digest.clone() });
             made.contents.extend(contents);
             return Ok(());
         }
-        let failed = |error| Error::io("read", &*file.path, error);
-        let changed = || d1_package::Error::from(AssembleError::FileChanged { path: file.path.to_string() });
-        let mut reader = self.open(&file.path).map_err(failed)?;
+        let failed = |error| Error::io("read", file.path, error);
+        let mut reader = self.open(file.path).map_err(failed)?;
         let mut whole = DigestHasher::new(DigestAlgorithm::Sha256);
         let mut chunk = vec![0; CHUNK_BYTES];
         for range in ranges {
@@ -143,7 +147,7 @@ impl Making<'_> {
                 let count = reader.read(space).map_err(failed)?;
                 let bytes = space.get(..count).unwrap_or_default();
                 if bytes.is_empty() {
-                    return Err(changed().into());
+                    return Err(changed(file.path).into());
                 }
                 whole.update(bytes);
                 part.update(bytes);
@@ -153,7 +157,11 @@ impl Making<'_> {
             made.blobs.push(self.material.sources.blob(file, range, digest.clone()));
             made.contents.push(LayerContent::Part { digest });
         }
-        if whole.finish().sha256_bytes() == Some(file.sha256) { Ok(()) } else { Err(changed().into()) }
+        if whole.finish().sha256_bytes() == Some(file.sha256) {
+            Ok(())
+        } else {
+            Err(changed(file.path).into())
+        }
     }
 
     /// Opens a file whose turn has come; what is read of it is progress.
@@ -168,6 +176,10 @@ impl Making<'_> {
             phase.advance(items, bytes);
         }
     }
+}
+
+fn changed(path: &str) -> PackError {
+    PackError::ContentChanged { path: path.to_owned() }
 }
 
 struct Progressing<'a, R> {

@@ -1,12 +1,11 @@
 //! Everything about a directory that has to be known before anything is packed or sent.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet, BagInfo, Inventory, TagFiles, Version};
 use bytes::Bytes;
-use d1_package::{BagRecord, PackageFacts, PackageFile, PackageFiles, Plan, PlanLimits, PlanOptions};
+use d1_package::{BagRecord, PackageFacts, PackageFiles, Plan, PlanLimits, PlanOptions};
 
 use super::check::{Checked, Checking, check_directory};
 use super::sources::Sources;
@@ -45,19 +44,20 @@ pub(crate) fn prepare(
             .algorithms(algorithms.iter())
             .around(&scan.inventory, &Inventory::new())?;
         let tag_files =
-            scan.tag_files.iter().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
+            scan.tag_files.held().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
         sources = Sources::payload(directory, tag_files.collect());
     }
     let is_bag = made || report.is_some();
-    let mut files = package_files(&scan.inventory, is_bag)?;
+    let version = report.and_then(|report| report.version).unwrap_or(Version::V1_0);
+    let algorithms = bagit::payload_algorithms(&scan.tag_files);
+    let created = options.created.clone().or_else(|| bagging_date(&scan.tag_files));
+    let mut files = package_files(scan.inventory, is_bag)?;
     warn_of_clashes(&files, observer);
     let found = documents.recognise(&files);
     found.oddities.iter().for_each(|oddity| observer.event(&Event::Warning(&oddity.to_string())));
     for (position, object) in found.objects {
         files.set_object(position, object);
     }
-    let version = report.and_then(|report| report.version).unwrap_or(Version::V1_0);
-    let algorithms = bagit::payload_algorithms(&scan.tag_files);
     let facts = PackageFacts {
         bag: is_bag.then_some(BagRecord { version, algorithms }),
         identifier: options.identifier.clone().or(found.identifier),
@@ -66,7 +66,6 @@ pub(crate) fn prepare(
         obsoletes: found.obsoletes,
         title: found.title,
     };
-    let created = options.created.clone().or_else(|| bagging_date(&scan.tag_files));
     let mut plan_options = PlanOptions::new(name);
     (plan_options.layout, plan_options.limits) = (options.layout, limits);
     let plan = d1_package::plan(&files, &plan_options).map_err(d1_package::Error::from)?;
@@ -78,25 +77,10 @@ fn made_bag_algorithms() -> AlgorithmSet {
     [Algorithm::Sha256, Algorithm::Sha512].into_iter().collect()
 }
 
-pub(crate) fn package_files(inventory: &Inventory, is_bag: bool) -> Result<PackageFiles> {
-    let mut files = Vec::with_capacity(inventory.len());
-    for (path, entry) in inventory.files() {
-        let sha256 = entry.digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
-        let sha256 = sha256.ok_or_else(|| Error::content(path, "it could not be hashed"))?;
-        let mut file = PackageFile::new(path, entry.size, sha256);
-        file.checksums = entry.digests.clone();
-        files.push(file);
-    }
-    let empty = empty_directories(inventory);
-    Ok(PackageFiles::new(files, empty, is_bag).map_err(d1_package::Error::from)?)
-}
-
-/// Returns the directories in which nothing is.
-fn empty_directories(inventory: &Inventory) -> Vec<Box<str>> {
-    let parent = |path| str::rsplit_once(path, '/').map(|(parent, _)| parent);
-    let files = inventory.files().filter_map(|(path, _)| parent(path));
-    let occupied: HashSet<&str> = files.chain(inventory.directories().filter_map(parent)).collect();
-    inventory.directories().filter(|path| !occupied.contains(path)).map(Into::into).collect()
+pub(crate) fn package_files(inventory: Inventory, is_bag: bool) -> Result<PackageFiles> {
+    let is_empty = |path: &&str| !inventory.has_anything_under(path);
+    let empty = inventory.added_directories().filter(is_empty).map(Into::into).collect();
+    Ok(PackageFiles::of_inventory(inventory, empty, is_bag).map_err(d1_package::Error::from)?)
 }
 
 pub(crate) fn warn_of_clashes(files: &PackageFiles, observer: &Arc<dyn Observer>) {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use d1_package::PackageFile;
+use d1_package::FileView;
 use oci_model::Digest;
 use registry_backend::{BlobSource, BytesSource};
 
@@ -62,13 +62,13 @@ impl Sources {
     }
 
     /// Returns a range of a file as a blob.
-    pub(crate) fn blob(&self, file: &PackageFile, range: Range<u64>, digest: Digest) -> Box<dyn BlobSource> {
-        match self.made.get(&*file.path) {
+    pub(crate) fn blob(&self, file: &FileView<'_>, range: Range<u64>, digest: Digest) -> Box<dyn BlobSource> {
+        match self.made.get(file.path) {
             Some(bytes) => {
                 let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(bytes.len());
                 Box::new(BytesSource::new(bytes.slice(at(range.start)..at(range.end))))
             }
-            None => Box::new(FileSource::new(self.on_disk(&file.path), file.size, range, digest)),
+            None => Box::new(FileSource::new(self.on_disk(file.path), file.size, range, digest)),
         }
     }
 

@@ -8,7 +8,9 @@ mod system_metadata;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bagit::{Accept, Algorithm, AlgorithmSet, CheckOptions, Digests, Inventory, Report, TagFiles};
+use bagit::{
+    Accept, Algorithm, AlgorithmSet, CheckOptions, Digests, DigestsView, Inventory, Report, TagFiles,
+};
 use d1_model::MAX_SYSTEM_METADATA_BYTES;
 use oci_model::{Digest, ManifestRef};
 use registry_backend::RegistryBackend;
@@ -212,8 +214,8 @@ fn report(
         && system_metadata.as_ref().is_none_or(|audit| audit.faults.is_empty());
     let (files, bytes) = match view.index() {
         Some(index) => {
-            let files = index.files().files();
-            (files.len() as u64, total(files.iter().map(|file| file.size)))
+            let files = index.files();
+            (files.len() as u64, total(files.files().map(|file| file.size)))
         }
         None => (arrived.files.len() as u64, total(arrived.files.iter().map(|file| file.size))),
     };
@@ -250,7 +252,7 @@ fn check_bag(package: &OpenPackage, came: &Came<'_>, arrived: &Arrived, accept: 
 
 /// Returns the digests that the index states of a file.
 fn stated_digests(entry: &d1_package::Entry<'_>) -> Digests {
-    let mut digests = entry.checksums.cloned().unwrap_or_default();
+    let mut digests = entry.checksums.map(DigestsView::to_digests).unwrap_or_default();
     if let Some(sha256) = entry.sha256 {
         digests.insert(Algorithm::Sha256, &sha256);
     }

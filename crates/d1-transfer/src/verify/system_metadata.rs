@@ -222,5 +222,5 @@ fn mismatch(entry: &Entry<'_>, digests: &bagit::Digests, declared: &Declared) ->
     let mut file = PackageFile::new(entry.path, entry.size, sha256.unwrap_or_default());
     file.checksums = digests.clone();
     let size = declared.size.unwrap_or(entry.size);
-    d1_package::system_metadata_mismatches(size, &declared.checksum, &file).into_iter().next()
+    d1_package::system_metadata_mismatches(size, &declared.checksum, &file.view()).into_iter().next()
 }

@@ -4,7 +4,10 @@ use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use oci_pack::{ArchiveEntry, Compression, PackError, PackOptions, pack_archive};
+use oci_model::Digest;
+use oci_pack::{
+    ArchiveEntry, Compression, PackError, PackOptions, PackedFile, entries_with_directories, pack_archive,
+};
 
 use crate::support::{noise, pack};
 
@@ -76,9 +79,26 @@ fn a_full_destination_ends_the_packing() {
     let entries = [ArchiveEntry::directory("pkg"), ArchiveEntry::file("pkg/a", 50_000_000)];
     for room in [0, 10_000_000] {
         let options = PackOptions { compression: Compression::None, ..PackOptions::default() };
-        let error = pack_archive(&entries, &open, &options, &mut Full(room)).unwrap_err();
+        let error = pack_archive(&entries[..], &open, &options, &mut Full(room)).unwrap_err();
         assert!(matches!(&error, PackError::Write { source } if source.kind() == io::ErrorKind::StorageFull));
     }
+}
+
+#[test]
+fn every_file_can_be_inspected_and_one_that_is_refused_ends_the_packing() {
+    let entries = entries_with_directories("pkg", [("a", 1), ("b", 1), ("c", 1)]);
+    let open = |entry: usize| Ok(Box::new(io::repeat(entry as u8).take(1)) as Box<dyn Read + Send>);
+    let seen = std::sync::Mutex::new(Vec::new());
+    let inspect = |file: &PackedFile| {
+        seen.lock().unwrap().push((file.entry, Digest::from_sha256(file.sha256)));
+        let path = entries[file.entry].path.clone();
+        if file.entry == 2 { Err(PackError::ContentChanged { path }) } else { Ok(()) }
+    };
+    let options = PackOptions { inspect: Some(&inspect), ..PackOptions::default() };
+    let error = pack_archive(&entries, &open, &options, &mut io::sink()).unwrap_err();
+    assert!(matches!(&error, PackError::ContentChanged { path } if path == "pkg/b"), "{error}");
+    let expected = [1_u8, 2].map(|byte| (usize::from(byte), Digest::sha256_of(&[byte])));
+    assert_eq!(*seen.lock().unwrap(), expected);
 }
 
 #[test]
@@ -94,7 +114,7 @@ fn progress_adds_up_to_the_tar_archive() {
     };
     let open = |_: usize| Ok(Box::new(io::repeat(7).take(5_000_000)) as Box<dyn Read + Send>);
     let entries = [ArchiveEntry::directory("pkg"), ArchiveEntry::file("pkg/a", 5_000_000)];
-    let packed = pack_archive(&entries, &open, &options, &mut io::sink()).unwrap();
+    let packed = pack_archive(&entries[..], &open, &options, &mut io::sink()).unwrap();
     assert_eq!(total.into_inner(), packed.tar_size);
 }
 

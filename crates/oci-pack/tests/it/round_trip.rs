@@ -71,14 +71,12 @@ proptest! {
         let (packed, tar) = pack_files(&files, Compression::None, 1);
         prop_assert_eq!(layout.size, tar.len() as u64);
         prop_assert_eq!(packed.tar_digest, packed.blob_digest);
-        for (file, (_, content)) in packed.files.iter().zip(&files) {
-            prop_assert_eq!(file.data_offset, layout.data_offsets[file.entry]);
-            let start = usize::try_from(file.data_offset).unwrap();
+        for (offset, (_, content)) in packed.data_offsets.iter().zip(&files) {
+            prop_assert!(layout.data_offsets.contains(offset));
+            let start = usize::try_from(*offset).unwrap();
             prop_assert!(tar[start..start + content.len()] == content[..]);
-            let digest = oci_model::Digest::from_sha256(file.sha256);
-            prop_assert_eq!(digest, oci_model::Digest::sha256_of(content));
         }
-        prop_assert_eq!(packed.files.len(), files.len());
+        prop_assert_eq!(packed.data_offsets.len(), files.len());
     }
 
     #[test]
@@ -117,11 +115,10 @@ fn a_file_of_up_to_three_quarters_of_a_member_lies_in_one_member() {
     let files: Vec<MemoryFile> =
         (0..40).map(|number| (format!("{number:02}"), noise(number, 700_000))).collect();
     let (packed, _) = pack_files(&files, Compression::Gzip, 2);
-    for file in &packed.files {
+    for offset in &packed.data_offsets {
         let holds = |member: &&oci_pack::Member| {
-            member.tar_offset < file.data_offset + file.size
-                && file.data_offset < member.tar_offset + member.tar_length
+            member.tar_offset < offset + 700_000 && *offset < member.tar_offset + member.tar_length
         };
-        assert_eq!(packed.members.iter().filter(holds).count(), 1, "{file:?}");
+        assert_eq!(packed.members.iter().filter(holds).count(), 1, "{offset}");
     }
 }

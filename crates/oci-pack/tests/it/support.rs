@@ -82,7 +82,7 @@ pub(crate) fn pack(
         Ok(Box::new(Cursor::new(content)) as Box<dyn Read + Send>)
     };
     let threads = NonZeroUsize::new(threads).unwrap();
-    let options = PackOptions { compression, threads, progress: None };
+    let options = PackOptions { compression, threads, ..PackOptions::default() };
     let mut blob = Vec::new();
     let packed = pack_archive(entries, &open, &options, &mut blob)?;
     Ok((packed, blob))

@@ -1,0 +1,189 @@
+//! All files of a bag in the order of their paths, in little memory: blocks of some hundred files.
+
+use std::fmt;
+
+use super::block::{Block, FileEntry};
+
+/// The files that one block holds at most: what is inserted moves half of them, so that a block is a few times 10 KiB.
+const BLOCK_FILES: usize = 256;
+
+/// Holds files in the bytewise order of their paths.
+#[derive(Clone, Default)]
+pub(super) struct FileTable {
+    /// None of them is empty.
+    blocks: Vec<Block>,
+    /// For each block, how many files are before it.
+    starts: Vec<usize>,
+}
+
+impl FileTable {
+    pub(super) fn len(&self) -> usize {
+        let last = self.blocks.last().map_or(0, Block::len);
+        self.starts.last().map_or(0, |start| start + last)
+    }
+
+    pub(super) fn get(&self, position: usize) -> Option<(&str, FileEntry<'_>)> {
+        let (block, index) = self.place(position)?;
+        self.blocks.get(block)?.get(index)
+    }
+
+    /// Finds a path, or where it would be.
+    pub(super) fn position(&self, path: &str) -> Result<usize, usize> {
+        let (block, index) = self.search(path);
+        let start = self.starts.get(block).copied().unwrap_or(0);
+        index.map(|index| start + index).map_err(|index| start + index)
+    }
+
+    pub(super) fn iter_from(&self, position: usize) -> impl Iterator<Item = (&str, FileEntry<'_>)> {
+        let (block, index) = self.place(position).unwrap_or((self.blocks.len(), 0));
+        let mut blocks = self.blocks.iter().skip(block);
+        let first = blocks.next().map(|block| block.iter_from(index));
+        first.into_iter().flatten().chain(blocks.flat_map(|block| block.iter_from(0)))
+    }
+
+    /// Adds a file, and says whether it took the place of another one.
+    pub(super) fn insert(&mut self, path: &str, entry: FileEntry<'_>) -> bool {
+        let (block, index) = self.search(path);
+        match index {
+            Ok(index) => {
+                if let Some(block) = self.blocks.get_mut(block) {
+                    block.set(index, entry);
+                }
+                true
+            }
+            Err(index) => {
+                let (block, index) = self.with_room(block, index);
+                if let Some(block) = self.blocks.get_mut(block) {
+                    block.insert(index, path, entry);
+                }
+                self.starts.iter_mut().skip(block + 1).for_each(|start| *start += 1);
+                false
+            }
+        }
+    }
+
+    /// Changes what is known of the file at a place.
+    pub(super) fn set(&mut self, position: usize, entry: FileEntry<'_>) {
+        let Some((block, index)) = self.place(position) else { return };
+        if let Some(block) = self.blocks.get_mut(block) {
+            block.set(index, entry);
+        }
+    }
+
+    /// Finds the block that has a path or would have it, and the place in it.
+    fn search(&self, path: &str) -> (usize, Result<usize, usize>) {
+        let begins_before = |block: &Block| block.get(0).is_some_and(|(first, _)| first <= path);
+        let block = self.blocks.partition_point(begins_before).saturating_sub(1);
+        (block, self.blocks.get(block).map_or(Err(0), |block| block.position(path)))
+    }
+
+    fn place(&self, position: usize) -> Option<(usize, usize)> {
+        if position >= self.len() {
+            return None;
+        }
+        let block = self.starts.partition_point(|start| *start <= position).checked_sub(1)?;
+        Some((block, position - self.starts.get(block)?))
+    }
+
+    /// Makes room in a block for one more file at `index`, and says which block and place that is then.
+    fn with_room(&mut self, block: usize, index: usize) -> (usize, usize) {
+        let Some(full) = self.blocks.get_mut(block) else {
+            self.blocks.push(Block::default());
+            self.starts.push(0);
+            return (0, 0);
+        };
+        if full.len() < BLOCK_FILES {
+            return (block, index);
+        }
+        // What comes in order fills one block after the other.
+        let at = if index == full.len() { index } else { full.len() / 2 };
+        let later = full.split_off(at);
+        let start = self.starts.get(block).map_or(0, |start| start + at);
+        self.blocks.insert(block + 1, later);
+        self.starts.insert(block + 1, start);
+        if index < at { (block, index) } else { (block + 1, index - at) }
+    }
+}
+
+impl PartialEq for FileTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter_from(0).eq(other.iter_from(0))
+    }
+}
+
+impl Eq for FileTable {}
+
+impl fmt::Debug for FileTable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_map().entries(self.iter_from(0)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::proptest;
+
+    use super::FileTable;
+    use crate::inventory::{EntryKind, FileEntry};
+    use crate::{AlgorithmSet, Digests};
+
+    fn check(table: &FileTable, expected: &BTreeMap<String, (u64, Digests)>) {
+        assert_eq!(table.len(), expected.len());
+        let all = || table.iter_from(0).map(|(path, entry)| (path, entry.size, entry.digests.to_digests()));
+        assert!(all().eq(expected.iter().map(|(path, (size, digests))| (&**path, *size, digests.clone()))));
+        for (position, (path, size, _)) in all().enumerate() {
+            assert_eq!(table.position(path), Ok(position));
+            assert_eq!(table.get(position).map(|(path, entry)| (path, entry.size)), Some((path, size)));
+        }
+        assert!(table.get(expected.len()).is_none());
+        for from in [0, 1, expected.len() / 2, expected.len(), expected.len() + 1] {
+            assert_eq!(table.iter_from(from).count(), expected.len().saturating_sub(from));
+        }
+    }
+
+    fn digests(of: AlgorithmSet, bytes: &str) -> Digests {
+        Digests::of(of, bytes.as_bytes())
+    }
+
+    #[test]
+    fn files_that_come_in_any_order_are_found_in_their_order() {
+        let algorithms = AlgorithmSet::all();
+        for step in [1_u64, 7919, 9999] {
+            let (mut table, mut expected) = (FileTable::default(), BTreeMap::new());
+            for number in 0..10_000 {
+                let path = format!("data/{:05}", number * step % 10_000);
+                let digests = if number % 3 == 0 { digests(algorithms, &path) } else { Digests::new() };
+                let entry = FileEntry { size: number, digests: digests.view(), kind: EntryKind::File };
+                assert!(!table.insert(&path, entry));
+                expected.insert(path, (number, digests));
+            }
+            check(&table, &expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_does_what_a_map_does(changes in vec((0_u8..3, 0_usize..700, 0_u64..9), 0..900)) {
+            let (mut table, mut expected) = (FileTable::default(), BTreeMap::<String, (u64, Digests)>::new());
+            for (what, number, size) in changes {
+                let path = "x".repeat(number % 5) + &number.to_string();
+                let digests = if size % 2 == 0 { Digests::new() } else { digests(AlgorithmSet::all(), &path) };
+                let entry = FileEntry { size, digests: digests.view(), kind: EntryKind::File };
+                if what == 0 {
+                    if let Some((path, held)) = expected.iter_mut().nth(number) {
+                        *held = (size, digests.clone());
+                        let position = table.position(path).unwrap();
+                        table.set(position, entry);
+                    }
+                } else {
+                    let replaced = table.insert(&path, entry);
+                    assert_eq!(replaced, expected.insert(path, (size, digests)).is_some());
+                }
+            }
+            check(&table, &expected);
+        }
+    }
+}
