@@ -17,7 +17,7 @@ pub(super) struct ForeignContent {
     /// The directory that everything is below; empty if there is none.
     pub(super) directory: String,
     /// The files that are layers, by their paths below the directory.
-    pub(super) files: BTreeMap<Box<str>, ForeignFile>,
+    pub(super) files: Vec<(Box<str>, ForeignFile)>,
     /// The archives: position of the layer, and where it unpacks below the directory.
     pub(super) archives: Vec<(usize, String)>,
 }
@@ -34,7 +34,7 @@ pub(super) struct ForeignFile {
 impl ForeignContent {
     pub(super) fn of(manifest: &ImageManifest) -> Result<Self, ViewError> {
         let mut content = Self::default();
-        let mut parts = PartJoiner::default();
+        let (mut parts, mut files) = (PartJoiner::default(), BTreeMap::new());
         for (layer, descriptor) in manifest.layers.iter().enumerate() {
             let Some(title) = descriptor.annotation(TITLE) else { continue };
             let path = clean_title(title).map_err(|fault| ViewError::UnsafeTitle {
@@ -52,18 +52,23 @@ impl ForeignContent {
                 None => Some((path, ForeignFile::of_layer(number, descriptor))),
             };
             let Some((path, file)) = found else { continue };
-            if path.is_empty() || content.files.insert(path.into(), file).is_some() {
+            if path.is_empty() || files.insert(path.into(), file).is_some() {
                 return Err(ViewError::TitleConflict { layer, title: title.to_owned() });
             }
         }
         parts.finish()?;
+        content.files = files.into_iter().collect();
         content.check_conflicts(manifest)?;
         content.find_directory();
         Ok(content)
     }
 
-    pub(super) fn entry(&self, path: &str) -> Option<Entry<'_>> {
-        self.files.get_key_value(path).map(|(path, file)| file.entry(path))
+    pub(super) fn position(&self, path: &str) -> Option<usize> {
+        self.files.binary_search_by(|(held, _)| (**held).cmp(path)).ok()
+    }
+
+    pub(super) fn entry_at(&self, position: usize) -> Option<Entry<'_>> {
+        self.files.get(position).map(|(path, file)| file.entry(path))
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
@@ -72,7 +77,7 @@ impl ForeignContent {
 
     /// Refuses files that are also directories, of other files or of archives.
     fn check_conflicts(&self, manifest: &ImageManifest) -> Result<(), ViewError> {
-        let is_file = |path: &str| self.files.contains_key(path);
+        let is_file = |path: &str| self.position(path).is_some();
         let below_a_file = |path: &str| ancestors(path).any(is_file);
         let file = self.files.iter().find(|(path, _)| below_a_file(path)).map(|(_, file)| file.layer());
         let archive = self.archives.iter().find(|(_, path)| is_file(path) || below_a_file(path));
@@ -91,7 +96,7 @@ impl ForeignContent {
         let inside = format!("{directory}/");
         let is_common = !directory.is_empty()
             && self.archives.iter().all(|(_, path)| path == directory)
-            && self.files.keys().all(|path| path.starts_with(&inside));
+            && self.files.iter().all(|(path, _)| path.starts_with(&inside));
         if !is_common {
             return;
         }

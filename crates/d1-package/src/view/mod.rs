@@ -5,7 +5,7 @@ mod read_plan;
 
 use std::ops::Range;
 
-use bagit::DigestsView;
+use bagit::{Algorithm, DigestsView};
 use d1_model::Identifier;
 use oci_model::annotations::{D1_IDENTIFIER, TITLE};
 use oci_model::{Descriptor, ImageManifest};
@@ -151,12 +151,24 @@ impl PackageView {
     /// Returns the file at a path, if it is known.
     #[must_use]
     pub fn entry(&self, path: &str) -> Option<Entry<'_>> {
+        self.entry_at(self.position(path)?)
+    }
+
+    /// Returns the position of the file at a path among [`PackageView::entries`], if it is known.
+    #[must_use]
+    pub fn position(&self, path: &str) -> Option<usize> {
         match &self.index {
-            Some(index) => {
-                let position = index.files().position(path)?;
-                Some(indexed_entry(index.files().file(position)?, index.place(position)?))
-            }
-            None => self.foreign.entry(path),
+            Some(index) => index.files().position(path),
+            None => self.foreign.position(path),
+        }
+    }
+
+    /// Returns the file at a position among [`PackageView::entries`].
+    #[must_use]
+    pub fn entry_at(&self, position: usize) -> Option<Entry<'_>> {
+        match &self.index {
+            Some(index) => Some(indexed_entry(index.files().file(position)?, index.place(position)?)),
+            None => self.foreign.entry_at(position),
         }
     }
 
@@ -212,6 +224,17 @@ fn indexed_entry(file: FileView<'_>, place: Place) -> Entry<'_> {
         checksums: Some(file.checksums),
         object: file.object,
         place,
+    }
+}
+
+impl Entry<'_> {
+    /// Returns a digest that the package states, if it states one.
+    #[must_use]
+    pub fn digest(&self, algorithm: Algorithm) -> Option<&[u8]> {
+        match (algorithm, &self.sha256) {
+            (Algorithm::Sha256, Some(sha256)) => Some(sha256),
+            _ => self.checksums?.get(algorithm),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Fetching a package from DataONE into a bag on disk.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::report::FetchReport;
 use super::source::DataOneSource;
 use super::staged::{PackageDigests, hash_documents, make_bag};
 use crate::blocking::run_blocking;
+use crate::names::below;
 use crate::progress::{Meter, RunningPhase};
 use crate::pull::Staging;
 use crate::{Error, Observer, Phase, Result};
@@ -143,9 +143,9 @@ fn finish(
     let final_name = staging.files().join(&package.directory);
     std::fs::rename(&bag, &final_name).map_err(|error| Error::io("rename", &bag, error))?;
     // What an attempt with another selection has left does not belong to this bag.
-    let wanted: HashSet<String> =
-        scan.inventory.files().map(|(path, _)| format!("{}/{path}", package.directory)).collect();
-    staging.keep_only(&wanted)?;
+    let belongs =
+        |path: &str| below(&package.directory, path).is_some_and(|path| scan.inventory.file(path).is_some());
+    staging.keep_only(&mut |path| belongs(path))?;
     let data = final_name.join("data");
     std::fs::create_dir_all(&data).map_err(|error| Error::io("create", &data, error))?;
     staging.publish(overwrite)

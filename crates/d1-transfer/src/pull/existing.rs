@@ -1,6 +1,5 @@
 //! Files that need not be received: they stand at their final place, or an earlier attempt has received them.
 
-use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,29 +8,24 @@ use bagit::{AlgorithmSet, FileToHash, HashOutcome};
 use oci_model::Digest;
 
 use super::staging::{Staging, existing, refuse_links};
-use crate::names::join;
+use crate::names::{below, join};
 use crate::progress::{HashProgress, total};
-use crate::receive::{Expected, Received};
-use crate::{BlobOutcome, Error, Event, Observer, Result};
+use crate::receive::{CameFiles, Expected, FileSet, Wanted};
+use crate::{BlobOutcome, Error, Event, Observer, OpenPackage, Result};
 
-/// Files that were found, with their digests.
+/// Files that were found.
 #[derive(Debug, Default)]
 pub(crate) struct Existing {
-    files: Vec<Received>,
-    paths: HashSet<String>,
+    files: FileSet,
+    came: CameFiles,
     /// Files whose bytes are wanted, and where each stands.
     kept: Vec<(String, PathBuf)>,
 }
 
 impl Existing {
-    /// Tells whether a file was found.
-    pub(crate) fn has(&self, path: &str) -> bool {
-        self.paths.contains(path)
-    }
-
-    /// Returns the number of files that were found.
-    pub(crate) fn count(&self) -> u64 {
-        self.paths.len() as u64
+    /// Returns which files were found.
+    pub(crate) fn files(&self) -> &FileSet {
+        &self.files
     }
 
     /// Reads the files whose bytes are wanted.
@@ -43,17 +37,17 @@ impl Existing {
         self.kept.iter().map(read).collect()
     }
 
-    /// Returns all files.
-    pub(crate) fn into_files(self) -> Vec<Received> {
-        self.files
+    /// Returns what was found as if it had come.
+    pub(crate) fn into_came(self) -> CameFiles {
+        self.came
     }
 }
 
 /// Looks for wanted files at their final places and in the staging directory.
 pub(crate) struct Search {
     pub(crate) staging: Arc<Staging>,
-    /// The package's directory, below the output directory.
-    pub(crate) directory: String,
+    pub(crate) package: Arc<OpenPackage>,
+    pub(crate) wanted: Arc<Wanted>,
     pub(crate) algorithms: AlgorithmSet,
     /// Whether files at their final places count. If not, they are only not in the way when they are right.
     pub(crate) use_placed: bool,
@@ -68,9 +62,9 @@ impl Search {
     /// # Errors
     ///
     /// [`Error::TargetHolds`] with all files that are in the way, unless they may be replaced.
-    pub(crate) fn run(&self, wanted: &[Expected]) -> Result<Existing> {
+    pub(crate) fn run(&self) -> Result<Existing> {
         let output = self.staging.output();
-        let (at_place, mut in_the_way) = self.candidates(wanted)?;
+        let (at_place, mut in_the_way) = self.candidates()?;
         let mut found = Existing::default();
         let wrong = self.hash(output, &at_place, &mut found);
         in_the_way.extend(wrong);
@@ -81,30 +75,46 @@ impl Search {
         if !self.use_placed {
             found = Existing::default();
         }
-        let missing = || wanted.iter().filter(|file| !found.has(&file.path) && file.sha256.is_some());
-        let staged = self.staging.keep_only(&missing().map(|file| self.full_path(file)).collect())?;
-        let staged: Vec<&Expected> =
-            missing().filter(|file| staged.contains(&self.full_path(file))).collect();
+        let mut staged = Vec::new();
+        self.staging.keep_only(&mut |path| {
+            let may_be_right = self.missing_at(path, &found);
+            staged.extend(may_be_right);
+            may_be_right.is_some()
+        })?;
+        staged.sort_unstable();
         for path in self.hash(&self.staging.files(), &staged, &mut found) {
             fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
         }
-        wanted.iter().filter(|file| found.has(&file.path)).for_each(|file| self.tell(file));
+        found.files.iter().filter_map(|position| self.expected(position)).for_each(|file| self.tell(&file));
         Ok(found)
+    }
+
+    fn expected(&self, position: usize) -> Option<Expected> {
+        self.wanted.expected(&self.package.view, position)
+    }
+
+    /// Returns the file that is wanted at a path below the output directory, has not been found, and can be judged.
+    fn missing_at(&self, path: &str, found: &Existing) -> Option<usize> {
+        let view = &self.package.view;
+        let position = view.position(below(view.directory(), path)?)?;
+        let is_missing = self.wanted.files.has(position) && !found.files.has(position);
+        (is_missing && view.entry_at(position)?.sha256.is_some()).then_some(position)
     }
 
     /// Divides what stands at the final places into files that may be right and things in the way. Where the digest is not
     /// known, that is seen when the file has come.
-    fn candidates<'w>(&self, wanted: &'w [Expected]) -> Result<(Vec<&'w Expected>, Vec<PathBuf>)> {
-        let output = self.staging.output();
+    fn candidates(&self) -> Result<(Vec<usize>, Vec<PathBuf>)> {
+        let (view, output) = (&self.package.view, self.staging.output());
         let (mut candidates, mut in_the_way) = (Vec::new(), Vec::new());
         // A package directory that is not there saves looking for each file.
-        let root = self.directory.split('/').next().unwrap_or_default();
+        let root = view.directory().split('/').next().unwrap_or_default();
         if !root.is_empty() && existing(&output.join(root))?.is_none() {
             return Ok((candidates, in_the_way));
         }
         let mut known_parent = None;
-        for file in wanted {
-            let path = self.full_path(file);
+        for position in self.wanted.files.iter() {
+            let Some(file) = view.entry_at(position) else { continue };
+            let path = join(view.directory(), file.path);
             let parent = path.rsplit_once('/').map(|(parent, _)| parent.to_owned());
             if parent != known_parent {
                 refuse_links(output, &path)?;
@@ -114,7 +124,7 @@ impl Search {
             match existing(&place)? {
                 None => {}
                 Some(found) if found.is_file() && found.len() == file.size => {
-                    candidates.extend(file.sha256.map(|_| file));
+                    candidates.extend(file.sha256.map(|_| position));
                 }
                 Some(_) => in_the_way.push(place),
             }
@@ -123,27 +133,49 @@ impl Search {
     }
 
     /// Hashes files below a root; adds those that are right, and returns where the others stand.
-    fn hash(&self, root: &Path, files: &[&Expected], found: &mut Existing) -> Vec<PathBuf> {
-        if files.is_empty() {
+    fn hash(&self, root: &Path, positions: &[usize], found: &mut Existing) -> Vec<PathBuf> {
+        if positions.is_empty() {
             return Vec::new();
         }
-        let paths: Vec<String> = files.iter().map(|file| self.full_path(file)).collect();
-        let to_hash: Vec<FileToHash<'_>> = paths
+        let view = &self.package.view;
+        let sizes = positions.iter().filter_map(|position| view.entry_at(*position)).map(|file| file.size);
+        let progress = HashProgress::over(&self.observer, positions.len() as u64, total(sizes));
+        let batches = positions.chunks(FILES_AT_ONCE);
+        batches.flat_map(|batch| self.hash_batch(root, batch, found, &progress)).collect()
+    }
+
+    fn hash_batch(
+        &self,
+        root: &Path,
+        positions: &[usize],
+        found: &mut Existing,
+        progress: &HashProgress,
+    ) -> Vec<PathBuf> {
+        let directory = self.package.view.directory();
+        let files: Vec<(Expected, String)> = positions
             .iter()
-            .zip(files)
-            .map(|(path, file)| FileToHash { path, size: file.size, algorithms: self.algorithms })
+            .filter_map(|position| self.expected(*position))
+            .map(|file| {
+                let path = join(directory, &file.path);
+                (file, path)
+            })
             .collect();
-        let bytes = total(files.iter().map(|file| file.size));
-        let progress = HashProgress::over(&self.observer, files.len() as u64, bytes);
-        let outcomes = bagit::hash_files(root, &to_hash, 0, &progress);
+        let to_hash: Vec<FileToHash<'_>> = files
+            .iter()
+            .map(|(file, path)| FileToHash { path, size: file.size, algorithms: self.algorithms })
+            .collect();
+        let outcomes = bagit::hash_files(root, &to_hash, 0, progress);
         let mut wrong = Vec::new();
-        for ((file, path), outcome) in files.iter().zip(&paths).zip(outcomes) {
+        for ((file, path), outcome) in files.iter().zip(outcomes) {
             let place = root.join(path);
-            match outcome {
-                HashOutcome::Hashed { size, digests } if file.check(size, &digests).is_ok() => {
-                    found.paths.insert(file.path.clone());
+            let entry = self.package.view.entry_at(file.position);
+            match (outcome, entry) {
+                (HashOutcome::Hashed { size, digests }, Some(entry))
+                    if file.check(size, &digests).is_ok() =>
+                {
+                    found.files.insert(file.position);
+                    found.came.note(file.position, &entry, &digests);
                     found.kept.extend(file.kept.then(|| (file.path.clone(), place)));
-                    found.files.push(Received { path: file.path.clone(), size, digests });
                 }
                 _ => wrong.push(place),
             }
@@ -158,8 +190,7 @@ impl Search {
             self.observer.event(&Event::Blob { title, digest, size: file.size, outcome });
         }
     }
-
-    fn full_path(&self, file: &Expected) -> String {
-        join(&self.directory, &file.path)
-    }
 }
+
+/// How many files are hashed before it is noted what came of it.
+const FILES_AT_ONCE: usize = 1 << 15;

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{Accept, AlgorithmSet, CheckOptions, Digests, Inventory, Report, ScanOptions, TagFiles};
+use bagit::{Accept, CheckOptions, Report, ScanOptions, TagFiles};
+use d1_package::Entry;
 
 use super::options::{PullOptions, PullReport};
+use super::staging::existing;
 use super::{Existing, Staging};
 use crate::names::join;
-use crate::progress::{HashProgress, total};
+use crate::progress::HashProgress;
 use crate::receive::Arrived;
 use crate::{Error, Event, Observer, OpenPackage, Result};
 
@@ -24,8 +26,17 @@ pub(crate) enum Judgement {
     Unpacked,
 }
 
+/// The largest manifest of a bag that is kept in memory while its files come, in bytes.
+const MOST_KEPT_OF_MANIFEST: u64 = 1 << 20;
+
+/// Tells whether an entry is a manifest that is read where it stands.
+pub(crate) fn is_read_in_place(entry: &Entry<'_>) -> bool {
+    TagFiles::may_stay_on_disk(entry.path) && entry.size > MOST_KEPT_OF_MANIFEST
+}
+
 /// What is known at the end of a pull besides the files.
 pub(crate) struct Finish {
+    package: Arc<OpenPackage>,
     staging: Arc<Staging>,
     judgement: Judgement,
     accept: Accept,
@@ -38,7 +49,7 @@ pub(crate) struct Finish {
 
 impl Finish {
     pub(crate) fn new(
-        package: &OpenPackage,
+        package: &Arc<OpenPackage>,
         staging: Arc<Staging>,
         judgement: Judgement,
         options: &PullOptions,
@@ -60,6 +71,7 @@ impl Finish {
             bag: None,
         };
         Self {
+            package: Arc::clone(package),
             staging,
             judgement,
             accept: options.accept,
@@ -72,20 +84,20 @@ impl Finish {
 
     /// Judges and publishes what was found and what was received. It blocks.
     pub(crate) fn run(mut self, existing: Existing, arrived: Arrived) -> Result<PullReport> {
-        self.report.kept_files = existing.count();
+        self.report.kept_files = existing.files().len() as u64;
         self.report.received_bytes = arrived.bytes;
         let mut all = arrived;
         all.kept.extend(existing.read_kept()?);
-        all.files.extend(existing.into_files());
-        self.report.files = all.files.len() as u64;
-        self.report.bytes = total(all.files.iter().map(|file| file.size));
+        all.came.add(existing.into_came());
+        self.report.files = all.came.count();
+        self.report.bytes = all.came.bytes(&self.package.view);
         for path in &self.directories {
             let path = self.staging.finished(path);
             fs::create_dir_all(&path).map_err(|error| Error::io("create", path, error))?;
         }
         self.report.bag = match self.judgement {
             Judgement::None => None,
-            Judgement::Received => Some(self.check_received(all)),
+            Judgement::Received => self.check_received(all)?,
             Judgement::Unpacked => self.check_unpacked()?,
         };
         self.judge()?;
@@ -93,17 +105,24 @@ impl Finish {
         Ok(self.report)
     }
 
-    fn check_received(&self, all: Arrived) -> Report {
-        let (mut inventory, mut tag_files) = (Inventory::new(), TagFiles::new());
-        inventory.insert_directory("data");
-        for file in all.files {
-            inventory.insert_file(&file.path, file.size, file.digests);
+    fn check_received(&self, all: Arrived) -> Result<Option<Report>> {
+        let view = &self.package.view;
+        let Some(index) = view.index() else { return Ok(None) };
+        let mut tag_files = TagFiles::new();
+        all.kept.into_iter().for_each(|(path, bytes)| tag_files.insert(&path, bytes));
+        for entry in view.entries().filter(is_read_in_place) {
+            let place = self.found_at(&join(view.directory(), entry.path))?;
+            let inserted = tag_files.insert_file(entry.path, &place);
+            inserted.map_err(|error| Error::io("look at", &place, error))?;
         }
-        for (path, bytes) in all.kept {
-            inventory.insert_file(&path, bytes.len() as u64, Digests::of(AlgorithmSet::all(), &bytes));
-            tag_files.insert(&path, bytes);
-        }
-        bagit::check(&inventory, &tag_files, &CheckOptions::accepting(self.accept))
+        let inventory = all.came.inventory(index.files().inventory());
+        Ok(Some(bagit::check(&inventory, &tag_files, &CheckOptions::accepting(self.accept))))
+    }
+
+    /// Returns where a file stands that came, or was there before.
+    fn found_at(&self, path: &str) -> Result<PathBuf> {
+        let staged = self.staging.finished(path);
+        Ok(if existing(&staged)?.is_some() { staged } else { self.staging.output().join(path) })
     }
 
     fn check_unpacked(&self) -> Result<Option<Report>> {

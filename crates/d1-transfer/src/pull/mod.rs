@@ -10,18 +10,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet, TagFiles};
-use oci_model::{Descriptor, Digest, ManifestRef, MediaType, annotations};
+use d1_package::{Entry, PackageView};
+use oci_model::{Descriptor, Digest, DigestAlgorithm, DigestHasher, ManifestRef, MediaType, annotations};
 use registry_backend::RegistryBackend;
 
 use existing::{Existing, Search};
-use finish::{Finish, Judgement};
+use finish::{Finish, Judgement, is_read_in_place};
 
 pub use options::{Include, PullOptions, PullReport};
 pub(crate) use staging::{Staging, refuse_links};
 
 use crate::blocking::run_blocking;
 use crate::open::open_stored;
-use crate::receive::{Destination, Expected, Receiving, Wanted, check_kept_size, receive_package};
+use crate::receive::{Destination, FileSet, Receiving, Wanted, check_kept_size, receive_package};
 use crate::{Error, Event, Observer, OpenPackage, Result};
 
 /// Pulls a package, whoever made it, into `output`, below which it has a directory of its own if it says so.
@@ -41,12 +42,12 @@ pub async fn pull(
     options: &PullOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<PullReport> {
-    let package = open_stored(backend, at).await?;
+    let package = Arc::new(open_stored(backend, at).await?);
     tell_of_layers_without_title(&package, &**observer);
     let selected = select(&package, options)?;
     let (staging, released) = {
         let (output, digest) = (output.to_owned(), package.raw.digest().clone());
-        let selection = options.include.as_ref().map(|_| digest_of(&selected));
+        let selection = options.include.as_ref().map(|_| digest_of(&package.view, &selected));
         run_blocking(move || Staging::open(&output, &digest, selection.as_ref())).await?
     };
     let pulling = Pulling { backend, package: &package, options, observer };
@@ -73,50 +74,55 @@ fn tell_of_layers_without_title(package: &OpenPackage, observer: &dyn Observer) 
     }
 }
 
-/// Returns the paths of the files that are wanted; without an index, those in archives are not among them.
-fn select<'a>(package: &'a OpenPackage, options: &PullOptions) -> Result<HashSet<&'a str>> {
-    let paths = package.view.entries().map(|entry| entry.path);
-    let Some(include) = &options.include else { return Ok(paths.collect()) };
+/// Returns the files that are wanted; without an index, those in archives are not among them.
+fn select(package: &OpenPackage, options: &PullOptions) -> Result<FileSet> {
+    let entries = package.view.entries().enumerate();
+    let Some(include) = &options.include else { return Ok(entries.map(|(position, _)| position).collect()) };
     if package.view.index().is_none() && !package.view.archives().is_empty() {
         return Err(Error::NoIndex { digest: package.raw.digest().clone() });
     }
-    let selected: HashSet<&str> = paths.filter(|path| include(path)).collect();
-    if selected.is_empty() {
+    let included = entries.filter(|(_, entry)| include(entry.path));
+    let selected: FileSet = included.map(|(position, _)| position).collect();
+    if selected.len() == 0 {
         return Err(Error::NotInPackage { wanted: options.include_text.clone() });
     }
     Ok(selected)
 }
 
 /// Returns what identifies a selection of files.
-fn digest_of(selected: &HashSet<&str>) -> Digest {
-    let mut paths: Vec<&str> = selected.iter().copied().collect();
-    paths.sort_unstable();
-    Digest::sha256_of(paths.join("\0").as_bytes())
+fn digest_of(view: &PackageView, selected: &FileSet) -> Digest {
+    let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
+    for entry in selected.iter().filter_map(|position| view.entry_at(position)) {
+        hasher.update(entry.path.as_bytes());
+        hasher.update(b"\0");
+    }
+    hasher.finish()
 }
 
 /// A pull whose package is open.
 struct Pulling<'a> {
     backend: &'a dyn RegistryBackend,
-    package: &'a OpenPackage,
+    package: &'a Arc<OpenPackage>,
     options: &'a PullOptions,
     observer: &'a Arc<dyn Observer>,
 }
 
 impl Pulling<'_> {
-    async fn run(&self, selected: HashSet<&str>, staging: Arc<Staging>) -> Result<PullReport> {
+    async fn run(&self, selected: FileSet, staging: Arc<Staging>) -> Result<PullReport> {
         let judgement = self.judgement();
-        let is_kept = |path: &str| judgement == Judgement::Received && TagFiles::wants(path);
         let unlisted = self.options.include.is_none();
-        let kept = selected.iter().copied().filter(|path| is_kept(path)).collect();
+        let kept = self.kept(&selected, judgement);
         let mut wanted = Wanted { files: selected, kept, unlisted };
         check_kept_size(&self.package.view, &wanted)?;
         let algorithms = self.algorithms(judgement);
 
-        let existing = self.existing(&wanted, &staging, algorithms, judgement).await?;
-        wanted.files.retain(|path| !existing.has(path));
+        let wanted_at_all = Arc::new(wanted);
+        let existing = self.existing(&wanted_at_all, &staging, algorithms, judgement).await?;
+        wanted = Arc::unwrap_or_clone(wanted_at_all);
+        existing.files().iter().for_each(|position| wanted.files.remove(position));
         let receiving = Receiving {
-            package: self.package,
-            wanted: &wanted,
+            package: Arc::clone(self.package),
+            wanted: Arc::new(wanted),
             destination: Destination::Staging(Arc::clone(&staging)),
             algorithms,
             keep_going: self.options.keep_going,
@@ -127,6 +133,17 @@ impl Pulling<'_> {
         }
         let finish = Finish::new(self.package, staging, judgement, self.options, self.observer);
         run_blocking(move || finish.run(existing, arrived)).await
+    }
+
+    /// Returns the tag files that are wanted in memory to judge the bag by; larger ones are read where they stand.
+    fn kept(&self, selected: &FileSet, judgement: Judgement) -> HashSet<usize> {
+        if judgement != Judgement::Received {
+            return HashSet::new();
+        }
+        let is_kept = |entry: &Entry<'_>| TagFiles::wants(entry.path) && !is_read_in_place(entry);
+        let entries =
+            selected.iter().filter_map(|position| Some((position, self.package.view.entry_at(position)?)));
+        entries.filter(|(_, entry)| is_kept(entry)).map(|(position, _)| position).collect()
     }
 
     fn judgement(&self) -> Judgement {
@@ -153,24 +170,21 @@ impl Pulling<'_> {
 
     async fn existing(
         &self,
-        wanted: &Wanted<'_>,
+        wanted: &Arc<Wanted>,
         staging: &Arc<Staging>,
         algorithms: AlgorithmSet,
         judgement: Judgement,
     ) -> Result<Existing> {
-        let view = &self.package.view;
-        let files = view.entries().filter(|entry| wanted.files.contains(entry.path));
-        let files: Vec<Expected> =
-            files.map(|entry| Expected::of(&entry, wanted.kept.contains(entry.path))).collect();
         let search = Search {
             staging: Arc::clone(staging),
-            directory: view.directory().to_owned(),
+            package: Arc::clone(self.package),
+            wanted: Arc::clone(wanted),
             algorithms,
             // What is judged after it was unpacked has to be in one place for that.
             use_placed: judgement != Judgement::Unpacked,
             overwrite: self.options.overwrite,
             observer: Arc::clone(self.observer),
         };
-        run_blocking(move || search.run(&files)).await
+        run_blocking(move || search.run()).await
     }
 }

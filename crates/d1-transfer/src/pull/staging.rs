@@ -1,6 +1,5 @@
 //! Where pulled files wait until all of them are there and right: a directory beside their final place.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -90,12 +89,9 @@ impl Staging {
         self.parts().join(Digest::sha256_of(key.as_bytes()).encoded())
     }
 
-    /// Removes everything among the finished files that is not a file at one of these paths; returns the paths at which
-    /// there is one.
-    pub(crate) fn keep_only(&self, wanted: &HashSet<String>) -> Result<HashSet<String>> {
-        let mut kept = HashSet::new();
-        sweep(&self.files(), "", wanted, &mut kept)?;
-        Ok(kept)
+    /// Removes everything among the finished files that is not a file at a path which `keep` says to keep.
+    pub(crate) fn keep_only(&self, keep: &mut dyn FnMut(&str) -> bool) -> Result<()> {
+        sweep(&self.files(), "", keep)
     }
 
     /// Gives the bytes that gathered at `partial` their name among the finished files.
@@ -213,17 +209,15 @@ fn is_directory(entry: &DirEntry) -> Result<bool> {
     Ok(kind.is_dir())
 }
 
-fn sweep(directory: &Path, prefix: &str, wanted: &HashSet<String>, kept: &mut HashSet<String>) -> Result<()> {
+fn sweep(directory: &Path, prefix: &str, keep: &mut dyn FnMut(&str) -> bool) -> Result<()> {
     for entry in entries(directory)? {
         let place = entry.path();
         let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if is_directory(&entry)? {
-            sweep(&place, &format!("{path}/"), wanted, kept)?;
+            sweep(&place, &format!("{path}/"), keep)?;
             // It stays if something in it does.
             let _ = fs::remove_dir(&place);
-        } else if entry.file_type().is_ok_and(|kind| kind.is_file()) && wanted.contains(&path) {
-            kept.insert(path);
-        } else {
+        } else if !entry.file_type().is_ok_and(|kind| kind.is_file()) || !keep(&path) {
             fs::remove_file(&place).map_err(|error| Error::io("remove", &place, error))?;
         }
     }

@@ -1,9 +1,9 @@
 //! Receiving the files of an archive: unpacked into a directory, or only hashed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bagit::{AlgorithmSet, Digests, MultiHasher};
 use oci_pack::{
@@ -11,26 +11,30 @@ use oci_pack::{
     UnpackOptions, VisitError, read_archive, unpack_into,
 };
 
+use super::came::lock;
 use super::job::ArchiveJob;
-use super::{Expected, Received};
-use crate::Event;
+use super::{CameFiles, Expected, Wanted};
 use crate::archive::{ArchiveFailure, Stop};
 use crate::names::join;
 use crate::progress::Meter;
+use crate::{Event, OpenPackage};
 
 /// What is wanted of an archive.
 pub(crate) struct ArchiveFiles {
     pub(crate) layer: ArchiveJob,
-    /// The wanted files by their path in the archive; all files if nothing is known.
-    pub(crate) expected: Option<Arc<HashMap<String, Expected>>>,
+    pub(crate) package: Arc<OpenPackage>,
+    pub(crate) wanted: Arc<Wanted>,
+    /// Positions of the wanted files that the index places in the archive; without it, all files are wanted.
+    pub(crate) positions: Option<Arc<Vec<u32>>>,
     pub(crate) algorithms: AlgorithmSet,
+    /// Where it is noted which files came.
+    pub(crate) came: Arc<Mutex<CameFiles>>,
     pub(crate) meter: Meter,
 }
 
-/// The files of an archive that came.
+/// What came of an archive besides its files.
 #[derive(Debug, Default)]
 pub(crate) struct ArchiveOutcome {
-    pub(crate) files: Vec<Received>,
     /// Bytes of files that were to be kept.
     pub(crate) kept: BTreeMap<String, Vec<u8>>,
     /// Digest of the tar archive.
@@ -69,7 +73,7 @@ impl ArchiveFiles {
             // Names that a file system takes for one meet there, and stop the unpacking then.
             name_clashes: NameClashes::Warn,
             // With an index, the digests of the files say more, and the blob has a digest of its own.
-            tar_digest: self.expected.is_none(),
+            tar_digest: self.positions.is_none(),
             ..ReadOptions::new(self.layer.title.clone())
         }
     }
@@ -81,6 +85,7 @@ struct Taking {
     outcome: ArchiveOutcome,
     /// The file that is coming.
     hasher: MultiHasher,
+    expected: Option<Expected>,
     kept: Option<Vec<u8>>,
     size: u64,
 }
@@ -88,24 +93,28 @@ struct Taking {
 impl Taking {
     fn new(wanted: ArchiveFiles) -> Self {
         let hasher = MultiHasher::new(wanted.algorithms);
-        Self { wanted, outcome: ArchiveOutcome::default(), hasher, kept: None, size: 0 }
+        Self { wanted, outcome: ArchiveOutcome::default(), hasher, expected: None, kept: None, size: 0 }
     }
 
-    fn expected(&self, path: &str) -> Option<&Expected> {
-        self.wanted.expected.as_ref()?.get(path)
+    /// Returns the position of a file, if it is one of those that are wanted of the archive.
+    fn position(&self, path: &str) -> Option<u32> {
+        let position = u32::try_from(self.wanted.package.view.position(path)?).ok()?;
+        self.wanted.positions.as_ref()?.binary_search(&position).ok().map(|_| position)
     }
 
     fn is_wanted(&self, path: &str) -> bool {
-        self.wanted.expected.is_none() || self.expected(path).is_some()
+        self.wanted.positions.is_none() || self.position(path).is_some()
     }
 
     /// Begins a file; one of another size than is known is not read at all.
     fn start(&mut self, path: &str, size: u64) -> Result<(), Stop> {
-        let expected = self.expected(path);
-        if let Some(expected) = expected.filter(|expected| expected.size != size) {
+        let view = &self.wanted.package.view;
+        self.expected =
+            self.position(path).and_then(|position| self.wanted.wanted.expected(view, position as usize));
+        if let Some(expected) = self.expected.as_ref().filter(|expected| expected.size != size) {
             return Err(Stop::Wrong { path: expected.path.clone(), message: expected.wrong_size(size) });
         }
-        self.kept = expected.is_some_and(|expected| expected.kept).then(Vec::new);
+        self.kept = self.expected.as_ref().is_some_and(|expected| expected.kept).then(Vec::new);
         self.hasher = MultiHasher::new(self.wanted.algorithms);
         self.size = size;
         Ok(())
@@ -121,16 +130,25 @@ impl Taking {
     fn finish(&mut self, path: &str) -> Result<(), Stop> {
         let hasher = std::mem::replace(&mut self.hasher, MultiHasher::new(AlgorithmSet::EMPTY));
         let digests: Digests = hasher.finish();
-        if let Some(expected) = self.expected(path)
+        let expected = self.expected.take();
+        if let Some(expected) = &expected
             && let Err(message) = expected.check(self.size, &digests)
         {
             return Err(Stop::Wrong { path: expected.path.clone(), message });
         }
         let path = join(&self.wanted.layer.path, path);
-        if let Some(kept) = self.kept.take() {
-            self.outcome.kept.insert(path.clone(), kept);
+        let entry = expected.and_then(|expected| {
+            Some((expected.position, self.wanted.package.view.entry_at(expected.position)?))
+        });
+        let mut came = lock(&self.wanted.came);
+        match entry {
+            Some((position, entry)) => came.note(position, &entry, &digests),
+            None => came.note_other(&path, self.size, digests),
         }
-        self.outcome.files.push(Received { path, size: self.size, digests });
+        drop(came);
+        if let Some(kept) = self.kept.take() {
+            self.outcome.kept.insert(path, kept);
+        }
         self.wanted.meter.advance(1, 0);
         Ok(())
     }

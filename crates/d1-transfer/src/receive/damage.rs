@@ -39,15 +39,15 @@ struct DamagedArchive<'a> {
 /// # Errors
 ///
 /// If the store fails.
-pub(crate) async fn damaged_files<'f>(
+pub(crate) async fn damaged_files(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
     layer: usize,
-    files: impl Iterator<Item = &'f Expected>,
+    files: impl Iterator<Item = Expected>,
     all: bool,
 ) -> Result<Vec<ContentFault>> {
-    let locate = |file: &Expected| match package.view.entry(&file.path)?.place {
-        Place::Archive { offset, .. } => Some(Located { file: file.clone(), offset }),
+    let locate = |file: Expected| match package.view.entry_at(file.position)?.place {
+        Place::Archive { offset, .. } => Some(Located { file, offset }),
         Place::Object { .. } | Place::Parts { .. } => None,
     };
     let mut files: Vec<Located> = files.filter_map(locate).collect();

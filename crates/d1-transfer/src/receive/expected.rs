@@ -11,6 +11,8 @@ use crate::{ContentFault, Error, Result};
 /// A file that is wanted, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
+    /// Position in the package.
+    pub(crate) position: usize,
     /// Path below the package's directory.
     pub(crate) path: String,
     /// Size in bytes.
@@ -23,8 +25,8 @@ pub(crate) struct Expected {
 
 impl Expected {
     /// Takes over what a package says of a file.
-    pub(crate) fn of(entry: &Entry<'_>, kept: bool) -> Self {
-        Self { path: entry.path.to_owned(), size: entry.size, sha256: entry.sha256, kept }
+    pub(crate) fn of(position: usize, entry: &Entry<'_>, kept: bool) -> Self {
+        Self { position, path: entry.path.to_owned(), size: entry.size, sha256: entry.sha256, kept }
     }
 
     /// Compares what came with what is known, and says what is wrong.
@@ -60,8 +62,8 @@ const MOST_KEPT_BYTES: u64 = 1 << 30;
 /// # Errors
 ///
 /// [`Error::Content`] naming the largest of the files.
-pub(crate) fn check_kept_size(view: &PackageView, wanted: &Wanted<'_>) -> Result<()> {
-    let kept: Vec<Entry<'_>> = wanted.kept.iter().filter_map(|path| view.entry(path)).collect();
+pub(crate) fn check_kept_size(view: &PackageView, wanted: &Wanted) -> Result<()> {
+    let kept: Vec<Entry<'_>> = wanted.kept.iter().filter_map(|position| view.entry_at(*position)).collect();
     let size = total(kept.iter().map(|entry| entry.size));
     if size <= MOST_KEPT_BYTES {
         return Ok(());

@@ -7,7 +7,6 @@ use d1_package::{ArchiveLayer, PackageView, Place, ReadPlan};
 use oci_model::{Descriptor, Digest};
 
 use super::{Expected, Wanted};
-use crate::names::below;
 use crate::progress::total;
 
 /// One thing to receive; jobs do not depend on each other.
@@ -15,8 +14,8 @@ use crate::progress::total;
 pub(crate) enum Job {
     /// Files with the same bytes, which are received once.
     Files { blobs: Vec<Blob>, files: Vec<Expected> },
-    /// A whole archive, of which these files are wanted, by their path in it; all if nothing is known of it.
-    Archive { layer: ArchiveJob, files: Option<Arc<HashMap<String, Expected>>> },
+    /// A whole archive, of which the files at these positions are wanted; all if nothing is known of it.
+    Archive { layer: ArchiveJob, files: Option<Arc<Vec<u32>>> },
     /// A single file of an archive.
     Range { file: Expected, bytes: u64 },
 }
@@ -62,7 +61,7 @@ impl Job {
 }
 
 /// Divides the wanted files into jobs; `ranges` is whether single files can be read out of archives.
-pub(crate) fn jobs(view: &PackageView, wanted: &Wanted<'_>, ranges: bool) -> Vec<Job> {
+pub(crate) fn jobs(view: &PackageView, wanted: &Wanted, ranges: bool) -> Vec<Job> {
     let layers = &view.manifest().layers;
     let blob = |layer: u32| {
         let layer = layers.get(layer as usize)?;
@@ -70,20 +69,24 @@ pub(crate) fn jobs(view: &PackageView, wanted: &Wanted<'_>, ranges: bool) -> Vec
     };
     let mut files: BTreeMap<Vec<Blob>, Vec<Expected>> = BTreeMap::new();
     let mut archives: HashMap<u32, ArchiveContent> = HashMap::new();
-    for entry in view.entries() {
-        let is_wanted = wanted.files.contains(entry.path);
-        let file = is_wanted.then(|| Expected::of(&entry, wanted.kept.contains(entry.path)));
+    for (position, entry) in view.entries().enumerate() {
+        let is_wanted = wanted.files.has(position);
         let blobs: Vec<Blob> = match entry.place {
             Place::Archive { layer, .. } => {
                 let content = archives.entry(layer).or_default();
                 content.size = content.size.saturating_add(entry.size);
-                content.wanted.extend(file);
+                if is_wanted {
+                    content.wanted_size = content.wanted_size.saturating_add(entry.size);
+                    // An index has fewer files than this type can count.
+                    content.wanted.extend(u32::try_from(position));
+                }
                 continue;
             }
             Place::Object { layer } => blob(layer).into_iter().collect(),
             Place::Parts { first, count } => (first..).take(count as usize).filter_map(blob).collect(),
         };
-        if let Some(file) = file {
+        if is_wanted {
+            let file = Expected::of(position, &entry, wanted.kept.contains(&position));
             files.entry(blobs).or_default().push(file);
         }
     }
@@ -91,7 +94,7 @@ pub(crate) fn jobs(view: &PackageView, wanted: &Wanted<'_>, ranges: bool) -> Vec
     for archive in view.archives() {
         let number = u32::try_from(archive.layer).unwrap_or(u32::MAX);
         match archives.remove(&number) {
-            Some(content) => content.add_jobs(view, &archive, ranges, &mut jobs),
+            Some(content) => content.add_jobs(view, &archive, wanted, ranges, &mut jobs),
             None if wanted.unlisted => {
                 let files = view.index().map(|_| Arc::default());
                 let content_size = files.as_ref().map(|_| 0);
@@ -110,26 +113,34 @@ pub(crate) fn jobs(view: &PackageView, wanted: &Wanted<'_>, ranges: bool) -> Vec
 struct ArchiveContent {
     /// Size of all its files in bytes.
     size: u64,
-    wanted: Vec<Expected>,
+    /// Positions of the wanted files, and their size in bytes.
+    wanted: Vec<u32>,
+    wanted_size: u64,
 }
 
 /// What reading a single file of an archive costs more than its size, in bytes: a request, and the rest of two members.
 const COST_OF_A_RANGE: u64 = 1_000_000;
 
 impl ArchiveContent {
-    fn add_jobs(self, view: &PackageView, archive: &ArchiveLayer<'_>, ranges: bool, jobs: &mut Vec<Job>) {
+    fn add_jobs(
+        self,
+        view: &PackageView,
+        archive: &ArchiveLayer<'_>,
+        wanted: &Wanted,
+        ranges: bool,
+        jobs: &mut Vec<Job>,
+    ) {
         if self.wanted.is_empty() {
             return;
         }
-        let some = total(self.wanted.iter().map(|file| file.size));
         let cost = COST_OF_A_RANGE.saturating_mul(self.wanted.len() as u64);
         // Reading files one by one pays for few files of many.
-        if ranges && some.saturating_add(cost) < self.size / 2 {
-            jobs.extend(self.wanted.into_iter().map(|file| Job::Range { bytes: moved(view, &file), file }));
+        if ranges && self.wanted_size.saturating_add(cost) < self.size / 2 {
+            let files = self.wanted.iter().filter_map(|position| wanted.expected(view, *position as usize));
+            jobs.extend(files.map(|file| Job::Range { bytes: moved(view, &file), file }));
             return;
         }
-        let by_path = |file: Expected| Some((below(archive.path, &file.path)?.to_owned(), file));
-        let files = Some(Arc::new(self.wanted.into_iter().filter_map(by_path).collect()));
+        let files = Some(Arc::new(self.wanted));
         jobs.push(Job::Archive { layer: archive_job(archive, Some(self.size)), files });
     }
 }

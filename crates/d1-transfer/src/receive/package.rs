@@ -1,19 +1,21 @@
 //! Receiving many files at once, and collecting what is wrong with any of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bagit::{AlgorithmSet, Digests};
+use d1_package::PackageView;
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, annotations};
 use registry_backend::{ErrorKind, RegistryBackend};
 
-use super::Expected;
 use super::archive_files::{ArchiveFiles, ArchiveOutcome};
+use super::came::lock;
 use super::damage::damaged_files;
 use super::file::{Came, Incoming, Partial, Sink, receive_file};
 use super::job::{ArchiveJob, Blob, Job, jobs};
+use super::{CameFiles, Expected, FileSet};
 use crate::archive::read_archive_layer;
 use crate::blocking::run_blocking;
 use crate::names::{join, title};
@@ -32,9 +34,9 @@ pub(crate) enum Destination {
 }
 
 /// What to receive.
-pub(crate) struct Receiving<'a> {
-    pub(crate) package: &'a OpenPackage,
-    pub(crate) wanted: &'a Wanted<'a>,
+pub(crate) struct Receiving {
+    pub(crate) package: Arc<OpenPackage>,
+    pub(crate) wanted: Arc<Wanted>,
     pub(crate) destination: Destination,
     /// Algorithms to compute for each file; SHA-256 is among them.
     pub(crate) algorithms: AlgorithmSet,
@@ -43,28 +45,27 @@ pub(crate) struct Receiving<'a> {
 }
 
 /// What is wanted of a package.
-#[derive(Debug, Default)]
-pub(crate) struct Wanted<'a> {
-    /// The files, by path below the package's directory.
-    pub(crate) files: HashSet<&'a str>,
-    /// Those whose bytes are wanted in memory as well.
-    pub(crate) kept: HashSet<&'a str>,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// The files.
+    pub(crate) files: FileSet,
+    /// Positions of those whose bytes are wanted in memory as well.
+    pub(crate) kept: HashSet<usize>,
     /// Whether archives are wanted of which no file is known.
     pub(crate) unlisted: bool,
 }
 
-/// A file that came, with the digests of the bytes that came.
-#[derive(Clone, Debug)]
-pub(crate) struct Received {
-    pub(crate) path: String,
-    pub(crate) size: u64,
-    pub(crate) digests: Digests,
+impl Wanted {
+    /// Returns what is known of a file, whether it is wanted or not.
+    pub(crate) fn expected(&self, view: &PackageView, position: usize) -> Option<Expected> {
+        Some(Expected::of(position, &view.entry_at(position)?, self.kept.contains(&position)))
+    }
 }
 
 /// Everything that came.
 #[derive(Debug, Default)]
 pub(crate) struct Arrived {
-    pub(crate) files: Vec<Received>,
+    pub(crate) came: CameFiles,
     pub(crate) kept: BTreeMap<String, Vec<u8>>,
     pub(crate) faults: Vec<ContentFault>,
     /// Number of bytes that were received.
@@ -85,32 +86,34 @@ impl Arrived {
 /// [`Error::Content`] for the first damaged file, unless `keep_going`; what the store or the file system fails with.
 pub(crate) async fn receive_package(
     backend: &dyn RegistryBackend,
-    receiving: Receiving<'_>,
+    receiving: Receiving,
     observer: &Arc<dyn Observer>,
 ) -> Result<Arrived> {
     let capabilities = backend.capabilities();
-    let jobs = jobs(&receiving.package.view, receiving.wanted, capabilities.range_reads);
+    let jobs = jobs(&receiving.package.view, &receiving.wanted, capabilities.range_reads);
     let (items, bytes) = (jobs.iter().map(Job::files).sum(), total(jobs.iter().map(Job::bytes)));
     let _phase = RunningPhase::begin(observer, Phase::Download, items, bytes);
-    let receiver = Receiver { backend, receiving, meter: Meter::new(observer) };
+    let receiver = Receiver { backend, receiving, came: Arc::default(), meter: Meter::new(observer) };
     let receiver = &receiver;
     let mut outcomes = futures::stream::iter(jobs)
         .map(|job| receiver.receive(job))
         .buffer_unordered(capabilities.parallel_blobs.max(1));
     let mut arrived = Arrived::default();
     while let Some(outcome) = outcomes.try_next().await? {
-        arrived.files.extend(outcome.files);
         arrived.kept.extend(outcome.kept);
         arrived.faults.extend(outcome.faults);
     }
     arrived.bytes = receiver.meter.bytes();
+    arrived.came = std::mem::take(&mut *lock(&receiver.came));
     arrived.faults.sort_by(|left, right| left.path.cmp(&right.path));
     Ok(arrived)
 }
 
 struct Receiver<'a> {
     backend: &'a dyn RegistryBackend,
-    receiving: Receiving<'a>,
+    receiving: Receiving,
+    /// The files that came so far.
+    came: Arc<Mutex<CameFiles>>,
     meter: Meter,
 }
 
@@ -162,14 +165,9 @@ impl Receiver<'_> {
         let name = files.first().map_or("", |file| &file.path);
         blobs.iter().for_each(|blob| self.came(name, &blob.digest, blob.size));
         self.meter.advance(files.len() as u64, 0);
-        let received = |file: &Expected| Received {
-            path: file.path.clone(),
-            size: file.size,
-            digests: came.digests.clone(),
-        };
+        files.iter().for_each(|file| self.note(file, &came.digests));
         let kept = files.iter().filter(|file| file.kept);
         Ok(Arrived {
-            files: files.iter().map(received).collect(),
             kept: kept.filter_map(|file| Some((file.path.clone(), came.kept.clone()?))).collect(),
             ..Arrived::default()
         })
@@ -182,7 +180,7 @@ impl Receiver<'_> {
             let (algorithms, kept, partial) = (self.receiving.algorithms, file.kept, partial.clone());
             run_blocking(move || Sink::new(algorithms, kept, partial.as_ref())).await?
         };
-        let package = self.receiving.package;
+        let package = &self.receiving.package;
         let read = read_counted(self.backend, package, &file.path, None, sink, Some(&self.meter)).await;
         if read.is_err() {
             remove(partial.as_ref()).await?;
@@ -193,22 +191,21 @@ impl Receiver<'_> {
             run_blocking(move || place(&partial, names)).await?;
         }
         self.meter.advance(1, 0);
+        self.note(file, &hasher.finish());
         Ok(Arrived {
-            files: vec![Received { path: file.path.clone(), size: file.size, digests: hasher.finish() }],
             kept: kept.into_iter().map(|bytes| (file.path.clone(), bytes)).collect(),
             ..Arrived::default()
         })
     }
 
-    async fn archive(
-        &self,
-        layer: &ArchiveJob,
-        expected: Option<Arc<HashMap<String, Expected>>>,
-    ) -> Result<Arrived> {
+    async fn archive(&self, layer: &ArchiveJob, positions: Option<Arc<Vec<u32>>>) -> Result<Arrived> {
         let files = ArchiveFiles {
             layer: layer.clone(),
-            expected: expected.clone(),
+            package: Arc::clone(&self.receiving.package),
+            wanted: Arc::clone(&self.receiving.wanted),
+            positions: positions.clone(),
             algorithms: self.receiving.algorithms,
+            came: Arc::clone(&self.came),
             meter: self.meter.clone(),
         };
         let (destination, place) = (self.receiving.destination.clone(), self.full_path(&layer.path));
@@ -223,25 +220,55 @@ impl Receiver<'_> {
             })
             .await?;
         check_tar_digest(layer, &outcome)?;
-        check_complete(&expected, &outcome)?;
+        self.check_complete(positions.as_deref().map(Vec::as_slice).unwrap_or_default())?;
         self.came(title(&layer.descriptor), &layer.descriptor.digest, layer.descriptor.size);
-        Ok(Arrived { files: outcome.files, kept: outcome.kept, ..Arrived::default() })
+        Ok(Arrived { kept: outcome.kept, ..Arrived::default() })
     }
 
     /// Finds out which files of a damaged archive are affected; other damage has its file already.
     async fn diagnose(&self, job: &Job, faults: Vec<ContentFault>) -> Result<Vec<ContentFault>> {
-        let Job::Archive { layer, files: Some(files) } = job else { return Ok(faults) };
-        let is_named = || faults.iter().all(|fault| files.values().any(|file| file.path == fault.path));
+        let Job::Archive { layer, files: Some(positions) } = job else { return Ok(faults) };
+        let view = &self.receiving.package.view;
+        let is_wanted = |path: &str| {
+            let position = view.position(path).and_then(|position| u32::try_from(position).ok());
+            position.is_some_and(|position| positions.binary_search(&position).is_ok())
+        };
+        let is_named = || faults.iter().all(|fault| is_wanted(&fault.path));
         let all = self.receiving.keep_going;
         if !self.backend.capabilities().range_reads || (!all && is_named()) {
             return Ok(faults);
         }
-        let found = damaged_files(self.backend, self.receiving.package, layer.layer, files.values(), all);
+        let files = positions.iter().filter_map(|position| {
+            self.receiving.wanted.expected(&self.receiving.package.view, *position as usize)
+        });
+        let found = damaged_files(self.backend, &self.receiving.package, layer.layer, files, all);
         match found.await {
             // Damage may lie where no file is: then the layer is all there is to name.
             Ok(found) if found.is_empty() => Ok(faults),
             Err(Error::Backend(error)) if is_loss(error.kind()) => Ok(faults),
             found => found,
+        }
+    }
+
+    /// Makes sure that all files came that the index places in an archive.
+    fn check_complete(&self, positions: &[u32]) -> Result<()> {
+        let view = &self.receiving.package.view;
+        let came = lock(&self.came);
+        let entries = positions.iter().map(|position| *position as usize);
+        let entries = entries.filter_map(|position| Some((position, view.entry_at(position)?)));
+        let missing = entries.filter(|(position, entry)| !came.has(*position, entry.path));
+        let message = "it is not in the archive that the index places it in";
+        let mut faults: Vec<ContentFault> = missing
+            .map(|(_, entry)| ContentFault { path: entry.path.to_owned(), message: message.to_owned() })
+            .collect();
+        faults.sort_by(|left, right| left.path.cmp(&right.path));
+        if faults.is_empty() { Ok(()) } else { Err(Error::Content { faults }) }
+    }
+
+    /// Notes that a file came.
+    fn note(&self, file: &Expected, digests: &Digests) {
+        if let Some(entry) = self.receiving.package.view.entry_at(file.position) {
+            lock(&self.came).note(file.position, &entry, digests);
         }
     }
 
@@ -322,15 +349,4 @@ fn check_tar_digest(layer: &ArchiveJob, outcome: &ArchiveOutcome) -> Result<()> 
         ),
         _ => Ok(()),
     }
-}
-
-/// Makes sure that all files came that the index places in an archive.
-fn check_complete(expected: &Option<Arc<HashMap<String, Expected>>>, outcome: &ArchiveOutcome) -> Result<()> {
-    let Some(expected) = expected else { return Ok(()) };
-    let came: HashSet<&str> = outcome.files.iter().map(|file| file.path.as_str()).collect();
-    let missing = expected.values().filter(|file| !came.contains(file.path.as_str()));
-    let mut faults: Vec<ContentFault> =
-        missing.map(|file| file.fault("it is not in the archive that the index places it in")).collect();
-    faults.sort_by(|left, right| left.path.cmp(&right.path));
-    if faults.is_empty() { Ok(()) } else { Err(Error::Content { faults }) }
 }

@@ -5,12 +5,10 @@ mod blobs;
 mod repository;
 mod system_metadata;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use bagit::{
-    Accept, Algorithm, AlgorithmSet, CheckOptions, Digests, DigestsView, Inventory, Report, TagFiles,
-};
+use bagit::{Accept, Algorithm, AlgorithmSet, CheckOptions, Report, TagFiles};
 use d1_model::MAX_SYSTEM_METADATA_BYTES;
 use oci_model::{Digest, ManifestRef};
 use registry_backend::RegistryBackend;
@@ -80,14 +78,14 @@ pub async fn verify(
     options: &VerifyOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<VerifyReport> {
-    let package = open_stored(backend, at).await?;
+    let package = Arc::new(open_stored(backend, at).await?);
     verify_package(backend, &package, options, observer).await
 }
 
 /// Verifies a package that was opened already.
 async fn verify_package(
     backend: &dyn RegistryBackend,
-    package: &OpenPackage,
+    package: &Arc<OpenPackage>,
     options: &VerifyOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<VerifyReport> {
@@ -101,7 +99,7 @@ async fn verify_package(
         return Ok(report(package, Arrived::with_faults(faults), options, attached));
     }
     let algorithms = algorithms(package, attached);
-    let mut arrived = receive_package(backend, receiving(package, &wanted, algorithms), observer).await?;
+    let mut arrived = receive_package(backend, receiving(package, wanted, algorithms), observer).await?;
     if options.system_metadata {
         hash_again(backend, package, &mut arrived, algorithms, observer).await?;
     }
@@ -115,11 +113,8 @@ async fn verify_package(
     Ok(report(package, arrived, options, attached))
 }
 
-fn receiving<'a>(
-    package: &'a OpenPackage,
-    wanted: &'a Wanted<'a>,
-    algorithms: AlgorithmSet,
-) -> Receiving<'a> {
+fn receiving(package: &Arc<OpenPackage>, wanted: Wanted, algorithms: AlgorithmSet) -> Receiving {
+    let (package, wanted) = (Arc::clone(package), Arc::new(wanted));
     Receiving { package, wanted, destination: Destination::Nowhere, algorithms, keep_going: true }
 }
 
@@ -127,27 +122,22 @@ fn receiving<'a>(
 /// tell of.
 async fn hash_again(
     backend: &dyn RegistryBackend,
-    package: &OpenPackage,
+    package: &Arc<OpenPackage>,
     arrived: &mut Arrived,
     hashed: AlgorithmSet,
     observer: &Arc<dyn Observer>,
 ) -> Result<()> {
     let (files, algorithms) = system_metadata::not_hashed(package, &arrived.kept, hashed);
-    if files.is_empty() {
+    if files.len() == 0 {
         return Ok(());
     }
     let wanted = Wanted { files, ..Wanted::default() };
     let algorithms = algorithms.union([Algorithm::Sha256].into_iter().collect());
-    let again = receive_package(backend, receiving(package, &wanted, algorithms), observer).await?;
+    let again = receive_package(backend, receiving(package, wanted, algorithms), observer).await?;
     arrived.bytes = arrived.bytes.saturating_add(again.bytes);
-    let again: HashMap<&str, &Digests> =
-        again.files.iter().map(|file| (file.path.as_str(), &file.digests)).collect();
-    for file in &mut arrived.files {
-        let Some(digests) = again.get(file.path.as_str()) else { continue };
-        for algorithm in Algorithm::ALL {
-            if let Some(digest) = digests.get(algorithm) {
-                file.digests.insert(algorithm, digest);
-            }
+    for (position, entry) in package.view.entries().enumerate() {
+        if let Some(further) = again.came.digests(position, &entry) {
+            arrived.came.note_further(position, &entry, &further);
         }
     }
     Ok(())
@@ -155,22 +145,22 @@ async fn hash_again(
 
 /// Chooses the files to read, and those to keep: tag files and system metadata, both of which are small. Objects are read
 /// if they are to be compared with their system metadata, whatever their size.
-fn wanted<'a>(package: &'a OpenPackage, options: &VerifyOptions, attached: Option<&Attached>) -> Wanted<'a> {
+fn wanted(package: &OpenPackage, options: &VerifyOptions, attached: Option<&Attached>) -> Wanted {
     let mut documents: HashSet<&str> = HashSet::new();
     if options.system_metadata {
         let objects = package.view.entries().filter_map(|entry| entry.object);
         documents.extend(objects.filter_map(|object| object.system_metadata.as_deref()));
     }
     let mut wanted = Wanted { unlisted: options.deep, ..Wanted::default() };
-    for entry in package.view.entries() {
+    for (position, entry) in package.view.entries().enumerate() {
         let is_tag_file = TagFiles::wants(entry.path);
         let is_document = documents.contains(entry.path) && entry.size <= MAX_SYSTEM_METADATA_BYTES as u64;
         if is_tag_file || is_document {
-            wanted.kept.insert(entry.path);
+            wanted.kept.insert(position);
         }
         let is_audited = options.system_metadata && is_object(&entry, attached);
         if options.deep || is_tag_file || is_document || is_audited {
-            wanted.files.insert(entry.path);
+            wanted.files.insert(position);
         }
     }
     wanted
@@ -203,11 +193,10 @@ fn report(
 ) -> VerifyReport {
     let view = &package.view;
     let is_bag = view.index().is_some_and(|index| index.bag().is_some());
-    let came: Came<'_> = arrived.files.iter().map(|file| (file.path.as_str(), &file.digests)).collect();
     // A damaged file is reported as such; the bag's manifests would only say the same again.
-    let bag =
-        (is_bag && arrived.faults.is_empty()).then(|| check_bag(package, &came, &arrived, options.accept));
-    let audit = || system_metadata::audit(package, &came, &arrived.kept, attached);
+    let is_judged = is_bag && arrived.faults.is_empty();
+    let bag = is_judged.then(|| check_bag(package, &arrived, options.accept)).flatten();
+    let audit = || system_metadata::audit(package, &arrived.came, &arrived.kept, attached);
     let system_metadata = options.system_metadata.then(audit);
     let valid = arrived.faults.is_empty()
         && bag.as_ref().is_none_or(|bag| bag.valid)
@@ -217,7 +206,7 @@ fn report(
             let files = index.files();
             (files.len() as u64, total(files.files().map(|file| file.size)))
         }
-        None => (arrived.files.len() as u64, total(arrived.files.iter().map(|file| file.size))),
+        None => (arrived.came.count(), arrived.came.bytes(view)),
     };
     VerifyReport {
         digest: package.raw.digest().clone(),
@@ -232,29 +221,13 @@ fn report(
     }
 }
 
-/// The digests of the files that came, by path.
-type Came<'a> = HashMap<&'a str, &'a Digests>;
-
 /// Applies the rules of BagIt to what came, and to what the index says of what did not.
-fn check_bag(package: &OpenPackage, came: &Came<'_>, arrived: &Arrived, accept: Accept) -> Report {
-    let (mut inventory, mut tag_files) = (Inventory::new(), TagFiles::new());
-    inventory.insert_directory("data");
-    for entry in package.view.entries() {
-        let digests =
-            came.get(entry.path).map_or_else(|| stated_digests(&entry), |digests| (*digests).clone());
-        inventory.insert_file(entry.path, entry.size, digests);
-    }
+fn check_bag(package: &OpenPackage, arrived: &Arrived, accept: Accept) -> Option<Report> {
+    let stated = package.view.index()?.files().inventory();
+    let mut tag_files = TagFiles::new();
     for (path, bytes) in arrived.kept.iter().filter(|(path, _)| TagFiles::wants(path)) {
         tag_files.insert(path, bytes.clone());
     }
-    bagit::check(&inventory, &tag_files, &CheckOptions::accepting(accept))
-}
-
-/// Returns the digests that the index states of a file.
-fn stated_digests(entry: &d1_package::Entry<'_>) -> Digests {
-    let mut digests = entry.checksums.map(DigestsView::to_digests).unwrap_or_default();
-    if let Some(sha256) = entry.sha256 {
-        digests.insert(Algorithm::Sha256, &sha256);
-    }
-    digests
+    let inventory = arrived.came.inventory(stated);
+    Some(bagit::check(&inventory, &tag_files, &CheckOptions::accepting(accept)))
 }

@@ -90,7 +90,7 @@ async fn verify_tagged(
     };
     let digest = raw.digest().clone();
     let verified = match open_read(backend, raw, image, IndexCopy::Blob).await {
-        Ok(package) => verify_package(backend, &package, options, observer).await,
+        Ok(package) => verify_package(backend, &Arc::new(package), options, observer).await,
         Err(error) => Err(error),
     };
     let (report, error) = match verified {

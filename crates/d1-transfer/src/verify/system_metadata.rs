@@ -1,13 +1,14 @@
 //! Comparing objects with their system metadata: the documents themselves, not what the index says of them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use bagit::{Algorithm, AlgorithmSet};
+use bagit::{Algorithm, AlgorithmSet, Digests};
 use d1_model::{Checksum, SystemMetadata};
 use d1_package::{Entry, Mismatch, PackageFile};
 use serde::Serialize;
 
-use super::{Attached, Came};
+use super::Attached;
+use crate::receive::{CameFiles, FileSet};
 use crate::{ContentFault, OpenPackage};
 
 /// Objects compared with their system metadata.
@@ -86,13 +87,15 @@ pub(super) fn is_object(entry: &Entry<'_>, attached: Option<&Attached>) -> bool 
 /// Compares all objects with what is declared of them.
 pub(super) fn audit(
     package: &OpenPackage,
-    came: &Came<'_>,
+    came: &CameFiles,
     kept: &BTreeMap<String, Vec<u8>>,
     attached: Option<&Attached>,
 ) -> SystemMetadataAudit {
     let mut audit = SystemMetadataAudit::default();
-    for entry in package.view.entries().filter(|entry| is_object(entry, attached)) {
-        let object = audited(&entry, came, declared(&entry, kept, attached));
+    let entries = package.view.entries().enumerate();
+    for (position, entry) in entries.filter(|(_, entry)| is_object(entry, attached)) {
+        let digests = came.digests(position, &entry);
+        let object = audited(&entry, digests.as_ref(), declared(&entry, kept, attached));
         match object.verdict {
             ObjectVerdict::Verified => audit.verified += 1,
             // What is damaged is among the faults of the package.
@@ -109,22 +112,23 @@ pub(super) fn audit(
 
 /// Returns the objects whose documents declare a checksum by an algorithm that they were not hashed by, since the index
 /// did not tell of it; and these algorithms.
-pub(super) fn not_hashed<'a>(
-    package: &'a OpenPackage,
+pub(super) fn not_hashed(
+    package: &OpenPackage,
     kept: &BTreeMap<String, Vec<u8>>,
     hashed: AlgorithmSet,
-) -> (HashSet<&'a str>, AlgorithmSet) {
-    let (mut paths, mut algorithms) = (HashSet::new(), AlgorithmSet::EMPTY);
-    for entry in package.view.entries().filter(|entry| entry.object.is_some()) {
+) -> (FileSet, AlgorithmSet) {
+    let (mut files, mut algorithms) = (FileSet::default(), AlgorithmSet::EMPTY);
+    let entries = package.view.entries().enumerate();
+    for (position, entry) in entries.filter(|(_, entry)| entry.object.is_some()) {
         let Ok(Some(declared)) = declared(&entry, kept, None) else { continue };
         if let Some(algorithm) =
             algorithm_of(&declared.checksum).filter(|algorithm| !hashed.contains(*algorithm))
         {
-            paths.insert(entry.path);
+            files.insert(position);
             algorithms.insert(algorithm);
         }
     }
-    (paths, algorithms)
+    (files, algorithms)
 }
 
 /// Returns the algorithm of a checksum, if it can be computed.
@@ -162,7 +166,11 @@ impl Declared {
     }
 }
 
-fn audited(entry: &Entry<'_>, came: &Came<'_>, declared: Result<Option<Declared>, String>) -> AuditedObject {
+fn audited(
+    entry: &Entry<'_>,
+    digests: Option<&Digests>,
+    declared: Result<Option<Declared>, String>,
+) -> AuditedObject {
     let stated = entry.object.and_then(|object| object.identifier.as_ref()).map(ToString::to_string);
     let mut object = AuditedObject {
         path: entry.path.to_owned(),
@@ -187,7 +195,6 @@ fn audited(entry: &Entry<'_>, came: &Came<'_>, declared: Result<Option<Declared>
         }
         Ok(Some(declared)) => declared,
     };
-    let digests = came.get(entry.path);
     match digests {
         None => judge(
             ObjectVerdict::Damaged,
@@ -217,7 +224,7 @@ fn audited(entry: &Entry<'_>, came: &Came<'_>, declared: Result<Option<Declared>
 }
 
 /// Returns the first difference between the bytes that came and what is declared of them.
-fn mismatch(entry: &Entry<'_>, digests: &bagit::Digests, declared: &Declared) -> Option<Mismatch> {
+fn mismatch(entry: &Entry<'_>, digests: &Digests, declared: &Declared) -> Option<Mismatch> {
     let sha256 = digests.get(Algorithm::Sha256).and_then(|found| found.try_into().ok());
     let mut file = PackageFile::new(entry.path, entry.size, sha256.unwrap_or_default());
     file.checksums = digests.clone();
