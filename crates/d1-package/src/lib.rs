@@ -27,7 +27,7 @@ pub use crate::file::{FileView, ObjectFacts, PackageFile};
 pub use crate::files::{FilesError, NameClash, PackageFiles};
 pub use crate::index::{
     ArchiveRecord, BagRecord, IndexError, IndexErrorKind, LayerKind, LayerRecord, MAX_INDEX_BYTES,
-    MAX_INLINE_INDEX_BYTES, PackageIndex, Place,
+    MAX_INLINE_INDEX_BYTES, PackageIndex, Place, ReplacedArchives,
 };
 pub use crate::manifest::{Configuration, ManifestOptions, bag_artifact_type};
 pub use crate::media::{

@@ -3,7 +3,8 @@
 use oci_model::Digest;
 use oci_pack::Compression;
 
-use crate::{ArchiveRecord, LayerKind, LayerRecord, PackageFiles, PackageIndex, Place, Plan, PlannedArchive};
+use crate::index::{Fingerprint, ReplacedArchive};
+use crate::{ArchiveRecord, PackageFiles, Plan, PlannedArchive, ReplacedArchives};
 
 /// An archive layer that is there already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,83 +29,48 @@ pub struct ReusableArchive {
 pub fn reusable_archives(
     plan: &Plan,
     files: &PackageFiles,
-    replaced: &PackageIndex,
+    replaced: &ReplacedArchives,
     compression: Compression,
 ) -> Vec<Option<ReusableArchive>> {
-    let known = known_archives(replaced, compression);
-    plan.archives()
-        .map(|archive| known.iter().find_map(|known| known.matching(plan, archive, files)))
-        .collect()
+    let find = |planned: &PlannedArchive| {
+        let wanted = Wanted { plan, planned, files, replaced, compression };
+        let found = replaced.archives.iter().enumerate().find(|(number, known)| wanted.is(*number, known));
+        found.map(|(_, known)| reusable(known, compression))
+    };
+    plan.archives().map(find).collect()
 }
 
-/// An archive of the package that is replaced.
-struct KnownArchive<'a> {
-    layer: &'a LayerRecord,
-    record: &'a ArchiveRecord,
-    replaced: &'a PackageIndex,
-    compression: Compression,
-    /// Positions of the files in it.
-    files: Vec<u32>,
-    is_first: bool,
-}
-
-fn known_archives(replaced: &PackageIndex, compression: Compression) -> Vec<KnownArchive<'_>> {
-    let mut files_of: Vec<Vec<u32>> = vec![Vec::new(); replaced.layers().len()];
-    for (file, place) in (0..).zip(&replaced.places) {
-        if let Place::Archive { layer, .. } = place
-            && let Some(files) = files_of.get_mut(*layer as usize)
-        {
-            files.push(file);
-        }
-    }
-    let archives = replaced.layers().iter().zip(files_of).filter_map(|(layer, files)| match &layer.kind {
-        LayerKind::Archive(record) => Some((layer, record, files)),
-        LayerKind::Object | LayerKind::Part => None,
-    });
-    let archives = archives.enumerate().map(|(number, (layer, record, files))| KnownArchive {
-        layer,
-        record,
-        replaced,
+fn reusable(known: &ReplacedArchive, compression: Compression) -> ReusableArchive {
+    ReusableArchive {
+        digest: known.digest.clone(),
+        size: known.size,
+        record: known.record.clone(),
         compression,
-        files,
-        is_first: number == 0,
-    });
-    archives.filter(|archive| &*archive.record.encoder == compression.encoder()).collect()
+        data_offsets: known.files.iter().map(|(_, offset)| *offset).collect(),
+    }
 }
 
-impl<'a> KnownArchive<'a> {
-    fn matching(
-        &self,
-        plan: &Plan,
-        planned: &PlannedArchive,
-        files: &'a PackageFiles,
-    ) -> Option<ReusableArchive> {
-        let empty_here = files.empty_directories().iter().filter(|_| planned.empty_directories);
-        let empty_there = self.replaced.files().empty_directories().iter().filter(|_| self.is_first);
-        let same_directories = *plan.directory == *self.replaced.directory() && empty_here.eq(empty_there);
-        let same_files = || {
-            planned.files.len() == self.files.len()
-                && planned.files.iter().zip(&self.files).all(|(position, known)| {
-                    let of = |files: &'a PackageFiles, position: u32| {
-                        let file = files.file(position as usize)?;
-                        Some((file.path, file.size, file.sha256))
-                    };
-                    of(files, *position) == of(self.replaced.files(), *known)
-                })
-        };
-        (same_directories && same_files()).then(|| ReusableArchive {
-            digest: self.layer.digest.clone(),
-            size: self.layer.size,
-            record: self.record.clone(),
-            compression: self.compression,
-            data_offsets: self.files.iter().map(|file| self.data_offset(*file)).collect(),
-        })
-    }
+/// An archive that would have to be packed if there is none like it.
+struct Wanted<'a> {
+    plan: &'a Plan,
+    planned: &'a PlannedArchive,
+    files: &'a PackageFiles,
+    replaced: &'a ReplacedArchives,
+    compression: Compression,
+}
 
-    fn data_offset(&self, file: u32) -> u64 {
-        match self.replaced.place(file as usize) {
-            Some(Place::Archive { offset, .. }) => offset,
-            _ => 0,
-        }
+impl Wanted<'_> {
+    /// Tells whether a known archive, the one with this number, is what packing would give.
+    fn is(&self, number: usize, known: &ReplacedArchive) -> bool {
+        let empty_here = self.files.empty_directories().iter().filter(|_| self.planned.empty_directories);
+        let empty_there = self.replaced.empty_directories.iter().filter(|_| number == 0);
+        *known.record.encoder == *self.compression.encoder()
+            && *self.plan.directory == *self.replaced.directory
+            && self.planned.files.len() == known.files.len()
+            && empty_here.eq(empty_there)
+            && self.planned.files.iter().zip(&known.files).all(|(position, (fingerprint, _))| {
+                let file = self.files.file(*position as usize);
+                file.is_some_and(|file| Fingerprint::of(&file) == *fingerprint)
+            })
     }
 }

@@ -41,7 +41,7 @@ pub use export::{ExportForm, ExportReport, export};
 pub use find::{ArtifactKind, ArtifactSummary, Found, Located, Purpose, Query, find, locate, parse_time};
 pub use hashstore::{ImportFault, ImportOptions, ImportReport, import_hashstore};
 pub use history::{History, StoredVersion, Version, history};
-pub use list::{ListedFile, list_files};
+pub use list::{FileListing, ListedFile, list_files};
 pub use object::{AttachedSystemMetadata, ObjectReport, ObjectToPush, push_object};
 pub use open::{OpenPackage, open_package};
 pub use pull::{Include, PullOptions, PullReport, pull};

@@ -8,7 +8,7 @@ use oci_pack::{
     ArchiveVisitor, ArchiveWarning, EntryContent, NameClashes, ReadOptions, VisitError, read_archive,
 };
 use registry_backend::RegistryBackend;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::archive::read_archive_layer;
 use crate::names::join;
@@ -34,19 +34,44 @@ pub struct ListedFile {
     pub format_id: Option<String>,
 }
 
+/// The files of a package; each is put together when its turn comes.
+#[derive(Clone, Debug)]
+pub struct FileListing<'a> {
+    package: &'a OpenPackage,
+    /// Those in archives of which no index tells.
+    unpacked: Vec<ListedFile>,
+}
+
 /// Lists the files of a package in its order. Archives without an index are read to be listed.
 ///
 /// # Errors
 ///
 /// If an archive cannot be read.
-pub async fn list_files(backend: &dyn RegistryBackend, package: &OpenPackage) -> Result<Vec<ListedFile>> {
-    let mut files: Vec<ListedFile> = package.view.entries().map(|entry| listed(&entry)).collect();
+pub async fn list_files<'a>(
+    backend: &dyn RegistryBackend,
+    package: &'a OpenPackage,
+) -> Result<FileListing<'a>> {
+    let mut unpacked = Vec::new();
     if package.view.index().is_none() {
         for archive in package.view.archives() {
-            files.extend(list_archive(backend, &archive).await?);
+            unpacked.extend(list_archive(backend, &archive).await?);
         }
     }
-    Ok(files)
+    Ok(FileListing { package, unpacked })
+}
+
+impl FileListing<'_> {
+    /// Returns the files in order.
+    pub fn iter(&self) -> impl Iterator<Item = ListedFile> {
+        let entries = self.package.view.entries().map(|entry| listed(&entry));
+        entries.chain(self.unpacked.iter().cloned())
+    }
+}
+
+impl Serialize for FileListing<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
 }
 
 /// Returns what a list shows of a file.

@@ -1,10 +1,12 @@
 //! Opening a package: its manifest and its index, without any of its content.
 
+use std::io::Read;
+
 use oci_model::{Descriptor, DigestHasher, ImageManifest, ManifestRef, RawManifest};
 use oci_pack::HashingRead;
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend, RegistryBackendExt};
 
-use d1_package::{MAX_INDEX_BYTES, PackageIndex, PackageView};
+use d1_package::{IndexError, MAX_INDEX_BYTES, PackageIndex, PackageView, ReplacedArchives};
 
 use crate::archive::unknown_algorithm;
 use crate::blob_reader::read_range;
@@ -39,6 +41,26 @@ pub async fn open_package(backend: &dyn RegistryBackend, at: &ManifestRef) -> Re
     open_read(backend, raw, manifest, IndexCopy::Nearest).await
 }
 
+/// Reads what tells which archives of a package can be taken over; `None` if the package has no index.
+///
+/// # Errors
+///
+/// As [`open_package`].
+pub(crate) async fn open_archives(
+    backend: &dyn RegistryBackend,
+    at: &ManifestRef,
+) -> Result<Option<ReplacedArchives>> {
+    let (_, manifest) = backend.read_image_manifest(at).await?;
+    if !PackageView::has_index(&manifest) {
+        return Ok(None);
+    }
+    read_index(backend, &manifest, IndexCopy::Nearest, |reader, manifest| {
+        ReplacedArchives::read(reader, manifest)
+    })
+    .await
+    .map(Some)
+}
+
 /// Opens a package of which everything is to be proven, its index as well.
 pub(crate) async fn open_stored(backend: &dyn RegistryBackend, at: &ManifestRef) -> Result<OpenPackage> {
     let (raw, manifest) = backend.read_image_manifest(at).await?;
@@ -53,26 +75,37 @@ pub(crate) async fn open_read(
     copy: IndexCopy,
 ) -> Result<OpenPackage> {
     let index = match PackageView::has_index(&manifest) {
-        true => Some(read_index(backend, &manifest, copy).await?),
+        true => Some(
+            read_index(backend, &manifest, copy, |reader, manifest| PackageIndex::read(reader, manifest))
+                .await?,
+        ),
         false => None,
     };
     let view = PackageView::new(manifest, index).map_err(d1_package::Error::from)?;
     Ok(OpenPackage { raw, view })
 }
 
-async fn read_index(
+/// Reads an index, or what is wanted of it.
+type ReadIndex<T> = fn(&mut dyn Read, &ImageManifest) -> std::result::Result<T, IndexError>;
+
+async fn read_index<T: Send + 'static>(
     backend: &dyn RegistryBackend,
     manifest: &ImageManifest,
     copy: IndexCopy,
-) -> Result<PackageIndex> {
+    read: ReadIndex<T>,
+) -> Result<T> {
     let inline = || manifest.config.inline_content();
     match (copy == IndexCopy::Nearest).then(inline).flatten() {
-        Some(bytes) => Ok(PackageIndex::read(&*bytes, manifest).map_err(d1_package::Error::from)?),
-        None => read_index_blob(backend, manifest).await,
+        Some(bytes) => Ok(read(&mut &*bytes, manifest).map_err(d1_package::Error::from)?),
+        None => read_index_blob(backend, manifest, read).await,
     }
 }
 
-async fn read_index_blob(backend: &dyn RegistryBackend, manifest: &ImageManifest) -> Result<PackageIndex> {
+async fn read_index_blob<T: Send + 'static>(
+    backend: &dyn RegistryBackend,
+    manifest: &ImageManifest,
+    read: ReadIndex<T>,
+) -> Result<T> {
     let Descriptor { digest, size, .. } = manifest.config.clone();
     if size > MAX_INDEX_BYTES {
         return Err(BackendError::new(ErrorKind::TooLarge, "read the index", &digest)
@@ -84,7 +117,7 @@ async fn read_index_blob(backend: &dyn RegistryBackend, manifest: &ImageManifest
     let manifest = manifest.clone();
     read_blocking(stream, move |reader| {
         let mut reader = HashingRead::with_hasher(reader, hasher);
-        let index = PackageIndex::read(&mut reader, &manifest);
+        let index = read(&mut reader, &manifest);
         // Whatever is left is read, so that the digest is that of the whole.
         let _ = std::io::copy(&mut reader, &mut std::io::sink());
         let (actual, length) = reader.finish();

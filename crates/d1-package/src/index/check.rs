@@ -4,7 +4,7 @@ use oci_model::annotations::{ORAS_CONTENT_DIGEST, TITLE};
 use oci_model::{Descriptor, ImageManifest};
 use oci_pack::{archive_title, part_title};
 
-use super::{ArchiveRecord, IndexError, IndexErrorKind, LayerKind, PackageIndex, Place};
+use super::{ArchiveRecord, IndexError, IndexErrorKind, LayerKind, LayerRecord, PackageIndex, Place};
 use crate::FileView;
 use crate::media::archive_compression;
 
@@ -15,7 +15,7 @@ const END: u64 = 2 * BLOCK;
 
 /// Checks layers, places and titles.
 pub(super) fn check(index: &PackageIndex, manifest: &ImageManifest) -> Result<(), IndexError> {
-    check_layers(index, manifest)?;
+    check_layers(&index.layers, manifest)?;
     let mut titles = PlaceCheck::new(index).run()?;
     let mut archives = 0;
     for (number, (record, descriptor)) in index.layers.iter().zip(&manifest.layers).enumerate() {
@@ -31,12 +31,13 @@ pub(super) fn check(index: &PackageIndex, manifest: &ImageManifest) -> Result<()
     Ok(())
 }
 
-fn check_layers(index: &PackageIndex, manifest: &ImageManifest) -> Result<(), IndexError> {
-    if index.layers.len() != manifest.layers.len() {
-        let detail = format!("it has {} layers, the manifest {}", index.layers.len(), manifest.layers.len());
+/// Checks that the layers are those of the manifest.
+pub(super) fn check_layers(layers: &[LayerRecord], manifest: &ImageManifest) -> Result<(), IndexError> {
+    if layers.len() != manifest.layers.len() {
+        let detail = format!("it has {} layers, the manifest {}", layers.len(), manifest.layers.len());
         return Err(IndexError::new(IndexErrorKind::Layers, "", detail));
     }
-    for (number, (record, descriptor)) in index.layers.iter().zip(&manifest.layers).enumerate() {
+    for (number, (record, descriptor)) in layers.iter().zip(&manifest.layers).enumerate() {
         let wrong = |detail: String| Err(IndexError::new(IndexErrorKind::Layers, layer_name(number), detail));
         if (&record.digest, record.size) != (&descriptor.digest, descriptor.size) {
             return wrong(format!(
@@ -56,6 +57,36 @@ fn check_layers(index: &PackageIndex, manifest: &ImageManifest) -> Result<(), In
     Ok(())
 }
 
+/// How far the files of an archive have come, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ArchiveRoom {
+    /// Where the last file ends, in whole blocks.
+    end: u64,
+    /// Where its content ends.
+    content_end: u64,
+}
+
+impl ArchiveRoom {
+    /// Adds a file; says why it cannot lie there.
+    pub(super) fn add(&mut self, offset: u64, size: u64) -> Result<(), &'static str> {
+        if !offset.is_multiple_of(BLOCK) {
+            return Err("its offset is not at a block of the archive");
+        }
+        // The header takes a block at least.
+        if offset < self.end.saturating_add(BLOCK) {
+            return Err("it overlaps the file before it in the archive, or is not in the archive's order");
+        }
+        self.content_end = offset.checked_add(size).ok_or("it does not lie in the archive")?;
+        self.end = self.content_end.div_ceil(BLOCK).saturating_mul(BLOCK);
+        Ok(())
+    }
+
+    /// Tells whether an archive of this size has room for all files so far.
+    pub(super) fn fits(&self, tar_size: u64) -> bool {
+        self.content_end <= tar_size.saturating_sub(END)
+    }
+}
+
 fn check_title(number: usize, expected: Option<String>, descriptor: &Descriptor) -> Result<(), IndexError> {
     let Some(expected) = expected else {
         return Err(IndexError::new(IndexErrorKind::UnusedLayer, layer_name(number), "it holds no file"));
@@ -71,8 +102,8 @@ fn check_title(number: usize, expected: Option<String>, descriptor: &Descriptor)
 /// Goes through the files in order and gives each layer out once.
 struct PlaceCheck<'a> {
     index: &'a PackageIndex,
-    /// For each archive, where the file that came last ends.
-    ends: Vec<u64>,
+    /// For each archive, how far its files have come.
+    rooms: Vec<ArchiveRoom>,
     /// For each object and part, the title that follows from the file that it holds.
     titles: Vec<Option<String>>,
 }
@@ -80,7 +111,7 @@ struct PlaceCheck<'a> {
 impl<'a> PlaceCheck<'a> {
     fn new(index: &'a PackageIndex) -> Self {
         let count = index.layers.len();
-        Self { index, ends: vec![0; count], titles: vec![None; count] }
+        Self { index, rooms: vec![ArchiveRoom::default(); count], titles: vec![None; count] }
     }
 
     fn run(mut self) -> Result<Vec<Option<String>>, IndexError> {
@@ -97,20 +128,9 @@ impl<'a> PlaceCheck<'a> {
     fn check_in_archive(&mut self, file: &FileView<'_>, layer: u32, offset: u64) -> Result<(), IndexError> {
         let archive = self.archive(layer).ok_or_else(|| misplaced(file, "its layer is no archive"))?;
         let wrong = |detail| Err(IndexError::new(IndexErrorKind::Overlap, file.path, detail));
-        let (tar_size, end) = (archive.tar_size, offset.checked_add(file.size));
-        if !offset.is_multiple_of(BLOCK) {
-            return wrong("its offset is not at a block of the archive");
-        }
-        if end.is_none_or(|end| end > tar_size.saturating_sub(END)) {
-            return wrong("it does not lie in the archive");
-        }
-        let Some(last_end) = self.ends.get_mut(layer as usize) else { return Ok(()) };
-        // The header takes a block at least.
-        if offset < last_end.saturating_add(BLOCK) {
-            return wrong("it overlaps the file before it in the archive, or is not in the archive's order");
-        }
-        *last_end = end.unwrap_or(u64::MAX).div_ceil(BLOCK).saturating_mul(BLOCK);
-        Ok(())
+        let Some(room) = self.rooms.get_mut(layer as usize) else { return Ok(()) };
+        room.add(offset, file.size).or_else(wrong)?;
+        if room.fits(archive.tar_size) { Ok(()) } else { wrong("it does not lie in the archive") }
     }
 
     fn check_object(&mut self, file: &FileView<'_>, layer: u32) -> Result<(), IndexError> {

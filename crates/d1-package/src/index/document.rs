@@ -8,14 +8,14 @@ use oci_model::Digest;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::file_list::FileList;
+use super::file_list::{FileList, KeepFiles};
 use super::{BagRecord, Place};
 use crate::ObjectFacts;
 
-/// An index that was read and not checked.
+/// An index that was read and not checked; `K` is what is kept of its files.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct IndexDocument {
+#[serde(rename_all = "camelCase", bound = "K: KeepFiles")]
+pub(super) struct IndexDocument<K> {
     pub(super) schema_version: u64,
     pub(super) media_type: Option<String>,
     pub(super) directory: Box<str>,
@@ -23,7 +23,7 @@ pub(super) struct IndexDocument {
     pub(super) identifier: Option<Identifier>,
     pub(super) resource_map: Option<Identifier>,
     pub(super) layers: Vec<LayerDocument>,
-    pub(super) files: FileList,
+    pub(super) files: FileList<K>,
     #[serde(default)]
     pub(super) empty_directories: Vec<Box<str>>,
 }
@@ -98,6 +98,10 @@ impl FileDocument {
             }
             _ => None,
         }
+    }
+
+    pub(super) fn sha256(&self) -> &[u8; 32] {
+        &self.sha256.0
     }
 
     /// Returns all digests, SHA-256 among them.

@@ -1,6 +1,7 @@
 //! The files of an index as they come, put at once into the form in which they are kept: a million of them pass through here.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use bagit::Inventory;
 use serde::de::{SeqAccess, Visitor};
@@ -12,13 +13,16 @@ use crate::ObjectFacts;
 use crate::files::order_key;
 use crate::path::{PathFault, path_fault};
 
-/// The files with their places, and the first of each thing that is wrong with them.
+/// What is kept of the files of an index.
+pub(super) trait KeepFiles: Default {
+    /// Keeps a file; its path can stand in a package.
+    fn keep(&mut self, file: FileDocument, place: Place);
+}
+
+/// The files of an index, and the first of each thing that is wrong with them.
 #[derive(Default)]
-pub(super) struct FileList {
-    pub(super) inventory: Inventory,
-    pub(super) places: Vec<Place>,
-    /// What DataONE knows of files, by position.
-    pub(super) objects: Vec<(usize, ObjectFacts)>,
+pub(super) struct FileList<K> {
+    pub(super) kept: K,
     /// A path that cannot stand in a package: it was not kept.
     unsafe_path: Option<(Box<str>, PathFault)>,
     /// A file whose place does not read.
@@ -28,7 +32,25 @@ pub(super) struct FileList {
     previous: Box<str>,
 }
 
-impl FileList {
+/// All that an index says of its files.
+#[derive(Default)]
+pub(super) struct AllFiles {
+    pub(super) inventory: Inventory,
+    pub(super) places: Vec<Place>,
+    /// What DataONE knows of files, by position.
+    pub(super) objects: Vec<(usize, ObjectFacts)>,
+}
+
+impl KeepFiles for AllFiles {
+    fn keep(&mut self, file: FileDocument, place: Place) {
+        self.inventory.insert_file(&file.path, file.size, file.digests());
+        let position = self.places.len();
+        self.places.push(place);
+        self.objects.extend(file.into_object().map(|object| (position, object)));
+    }
+}
+
+impl<K: KeepFiles> FileList<K> {
     fn add(&mut self, document: FileDocument) {
         // Nothing is kept of a path that is longer than paths are.
         if let Some(fault) = path_fault(&document.path) {
@@ -41,15 +63,11 @@ impl FileList {
                 *unordered = Some(document.path.clone());
             }
         }
-        let place = document.place();
-        if place.is_none() && self.misplaced.is_none() {
-            self.misplaced = Some(document.path.clone());
-        }
-        self.inventory.insert_file(&document.path, document.size, document.digests());
         self.previous.clone_from(&document.path);
-        let position = self.places.len();
-        self.places.push(place.unwrap_or(Place::Object { layer: u32::MAX }));
-        self.objects.extend(document.into_object().map(|object| (position, object)));
+        match document.place() {
+            Some(place) => self.kept.keep(document, place),
+            None => _ = self.misplaced.get_or_insert(document.path),
+        }
     }
 
     /// Checks that places read, and that files and directories are strictly in their order.
@@ -78,17 +96,17 @@ impl FileList {
     }
 }
 
-impl<'de> Deserialize<'de> for FileList {
+impl<'de, K: KeepFiles> Deserialize<'de> for FileList<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Files;
-        impl<'de> Visitor<'de> for Files {
-            type Value = FileList;
+        struct Files<K>(PhantomData<K>);
+        impl<'de, K: KeepFiles> Visitor<'de> for Files<K> {
+            type Value = FileList<K>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a list of files")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<FileList, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<FileList<K>, A::Error> {
                 let mut list = FileList::default();
                 while let Some(document) = sequence.next_element::<FileDocument>()? {
                     list.add(document);
@@ -96,6 +114,6 @@ impl<'de> Deserialize<'de> for FileList {
                 Ok(list)
             }
         }
-        deserializer.deserialize_seq(Files)
+        deserializer.deserialize_seq(Files(PhantomData))
     }
 }

@@ -5,6 +5,7 @@ mod document;
 mod error;
 mod file_list;
 mod read;
+mod replaced;
 mod write;
 
 use std::io::{self, Write};
@@ -17,6 +18,8 @@ use oci_pack::Member;
 use crate::{FileView, PackageFiles};
 
 pub use self::error::{IndexError, IndexErrorKind};
+pub use self::replaced::ReplacedArchives;
+pub(crate) use self::replaced::{Fingerprint, ReplacedArchive};
 
 /// The largest index that is read, in bytes: a million files take about 200 MB.
 pub const MAX_INDEX_BYTES: u64 = 1 << 30;

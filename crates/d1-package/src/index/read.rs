@@ -6,6 +6,7 @@ use oci_model::ImageManifest;
 use oci_pack::Member;
 
 use super::document::{IndexDocument, KindDocument, LayerDocument};
+use super::file_list::{AllFiles, KeepFiles};
 use super::{
     ArchiveRecord, IndexError, IndexErrorKind, LayerKind, LayerRecord, MAX_INDEX_BYTES, PackageIndex, check,
 };
@@ -14,6 +15,35 @@ use crate::{FilesError, INDEX_MEDIA_TYPE, PackageFiles, path_fault};
 const READ_LENGTH: usize = 64 << 10;
 
 pub(super) fn read(reader: impl io::Read, manifest: &ImageManifest) -> Result<PackageIndex, IndexError> {
+    let document = document(reader, manifest)?;
+    let layers = layer_records(document.layers)?;
+    let AllFiles { inventory, places, objects } = document.files.kept;
+    let is_bag = document.bag.is_some();
+    let files = PackageFiles::of_inventory(inventory, document.empty_directories, is_bag);
+    let mut files = files.map_err(files_error)?;
+    objects.into_iter().for_each(|(position, object)| files.set_object(position, object));
+    let index = PackageIndex {
+        directory: document.directory,
+        bag: document.bag.map(Into::into),
+        identifier: document.identifier,
+        resource_map: document.resource_map,
+        layers,
+        files,
+        places,
+    };
+    check::check(&index, manifest)?;
+    Ok(index)
+}
+
+pub(super) fn layer_records(layers: Vec<LayerDocument>) -> Result<Vec<LayerRecord>, IndexError> {
+    layers.into_iter().enumerate().map(|(number, layer)| layer_record(number, layer)).collect()
+}
+
+/// Reads an index as far as it can be checked by itself.
+pub(super) fn document<K: KeepFiles>(
+    reader: impl Read,
+    manifest: &ImageManifest,
+) -> Result<IndexDocument<K>, IndexError> {
     let configuration = &manifest.config;
     if configuration.media_type.as_str() != INDEX_MEDIA_TYPE {
         let detail = format!("the configuration is {}, not an index", configuration.media_type);
@@ -25,16 +55,19 @@ pub(super) fn read(reader: impl io::Read, manifest: &ImageManifest) -> Result<Pa
         return Err(IndexError::new(IndexErrorKind::TooLarge, "", detail));
     }
     let document = parse(reader, configuration.size)?;
-    let index = from_document(document)?;
-    check::check(&index, manifest)?;
-    Ok(index)
+    if let Some(fault) = path_fault(&document.directory) {
+        let detail = format!("`{}` cannot be its directory: {fault}", document.directory);
+        return Err(IndexError::new(IndexErrorKind::Path, "", detail));
+    }
+    document.files.check(&document.empty_directories, document.bag.is_some())?;
+    Ok(document)
 }
 
-fn parse(reader: impl Read, size: u64) -> Result<IndexDocument, IndexError> {
+fn parse<K: KeepFiles>(reader: impl Read, size: u64) -> Result<IndexDocument<K>, IndexError> {
     // One byte more, so that a longer index is noticed.
     let mut counted = CountingRead { inner: reader.take(size.saturating_add(1)), count: 0 };
     let parsed = serde_json::from_reader(BufReader::with_capacity(READ_LENGTH, &mut counted));
-    let document: IndexDocument = parsed.map_err(|source| {
+    let document: IndexDocument<K> = parsed.map_err(|source| {
         let (kind, detail) = if source.is_io() {
             (IndexErrorKind::Read, "it cannot be read")
         } else {
@@ -52,32 +85,6 @@ fn parse(reader: impl Read, size: u64) -> Result<IndexDocument, IndexError> {
         return Err(IndexError::new(IndexErrorKind::Version, "", detail));
     }
     Ok(document)
-}
-
-fn from_document(document: IndexDocument) -> Result<PackageIndex, IndexError> {
-    if let Some(fault) = path_fault(&document.directory) {
-        let detail = format!("`{}` cannot be its directory: {fault}", document.directory);
-        return Err(IndexError::new(IndexErrorKind::Path, "", detail));
-    }
-    let mut layers = Vec::with_capacity(document.layers.len());
-    for (number, layer) in document.layers.into_iter().enumerate() {
-        layers.push(layer_record(number, layer)?);
-    }
-    let list = document.files;
-    let is_bag = document.bag.is_some();
-    list.check(&document.empty_directories, is_bag)?;
-    let mut files = PackageFiles::of_inventory(list.inventory, document.empty_directories, is_bag)
-        .map_err(files_error)?;
-    list.objects.into_iter().for_each(|(position, object)| files.set_object(position, object));
-    Ok(PackageIndex {
-        directory: document.directory,
-        bag: document.bag.map(Into::into),
-        identifier: document.identifier,
-        resource_map: document.resource_map,
-        layers,
-        files,
-        places: list.places,
-    })
 }
 
 fn files_error(error: FilesError) -> IndexError {

@@ -1,7 +1,8 @@
 //! Taking over archive layers from the package that is replaced.
 
 use d1_package::{
-    LayerContent, Layout, PackageFacts, PlanOptions, PlannedLayer, assemble, plan, reusable_archives,
+    LayerContent, Layout, PackageFacts, PlanOptions, PlannedLayer, ReplacedArchives, assemble, plan,
+    reusable_archives,
 };
 use oci_pack::Compression;
 
@@ -15,11 +16,16 @@ fn options(layout: Layout) -> PlanOptions {
     PlanOptions { layout, ..PlanOptions::new("dir") }
 }
 
+/// Reads what tells which archives of a package can be taken over.
+fn replaced(before: &Built) -> ReplacedArchives {
+    ReplacedArchives::read(&before.index[..], &before.manifest).unwrap()
+}
+
 /// Tells for each archive of a package whether it would be taken over.
 fn reused(before: &Built, content: &Content, options: &PlanOptions, compression: Compression) -> Vec<bool> {
     let files = content.package_files();
     let plan = plan(&files, options).unwrap();
-    let found = reusable_archives(&plan, &files, &before.package.index, compression);
+    let found = reusable_archives(&plan, &files, &replaced(before), compression);
     found.iter().map(Option::is_some).collect()
 }
 
@@ -30,8 +36,7 @@ fn unchanged_archives_are_taken_over_and_give_the_same_package() {
         let before = content.build(&options(layout));
         let files = content.package_files();
         let plan = plan(&files, &options(layout)).unwrap();
-        let mut found =
-            reusable_archives(&plan, &files, &before.package.index, Compression::Gzip).into_iter();
+        let mut found = reusable_archives(&plan, &files, &replaced(&before), Compression::Gzip).into_iter();
         let contents = plan.layers.iter().map(|layer| match layer {
             PlannedLayer::Archive(_) => LayerContent::Reused(found.next().unwrap().unwrap()),
             _ => LayerContent::Object,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use d1_package::{AssembledPackage, ManifestOptions, PackageIndex};
+use d1_package::{AssembledPackage, ManifestOptions, ReplacedArchives};
 use oci_model::{Descriptor, ManifestRef, MediaType};
 use oci_pack::Compression;
 use registry_backend::{BlobSource, BytesSource, ErrorKind, RegistryBackend};
@@ -12,7 +12,7 @@ use super::layers::{MadeLayers, Material};
 use super::prepare::{Prepared, prepare};
 use super::publish::{Artifact, publish};
 use crate::blocking::{run_blocking, run_while_wanted};
-use crate::open::open_package;
+use crate::open::open_archives;
 use crate::progress::total;
 use crate::spool::{Spool, SpoolSource};
 use crate::{Error, Event, Observer, PushOptions, PushReport, Result};
@@ -67,14 +67,14 @@ pub(crate) async fn push_prepared(
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
     let options = options.with_default_tag(prepared.facts.identifier.as_ref());
-    let replaced = if options.repack { None } else { replaced_index(backend, &options).await };
+    let replaced = if options.repack { None } else { replaced_archives(backend, &options).await };
     let max_manifest_bytes = backend.capabilities().max_manifest_bytes;
     let artifact = {
         let (options, observer) = (options.clone(), Arc::clone(observer));
         run_while_wanted(move |given_up| {
             let Prepared { plan, files, sources, .. } = &prepared;
-            let reusable = |index| d1_package::reusable_archives(plan, files, index, options.compression);
-            let reusable = replaced.as_ref().map(reusable).unwrap_or_default();
+            let reusable = |known| d1_package::reusable_archives(plan, files, &known, options.compression);
+            let reusable = replaced.map(reusable).unwrap_or_default();
             let material = Material { plan, files, sources, options: &options };
             let made = material.make(reusable, &observer, given_up)?;
             artifact(prepared, made, &options, max_manifest_bytes)
@@ -84,11 +84,12 @@ pub(crate) async fn push_prepared(
     publish(backend, artifact, &options, observer).await
 }
 
-/// Reads the index of the package that the first tag names; that there is none, or that it cannot be read, only means more work.
-async fn replaced_index(backend: &dyn RegistryBackend, options: &PushOptions) -> Option<PackageIndex> {
+/// Reads what the index of the package that the first tag names says of archives; that there is none, or that it cannot be read,
+/// only means more work.
+async fn replaced_archives(backend: &dyn RegistryBackend, options: &PushOptions) -> Option<ReplacedArchives> {
     let tag = options.tags.first()?;
-    match open_package(backend, &ManifestRef::Tag(tag.clone())).await {
-        Ok(package) => package.view.index().cloned(),
+    match open_archives(backend, &ManifestRef::Tag(tag.clone())).await {
+        Ok(archives) => archives,
         Err(Error::Backend(error)) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => {
             let error: &dyn std::error::Error = &error;

@@ -62,7 +62,8 @@ async fn assert_equal(backend: &dyn RegistryBackend, place: &Place, name: &str, 
     let prefix = if package.view.directory().is_empty() { format!("{name}/") } else { String::new() };
     let files = source.into_iter().filter_map(|(path, content)| Some((format!("{prefix}{path}"), content?)));
     let files: Vec<(String, Vec<u8>)> = files.collect();
-    let mut listed = list_files(backend, &package).await.unwrap();
+    let listing = list_files(backend, &package).await.unwrap();
+    let mut listed: Vec<_> = listing.iter().collect();
     listed.sort_by(|left, right| left.path.cmp(&right.path));
     assert!(
         listed.iter().map(|file| &file.path).eq(files.iter().map(|(path, _)| path)),

@@ -1,7 +1,9 @@
 //! `d1oci ls`: the files of a package.
 
+use std::io::{self, Write};
+
 use d1_model::Identifier;
-use d1_transfer::{ListedFile, Purpose, list_files};
+use d1_transfer::{FileListing, Purpose, list_files};
 use oci_model::{MediaType, Reference};
 use serde::Serialize;
 
@@ -23,13 +25,13 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Listing {
+struct Listing<'a> {
     reference: String,
     artifact_type: Option<MediaType>,
     directory: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     identifier: Option<String>,
-    files: Vec<ListedFile>,
+    files: FileListing<'a>,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
@@ -43,20 +45,20 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         files: list_files(&*opened.backend, &opened.package).await?,
         reference: opened.reference,
     };
-    context.printer.result(&listing, text)
+    context.printer.written(&listing, text)
 }
 
-fn text(listing: &Listing) -> String {
+fn text(listing: &Listing<'_>, output: &mut dyn Write) -> io::Result<()> {
     let width = listing.files.iter().map(|file| human::bytes(file.size).len()).max().unwrap_or(0);
-    let line = |file: &ListedFile| {
-        let mut line = format!("{:>width$}  {}", human::bytes(file.size), file.path);
+    for file in listing.files.iter() {
+        write!(output, "{:>width$}  {}", human::bytes(file.size), file.path)?;
         if let Some(identifier) = &file.identifier {
-            line += &format!("  [{identifier}]");
+            write!(output, "  [{identifier}]")?;
         }
         if let Some(format_id) = &file.format_id {
-            line += &format!("  ({format_id})");
+            write!(output, "  ({format_id})")?;
         }
-        line + "\n"
-    };
-    listing.files.iter().map(line).collect()
+        writeln!(output)?;
+    }
+    Ok(())
 }

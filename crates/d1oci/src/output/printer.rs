@@ -1,7 +1,7 @@
 //! Where text may go: results to standard output, status to standard error, and nothing anywhere else.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -32,21 +32,33 @@ impl Printer {
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), Failure> {
-        match self.format {
-            Format::Json => {
-                let mut json =
-                    serde_json::to_string_pretty(value).map_err(|error| Failure::output(error.into()))?;
-                json.push('\n');
-                self.raw(json.as_bytes())
+        self.written(value, |value, output| {
+            let mut text = text(value);
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
             }
-            Format::Text => {
-                let mut text = text(value);
-                if !text.is_empty() && !text.ends_with('\n') {
-                    text.push('\n');
-                }
-                self.raw(text.as_bytes())
-            }
-        }
+            output.write_all(text.as_bytes())
+        })
+    }
+
+    /// Writes a result that may be long: as JSON if that was asked for, else as the text that `text` writes.
+    ///
+    /// # Errors
+    ///
+    /// As [`result`](Self::result).
+    pub(crate) fn written<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut output = BufWriter::new(io::stdout().lock());
+        let written = match self.format {
+            Format::Json => serde_json::to_writer_pretty(&mut output, value)
+                .map_err(io::Error::from)
+                .and_then(|()| output.write_all(b"\n")),
+            Format::Text => text(value, &mut output),
+        };
+        written.and_then(|()| output.flush()).map_err(Failure::output)
     }
 
     /// Writes one result of many: as one line of JSON if that was asked for, else as the text that `text` makes of it.

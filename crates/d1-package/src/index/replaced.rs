@@ -1,0 +1,107 @@
+//! What is read of an index to find out which archives can be taken over: 24 bytes for each file in one.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use oci_model::{Digest, ImageManifest};
+use sha2::{Digest as _, Sha256};
+
+use super::check::{ArchiveRoom, check_layers};
+use super::document::FileDocument;
+use super::file_list::KeepFiles;
+use super::read::{document, layer_records};
+use super::{ArchiveRecord, IndexError, IndexErrorKind, LayerKind, Place};
+use crate::FileView;
+
+/// The archives of a package that is replaced, as its index describes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplacedArchives {
+    pub(crate) directory: Box<str>,
+    pub(crate) empty_directories: Vec<Box<str>>,
+    /// In the order of the manifest: the first holds the empty directories.
+    pub(crate) archives: Vec<ReplacedArchive>,
+}
+
+/// An archive of a package that is replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReplacedArchive {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) record: ArchiveRecord,
+    /// Its files in order, each with the place of its content in the tar archive.
+    pub(crate) files: Vec<(Fingerprint, u64)>,
+}
+
+/// Stands for the path, size and SHA-256 of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    pub(crate) fn of(file: &FileView<'_>) -> Self {
+        Self::new(file.path, file.size, &file.sha256)
+    }
+
+    fn new(path: &str, size: u64, sha256: &[u8; 32]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(sha256);
+        hasher.update(size.to_le_bytes());
+        hasher.update(path);
+        let digest: [u8; 32] = hasher.finalize().into();
+        let mut fingerprint = Self([0; 16]);
+        fingerprint.0.iter_mut().zip(digest).for_each(|(byte, from)| *byte = from);
+        fingerprint
+    }
+}
+
+impl ReplacedArchives {
+    /// Reads of an index what tells which archives can be taken over. Of what it says of other layers, nothing is checked.
+    ///
+    /// # Errors
+    ///
+    /// As [`PackageIndex::read`](super::PackageIndex::read).
+    pub fn read(reader: impl io::Read, manifest: &ImageManifest) -> Result<Self, IndexError> {
+        let document = document::<ArchivedFiles>(reader, manifest)?;
+        let layers = layer_records(document.layers)?;
+        check_layers(&layers, manifest)?;
+        let mut files = document.files.kept;
+        if let Some((path, detail)) = files.wrong {
+            return Err(IndexError::new(IndexErrorKind::Overlap, &*path, detail));
+        }
+        let mut archives = Vec::new();
+        for (number, layer) in (0..).zip(layers) {
+            let LayerKind::Archive(record) = layer.kind else { continue };
+            let (room, files) = files.of_layers.remove(&number).unwrap_or_default();
+            if !room.fits(record.tar_size) {
+                let detail = "its files do not lie in the archive";
+                return Err(IndexError::new(IndexErrorKind::Overlap, format!("layer {number}"), detail));
+            }
+            archives.push(ReplacedArchive { digest: layer.digest, size: layer.size, record, files });
+        }
+        if let Some(number) = files.of_layers.keys().next() {
+            let detail = "files lie in it, and it is no archive";
+            return Err(IndexError::new(IndexErrorKind::Place, format!("layer {number}"), detail));
+        }
+        let empty_directories = document.empty_directories;
+        Ok(Self { directory: document.directory, empty_directories, archives })
+    }
+}
+
+/// The files that lie in archives, by the number of the layer.
+#[derive(Default)]
+struct ArchivedFiles {
+    of_layers: BTreeMap<u32, (ArchiveRoom, Vec<(Fingerprint, u64)>)>,
+    /// The first file that cannot lie where it is said to.
+    wrong: Option<(Box<str>, &'static str)>,
+}
+
+impl KeepFiles for ArchivedFiles {
+    fn keep(&mut self, file: FileDocument, place: Place) {
+        let Place::Archive { layer, offset } = place else { return };
+        let (room, files) = self.of_layers.entry(layer).or_default();
+        if let Err(detail) = room.add(offset, file.size) {
+            self.wrong.get_or_insert((file.path, detail));
+            return;
+        }
+        files.push((Fingerprint::new(&file.path, file.size, file.sha256()), offset));
+    }
+}
