@@ -12,6 +12,7 @@ use crate::path::{ancestors, is_below};
 use table::FileTable;
 
 pub use block::FileEntry;
+pub(crate) use block::LONGEST_PATH;
 
 /// Says what stands at a path of a bag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub enum EntryKind {
 /// The front ends of this crate fill it, and so does anyone who moves a bag's bytes in another way. Paths are taken as
 /// they are: [`crate::check()`] reports the unsafe ones.
 ///
-/// It is made for millions of files: besides the bytes of its path and digests, a file takes some 32 bytes.
+/// It is made for millions of files: besides the bytes of its path and digests, a file takes some 25 bytes. Paths of over 1 MiB,
+/// which no front end gives, are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     files: FileTable,

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::manifest::ManifestName;
 use crate::scan::is_same_state;
@@ -21,6 +22,7 @@ pub struct TagFiles(BTreeMap<String, TagFile>);
 pub(crate) enum TagFile {
     Held(Vec<u8>),
     OnDisk { path: PathBuf, seen: Metadata },
+    Open(Arc<File>),
 }
 
 impl TagFiles {
@@ -64,6 +66,11 @@ impl TagFiles {
         Ok(())
     }
 
+    /// Adds a manifest whose bytes are all there is in an open file, which nobody else reads or writes any more.
+    pub fn insert_open(&mut self, name: &str, file: Arc<File>) {
+        self.0.insert(name.to_owned(), TagFile::Open(file));
+    }
+
     /// Says whether the tag file is here.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -75,7 +82,7 @@ impl TagFiles {
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         match self.0.get(name)? {
             TagFile::Held(bytes) => Some(bytes),
-            TagFile::OnDisk { .. } => None,
+            TagFile::OnDisk { .. } | TagFile::Open(_) => None,
         }
     }
 
@@ -97,7 +104,7 @@ impl TagFiles {
     pub(crate) fn into_held(self) -> impl Iterator<Item = (String, Vec<u8>)> {
         self.0.into_iter().filter_map(|(name, file)| match file {
             TagFile::Held(bytes) => Some((name, bytes)),
-            TagFile::OnDisk { .. } => None,
+            TagFile::OnDisk { .. } | TagFile::Open(_) => None,
         })
     }
 }
@@ -107,7 +114,7 @@ impl TagFile {
     pub(crate) fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
         match self {
             Self::Held(bytes) => Ok(Cow::Borrowed(bytes)),
-            Self::OnDisk { .. } => {
+            Self::OnDisk { .. } | Self::Open(_) => {
                 let mut bytes = Vec::new();
                 self.read(|reader| reader.read_to_end(&mut bytes).map(|_| ()))?;
                 Ok(Cow::Owned(bytes))
@@ -119,6 +126,11 @@ impl TagFile {
     pub(crate) fn read<T>(&self, work: impl FnOnce(&mut dyn BufRead) -> io::Result<T>) -> io::Result<T> {
         let (path, seen) = match self {
             Self::Held(bytes) => return work(&mut &bytes[..]),
+            Self::Open(file) => {
+                let mut file: &File = file;
+                file.seek(SeekFrom::Start(0))?;
+                return work(&mut BufReader::with_capacity(READ_LENGTH, file));
+            }
             Self::OnDisk { path, seen } => (path, seen),
         };
         let file = File::open(path)?;
@@ -169,5 +181,11 @@ mod tests {
         std::fs::write(directory.path().join("manifest-md5.txt"), "another length").unwrap();
         assert!(manifest.bytes().is_err());
         assert!(tags.insert_file("manifest-sha1.txt", &directory.path().join("gone")).is_err());
+        let open = std::fs::File::open(directory.path().join("manifest-md5.txt")).unwrap();
+        tags.insert_open("manifest-md5.txt", std::sync::Arc::new(open));
+        let manifest: &TagFile = tags.files().find(|(name, _)| *name == "manifest-md5.txt").unwrap().1;
+        for _ in 0..2 {
+            assert_eq!(&*manifest.bytes().unwrap(), b"another length");
+        }
     }
 }

@@ -310,6 +310,9 @@ fn name_fault(fault: NameFault) -> ArchiveError {
             let detail = format!("the path leads through `{path}`, which is no directory");
             ArchiveError::new(ArchiveErrorKind::ThroughNonDirectory, detail)
         }
+        NameFault::TooMuchText => {
+            ArchiveError::new(ArchiveErrorKind::TooManyEntries, "all names together are longer than 4 GiB")
+        }
         NameFault::TooManyAlike => {
             let detail = "too many names differ by case or Unicode normalisation alone";
             ArchiveError::new(ArchiveErrorKind::NameClash, detail)

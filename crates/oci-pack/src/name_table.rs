@@ -1,9 +1,9 @@
 //! Which names an archive has used: repeats, clashes, and paths through things that are no directories.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
+use hashbrown::HashTable;
 use unicode_normalization::UnicodeNormalization;
 
 /// What stands at a path.
@@ -21,23 +21,30 @@ pub(crate) enum NameFault {
     Duplicate,
     /// The path leads through this path, which is no directory.
     Through(String),
+    /// All names together are longer than 4 GiB.
+    TooMuchText,
     /// Too many paths differ from it by case or Unicode normalisation alone: looking for them takes too long.
     TooManyAlike,
 }
 
-/// All names of an archive, one node for each component: about 70 bytes for each file.
+/// All names of an archive, one node for each component: about 20 bytes and the name for each file.
 pub(crate) struct NameTable {
+    names: Names,
+    /// Nodes by the hash of parent and folded name.
+    places: HashTable<u32>,
+}
+
+/// Nodes and their names.
+struct Names {
     nodes: Vec<Node>,
     /// All names, one after the other.
     text: String,
-    /// Nodes by the hash of parent and folded name; a hash that is taken by another node is counted up.
-    places: HashMap<u64, u32>,
     random: RandomState,
 }
 
 struct Node {
     parent: u32,
-    start: usize,
+    start: u32,
     length: u16,
     kind: NodeKind,
 }
@@ -49,12 +56,13 @@ const MOST_ALIKE: usize = 64;
 impl NameTable {
     pub(crate) fn new() -> Self {
         let root = Node { parent: ROOT, start: 0, length: 0, kind: NodeKind::Directory };
-        Self { nodes: vec![root], text: String::new(), places: HashMap::new(), random: RandomState::new() }
+        let names = Names { nodes: vec![root], text: String::new(), random: RandomState::new() };
+        Self { names, places: HashTable::new() }
     }
 
     /// Number of paths, with directories that are only implied.
     pub(crate) fn len(&self) -> u64 {
-        self.nodes.len() as u64 - 1
+        self.names.nodes.len() as u64 - 1
     }
 
     /// Takes a path and the directories above it; a directory may come again.
@@ -68,10 +76,10 @@ impl NameTable {
             let is_last = components.peek().is_none();
             let wanted = if is_last { kind } else { NodeKind::Directory };
             let (node, is_new, clash) = self.find_or_add(parent, name, wanted)?;
-            earlier = clash.map(|clash| self.path(clash)).or(earlier);
-            let found = self.nodes.get(node as usize).map_or(NodeKind::File, |node| node.kind);
+            earlier = clash.map(|clash| self.names.path(clash)).or(earlier);
+            let found = self.names.get(node).map_or(NodeKind::File, |node| node.kind);
             if !is_last && found != NodeKind::Directory {
-                return Err(NameFault::Through(self.path(node)));
+                return Err(NameFault::Through(self.names.path(node)));
             }
             if is_last && !is_new && (found, kind) != (NodeKind::Directory, NodeKind::Directory) {
                 return Err(NameFault::Duplicate);
@@ -87,7 +95,7 @@ impl NameTable {
         for name in path.split('/') {
             node = self.lookup(node, name).exact?;
         }
-        self.nodes.get(node as usize).map(|node| node.kind)
+        self.names.get(node).map(|node| node.kind)
     }
 
     /// Returns the node of a name, whether it is new, and another node whose name folds to the same if it is.
@@ -104,48 +112,68 @@ impl NameTable {
         if found.alike > MOST_ALIKE {
             return Err(NameFault::TooManyAlike);
         }
-        // The entry limit keeps the number of nodes far below this, and a component is at most 4096 bytes long.
-        let node = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
-        self.nodes.push(Node { parent, start: self.text.len(), length, kind });
-        self.text.push_str(name);
-        self.places.insert(found.place, node);
+        let node = self.names.add(parent, name, kind).ok_or(NameFault::TooMuchText)?;
+        self.places.insert_unique(found.hash, node, |node| self.names.hash_of(*node));
         Ok((node, true, found.clash))
     }
 
     fn lookup(&self, parent: u32, name: &str) -> Lookup {
         let folded = fold(name);
-        let place = self.random.hash_one((parent, &folded));
-        let mut lookup = Lookup { exact: None, clash: None, alike: 0, place };
-        while let Some(&candidate) = self.places.get(&lookup.place) {
-            let found = self.name(candidate);
-            if self.nodes.get(candidate as usize).is_some_and(|node| node.parent == parent) {
-                if found == name {
-                    lookup.exact = Some(candidate);
-                    break;
-                }
-                if fold(found) == folded {
-                    lookup.clash = Some(candidate);
-                    lookup.alike += 1;
-                }
+        let hash = self.names.hash(parent, &folded);
+        let mut lookup = Lookup { exact: None, clash: None, alike: 0, hash };
+        for &candidate in self.places.iter_hash(hash) {
+            if self.names.get(candidate).is_none_or(|node| node.parent != parent) {
+                continue;
             }
-            lookup.place = lookup.place.wrapping_add(1);
+            let found = self.names.name(candidate);
+            if found == name {
+                lookup.exact = Some(candidate);
+                break;
+            }
+            if fold(found) == folded {
+                lookup.clash = Some(candidate);
+                lookup.alike += 1;
+            }
         }
         lookup
     }
+}
+
+impl Names {
+    fn add(&mut self, parent: u32, name: &str, kind: NodeKind) -> Option<u32> {
+        // The entry limit keeps the number of nodes far below this, and a component is at most 4096 bytes long.
+        let node = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        let start = u32::try_from(self.text.len()).ok()?;
+        self.nodes.push(Node { parent, start, length, kind });
+        self.text.push_str(name);
+        Some(node)
+    }
+
+    fn get(&self, node: u32) -> Option<&Node> {
+        self.nodes.get(node as usize)
+    }
 
     fn name(&self, node: u32) -> &str {
-        self.nodes
-            .get(node as usize)
-            .and_then(|node| self.text.get(node.start..node.start + usize::from(node.length)))
-            .unwrap_or_default()
+        let node = self.get(node);
+        let range = node.map(|node| node.start as usize..node.start as usize + usize::from(node.length));
+        range.and_then(|range| self.text.get(range)).unwrap_or_default()
+    }
+
+    fn hash(&self, parent: u32, folded: &str) -> u64 {
+        self.random.hash_one((parent, folded))
+    }
+
+    fn hash_of(&self, node: u32) -> u64 {
+        let parent = self.get(node).map_or(ROOT, |node| node.parent);
+        self.hash(parent, &fold(self.name(node)))
     }
 
     fn path(&self, mut node: u32) -> String {
         let mut names = Vec::new();
         while node != ROOT {
             names.push(self.name(node));
-            node = self.nodes.get(node as usize).map_or(ROOT, |node| node.parent);
+            node = self.get(node).map_or(ROOT, |node| node.parent);
         }
         names.reverse();
         names.join("/")
@@ -160,8 +188,8 @@ struct Lookup {
     clash: Option<u32>,
     /// Number of such nodes.
     alike: usize,
-    /// The place for a new node, if there is none.
-    place: u64,
+    /// The hash of a new node, if there is none.
+    hash: u64,
 }
 
 /// Returns a form that is equal for names that differ by case or Unicode normalisation alone.

@@ -16,6 +16,12 @@ pub struct FileEntry<'a> {
     pub kind: EntryKind,
 }
 
+/// The files that one block holds at most: what is inserted moves half of them, so that a block is a few times 10 KiB.
+pub(super) const BLOCK_FILES: usize = 256;
+
+/// The longest path that is held, in bytes: then all paths of a block have less than 4 GiB.
+pub(crate) const LONGEST_PATH: usize = 1 << 20;
+
 /// Holds files in the order of their paths.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
@@ -27,9 +33,9 @@ pub(super) struct Block {
 /// Says of one file what has a fixed size, and where the rest ends.
 #[derive(Clone, Copy, Debug)]
 struct Record {
-    path_end: usize,
-    digests_end: usize,
     size: u64,
+    path_end: u32,
+    digests_end: u32,
     kind: EntryKind,
 }
 
@@ -41,8 +47,8 @@ impl Block {
     pub(super) fn get(&self, index: usize) -> Option<(&str, FileEntry<'_>)> {
         let record = self.records.get(index)?;
         let (path_start, digests_start) = self.starts(index);
-        let path = self.paths.get(path_start..record.path_end)?;
-        let digests = DigestsView::of_bytes(self.digests.get(digests_start..record.digests_end)?);
+        let path = self.paths.get(path_start..record.path_end as usize)?;
+        let digests = DigestsView::of_bytes(self.digests.get(digests_start..record.digests_end as usize)?);
         Some((path, FileEntry { size: record.size, digests, kind: record.kind }))
     }
 
@@ -64,16 +70,18 @@ impl Block {
         Err(low)
     }
 
-    /// Puts a file before the one at `index`.
+    /// Puts a file before the one at `index`; there has to be room for it.
     pub(super) fn insert(&mut self, index: usize, path: &str, entry: FileEntry<'_>) {
         let (path_start, digests_start) = self.starts(index);
-        make_room(&mut self.paths, path.len());
+        let room = room_for(path.len(), self.len() + 1, self.paths.len());
+        if self.paths.capacity() - self.paths.len() < path.len() {
+            self.paths.reserve_exact(room);
+        }
         self.paths.insert_str(path_start, path);
-        let record =
-            Record { path_end: path_start, digests_end: digests_start, size: entry.size, kind: entry.kind };
-        self.records.insert(index, record);
+        let (path_end, digests_end) = (narrow(path_start), narrow(digests_start));
+        self.records.insert(index, Record { size: entry.size, path_end, digests_end, kind: entry.kind });
         for later in self.records.iter_mut().skip(index) {
-            later.path_end += path.len();
+            later.path_end += narrow(path.len());
         }
         self.set_digests(index, entry.digests);
     }
@@ -87,16 +95,15 @@ impl Block {
     }
 
     fn set_digests(&mut self, index: usize, digests: DigestsView<'_>) {
-        let Some(end) = self.records.get(index).map(|record| record.digests_end) else { return };
+        let Some(end) = self.records.get(index).map(|record| record.digests_end as usize) else { return };
         let (_, start) = self.starts(index);
         let (bytes, before) = (digests.bytes(), end - start);
-        let spare = self.digests.capacity() - self.digests.len();
-        if bytes.len() > before + spare {
-            self.digests.reserve_exact(bytes.len().max(self.digests.len() / GROWTH));
+        if bytes.len() > before + (self.digests.capacity() - self.digests.len()) {
+            self.digests.reserve_exact(room_for(bytes.len(), self.len(), self.digests.len()));
         }
         self.digests.splice(start..end, bytes.iter().copied());
         for record in self.records.iter_mut().skip(index) {
-            record.digests_end = record.digests_end - before + bytes.len();
+            record.digests_end = record.digests_end - narrow(before) + narrow(bytes.len());
         }
     }
 
@@ -109,8 +116,8 @@ impl Block {
             records: self.records.split_off(index),
         };
         for record in &mut later.records {
-            record.path_end -= path_start;
-            record.digests_end -= digests_start;
+            record.path_end -= narrow(path_start);
+            record.digests_end -= narrow(digests_start);
         }
         self.fit();
         later.fit();
@@ -127,15 +134,25 @@ impl Block {
     /// Says where the path and the digests of the file at `index` begin.
     fn starts(&self, index: usize) -> (usize, usize) {
         let before = index.checked_sub(1).and_then(|before| self.records.get(before));
-        before.map_or((0, 0), |record| (record.path_end, record.digests_end))
+        before.map_or((0, 0), |record| (record.path_end as usize, record.digests_end as usize))
     }
 }
 
 /// By what part of their length the bytes of a block grow at a time: doubling would leave half of them unused.
 const GROWTH: usize = 8;
 
-fn make_room(paths: &mut String, count: usize) {
-    if paths.capacity() - paths.len() < count {
-        paths.reserve_exact(count.max(paths.len() / GROWTH));
-    }
+/// The most bytes that are reserved for a block that has begun, before it is known what comes.
+const MOST_AHEAD: usize = 32 * 1024;
+
+/// Says how many bytes to reserve where `held` bytes have no room for `count` more: at first, as many as the block takes if
+/// all its files are alike, since memory that grows bit by bit leaves holes.
+fn room_for(count: usize, files: usize, held: usize) -> usize {
+    let alike = if files > 1 { files } else { BLOCK_FILES };
+    let ahead = if held == 0 { count.saturating_mul(alike).min(MOST_AHEAD) } else { held / GROWTH };
+    count.max(ahead)
+}
+
+/// Makes a place or a length in a block half as large: all of them are far below 4 GiB, by [`LONGEST_PATH`].
+fn narrow(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }

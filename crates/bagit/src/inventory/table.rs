@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use super::block::{Block, FileEntry};
-
-/// The files that one block holds at most: what is inserted moves half of them, so that a block is a few times 10 KiB.
-const BLOCK_FILES: usize = 256;
+use super::block::{BLOCK_FILES, Block, FileEntry, LONGEST_PATH};
 
 /// Holds files in the bytewise order of their paths.
 #[derive(Clone, Default)]
@@ -41,8 +38,11 @@ impl FileTable {
         first.into_iter().flatten().chain(blocks.flat_map(|block| block.iter_from(0)))
     }
 
-    /// Adds a file, and says whether it took the place of another one.
+    /// Adds a file, and says whether it took the place of another one. A path of over 1 MiB is ignored.
     pub(super) fn insert(&mut self, path: &str, entry: FileEntry<'_>) -> bool {
+        if path.len() > LONGEST_PATH {
+            return false;
+        }
         let (block, index) = self.search(path);
         match index {
             Ok(index) => {

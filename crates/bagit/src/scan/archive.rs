@@ -9,7 +9,7 @@ use crate::declaration::{self, Declaration};
 use crate::digests::Digests;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, LONGEST_PATH};
 use crate::path::escape_reason;
 use crate::tag_files::TagFiles;
 use crate::version::Version;
@@ -146,6 +146,11 @@ pub(super) fn entry_path(name: &[u8]) -> Result<String, Fault> {
         let shown = String::from_utf8_lossy(name);
         return Err(Fault::new(FaultCode::NameNotUtf8, Some(&shown), "the name is not UTF-8"));
     };
+    if name.len() > LONGEST_PATH {
+        let shown: String = name.chars().take(100).collect();
+        let message = "an archive entry has a path of over 1 MiB, which is none on any system";
+        return Err(Fault::new(FaultCode::PathEscapes, Some(&format!("{shown}…")), message));
+    }
     let path = name.trim_end_matches('/');
     let path = path.strip_prefix("./").unwrap_or(if path == "." { "" } else { path });
     if path.is_empty() && name.starts_with('.') {

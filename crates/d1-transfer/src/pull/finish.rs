@@ -12,7 +12,7 @@ use super::staging::existing;
 use super::{Existing, Staging};
 use crate::names::join;
 use crate::progress::HashProgress;
-use crate::receive::Arrived;
+use crate::receive::{Arrived, CameFiles};
 use crate::{Error, Event, Observer, OpenPackage, Result};
 
 /// How a bag is judged before it gets its place.
@@ -87,7 +87,11 @@ impl Finish {
         self.report.kept_files = existing.files().len() as u64;
         self.report.received_bytes = arrived.bytes;
         let mut all = arrived;
-        all.kept.extend(existing.read_kept()?);
+        let mut tag_files = TagFiles::new();
+        for (path, kept) in std::mem::take(&mut all.kept) {
+            kept.insert_into(&mut tag_files, &path);
+        }
+        existing.read_kept()?.into_iter().for_each(|(path, bytes)| tag_files.insert(&path, bytes));
         all.came.add(existing.into_came());
         self.report.files = all.came.count();
         self.report.bytes = all.came.bytes(&self.package.view);
@@ -97,7 +101,7 @@ impl Finish {
         }
         self.report.bag = match self.judgement {
             Judgement::None => None,
-            Judgement::Received => self.check_received(all)?,
+            Judgement::Received => self.check_received(&all.came, tag_files)?,
             Judgement::Unpacked => self.check_unpacked()?,
         };
         self.judge()?;
@@ -105,17 +109,15 @@ impl Finish {
         Ok(self.report)
     }
 
-    fn check_received(&self, all: Arrived) -> Result<Option<Report>> {
+    fn check_received(&self, came: &CameFiles, mut tag_files: TagFiles) -> Result<Option<Report>> {
         let view = &self.package.view;
         let Some(index) = view.index() else { return Ok(None) };
-        let mut tag_files = TagFiles::new();
-        all.kept.into_iter().for_each(|(path, bytes)| tag_files.insert(&path, bytes));
         for entry in view.entries().filter(is_read_in_place) {
             let place = self.found_at(&join(view.directory(), entry.path))?;
             let inserted = tag_files.insert_file(entry.path, &place);
             inserted.map_err(|error| Error::io("look at", &place, error))?;
         }
-        let inventory = all.came.inventory(index.files().inventory());
+        let inventory = came.inventory(index.files().inventory());
         Ok(Some(bagit::check(&inventory, &tag_files, &CheckOptions::accepting(self.accept))))
     }
 

@@ -126,6 +126,7 @@ impl Pulling<'_> {
             destination: Destination::Staging(Arc::clone(&staging)),
             algorithms,
             keep_going: self.options.keep_going,
+            spill: None,
         };
         let arrived = receive_package(self.backend, receiving, self.observer).await?;
         if !arrived.faults.is_empty() {

@@ -13,6 +13,7 @@ use oci_pack::{
 
 use super::came::lock;
 use super::job::ArchiveJob;
+use super::kept::{Keeping, KeptBytes};
 use super::{CameFiles, Expected, Wanted};
 use crate::archive::{ArchiveFailure, Stop};
 use crate::names::join;
@@ -27,6 +28,8 @@ pub(crate) struct ArchiveFiles {
     /// Positions of the wanted files that the index places in the archive; without it, all files are wanted.
     pub(crate) positions: Option<Arc<Vec<u32>>>,
     pub(crate) algorithms: AlgorithmSet,
+    /// Where large files are kept whose bytes are wanted besides.
+    pub(crate) spill: Option<Arc<Path>>,
     /// Where it is noted which files came.
     pub(crate) came: Arc<Mutex<CameFiles>>,
     pub(crate) meter: Meter,
@@ -36,7 +39,7 @@ pub(crate) struct ArchiveFiles {
 #[derive(Debug, Default)]
 pub(crate) struct ArchiveOutcome {
     /// Bytes of files that were to be kept.
-    pub(crate) kept: BTreeMap<String, Vec<u8>>,
+    pub(crate) kept: BTreeMap<String, KeptBytes>,
     /// Digest of the tar archive.
     pub(crate) tar_digest: Option<oci_model::Digest>,
 }
@@ -86,14 +89,14 @@ struct Taking {
     /// The file that is coming.
     hasher: MultiHasher,
     expected: Option<Expected>,
-    kept: Option<Vec<u8>>,
+    keeping: Option<Keeping>,
     size: u64,
 }
 
 impl Taking {
     fn new(wanted: ArchiveFiles) -> Self {
         let hasher = MultiHasher::new(wanted.algorithms);
-        Self { wanted, outcome: ArchiveOutcome::default(), hasher, expected: None, kept: None, size: 0 }
+        Self { wanted, outcome: ArchiveOutcome::default(), hasher, expected: None, keeping: None, size: 0 }
     }
 
     /// Returns the position of a file, if it is one of those that are wanted of the archive.
@@ -114,7 +117,8 @@ impl Taking {
         if let Some(expected) = self.expected.as_ref().filter(|expected| expected.size != size) {
             return Err(Stop::Wrong { path: expected.path.clone(), message: expected.wrong_size(size) });
         }
-        self.kept = self.expected.as_ref().is_some_and(|expected| expected.kept).then(Vec::new);
+        let kept = self.expected.as_ref().filter(|expected| expected.kept);
+        self.keeping = kept.map(|expected| Keeping::new(&expected.path, self.wanted.spill.as_ref()));
         self.hasher = MultiHasher::new(self.wanted.algorithms);
         self.size = size;
         Ok(())
@@ -122,8 +126,8 @@ impl Taking {
 
     fn take(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
-        if let Some(kept) = &mut self.kept {
-            kept.extend_from_slice(bytes);
+        if let Some(keeping) = &mut self.keeping {
+            keeping.take(bytes);
         }
     }
 
@@ -146,7 +150,8 @@ impl Taking {
             None => came.note_other(&path, self.size, digests),
         }
         drop(came);
-        if let Some(kept) = self.kept.take() {
+        if let Some(keeping) = self.keeping.take() {
+            let kept = keeping.finish().map_err(|source| Stop::Output { path: path.clone(), source })?;
             self.outcome.kept.insert(path, kept);
         }
         self.wanted.meter.advance(1, 0);

@@ -10,6 +10,7 @@ use oci_model::DigestHasher;
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
 use super::job::Blob;
+use super::kept::{Keeping, KeptBytes};
 use crate::blob_reader::read_range;
 use crate::blocking::{GivenUp, run_while_wanted};
 use crate::byte_stream::{CHUNK_BYTES, read_blocking};
@@ -23,8 +24,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) algorithms: AlgorithmSet,
     /// Whether each blob is compared with its digest, since that of the whole file is not known.
     pub(crate) judge_blobs: bool,
-    /// Whether the bytes are wanted in memory as well.
-    pub(crate) kept: bool,
+    /// Where the bytes are gathered besides, if they are wanted.
+    pub(crate) keeping: Option<Keeping>,
     /// Where the bytes gather, if they do.
     pub(crate) partial: Option<&'a Partial>,
 }
@@ -40,7 +41,7 @@ pub(crate) struct Partial {
 /// What came.
 pub(crate) struct Came {
     pub(crate) digests: Digests,
-    pub(crate) kept: Option<Vec<u8>>,
+    pub(crate) kept: Option<KeptBytes>,
     /// What is wrong with a blob.
     pub(crate) fault: Option<String>,
     /// Whether some of it was there before: it was on disk, unverified, and may be to blame for a wrong digest.
@@ -50,14 +51,14 @@ pub(crate) struct Came {
 /// Receives a file; the caller compares the digests with those that are known.
 pub(crate) async fn receive_file(
     backend: &dyn RegistryBackend,
-    file: &Incoming<'_>,
+    file: Incoming<'_>,
     meter: &Meter,
 ) -> Result<Came> {
     let judged = if file.judge_blobs { file.blobs } else { &[] };
     let mut intake = Intake {
         hasher: MultiHasher::new(file.algorithms),
         judge: BlobJudge::new(judged)?,
-        kept: file.kept.then(Vec::new),
+        keeping: file.keeping,
         output: None,
     };
     let mut position = 0;
@@ -79,14 +80,16 @@ pub(crate) async fn receive_file(
         }
         start = end;
     }
-    Ok(Came { digests: intake.hasher.finish(), kept: intake.kept, fault: intake.judge.finish(), resumed })
+    let kept = intake.keeping.map(Keeping::finish).transpose();
+    let kept = kept.map_err(|error| Error::io("write", "a temporary file", error))?;
+    Ok(Came { digests: intake.hasher.finish(), kept, fault: intake.judge.finish(), resumed })
 }
 
 /// Takes bytes in, in a blocking thread.
 struct Intake {
     hasher: MultiHasher,
     judge: BlobJudge,
-    kept: Option<Vec<u8>>,
+    keeping: Option<Keeping>,
     output: Option<(Partial, File)>,
 }
 
@@ -138,8 +141,8 @@ impl Intake {
     fn hash(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.judge.update(bytes);
-        if let Some(kept) = &mut self.kept {
-            kept.extend_from_slice(bytes);
+        if let Some(keeping) = &mut self.keeping {
+            keeping.take(bytes);
         }
     }
 }
@@ -214,22 +217,22 @@ impl BlobJudge {
 /// Where a file out of an archive goes: hashed, and written if there is a place.
 pub(crate) struct Sink {
     pub(crate) hasher: MultiHasher,
-    pub(crate) kept: Option<Vec<u8>>,
+    pub(crate) keeping: Option<Keeping>,
     output: Option<(Partial, File)>,
 }
 
 impl Sink {
-    pub(crate) fn new(algorithms: AlgorithmSet, kept: bool, partial: Option<&Partial>) -> Result<Self> {
+    pub(crate) fn new(
+        algorithms: AlgorithmSet,
+        keeping: Option<Keeping>,
+        partial: Option<&Partial>,
+    ) -> Result<Self> {
         let create = |partial: &Partial| {
             let file = File::create(&partial.path);
             let file = file.map_err(|error| Error::io("create", &partial.path, error))?;
             Ok::<_, Error>((partial.clone(), file))
         };
-        Ok(Self {
-            hasher: MultiHasher::new(algorithms),
-            kept: kept.then(Vec::new),
-            output: partial.map(create).transpose()?,
-        })
+        Ok(Self { hasher: MultiHasher::new(algorithms), keeping, output: partial.map(create).transpose()? })
     }
 }
 
@@ -238,8 +241,8 @@ impl Write for Sink {
         if let Some((_, file)) = &mut self.output {
             file.write_all(bytes)?;
         }
-        if let Some(kept) = &mut self.kept {
-            kept.extend_from_slice(bytes);
+        if let Some(keeping) = &mut self.keeping {
+            keeping.take(bytes);
         }
         self.hasher.update(bytes);
         Ok(bytes.len())

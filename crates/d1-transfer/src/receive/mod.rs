@@ -7,9 +7,11 @@ mod expected;
 mod file;
 mod file_set;
 mod job;
+mod kept;
 mod package;
 
 pub(crate) use came::CameFiles;
 pub(crate) use expected::{Expected, check_kept_size};
 pub(crate) use file_set::FileSet;
+pub(crate) use kept::KeptBytes;
 pub(crate) use package::{Arrived, Destination, Receiving, Wanted, is_loss, receive_package};

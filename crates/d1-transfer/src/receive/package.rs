@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bagit::{AlgorithmSet, Digests};
@@ -15,6 +16,7 @@ use super::came::lock;
 use super::damage::damaged_files;
 use super::file::{Came, Incoming, Partial, Sink, receive_file};
 use super::job::{ArchiveJob, Blob, Job, jobs};
+use super::kept::{Keeping, KeptBytes};
 use super::{CameFiles, Expected, FileSet};
 use crate::archive::read_archive_layer;
 use crate::blocking::run_blocking;
@@ -42,6 +44,8 @@ pub(crate) struct Receiving {
     pub(crate) algorithms: AlgorithmSet,
     /// Whether to go on after a file was found damaged.
     pub(crate) keep_going: bool,
+    /// Where large files are kept whose bytes are wanted besides; without it, in memory.
+    pub(crate) spill: Option<Arc<Path>>,
 }
 
 /// What is wanted of a package.
@@ -66,7 +70,7 @@ impl Wanted {
 #[derive(Debug, Default)]
 pub(crate) struct Arrived {
     pub(crate) came: CameFiles,
-    pub(crate) kept: BTreeMap<String, Vec<u8>>,
+    pub(crate) kept: BTreeMap<String, KeptBytes>,
     pub(crate) faults: Vec<ContentFault>,
     /// Number of bytes that were received.
     pub(crate) bytes: u64,
@@ -140,18 +144,18 @@ impl Receiver<'_> {
     async fn files(&self, blobs: &[Blob], files: &[Expected]) -> Result<Arrived> {
         let partial =
             self.partial(&blobs.iter().map(|blob| blob.digest.as_str()).collect::<Vec<_>>().join(" "));
-        let incoming = Incoming {
+        let incoming = || Incoming {
             blobs,
             algorithms: self.receiving.algorithms,
             judge_blobs: files.iter().any(|file| file.sha256.is_none()),
-            kept: files.iter().any(|file| file.kept),
+            keeping: files.iter().find_map(|file| self.keeping(file)),
             partial: partial.as_ref(),
         };
-        let mut came = receive_file(self.backend, &incoming, &self.meter).await?;
+        let mut came = receive_file(self.backend, incoming(), &self.meter).await?;
         let mut faults = judge(files, &came);
         if !faults.is_empty() && came.resumed {
             remove(partial.as_ref()).await?;
-            came = receive_file(self.backend, &incoming, &self.meter).await?;
+            came = receive_file(self.backend, incoming(), &self.meter).await?;
             faults = judge(files, &came);
         }
         if !faults.is_empty() {
@@ -177,15 +181,18 @@ impl Receiver<'_> {
     async fn range(&self, file: &Expected) -> Result<Arrived> {
         let partial = self.partial(&file.path);
         let sink = {
-            let (algorithms, kept, partial) = (self.receiving.algorithms, file.kept, partial.clone());
-            run_blocking(move || Sink::new(algorithms, kept, partial.as_ref())).await?
+            let (algorithms, partial) = (self.receiving.algorithms, partial.clone());
+            let keeping = self.keeping(file);
+            run_blocking(move || Sink::new(algorithms, keeping, partial.as_ref())).await?
         };
         let package = &self.receiving.package;
         let read = read_counted(self.backend, package, &file.path, None, sink, Some(&self.meter)).await;
         if read.is_err() {
             remove(partial.as_ref()).await?;
         }
-        let Sink { hasher, kept, .. } = read?;
+        let Sink { hasher, keeping, .. } = read?;
+        let kept = keeping.map(Keeping::finish).transpose();
+        let kept = kept.map_err(|error| Error::io("write", "a temporary file", error))?;
         if let Some(partial) = partial {
             let names = vec![self.full_path(&file.path)];
             run_blocking(move || place(&partial, names)).await?;
@@ -193,7 +200,7 @@ impl Receiver<'_> {
         self.meter.advance(1, 0);
         self.note(file, &hasher.finish());
         Ok(Arrived {
-            kept: kept.into_iter().map(|bytes| (file.path.clone(), bytes)).collect(),
+            kept: kept.into_iter().map(|kept| (file.path.clone(), kept)).collect(),
             ..Arrived::default()
         })
     }
@@ -205,6 +212,7 @@ impl Receiver<'_> {
             wanted: Arc::clone(&self.receiving.wanted),
             positions: positions.clone(),
             algorithms: self.receiving.algorithms,
+            spill: self.receiving.spill.clone(),
             came: Arc::clone(&self.came),
             meter: self.meter.clone(),
         };
@@ -263,6 +271,10 @@ impl Receiver<'_> {
             .collect();
         faults.sort_by(|left, right| left.path.cmp(&right.path));
         if faults.is_empty() { Ok(()) } else { Err(Error::Content { faults }) }
+    }
+
+    fn keeping(&self, file: &Expected) -> Option<Keeping> {
+        file.kept.then(|| Keeping::new(&file.path, self.receiving.spill.as_ref()))
     }
 
     /// Notes that a file came.

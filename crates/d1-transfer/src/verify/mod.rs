@@ -6,6 +6,7 @@ mod repository;
 mod system_metadata;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bagit::{Accept, Algorithm, AlgorithmSet, CheckOptions, Report, TagFiles};
@@ -26,7 +27,7 @@ use attached::{Attached, attached};
 use system_metadata::{algorithm_of, is_object};
 
 /// How to verify.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VerifyOptions {
     /// Whether every byte is read; else manifests and tag files are, and of the rest it is checked that it is there.
@@ -36,6 +37,8 @@ pub struct VerifyOptions {
     pub system_metadata: bool,
     /// Whose faults are tolerated in a bag.
     pub accept: Accept,
+    /// Where manifests of more than 1 MiB wait until the bag is judged; without it, they are in memory.
+    pub temporary_directory: Option<PathBuf>,
 }
 
 /// What was found.
@@ -99,9 +102,10 @@ async fn verify_package(
         return Ok(report(package, Arrived::with_faults(faults), options, attached));
     }
     let algorithms = algorithms(package, attached);
-    let mut arrived = receive_package(backend, receiving(package, wanted, algorithms), observer).await?;
+    let mut arrived =
+        receive_package(backend, receiving(package, wanted, algorithms, options), observer).await?;
     if options.system_metadata {
-        hash_again(backend, package, &mut arrived, algorithms, observer).await?;
+        hash_again(backend, package, &mut arrived, (algorithms, options), observer).await?;
     }
     let mut faults = match options.deep {
         true => blobs::damaged_others(backend, package).await?,
@@ -113,9 +117,15 @@ async fn verify_package(
     Ok(report(package, arrived, options, attached))
 }
 
-fn receiving(package: &Arc<OpenPackage>, wanted: Wanted, algorithms: AlgorithmSet) -> Receiving {
+fn receiving(
+    package: &Arc<OpenPackage>,
+    wanted: Wanted,
+    algorithms: AlgorithmSet,
+    options: &VerifyOptions,
+) -> Receiving {
     let (package, wanted) = (Arc::clone(package), Arc::new(wanted));
-    Receiving { package, wanted, destination: Destination::Nowhere, algorithms, keep_going: true }
+    let spill = options.temporary_directory.as_deref().map(Into::into);
+    Receiving { package, wanted, destination: Destination::Nowhere, algorithms, keep_going: true, spill }
 }
 
 /// Reads objects again whose system metadata, once they were read, turned out to use algorithms that the index does not
@@ -124,7 +134,7 @@ async fn hash_again(
     backend: &dyn RegistryBackend,
     package: &Arc<OpenPackage>,
     arrived: &mut Arrived,
-    hashed: AlgorithmSet,
+    (hashed, options): (AlgorithmSet, &VerifyOptions),
     observer: &Arc<dyn Observer>,
 ) -> Result<()> {
     let (files, algorithms) = system_metadata::not_hashed(package, &arrived.kept, hashed);
@@ -133,7 +143,7 @@ async fn hash_again(
     }
     let wanted = Wanted { files, ..Wanted::default() };
     let algorithms = algorithms.union([Algorithm::Sha256].into_iter().collect());
-    let again = receive_package(backend, receiving(package, wanted, algorithms), observer).await?;
+    let again = receive_package(backend, receiving(package, wanted, algorithms, options), observer).await?;
     arrived.bytes = arrived.bytes.saturating_add(again.bytes);
     for (position, entry) in package.view.entries().enumerate() {
         if let Some(further) = again.came.digests(position, &entry) {
@@ -187,17 +197,17 @@ fn algorithms(package: &OpenPackage, attached: Option<&Attached>) -> AlgorithmSe
 
 fn report(
     package: &OpenPackage,
-    arrived: Arrived,
+    mut arrived: Arrived,
     options: &VerifyOptions,
     attached: Option<&Attached>,
 ) -> VerifyReport {
     let view = &package.view;
     let is_bag = view.index().is_some_and(|index| index.bag().is_some());
-    // A damaged file is reported as such; the bag's manifests would only say the same again.
-    let is_judged = is_bag && arrived.faults.is_empty();
-    let bag = is_judged.then(|| check_bag(package, &arrived, options.accept)).flatten();
     let audit = || system_metadata::audit(package, &arrived.came, &arrived.kept, attached);
     let system_metadata = options.system_metadata.then(audit);
+    // A damaged file is reported as such; the bag's manifests would only say the same again.
+    let is_judged = is_bag && arrived.faults.is_empty();
+    let bag = is_judged.then(|| check_bag(package, &mut arrived, options.accept)).flatten();
     let valid = arrived.faults.is_empty()
         && bag.as_ref().is_none_or(|bag| bag.valid)
         && system_metadata.as_ref().is_none_or(|audit| audit.faults.is_empty());
@@ -222,11 +232,13 @@ fn report(
 }
 
 /// Applies the rules of BagIt to what came, and to what the index says of what did not.
-fn check_bag(package: &OpenPackage, arrived: &Arrived, accept: Accept) -> Option<Report> {
+fn check_bag(package: &OpenPackage, arrived: &mut Arrived, accept: Accept) -> Option<Report> {
     let stated = package.view.index()?.files().inventory();
     let mut tag_files = TagFiles::new();
-    for (path, bytes) in arrived.kept.iter().filter(|(path, _)| TagFiles::wants(path)) {
-        tag_files.insert(path, bytes.clone());
+    for (path, kept) in std::mem::take(&mut arrived.kept) {
+        if TagFiles::wants(&path) {
+            kept.insert_into(&mut tag_files, &path);
+        }
     }
     let inventory = arrived.came.inventory(stated);
     Some(bagit::check(&inventory, &tag_files, &CheckOptions::accepting(accept)))

@@ -8,7 +8,7 @@ use d1_package::{Entry, Mismatch, PackageFile};
 use serde::Serialize;
 
 use super::Attached;
-use crate::receive::{CameFiles, FileSet};
+use crate::receive::{CameFiles, FileSet, KeptBytes};
 use crate::{ContentFault, OpenPackage};
 
 /// Objects compared with their system metadata.
@@ -88,7 +88,7 @@ pub(super) fn is_object(entry: &Entry<'_>, attached: Option<&Attached>) -> bool 
 pub(super) fn audit(
     package: &OpenPackage,
     came: &CameFiles,
-    kept: &BTreeMap<String, Vec<u8>>,
+    kept: &BTreeMap<String, KeptBytes>,
     attached: Option<&Attached>,
 ) -> SystemMetadataAudit {
     let mut audit = SystemMetadataAudit::default();
@@ -114,7 +114,7 @@ pub(super) fn audit(
 /// did not tell of it; and these algorithms.
 pub(super) fn not_hashed(
     package: &OpenPackage,
-    kept: &BTreeMap<String, Vec<u8>>,
+    kept: &BTreeMap<String, KeptBytes>,
     hashed: AlgorithmSet,
 ) -> (FileSet, AlgorithmSet) {
     let (mut files, mut algorithms) = (FileSet::default(), AlgorithmSet::EMPTY);
@@ -140,7 +140,7 @@ pub(super) fn algorithm_of(checksum: &Checksum) -> Option<Algorithm> {
 /// taken over from one into the index or the annotations.
 fn declared(
     entry: &Entry<'_>,
-    kept: &BTreeMap<String, Vec<u8>>,
+    kept: &BTreeMap<String, KeptBytes>,
     attached: Option<&Attached>,
 ) -> Result<Option<Declared>, String> {
     if let Some(attached) = attached {
@@ -148,7 +148,8 @@ fn declared(
     }
     let Some(facts) = entry.object else { return Ok(None) };
     if let Some(path) = facts.system_metadata.as_deref() {
-        let document = kept.get(path).ok_or("its system metadata could not be read")?;
+        let document = kept.get(path).and_then(KeptBytes::in_memory);
+        let document = document.ok_or("its system metadata could not be read")?;
         let parsed = SystemMetadata::parse(document).map_err(|error| error.to_string())?;
         return Ok(Some(Declared::by(&parsed.value)));
     }

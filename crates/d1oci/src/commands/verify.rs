@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::audit_report::{AuditReport, Audited};
 use super::bag::{self, AcceptArgument, fault_line};
 use super::package;
-use crate::context::{Context, repository_only};
+use crate::context::{Context, repository_only, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
 use crate::output::human;
 
@@ -79,6 +79,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         Failure::new(ExitStatus::Usage, error).with_hint("name a directory that exists, or a reference")
     })?;
     let mut options = VerifyOptions::default();
+    options.temporary_directory = Some(temporary_directory());
     options.deep = arguments.deep;
     options.system_metadata = arguments.sysmeta || arguments.report.is_some();
     options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
