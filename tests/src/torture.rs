@@ -6,6 +6,7 @@
 mod chance;
 mod check;
 mod disk;
+mod files;
 mod round;
 mod task;
 mod trouble;
