@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::system::system;
+use crate::system::system;
 
 /// A file system in memory with a bounded size; it is gone with the value.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::link::{Link, Lost};
+use crate::{Link, Lost};
 
 /// What happens to the link while the command runs.
 #[derive(Debug)]

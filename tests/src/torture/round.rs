@@ -13,14 +13,13 @@ use super::chance::Chance;
 use super::check::{Tags, layout_tags, registry_tags, unchanged};
 use super::disk::SmallDisk;
 use super::files::{shift_times, size_of, tear};
-use super::link::Link;
 use super::loss::Loss;
 use super::patience::run_for;
 use super::report::Report;
 use super::task::{Side, Task};
 use super::trouble::{PATIENCE, Trouble};
 use super::world::{Beginnings, ENCODED, PASSWORD, REPOSITORY};
-use crate::{Outcome, binary};
+use crate::{Link, Outcome, binary};
 
 /// The size of a disk that is large enough, in bytes.
 const ENOUGH: u64 = 256 << 20;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::keeper::Keeper;
-use crate::torture::system::system;
+use crate::system::system;
 
 /// The pair, with a network for the two alone; it is gone with the value.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 /// Runs a program to its end and returns its standard output, or in words why it failed.
-pub(super) fn system(command: &mut Command) -> Result<String, String> {
+pub(crate) fn system(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("`{name}`: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);

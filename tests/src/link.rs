@@ -15,7 +15,7 @@ use self::pair::{Lead, Pair};
 
 /// A link that stands; it is gone with the value, or with this process if that is killed.
 #[derive(Debug)]
-pub(super) struct Link {
+pub struct Link {
     // The pair goes before the namespace does.
     pair: Pair,
     keeper: Keeper,
@@ -23,7 +23,7 @@ pub(super) struct Link {
 
 /// Which packets vanish. Nobody is told, as on a real network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
+pub enum Lost {
     /// All, and the program's interface sees that nobody is at the other end: the cable is pulled.
     Cable,
     /// All, somewhere on the way.
@@ -38,8 +38,12 @@ pub(super) enum Lost {
 const MOST: u8 = 64;
 
 impl Link {
-    /// Lays a link, or says why that is not possible.
-    pub(super) fn lay() -> Result<Self, String> {
+    /// Lays a link.
+    ///
+    /// # Errors
+    ///
+    /// In words, why that is not possible on this machine.
+    pub fn lay() -> Result<Self, String> {
         let keeper = Keeper::start()?;
         for number in 0..MOST {
             if let Some(pair) = Pair::make(number, &keeper)? {
@@ -51,12 +55,16 @@ impl Link {
     }
 
     /// Prepares to run a program at the far end.
-    pub(super) fn command(&self, program: &Path) -> Command {
+    pub fn command(&self, program: &Path) -> Command {
         self.keeper.command(program)
     }
 
     /// Makes packets vanish from now on.
-    pub(super) fn lose(&self, lost: Lost) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// In words, if the system refuses.
+    pub fn lose(&self, lost: Lost) -> Result<(), String> {
         if lost == Lost::Cable {
             return self.pair.pull_out();
         }
@@ -70,7 +78,11 @@ impl Link {
     }
 
     /// Lets all packets pass from now on.
-    pub(super) fn mend(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// As [`lose`](Self::lose).
+    pub fn mend(&self) -> Result<(), String> {
         self.pair.plug_in()?;
         self.pair.lead_requests(&self.keeper, Lead::Across)?;
         self.pair.lead_answers(Lead::Across)
@@ -83,7 +95,7 @@ mod tests {
 
     use super::Link;
     use crate::skipped;
-    use crate::torture::system::system;
+    use crate::system::system;
 
     #[test]
     fn links_do_not_collide_and_are_gone_with_their_values() {
