@@ -12,13 +12,14 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     println!("seed {seed}, rounds {first} to {}", first + rounds - 1);
-    let (start, mut count, mut ends) = (Instant::now(), 0, BTreeMap::<String, u64>::new());
+    let (start, mut count, mut lost, mut ends) = (Instant::now(), 0, 0, BTreeMap::<String, u64>::new());
     let mut skipped = BTreeMap::<String, u64>::new();
     let result = d1oci_tests::torture::run(seed, first..first + rounds, |report| {
         count += 1;
         let end = report.code.map_or_else(|| "killed".to_owned(), |code| format!("exit code {code}"));
         *ends.entry(end).or_default() += 1;
-        if let Some(reason) = &report.skipped {
+        lost += u64::from(report.has_lost_link);
+        for reason in &report.skipped {
             *skipped.entry(reason.clone()).or_default() += 1;
         }
         if count % 50 == 0 {
@@ -26,10 +27,11 @@ fn main() -> ExitCode {
         }
     });
     for (reason, times) in skipped {
-        println!("skipped: a full disk in {times} rounds: {reason}");
+        println!("skipped: {reason} ({times} rounds)");
     }
     let ends: Vec<_> = ends.iter().map(|(end, times)| format!("{times} {end}")).collect();
-    println!("{count} rounds in {} s; first runs: {}", start.elapsed().as_secs(), ends.join(", "));
+    println!("{count} rounds in {} s, {lost} with a lost link", start.elapsed().as_secs());
+    println!("first runs: {}", ends.join(", "));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {

@@ -3,10 +3,12 @@
 
 mod bags;
 mod binary;
+mod link;
 mod peers;
 mod registry;
 mod scripted;
 mod session;
+mod system;
 mod terminal;
 pub mod torture;
 mod trees;
@@ -15,6 +17,7 @@ pub use registry_testkit::scripted::Preset;
 
 pub use bags::{AWKWARD_FILES, BagBuilder, payload};
 pub use binary::{Outcome, bare_d1oci, binary, d1oci, run, run_with_input, xtask};
+pub use link::{Link, Lost};
 pub use peers::{bagit_py_accepts, peer, samples, skipped};
 pub use registry::DockerRegistry;
 pub use scripted::Scripted;

@@ -1,4 +1,5 @@
-//! A fault run: commands of the built binary while registries fail, disks are full, clocks jump and processes are killed.
+//! A fault run: commands of the built binary while registries fail, links are lost, disks are full, clocks jump
+//! and processes are killed.
 //!
 //! Each round begins anew and depends on the seed and its number alone, so that one round can be run again. After each,
 //! all that was there is there, nothing wrong has a final name, and the same command, run again, completes.
@@ -6,6 +7,10 @@
 mod chance;
 mod check;
 mod disk;
+mod files;
+mod loss;
+mod patience;
+mod report;
 mod round;
 mod task;
 mod trouble;
@@ -13,7 +18,7 @@ mod world;
 
 use std::ops::Range;
 
-pub use round::Report;
+pub use report::Report;
 
 use self::round::Round;
 use self::world::Beginnings;

@@ -8,10 +8,16 @@ use crate::process;
 /// What `cargo xtask torture` is told.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each round pushes, pulls, copies, reads or prunes while the registry fails, the disk is full, the process is killed, \
-files are torn or the clock jumps; then what was there before must be there, nothing wrong may have a final name, and \
-the same command must complete. A round depends on the seed and its number alone: the last line says how to run one \
-again. Full disks need the right to mount; without it they are skipped, which is told.")]
+Each round pushes, pulls, copies, reads, fetches, replicates or prunes while the registry or the node fails, the link to \
+them is lost, the disk is full, the process is killed, files are torn or the clock jumps; then what was there before \
+must be there, nothing wrong may have a final name, and the same command must complete. A link that is lost for a \
+second makes no command fail, and one that stays lost keeps none waiting without end. A round depends on the seed and \
+its number alone: the last line says how to run one again.
+
+Full disks need the right to mount, and lost links the right to make network namespaces, with `ip`, `unshare` and \
+`nsenter`; without it they are skipped, which is told. Who lacks these rights has them in a namespace of their own:
+
+    unshare -Urnm sh -c 'ip link set lo up && cargo xtask torture'")]
 pub struct Arguments {
     /// Number of rounds
     #[arg(long, default_value_t = 1000)]

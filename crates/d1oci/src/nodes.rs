@@ -71,6 +71,8 @@ impl NodeOptions {
         let user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
         let token = self.token(&environment)?;
         let mut options = ClientOptions { user_agent, token, ..ClientOptions::default() };
+        #[cfg(feature = "distribution-client")]
+        crate::settings::Settings::load(&environment)?.dataone().apply(&mut options);
         options.budget.requests_per_second = self.rate;
         let ProxyVariables { http, https, except } = environment.proxies();
         options.proxies = Proxies {

@@ -38,6 +38,12 @@ impl HttpClient {
             .tcp_keepalive(KEEP_ALIVE)
             .http2_adaptive_window(true)
             .referer(false);
+        // Else the operating system is told another limit, after which it gives up a connection whose other side confirms
+        // nothing, or has no room for more: what is set here would be too late, or not counted at all.
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        {
+            builder = builder.tcp_user_timeout(settings.connect.saturating_add(settings.silence));
+        }
         for proxy in proxies(settings.proxies).map_err(|error| SettingsError::new("a proxy's URL", error))? {
             builder = builder.proxy(proxy);
         }

@@ -1,11 +1,9 @@
 //! One round: a command in trouble, the state it leaves, and the same command without trouble.
 
-use std::fmt;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use d1_testnode::ScriptedNode;
 use registry_testkit::scripted::ScriptedRegistry;
@@ -14,10 +12,14 @@ use tempfile::TempDir;
 use super::chance::Chance;
 use super::check::{Tags, layout_tags, registry_tags, unchanged};
 use super::disk::SmallDisk;
+use super::files::{shift_times, size_of, tear};
+use super::loss::Loss;
+use super::patience::run_for;
+use super::report::Report;
 use super::task::{Side, Task};
 use super::trouble::{PATIENCE, Trouble};
-use super::world::{Beginnings, ENCODED, PASSWORD};
-use crate::{Outcome, binary};
+use super::world::{Beginnings, ENCODED, PASSWORD, REPOSITORY};
+use crate::{Link, Outcome, binary};
 
 /// The size of a disk that is large enough, in bytes.
 const ENOUGH: u64 = 256 << 20;
@@ -25,25 +27,23 @@ const ENOUGH: u64 = 256 << 20;
 /// How long the command may take when nothing is wrong.
 const QUIET_PATIENCE: Duration = Duration::from_secs(120);
 
-/// What happened in a round.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// The command and what went wrong.
-    pub scene: String,
-    /// The exit code of the command in trouble; `None` if it was killed.
-    pub code: Option<i32>,
-    /// What the command wrote to standard error.
-    pub said: String,
-    /// A kind of trouble that this machine cannot make, and why.
-    pub skipped: Option<String>,
-}
+/// How long a command may take to give up, if it is told to be hasty, or to get over a short loss of the link.
+const ALONE_PATIENCE: Duration = Duration::from_secs(60);
 
-impl fmt::Display for Report {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let code = self.code.map_or_else(|| "killed".to_owned(), |code| format!("exit code {code}"));
-        write!(formatter, "{}: {code}\n{}", self.scene, self.said)
-    }
-}
+/// What a command is told that has no patience.
+const HASTY: &str = "\
+[host.\"HOST\"]
+connect-timeout = 1
+silence-timeout = 1
+commit-timeout = 1
+attempts = 2
+
+[dataone]
+connect-timeout = 1
+answer-timeout = 1
+silence-timeout = 1
+attempts = 2
+";
 
 /// A round before it is run.
 pub(super) struct Round<'a> {
@@ -54,6 +54,8 @@ pub(super) struct Round<'a> {
     task: Task,
     trouble: Trouble,
     talkative: bool,
+    loss: Option<Loss>,
+    link: Option<Result<Link, String>>,
 }
 
 impl<'a> Round<'a> {
@@ -61,14 +63,27 @@ impl<'a> Round<'a> {
         let mut chance = Chance::new(seed, number);
         let place = tempfile::tempdir().expect("a folder can be made");
         let task = Task::choose(&mut chance);
-        let trouble = Trouble::choose(&mut chance);
+        let mut trouble = Trouble::choose(&mut chance);
         let registry = beginnings.registry(&mut chance, place.path());
         let node = beginnings.node();
-        Self { beginnings, place, registry, node, task, trouble, talkative: chance.percent(20) }
+        let talkative = chance.percent(20);
+        let loss = (task.is_remote() && chance.percent(35)).then(|| Loss::choose(&mut chance));
+        if loss.as_ref().is_some_and(|loss| loss.is_alone) {
+            trouble.leave_alone();
+        }
+        let hasty = HASTY.replace("HOST", registry.host());
+        fs::write(place.path().join("hasty.toml"), hasty).expect("the file can be written");
+        let mut round =
+            Self { beginnings, place, registry, node, task, trouble, talkative, loss, link: None };
+        round.link = round.loss.as_ref().map(|_| round.lay_link());
+        round
     }
 
     pub(super) fn run(&self, report: &mut Report) -> Result<(), String> {
-        report.scene = format!("{:?} in {:?}", self.task, self.trouble);
+        report.scene = format!("{:?} in {:?} and {:?}", self.task, self.trouble, self.loss);
+        if let Some(Err(reason)) = &self.link {
+            report.skipped.push(format!("a lost link: {reason}"));
+        }
         let room = self.place.path().join("room");
         let disk = self.small_disk(&room, report);
         self.beginnings.copy_layout(&room.join("store"));
@@ -82,8 +97,7 @@ impl<'a> Round<'a> {
         }
         self.trouble.faults.iter().for_each(|fault| self.registry.add_fault(fault.clone()));
         self.trouble.node_faults.iter().for_each(|fault| self.node.add_fault(fault.clone()));
-        let patience = self.trouble.kill.unwrap_or(PATIENCE);
-        let outcome = self.task_command(&room, patience);
+        let outcome = self.command_in_trouble(&room, report)?;
         self.registry.forget_faults();
         self.node.clear_faults();
         if let Some(outcome) = &outcome {
@@ -115,9 +129,21 @@ impl<'a> Round<'a> {
         self.missing_result(&room).map_err(|message| format!("after the second run {message}"))
     }
 
+    /// Lays a link and looks whether anything passes: a firewall may be in the way.
+    fn lay_link(&self) -> Result<Link, String> {
+        let link = Link::lay()?;
+        let mut look = link.command(binary());
+        self.fill(&mut look, self.place.path(), &["tags", &format!("HOST/{REPOSITORY}")]);
+        self.make_hasty(&mut look);
+        let seen = crate::run(&mut look);
+        if seen.code == 0 { Ok(link) } else { Err("the network lets nothing pass".to_owned()) }
+    }
+
     fn small_disk(&self, room: &Path, report: &mut Report) -> Option<SmallDisk> {
         self.trouble.room?;
-        SmallDisk::mount(room, ENOUGH).map_err(|reason| report.skipped = Some(reason)).ok()
+        SmallDisk::mount(room, ENOUGH)
+            .map_err(|reason| report.skipped.push(format!("a full disk: {reason}")))
+            .ok()
     }
 
     fn tags(&self, room: &Path) -> Result<(Tags, Tags), String> {
@@ -159,12 +185,41 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
+    /// Runs the command while the link is lost, if it is to be; `None` if the command had to be killed.
+    fn command_in_trouble(&self, room: &Path, report: &mut Report) -> Result<Option<Outcome>, String> {
+        let mut command = self.prepare_task(room);
+        let Some((loss, link)) = self.loss.as_ref().zip(self.link()) else {
+            return Ok(run_for(&mut command, self.trouble.kill.unwrap_or(PATIENCE)));
+        };
+        if loss.is_hasty {
+            self.make_hasty(&mut command);
+        }
+        let patience = if loss.is_alone { ALONE_PATIENCE } else { self.trouble.kill.unwrap_or(PATIENCE) };
+        let (outcome, lost) = loss.during(link, || run_for(&mut command, patience));
+        report.has_lost_link = lost?;
+        match &outcome {
+            None if loss.is_alone => Err("it waits for a lost link without end".to_owned()),
+            Some(outcome) if loss.is_survived() && outcome.code != 0 => {
+                Err(format!("it does not get over a short loss of the link: {}", outcome.stderr))
+            }
+            _ => Ok(outcome),
+        }
+    }
+
+    fn link(&self) -> Option<&Link> {
+        self.link.as_ref()?.as_ref().ok()
+    }
+
     fn task_command(&self, room: &Path, patience: Duration) -> Option<Outcome> {
+        run_for(&mut self.prepare_task(room), patience)
+    }
+
+    fn prepare_task(&self, room: &Path) -> Command {
         let mut arguments = self.task.arguments(self.beginnings);
         if self.talkative {
             arguments.push("-vv".to_owned());
         }
-        run_for(&mut self.prepare(room, &arguments), patience)
+        self.prepare(room, &arguments)
     }
 
     fn command(&self, room: &Path, arguments: &[&str]) -> Outcome {
@@ -172,7 +227,13 @@ impl<'a> Round<'a> {
     }
 
     fn prepare<S: AsRef<str>>(&self, room: &Path, arguments: &[S]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = self.link().map_or_else(|| Command::new(binary()), |link| link.command(binary()));
+        self.fill(&mut command, room, arguments);
+        command
+    }
+
+    /// Adds the arguments to a command, and the environment.
+    fn fill<S: AsRef<str>>(&self, command: &mut Command, room: &Path, arguments: &[S]) {
         let room = room.to_string_lossy();
         let node = self.node.member_url();
         let fill = |text: &S| {
@@ -181,77 +242,13 @@ impl<'a> Round<'a> {
         };
         command.args(arguments.iter().map(fill));
         command.env_clear().env("HOME", self.place.path()).current_dir(self.place.path());
-        command
+    }
+
+    fn make_hasty(&self, command: &mut Command) {
+        command.env("D1OCI_CONFIG", self.place.path().join("hasty.toml"));
     }
 }
 
 fn words(error: std::io::Error) -> String {
     error.to_string()
-}
-
-/// Runs a command for so long; `None` if it had to be killed.
-fn run_for(command: &mut Command, patience: Duration) -> Option<Outcome> {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let file = |name| File::create(folder.path().join(name)).expect("a file can be made");
-    command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
-    let mut child = command.spawn().expect("the binary starts");
-    let end = Instant::now() + patience;
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("it can be waited for") {
-            break status;
-        }
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            child.kill().expect("it can be killed");
-            child.wait().expect("it ends");
-            return None;
-        }
-        sleep(left.min(Duration::from_millis(2)));
-    };
-    let read = |name| fs::read(folder.path().join(name)).expect("what was written can be read");
-    let stderr = String::from_utf8_lossy(&read("err")).into_owned();
-    Some(Outcome { code: status.code().unwrap_or(-1), stdout: read("out"), stderr })
-}
-
-/// Returns the bytes that a file system in memory needs for what is below a directory.
-fn size_of(directory: &Path) -> u64 {
-    const PAGE: u64 = 4096;
-    files_below(directory)
-        .iter()
-        .map(|path| fs::metadata(path).map_or(0, |found| found.len()).div_ceil(PAGE) * PAGE)
-        .sum()
-}
-
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
-    }
-    found
-}
-
-/// Makes all files look older by so many seconds, as if the clock had jumped.
-fn shift_times(directory: &Path, seconds: i64) -> std::io::Result<()> {
-    let shift = Duration::from_secs(seconds.unsigned_abs());
-    let now = SystemTime::now();
-    let time = if seconds > 0 { now - shift } else { now + shift };
-    files_below(directory).iter().try_for_each(|path| File::open(path)?.set_modified(time))
-}
-
-/// Overwrites the end of every unfinished file with zeros, as a file system may leave it after a loss of power.
-fn tear(room: &Path) -> std::io::Result<()> {
-    let is_unfinished = |path: &Path| {
-        path.components().any(|part| {
-            let name = part.as_os_str().to_string_lossy();
-            name == "ingest" || name.starts_with(".d1oci-pull-")
-        })
-    };
-    for path in files_below(room).into_iter().filter(|path| is_unfinished(path)) {
-        let mut content = fs::read(&path)?;
-        let start = content.len() - content.len() / 3;
-        content[start..].fill(0);
-        fs::write(&path, content)?;
-    }
-    Ok(())
 }

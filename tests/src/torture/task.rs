@@ -86,6 +86,17 @@ impl Task {
         }
     }
 
+    /// Tells whether the command needs a registry or a node.
+    pub(super) fn is_remote(&self) -> bool {
+        match self {
+            Self::Push { to: side, .. } | Self::Pull { from: side, .. } | Self::Read { from: side } => {
+                *side == Side::Registry
+            }
+            Self::Prune => false,
+            Self::Copy { .. } | Self::Fetch | Self::Replicate { .. } => true,
+        }
+    }
+
     /// Returns the tags that the command writes, and where.
     pub(super) fn writes(&self, beginnings: &Beginnings) -> Option<(Side, Vec<String>)> {
         match self {

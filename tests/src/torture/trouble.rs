@@ -10,7 +10,7 @@ use super::chance::Chance;
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What goes wrong in one round.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Trouble {
     /// The command is killed after this time.
     pub(super) kill: Option<Duration>,
@@ -58,6 +58,11 @@ impl Trouble {
         });
         let clock = chance.percent(25).then(|| chance.one_of(&[YEAR, 7_200, -7_200, -YEAR]));
         Self { kill, faults, node_faults, room, clock, torn: chance.percent(20) }
+    }
+
+    /// Takes back what would go wrong while the command runs.
+    pub(super) fn leave_alone(&mut self) {
+        *self = Self { clock: self.clock, torn: self.torn, ..Self::default() };
     }
 }
 

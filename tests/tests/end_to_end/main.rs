@@ -16,6 +16,7 @@ mod hostile_network;
 mod interop;
 mod kills;
 mod live;
+mod lost_links;
 mod nodes;
 mod objects;
 mod oras;

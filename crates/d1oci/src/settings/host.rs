@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use distribution_client::{Profile, UploadStrategy};
 use serde::Deserialize;
 
-use super::units::{Seconds, Size};
+use super::units::{Attempts, Seconds, Size};
 
 /// What is set for one registry.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,6 +34,7 @@ struct Written {
     connect_timeout: Option<Seconds>,
     silence_timeout: Option<Seconds>,
     commit_timeout: Option<Seconds>,
+    attempts: Option<Attempts>,
 }
 
 /// The kinds of backend for registries.
@@ -173,6 +174,9 @@ impl HostSettings {
                 Upload::Patch => UploadStrategy::Patch,
                 Upload::Chunks => UploadStrategy::Chunks { bytes },
             }];
+        }
+        if let Some(attempts) = written.attempts {
+            profile.retry.attempts = attempts.0;
         }
         let times = &mut profile.times;
         for (set, time) in [

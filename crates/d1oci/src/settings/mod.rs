@@ -1,6 +1,7 @@
-//! The configuration file: what is set for single registries.
+//! The configuration file: what is set for single registries and for DataONE nodes.
 
 mod host;
+mod node;
 mod units;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde::de::Error as _;
 use crate::environment::Environment;
 use crate::failure::Failure;
 pub(crate) use host::{BackendKind, HostSettings};
+use node::NodeSettings;
 
 /// What the configuration file says.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +25,9 @@ pub(crate) use host::{BackendKind, HostSettings};
 pub(crate) struct Settings {
     #[serde(default)]
     host: BTreeMap<HostName, HostSettings>,
+    #[serde(default)]
+    #[cfg_attr(not(feature = "d1-client"), expect(dead_code, reason = "the file is checked all the same"))]
+    dataone: NodeSettings,
     #[serde(skip)]
     directory: PathBuf,
 }
@@ -53,6 +58,12 @@ impl Settings {
     /// Returns what is set for a registry's host.
     pub(crate) fn host(&self, host: &str) -> Option<&HostSettings> {
         self.host.get(&HostName(host.to_ascii_lowercase()))
+    }
+
+    /// Returns what is set for DataONE nodes.
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn dataone(&self) -> &NodeSettings {
+        &self.dataone
     }
 
     /// Returns a path of the file as it is meant: relative to the file.

@@ -31,15 +31,35 @@ fn the_documented_example_says_what_it_documents() {
     assert_eq!(profile.times.connect, Duration::from_secs(10));
     assert_eq!(profile.times.silence, Duration::from_secs(120));
     assert_eq!(profile.times.commit, Duration::from_secs(1800));
+    assert_eq!(profile.retry.attempts, 10);
     assert_eq!(settings.host("ghcr.io").unwrap().password_variable(), Some(("GITHUB_TOKEN", None)));
     assert_eq!(settings.host("quay.internal.example").unwrap().backend(), Some(BackendKind::Quay));
     assert!(parsed("[host.\"ghcr.io\"]\nbackend = \"ghcr\"\n").is_ok());
-    // Every key of the table below the example is one.
-    for line in rest.lines().filter_map(|line| line.strip_prefix("| `")) {
-        let key = line.split('`').next().unwrap();
-        let error = parsed(&format!("[host.\"a.example\"]\n{key} = []\n")).unwrap_err();
-        assert!(!error.contains("unknown field"), "{error}");
+    // Every key of the tables below the example is one.
+    let (of_hosts, of_nodes) = rest.split_once("| key of `[dataone]`").unwrap();
+    for (table, keys) in [("[host.\"a.example\"]", of_hosts), ("[dataone]", of_nodes)] {
+        for line in keys.lines().filter_map(|line| line.strip_prefix("| `")) {
+            let key = line.split('`').next().unwrap();
+            let error = parsed(&format!("{table}\n{key} = []\n")).unwrap_err();
+            assert!(!error.contains("unknown field"), "{error}");
+        }
     }
+}
+
+#[cfg(feature = "d1-client")]
+#[test]
+fn the_table_for_nodes_changes_what_it_names_and_nothing_else() {
+    let usual = d1_client::ClientOptions::default();
+    let mut options = usual.clone();
+    let text = "[dataone]\nconnect-timeout = 2\nanswer-timeout = 600\nattempts = 8\n";
+    parsed(text).unwrap().dataone().apply(&mut options);
+    assert_eq!(
+        (options.times.connect, options.times.answer),
+        (Duration::from_secs(2), Duration::from_secs(600))
+    );
+    assert_eq!(options.retry.attempts, 8);
+    assert_eq!(options.times.silence, usual.times.silence);
+    assert_eq!(options.times.computation, usual.times.computation);
 }
 
 #[test]
@@ -64,6 +84,8 @@ fn mistakes_are_told_with_file_line_and_key() {
         ("[host.\"a.example\"]\npart-size = 1.5\n", ["line 2,", "such as `512 MiB`"]),
         ("[host.\"a.example\"]\npart-size = 100\n", ["line 1,", "`part-size` is at least"]),
         ("[host.\"a.example\"]\nconnect-timeout = 0\n", ["line 2,", "between 1 and 86400"]),
+        ("[host.\"a.example\"]\nattempts = 0\n", ["line 2,", "between 1 and 100"]),
+        ("[dataone]\nanswer = 5\n", ["line 2, `[dataone]`, `answer = 5`", "unknown field"]),
         ("[host.\"a.example\"]\nclient-key = \"k\"\n", ["line 1,", "go together"]),
         ("[host.\"a.example\"]\nusername = \"u\"\n", ["line 1,", "password-variable"]),
         ("[host.\"a.example\"]\nrequests-per-second = 0\n", ["line 1,", "between 0.01 and"]),

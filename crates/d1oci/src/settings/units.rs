@@ -1,4 +1,4 @@
-//! Sizes and times as people write them in the configuration file.
+//! Sizes, times and counts as people write them in the configuration file.
 
 use std::time::Duration;
 
@@ -12,6 +12,10 @@ pub(super) struct Size(pub(super) u64);
 /// A time in whole seconds, more than none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seconds(pub(super) Duration);
+
+/// A number of tries, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attempts(pub(super) u32);
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a number of bytes, or a text such as `512 MiB`")]
@@ -57,6 +61,17 @@ impl<'de> Deserialize<'de> for Seconds {
         match u64::deserialize(deserializer)? {
             seconds @ 1..=LONGEST => Ok(Self(Duration::from_secs(seconds))),
             _ => Err(D::Error::custom("a time is a number of seconds between 1 and 86400")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Attempts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// With the longest waits in between, these take half an hour.
+        const MOST: u32 = 100;
+        match u32::deserialize(deserializer)? {
+            attempts @ 1..=MOST => Ok(Self(attempts)),
+            _ => Err(D::Error::custom("`attempts` is between 1 and 100")),
         }
     }
 }

@@ -1,0 +1,16 @@
+//! Programs of the operating system, which change what a command finds.
+
+use std::process::{Command, Stdio};
+
+/// Runs a program to its end and returns its standard output, or in words why it failed.
+pub(crate) fn system(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("`{name}`: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        // What follows is advice for people at a terminal.
+        Err(format!("`{name}`: {}", said.lines().next().unwrap_or_default()))
+    }
+}
