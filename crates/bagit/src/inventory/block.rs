@@ -107,6 +107,15 @@ impl Block {
         }
     }
 
+    /// Takes all files out into a block that is no larger than they need, and keeps the room that they grew in.
+    pub(super) fn take_all(&mut self) -> Self {
+        let all = self.clone();
+        self.paths.clear();
+        self.digests.clear();
+        self.records.clear();
+        all
+    }
+
     /// Takes the files from `index` on out, and gives them.
     pub(super) fn split_off(&mut self, index: usize) -> Self {
         let (path_start, digests_start) = self.starts(index);

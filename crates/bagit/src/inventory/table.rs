@@ -95,11 +95,16 @@ impl FileTable {
         if full.len() < BLOCK_FILES {
             return (block, index);
         }
-        // What comes in order fills one block after the other.
+        // What comes in order fills one block after the other, each in the same memory first: what grows leaves holes.
         let at = if index == full.len() { index } else { full.len() / 2 };
-        let later = full.split_off(at);
         let start = self.starts.get(block).map_or(0, |start| start + at);
-        self.blocks.insert(block + 1, later);
+        if index == full.len() {
+            let all = full.take_all();
+            self.blocks.insert(block, all);
+        } else {
+            let later = full.split_off(at);
+            self.blocks.insert(block + 1, later);
+        }
         self.starts.insert(block + 1, start);
         if index < at { (block, index) } else { (block + 1, index - at) }
     }
