@@ -11,6 +11,7 @@ mod span;
 mod tests;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use oci_model::{Descriptor, Digest, ManifestRef, Tag};
 
@@ -61,6 +62,14 @@ impl Index {
     /// Returns the text as it was read.
     pub(crate) fn text(&self) -> &str {
         self.texts.source()
+    }
+
+    /// Returns the memory that the text takes, emptied, if nobody else has the index: the text of the next one, a little longer, is
+    /// put there. Beside it, it would leave a hole that is too small for the one after that.
+    pub(crate) fn memory(self: Arc<Self>) -> Vec<u8> {
+        let mut memory = Arc::into_inner(self).map(|index| index.texts.into_source().into_bytes());
+        memory.iter_mut().for_each(Vec::clear);
+        memory.unwrap_or_default()
     }
 
     /// Returns the entries that are descriptors, with their positions.

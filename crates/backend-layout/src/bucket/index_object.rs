@@ -48,9 +48,9 @@ impl IndexObject {
             return Err(too_large(shared));
         }
         let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
-        // What was known is let go before its place is taken: both would need twice the memory.
-        *self.known() = None;
-        let text = String::from_utf8(gather(shared, found).await?)
+        // What was known is let go before the new one is read: both would need twice the memory.
+        let memory = self.known().take().map(|(_, index)| index.memory()).unwrap_or_default();
+        let text = String::from_utf8(gather(shared, found, memory).await?)
             .map_err(|error| invalid(shared, "its `index.json` is not UTF-8").caused_by(error))?;
         let index = Index::parse(text).map_err(|error| {
             invalid(shared, "its `index.json` cannot be read as an image index").caused_by(error)
@@ -67,9 +67,9 @@ impl IndexObject {
 }
 
 /// Returns the bytes of an object; they are gathered in their place, not in pieces that are joined.
-async fn gather(shared: &Shared, found: GetResult) -> Result<Vec<u8>> {
+async fn gather(shared: &Shared, found: GetResult, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
     let size = usize::try_from(found.meta.size.min(INDEX_LIMIT)).unwrap_or_default();
-    let mut bytes = Vec::with_capacity(size);
+    bytes.reserve_exact(size);
     let mut pieces = found.into_stream();
     while let Some(piece) = pieces.next().await {
         bytes.extend_from_slice(&piece.map_err(|error| failure(OPERATION, &shared.name, error))?);

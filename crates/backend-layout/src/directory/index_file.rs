@@ -71,11 +71,11 @@ impl IndexFile {
         let (mut file, stamp, is_settled) = self.open().map_err(fail)?;
         let index = match known.take().map(|known| known.index) {
             Some(index) if holds(&mut file, index.text()).map_err(fail)? => index,
-            // What was known is let go before its place is taken: both would need twice the memory.
+            // What was known is let go before the new one is read: both would need twice the memory.
             other => {
-                drop(other);
+                let memory = other.map(Index::memory).unwrap_or_default();
                 file.rewind().map_err(fail)?;
-                Arc::new(self.parse(paths, file)?)
+                Arc::new(self.parse(paths, file, memory)?)
             }
         };
         *known = Some(Known { stamp, is_settled, index: Arc::clone(&index) });
@@ -95,10 +95,10 @@ impl IndexFile {
         Ok((file, stamp, age.is_some_and(|age| age > SETTLED)))
     }
 
-    fn parse(&self, paths: &Paths, file: File) -> Result<Index> {
+    fn parse(&self, paths: &Paths, file: File, mut bytes: Vec<u8>) -> Result<Index> {
         let fail = |error| failure(OPERATION, paths, &self.path, error);
         let expected = file.metadata().map_err(fail)?.len().min(INDEX_LIMIT).saturating_add(1);
-        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+        bytes.reserve_exact(usize::try_from(expected).unwrap_or_default());
         file.take(INDEX_LIMIT.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
         let invalid = |reason: String| Error::new(ErrorKind::Invalid, OPERATION, paths).because(reason);
         if bytes.len() as u64 > INDEX_LIMIT {

@@ -29,6 +29,11 @@ impl Texts {
         &self.source
     }
 
+    /// Returns the text itself alone.
+    pub(super) fn into_source(self) -> String {
+        self.source
+    }
+
     /// Returns what stands at the place.
     pub(super) fn get(&self, span: Span) -> &str {
         let range = span.range();

@@ -2,6 +2,8 @@
 
 mod compact;
 
+use std::sync::Arc;
+
 use oci_model::annotations::REF_NAME;
 use oci_model::{Descriptor, Digest, ImageManifest, Manifest, ManifestRef, RawManifest, Tag};
 use proptest::prelude::*;
@@ -325,6 +327,14 @@ proptest! {
         let gone = edited(after, &after.without(|listed| listed.is(&digest(&note))).unwrap().unwrap());
         prop_assert!(gone.find(&ManifestRef::Digest(digest(&note))).is_none());
     }
+}
+
+#[test]
+fn the_memory_of_an_index_that_nobody_else_has_is_given_back() {
+    let index = Arc::new(Index::empty());
+    assert_eq!(Arc::clone(&index).memory().capacity(), 0);
+    let memory = index.memory();
+    assert!(memory.is_empty() && memory.capacity() >= EMPTY_INDEX.len());
 }
 
 #[test]
