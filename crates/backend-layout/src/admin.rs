@@ -6,7 +6,7 @@ use registry_backend::{Error, ErrorKind, Pruner, RepositoryAdmin, Result};
 
 use crate::LayoutBackend;
 use crate::attempts::Attempts;
-use crate::index::Index;
+use crate::index::{Edit, Index};
 use crate::storage::Commit;
 
 #[async_trait]
@@ -16,8 +16,7 @@ impl RepositoryAdmin for LayoutBackend {
         const OPERATION: &str = "delete manifest";
         self.check_writable(OPERATION, digest)?;
         self.check_not_nested(OPERATION, digest).await?;
-        self.update(OPERATION, digest.as_str(), |index| index.without(|listed| listed.digest == *digest))
-            .await
+        self.update(OPERATION, digest.as_str(), |index| index.without(|listed| listed.is(digest))).await
     }
 
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
@@ -37,7 +36,7 @@ impl LayoutBackend {
         &self,
         operation: &'static str,
         target: &str,
-        change: impl Fn(&Index) -> Result<Option<String>> + Send + Sync,
+        change: impl Fn(&Index) -> Result<Option<Edit>> + Send + Sync,
     ) -> Result<()> {
         let absent = || Error::new(ErrorKind::NotFound, operation, format!("{target} in {self}"));
         // A look without the lock: what is not there does not make a layout that may be created.
@@ -47,8 +46,8 @@ impl LayoutBackend {
         let mut attempts = Attempts::default();
         loop {
             let update = self.storage.begin_update().await?;
-            let Some(text) = change(update.index())? else { return Err(absent()) };
-            if update.commit(text).await? == Commit::Done {
+            let Some(edit) = change(update.index())? else { return Err(absent()) };
+            if update.commit(edit).await? == Commit::Done {
                 return Ok(());
             }
             attempts.lost(operation, target).await?;

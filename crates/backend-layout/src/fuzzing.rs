@@ -14,7 +14,7 @@ pub fn tags(text: &str) -> Option<Vec<Tag>> {
 #[must_use]
 pub fn digest_of(text: &str, tag: &Tag) -> Option<Digest> {
     let index = Index::parse(text.to_owned()).ok()?;
-    index.find(&tag.clone().into()).map(|listed| listed.digest.clone())
+    index.find(&tag.clone().into()).map(|listed| listed.digest())
 }
 
 /// Returns the text with a manifest under a tag, unless it is so already or the manifest is none.
@@ -23,11 +23,13 @@ pub fn with_manifest(text: &str, tag: &Tag, raw: &RawManifest) -> Option<String>
     let index = Index::parse(text.to_owned()).ok()?;
     let mut additions = Additions::to(&index);
     let added = additions.add(Some(tag), raw, &raw.parse().ok()?).ok()?;
-    (added == Added::Yes).then(|| additions.text().ok())?
+    (added == Added::Yes).then(|| Some(index.pieces(&additions.edit().ok()?).collect()))?
 }
 
 /// Returns the text without a tag, if it has it.
 #[must_use]
 pub fn without_tag(text: &str, tag: &Tag) -> Option<String> {
-    Index::parse(text.to_owned()).ok()?.without_tag(tag).ok()?
+    let index = Index::parse(text.to_owned()).ok()?;
+    let edit = index.without_tag(tag).ok()??;
+    Some(index.pieces(&edit).collect())
 }

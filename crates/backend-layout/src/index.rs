@@ -3,17 +3,23 @@
 mod edit;
 mod entry;
 mod fields;
+mod finder;
 mod parse;
+mod reader;
+mod span;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use oci_model::{Descriptor, Digest, ManifestRef, MediaType, Tag};
+use oci_model::{Descriptor, Digest, ManifestRef, Tag};
 
-pub(crate) use edit::{Added, Additions};
-pub(crate) use entry::{Entry, Listed, Name, SubjectHint};
+pub(crate) use edit::{Added, Additions, Edit};
+use entry::{Entry, again};
+pub(crate) use entry::{Listed, Name, SubjectHint};
+use finder::Finder;
+use span::Texts;
 
 /// The largest index that is read or written, in bytes: room for some 150,000 manifests.
 pub(crate) const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
@@ -26,13 +32,16 @@ pub(crate) const EMPTY_INDEX: &str =
 ///
 /// Entries that are no descriptors are kept and otherwise passed over. Of several entries with one tag the last counts
 /// (the specification leaves it open; image-spec annotations.md).
+///
+/// What entries say is not copied out of the text: an index of many manifests takes little more memory than its text does.
 #[derive(Debug)]
 pub(crate) struct Index {
-    text: String,
+    texts: Texts,
     list: ListPlace,
     entries: Vec<Entry>,
-    by_tag: HashMap<Tag, usize>,
-    by_digest: HashMap<Digest, usize>,
+    by_tag: Finder,
+    by_digest: Finder,
+    by_subject: Finder,
 }
 
 /// Where the text has the list of manifests.
@@ -52,37 +61,55 @@ impl Index {
 
     /// Returns the text as it was read.
     pub(crate) fn text(&self) -> &str {
-        &self.text
+        self.texts.source()
     }
 
-    /// Returns the entries that are descriptors.
-    pub(crate) fn listed(&self) -> impl Iterator<Item = (usize, &Listed)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .filter_map(|(position, entry)| Some((position, entry.listed.as_ref()?)))
+    /// Returns the memory that the text takes, emptied, if nobody else has the index: the text of the next one, a little longer, is
+    /// put there. Beside it, it would leave a hole that is too small for the one after that.
+    pub(crate) fn memory(self: Arc<Self>) -> Vec<u8> {
+        let mut memory = Arc::into_inner(self).map(|index| index.texts.into_source().into_bytes());
+        memory.iter_mut().for_each(Vec::clear);
+        memory.unwrap_or_default()
+    }
+
+    /// Returns the entries that are descriptors, with their positions.
+    pub(crate) fn listed(&self) -> impl DoubleEndedIterator<Item = (usize, Listed<'_>)> {
+        self.listed_at(0..self.entries.len())
+    }
+
+    /// Returns the entries at these positions that are descriptors.
+    pub(crate) fn listed_at(
+        &self,
+        positions: Range<usize>,
+    ) -> impl DoubleEndedIterator<Item = (usize, Listed<'_>)> {
+        positions.filter_map(|position| Some((position, self.entry(position)?)))
+    }
+
+    /// Returns the number of entries, whatever they are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Returns the place of the first entry that is no descriptor, counted from 1.
     pub(crate) fn first_unreadable(&self) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.listed.is_none()).map(|position| position + 1)
+        self.entries.iter().position(|entry| !entry.is_readable()).map(|position| position + 1)
     }
 
     /// Returns the entry that a reference names.
-    pub(crate) fn find(&self, at: &ManifestRef) -> Option<&Listed> {
-        let position = match at {
-            ManifestRef::Tag(tag) => self.by_tag.get(tag),
-            ManifestRef::Digest(digest) => self.by_digest.get(digest),
-        };
-        self.entries.get(*position?)?.listed.as_ref()
+    pub(crate) fn find(&self, at: &ManifestRef) -> Option<Listed<'_>> {
+        let (_, listed) = match at {
+            ManifestRef::Tag(tag) => self.tagged(tag.as_str()).next_back(),
+            ManifestRef::Digest(digest) => self.with_digest(digest.as_str()).next(),
+        }?;
+        Some(listed)
     }
 
     /// Returns all tags, in the order of their entries.
     pub(crate) fn tags(&self) -> Vec<Tag> {
-        let counts = |position: usize, tag: &Tag| self.by_tag.get(tag) == Some(&position);
+        let counts = |position, tag| self.tagged(tag).next_back().is_some_and(|(last, _)| last == position);
         self.listed()
-            .filter_map(|(position, listed)| match &listed.name {
-                Name::Tag(tag) if counts(position, tag) => Some(tag.clone()),
+            .filter_map(|(position, listed)| match listed.name {
+                Name::Tag(tag) if counts(position, tag) => Some(again(tag)),
                 _ => None,
             })
             .collect()
@@ -90,16 +117,31 @@ impl Index {
 
     /// Returns the descriptor of the entry that a reference names, without the annotations that belong to the entry.
     pub(crate) fn descriptor(&self, at: &ManifestRef) -> Option<Descriptor> {
-        let listed = self.find(at)?;
-        Some(entry::descriptor(self.entry_text(listed), listed))
+        self.find(at).map(|listed| entry::full_descriptor(&listed))
     }
 
-    fn entry_text(&self, listed: &Listed) -> &str {
-        self.text.get(listed.text.clone()).unwrap_or_default()
+    /// Returns the entries that state this subject.
+    pub(crate) fn referring(&self, subject: &Digest) -> impl Iterator<Item = (usize, Listed<'_>)> {
+        self.found(&self.by_subject, subject.as_str())
+            .filter(|(_, listed)| listed.subject == SubjectHint::Subject(subject.as_str()))
     }
-}
 
-/// A descriptor with nothing but what every descriptor has.
-pub(crate) fn plain_descriptor(media_type: &MediaType, digest: &Digest, size: u64) -> Descriptor {
-    Descriptor::new(media_type.clone(), digest.clone(), size)
+    /// Returns the entries that have the tag.
+    fn tagged(&self, tag: &str) -> impl DoubleEndedIterator<Item = (usize, Listed<'_>)> {
+        self.found(&self.by_tag, tag).filter(move |(_, listed)| listed.name == Name::Tag(tag))
+    }
+
+    /// Returns the entries that have the digest.
+    fn with_digest(&self, digest: &str) -> impl DoubleEndedIterator<Item = (usize, Listed<'_>)> {
+        self.found(&self.by_digest, digest).filter(move |(_, listed)| listed.digest == digest)
+    }
+
+    /// Returns what a finder finds, and some that only seem to have the text.
+    fn found(&self, finder: &Finder, text: &str) -> impl DoubleEndedIterator<Item = (usize, Listed<'_>)> {
+        finder.candidates(text).filter_map(|position| Some((position, self.entry(position)?)))
+    }
+
+    fn entry(&self, position: usize) -> Option<Listed<'_>> {
+        self.entries.get(position)?.listed(&self.texts)
+    }
 }

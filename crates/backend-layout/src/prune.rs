@@ -15,8 +15,8 @@ use registry_backend::{Error, ErrorKind, PruneOptions, PruneReport, Pruned, Prun
 use crate::LayoutBackend;
 use crate::attempts::Attempts;
 use crate::index::{Index, Name};
-use crate::manifests::{Links, may_refer};
-use crate::reach::{Marks, PARALLEL, as_descriptor};
+use crate::manifests::Links;
+use crate::reach::{Marks, PARALLEL};
 use crate::storage::{Commit, StoredBlob};
 
 const OPERATION: &str = "prune";
@@ -63,8 +63,8 @@ impl LayoutBackend {
                 "entry {place} of its `index.json` is no descriptor, so what it needs is not known"
             )));
         }
-        let kept = index.listed().filter(|(_, listed)| !dropped.contains(&listed.digest));
-        let roots = kept.map(|(_, listed)| as_descriptor(listed)).collect();
+        let kept = index.listed().filter(|(_, listed)| !dropped.contains(&listed.digest()));
+        let roots = kept.map(|(_, listed)| listed.descriptor()).collect();
         self.mark(marks, roots).await
     }
 
@@ -112,10 +112,10 @@ impl LayoutBackend {
             // A push may have renewed a manifest since.
             let stored = self.storage.list().await?;
             let dropped = self.unneeded(update.index(), &stored, before).await?;
-            let Some(text) = update.index().without(|listed| dropped.contains(&listed.digest))? else {
+            let Some(edit) = update.index().without(|listed| dropped.contains(&listed.digest()))? else {
                 return Ok(dropped);
             };
-            if update.commit(text).await? == Commit::Done {
+            if update.commit(edit).await? == Commit::Done {
                 return Ok(dropped);
             }
             attempts.lost(OPERATION, self).await?;
@@ -134,14 +134,14 @@ impl LayoutBackend {
             stored.iter().filter(|blob| blob.modified <= before).map(|blob| &blob.digest).collect();
         let graph = self.graph(index).await?;
         let mut kept = HashSet::new();
-        let mut front: Vec<&Digest> = index
-            .listed()
-            .map(|(_, listed)| listed)
+        let listed: Vec<_> = index.listed().map(|(_, listed)| (listed.digest(), listed)).collect();
+        let mut front: Vec<&Digest> = listed
+            .iter()
             // What is no manifest is not judged by having no tag.
-            .filter(|listed| {
-                listed.name != Name::None || !old.contains(&listed.digest) || !may_refer(&listed.media_type)
+            .filter(|(digest, listed)| {
+                listed.name != Name::None || !old.contains(digest) || !listed.may_refer()
             })
-            .map(|listed| &listed.digest)
+            .map(|(digest, _)| digest)
             .collect();
         while let Some(digest) = front.pop() {
             if !kept.insert(digest) {
@@ -152,14 +152,13 @@ impl LayoutBackend {
             }
             front.extend(graph.referrers.get(digest).into_iter().flatten());
         }
-        let listed = index.listed().map(|(_, listed)| &listed.digest);
-        Ok(listed.filter(|digest| !kept.contains(digest)).cloned().collect())
+        Ok(listed.iter().map(|(digest, _)| digest).filter(|digest| !kept.contains(digest)).cloned().collect())
     }
 
     /// Reads what all manifests say of one another.
     async fn graph(&self, index: &Index) -> Result<Graph> {
         let mut graph = Graph::default();
-        let mut front: Vec<Descriptor> = index.listed().map(|(_, listed)| as_descriptor(listed)).collect();
+        let mut front: Vec<Descriptor> = index.listed().map(|(_, listed)| listed.descriptor()).collect();
         while !front.is_empty() {
             let mut seen = HashSet::new();
             front.retain(|listed| {

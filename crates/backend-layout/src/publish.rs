@@ -67,7 +67,7 @@ impl LayoutBackend {
             }
             let Some(first) = listed.first() else { return Ok(later) };
             let target = first.addition.target();
-            if update.commit(added.text()?).await? == Commit::Done {
+            if update.commit(added.edit()?).await? == Commit::Done {
                 listed.into_iter().for_each(|waiting| waiting.answer(Ok(())));
                 return Ok(later);
             }

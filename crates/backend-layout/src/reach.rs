@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use oci_model::{Descriptor, Digest};
@@ -10,7 +10,7 @@ use registry_backend::{Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 
 use crate::LayoutBackend;
-use crate::index::{Index, Listed, plain_descriptor};
+use crate::index::Index;
 
 /// How many manifests are read at once.
 pub(crate) const PARALLEL: usize = 16;
@@ -34,9 +34,10 @@ pub(crate) struct Reached {
 }
 
 struct Search {
-    index: Arc<Index>,
-    /// Those still to be followed, the newest last.
-    left: Vec<Descriptor>,
+    /// It is told from others by it, and not kept.
+    index: Weak<Index>,
+    /// How many of its entries are still to be followed, the last of them first.
+    left: usize,
     marks: Marks,
 }
 
@@ -72,18 +73,18 @@ impl LayoutBackend {
     pub(crate) async fn is_reached(&self, index: &Arc<Index>, digest: &Digest) -> Result<bool> {
         let mut search = self.reached.search.lock().await;
         let search = match &mut *search {
-            Some(search) if Arc::ptr_eq(&search.index, index) => search,
+            Some(search) if is_of(&search.index, index) => search,
             other => other.insert(Search::new(index)),
         };
         while !search.marks.reached.contains(digest) {
             // The newest entries are the likeliest to have what a push needs.
-            let rest = search.left.len().saturating_sub(PARALLEL);
-            let roots = search.left.split_off(rest);
+            let rest = search.left.saturating_sub(PARALLEL);
+            let roots = rest..std::mem::replace(&mut search.left, rest);
             if roots.is_empty() {
                 return Ok(false);
             }
-            for root in roots {
-                match self.mark(&mut search.marks, vec![root]).await {
+            for (_, root) in index.listed_at(roots) {
+                match self.mark(&mut search.marks, vec![root.descriptor()]).await {
                     Err(error) if error.kind() == ErrorKind::Invalid => {
                         tracing::warn!(%error, "a manifest is passed over");
                     }
@@ -99,8 +100,8 @@ impl LayoutBackend {
         let mut seen = HashSet::new();
         let mut front: Vec<_> = index
             .listed()
-            .filter(|(_, listed)| listed.media_type.is_index())
-            .map(|(_, listed)| as_descriptor(listed))
+            .filter(|(_, listed)| listed.is_index())
+            .map(|(_, listed)| listed.descriptor())
             .collect();
         while !front.is_empty() {
             front.retain(|listed| seen.insert(listed.digest.clone()));
@@ -128,9 +129,10 @@ pub(crate) struct Nested {
     pub(crate) child: Descriptor,
 }
 
-/// The descriptor of an entry, as far as finding the manifest needs it.
-pub(crate) fn as_descriptor(listed: &Listed) -> Descriptor {
-    plain_descriptor(&listed.media_type, &listed.digest, listed.size)
+/// Tells whether what was found out is about this state of the index. No other has its place in memory while the reference
+/// is there.
+pub(crate) fn is_of(known: &Weak<Index>, index: &Arc<Index>) -> bool {
+    std::ptr::eq(known.as_ptr(), Arc::as_ptr(index))
 }
 
 fn too_many(backend: &LayoutBackend) -> Error {
@@ -140,8 +142,7 @@ fn too_many(backend: &LayoutBackend) -> Error {
 
 impl Search {
     fn new(index: &Arc<Index>) -> Self {
-        let left = index.listed().map(|(_, listed)| as_descriptor(listed)).collect();
-        Self { index: Arc::clone(index), left, marks: Marks::default() }
+        Self { index: Arc::downgrade(index), left: index.len(), marks: Marks::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
@@ -13,28 +13,25 @@ use tokio::sync::Mutex;
 use crate::LayoutBackend;
 use crate::index::{Index, SubjectHint};
 use crate::manifests::may_refer;
-use crate::reach::{PARALLEL, as_descriptor};
+use crate::reach::{PARALLEL, is_of};
 
-/// Who refers to whom in one state of the index: it is found out once, and not for every subject.
+/// Who refers to whom in one state of the index without its entry saying so: it is found out once, and not for every subject.
 #[derive(Default)]
 pub(crate) struct Referring {
     known: Mutex<Option<Known>>,
 }
 
 struct Known {
-    index: Arc<Index>,
+    /// It is told from others by it, and not kept.
+    index: Weak<Index>,
     by_subject: BySubject,
 }
 
-/// The manifests that say that they refer to a subject, in the order of the index.
-type BySubject = HashMap<Digest, Vec<Descriptor>>;
+/// The manifests of which only their bytes say that they refer to a subject, with the places of their entries.
+type BySubject = HashMap<Digest, Vec<(usize, Descriptor)>>;
 
-/// A manifest that may be a referrer.
-struct Candidate {
-    descriptor: Descriptor,
-    /// The subject that its entry states; without one, only its bytes tell.
-    hint: Option<Digest>,
-}
+/// The place of a manifest that only other indexes list.
+const NESTED: usize = usize::MAX;
 
 impl LayoutBackend {
     pub(crate) fn list_referrers(
@@ -58,17 +55,26 @@ impl LayoutBackend {
         stream::once(listing).try_flatten().boxed()
     }
 
-    /// Returns the manifests that say that they refer to the subject, each once.
+    /// Returns the manifests that say that they refer to the subject, each once, in the order of the index.
     async fn referring(&self, index: &Arc<Index>, subject: &Digest) -> Result<Vec<Descriptor>> {
+        let mut found: Vec<_> = index
+            .referring(subject)
+            .filter(|(_, listed)| listed.may_refer())
+            .map(|(position, listed)| (position, listed.descriptor()))
+            .collect();
         let mut known = self.referring.known.lock().await;
         let known = match &mut *known {
-            Some(known) if Arc::ptr_eq(&known.index, index) => known,
+            Some(known) if is_of(&known.index, index) => known,
             other => {
                 let by_subject = self.by_subject(index).await?;
-                other.insert(Known { index: Arc::clone(index), by_subject })
+                other.insert(Known { index: Arc::downgrade(index), by_subject })
             }
         };
-        Ok(known.by_subject.get(subject).cloned().unwrap_or_default())
+        found.extend(known.by_subject.get(subject).into_iter().flatten().cloned());
+        found.sort_by_key(|(position, _)| *position);
+        let mut seen = HashSet::new();
+        let found = found.into_iter().map(|(_, descriptor)| descriptor);
+        Ok(found.filter(|descriptor| seen.insert(descriptor.digest.clone())).collect())
     }
 
     async fn by_subject(&self, index: &Arc<Index>) -> Result<BySubject> {
@@ -76,65 +82,53 @@ impl LayoutBackend {
         let asked = self.candidates(index).await?;
         let mut answers = stream::iter(asked).map(|candidate| self.subject_of(candidate)).buffered(PARALLEL);
         while let Some(answer) = answers.try_next().await? {
-            if let Some((subject, descriptor)) = answer {
-                by_subject.entry(subject).or_default().push(descriptor);
+            if let Some((subject, candidate)) = answer {
+                by_subject.entry(subject).or_default().push(candidate);
             }
         }
         Ok(by_subject)
     }
 
-    /// Returns the manifests that may refer to others, each once: those whose entries say so, and those of which
-    /// only their bytes tell, since another program listed them.
-    async fn candidates(&self, index: &Arc<Index>) -> Result<Vec<Candidate>> {
-        let mut seen = HashSet::new();
-        let mut candidates = Vec::new();
-        let mut indexes = Vec::new();
-        for (_, listed) in index.listed() {
-            if !may_refer(&listed.media_type) || !seen.insert(&listed.digest) {
-                continue;
-            }
-            if listed.media_type.is_index() {
-                indexes.push(as_descriptor(listed));
-            }
-            let hint = match &listed.subject {
-                SubjectHint::None => continue,
-                SubjectHint::Subject(hint) => Some(hint.clone()),
-                SubjectHint::Unknown => None,
-            };
-            candidates.push(Candidate { descriptor: as_descriptor(listed), hint });
-        }
-        if indexes.is_empty() {
-            return Ok(candidates);
-        }
-        let mut seen: HashSet<Digest> = seen.into_iter().cloned().collect();
+    /// Returns the manifests of which only their bytes tell to what they refer, since another program listed them, or an index below
+    /// the layout's own.
+    async fn candidates(&self, index: &Arc<Index>) -> Result<Vec<(usize, Descriptor)>> {
+        let mut candidates: Vec<_> = index
+            .listed()
+            .filter(|(_, listed)| listed.may_refer() && listed.subject == SubjectHint::Unknown)
+            .map(|(position, listed)| (position, listed.descriptor()))
+            .collect();
+        let indexes = index.listed().filter(|(_, listed)| listed.is_index());
+        let mut indexes: Vec<_> = indexes.map(|(_, listed)| listed.descriptor()).collect();
+        let mut seen: HashSet<Digest> = indexes.iter().map(|parent| parent.digest.clone()).collect();
         while let Some(parent) = indexes.pop() {
             let Some(links) = self.links(&parent).await? else { continue };
             for child in &links.children {
-                if !may_refer(&child.media_type) || !seen.insert(child.digest.clone()) {
+                let is_listed =
+                    index.find(&child.digest.clone().into()).is_some_and(|listed| listed.may_refer());
+                if is_listed || !may_refer(&child.media_type) || !seen.insert(child.digest.clone()) {
                     continue;
                 }
                 if child.media_type.is_index() {
                     indexes.push(child.clone());
                 }
-                candidates.push(Candidate { descriptor: child.clone(), hint: None });
+                candidates.push((NESTED, child.clone()));
             }
         }
         Ok(candidates)
     }
 
-    /// Returns the subject that a candidate's entry states, or else its bytes.
-    async fn subject_of(&self, candidate: Candidate) -> Result<Option<(Digest, Descriptor)>> {
-        let Candidate { descriptor, hint } = candidate;
-        if let Some(hint) = hint {
-            return Ok(Some((hint, descriptor)));
-        }
-        let links = match self.links(&descriptor).await {
+    /// Returns the subject that a candidate's bytes state.
+    async fn subject_of(
+        &self,
+        candidate: (usize, Descriptor),
+    ) -> Result<Option<(Digest, (usize, Descriptor))>> {
+        let links = match self.links(&candidate.1).await {
             // What is listed and no manifest refers to nothing.
             Err(error) if error.kind() == ErrorKind::TooLarge => None,
             links => links?,
         };
         let subject = links.and_then(|links| links.subject.as_ref().map(|subject| subject.digest.clone()));
-        Ok(subject.map(|subject| (subject, descriptor)))
+        Ok(subject.map(|subject| (subject, candidate)))
     }
 
     /// Returns the manifest with artifact type and annotations if its bytes say that it refers to the subject.

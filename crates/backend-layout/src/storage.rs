@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use oci_model::Digest;
 use registry_backend::{BlobRead, BlobSource, Error, ErrorKind, Result};
 
-use crate::index::Index;
+use crate::index::{Edit, Index};
 
 /// A place that keeps blobs under their digests and one index that is replaced as a whole.
 #[async_trait]
@@ -55,8 +55,8 @@ pub(crate) trait IndexUpdate: Send {
     /// The index as it was at the beginning.
     fn index(&self) -> &Arc<Index>;
 
-    /// Replaces the index in one step.
-    async fn commit(self: Box<Self>, text: String) -> Result<Commit>;
+    /// Replaces the index in one step by what the change makes of it.
+    async fn commit(self: Box<Self>, edit: Edit) -> Result<Commit>;
 
     /// Removes those of the blobs that are still there and were not stored or renewed after `before`.
     async fn remove(self: Box<Self>, blobs: Vec<StoredBlob>, before: SystemTime) -> Result<Vec<StoredBlob>>;

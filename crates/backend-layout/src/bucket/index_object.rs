@@ -1,16 +1,17 @@
 //! The `index.json` of an object store: read when it has changed, replaced on the condition that it has not.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use object_store::{Error as StoreError, GetOptions, PutMode, PutOptions, UpdateVersion};
+use futures::StreamExt;
+use object_store::{Error as StoreError, GetOptions, GetResult, PutMode, PutOptions, UpdateVersion};
 use registry_backend::{Error, ErrorKind, Result};
 use tokio::sync::OwnedMutexGuard;
 
 use super::failure::failure;
 use super::{Shared, sweep};
-use crate::index::{INDEX_LIMIT, Index};
+use crate::index::{Edit, INDEX_LIMIT, Index};
 use crate::storage::{Commit, INDEX_FILE, IndexUpdate, StoredBlob};
 
 const OPERATION: &str = "read the index of";
@@ -28,7 +29,7 @@ impl IndexObject {
         shared: &Shared,
         may_be_absent: bool,
     ) -> Result<(Arc<Index>, Option<UpdateVersion>)> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known().clone();
         let if_none_match = known.as_ref().and_then(|(version, _)| version.e_tag.clone());
         let options = GetOptions { if_none_match, ..GetOptions::default() };
         let found = match (shared.store.get_opts(&shared.path(INDEX_FILE), options).await, known) {
@@ -44,20 +45,43 @@ impl IndexObject {
             (found, _) => found.map_err(|error| failure(OPERATION, &shared.name, error))?,
         };
         if found.meta.size > INDEX_LIMIT {
-            return Err(invalid(shared, &format!("its `index.json` has more than {INDEX_LIMIT} bytes")));
+            return Err(too_large(shared));
         }
         let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
-        let bytes = found.bytes().await.map_err(|error| failure(OPERATION, &shared.name, error))?;
-        let text = String::from_utf8(bytes.into())
+        // What was known is let go before the new one is read: both would need twice the memory.
+        let memory = self.known().take().map(|(_, index)| index.memory()).unwrap_or_default();
+        let text = String::from_utf8(gather(shared, found, memory).await?)
             .map_err(|error| invalid(shared, "its `index.json` is not UTF-8").caused_by(error))?;
         let index = Index::parse(text).map_err(|error| {
             invalid(shared, "its `index.json` cannot be read as an image index").caused_by(error)
         })?;
         let index = Arc::new(index);
         let read = (version.clone(), Arc::clone(&index));
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
+        *self.known() = Some(read);
         Ok((index, Some(version)))
     }
+
+    fn known(&self) -> MutexGuard<'_, Option<(UpdateVersion, Arc<Index>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the bytes of an object; they are gathered in their place, not in pieces that are joined.
+async fn gather(shared: &Shared, found: GetResult, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let size = usize::try_from(found.meta.size.min(INDEX_LIMIT)).unwrap_or_default();
+    bytes.reserve_exact(size);
+    let mut pieces = found.into_stream();
+    while let Some(piece) = pieces.next().await {
+        bytes.extend_from_slice(&piece.map_err(|error| failure(OPERATION, &shared.name, error))?);
+        if bytes.len() as u64 > INDEX_LIMIT {
+            return Err(too_large(shared));
+        }
+    }
+    Ok(bytes)
+}
+
+fn too_large(shared: &Shared) -> Error {
+    invalid(shared, &format!("its `index.json` has more than {INDEX_LIMIT} bytes"))
 }
 
 fn invalid(shared: &Shared, reason: &str) -> Error {
@@ -85,9 +109,10 @@ impl IndexUpdate for Update {
         &self.index
     }
 
-    async fn commit(self: Box<Self>, text: String) -> Result<Commit> {
+    async fn commit(self: Box<Self>, edit: Edit) -> Result<Commit> {
         let mode = self.version.clone().map_or(PutMode::Create, PutMode::Update);
         let path = self.shared.path(INDEX_FILE);
+        let text: String = self.index.pieces(&edit).collect();
         match self.shared.store.put_opts(&path, text.into(), PutOptions::from(mode)).await {
             Ok(_) => Ok(Commit::Done),
             // A put that is repeated after a lost answer is refused too, although it was done: the next look at the index

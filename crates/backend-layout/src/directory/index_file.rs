@@ -1,7 +1,7 @@
 //! The `index.json` of a directory, read and parsed no more often than it changes.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,9 @@ const OPERATION: &str = "read the index of";
 
 /// How old a file has to be for its times to tell it from a later one: clocks of file systems tick slowly.
 const SETTLED: Duration = Duration::from_secs(2);
+
+/// How much of a file is compared at once with what is known.
+const COMPARED_BYTES: usize = 64 * 1024;
 
 /// The index with the last state of it that was read.
 #[derive(Debug)]
@@ -65,14 +68,15 @@ impl IndexFile {
         if let Some(known) = known.as_ref().filter(|known| known.is_settled && known.stamp == stamp) {
             return Ok((Arc::clone(&known.index), Some(stamp)));
         }
-        let (text, stamp, is_settled) = self.read_text(paths)?;
-        let index = match known.as_ref().filter(|known| known.index.text() == text) {
-            Some(known) => Arc::clone(&known.index),
-            None => Arc::new(Index::parse(text).map_err(|error| {
-                Error::new(ErrorKind::Invalid, OPERATION, paths)
-                    .because("its `index.json` cannot be read as an image index")
-                    .caused_by(error)
-            })?),
+        let (mut file, stamp, is_settled) = self.open().map_err(fail)?;
+        let index = match known.take().map(|known| known.index) {
+            Some(index) if holds(&mut file, index.text()).map_err(fail)? => index,
+            // What was known is let go before the new one is read: both would need twice the memory.
+            other => {
+                let memory = other.map(Index::memory).unwrap_or_default();
+                file.rewind().map_err(fail)?;
+                Arc::new(self.parse(paths, file, memory)?)
+            }
         };
         *known = Some(Known { stamp, is_settled, index: Arc::clone(&index) });
         Ok((index, Some(stamp)))
@@ -83,14 +87,18 @@ impl IndexFile {
         fs::metadata(&self.path).map(|metadata| Stamp::of(&metadata))
     }
 
-    fn read_text(&self, paths: &Paths) -> Result<(String, Stamp, bool)> {
-        let fail = |error| failure(OPERATION, paths, &self.path, error);
-        let file = File::open(&self.path).map_err(fail)?;
-        let metadata = file.metadata().map_err(fail)?;
-        let stamp = Stamp::of(&metadata);
+    /// Opens the file; returns its stamp, and whether it is settled.
+    fn open(&self) -> io::Result<(File, Stamp, bool)> {
+        let file = File::open(&self.path)?;
+        let stamp = Stamp::of(&file.metadata()?);
         let age = stamp.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        let expected = metadata.len().min(INDEX_LIMIT).saturating_add(1);
-        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+        Ok((file, stamp, age.is_some_and(|age| age > SETTLED)))
+    }
+
+    fn parse(&self, paths: &Paths, file: File, mut bytes: Vec<u8>) -> Result<Index> {
+        let fail = |error| failure(OPERATION, paths, &self.path, error);
+        let expected = file.metadata().map_err(fail)?.len().min(INDEX_LIMIT).saturating_add(1);
+        bytes.reserve_exact(usize::try_from(expected).unwrap_or_default());
         file.take(INDEX_LIMIT.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
         let invalid = |reason: String| Error::new(ErrorKind::Invalid, OPERATION, paths).because(reason);
         if bytes.len() as u64 > INDEX_LIMIT {
@@ -98,7 +106,31 @@ impl IndexFile {
         }
         let text = String::from_utf8(bytes)
             .map_err(|error| invalid("its `index.json` is not UTF-8".to_owned()).caused_by(error))?;
-        Ok((text, stamp, age.is_some_and(|age| age > SETTLED)))
+        Index::parse(text).map_err(|error| {
+            invalid("its `index.json` cannot be read as an image index".to_owned()).caused_by(error)
+        })
+    }
+}
+
+/// Tells whether the file holds this text and nothing else.
+fn holds(file: &mut File, text: &str) -> io::Result<bool> {
+    let mut left = text.as_bytes();
+    if file.metadata()?.len() != left.len() as u64 {
+        return Ok(false);
+    }
+    let mut buffer = vec![0; COMPARED_BYTES];
+    loop {
+        let count = match file.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            count => count?,
+        };
+        match buffer.get(..count).unwrap_or_default() {
+            [] => return Ok(left.is_empty()),
+            read => match left.strip_prefix(read) {
+                Some(rest) => left = rest,
+                None => return Ok(false),
+            },
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The thread that reads the index.
 //!
-//! An index of many manifests becomes many small pieces of memory. Were they allocated by whichever thread for blocking work comes next, each
-//! of these would keep a share of them: allocators give every thread a part of the memory of its own.
+//! An index of many manifests takes a few large pieces of memory, again each time that it has changed. Were they allocated by whichever
+//! thread for blocking work comes next, each of these would keep a share of them: allocators give every thread a part of the memory of its
+//! own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError, mpsc};

@@ -111,10 +111,10 @@ pub(super) fn make(paths: &Paths, _lock: Lock) -> Result<()> {
     let at = |path: &Path, done: io::Result<()>| done.map_err(|error| failure("create", paths, path, error));
     at(&paths.blobs(), fs::create_dir_all(paths.blobs()))?;
     if !holds_index(&paths.index()) {
-        at(&paths.index(), write_file(paths, &paths.index(), EMPTY_INDEX))?;
+        at(&paths.index(), write_file(paths, &paths.index(), [EMPTY_INDEX]))?;
     }
     at(paths.root(), sync_directory(paths.root()))?;
-    at(&paths.layout_file(), write_file(paths, &paths.layout_file(), LAYOUT_FILE_CONTENT))?;
+    at(&paths.layout_file(), write_file(paths, &paths.layout_file(), [LAYOUT_FILE_CONTENT]))?;
     at(paths.root(), sync_directory(paths.root()))?;
     // The directory itself was perhaps made a moment ago; whoever may not read its parent has to do without.
     if let Some(parent) = paths.root().parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -123,10 +123,16 @@ pub(super) fn make(paths: &Paths, _lock: Lock) -> Result<()> {
     Ok(())
 }
 
-/// Writes a small file in one step.
-pub(super) fn write_file(paths: &Paths, path: &Path, content: &str) -> io::Result<()> {
+/// Writes a file in one step.
+pub(super) fn write_file<'a>(
+    paths: &Paths,
+    path: &Path,
+    content: impl IntoIterator<Item = &'a str>,
+) -> io::Result<()> {
     let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut file = PartialFile::create(paths, stem)?;
-    file.write(content.as_bytes())?;
+    for piece in content {
+        file.write(piece.as_bytes())?;
+    }
     file.persist(path)
 }

@@ -7,14 +7,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use oci_model::Digest;
-use registry_backend::{Access, BlobSource, ByteStream, BytesSource, ErrorKind, Result};
+use oci_model::{Descriptor, Digest, ImageManifest, Manifest, RawManifest};
+use registry_backend::{
+    Access, BlobSource, ByteStream, BytesSource, ErrorKind, RegistryBackend, Result, WriteHint,
+};
 use tempfile::TempDir;
 
 use super::Directory;
 use super::lock::Mode;
-use crate::index::EMPTY_INDEX;
-use crate::storage::{Commit, Presence, Storage};
+use crate::index::{Additions, EMPTY_INDEX, Edit};
+use crate::storage::{Commit, IndexUpdate, Presence, Storage};
 
 /// A layout whose writers do not wait for one another.
 async fn impatient() -> (TempDir, PathBuf, Directory) {
@@ -33,6 +35,19 @@ async fn another(root: &Path) -> Directory {
 
 fn indexed(note: &str) -> String {
     EMPTY_INDEX.replace("\"manifests\"", &format!("\"note\":\"{note}\",\"manifests\""))
+}
+
+fn image() -> ImageManifest {
+    ImageManifest::new("application/x-test".parse().unwrap(), Descriptor::empty())
+}
+
+/// The change that lists a manifest under a tag.
+fn adding(update: &dyn IndexUpdate, tag: &str) -> Edit {
+    let manifest = image();
+    let raw = RawManifest::from_image(&manifest);
+    let mut additions = Additions::to(update.index());
+    additions.add(Some(&tag.parse().unwrap()), &raw, &Manifest::Image(manifest)).unwrap();
+    additions.edit().unwrap()
 }
 
 #[tokio::test]
@@ -69,12 +84,16 @@ async fn an_index_that_another_program_replaced_is_not_overwritten() {
     let (_folder, root, directory) = impatient().await;
     let update = directory.begin_update().await.unwrap();
     fs::write(root.join("index.json"), indexed("theirs")).unwrap();
-    assert_eq!(update.commit(indexed("ours")).await.unwrap(), Commit::Raced);
+    let ours = adding(&*update, "ours");
+    assert_eq!(update.commit(ours).await.unwrap(), Commit::Raced);
     assert_eq!(fs::read_to_string(root.join("index.json")).unwrap(), indexed("theirs"));
     let update = directory.begin_update().await.unwrap();
     assert_eq!(update.index().text(), indexed("theirs"));
-    assert_eq!(update.commit(indexed("ours")).await.unwrap(), Commit::Done);
-    assert_eq!(directory.index().await.unwrap().text(), indexed("ours"));
+    let ours = adding(&*update, "ours");
+    assert_eq!(update.commit(ours).await.unwrap(), Commit::Done);
+    let index = directory.index().await.unwrap();
+    assert_eq!(index.tags(), ["ours".parse().unwrap()]);
+    assert!(index.text().contains("\"note\":\"theirs\""), "{}", index.text());
 }
 
 #[tokio::test]
@@ -100,6 +119,25 @@ async fn an_index_that_does_not_change_is_parsed_once() {
     file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
     assert!(std::sync::Arc::ptr_eq(&first, &directory.index().await.unwrap()));
     assert!(std::sync::Arc::ptr_eq(&first, &directory.index().await.unwrap()));
+}
+
+#[tokio::test]
+async fn an_index_that_was_replaced_is_not_kept() {
+    let (_folder, root, _) = impatient().await;
+    let backend = crate::LayoutBackend::open_directory(&root, Access::Modify).await.unwrap();
+    let config = BytesSource::new(Descriptor::EMPTY_CONTENT);
+    backend.write_blob(&config, &WriteHint::default()).await.unwrap();
+    let raw = RawManifest::from_image(&image());
+    let before = backend.storage.index().await.unwrap();
+    let referrers: Vec<_> = backend.referrers(raw.digest(), None).collect().await;
+    assert!(referrers.is_empty());
+    assert!(!backend.is_reached(&before, raw.digest()).await.unwrap());
+    let known = std::sync::Arc::downgrade(&before);
+    drop(before);
+    assert!(known.upgrade().is_some());
+    backend.write_manifest(&raw.digest().clone().into(), &raw).await.unwrap();
+    assert!(backend.is_reached(&backend.storage.index().await.unwrap(), raw.digest()).await.unwrap());
+    assert!(known.upgrade().is_none());
 }
 
 #[tokio::test]

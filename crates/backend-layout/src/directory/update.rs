@@ -17,7 +17,7 @@ use super::open::write_file;
 use super::partial::sync_directory;
 use super::sweep;
 use crate::blocking::blocking;
-use crate::index::Index;
+use crate::index::{Edit, Index};
 use crate::storage::{Commit, IndexUpdate, StoredBlob};
 
 const OPERATION: &str = "update the index of";
@@ -48,10 +48,10 @@ impl IndexUpdate for Update {
         &self.index
     }
 
-    async fn commit(self: Box<Self>, text: String) -> Result<Commit> {
+    async fn commit(self: Box<Self>, edit: Edit) -> Result<Commit> {
         // The lock goes along: it is held until the index is replaced, even if nobody waits for it any more.
-        let held = self.held;
-        blocking(OPERATION, move || held.replace(&text)).await
+        let Self { index, held } = *self;
+        blocking(OPERATION, move || held.replace(&index, &edit)).await
     }
 
     async fn remove(self: Box<Self>, blobs: Vec<StoredBlob>, before: SystemTime) -> Result<Vec<StoredBlob>> {
@@ -61,15 +61,16 @@ impl IndexUpdate for Update {
 }
 
 impl Held {
-    fn replace(&self, text: &str) -> Result<Commit> {
+    fn replace(&self, index: &Index, edit: &Edit) -> Result<Commit> {
         let paths = &self.shared.paths;
-        let index = paths.index();
+        let path = paths.index();
         self.sync_blobs()?;
         // Other programs do not know the lock: what they wrote since is not to be lost.
         if self.shared.index.stamp().ok() != self.stamp {
             return Ok(Commit::Raced);
         }
-        write_file(paths, &index, text).map_err(|error| failure(OPERATION, paths, &index, error))?;
+        write_file(paths, &path, index.pieces(edit))
+            .map_err(|error| failure(OPERATION, paths, &path, error))?;
         sync_directory(paths.root()).map_err(|error| failure(OPERATION, paths, paths.root(), error))?;
         Ok(Commit::Done)
     }

@@ -1,6 +1,5 @@
 //! Changes to an index: the text of what stays is not touched.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -30,9 +29,9 @@ pub(crate) enum Added {
     Later,
 }
 
-/// What becomes of the entries.
-#[derive(Default)]
-struct Edit {
+/// What becomes of the entries of an index. Its text is there once: what it becomes is made when it is written.
+#[derive(Debug, Default)]
+pub(crate) struct Edit {
     /// `None` removes the entry.
     replaced: HashMap<usize, Option<String>>,
     appended: Vec<String>,
@@ -48,12 +47,17 @@ impl<'a> Additions<'a> {
     pub(crate) fn add(&mut self, tag: Option<&Tag>, raw: &RawManifest, manifest: &Manifest) -> Result<Added> {
         let (index, digest) = (self.index, raw.digest());
         let added = match tag {
-            None => index.by_digest.contains_key(digest),
-            Some(tag) => index.find(&tag.clone().into()).is_some_and(|listed| listed.digest == *digest),
+            None => index.lists(digest.as_str()),
+            Some(tag) => index.find(&tag.clone().into()).is_some_and(|listed| listed.is(digest)),
         };
-        let replaced: Vec<&Digest> = tag.map(|tag| index.digests_of(tag)).unwrap_or_default();
-        let mut touched = replaced.iter().copied().chain([digest]);
-        if tag.is_some_and(|tag| self.tags.contains(tag)) || touched.any(|one| self.digests.contains(one)) {
+        let mut touched: Vec<Digest> = tag
+            .into_iter()
+            .flat_map(|tag| index.tagged(tag.as_str()))
+            .map(|(_, listed)| listed.digest())
+            .collect();
+        touched.push(digest.clone());
+        let depends = touched.iter().any(|digest| self.digests.contains(digest));
+        if depends || tag.is_some_and(|tag| self.tags.contains(tag)) {
             return Ok(Added::Later);
         }
         if added {
@@ -63,24 +67,62 @@ impl<'a> Additions<'a> {
         let edit = index.addition(tag, raw, manifest).map_err(|error| fault(target, error))?;
         self.edit.replaced.extend(edit.replaced);
         self.edit.appended.extend(edit.appended);
-        self.digests.extend(replaced.into_iter().chain([digest]).cloned());
+        self.digests.extend(touched);
         self.tags.extend(tag.cloned());
         Ok(Added::Yes)
     }
 
-    /// Returns the text of the index with all of them.
-    pub(crate) fn text(self) -> Result<String> {
-        self.index.apply("index.json", self.edit)
+    /// Returns all of them as one change.
+    pub(crate) fn edit(self) -> Result<Edit> {
+        self.index.checked("index.json", self.edit)
     }
 }
 
 impl Index {
-    /// Returns the digests of all entries that have the tag.
-    fn digests_of(&self, tag: &Tag) -> Vec<&Digest> {
-        if !self.by_tag.contains_key(tag) {
-            return Vec::new();
+    /// Returns the change that takes a tag off; what had it stays listed. `None` if there is no such tag.
+    pub(crate) fn without_tag(&self, tag: &Tag) -> Result<Option<Edit>> {
+        if self.tagged(tag.as_str()).next().is_none() {
+            return Ok(None);
         }
-        self.listed().filter(|(_, listed)| listed.is_tagged(tag)).map(|(_, listed)| &listed.digest).collect()
+        let edit = self.without_names(tag, None).map_err(|error| fault(tag.as_str(), error))?;
+        self.checked(tag.as_str(), edit).map(Some)
+    }
+
+    /// Returns the change that removes the manifests for which `drops` says so; `None` if there are none.
+    pub(crate) fn without(&self, drops: impl Fn(&Listed<'_>) -> bool) -> Result<Option<Edit>> {
+        let replaced: HashMap<_, _> =
+            self.listed().filter(|(_, listed)| drops(listed)).map(|(position, _)| (position, None)).collect();
+        if replaced.is_empty() {
+            return Ok(None);
+        }
+        self.checked("index.json", Edit { replaced, ..Edit::default() }).map(Some)
+    }
+
+    /// Returns the text as a change makes it, piece by piece.
+    pub(crate) fn pieces<'a>(&'a self, edit: &'a Edit) -> impl Iterator<Item = &'a str> {
+        let part = |range: Range<usize>| self.text().get(range).unwrap_or_default();
+        let (before, name, after) = match &self.list {
+            ListPlace::Value(place) => (part(0..place.start), "", part(place.end..self.text().len())),
+            ListPlace::Before { brace, first_field } => {
+                let name = if *first_field { "\"manifests\":" } else { ",\"manifests\":" };
+                (part(0..*brace), name, part(*brace..self.text().len()))
+            }
+        };
+        let kept = self.entries.iter().enumerate().filter_map(|(position, entry)| {
+            match edit.replaced.get(&position) {
+                Some(replacement) => replacement.as_deref(),
+                None => Some(entry.text(&self.texts)),
+            }
+        });
+        let mut separator = "";
+        let entries = kept
+            .chain(edit.appended.iter().map(String::as_str))
+            .flat_map(move |entry| [std::mem::replace(&mut separator, ","), entry]);
+        [before, name, "["].into_iter().chain(entries).chain(["]", after])
+    }
+
+    fn lists(&self, digest: &str) -> bool {
+        self.with_digest(digest).next().is_some()
     }
 
     fn addition(
@@ -93,106 +135,44 @@ impl Index {
         let Some(tag) = tag else {
             return Ok(Edit { appended: vec![new_entry(raw, manifest, None)?], ..Edit::default() });
         };
-        let mut edit = match self.by_tag.contains_key(tag) {
-            true => self.without_names(tag, Some(digest))?,
-            false => Edit::default(),
-        };
+        let mut edit = self.without_names(tag, Some(digest))?;
         // An entry without a name is given it, so that what else it says is kept.
-        let nameless = |listed: &Listed| listed.digest == *digest && listed.name == Name::None;
-        let is_listed = self.by_digest.contains_key(digest);
-        match is_listed.then(|| self.listed().find(|(_, listed)| nameless(listed))).flatten() {
+        match self.with_digest(digest.as_str()).find(|(_, listed)| listed.name == Name::None) {
             Some((position, listed)) => {
-                edit.replaced.insert(position, Some(renamed(self.entry_text(listed), Some(tag))?));
+                edit.replaced.insert(position, Some(renamed(listed.text, Some(tag))?));
             }
             None => edit.appended.push(new_entry(raw, manifest, Some(tag))?),
         }
         Ok(edit)
     }
 
-    /// Returns the text without the tag; what had it stays listed. `None` if there is no such tag.
-    pub(crate) fn without_tag(&self, tag: &Tag) -> Result<Option<String>> {
-        if !self.by_tag.contains_key(tag) {
-            return Ok(None);
-        }
-        let edit = self.without_names(tag, None).map_err(|error| fault(tag.as_str(), error))?;
-        self.apply(tag.as_str(), edit).map(Some)
-    }
-
-    /// Returns the text without the manifests for which `drops` says so; `None` if there are none.
-    pub(crate) fn without(&self, drops: impl Fn(&Listed) -> bool) -> Result<Option<String>> {
-        let replaced: HashMap<_, _> =
-            self.listed().filter(|(_, listed)| drops(listed)).map(|(position, _)| (position, None)).collect();
-        if replaced.is_empty() {
-            return Ok(None);
-        }
-        self.apply("index.json", Edit { replaced, ..Edit::default() }).map(Some)
-    }
-
     /// Takes a tag off all entries that have it. Entries that would say nothing new without it are removed: those whose
     /// manifest another entry lists, or is `listed_anyway`.
     fn without_names(&self, tag: &Tag, listed_anyway: Option<&Digest>) -> serde_json::Result<Edit> {
-        let is_named = |listed: &Listed| listed.is_tagged(tag);
-        let named: Vec<_> = self.listed().filter(|(_, listed)| is_named(listed)).collect();
-        let named_digests: HashSet<_> = named.iter().map(|(_, listed)| &listed.digest).collect();
-        let mut listed_elsewhere: HashSet<&Digest> = self
-            .listed()
-            .filter(|(_, listed)| named_digests.contains(&listed.digest) && !is_named(listed))
-            .map(|(_, listed)| &listed.digest)
-            .chain(listed_anyway)
-            .collect();
+        let is_named = |listed: &Listed<'_>| listed.name == Name::Tag(tag.as_str());
         let mut edit = Edit::default();
-        for (position, listed) in named {
-            let text = if listed_elsewhere.insert(&listed.digest) {
-                Some(renamed(self.entry_text(listed), None)?)
-            } else {
-                None
-            };
+        let mut listed_elsewhere: HashMap<&str, bool> = HashMap::new();
+        for (position, listed) in self.tagged(tag.as_str()) {
+            let elsewhere = listed_elsewhere.entry(listed.digest).or_insert_with(|| {
+                listed_anyway.is_some_and(|digest| digest.as_str() == listed.digest)
+                    || self.with_digest(listed.digest).any(|(_, other)| !is_named(&other))
+            });
+            // The first of several is the one that stays.
+            let text =
+                if std::mem::replace(elsewhere, true) { None } else { Some(renamed(listed.text, None)?) };
             edit.replaced.insert(position, text);
         }
         Ok(edit)
     }
 
-    fn apply(&self, target: &str, edit: Edit) -> Result<String> {
-        let Edit { mut replaced, appended } = edit;
-        let added: usize =
-            appended.iter().chain(replaced.values().flatten()).map(|text| text.len() + 1).sum();
-        let mut text = String::with_capacity(self.text.len().saturating_add(added).saturating_add(64));
-        let (before, after) = self.around_list();
-        text.push_str(&before);
-        let mut separator = '[';
-        let kept = self.entries.iter().enumerate().filter_map(|(position, entry)| {
-            match replaced.remove(&position) {
-                Some(replacement) => replacement.map(Cow::Owned),
-                None => self.text.get(entry.text.clone()).map(Cow::Borrowed),
-            }
-        });
-        for entry in kept.chain(appended.into_iter().map(Cow::Owned)) {
-            text.push(separator);
-            text.push_str(&entry);
-            separator = ',';
-        }
-        text.push_str(if separator == '[' { "[]" } else { "]" });
-        text.push_str(after);
-        if text.len() as u64 > INDEX_LIMIT {
+    /// Returns the change if what it makes is not too large.
+    fn checked(&self, target: &str, edit: Edit) -> Result<Edit> {
+        let bytes: usize = self.pieces(&edit).map(str::len).sum();
+        if bytes as u64 > INDEX_LIMIT {
             return Err(Error::new(ErrorKind::TooLarge, "update the index for", target)
-                .because(format!("it would have {} bytes, and at most {INDEX_LIMIT} are read", text.len())));
+                .because(format!("it would have {bytes} bytes, and at most {INDEX_LIMIT} are read")));
         }
-        Ok(text)
-    }
-
-    /// Returns what stands before the list of entries and after it.
-    fn around_list(&self) -> (Cow<'_, str>, &str) {
-        let part = |range: Range<usize>| self.text.get(range).unwrap_or_default();
-        match &self.list {
-            ListPlace::Value(place) => {
-                (Cow::Borrowed(part(0..place.start)), part(place.end..self.text.len()))
-            }
-            ListPlace::Before { brace, first_field } => {
-                let separator = if *first_field { "" } else { "," };
-                let before = format!("{}{separator}\"manifests\":", part(0..*brace));
-                (Cow::Owned(before), part(*brace..self.text.len()))
-            }
-        }
+        Ok(edit)
     }
 }
 

@@ -1,14 +1,14 @@
 //! One entry of an index: what it names, and its text with another name.
 
-use std::ops::Range;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use oci_model::annotations::REF_NAME;
 use oci_model::{Descriptor, Digest, Manifest, MediaType, RawManifest, Tag};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::plain_descriptor;
+use super::span::{Span, Texts};
 
 /// The annotation that our entries carry so that referrers are found without reading every manifest: the digest of the
 /// manifest's `subject`, or `none`. It says of the manifest what its bytes say, so it stays true wherever the entry is
@@ -16,117 +16,161 @@ use super::plain_descriptor;
 pub(crate) const SUBJECT_HINT: &str = "org.dataone.subject";
 
 /// What the hint says of a manifest without a subject.
-const NO_SUBJECT: &str = "none";
+pub(super) const NO_SUBJECT: &str = "none";
 
 /// The most bytes of a manifest's annotations that are copied into its entry; larger ones are left to the manifest.
 const COPIED_ANNOTATION_BYTES: usize = 8 * 1024;
 
 /// An entry of the list, readable or not.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(super) struct Entry {
     /// Where the index's text has it.
-    pub(super) text: Range<usize>,
+    pub(super) place: Span,
     /// What it says, if it is a descriptor.
-    pub(crate) listed: Option<Listed>,
+    pub(super) said: Option<Said>,
+}
+
+/// Where an entry says what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    pub(super) kind: Kind,
+    pub(super) media_type: Span,
+    pub(super) digest: Span,
+    pub(super) size: u64,
+    pub(super) name: Name<Span>,
+    pub(super) subject: SubjectHint<Span>,
 }
 
 /// What an entry says of a manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(super) text: Range<usize>,
-    pub(crate) media_type: MediaType,
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
-    pub(crate) name: Name,
-    pub(crate) subject: SubjectHint,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed<'a> {
+    pub(super) text: &'a str,
+    kind: Kind,
+    media_type: &'a str,
+    pub(super) digest: &'a str,
+    pub(super) size: u64,
+    pub(crate) name: Name<&'a str>,
+    pub(crate) subject: SubjectHint<&'a str>,
 }
 
-impl Listed {
-    /// Tells whether the tag is its name.
-    pub(super) fn is_tagged(&self, tag: &Tag) -> bool {
-        matches!(&self.name, Name::Tag(name) if name == tag)
-    }
+/// What kind of manifest a media type is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Index,
+    Image,
+    Other,
 }
 
 /// The `org.opencontainers.image.ref.name` of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Name {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name<T> {
     /// It has none.
     None,
     /// It is a tag.
-    Tag(Tag),
+    Tag(T),
     /// It is something else, such as a full reference: kept, but not among the tags.
     Other,
 }
 
 /// What an entry says of its manifest's subject.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SubjectHint {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubjectHint<T> {
     /// Nothing: only the manifest tells.
     Unknown,
     /// It has none.
     None,
     /// It has this one.
-    Subject(Digest),
+    Subject(T),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DescriptorFields {
-    media_type: MediaType,
-    digest: Digest,
-    size: u64,
-    #[serde(default)]
-    annotations: Option<EntryAnnotations>,
+impl Listed<'_> {
+    /// Tells whether this is the digest of the manifest.
+    pub(crate) fn is(&self, digest: &Digest) -> bool {
+        self.digest == digest.as_str()
+    }
+
+    /// Tells whether the manifest is an index.
+    pub(crate) fn is_index(&self) -> bool {
+        self.kind == Kind::Index
+    }
+
+    /// Tells whether its references to other manifests are known.
+    pub(crate) fn may_refer(&self) -> bool {
+        self.kind != Kind::Other
+    }
+
+    /// Returns the digest of the manifest.
+    pub(crate) fn digest(&self) -> Digest {
+        again(self.digest)
+    }
+
+    /// Returns the media type of the manifest.
+    pub(crate) fn media_type(&self) -> MediaType {
+        again(self.media_type)
+    }
+
+    /// Returns the descriptor as far as finding the manifest needs it.
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        Descriptor::new(self.media_type(), self.digest(), self.size)
+    }
 }
 
-#[derive(Default, Deserialize)]
-struct EntryAnnotations {
-    #[serde(rename = "org.opencontainers.image.ref.name", default)]
-    name: Option<Value>,
-    #[serde(rename = "org.dataone.subject", default)]
-    subject: Option<Value>,
+impl Kind {
+    /// Returns the kind of the media type.
+    pub(super) fn of(media_type: &MediaType) -> Self {
+        if media_type.is_index() {
+            Self::Index
+        } else if media_type.is_manifest() {
+            Self::Image
+        } else {
+            Self::Other
+        }
+    }
 }
 
 impl Entry {
-    /// Reads an entry that stands at this place of the index's text.
-    pub(super) fn read(text: &str, place: Range<usize>) -> Self {
-        // A sequence would be read by position.
-        let fields = text.starts_with('{').then(|| serde_json::from_str::<DescriptorFields>(text));
-        let listed = fields.and_then(Result::ok).map(|fields| {
-            let annotations = fields.annotations.unwrap_or_default();
-            Listed {
-                text: place.clone(),
-                media_type: fields.media_type,
-                digest: fields.digest,
-                size: fields.size,
-                name: read_name(annotations.name.as_ref()),
-                subject: read_hint(annotations.subject.as_ref()),
-            }
-        });
-        Self { text: place, listed }
+    /// Tells whether it is a descriptor.
+    pub(super) fn is_readable(&self) -> bool {
+        self.said.is_some()
+    }
+
+    /// Returns the text of the entry.
+    pub(super) fn text<'a>(&self, texts: &'a Texts) -> &'a str {
+        texts.get(self.place)
+    }
+
+    /// Returns what it says, if it is a descriptor.
+    pub(super) fn listed<'a>(&self, texts: &'a Texts) -> Option<Listed<'a>> {
+        let said = self.said?;
+        Some(Listed {
+            text: self.text(texts),
+            kind: said.kind,
+            media_type: texts.get(said.media_type),
+            digest: texts.get(said.digest),
+            size: said.size,
+            name: match said.name {
+                Name::None => Name::None,
+                Name::Tag(tag) => Name::Tag(texts.get(tag)),
+                Name::Other => Name::Other,
+            },
+            subject: match said.subject {
+                SubjectHint::Unknown => SubjectHint::Unknown,
+                SubjectHint::None => SubjectHint::None,
+                SubjectHint::Subject(subject) => SubjectHint::Subject(texts.get(subject)),
+            },
+        })
     }
 }
 
-fn read_name(value: Option<&Value>) -> Name {
-    match value.and_then(Value::as_str) {
-        None => Name::None,
-        Some(text) => text.parse().map_or(Name::Other, Name::Tag),
-    }
-}
-
-fn read_hint(value: Option<&Value>) -> SubjectHint {
-    match value.and_then(Value::as_str) {
-        Some(NO_SUBJECT) => SubjectHint::None,
-        Some(text) => text.parse().map_or(SubjectHint::Unknown, SubjectHint::Subject),
-        None => SubjectHint::Unknown,
-    }
+/// Reads again what was found to be right when the index was read.
+pub(super) fn again<T: FromStr<Err: Display>>(text: &str) -> T {
+    text.parse().unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// Returns the descriptor in the text of an entry, without the annotations that belong to the entry.
-pub(super) fn descriptor(text: &str, listed: &Listed) -> Descriptor {
-    let mut descriptor = serde_json::from_str(text)
-        .unwrap_or_else(|_| plain_descriptor(&listed.media_type, &listed.digest, listed.size));
+pub(super) fn full_descriptor(listed: &Listed<'_>) -> Descriptor {
+    let mut descriptor: Descriptor =
+        serde_json::from_str(listed.text).unwrap_or_else(|_| listed.descriptor());
     descriptor.annotations.remove(REF_NAME);
     descriptor.annotations.remove(SUBJECT_HINT);
     descriptor

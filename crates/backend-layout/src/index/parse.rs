@@ -1,12 +1,12 @@
 //! Reading an index.
 
-use std::collections::HashMap;
-use std::ops::Range;
-
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Entry, Index, ListPlace, Name};
+use super::finder::Finder;
+use super::reader::Reader;
+use super::span::{LONGEST_TEXT, Texts, place};
+use super::{Entry, Index, ListPlace, Listed, Name, SubjectHint};
 
 /// What keeps a text from being an index.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,9 @@ pub(crate) enum IndexError {
     /// It is of a version that does not exist.
     #[error("it has the schema version {0}, not 2")]
     Version(u64),
+    /// It is longer than any that is read.
+    #[error("it has {0} bytes")]
+    Length(usize),
 }
 
 #[derive(Deserialize)]
@@ -35,24 +38,41 @@ fn even_null<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 impl Index {
     /// Reads an index.
     pub(crate) fn parse(text: String) -> Result<Self, IndexError> {
-        let (list, entries) = read_list(&text)?;
-        let mut by_tag = HashMap::new();
-        let mut by_digest = HashMap::with_capacity(entries.len());
-        for (position, entry) in entries.iter().enumerate() {
-            let Some(listed) = &entry.listed else { continue };
-            if let Name::Tag(tag) = &listed.name {
-                by_tag.insert(tag.clone(), position);
-            }
-            by_digest.entry(listed.digest.clone()).or_insert(position);
+        if text.len() > LONGEST_TEXT {
+            return Err(IndexError::Length(text.len()));
         }
-        Ok(Self { text, list, entries, by_tag, by_digest })
+        let mut reader = Reader::new(&text);
+        let (list, entries) = read_list(&text, &mut reader)?;
+        let aside = reader.into_aside();
+        let mut index = Self {
+            texts: Texts::new(text, aside),
+            list,
+            entries,
+            by_tag: Finder::default(),
+            by_digest: Finder::default(),
+            by_subject: Finder::default(),
+        };
+        index.by_digest = index.finder(|listed| Some(listed.digest));
+        index.by_tag = index.finder(|listed| match listed.name {
+            Name::Tag(tag) => Some(tag),
+            _ => None,
+        });
+        index.by_subject = index.finder(|listed| match listed.subject {
+            SubjectHint::Subject(subject) => Some(subject),
+            _ => None,
+        });
+        Ok(index)
+    }
+
+    fn finder<'a>(&'a self, text: impl Fn(Listed<'a>) -> Option<&'a str>) -> Finder {
+        Finder::new(self.listed().filter_map(|(position, listed)| Some((position, text(listed)?))))
     }
 }
 
 /// What JSON takes for white space (RFC 8259 section 2).
 const JSON_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-fn read_list(text: &str) -> Result<(ListPlace, Vec<Entry>), IndexError> {
+fn read_list<'a>(text: &'a str, reader: &mut Reader<'a>) -> Result<(ListPlace, Vec<Entry>), IndexError> {
     // Serde reads a struct also from a sequence, which is no index.
     if !text.trim_start_matches(JSON_SPACE).starts_with('{') {
         super::fields::Fields::read(text)?;
@@ -63,18 +83,11 @@ fn read_list(text: &str) -> Result<(ListPlace, Vec<Entry>), IndexError> {
     }
     let Some(list) = top.manifests else {
         let object: &RawValue = serde_json::from_str(text)?;
-        let brace = place(text, object).end.saturating_sub(1);
+        let brace = place(text, object.get()).end.saturating_sub(1);
         let first_field = super::fields::Fields::read(text)?.is_empty();
         return Ok((ListPlace::Before { brace, first_field }, Vec::new()));
     };
     let entries: Option<Vec<&RawValue>> = serde_json::from_str(list.get())?;
-    let entries =
-        entries.unwrap_or_default().into_iter().map(|raw| Entry::read(raw.get(), place(text, raw))).collect();
-    Ok((ListPlace::Value(place(text, list)), entries))
-}
-
-/// Where `text` has the value that was read from it.
-fn place(text: &str, part: &RawValue) -> Range<usize> {
-    let start = part.get().as_ptr().addr().saturating_sub(text.as_ptr().addr());
-    start..start.saturating_add(part.get().len())
+    let entries = entries.unwrap_or_default().into_iter().map(|raw| reader.entry(raw.get())).collect();
+    Ok((ListPlace::Value(place(text, list.get())), entries))
 }

@@ -1,10 +1,14 @@
 //! Tests of reading and changing indexes.
 
+mod compact;
+
+use std::sync::Arc;
+
 use oci_model::annotations::REF_NAME;
 use oci_model::{Descriptor, Digest, ImageManifest, Manifest, ManifestRef, RawManifest, Tag};
 use proptest::prelude::*;
 
-use super::{Added, Additions, EMPTY_INDEX, Index, Name, SubjectHint};
+use super::{Added, Additions, EMPTY_INDEX, Edit, Index, Name, SubjectHint};
 
 fn tag(text: &str) -> Tag {
     text.parse().unwrap()
@@ -29,8 +33,12 @@ fn index_of(entries: &[String]) -> Index {
     Index::parse(format!("{{ \"manifests\" : [{}],\n \"schemaVersion\":2 }}\n", entries.join(" , "))).unwrap()
 }
 
-fn names(index: &Index) -> Vec<(Digest, Name)> {
-    index.listed().map(|(_, listed)| (listed.digest.clone(), listed.name.clone())).collect()
+fn names(index: &Index) -> Vec<(Digest, Name<&str>)> {
+    index.listed().map(|(_, listed)| (listed.digest(), listed.name)).collect()
+}
+
+fn edited(index: &Index, edit: &Edit) -> Index {
+    Index::parse(index.pieces(edit).collect()).unwrap()
 }
 
 fn digest(note: &str) -> Digest {
@@ -50,7 +58,7 @@ fn place_all(index: &Index, named: &[(Option<&str>, &str)]) -> (Index, Vec<Added
         additions.add(name.map(tag).as_ref(), &raw, &manifest).unwrap()
     };
     let added = named.iter().map(add).collect();
-    (Index::parse(additions.text().unwrap()).unwrap(), added)
+    (edited(index, &additions.edit().unwrap()), added)
 }
 
 #[test]
@@ -115,7 +123,7 @@ fn a_tag_that_moves_leaves_the_old_manifest_untagged() {
     let index = index_of(&[entry("a", Some("v1")), entry("b", Some("v2"))]);
     let moved = place(&index, Some("v1"), "c").unwrap();
     let expected =
-        [(digest("a"), Name::None), (digest("b"), Name::Tag(tag("v2"))), (digest("c"), Name::Tag(tag("v1")))];
+        [(digest("a"), Name::None), (digest("b"), Name::Tag("v2")), (digest("c"), Name::Tag("v1"))];
     assert_eq!(names(&moved), expected);
 }
 
@@ -123,30 +131,30 @@ fn a_tag_that_moves_leaves_the_old_manifest_untagged() {
 fn a_tag_that_moves_leaves_no_second_entry_for_a_manifest_listed_otherwise() {
     let index = index_of(&[entry("a", Some("v1")), entry("a", Some("v2"))]);
     let moved = place(&index, Some("v1"), "b").unwrap();
-    assert_eq!(names(&moved), [(digest("a"), Name::Tag(tag("v2"))), (digest("b"), Name::Tag(tag("v1")))]);
+    assert_eq!(names(&moved), [(digest("a"), Name::Tag("v2")), (digest("b"), Name::Tag("v1"))]);
 }
 
 #[test]
 fn an_untagged_entry_takes_the_tag_and_keeps_what_else_it_says() {
     let index = index_of(&[entry("a", None)]);
     let tagged = place(&index, Some("v1"), "a").unwrap();
-    assert_eq!(names(&tagged), [(digest("a"), Name::Tag(tag("v1")))]);
+    assert_eq!(names(&tagged), [(digest("a"), Name::Tag("v1"))]);
     assert!(tagged.text().contains("\"x\":[1.50]"), "{}", tagged.text());
 }
 
 #[test]
 fn of_several_entries_with_one_tag_the_last_counts() {
     let index = index_of(&[entry("a", Some("v1")), entry("b", Some("v1"))]);
-    assert_eq!(index.find(&ManifestRef::Tag(tag("v1"))).unwrap().digest, digest("b"));
+    assert_eq!(index.find(&ManifestRef::Tag(tag("v1"))).unwrap().digest(), digest("b"));
     assert_eq!(index.tags(), [tag("v1")]);
     let back = place(&index, Some("v1"), "a").unwrap();
-    assert_eq!(names(&back), [(digest("b"), Name::None), (digest("a"), Name::Tag(tag("v1")))]);
+    assert_eq!(names(&back), [(digest("b"), Name::None), (digest("a"), Name::Tag("v1"))]);
 }
 
 #[test]
 fn a_deleted_tag_leaves_the_manifest_listed() {
     let index = index_of(&[entry("a", Some("v1")), entry("b", Some("v1")), entry("b", Some("v1"))]);
-    let without = Index::parse(index.without_tag(&tag("v1")).unwrap().unwrap()).unwrap();
+    let without = edited(&index, &index.without_tag(&tag("v1")).unwrap().unwrap());
     assert_eq!(names(&without), [(digest("a"), Name::None), (digest("b"), Name::None)]);
     assert!(!without.text().contains("annotations"), "{}", without.text());
     assert!(without.without_tag(&tag("v1")).unwrap().is_none());
@@ -239,9 +247,9 @@ fn a_hint_at_the_subject_is_read_back() {
     let empty = Index::empty();
     let mut additions = Additions::to(&empty);
     assert_eq!(additions.add(None, &raw, &Manifest::Image(manifest)).unwrap(), Added::Yes);
-    let index = Index::parse(additions.text().unwrap()).unwrap();
+    let index = edited(&empty, &additions.edit().unwrap());
     let (_, listed) = index.listed().next().unwrap();
-    assert_eq!(listed.subject, SubjectHint::Subject(subject.digest));
+    assert_eq!(listed.subject, SubjectHint::Subject(subject.digest.as_str()));
     assert_eq!(listed.name, Name::None);
 }
 
@@ -259,7 +267,7 @@ fn an_index_that_would_be_too_large_is_not_written() {
     let (raw, manifest) = artifact("a");
     let mut additions = Additions::to(&index);
     assert_eq!(additions.add(None, &raw, &manifest).unwrap(), Added::Yes);
-    assert!(additions.text().is_err());
+    assert!(additions.edit().is_err());
 }
 
 fn hostile_entry() -> impl Strategy<Value = String> {
@@ -299,26 +307,34 @@ proptest! {
         // The manifest is listed, under its tag; no manifest is lost, and no other tag has changed.
         prop_assert!(after.find(&ManifestRef::Digest(digest(&note))).is_some());
         if let Some(name) = &name {
-            prop_assert_eq!(&after.find(&ManifestRef::Tag(tag(name))).unwrap().digest, &digest(&note));
+            prop_assert_eq!(after.find(&ManifestRef::Tag(tag(name))).unwrap().digest(), digest(&note));
         }
         for (listed, named) in &before {
             prop_assert!(after.find(&ManifestRef::Digest(listed.clone())).is_some());
-            if let Name::Tag(other) = named && Some(other.as_str()) != name.as_deref() {
-                let at = ManifestRef::Tag(other.clone());
-                prop_assert_eq!(after.find(&at).map(|found| &found.digest), index.find(&at).map(|found| &found.digest));
+            if let Name::Tag(other) = named && Some(*other) != name.as_deref() {
+                let at = ManifestRef::Tag(tag(other));
+                prop_assert_eq!(after.find(&at).map(|found| found.digest()), index.find(&at).map(|found| found.digest()));
             }
         }
         let tail_is_kept = after.text().ends_with("],\"other\":1}");
         prop_assert!(tail_is_kept);
         prop_assert!(place(after, name.as_deref(), &note).is_none());
         if let Some(name) = &name {
-            let without = Index::parse(after.without_tag(&tag(name)).unwrap().unwrap()).unwrap();
+            let without = edited(after, &after.without_tag(&tag(name)).unwrap().unwrap());
             prop_assert!(without.find(&ManifestRef::Tag(tag(name))).is_none());
             prop_assert!(without.find(&ManifestRef::Digest(digest(&note))).is_some());
         }
-        let gone = Index::parse(after.without(|listed| listed.digest == digest(&note)).unwrap().unwrap()).unwrap();
+        let gone = edited(after, &after.without(|listed| listed.is(&digest(&note))).unwrap().unwrap());
         prop_assert!(gone.find(&ManifestRef::Digest(digest(&note))).is_none());
     }
+}
+
+#[test]
+fn the_memory_of_an_index_that_nobody_else_has_is_given_back() {
+    let index = Arc::new(Index::empty());
+    assert_eq!(Arc::clone(&index).memory().capacity(), 0);
+    let memory = index.memory();
+    assert!(memory.is_empty() && memory.capacity() >= EMPTY_INDEX.len());
 }
 
 #[test]

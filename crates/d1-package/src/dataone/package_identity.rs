@@ -31,27 +31,27 @@ pub(super) fn main_map(
 /// Returns the identifier of the package of a resource map: that of the only science metadata object that documents others,
 /// else the map's own.
 #[must_use]
-pub fn identifier_of_package(
-    map: &ResourceMap,
+pub fn identifier_of_package<'a>(
+    map: &'a ResourceMap,
     map_identifier: &Identifier,
-    records: &[ObjectRecord],
+    records: impl IntoIterator<Item = &'a ObjectRecord>,
 ) -> Identifier {
     package_identifier(Some(map), Some(map_identifier), records).unwrap_or_else(|| map_identifier.clone())
 }
 
 /// Returns the identifier of the package, as far as a map and the system metadata tell.
-pub(super) fn package_identifier(
-    map: Option<&ResourceMap>,
+pub(super) fn package_identifier<'a>(
+    map: Option<&'a ResourceMap>,
     map_identifier: Option<&Identifier>,
-    records: &[ObjectRecord],
+    records: impl IntoIterator<Item = &'a ObjectRecord>,
 ) -> Option<Identifier> {
     let formats: HashMap<&Identifier, &str> =
-        records.iter().map(|record| (&record.identifier, &*record.format_id)).collect();
+        records.into_iter().map(|record| (&record.identifier, &*record.format_id)).collect();
     let is_metadata =
         |identifier: &Identifier| formats.get(identifier).is_none_or(|format| is_metadata_format(format));
     let documenting: BTreeSet<&Identifier> = match map {
         Some(map) => documenting(map).into_iter().filter(|identifier| is_metadata(identifier)).collect(),
-        None => records.iter().map(|record| &record.identifier).filter(|name| is_metadata(name)).collect(),
+        None => formats.keys().copied().filter(|name| is_metadata(name)).collect(),
     };
     let mut documenting = documenting.into_iter();
     match (documenting.next(), documenting.next()) {

@@ -83,10 +83,10 @@ pub(super) async fn describe(
     let resource_map = describing.map(source, document, selection, meter).await?;
     let skipped = describing.members(source, &resource_map, selection).await?;
     let objects = describing.objects;
-    let records: Vec<ObjectRecord> = objects.iter().map(|object| object.record.clone()).collect();
-    let own = records.first().map_or(map, |record| &record.identifier).clone();
-    let identifier = identifier_of_package(&resource_map, &own, &records);
-    let declared = records.iter().filter_map(|record| record.checksum.algorithm().name().parse().ok());
+    let records = || objects.iter().map(|object| &object.record);
+    let own = records().next().map_or(map, |record| &record.identifier).clone();
+    let identifier = identifier_of_package(&resource_map, &own, records());
+    let declared = records().filter_map(|record| record.checksum.algorithm().name().parse().ok());
     Ok(DescribedPackage {
         directory: bag_directory(&identifier),
         identifier,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bagit::{Digests, Version};
+use bagit::{Digests, Scan, Version};
 use bytes::Bytes;
 use d1_model::{Identifier, RESOURCE_MAP_FORMAT_ID};
 use d1_package::{BagRecord, PackageFacts, PackageFiles, Plan, PlanLimits, PlanOptions, PlannedLayer};
@@ -256,8 +256,10 @@ impl OnePackage<'_> {
 
     /// Finds out which objects become blobs of their own: that depends on names and sizes alone.
     fn ways(&self) -> Result<Vec<Way>> {
-        let scan = make_bag(&self.package, &PackageDigests::placeholders(&self.package))?;
-        let files = package_files(scan.inventory, true)?;
+        let files = {
+            let scan = make_bag(&self.package, &PackageDigests::placeholders(&self.package))?;
+            package_files(scan.inventory, true)?
+        };
         let plan = self.plan(&files)?;
         let mut ways: BTreeMap<&str, Way> = BTreeMap::new();
         let path = |file: usize| files.file(file).map_or("", |file| file.path);
@@ -325,8 +327,10 @@ impl OnePackage<'_> {
     fn prepare(&self, moved: &[Moved]) -> Result<Prepared> {
         let objects = moved.iter().map(|moved| moved.digests.clone()).collect();
         let documents = hash_documents(self.staging, &self.package)?;
-        let scan = make_bag(&self.package, &PackageDigests { objects, documents })?;
-        let mut files = package_files(scan.inventory, true)?;
+        let digests = PackageDigests { objects, documents };
+        let Scan { inventory, tag_files, .. } = make_bag(&self.package, &digests)?;
+        drop(digests);
+        let mut files = package_files(inventory, true)?;
         warn_of_clashes(&files, self.all.observer);
         let found = self.documents(&files)?.recognise(&files);
         found.oddities.iter().for_each(|oddity| {
@@ -335,7 +339,7 @@ impl OnePackage<'_> {
         for (position, object) in found.objects {
             files.set_object(position, object);
         }
-        let algorithms = bagit::payload_algorithms(&scan.tag_files);
+        let algorithms = bagit::payload_algorithms(&tag_files);
         let facts = PackageFacts {
             bag: Some(BagRecord { version: Version::V1_0, algorithms }),
             identifier: Some(self.package.identifier.clone()),
@@ -344,11 +348,10 @@ impl OnePackage<'_> {
             obsoletes: found.obsoletes,
             title: found.title,
         };
-        let created = self.all.options.push.created.clone().or_else(|| bagging_date(&scan.tag_files));
+        let created = self.all.options.push.created.clone().or_else(|| bagging_date(&tag_files));
         let stored = self.package.objects.iter().zip(moved);
         let stored = stored.filter_map(|(object, moved)| Some((object.path.clone(), moved.stored.clone()?)));
-        let made =
-            scan.tag_files.held().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
+        let made = tag_files.held().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
         let sources = Sources::partly_stored(self.staging.to_owned(), made.collect(), stored.collect());
         let plan = self.plan(&files)?;
         Ok(Prepared { plan, files, facts, created, sources })
