@@ -105,6 +105,16 @@ impl Inventory {
         self.files.get(position)
     }
 
+    /// Gives the number that was set for the file at a place, or 0: a note of whoever fills the inventory.
+    pub(crate) fn mark(&self, position: usize) -> u32 {
+        self.files.mark(position).unwrap_or_default()
+    }
+
+    /// Sets the number of the file at a path.
+    pub(crate) fn set_mark(&mut self, path: &str, mark: u32) {
+        self.files.set_mark(path, mark);
+    }
+
     /// Changes what is known of the file at a place; an unknown place is ignored.
     pub(crate) fn set(&mut self, position: usize, entry: FileEntry<'_>) {
         self.files.set(position, entry);

@@ -178,18 +178,15 @@ impl Manifest {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for entry in &self.entries {
-            push_line(&mut text, &entry.checksum, &entry.path);
+            text.push_str(&line(&entry.checksum, &entry.path));
         }
         text
     }
 }
 
-/// Adds one line of a manifest of version 1.0 to its text.
-pub(crate) fn push_line(text: &mut String, checksum: &[u8], path: &str) {
-    text.push_str(&hex::encode(checksum));
-    text.push_str("  ");
-    text.push_str(&path::encode(path));
-    text.push('\n');
+/// Makes one line of a manifest of version 1.0, with its end.
+pub(crate) fn line(checksum: &[u8], path: &str) -> String {
+    format!("{}  {}\n", hex::encode(checksum), path::encode(path))
 }
 
 impl LineFault {

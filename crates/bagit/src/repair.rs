@@ -87,7 +87,7 @@ pub fn repair_in_place(bag: &Path, options: &RepairOptions, progress: &dyn Progr
     let is_obsolete = |name: &&str| old.replaces(name) && !after.scan.tag_files.has(name);
     let obsolete: Vec<String> = scan.tag_files.names().filter(is_obsolete).map(str::to_owned).collect();
     commit(&root, &obsolete)?;
-    Ok(Repaired { before, after, changed: true })
+    Ok(Repaired { before, after: after.moved_to(&root), changed: true })
 }
 
 /// Writes a repaired copy of a bag into a new directory; the source is only read.
@@ -109,13 +109,13 @@ pub fn repair_directory(
     let old = OldTagFiles::new(&scan.tag_files);
     let staging = Staging::beside(target)?;
     let mut plan = Plan::of_directory(&root, &options.limits)?;
-    plan.files.retain(|file| !old.replaces(&file.path));
+    plan.retain(|path| !old.replaces(path));
     let algorithms = options.algorithms.union(payload_algorithms(&scan.tag_files));
-    let copied = copy_files(&plan, staging.path(), algorithms, options.threads, progress)?;
+    let copied = copy_files(plan, staging.path(), algorithms, options.threads, progress)?;
     same_content(&old.without_replaced(&scan.inventory), &copied)?;
     let after = finish(&old, copied, algorithms, staging.path())?;
     staging.publish(target)?;
-    Ok(Repaired { before, after, changed: true })
+    Ok(Repaired { before, after: after.moved_to(target), changed: true })
 }
 
 /// Writes the repaired bag of a zip file into a new directory.
@@ -138,7 +138,7 @@ pub fn repair_zip(
     same_content(&old.without_replaced(&scan.inventory), &unpacked)?;
     let after = finish(&old, unpacked, algorithms, staging.path())?;
     staging.publish(target)?;
-    Ok(Repaired { before, after, changed: true })
+    Ok(Repaired { before, after: after.moved_to(target), changed: true })
 }
 
 fn scan_options(options: &RepairOptions) -> ScanOptions {

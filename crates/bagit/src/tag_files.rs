@@ -100,6 +100,18 @@ impl TagFiles {
         self.0.iter().map(|(name, file)| (name.as_str(), file))
     }
 
+    /// Tells of where the bag is now; a tag file that cannot be found there will be found to have changed.
+    pub(crate) fn moved_to(&mut self, bag: &Path) {
+        for (name, file) in &mut self.0 {
+            if let TagFile::OnDisk { path, seen } = file {
+                *path = bag.join(name);
+                if let Ok(now) = fs::metadata(&*path) {
+                    *seen = now;
+                }
+            }
+        }
+    }
+
     /// Takes the tag files that are in memory.
     pub(crate) fn into_held(self) -> impl Iterator<Item = (String, Vec<u8>)> {
         self.0.into_iter().filter_map(|(name, file)| match file {

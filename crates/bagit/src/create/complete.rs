@@ -4,18 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use super::copy::proven;
-use super::tag_files::{dated_info, tag_manifest_text, write_tag_files};
+use super::tag_files::{dated_info, write_manifest, write_tag_files};
 use super::{BagBuilder, Created};
 use crate::algorithm::{Algorithm, AlgorithmSet};
 use crate::check::{CheckOptions, check, payload_algorithms, tag_algorithms};
 use crate::declaration;
-use crate::digests::Digests;
 use crate::error::{Error, Result};
-use crate::inventory::Inventory;
-use crate::manifest::{ManifestKind, push_line};
+use crate::manifest::ManifestKind;
 use crate::progress::Progress;
 use crate::scan::{Scan, ScanOptions, scan_directory};
-use crate::tag_files::TagFiles;
 use crate::version::Version;
 
 pub(crate) fn complete(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> Result<Created> {
@@ -53,26 +50,11 @@ fn add_manifests(scan: &mut Scan, wanted: AlgorithmSet, root: &Path) -> Result<(
     }
     let all = wanted.union(there).union(tag_algorithms(&scan.tag_files));
     for algorithm in missing {
-        let mut text = String::new();
-        for (path, entry) in scan.inventory.payload() {
-            push_line(&mut text, entry.digests.get(algorithm).unwrap_or_default(), path);
-        }
-        put(scan, &ManifestKind::Payload.file_name(algorithm), text, all, root)?;
+        write_manifest(scan, ManifestKind::Payload, algorithm, all, root)?;
     }
     for algorithm in all.iter() {
-        let text = tag_manifest_text(&scan.inventory, algorithm);
-        put(scan, &ManifestKind::Tag.file_name(algorithm), text, AlgorithmSet::EMPTY, root)?;
+        write_manifest(scan, ManifestKind::Tag, algorithm, all, root)?;
     }
-    Ok(())
-}
-
-fn put(scan: &mut Scan, name: &str, text: String, algorithms: AlgorithmSet, root: &Path) -> Result<()> {
-    let path = root.join(name);
-    fs::write(&path, &text).map_err(Error::io("write", path))?;
-    let Scan { inventory, tag_files, .. } = scan;
-    let (inventory, tag_files): (&mut Inventory, &mut TagFiles) = (inventory, tag_files);
-    inventory.insert_file(name, text.len() as u64, Digests::of(algorithms, text.as_bytes()));
-    tag_files.insert(name, text.into_bytes());
     Ok(())
 }
 

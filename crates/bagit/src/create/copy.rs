@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use super::{BagBuilder, Created, Plan, PlannedFile, Staging, dated_info, write_tag_files};
+use super::{BagBuilder, Created, Plan, Staging, dated_info, write_tag_files};
 use crate::algorithm::AlgorithmSet;
 use crate::check::{CheckOptions, check};
 use crate::digests::MultiHasher;
 use crate::error::{Error, Result};
-use crate::inventory::Inventory;
-use crate::parallel::map_largest_first;
+use crate::inventory::{EntryKind, FileEntry, Inventory};
+use crate::parallel::{FILES_AT_ONCE, map_largest_first};
 use crate::progress::{Progress, ProgressEvent};
 use crate::scan::{ReadOutcome, Scan, read_unchanged};
 
@@ -20,11 +20,11 @@ pub(super) fn create(builder: &BagBuilder, target: &Path, progress: &dyn Progres
     let info = dated_info(builder)?;
     refuse_bag(builder, &plan.inventory, target)?;
     let staging = Staging::beside(target)?;
-    let mut inventory = copy_files(&plan, staging.path(), builder.algorithms, builder.threads, progress)?;
+    let mut inventory = copy_files(plan, staging.path(), builder.algorithms, builder.threads, progress)?;
     let tag_files = write_tag_files(&mut inventory, info, None, builder.algorithms, staging.path())?;
     let created = proven(Scan { inventory, tag_files, base_directory: None })?;
     staging.publish(target)?;
-    Ok(created)
+    Ok(created.moved_to(target))
 }
 
 /// Refuses a payload that is a bag, which is nearly always a mistake.
@@ -55,7 +55,7 @@ pub(crate) fn proven(scan: Scan) -> Result<Created> {
 
 /// Copies all planned files and makes all planned directories below `target`; gives the inventory of the copies.
 pub(crate) fn copy_files(
-    plan: &Plan,
+    mut plan: Plan,
     target: &Path,
     algorithms: AlgorithmSet,
     threads: usize,
@@ -65,35 +65,39 @@ pub(crate) fn copy_files(
         let path = target.join(directory);
         fs::create_dir_all(&path).map_err(Error::io("make the directory", path))?;
     }
-    let bytes = plan.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
-    progress.event(ProgressEvent::Planned { files: plan.files.len() as u64, bytes });
-    let copy =
-        |file: &PlannedFile, buffer: &mut [u8]| copy_file(plan, file, target, algorithms, buffer, progress);
-    let copies = map_largest_first(&plan.files, threads, |file| file.size, copy);
-    let mut inventory = Inventory::new();
-    plan.inventory.directories().for_each(|directory| inventory.insert_directory(directory));
-    for (file, copy) in plan.files.iter().zip(copies) {
-        let (size, digests) = copy?;
-        inventory.insert_file(&file.path, size, digests);
+    let bytes = plan.inventory.files().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
+    progress.event(ProgressEvent::Planned { files: plan.inventory.len() as u64, bytes });
+    let positions: Vec<usize> = (0..plan.inventory.len()).collect();
+    for batch in positions.chunks(FILES_AT_ONCE) {
+        let size = |position: &usize| plan.inventory.get(*position).map_or(0, |(_, entry)| entry.size);
+        let copy = |position: &usize, buffer: &mut [u8]| {
+            let path = plan.inventory.get(*position).map_or("", |(path, _)| path);
+            copy_file(&plan.source(*position), target, path, algorithms, buffer, progress)
+        };
+        let copies = map_largest_first(batch, threads, size, copy);
+        for (position, copy) in batch.iter().zip(copies) {
+            let (size, digests) = copy?;
+            let entry = FileEntry { size, digests: digests.view(), kind: EntryKind::File };
+            plan.inventory.set(*position, entry);
+        }
     }
-    Ok(inventory)
+    Ok(plan.inventory)
 }
 
 fn copy_file(
-    plan: &Plan,
-    file: &PlannedFile,
+    source: &Path,
     target: &Path,
+    path: &str,
     algorithms: AlgorithmSet,
     buffer: &mut [u8],
     progress: &dyn Progress,
 ) -> Result<(u64, crate::Digests)> {
-    let source = plan.source(file);
-    let copy = target.join(&*file.path);
-    progress.event(ProgressEvent::Started { path: &file.path });
+    let copy = target.join(path);
+    progress.event(ProgressEvent::Started { path });
     let mut written = File::create(&copy).map_err(Error::io("write", &copy))?;
     let mut hasher = MultiHasher::new(algorithms);
     let mut write_failure = None;
-    let outcome = read_unchanged(&source, buffer, |bytes| {
+    let outcome = read_unchanged(source, buffer, |bytes| {
         hasher.update(bytes);
         progress.event(ProgressEvent::Advanced { bytes: bytes.len() as u64 });
         written.write_all(bytes).map_err(|error| {
@@ -105,14 +109,14 @@ fn copy_file(
     if let Some(failure) = write_failure {
         return Err(Error::io("write", copy)(failure));
     }
-    let metadata = match outcome.map_err(Error::io("read", &source))? {
+    let metadata = match outcome.map_err(Error::io("read", source))? {
         ReadOutcome::Unchanged(metadata) => metadata,
-        ReadOutcome::Changed | ReadOutcome::Vanished => return Err(Error::Changed(source)),
+        ReadOutcome::Changed | ReadOutcome::Vanished => return Err(Error::Changed(source.to_owned())),
     };
     // The time of the data is part of it for people; file systems without times lose nothing else.
     if let Ok(time) = metadata.modified() {
         let _ = written.set_modified(time);
     }
-    progress.event(ProgressEvent::Finished { path: &file.path });
+    progress.event(ProgressEvent::Finished { path });
     Ok((metadata.len(), hasher.finish()))
 }

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::algorithm::AlgorithmSet;
 use crate::error::{Error, Result};
-use crate::inventory::Inventory;
-use crate::progress::{NoProgress, Progress, ProgressEvent};
-use crate::scan::{FileToHash, HashOutcome, Scan, ScanOptions, hash_files, is_bag, scan_directory};
+use crate::inventory::{EntryKind, FileEntry, Inventory};
+use crate::progress::{NoProgress, Progress};
+use crate::scan::{HashOutcome, Prefix, Scan, ScanOptions, hash_positions, is_bag, scan_directory};
 use crate::tag_files::TagFiles;
 
 /// Makes a bag of a directory, or goes on with what an interrupted call began.
@@ -42,7 +42,7 @@ pub(super) fn create(builder: &BagBuilder, directory: &Path, progress: &dyn Prog
     }
     let created = filled?;
     commit(&bag, &[])?;
-    Ok(created)
+    Ok(created.moved_to(&bag))
 }
 
 /// Fills the partial directory: extra tag files, then the payload, then the tag files that list them.
@@ -82,29 +82,35 @@ fn hash_payload(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> R
     // A link that is moved stays a link.
     payload.dereference = false;
     payload.payload = vec![(String::new(), Source::Directory(root.to_owned()))];
-    let plan = Plan::new(&payload)?;
-    refuse_bag(&payload, &plan.inventory, root)?;
-    let prefix = "data/";
-    let files: Vec<FileToHash<'_>> = plan
-        .files
-        .iter()
-        .filter_map(|file| Some((file.path.strip_prefix(prefix)?, file.size)))
-        .map(|(path, size)| FileToHash { path, size, algorithms: builder.algorithms })
-        .collect();
-    let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
-    progress.event(ProgressEvent::Planned { files: files.len() as u64, bytes });
-    let outcomes = hash_files(root, &files, builder.threads, progress);
-    let mut inventory = Inventory::new();
-    plan.inventory.directories().for_each(|directory| inventory.insert_directory(directory));
-    for (file, outcome) in files.iter().zip(outcomes) {
-        match outcome {
-            HashOutcome::Hashed { size, digests } => {
-                inventory.insert_file(&format!("{prefix}{}", file.path), size, digests);
-            }
-            HashOutcome::Unreadable(error) => return Err(Error::io("read", root.join(file.path))(error)),
-            HashOutcome::Changed | HashOutcome::Vanished => return Err(Error::Changed(root.join(file.path))),
-        }
+    let mut plan = Plan::new(&payload)?;
+    if !payload.tags.is_empty() {
+        plan.retain(|path| path.starts_with("data/"));
     }
+    refuse_bag(&payload, &plan.inventory, root)?;
+    let mut inventory = plan.inventory;
+    let positions: Vec<usize> = (0..inventory.len()).collect();
+    let prefix = Prefix { of_paths: "data/", root, threads: builder.threads };
+    let algorithms = |_: &str| builder.algorithms;
+    hash_positions(
+        &mut inventory,
+        &positions,
+        &prefix,
+        algorithms,
+        progress,
+        |inventory, position, outcome| {
+            let path = inventory.get(position).map_or("", |(path, _)| path);
+            let place = || root.join(path.strip_prefix(prefix.of_paths).unwrap_or(path));
+            match outcome {
+                HashOutcome::Hashed { size, digests } => {
+                    let entry = FileEntry { size, digests: digests.view(), kind: EntryKind::File };
+                    inventory.set(position, entry);
+                    Ok(())
+                }
+                HashOutcome::Unreadable(error) => Err(Error::io("read", place())(error)),
+                HashOutcome::Changed | HashOutcome::Vanished => Err(Error::Changed(place())),
+            }
+        },
+    )?;
     Ok(inventory)
 }
 
@@ -112,10 +118,10 @@ fn hash_payload(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> R
 fn copy_tags(builder: &BagBuilder, partial: &Path, inventory: &mut Inventory) -> Result<()> {
     let plan = Plan::of_tags(builder)?;
     let algorithms: AlgorithmSet = builder.algorithms;
-    let copied = copy_files(&plan, partial, algorithms, builder.threads, &NoProgress)?;
+    let copied = copy_files(plan, partial, algorithms, builder.threads, &NoProgress)?;
     copied.directories().for_each(|directory| inventory.insert_directory(directory));
     for (path, entry) in copied.files() {
-        inventory.insert_file(path, entry.size, entry.digests.to_digests());
+        inventory.insert(path, entry);
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ mod staging;
 mod tag_files;
 
 pub(crate) use copy::{copy_files, proven};
-pub(crate) use plan::{Plan, PlannedFile};
+pub(crate) use plan::Plan;
 #[cfg(test)]
 use staging::COMMIT_NAME;
 pub(crate) use staging::{PARTIAL_NAME, Staging, commit, commit_pending};
@@ -94,6 +94,14 @@ pub struct Created {
     pub scan: Scan,
     /// What [`crate::check()`] says about it.
     pub report: Report,
+}
+
+impl Created {
+    /// Tells of where the bag is now that it was made.
+    pub(crate) fn moved_to(mut self, bag: &Path) -> Self {
+        self.scan.tag_files.moved_to(bag);
+        self
+    }
 }
 
 impl BagBuilder {

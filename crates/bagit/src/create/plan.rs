@@ -13,14 +13,9 @@ use crate::path::escape_reason;
 use crate::scan::{Limits, Links, walk};
 use crate::tag_files::TagFiles;
 
-/// Names one file of a bag and where its bytes come from.
-pub(crate) struct PlannedFile {
-    /// Its path in the bag.
-    pub(crate) path: Box<str>,
-    /// Its size as the walk saw it.
-    pub(crate) size: u64,
-    /// Where the source is: an index into the roots.
-    root: usize,
+/// Says where the bytes of some files of a bag come from.
+struct PlannedSource {
+    root: PathBuf,
     /// Where the path below the root begins in the path in the bag.
     below: usize,
 }
@@ -28,10 +23,9 @@ pub(crate) struct PlannedFile {
 /// Lists the files and directories of a bag to be.
 #[derive(Default)]
 pub(crate) struct Plan {
-    pub(crate) files: Vec<PlannedFile>,
-    /// The same files and the directories, without digests.
+    /// The files, without digests, each marked by the number of its source; and the directories.
     pub(crate) inventory: Inventory,
-    roots: Vec<PathBuf>,
+    sources: Vec<PlannedSource>,
     faults: Vec<Fault>,
 }
 
@@ -64,13 +58,29 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Gives where the bytes of a file come from.
-    pub(crate) fn source(&self, file: &PlannedFile) -> PathBuf {
-        let root = self.roots.get(file.root).map(PathBuf::as_path).unwrap_or(Path::new(""));
-        match file.path.get(file.below..) {
-            Some(below) if !below.is_empty() => root.join(below),
-            _ => root.to_owned(),
+    /// Gives where the bytes of the file at a place of the inventory come from.
+    pub(crate) fn source(&self, position: usize) -> PathBuf {
+        let path = self.inventory.get(position).map_or("", |(path, _)| path);
+        let Some(source) = self.sources.get(self.inventory.mark(position) as usize) else {
+            return PathBuf::new();
+        };
+        match path.get(source.below..) {
+            Some(below) if !below.is_empty() => source.root.join(below),
+            _ => source.root.clone(),
         }
+    }
+
+    /// Leaves out the files of which `keep` does not say otherwise.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        let mut kept = Inventory::new();
+        self.inventory.directories().for_each(|directory| kept.insert_directory(directory));
+        for (position, (path, entry)) in self.inventory.files().enumerate() {
+            if keep(path) {
+                kept.insert(path, entry);
+                kept.set_mark(path, self.inventory.mark(position));
+            }
+        }
+        self.inventory = kept;
     }
 
     fn add_tags(&mut self, builder: &BagBuilder) -> Result<()> {
@@ -112,9 +122,9 @@ impl Plan {
             let path = fault.path.as_ref().map(|path| format!("{prefix}{path}"));
             self.faults.push(Fault { path, ..fault.clone() }.with_severity(Severity::Error));
         }
-        self.roots.push(root);
+        self.sources.push(PlannedSource { root, below: prefix.len() });
         for (below, entry) in found.files().filter(|(_, entry)| entry.kind == EntryKind::File) {
-            self.add_planned(format!("{prefix}{below}").into(), entry.size, prefix.len());
+            self.add_planned(&format!("{prefix}{below}"), entry.size);
         }
         Ok(())
     }
@@ -127,18 +137,20 @@ impl Plan {
             self.faults.push(Fault::new(FaultCode::SpecialFile, Some(place), message));
             return Ok(());
         }
-        self.roots.push(file.to_owned());
-        self.add_planned(place.into(), metadata.len(), place.len());
+        self.sources.push(PlannedSource { root: file.to_owned(), below: place.len() });
+        self.add_planned(place, metadata.len());
         Ok(())
     }
 
-    fn add_planned(&mut self, path: Box<str>, size: u64, below: usize) {
-        if self.inventory.insert_file(&path, size, Digests::new()) {
+    /// Adds a file of the source that was added last.
+    fn add_planned(&mut self, path: &str, size: u64) {
+        if self.inventory.insert_file(path, size, Digests::new()) {
             let message = "two files were given for this path";
-            self.faults.push(Fault::new(FaultCode::DuplicateEntryConflict, Some(&path), message));
+            self.faults.push(Fault::new(FaultCode::DuplicateEntryConflict, Some(path), message));
         }
-        let root = self.roots.len().saturating_sub(1);
-        self.files.push(PlannedFile { path, size, root, below });
+        // More sources than this type can count do not fit into memory.
+        let source = self.sources.len().saturating_sub(1);
+        self.inventory.set_mark(path, u32::try_from(source).unwrap_or(u32::MAX));
     }
 
     /// Refuses what cannot go into a bag, all of it at once.

@@ -1,16 +1,18 @@
 //! The tag files that every bag of ours has: declaration, metadata, manifests, tag manifests.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use super::BagBuilder;
-use crate::algorithm::AlgorithmSet;
+use crate::algorithm::{Algorithm, AlgorithmSet};
 use crate::bag_info::{BagInfo, OXUM_LABEL, is_date};
 use crate::declaration::{self, Declaration};
-use crate::digests::Digests;
+use crate::digests::MultiHasher;
 use crate::error::{Error, Result};
 use crate::inventory::Inventory;
-use crate::manifest::{ManifestKind, ManifestName, push_line};
+use crate::manifest::{ManifestKind, ManifestName, line};
+use crate::scan::Scan;
 use crate::tag_files::TagFiles;
 use crate::version::Version;
 
@@ -45,69 +47,156 @@ pub(crate) fn write_tag_files(
     algorithms: AlgorithmSet,
     directory: &Path,
 ) -> Result<TagFiles> {
-    let tag_files = compose_tag_files(inventory, info, fetch, algorithms)?;
-    let is_declaration = |(name, _): &(&str, &[u8])| *name == declaration::FILE_NAME;
-    for (name, bytes) in
-        tag_files.held().filter(|file| !is_declaration(file)).chain(tag_files.held().filter(is_declaration))
-    {
-        let path = directory.join(name);
-        fs::write(&path, bytes).map_err(Error::io("write", path))?;
-    }
+    let mut place = Place::Directory(directory);
+    let tag_files = compose(inventory, info, fetch, algorithms, &mut place)?;
+    let path = directory.join(declaration::FILE_NAME);
+    fs::write(&path, Declaration::text()).map_err(Error::io("write", path))?;
     Ok(tag_files)
 }
 
-/// Makes the texts of all tag files, and adds them to the inventory.
+/// Makes the texts of all tag files in memory, and adds them to the inventory.
 pub(crate) fn compose_tag_files(
+    inventory: &mut Inventory,
+    info: BagInfo,
+    fetch: Option<String>,
+    algorithms: AlgorithmSet,
+) -> Result<TagFiles> {
+    compose(inventory, info, fetch, algorithms, &mut Place::Memory)
+}
+
+/// Writes a manifest of a bag of which all other files are known into a directory, and adds it to both.
+pub(super) fn write_manifest(
+    scan: &mut Scan,
+    kind: ManifestKind,
+    algorithm: Algorithm,
+    algorithms: AlgorithmSet,
+    directory: &Path,
+) -> Result<()> {
+    let Scan { inventory, tag_files, .. } = scan;
+    let mut composing =
+        Composing { inventory, tag_files, algorithms, place: &mut Place::Directory(directory) };
+    composing.manifest(kind, algorithm)
+}
+
+fn compose(
     inventory: &mut Inventory,
     mut info: BagInfo,
     fetch: Option<String>,
     algorithms: AlgorithmSet,
+    place: &mut Place<'_>,
 ) -> Result<TagFiles> {
     let mut tag_files = TagFiles::new();
+    let mut composing = Composing { inventory, tag_files: &mut tag_files, algorithms, place };
     for algorithm in algorithms.iter() {
-        let mut text = String::new();
-        for (path, entry) in inventory.payload() {
-            push_line(&mut text, entry.digests.get(algorithm).unwrap_or_default(), path);
-        }
-        add(inventory, &mut tag_files, &ManifestKind::Payload.file_name(algorithm), text, algorithms);
+        composing.manifest(ManifestKind::Payload, algorithm)?;
     }
-    set_sizes(&mut info, inventory)?;
-    add(inventory, &mut tag_files, Version::V1_0.info_file_name(), info.text(), algorithms);
+    set_sizes(&mut info, composing.inventory)?;
+    composing.text(Version::V1_0.info_file_name(), &info.text())?;
     if let Some(text) = fetch {
-        add(inventory, &mut tag_files, crate::fetch::FILE_NAME, text, algorithms);
+        composing.text(crate::fetch::FILE_NAME, &text)?;
     }
-    add(inventory, &mut tag_files, declaration::FILE_NAME, Declaration::text(), algorithms);
+    composing.text(declaration::FILE_NAME, &Declaration::text())?;
     for algorithm in algorithms.iter() {
-        let text = tag_manifest_text(inventory, algorithm);
-        let name = ManifestKind::Tag.file_name(algorithm);
-        add(inventory, &mut tag_files, &name, text, AlgorithmSet::EMPTY);
+        composing.manifest(ManifestKind::Tag, algorithm)?;
     }
     Ok(tag_files)
 }
 
-fn add(
-    inventory: &mut Inventory,
-    tag_files: &mut TagFiles,
-    name: &str,
-    text: String,
-    algorithms: AlgorithmSet,
-) {
-    inventory.insert_file(name, text.len() as u64, Digests::of(algorithms, text.as_bytes()));
-    tag_files.insert(name, text.into_bytes());
+/// Where tag files go.
+enum Place<'a> {
+    Memory,
+    /// All but the declaration, which is written last.
+    Directory(&'a Path),
 }
 
-/// Makes the text of a tag manifest.
-pub(super) fn tag_manifest_text(inventory: &Inventory, algorithm: crate::Algorithm) -> String {
-    let is_tag_manifest = |path: &str| {
-        !path.contains('/') && ManifestName::parse(path).is_some_and(|name| name.kind == ManifestKind::Tag)
-    };
-    let mut text = String::new();
-    for (path, entry) in
-        inventory.files().filter(|(path, _)| !path.starts_with("data/") && !is_tag_manifest(path))
-    {
-        push_line(&mut text, entry.digests.get(algorithm).unwrap_or_default(), path);
+/// Makes tag files, one after the other, from what is known so far.
+struct Composing<'a, 'p> {
+    inventory: &'a mut Inventory,
+    tag_files: &'a mut TagFiles,
+    algorithms: AlgorithmSet,
+    place: &'a mut Place<'p>,
+}
+
+impl Composing<'_, '_> {
+    fn manifest(&mut self, kind: ManifestKind, algorithm: Algorithm) -> Result<()> {
+        // No manifest lists tag manifests, so that nobody needs their digests.
+        let algorithms = if kind == ManifestKind::Payload { self.algorithms } else { AlgorithmSet::EMPTY };
+        let mut file = TagFileWriter::new(self.place, &kind.file_name(algorithm), algorithms)?;
+        let is_listed = |path: &str| (kind == ManifestKind::Payload) == path.starts_with("data/");
+        let listed = self.inventory.files().filter(|(path, _)| is_listed(path) && !is_tag_manifest(path));
+        for (path, entry) in listed {
+            file.write(line(entry.digests.get(algorithm).unwrap_or_default(), path).as_bytes())?;
+        }
+        file.finish(self.inventory, self.tag_files)
     }
-    text
+
+    fn text(&mut self, name: &str, text: &str) -> Result<()> {
+        let mut place = if name == declaration::FILE_NAME { &mut Place::Memory } else { &mut *self.place };
+        let mut file = TagFileWriter::new(&mut place, name, self.algorithms)?;
+        file.write(text.as_bytes())?;
+        file.finish(self.inventory, self.tag_files)
+    }
+}
+
+fn is_tag_manifest(path: &str) -> bool {
+    !path.contains('/') && ManifestName::parse(path).is_some_and(|name| name.kind == ManifestKind::Tag)
+}
+
+/// Takes the bytes of one tag file.
+struct TagFileWriter {
+    name: String,
+    hasher: MultiHasher,
+    size: u64,
+    /// All bytes, as long as they are few or have no other place.
+    held: Option<Vec<u8>>,
+    file: Option<(PathBuf, BufWriter<File>)>,
+}
+
+/// The largest tag file in a directory that is held in memory as well, in bytes.
+const MOST_HELD: usize = 1 << 20;
+
+impl TagFileWriter {
+    fn new(place: &Place<'_>, name: &str, algorithms: AlgorithmSet) -> Result<Self> {
+        let file = match place {
+            Place::Memory => None,
+            Place::Directory(directory) => {
+                let path = directory.join(name);
+                let file = File::create(&path).map_err(Error::io("write", &path))?;
+                Some((path, BufWriter::new(file)))
+            }
+        };
+        let hasher = MultiHasher::new(algorithms);
+        Ok(Self { name: name.to_owned(), hasher, size: 0, held: Some(Vec::new()), file })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        if let Some((path, file)) = &mut self.file {
+            file.write_all(bytes).map_err(Error::io("write", &*path))?;
+            self.held = self.held.take().filter(|held| held.len() + bytes.len() <= MOST_HELD);
+        }
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn finish(self, inventory: &mut Inventory, tag_files: &mut TagFiles) -> Result<()> {
+        inventory.insert_file(&self.name, self.size, self.hasher.finish());
+        let place = match self.file {
+            Some((path, mut file)) => {
+                file.flush().map_err(Error::io("write", &path))?;
+                path
+            }
+            None => PathBuf::new(),
+        };
+        match self.held {
+            Some(held) => tag_files.insert(&self.name, held),
+            None => tag_files.insert_file(&self.name, &place).map_err(Error::io("read", place))?,
+        }
+        Ok(())
+    }
 }
 
 /// Gives a size for people in decimal units, as in the examples of RFC 8493, section 2.2.2.

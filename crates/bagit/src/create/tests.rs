@@ -339,3 +339,28 @@ fn a_failure_in_place_leaves_everything_where_it_was() {
     assert_eq!(after["a.csv"], before["a.csv"]);
     assert_eq!(after[".bagit-in-place/data/a.csv"], before[".bagit-in-place/data/a.csv"]);
 }
+
+#[test]
+fn large_manifests_are_read_from_where_the_bag_is_in_the_end() {
+    let work = tempfile::tempdir().unwrap();
+    let source = work.path().join("source");
+    fs::create_dir(&source).unwrap();
+    for number in 0..9_000 {
+        fs::write(source.join(format!("{number:04}.csv")), number.to_string()).unwrap();
+    }
+    let copied = work.path().join("copied");
+    let builder = BagBuilder::new().algorithms([Algorithm::Sha512]);
+    let copy = builder.clone().payload_directory(source.clone()).create(&copied, &NoProgress).unwrap();
+    assert!(fs::metadata(copied.join("manifest-sha512.txt")).unwrap().len() > 1 << 20);
+    let in_place = builder.create_in_place(&source, &NoProgress).unwrap();
+    assert_eq!(copy.scan.inventory, in_place.scan.inventory);
+    for (created, bag) in [(copy, &copied), (in_place, &source)] {
+        assert!(created.scan.tag_files.get("manifest-sha512.txt").is_none());
+        let again =
+            crate::check(&created.scan.inventory, &created.scan.tag_files, &CheckOptions::default());
+        assert!(again.valid && again.payload_files == 9_000, "{:?}", again.faults);
+        let found =
+            validate_directory(bag, &ScanOptions::default(), &CheckOptions::default(), &NoProgress).unwrap();
+        assert!(found.valid && found.payload_files == 9_000, "{:?}", found.faults);
+    }
+}

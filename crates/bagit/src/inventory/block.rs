@@ -36,6 +36,7 @@ struct Record {
     size: u64,
     path_end: u32,
     digests_end: u32,
+    mark: u32,
     kind: EntryKind,
 }
 
@@ -79,7 +80,8 @@ impl Block {
         }
         self.paths.insert_str(path_start, path);
         let (path_end, digests_end) = (narrow(path_start), narrow(digests_start));
-        self.records.insert(index, Record { size: entry.size, path_end, digests_end, kind: entry.kind });
+        let record = Record { size: entry.size, path_end, digests_end, mark: 0, kind: entry.kind };
+        self.records.insert(index, record);
         for later in self.records.iter_mut().skip(index) {
             later.path_end += narrow(path.len());
         }
@@ -91,6 +93,17 @@ impl Block {
         if let Some(record) = self.records.get_mut(index) {
             (record.size, record.kind) = (entry.size, entry.kind);
             self.set_digests(index, entry.digests);
+        }
+    }
+
+    /// Gives the number that is kept with the file at `index`; 0 unless one was set.
+    pub(super) fn mark(&self, index: usize) -> Option<u32> {
+        self.records.get(index).map(|record| record.mark)
+    }
+
+    pub(super) fn set_mark(&mut self, index: usize, mark: u32) {
+        if let Some(record) = self.records.get_mut(index) {
+            record.mark = mark;
         }
     }
 

@@ -70,6 +70,18 @@ impl FileTable {
         }
     }
 
+    pub(super) fn mark(&self, position: usize) -> Option<u32> {
+        let (block, index) = self.place(position)?;
+        self.blocks.get(block)?.mark(index)
+    }
+
+    pub(super) fn set_mark(&mut self, path: &str, mark: u32) {
+        let (block, index) = self.search(path);
+        if let (Some(block), Ok(index)) = (self.blocks.get_mut(block), index) {
+            block.set_mark(index, mark);
+        }
+    }
+
     /// Finds the block that has a path or would have it, and the place in it.
     fn search(&self, path: &str) -> (usize, Result<usize, usize>) {
         let begins_before = |block: &Block| block.get(0).is_some_and(|(first, _)| first <= path);

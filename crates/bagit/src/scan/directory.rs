@@ -1,5 +1,6 @@
 //! The front end for directories.
 
+use std::convert::Infallible;
 use std::fs::{self, FileType};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use crate::digests::Digests;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
 use crate::inventory::{EntryKind, FileEntry, Inventory};
+use crate::parallel::FILES_AT_ONCE;
 use crate::progress::{Progress, ProgressEvent};
 use crate::report::Report;
 use crate::tag_files::TagFiles;
@@ -286,9 +288,6 @@ fn read_bounded(path: &PathBuf, limit: u64) -> io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
-/// How many files are hashed before their digests are put into the inventory.
-const FILES_AT_ONCE: usize = 1 << 15;
-
 /// Hashes all files whose bytes are not in memory already.
 fn hash_all(
     root: &Path,
@@ -299,24 +298,54 @@ fn hash_all(
     progress: &dyn Progress,
 ) {
     let is_on_disk = |path: &str, entry: FileEntry<'_>| entry.kind == EntryKind::File && !in_memory(path);
-    let (mut positions, mut bytes) = (Vec::new(), 0_u64);
-    for (position, (_, entry)) in
-        inventory.files().enumerate().filter(|(_, (path, entry))| is_on_disk(path, *entry))
-    {
-        positions.push(position);
-        bytes = bytes.saturating_add(entry.size);
-    }
+    let chosen = inventory.files().enumerate().filter(|(_, (path, entry))| is_on_disk(path, *entry));
+    let positions: Vec<usize> = chosen.map(|(position, _)| position).collect();
+    let prefix = Prefix { of_paths: "", root, threads: options.threads };
+    // Whatever happens to a file is part of the inventory.
+    let never_fails = |inventory: &mut Inventory, position, outcome| {
+        note(inventory, position, outcome);
+        Ok::<(), Infallible>(())
+    };
+    let Ok(()) = hash_positions(inventory, &positions, &prefix, algorithms, progress, never_fails);
+}
+
+/// Says where the files of an inventory are.
+pub(crate) struct Prefix<'a> {
+    /// What the paths begin with in the inventory and not below the root.
+    pub(crate) of_paths: &'a str,
+    pub(crate) root: &'a Path,
+    pub(crate) threads: usize,
+}
+
+/// Hashes files of an inventory, some at a time, and gives what came of each to `note`.
+///
+/// # Errors
+/// The first error of `note`.
+pub(crate) fn hash_positions<E>(
+    inventory: &mut Inventory,
+    positions: &[usize],
+    prefix: &Prefix<'_>,
+    algorithms: impl Fn(&str) -> AlgorithmSet,
+    progress: &dyn Progress,
+    mut note: impl FnMut(&mut Inventory, usize, HashOutcome) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let found = positions.iter().filter_map(|position| inventory.get(*position));
+    let bytes = found.map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
     progress.event(ProgressEvent::Planned { files: positions.len() as u64, bytes });
     for batch in positions.chunks(FILES_AT_ONCE) {
         let found = batch.iter().filter_map(|position| inventory.get(*position));
-        let files: Vec<FileToHash<'_>> = found
-            .map(|(path, entry)| FileToHash { path, size: entry.size, algorithms: algorithms(path) })
-            .collect();
-        let outcomes = hash_files(root, &files, options.threads, progress);
+        let file = |(path, entry): (_, FileEntry<'_>)| FileToHash {
+            path: str::strip_prefix(path, prefix.of_paths).unwrap_or(path),
+            size: entry.size,
+            algorithms: algorithms(path),
+        };
+        let files: Vec<FileToHash<'_>> = found.map(file).collect();
+        let outcomes = hash_files(prefix.root, &files, prefix.threads, progress);
         for (position, outcome) in batch.iter().zip(outcomes) {
-            note(inventory, *position, outcome);
+            note(inventory, *position, outcome)?;
         }
     }
+    Ok(())
 }
 
 /// Puts what came of hashing a file into the inventory.

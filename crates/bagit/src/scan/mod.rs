@@ -12,7 +12,7 @@ mod tar;
 mod unpack;
 mod zip;
 
-pub(crate) use directory::{Links, walk};
+pub(crate) use directory::{Links, Prefix, hash_positions, walk};
 pub use directory::{hash_directory, is_bag, scan_directory, validate_directory};
 pub use hashing::{FileToHash, HashOutcome, hash_files};
 pub(crate) use hashing::{ReadOutcome, is_same_state, read_unchanged};
