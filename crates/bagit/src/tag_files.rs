@@ -112,8 +112,8 @@ impl TagFiles {
         }
     }
 
-    /// Takes the tag files that are in memory.
-    pub(crate) fn into_held(self) -> impl Iterator<Item = (String, Vec<u8>)> {
+    /// Takes the tag files that are in memory, in order of their names.
+    pub fn into_held(self) -> impl Iterator<Item = (String, Vec<u8>)> {
         self.0.into_iter().filter_map(|(name, file)| match file {
             TagFile::Held(bytes) => Some((name, bytes)),
             TagFile::OnDisk { .. } | TagFile::Open(_) => None,

@@ -230,7 +230,7 @@ impl BagBuilder {
     ///
     /// # Errors
     /// As [`BagBuilder::create`] for the metadata.
-    pub fn around(&self, payload: &Inventory, tags: &Inventory) -> Result<Scan> {
+    pub fn around(&self, payload: Inventory, tags: &Inventory) -> Result<Scan> {
         around::around(self, payload, tags)
     }
 }

@@ -356,8 +356,7 @@ fn large_manifests_are_read_from_where_the_bag_is_in_the_end() {
     assert_eq!(copy.scan.inventory, in_place.scan.inventory);
     for (created, bag) in [(copy, &copied), (in_place, &source)] {
         assert!(created.scan.tag_files.get("manifest-sha512.txt").is_none());
-        let again =
-            crate::check(&created.scan.inventory, &created.scan.tag_files, &CheckOptions::default());
+        let again = crate::check(&created.scan.inventory, &created.scan.tag_files, &CheckOptions::default());
         assert!(again.valid && again.payload_files == 9_000, "{:?}", again.faults);
         let found =
             validate_directory(bag, &ScanOptions::default(), &CheckOptions::default(), &NoProgress).unwrap();

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bagit::{Digests, Scan, Version};
-use bytes::Bytes;
 use d1_model::{Identifier, RESOURCE_MAP_FORMAT_ID};
 use d1_package::{BagRecord, PackageFacts, PackageFiles, Plan, PlanLimits, PlanOptions, PlannedLayer};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -24,7 +23,9 @@ use super::report::ReplicateReport;
 use super::source::DataOneSource;
 use super::staged::{PackageDigests, hash_documents, make_bag};
 use crate::progress::{Meter, RunningPhase};
-use crate::push::{Prepared, Sources, bagging_date, package_files, push_prepared, warn_of_clashes};
+use crate::push::{
+    Prepared, Sources, bagging_date, made_files, package_files, push_prepared, warn_of_clashes,
+};
 use crate::{Error, Event, Observer, Phase, PushOptions, PushReport, Result};
 
 /// How to replicate.
@@ -351,8 +352,8 @@ impl OnePackage<'_> {
         let created = self.all.options.push.created.clone().or_else(|| bagging_date(&tag_files));
         let stored = self.package.objects.iter().zip(moved);
         let stored = stored.filter_map(|(object, moved)| Some((object.path.clone(), moved.stored.clone()?)));
-        let made = tag_files.held().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
-        let sources = Sources::partly_stored(self.staging.to_owned(), made.collect(), stored.collect());
+        let sources =
+            Sources::partly_stored(self.staging.to_owned(), made_files(tag_files), stored.collect());
         let plan = self.plan(&files)?;
         Ok(Prepared { plan, files, facts, created, sources })
     }

@@ -73,7 +73,7 @@ pub(super) fn make_bag(package: &DescribedPackage, digests: &PackageDigests) -> 
     if let Some(date) = &package.date {
         builder = builder.bagging_date(date);
     }
-    let mut scan = builder.around(&payload, &tags)?;
+    let mut scan = builder.around(payload, &tags)?;
     for (name, bytes) in scan.tag_files.held() {
         scan.inventory.insert_file(name, bytes.len() as u64, Digests::of(package.algorithms, bytes));
     }

@@ -17,7 +17,7 @@ pub use files::{FileToPush, attach_files, push_files};
 pub(crate) use files::{HashedFile, hash_file};
 pub use options::PushOptions;
 #[cfg(feature = "d1-client")]
-pub(crate) use prepare::{Prepared, bagging_date, package_files, warn_of_clashes};
+pub(crate) use prepare::{Prepared, bagging_date, made_files, package_files, warn_of_clashes};
 pub(crate) use publish::{Artifact, report_of};
 pub use report::{PushReport, PushedLayer};
 #[cfg(feature = "d1-client")]

@@ -1,5 +1,6 @@
 //! Everything about a directory that has to be known before anything is packed or sent.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,19 +39,18 @@ pub(crate) fn prepare(
     let algorithms = if made { made_bag_algorithms() } else { AlgorithmSet::EMPTY };
     let checking = Checking { verify: options.verify, accept: options.accept, algorithms };
     let Checked { mut scan, report, documents } = check_directory(&directory, checking, observer)?;
-    let mut sources = Sources::directory(directory.clone());
     if made {
-        scan = bagit::BagBuilder::new()
-            .algorithms(algorithms.iter())
-            .around(&scan.inventory, &Inventory::new())?;
-        let tag_files =
-            scan.tag_files.held().map(|(path, bytes)| (path.to_owned(), Bytes::copy_from_slice(bytes)));
-        sources = Sources::payload(directory, tag_files.collect());
+        let builder = bagit::BagBuilder::new().algorithms(algorithms.iter());
+        scan = builder.around(scan.inventory, &Inventory::new())?;
     }
     let is_bag = made || report.is_some();
     let version = report.and_then(|report| report.version).unwrap_or(Version::V1_0);
     let algorithms = bagit::payload_algorithms(&scan.tag_files);
     let created = options.created.clone().or_else(|| bagging_date(&scan.tag_files));
+    let sources = match made {
+        true => Sources::payload(directory, made_files(scan.tag_files)),
+        false => Sources::directory(directory),
+    };
     let mut files = package_files(scan.inventory, is_bag)?;
     warn_of_clashes(&files, observer);
     let found = documents.recognise(&files);
@@ -75,6 +75,11 @@ pub(crate) fn prepare(
 /// The manifests of a bag that is made on the way: what RFC 8493 section 2.4 recommends, and what the layers' digests are.
 fn made_bag_algorithms() -> AlgorithmSet {
     [Algorithm::Sha256, Algorithm::Sha512].into_iter().collect()
+}
+
+/// Returns tag files that are made on the way, as sources have them.
+pub(crate) fn made_files(tag_files: TagFiles) -> BTreeMap<String, Bytes> {
+    tag_files.into_held().map(|(path, bytes)| (path, bytes.into())).collect()
 }
 
 pub(crate) fn package_files(inventory: Inventory, is_bag: bool) -> Result<PackageFiles> {
