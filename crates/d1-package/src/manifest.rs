@@ -80,9 +80,9 @@ pub(crate) fn archive_descriptor(
 
 /// Returns the descriptor of the layer that is a file.
 pub(crate) fn object_descriptor(directory: &str, file: &FileView<'_>) -> Descriptor {
-    let media_type = media_type_of(&file.path, file.format_id());
+    let media_type = media_type_of(file.path, file.format_id());
     let digest = Digest::from_sha256(file.sha256);
-    let mut layer = object_layer(directory, &file.path, media_type, digest, file.size);
+    let mut layer = object_layer(directory, file.path, media_type, digest, file.size);
     if let Some(object) = &file.object {
         layer.annotations.extend(object_annotations(object));
     }

@@ -47,8 +47,7 @@ pub(crate) fn write_tag_files(
     algorithms: AlgorithmSet,
     directory: &Path,
 ) -> Result<TagFiles> {
-    let mut place = Place::Directory(directory);
-    let tag_files = compose(inventory, info, fetch, algorithms, &mut place)?;
+    let tag_files = compose(inventory, info, fetch, algorithms, &Place::Directory(directory))?;
     let path = directory.join(declaration::FILE_NAME);
     fs::write(&path, Declaration::text()).map_err(Error::io("write", path))?;
     Ok(tag_files)
@@ -61,7 +60,7 @@ pub(crate) fn compose_tag_files(
     fetch: Option<String>,
     algorithms: AlgorithmSet,
 ) -> Result<TagFiles> {
-    compose(inventory, info, fetch, algorithms, &mut Place::Memory)
+    compose(inventory, info, fetch, algorithms, &Place::Memory)
 }
 
 /// Writes a manifest of a bag of which all other files are known into a directory, and adds it to both.
@@ -73,8 +72,7 @@ pub(super) fn write_manifest(
     directory: &Path,
 ) -> Result<()> {
     let Scan { inventory, tag_files, .. } = scan;
-    let mut composing =
-        Composing { inventory, tag_files, algorithms, place: &mut Place::Directory(directory) };
+    let mut composing = Composing { inventory, tag_files, algorithms, place: &Place::Directory(directory) };
     composing.manifest(kind, algorithm)
 }
 
@@ -83,7 +81,7 @@ fn compose(
     mut info: BagInfo,
     fetch: Option<String>,
     algorithms: AlgorithmSet,
-    place: &mut Place<'_>,
+    place: &Place<'_>,
 ) -> Result<TagFiles> {
     let mut tag_files = TagFiles::new();
     let mut composing = Composing { inventory, tag_files: &mut tag_files, algorithms, place };
@@ -114,7 +112,7 @@ struct Composing<'a, 'p> {
     inventory: &'a mut Inventory,
     tag_files: &'a mut TagFiles,
     algorithms: AlgorithmSet,
-    place: &'a mut Place<'p>,
+    place: &'a Place<'p>,
 }
 
 impl Composing<'_, '_> {
@@ -131,8 +129,8 @@ impl Composing<'_, '_> {
     }
 
     fn text(&mut self, name: &str, text: &str) -> Result<()> {
-        let mut place = if name == declaration::FILE_NAME { &mut Place::Memory } else { &mut *self.place };
-        let mut file = TagFileWriter::new(&mut place, name, self.algorithms)?;
+        let place = if name == declaration::FILE_NAME { &Place::Memory } else { self.place };
+        let mut file = TagFileWriter::new(place, name, self.algorithms)?;
         file.write(text.as_bytes())?;
         file.finish(self.inventory, self.tag_files)
     }

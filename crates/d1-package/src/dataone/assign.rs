@@ -86,7 +86,7 @@ impl<'a> Assignment<'a> {
                 records.len(),
                 files.len()
             );
-            oddities.add(PackageOddityCode::AmbiguousMatch, first.map_or("", |file| &file.path), message);
+            oddities.add(PackageOddityCode::AmbiguousMatch, first.map_or("", |file| file.path), message);
         }
         for (record, file) in records.into_iter().zip(files) {
             self.assign(record, *file);

@@ -57,5 +57,5 @@ fn explain(assignment: &mut Assignment<'_>, number: usize, names: &NameTable, od
     let told = if wrong.is_empty() { unknown } else { wrong };
     let told: Vec<String> = told.iter().map(ToString::to_string).collect();
     let message = format!("compared with `{}` in `{}`: {}", record.identifier, record.path, told.join("; "));
-    oddities.add(code, &file.path, message);
+    oddities.add(code, file.path, message);
 }

@@ -110,7 +110,7 @@ impl<'a> Arrangement<'a> {
         if !self.fits_alone(file) {
             Group::Object
         } else if self.options.layout == Layout::Archive
-            || !self.files.is_payload(&file.path)
+            || !self.files.is_payload(file.path)
             || file.size == 0
         {
             Group::Metadata
