@@ -87,7 +87,8 @@ fn a_full_destination_ends_the_packing() {
 #[test]
 fn every_file_can_be_inspected_and_one_that_is_refused_ends_the_packing() {
     let entries = entries_with_directories("pkg", [("a", 1), ("b", 1), ("c", 1)]);
-    let open = |entry: usize| Ok(Box::new(io::repeat(entry as u8).take(1)) as Box<dyn Read + Send>);
+    let content = |entry: usize| entry.to_le_bytes().first().copied().unwrap_or_default();
+    let open = |entry: usize| Ok(Box::new(io::repeat(content(entry)).take(1)) as Box<dyn Read + Send>);
     let seen = std::sync::Mutex::new(Vec::new());
     let inspect = |file: &PackedFile| {
         seen.lock().unwrap().push((file.entry, Digest::from_sha256(file.sha256)));
