@@ -126,9 +126,9 @@ impl Backends {
         location: &Location,
         options: &OpenOptions,
     ) -> Result<Box<dyn RegistryBackend>> {
-        let named = self.iter().find(|factory| factory.name() == name);
-        match named.filter(|factory| factory.fit(location) > Fit::No) {
-            Some(factory) => factory.open(location, options).await,
+        match self.iter().find(|factory| factory.name() == name) {
+            Some(factory) if factory.fit(location) > Fit::No => factory.open(location, options).await,
+            Some(_) => Err(self.other_backend(name, location)),
             None => Err(self.no_backend(location)),
         }
     }
@@ -137,6 +137,17 @@ impl Backends {
         // `max_by_key` prefers the last among equals, hence the reversal.
         let best = self.factories.iter().rev().max_by_key(|factory| factory.fit(location))?;
         (best.fit(location) > Fit::No).then_some(best.as_ref())
+    }
+
+    /// Returns the error of a backend that was chosen for a location which it does not serve.
+    fn other_backend(&self, name: &str, location: &Location) -> Error {
+        let fits = self.iter().filter(|factory| factory.fit(location) > Fit::No);
+        let fits: Vec<&str> = fits.map(BackendFactory::name).collect();
+        if fits.is_empty() {
+            return self.no_backend(location);
+        }
+        let reason = format!("the backend {name} does not serve it; choose {}", fits.join(" or "));
+        Error::new(ErrorKind::Unsupported, "open", location).because(reason)
     }
 
     fn no_backend(&self, location: &Location) -> Error {

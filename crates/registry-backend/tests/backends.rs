@@ -104,6 +104,21 @@ fn without_a_backend_the_error_names_those_there_are_and_the_feature() {
 }
 
 #[test]
+fn a_backend_that_was_chosen_for_another_host_is_told_from_one_that_is_not_there() {
+    let options = OpenOptions::new(Access::Read);
+    let error = |name| {
+        let opened = block_on(backends().open_with(name, &location("quay.io/owner/name"), &options));
+        opened.err().unwrap().to_string()
+    };
+    assert!(
+        error("ghcr").ends_with("the backend ghcr does not serve it; choose generic"),
+        "{}",
+        error("ghcr")
+    );
+    assert!(error("none").contains("no backend of this program serves it"));
+}
+
+#[test]
 fn what_a_program_has_and_lacks_is_listed() {
     let few = backends().without("backend-quay", |_| false);
     let names: Vec<_> = few.iter().map(BackendFactory::name).collect();

@@ -10,6 +10,7 @@ use registry_backend::RegistryBackend;
 use serde::Serialize;
 
 use super::{VerifyOptions, VerifyReport, verify_package};
+use crate::error::with_causes;
 use crate::find::{Met, Tagged, walk};
 use crate::open::{IndexCopy, open_read};
 use crate::{Event, Observer, Result};
@@ -66,7 +67,7 @@ pub fn verify_all<'a>(
                     digest: None,
                     identifier: None,
                     report: None,
-                    error: Some(with_cause(&error)),
+                    error: Some(with_causes(&error)),
                 })),
             }
         })
@@ -95,14 +96,7 @@ async fn verify_tagged(
     };
     let (report, error) = match verified {
         Ok(report) => (Some(report), None),
-        Err(error) => (None, Some(with_cause(&error))),
+        Err(error) => (None, Some(with_causes(&error))),
     };
     Ok(Some(VerifiedArtifact { tag, digest: Some(digest), identifier, report, error }))
-}
-
-fn with_cause(error: &dyn std::error::Error) -> String {
-    match error.source().map(ToString::to_string) {
-        Some(cause) if !error.to_string().contains(&cause) => format!("{error}: {cause}"),
-        _ => error.to_string(),
-    }
 }
