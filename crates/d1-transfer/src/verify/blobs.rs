@@ -30,18 +30,18 @@ pub(super) async fn missing(
     Ok(faults.into_iter().flatten().collect())
 }
 
-/// Reads the blobs that hold neither files nor the index; returns those that are damaged.
+/// Reads the blobs that hold neither files nor the index; returns those that are damaged, and how many bytes were read.
 pub(super) async fn damaged_others(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
-) -> Result<Vec<ContentFault>> {
+) -> Result<(Vec<ContentFault>, u64)> {
     let read_before = blobs_of_files(package);
-    let mut faults = Vec::new();
+    let (mut faults, mut bytes) = (Vec::new(), 0);
     for (name, blob) in named_blobs(package) {
         if read_before.contains(&blob.digest) {
             continue;
         }
-        match read(backend, &blob).await {
+        match read(backend, &blob, &mut bytes).await {
             Ok(None) => {}
             Ok(Some(message)) => faults.push(ContentFault { path: name, message }),
             Err(error) if is_loss(error.kind()) => {
@@ -50,17 +50,23 @@ pub(super) async fn damaged_others(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(faults)
+    Ok((faults, bytes))
 }
 
-/// Reads a blob to its end; returns what is wrong with it.
-async fn read(backend: &dyn RegistryBackend, blob: &Descriptor) -> registry_backend::Result<Option<String>> {
+/// Reads a blob to its end and counts its bytes; returns what is wrong with it.
+async fn read(
+    backend: &dyn RegistryBackend,
+    blob: &Descriptor,
+    bytes: &mut u64,
+) -> registry_backend::Result<Option<String>> {
     let read = backend.read_blob(&blob.digest, None).await?;
     if read.blob_size != blob.size {
         return Ok(Some(format!("the blob {} has {} bytes, not {}", blob.digest, read.blob_size, blob.size)));
     }
     let mut stream = verified(read, &blob.digest)?;
-    while stream.try_next().await?.is_some() {}
+    while let Some(chunk) = stream.try_next().await? {
+        *bytes = bytes.saturating_add(chunk.len() as u64);
+    }
     Ok(None)
 }
 

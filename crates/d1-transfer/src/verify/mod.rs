@@ -108,7 +108,11 @@ async fn verify_package(
         hash_again(backend, package, &mut arrived, (algorithms, options), observer).await?;
     }
     let mut faults = match options.deep {
-        true => blobs::damaged_others(backend, package).await?,
+        true => {
+            let (damaged, bytes) = blobs::damaged_others(backend, package).await?;
+            arrived.bytes = arrived.bytes.saturating_add(bytes);
+            damaged
+        }
         false => blobs::missing(backend, package).await?,
     };
     // A blob that is missing may have been noticed before.

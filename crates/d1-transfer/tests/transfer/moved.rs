@@ -282,7 +282,11 @@ async fn archives_without_an_index_are_read_only_if_every_byte_is_wanted() {
     assert!(verify(&counting, &at("v1"), &options, &silent()).await.unwrap().valid);
     assert_eq!(counting.count(Operation::ReadBlob), 0);
     options.deep = true;
-    assert!(verify(&counting, &at("v1"), &options, &silent()).await.unwrap().valid);
+    let report = verify(&counting, &at("v1"), &options, &silent()).await.unwrap();
+    let package = open_package(&*backend, &at("v1")).await.unwrap();
+    let manifest = package.view.manifest();
+    let blobs: u64 = manifest.layers.iter().chain([&manifest.config]).map(|blob| blob.size).sum();
+    assert_eq!((report.valid, report.read_bytes), (true, blobs), "the configuration is read as well");
 }
 
 #[tokio::test]
