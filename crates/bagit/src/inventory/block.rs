@@ -120,37 +120,23 @@ impl Block {
         }
     }
 
-    /// Takes all files out into a block that is no larger than they need, and keeps the room that they grew in.
-    pub(super) fn take_all(&mut self) -> Self {
-        let all = self.clone();
-        self.paths.clear();
-        self.digests.clear();
-        self.records.clear();
-        all
-    }
-
-    /// Takes the files from `index` on out, and gives them.
-    pub(super) fn split_off(&mut self, index: usize) -> Self {
+    /// Takes the files before `index` out into a block that is no larger than they need; the others keep the room that all
+    /// of them grew in.
+    pub(super) fn take_before(&mut self, index: usize) -> Self {
         let (path_start, digests_start) = self.starts(index);
-        let mut later = Self {
-            paths: self.paths.split_off(path_start),
-            digests: self.digests.split_off(digests_start),
-            records: self.records.split_off(index),
+        let before = Self {
+            paths: self.paths.get(..path_start).unwrap_or_default().to_owned(),
+            digests: self.digests.get(..digests_start).unwrap_or_default().to_vec(),
+            records: self.records.get(..index).unwrap_or_default().to_vec(),
         };
-        for record in &mut later.records {
+        self.paths.drain(..path_start);
+        self.digests.drain(..digests_start);
+        self.records.drain(..before.len());
+        for record in &mut self.records {
             record.path_end -= narrow(path_start);
             record.digests_end -= narrow(digests_start);
         }
-        self.fit();
-        later.fit();
-        later
-    }
-
-    /// Gives back memory that is not used.
-    pub(super) fn fit(&mut self) {
-        self.paths.shrink_to_fit();
-        self.digests.shrink_to_fit();
-        self.records.shrink_to_fit();
+        before
     }
 
     /// Says where the path and the digests of the file at `index` begin.

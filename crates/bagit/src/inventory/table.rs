@@ -107,16 +107,11 @@ impl FileTable {
         if full.len() < BLOCK_FILES {
             return (block, index);
         }
-        // What comes in order fills one block after the other, each in the same memory first: what grows leaves holes.
-        let at = if index == full.len() { index } else { full.len() / 2 };
+        // What comes in order, perhaps before a few that came earlier, fills one block after the other.
+        let at = if index >= full.len() / 4 * 3 { index } else { full.len() / 2 };
         let start = self.starts.get(block).map_or(0, |start| start + at);
-        if index == full.len() {
-            let all = full.take_all();
-            self.blocks.insert(block, all);
-        } else {
-            let later = full.split_off(at);
-            self.blocks.insert(block + 1, later);
-        }
+        let before = full.take_before(at);
+        self.blocks.insert(block, before);
         self.starts.insert(block + 1, start);
         if index < at { (block, index) } else { (block + 1, index - at) }
     }
@@ -179,6 +174,17 @@ mod tests {
             }
             check(&table, &expected);
         }
+    }
+
+    #[test]
+    fn what_comes_in_order_fills_blocks_also_before_what_came_earlier() {
+        let mut table = FileTable::default();
+        let paths = ["bagit.txt".to_owned(), "manifest-md5.txt".to_owned(), "tagmanifest-md5.txt".to_owned()];
+        let payload = (0..10_000).map(|number| format!("data/{number:05}"));
+        for path in paths.into_iter().chain(payload) {
+            table.insert(&path, FileEntry::default());
+        }
+        assert!(table.blocks.len() <= 41, "{} blocks", table.blocks.len());
     }
 
     proptest! {
