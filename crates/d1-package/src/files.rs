@@ -1,15 +1,17 @@
 //! The files of a package in their order, without repeats and contradictions.
 
+mod check;
+mod clashes;
+
 use std::collections::BTreeMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::ops::Range;
 
-use bagit::path::{ancestors, folded, is_below};
 use bagit::{Algorithm, FileEntry, Inventory};
 
-use crate::path::{PathFault, parent, path_fault};
 use crate::{FileView, ObjectFacts, PackageFile};
+
+pub use check::FilesError;
+pub use clashes::NameClash;
 
 /// The files and empty directories of a package, in the order in which a package has them: in a bag the tag files
 /// first, then the payload, each bytewise by path; in a plain directory bytewise.
@@ -23,61 +25,6 @@ pub struct PackageFiles {
     last: Range<usize>,
     /// What DataONE knows of files, by position.
     objects: BTreeMap<usize, ObjectFacts>,
-}
-
-/// Two paths that some file systems take for one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NameClash {
-    /// The one that comes first.
-    pub first: Box<str>,
-    /// The other.
-    pub second: Box<str>,
-}
-
-/// A list of files that is no package.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FilesError {
-    /// A path cannot stand in a package.
-    #[error("`{path}` cannot be in a package: {fault}")]
-    Path {
-        /// The path.
-        path: String,
-        /// What is wrong with it.
-        fault: PathFault,
-    },
-    /// The SHA-256 of a file is not known.
-    #[error("`{path}` has not been hashed")]
-    NotHashed {
-        /// The path.
-        path: String,
-    },
-    /// A path comes twice.
-    #[error("`{path}` comes twice")]
-    Duplicate {
-        /// The path.
-        path: String,
-    },
-    /// A file stands where a directory is needed.
-    #[error("`{path}` is a file and the directory of `{below}`")]
-    FileIsDirectory {
-        /// Path of the file.
-        path: String,
-        /// What lies below it.
-        below: String,
-    },
-    /// A directory that is listed as empty has a file in it.
-    #[error("`{path}` is listed as an empty directory and has something in it")]
-    NotEmpty {
-        /// The directory.
-        path: String,
-    },
-    /// There are more files than a package can have.
-    #[error("{count} files are more than a package can have (4294967295)")]
-    TooMany {
-        /// Number of files.
-        count: usize,
-    },
 }
 
 impl PackageFiles {
@@ -128,9 +75,7 @@ impl PackageFiles {
             inventory.len()..inventory.len()
         };
         let ordered = Self { inventory, empty_directories, is_bag, last, objects: BTreeMap::new() };
-        ordered.check_files()?;
-        ordered.check_directories_of_files()?;
-        ordered.check_empty_directories()?;
+        ordered.check()?;
         Ok(ordered)
     }
 
@@ -216,101 +161,10 @@ impl PackageFiles {
         }
     }
 
-    /// Returns the paths, directories included, that differ by case or Unicode normalisation alone: some file systems
-    /// take them for one.
-    #[must_use]
-    pub fn name_clashes(&self) -> Vec<NameClash> {
-        let hashes = RandomState::new();
-        let hash = |node: &str| hashes.hash_one(folded(node));
-        // Hashes stand for the folded paths, which would take as much memory as the paths again.
-        let mut seen: Vec<u64> = Vec::with_capacity(self.len());
-        self.for_each_node(|node| seen.push(hash(node)));
-        seen.sort_unstable();
-        seen = seen.chunk_by(|left, right| left == right).filter_map(|group| group.get(1).copied()).collect();
-        let mut nodes: Vec<(u64, &str)> = Vec::new();
-        if !seen.is_empty() {
-            self.for_each_node(|node| {
-                let hash = hash(node);
-                nodes.extend(seen.binary_search(&hash).is_ok().then_some((hash, node)));
-            });
-        }
-        nodes.sort_unstable();
-        nodes.dedup();
-        let mut clashes = Vec::new();
-        for group in nodes.chunk_by(|left, right| left.0 == right.0) {
-            let Some(((_, first), others)) = group.split_first() else { continue };
-            let same = others.iter().filter(|(_, other)| folded(other) == folded(first));
-            clashes
-                .extend(same.map(|(_, other)| NameClash { first: (*first).into(), second: (*other).into() }));
-        }
-        clashes.sort_by(|left, right| left.first.cmp(&right.first));
-        clashes
-    }
-
-    /// Walks the paths and the directories that lead to them; a directory may come again.
-    fn for_each_node<'a>(&'a self, mut take: impl FnMut(&'a str)) {
-        let mut previous = "";
-        for path in self.paths() {
-            // All that is below a directory comes in a row, so most repeats are seen at once.
-            ancestors(path).chain([path]).filter(|node| !is_below(previous, node)).for_each(&mut take);
-            previous = path;
-        }
-    }
-
     /// Returns the paths of all files and empty directories.
     fn paths(&self) -> impl Iterator<Item = &str> {
         let empty = self.empty_directories.iter().map(|path| &**path);
         self.inventory.files().map(|(path, _)| path).chain(empty)
-    }
-
-    fn check_files(&self) -> Result<(), FilesError> {
-        if let Some((path, fault)) = self.paths().find_map(|path| Some((path, path_fault(path)?))) {
-            return Err(FilesError::Path { path: path.to_owned(), fault });
-        }
-        let hashed = |entry: FileEntry<'_>| entry.digests.get(Algorithm::Sha256).is_some();
-        if let Some((path, _)) = self.inventory.files().find(|(_, entry)| !hashed(*entry)) {
-            return Err(FilesError::NotHashed { path: path.to_owned() });
-        }
-        let repeated = |pair: &&[Box<str>]| pair.first() == pair.last();
-        match self.empty_directories.windows(2).find(repeated).and_then(<[_]>::first) {
-            Some(path) => Err(FilesError::Duplicate { path: path.to_string() }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_directories_of_files(&self) -> Result<(), FilesError> {
-        let mut checked = "";
-        for (path, _) in self.inventory.files() {
-            if parent(path) != checked {
-                checked = parent(path);
-                self.check_ancestors(path)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_empty_directories(&self) -> Result<(), FilesError> {
-        for path in self.empty_directories.iter().map(|path| &**path) {
-            self.check_ancestors(path)?;
-            if self.inventory.position(path).is_some() {
-                return Err(FilesError::FileIsDirectory { path: path.to_owned(), below: path.to_owned() });
-            }
-            let inside = format!("{path}/");
-            let next = self.empty_directories.partition_point(|other| **other < *inside);
-            let has_directory =
-                self.empty_directories.get(next).is_some_and(|next| next.starts_with(&inside));
-            if has_directory || self.inventory.under(&inside).next().is_some() {
-                return Err(FilesError::NotEmpty { path: path.to_owned() });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_ancestors(&self, path: &str) -> Result<(), FilesError> {
-        match ancestors(path).find(|ancestor| self.inventory.position(ancestor).is_some()) {
-            Some(file) => Err(FilesError::FileIsDirectory { path: file.to_owned(), below: path.to_owned() }),
-            None => Ok(()),
-        }
     }
 }
 
