@@ -139,6 +139,13 @@ impl Block {
         before
     }
 
+    /// Gives back memory that is not used.
+    pub(super) fn fit(&mut self) {
+        self.paths.shrink_to_fit();
+        self.digests.shrink_to_fit();
+        self.records.shrink_to_fit();
+    }
+
     /// Says where the path and the digests of the file at `index` begin.
     fn starts(&self, index: usize) -> (usize, usize) {
         let before = index.checked_sub(1).and_then(|before| self.records.get(before));

@@ -108,9 +108,13 @@ impl FileTable {
             return (block, index);
         }
         // What comes in order, perhaps before a few that came earlier, fills one block after the other.
-        let at = if index >= full.len() / 4 * 3 { index } else { full.len() / 2 };
+        let in_order = index >= full.len() / 4 * 3;
+        let at = if in_order { index } else { full.len() / 2 };
         let start = self.starts.get(block).map_or(0, |start| start + at);
         let before = full.take_before(at);
+        if !in_order {
+            full.fit();
+        }
         self.blocks.insert(block, before);
         self.starts.insert(block + 1, start);
         if index < at { (block, index) } else { (block + 1, index - at) }
