@@ -1,6 +1,7 @@
 //! Some hundred files in a row, with the bytes of their paths and digests one after the other.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::EntryKind;
 use crate::digests::DigestsView;
@@ -43,6 +44,11 @@ struct Record {
 impl Block {
     pub(super) fn len(&self) -> usize {
         self.records.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.paths.capacity() + self.digests.capacity() + 24 * self.records.capacity()
     }
 
     pub(super) fn get(&self, index: usize) -> Option<(&str, FileEntry<'_>)> {
@@ -123,12 +129,8 @@ impl Block {
     /// Takes the files before `index` out into a block that is no larger than they need; the others keep the room that all
     /// of them grew in.
     pub(super) fn take_before(&mut self, index: usize) -> Self {
+        let before = self.part(0..index);
         let (path_start, digests_start) = self.starts(index);
-        let before = Self {
-            paths: self.paths.get(..path_start).unwrap_or_default().to_owned(),
-            digests: self.digests.get(..digests_start).unwrap_or_default().to_vec(),
-            records: self.records.get(..index).unwrap_or_default().to_vec(),
-        };
         self.paths.drain(..path_start);
         self.digests.drain(..digests_start);
         self.records.drain(..before.len());
@@ -139,11 +141,35 @@ impl Block {
         before
     }
 
-    /// Gives back memory that is not used.
+    /// Takes the files from `index` on out, as [`Block::take_before`] does with those before it.
+    pub(super) fn take_after(&mut self, index: usize) -> Self {
+        let after = self.part(index..self.len());
+        let (path_start, digests_start) = self.starts(index);
+        self.paths.truncate(path_start);
+        self.digests.truncate(digests_start);
+        self.records.truncate(index);
+        after
+    }
+
+    /// Gives back memory that is not used: all of it at once, since what is cut off leaves holes.
     pub(super) fn fit(&mut self) {
-        self.paths.shrink_to_fit();
-        self.digests.shrink_to_fit();
-        self.records.shrink_to_fit();
+        *self = self.clone();
+    }
+
+    /// Gives a copy of some files in a row, which is no larger than they need.
+    fn part(&self, range: Range<usize>) -> Self {
+        let mut part =
+            Self { records: self.records.get(range.clone()).unwrap_or_default().to_vec(), ..Self::default() };
+        let (path_start, digests_start) = self.starts(range.start);
+        let end = part.records.last().map(|record| (record.path_end as usize, record.digests_end as usize));
+        let (path_end, digests_end) = end.unwrap_or((path_start, digests_start));
+        part.paths = self.paths.get(path_start..path_end).unwrap_or_default().to_owned();
+        part.digests = self.digests.get(digests_start..digests_end).unwrap_or_default().to_vec();
+        for record in &mut part.records {
+            record.path_end -= narrow(path_start);
+            record.digests_end -= narrow(digests_start);
+        }
+        part
     }
 
     /// Says where the path and the digests of the file at `index` begin.

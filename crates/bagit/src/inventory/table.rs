@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::block::{BLOCK_FILES, Block, FileEntry, LONGEST_PATH};
 
+/// So many files may lie behind what comes in order, or before it: in a bag, tag files.
+const OTHER_FILES: usize = 8;
+
 /// Holds files in the bytewise order of their paths.
 #[derive(Clone, Default)]
 pub(super) struct FileTable {
@@ -99,6 +102,11 @@ impl FileTable {
 
     /// Makes room in a block for one more file at `index`, and says which block and place that is then.
     fn with_room(&mut self, block: usize, index: usize) -> (usize, usize) {
+        let is_behind = self.blocks.get(block).is_some_and(|block| block.len() == index);
+        if is_behind && self.blocks.get(block + 1).is_some_and(|next| next.len() < BLOCK_FILES) {
+            // It may as well be the first of the next block, which has kept its room for what comes in order.
+            return (block + 1, 0);
+        }
         let Some(full) = self.blocks.get_mut(block) else {
             self.blocks.push(Block::default());
             self.starts.push(0);
@@ -107,17 +115,25 @@ impl FileTable {
         if full.len() < BLOCK_FILES {
             return (block, index);
         }
-        // What comes in order, perhaps before a few that came earlier, fills one block after the other.
-        let in_order = index >= full.len() / 4 * 3;
-        let at = if in_order { index } else { full.len() / 2 };
-        let start = self.starts.get(block).map_or(0, |start| start + at);
-        let before = full.take_before(at);
-        if !in_order {
-            full.fit();
+        // What comes in order, one way or the other, fills one block after the other in the same memory: what grows leaves holes.
+        let (start, middle) = (self.starts.get(block).map_or(0, |start| *start), full.len() / 2);
+        let at = if index <= OTHER_FILES || full.len() - index <= OTHER_FILES { index } else { middle };
+        if at > middle {
+            let before = full.take_before(at);
+            self.blocks.insert(block, before);
+        } else {
+            let after = full.take_after(at);
+            if at == middle {
+                full.fit();
+            }
+            self.blocks.insert(block + 1, after);
         }
-        self.blocks.insert(block, before);
-        self.starts.insert(block + 1, start);
-        if index < at { (block, index) } else { (block + 1, index - at) }
+        self.starts.insert(block + 1, start + at);
+        match at > middle {
+            true => (block + 1, index - at),
+            false if index <= at => (block, index),
+            false => (block + 1, index - at),
+        }
     }
 }
 
@@ -142,9 +158,9 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::proptest;
 
-    use super::FileTable;
+    use super::{Block, FileTable};
     use crate::inventory::{EntryKind, FileEntry};
-    use crate::{AlgorithmSet, Digests};
+    use crate::{Algorithm, AlgorithmSet, Digests};
 
     fn check(table: &FileTable, expected: &BTreeMap<String, (u64, Digests)>) {
         assert_eq!(table.len(), expected.len());
@@ -167,7 +183,7 @@ mod tests {
     #[test]
     fn files_that_come_in_any_order_are_found_in_their_order() {
         let algorithms = AlgorithmSet::all();
-        for step in [1_u64, 7919, 9999] {
+        for step in [1_u64, 7919, 4999, 9999] {
             let (mut table, mut expected) = (FileTable::default(), BTreeMap::new());
             for number in 0..10_000 {
                 let path = format!("data/{:05}", number * step % 10_000);
@@ -181,14 +197,41 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_order_fills_blocks_also_before_what_came_earlier() {
+    fn what_comes_in_order_or_backwards_fills_blocks() {
         let mut table = FileTable::default();
         let paths = ["bagit.txt".to_owned(), "manifest-md5.txt".to_owned(), "tagmanifest-md5.txt".to_owned()];
         let payload = (0..10_000).map(|number| format!("data/{number:05}"));
-        for path in paths.into_iter().chain(payload) {
+        for path in paths.into_iter().chain(payload.clone()) {
             table.insert(&path, FileEntry::default());
         }
-        assert!(table.blocks.len() <= 41, "{} blocks", table.blocks.len());
+        assert!(table.blocks.len() <= 42, "{} blocks", table.blocks.len());
+        let mut table = FileTable::default();
+        payload.rev().for_each(|path| _ = table.insert(&path, FileEntry::default()));
+        assert!(table.blocks.len() <= 42, "{} blocks", table.blocks.len());
+    }
+
+    #[test]
+    fn memory_stays_near_what_the_files_need() {
+        // As directories come from file systems: sorted or not, their files sorted or not.
+        for (step, backwards) in [(1_u32, false), (1, true), (4_999, false), (4_999, true), (1_237, true)] {
+            let (mut table, mut needed) = (FileTable::default(), 0);
+            for directory in (0..5_000).map(|number| number * step % 5_000) {
+                for file in 0..20 {
+                    let file = if backwards { 19 - file } else { file };
+                    let path = format!("data/stations/{directory:04}/season-1/{file:07}_Temp.csv");
+                    table.insert(&path, FileEntry::default());
+                    needed += path.len() + 24;
+                }
+            }
+            let digests = Digests::of([Algorithm::Md5, Algorithm::Sha256].into_iter().collect(), b"");
+            for position in 0..table.len() {
+                let entry = FileEntry { digests: digests.view(), ..FileEntry::default() };
+                table.set(position, entry);
+                needed += 49;
+            }
+            let held: usize = table.blocks.iter().map(Block::capacity).sum();
+            assert!(held < needed + needed / 6, "{held} bytes for {needed}, {step} {backwards}");
+        }
     }
 
     proptest! {
