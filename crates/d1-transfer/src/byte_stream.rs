@@ -79,14 +79,6 @@ pub(crate) struct StreamReader {
     ended: bool,
 }
 
-impl StreamReader {
-    /// Returns the next bytes, as many as are there; none at the end.
-    pub(crate) fn next_chunk(&mut self) -> io::Result<Bytes> {
-        self.fill_buf()?;
-        Ok(std::mem::take(&mut self.chunk))
-    }
-}
-
 impl BufRead for StreamReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.chunk.is_empty() && !self.ended {

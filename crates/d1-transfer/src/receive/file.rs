@@ -1,15 +1,11 @@
 //! Receiving the bytes of one file from the blobs that hold it: hashed as they come, and written if there is a place.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::panic::resume_unwind;
+use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
-use std::thread;
 
 use bagit::{AlgorithmSet, Digests, MultiHasher};
-use bytes::Bytes;
 use oci_model::DigestHasher;
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
@@ -17,7 +13,7 @@ use super::job::Blob;
 use super::kept::{Keeping, KeptBytes};
 use crate::blob_reader::read_range;
 use crate::blocking::{GivenUp, run_while_wanted};
-use crate::byte_stream::{CHUNK_BYTES, StreamReader, read_blocking};
+use crate::byte_stream::{CHUNK_BYTES, read_blocking};
 use crate::progress::{Meter, total};
 use crate::pull::Staging;
 use crate::{Error, Result};
@@ -78,11 +74,7 @@ pub(crate) async fn receive_file(
         let end = start + blob.size;
         if position < end {
             let stream = read_range(backend, &blob.digest, blob.size, position - start..blob.size).await?;
-            let is_large = end - position >= WORTH_A_THREAD;
-            let taken = read_blocking(meter.count(stream), move |reader| match is_large {
-                true => intake.take_in_with_writer(reader),
-                false => intake.take_in(reader),
-            });
+            let taken = read_blocking(meter.count(stream), move |reader| intake.take_in(reader));
             intake = taken.await??;
             position = end;
         }
@@ -130,44 +122,19 @@ impl Intake {
         Ok((self, taken))
     }
 
-    fn take_in(mut self, reader: &mut StreamReader) -> Result<Self> {
+    fn take_in(mut self, reader: &mut impl BufRead) -> Result<Self> {
         loop {
-            let bytes = next_chunk(reader)?;
+            // An error is the stream's, which its giver returns.
+            let bytes = reader.fill_buf().map_err(|error| Error::io("receive", "a blob", error))?;
             if bytes.is_empty() {
                 return Ok(self);
             }
-            self.hash(&bytes);
+            let count = bytes.len();
+            self.hash(bytes);
             if let Some((partial, file)) = &mut self.output {
-                file.write_all(&bytes).map_err(|error| Error::io("write", &partial.path, error))?;
+                file.write_all(bytes).map_err(|error| Error::io("write", &partial.path, error))?;
             }
-        }
-    }
-
-    /// Takes bytes in as [`Intake::take_in`] does, and writes them in a thread of their own: hashing is what takes longest, and
-    /// nothing else has to wait for it.
-    fn take_in_with_writer(mut self, reader: &mut StreamReader) -> Result<Self> {
-        let Some((partial, file)) = self.output.take() else { return self.take_in(reader) };
-        let (sender, chunks) = mpsc::sync_channel::<Bytes>(CHUNKS_TO_WRITE);
-        let mut output = &file;
-        let (read, written) = thread::scope(|scope| {
-            let writer = scope.spawn(move || chunks.iter().try_for_each(|bytes| output.write_all(&bytes)));
-            let read = self.hash_and_pass_on(reader, sender);
-            (read, writer.join().unwrap_or_else(|panic| resume_unwind(panic)))
-        });
-        written.map_err(|error| Error::io("write", &partial.path, error))?;
-        read?;
-        self.output = Some((partial, file));
-        Ok(self)
-    }
-
-    /// Hashes all bytes and gives them to the writer; one that has ended says why itself.
-    fn hash_and_pass_on(&mut self, reader: &mut StreamReader, writer: SyncSender<Bytes>) -> Result<()> {
-        loop {
-            let bytes = next_chunk(reader)?;
-            if bytes.is_empty() || writer.send(bytes.clone()).is_err() {
-                return Ok(());
-            }
-            self.hash(&bytes);
+            reader.consume(count);
         }
     }
 
@@ -178,17 +145,6 @@ impl Intake {
             keeping.take(bytes);
         }
     }
-}
-
-/// From which size on in bytes it pays to write what comes in a thread of its own.
-const WORTH_A_THREAD: u64 = 16 << 20;
-
-/// How many chunks may wait for the writer: some hundred KiB each.
-const CHUNKS_TO_WRITE: usize = 4;
-
-/// Returns the next bytes of a blob; an error is the stream's, which its giver returns.
-fn next_chunk(reader: &mut StreamReader) -> Result<Bytes> {
-    reader.next_chunk().map_err(|error| Error::io("receive", "a blob", error))
 }
 
 /// Compares bytes that come in a row with the digests of the blobs that they are.
@@ -333,44 +289,6 @@ mod tests {
             }
             assert!(fault(&stated, b"abcdefgh", piece).is_some());
             assert!(fault(&stated, b"", piece).is_some());
-        }
-    }
-
-    /// Takes 40 chunks in, with a writer or without, and returns what came of it and what is in the file.
-    async fn take_in(writable: bool, with_writer: bool) -> (Result<Digests>, Vec<u8>) {
-        let directory = tempfile::tempdir().unwrap();
-        let (staging, _released) =
-            Staging::open(directory.path(), &Digest::sha256_of(b"manifest"), None).unwrap();
-        let partial = Partial { path: directory.path().join("partial"), staging };
-        std::fs::write(&partial.path, []).unwrap();
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(writable).open(&partial.path).unwrap();
-        let intake = Intake {
-            hasher: MultiHasher::new([bagit::Algorithm::Sha256].into_iter().collect()),
-            judge: BlobJudge::new(&[]).unwrap(),
-            keeping: None,
-            output: Some((partial.clone(), file)),
-        };
-        let chunks = (0..40_u8).map(|number| Ok(Bytes::from(vec![number; 10_000])));
-        let stream = futures::StreamExt::boxed(futures::stream::iter(chunks));
-        let taken = read_blocking(stream, move |reader| match with_writer {
-            true => intake.take_in_with_writer(reader),
-            false => intake.take_in(reader),
-        });
-        let digests = taken.await.unwrap().map(|intake| intake.hasher.finish());
-        (digests, std::fs::read(&partial.path).unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_writer_of_its_own_writes_the_same_and_fails_alike() {
-        let ((alone, its_file), (with_writer, other_file)) =
-            (take_in(true, false).await, take_in(true, true).await);
-        assert_eq!(alone.unwrap(), with_writer.unwrap());
-        assert!(its_file.len() == 400_000 && its_file == other_file);
-        for with_writer in [false, true] {
-            let (failed, file) = take_in(false, with_writer).await;
-            assert!(matches!(failed, Err(Error::Io { operation: "write", .. })), "{with_writer}");
-            assert_eq!(file, b"");
         }
     }
 }
