@@ -1,6 +1,8 @@
 //! Rules for paths in bags: which could escape, how names are escaped in manifests, which names are not portable.
 
 use std::borrow::Cow;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc_quick};
 
@@ -122,6 +124,26 @@ pub(crate) fn normalised(path: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn folded(path: &str) -> String {
     if path.is_ascii() { path.to_ascii_lowercase() } else { path.to_lowercase().nfc().collect() }
+}
+
+/// Gives the names that fold to the same as another one, and perhaps a few more, each with its folded form, in the order of
+/// both.
+///
+/// Names may repeat. Only hashes of all folded forms are held, so that a million names are cheap.
+pub fn folding_alike<'a, I: Iterator<Item = &'a str>>(names: impl Fn() -> I) -> Vec<(String, &'a str)> {
+    let random = RandomState::new();
+    let hash = |name: &str| random.hash_one(folded(name));
+    let mut hashes: Vec<u64> = names().map(hash).collect();
+    hashes.sort_unstable();
+    let groups = hashes.chunk_by(|left, right| left == right);
+    let repeated: Vec<u64> = groups.filter_map(|group| group.get(1).copied()).collect();
+    if repeated.is_empty() {
+        return Vec::new();
+    }
+    let suspects = names().filter(|name| repeated.binary_search(&hash(name)).is_ok());
+    let mut suspects: Vec<(String, &str)> = suspects.map(|name| (folded(name), name)).collect();
+    suspects.sort_unstable();
+    suspects
 }
 
 /// Says why a path cannot exist on Windows or most other systems, or `None` if it can (RFC 8493, section 6.1.2).

@@ -1,11 +1,8 @@
 //! The names of all files and directories: which escape, clash, are not portable, or do not belong.
 
-use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use crate::fault::{Fault, FaultCode};
 use crate::inventory::Inventory;
-use crate::path::{escape_reason, folded, is_system_file, normalised, portability_reason};
+use crate::path::{escape_reason, folding_alike, is_system_file, normalised, portability_reason};
 
 /// Judges every name of an inventory, and `missing` names that clash with one of them.
 pub(crate) fn name_faults(inventory: &Inventory, missing: &[String]) -> Vec<Fault> {
@@ -13,8 +10,9 @@ pub(crate) fn name_faults(inventory: &Inventory, missing: &[String]) -> Vec<Faul
     for (path, _) in inventory.files() {
         faults.extend(single_name(path));
     }
-    clashing_names(inventory, missing, &mut faults);
-    let payload = inventory.directories().filter(|path| path.starts_with("data/"));
+    let directories: Vec<&str> = inventory.directories().collect();
+    clashing_names(inventory, &directories, missing, &mut faults);
+    let payload = directories.into_iter().filter(|path| path.starts_with("data/"));
     for directory in payload.filter(|path| !inventory.has_anything_under(path)) {
         let message = "a bag cannot represent an empty directory; it may get lost";
         faults.push(Fault::new(FaultCode::EmptyDirectory, Some(directory), message));
@@ -42,21 +40,10 @@ fn single_name(path: &str) -> impl Iterator<Item = Fault> {
 }
 
 /// Reports names that are one on a file system that folds case or normalises.
-fn clashing_names(inventory: &Inventory, missing: &[String], faults: &mut Vec<Fault>) {
+fn clashing_names(inventory: &Inventory, directories: &[&str], missing: &[String], faults: &mut Vec<Fault>) {
     let listed = || missing.iter().map(String::as_str);
-    let all = || inventory.files().map(|(path, _)| path).chain(inventory.directories()).chain(listed());
-    // Hashes instead of the folded names keep a million files cheap; equal hashes are looked at again.
-    let mut hashes: Vec<u64> = all().map(fold_hash).collect();
-    hashes.sort_unstable();
-    let is_repeated = |pair: &[u64]| pair.first() == pair.last();
-    let repeated: BTreeSet<u64> =
-        hashes.windows(2).filter(|pair| is_repeated(pair)).filter_map(|pair| pair.first().copied()).collect();
-    if repeated.is_empty() {
-        return;
-    }
-    let suspects = all().filter(|path| repeated.contains(&fold_hash(path)));
-    let mut suspects: Vec<(String, &str)> = suspects.map(|path| (folded(path), path)).collect();
-    suspects.sort_unstable();
+    let all = || inventory.files().map(|(path, _)| path).chain(directories.iter().copied()).chain(listed());
+    let suspects = folding_alike(all);
     for pair in suspects.windows(2) {
         let [(first_fold, first), (second_fold, second)] = pair else { continue };
         // Below directories that clash, only the directories are reported.
@@ -75,10 +62,4 @@ fn clashing_names(inventory: &Inventory, missing: &[String], faults: &mut Vec<Fa
 
 fn above(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(above, _)| above)
-}
-
-fn fold_hash(path: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    folded(path).hash(&mut hasher);
-    hasher.finish()
 }
