@@ -35,6 +35,7 @@ pub use crate::fault::{Fault, FaultCode, Severity};
 pub use crate::fetch::{FetchEntry, FetchList};
 pub use crate::inventory::{EntryKind, FileEntry, Inventory};
 pub use crate::manifest::{Manifest, ManifestEntry, ManifestKind};
+pub use crate::parallel::FILES_AT_ONCE;
 pub use crate::progress::{NoProgress, Progress, ProgressEvent};
 pub use crate::repair::{RepairOptions, Repaired, repair_directory, repair_in_place, repair_zip};
 pub use crate::report::{Report, Verdict};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// How many files are worked on before what came of it is put into an inventory: it takes far less memory there.
-pub(crate) const FILES_AT_ONCE: usize = 1 << 15;
+pub const FILES_AT_ONCE: usize = 1 << 15;
 
 /// The bytes that each thread reads at a time.
 pub(crate) const BUFFER_SIZE: usize = 256 * 1024;

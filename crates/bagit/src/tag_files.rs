@@ -26,6 +26,9 @@ pub(crate) enum TagFile {
 }
 
 impl TagFiles {
+    /// The largest manifest that is worth holding in memory, in bytes: that of some ten thousand files.
+    pub const MOST_HELD_BYTES: u64 = 1 << 20;
+
     /// Starts an empty set.
     #[must_use]
     pub fn new() -> Self {

@@ -64,13 +64,6 @@ impl PackageFile {
             object: self.object.as_deref(),
         }
     }
-
-    /// Returns all digests, SHA-256 among them.
-    pub(crate) fn digests(&self) -> Digests {
-        let mut digests = self.checksums.clone();
-        digests.insert(Algorithm::Sha256, &self.sha256);
-        digests
-    }
 }
 
 impl<'a> FileView<'a> {
@@ -81,6 +74,14 @@ impl<'a> FileView<'a> {
             Algorithm::Sha256 => Some(&self.sha256),
             _ => self.checksums.get(algorithm),
         }
+    }
+
+    /// Returns all digests, SHA-256 among them.
+    #[must_use]
+    pub fn digests(&self) -> Digests {
+        let mut digests = self.checksums.to_digests();
+        digests.insert(Algorithm::Sha256, &self.sha256);
+        digests
     }
 
     /// Returns the identifier, where it is known.

@@ -41,7 +41,7 @@ impl PackageFiles {
         let mut inventory = Inventory::new();
         let mut objects = Vec::new();
         for file in files {
-            if inventory.insert_file(&file.path, file.size, file.digests()) {
+            if inventory.insert_file(&file.path, file.size, file.view().digests()) {
                 return Err(FilesError::Duplicate { path: file.path.into() });
             }
             objects.extend(file.object.map(|object| (file.path, *object)));

@@ -150,9 +150,6 @@ struct TagFileWriter {
     file: Option<(PathBuf, BufWriter<File>)>,
 }
 
-/// The largest tag file in a directory that is held in memory as well, in bytes.
-const MOST_HELD: usize = 1 << 20;
-
 impl TagFileWriter {
     fn new(place: &Place<'_>, name: &str, algorithms: AlgorithmSet) -> Result<Self> {
         let file = match place {
@@ -172,7 +169,7 @@ impl TagFileWriter {
         self.size += bytes.len() as u64;
         if let Some((path, file)) = &mut self.file {
             file.write_all(bytes).map_err(Error::io("write", &*path))?;
-            self.held = self.held.take().filter(|held| held.len() + bytes.len() <= MOST_HELD);
+            self.held = self.held.take().filter(|_| self.size <= TagFiles::MOST_HELD_BYTES);
         }
         if let Some(held) = &mut self.held {
             held.extend_from_slice(bytes);

@@ -134,10 +134,7 @@ impl Block {
         self.paths.drain(..path_start);
         self.digests.drain(..digests_start);
         self.records.drain(..before.len());
-        for record in &mut self.records {
-            record.path_end -= narrow(path_start);
-            record.digests_end -= narrow(digests_start);
-        }
+        self.begin_at(path_start, digests_start);
         before
     }
 
@@ -165,11 +162,16 @@ impl Block {
         let (path_end, digests_end) = end.unwrap_or((path_start, digests_start));
         part.paths = self.paths.get(path_start..path_end).unwrap_or_default().to_owned();
         part.digests = self.digests.get(digests_start..digests_end).unwrap_or_default().to_vec();
-        for record in &mut part.records {
+        part.begin_at(path_start, digests_start);
+        part
+    }
+
+    /// Counts from these places on, before which all bytes are gone.
+    fn begin_at(&mut self, path_start: usize, digests_start: usize) {
+        for record in &mut self.records {
             record.path_end -= narrow(path_start);
             record.digests_end -= narrow(digests_start);
         }
-        part
     }
 
     /// Says where the path and the digests of the file at `index` begin.

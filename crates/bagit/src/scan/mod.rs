@@ -36,7 +36,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 10_000_000, tag_file_bytes: 1 << 30, held_manifest_bytes: 1 << 20, expansion: 200 }
+        Self {
+            entries: 10_000_000,
+            tag_file_bytes: 1 << 30,
+            held_manifest_bytes: TagFiles::MOST_HELD_BYTES,
+            expansion: 200,
+        }
     }
 }
 

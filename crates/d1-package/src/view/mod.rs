@@ -5,7 +5,7 @@ mod read_plan;
 
 use std::ops::Range;
 
-use bagit::{Algorithm, DigestsView};
+use bagit::{Algorithm, Digests, DigestsView};
 use d1_model::Identifier;
 use oci_model::annotations::{D1_IDENTIFIER, TITLE};
 use oci_model::{Descriptor, ImageManifest};
@@ -228,6 +228,16 @@ fn indexed_entry(file: FileView<'_>, place: Place) -> Entry<'_> {
 }
 
 impl Entry<'_> {
+    /// Returns all digests that the package states.
+    #[must_use]
+    pub fn digests(&self) -> Digests {
+        let mut digests = self.checksums.map(DigestsView::to_digests).unwrap_or_default();
+        if let Some(sha256) = &self.sha256 {
+            digests.insert(Algorithm::Sha256, sha256);
+        }
+        digests
+    }
+
     /// Returns a digest that the package states, if it states one.
     #[must_use]
     pub fn digest(&self, algorithm: Algorithm) -> Option<&[u8]> {

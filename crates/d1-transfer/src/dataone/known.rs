@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::path::Path;
 
-use bagit::{Algorithm, Digests};
+use bagit::Digests;
 use d1_model::Identifier;
 use d1_package::{PackageIndex, Place};
 use oci_model::{Digest, ManifestRef, Tag};
@@ -131,9 +131,7 @@ impl KnownObjects {
             };
             match place {
                 Place::Object { .. } => {
-                    let mut digests = file.checksums.to_digests();
-                    digests.insert(Algorithm::Sha256, &file.sha256);
-                    self.objects.insert(identifier.clone(), (file.size, digests));
+                    self.objects.insert(identifier.clone(), (file.size, file.digests()));
                 }
                 Place::Archive { .. } => {
                     self.archived.insert(identifier.clone(), (number, file.path.into()));
@@ -152,10 +150,8 @@ fn is_copy(index: &PackageIndex, package: &DescribedPackage) -> bool {
     let at = |path: &str| files.position(path).and_then(|position| files.file(position));
     let is_same = |object: &DescribedObject| {
         let content = at(&object.path).is_some_and(|file| {
-            let mut digests = file.checksums.to_digests();
-            digests.insert(Algorithm::Sha256, &file.sha256);
             file.identifier() == Some(&object.record.identifier)
-                && object.fault(file.size, &digests).is_none()
+                && object.fault(file.size, &file.digests()).is_none()
         });
         content && at(&object.record.path).is_some_and(|file| file.sha256 == object.record.sha256)
     };

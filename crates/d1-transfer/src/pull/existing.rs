@@ -140,10 +140,11 @@ impl Search {
         let view = &self.package.view;
         let sizes = positions.iter().filter_map(|position| view.entry_at(*position)).map(|file| file.size);
         let progress = HashProgress::over(&self.observer, positions.len() as u64, total(sizes));
-        let batches = positions.chunks(FILES_AT_ONCE);
-        batches.flat_map(|batch| self.hash_batch(root, batch, found, &progress)).collect()
+        let (root, batches) = (root.join(view.directory()), positions.chunks(bagit::FILES_AT_ONCE));
+        batches.flat_map(|batch| self.hash_batch(&root, batch, found, &progress)).collect()
     }
 
+    /// Hashes some files below the package's directory.
     fn hash_batch(
         &self,
         root: &Path,
@@ -151,23 +152,16 @@ impl Search {
         found: &mut Existing,
         progress: &HashProgress,
     ) -> Vec<PathBuf> {
-        let directory = self.package.view.directory();
-        let files: Vec<(Expected, String)> = positions
-            .iter()
-            .filter_map(|position| self.expected(*position))
-            .map(|file| {
-                let path = join(directory, &file.path);
-                (file, path)
-            })
-            .collect();
+        let files = positions.iter().filter_map(|position| self.expected(*position));
+        let files: Vec<Expected> = files.collect();
         let to_hash: Vec<FileToHash<'_>> = files
             .iter()
-            .map(|(file, path)| FileToHash { path, size: file.size, algorithms: self.algorithms })
+            .map(|file| FileToHash { path: &file.path, size: file.size, algorithms: self.algorithms })
             .collect();
         let outcomes = bagit::hash_files(root, &to_hash, 0, progress);
         let mut wrong = Vec::new();
-        for ((file, path), outcome) in files.iter().zip(outcomes) {
-            let place = root.join(path);
+        for (file, outcome) in files.iter().zip(outcomes) {
+            let place = root.join(&file.path);
             let entry = self.package.view.entry_at(file.position);
             match (outcome, entry) {
                 (HashOutcome::Hashed { size, digests }, Some(entry))
@@ -191,6 +185,3 @@ impl Search {
         }
     }
 }
-
-/// How many files are hashed before it is noted what came of it.
-const FILES_AT_ONCE: usize = 1 << 15;

@@ -26,12 +26,9 @@ pub(crate) enum Judgement {
     Unpacked,
 }
 
-/// The largest manifest of a bag that is kept in memory while its files come, in bytes.
-const MOST_KEPT_OF_MANIFEST: u64 = 1 << 20;
-
 /// Tells whether an entry is a manifest that is read where it stands.
 pub(crate) fn is_read_in_place(entry: &Entry<'_>) -> bool {
-    TagFiles::may_stay_on_disk(entry.path) && entry.size > MOST_KEPT_OF_MANIFEST
+    TagFiles::may_stay_on_disk(entry.path) && entry.size > TagFiles::MOST_HELD_BYTES
 }
 
 /// What is known at the end of a pull besides the files.

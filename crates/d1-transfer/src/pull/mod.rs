@@ -112,17 +112,16 @@ impl Pulling<'_> {
         let judgement = self.judgement();
         let unlisted = self.options.include.is_none();
         let kept = self.kept(&selected, judgement);
-        let mut wanted = Wanted { files: selected, kept, unlisted };
+        let wanted = Arc::new(Wanted { files: selected, kept, unlisted });
         check_kept_size(&self.package.view, &wanted)?;
         let algorithms = self.algorithms(judgement);
 
-        let wanted_at_all = Arc::new(wanted);
-        let existing = self.existing(&wanted_at_all, &staging, algorithms, judgement).await?;
-        wanted = Arc::unwrap_or_clone(wanted_at_all);
-        existing.files().iter().for_each(|position| wanted.files.remove(position));
+        let existing = self.existing(&wanted, &staging, algorithms, judgement).await?;
+        let mut missing = Arc::unwrap_or_clone(wanted);
+        existing.files().iter().for_each(|position| missing.files.remove(position));
         let receiving = Receiving {
             package: Arc::clone(self.package),
-            wanted: Arc::new(wanted),
+            wanted: Arc::new(missing),
             destination: Destination::Staging(Arc::clone(&staging)),
             algorithms,
             keep_going: self.options.keep_going,

@@ -12,7 +12,7 @@ use oci_pack::{
 };
 
 use super::came::lock;
-use super::job::ArchiveJob;
+use super::job::{ArchiveJob, position_among};
 use super::kept::{Keeping, KeptBytes};
 use super::{CameFiles, Expected, Wanted};
 use crate::archive::{ArchiveFailure, Stop};
@@ -100,9 +100,8 @@ impl Taking {
     }
 
     /// Returns the position of a file, if it is one of those that are wanted of the archive.
-    fn position(&self, path: &str) -> Option<u32> {
-        let position = u32::try_from(self.wanted.package.view.position(path)?).ok()?;
-        self.wanted.positions.as_ref()?.binary_search(&position).ok().map(|_| position)
+    fn position(&self, path: &str) -> Option<usize> {
+        position_among(&self.wanted.package.view, self.wanted.positions.as_ref()?, path)
     }
 
     fn is_wanted(&self, path: &str) -> bool {
@@ -112,8 +111,7 @@ impl Taking {
     /// Begins a file; one of another size than is known is not read at all.
     fn start(&mut self, path: &str, size: u64) -> Result<(), Stop> {
         let view = &self.wanted.package.view;
-        self.expected =
-            self.position(path).and_then(|position| self.wanted.wanted.expected(view, position as usize));
+        self.expected = self.position(path).and_then(|position| self.wanted.wanted.expected(view, position));
         if let Some(expected) = self.expected.as_ref().filter(|expected| expected.size != size) {
             return Err(Stop::Wrong { path: expected.path.clone(), message: expected.wrong_size(size) });
         }

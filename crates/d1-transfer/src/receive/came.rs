@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bagit::{Algorithm, Digests, DigestsView, Inventory};
+use bagit::{Digests, Inventory};
 use d1_package::{Entry, PackageView};
 
 use super::FileSet;
@@ -48,7 +48,7 @@ impl CameFiles {
     /// Returns the digests of a file of the package, if it came.
     pub(crate) fn digests(&self, position: usize, entry: &Entry<'_>) -> Option<Digests> {
         let other = self.others.get(entry.path).map(|(_, digests)| digests.clone());
-        other.or_else(|| self.as_stated.has(position).then(|| stated_digests(entry)))
+        other.or_else(|| self.as_stated.has(position).then(|| entry.digests()))
     }
 
     /// Returns the number of files.
@@ -87,13 +87,4 @@ impl CameFiles {
 pub(crate) fn lock(came: &Mutex<CameFiles>) -> MutexGuard<'_, CameFiles> {
     // Nothing that is noted is left half done, whoever panics.
     came.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns the digests that the package states of a file.
-fn stated_digests(entry: &Entry<'_>) -> Digests {
-    let mut digests = entry.checksums.map(DigestsView::to_digests).unwrap_or_default();
-    if let Some(sha256) = entry.sha256 {
-        digests.insert(Algorithm::Sha256, &sha256);
-    }
-    digests
 }

@@ -60,6 +60,12 @@ impl Job {
     }
 }
 
+/// Returns the position of the file at a path, if it is one of these, which are in order.
+pub(super) fn position_among(view: &PackageView, positions: &[u32], path: &str) -> Option<usize> {
+    let position = view.position(path)?;
+    positions.binary_search(&u32::try_from(position).ok()?).ok().map(|_| position)
+}
+
 /// Divides the wanted files into jobs; `ranges` is whether single files can be read out of archives.
 pub(crate) fn jobs(view: &PackageView, wanted: &Wanted, ranges: bool) -> Vec<Job> {
     let layers = &view.manifest().layers;

@@ -7,9 +7,6 @@ use std::sync::Arc;
 
 use bagit::TagFiles;
 
-/// How much of one file is in memory before all of it goes to a temporary file, in bytes.
-const MOST_IN_MEMORY: usize = 1 << 20;
-
 /// Gathers the bytes of one file.
 #[derive(Debug)]
 pub(crate) struct Keeping {
@@ -59,7 +56,8 @@ impl Keeping {
             return file.write_all(bytes);
         }
         self.memory.extend_from_slice(bytes);
-        if let Some(directory) = self.directory.as_ref().filter(|_| self.memory.len() > MOST_IN_MEMORY) {
+        let is_large = self.memory.len() as u64 > TagFiles::MOST_HELD_BYTES;
+        if let Some(directory) = self.directory.as_ref().filter(|_| is_large) {
             // It has no name, so nothing is left behind however the process ends.
             let mut file = tempfile::tempfile_in(directory)?;
             file.write_all(&std::mem::take(&mut self.memory))?;

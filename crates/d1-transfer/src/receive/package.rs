@@ -15,7 +15,7 @@ use super::archive_files::{ArchiveFiles, ArchiveOutcome};
 use super::came::lock;
 use super::damage::damaged_files;
 use super::file::{Came, Incoming, Partial, Sink, receive_file};
-use super::job::{ArchiveJob, Blob, Job, jobs};
+use super::job::{ArchiveJob, Blob, Job, jobs, position_among};
 use super::kept::{Keeping, KeptBytes};
 use super::{CameFiles, Expected, FileSet};
 use crate::archive::read_archive_layer;
@@ -237,18 +237,14 @@ impl Receiver<'_> {
     async fn diagnose(&self, job: &Job, faults: Vec<ContentFault>) -> Result<Vec<ContentFault>> {
         let Job::Archive { layer, files: Some(positions) } = job else { return Ok(faults) };
         let view = &self.receiving.package.view;
-        let is_wanted = |path: &str| {
-            let position = view.position(path).and_then(|position| u32::try_from(position).ok());
-            position.is_some_and(|position| positions.binary_search(&position).is_ok())
-        };
+        let is_wanted = |path: &str| position_among(view, positions, path).is_some();
         let is_named = || faults.iter().all(|fault| is_wanted(&fault.path));
         let all = self.receiving.keep_going;
         if !self.backend.capabilities().range_reads || (!all && is_named()) {
             return Ok(faults);
         }
-        let files = positions.iter().filter_map(|position| {
-            self.receiving.wanted.expected(&self.receiving.package.view, *position as usize)
-        });
+        let expected = |position: &u32| self.receiving.wanted.expected(view, *position as usize);
+        let files = positions.iter().filter_map(expected);
         let found = damaged_files(self.backend, &self.receiving.package, layer.layer, files, all);
         match found.await {
             // Damage may lie where no file is: then the layer is all there is to name.
