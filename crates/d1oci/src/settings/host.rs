@@ -179,15 +179,9 @@ impl HostSettings {
             profile.retry.attempts = attempts.0;
         }
         let times = &mut profile.times;
-        for (set, time) in [
-            (written.connect_timeout, &mut times.connect),
-            (written.silence_timeout, &mut times.silence),
-            (written.commit_timeout, &mut times.commit),
-        ] {
-            if let Some(set) = set {
-                *time = set.0;
-            }
-        }
+        Seconds::replace(written.connect_timeout, &mut times.connect);
+        Seconds::replace(written.silence_timeout, &mut times.silence);
+        Seconds::replace(written.commit_timeout, &mut times.commit);
     }
 }
 

@@ -20,15 +20,9 @@ impl NodeSettings {
     /// Changes how to talk to nodes to what is set.
     pub(crate) fn apply(&self, options: &mut d1_client::ClientOptions) {
         let times = &mut options.times;
-        for (set, time) in [
-            (self.connect_timeout, &mut times.connect),
-            (self.answer_timeout, &mut times.answer),
-            (self.silence_timeout, &mut times.silence),
-        ] {
-            if let Some(set) = set {
-                *time = set.0;
-            }
-        }
+        Seconds::replace(self.connect_timeout, &mut times.connect);
+        Seconds::replace(self.answer_timeout, &mut times.answer);
+        Seconds::replace(self.silence_timeout, &mut times.silence);
         if let Some(attempts) = self.attempts {
             options.retry.attempts = attempts.0;
         }

@@ -17,6 +17,15 @@ pub(super) struct Seconds(pub(super) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempts(pub(super) u32);
 
+impl Seconds {
+    /// Puts a time that was set in place of the usual one.
+    pub(super) fn replace(set: Option<Self>, time: &mut Duration) {
+        if let Some(Self(set)) = set {
+            *time = set;
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a number of bytes, or a text such as `512 MiB`")]
 enum Written {
