@@ -13,7 +13,7 @@ mod terminal;
 pub mod torture;
 mod trees;
 
-pub use registry_testkit::scripted::Preset;
+pub use registry_conformance::scripted::Preset;
 
 pub use bags::{AWKWARD_FILES, BagBuilder, payload};
 pub use binary::{Outcome, bare_d1oci, binary, d1oci, run, run_with_input, xtask};

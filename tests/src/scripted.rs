@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 
-use registry_testkit::scripted::{Config, Route, ScriptedRegistry};
-use registry_testkit::{CutAfter, CuttingProxy};
+use registry_conformance::scripted::{Config, Route, ScriptedRegistry};
+use registry_conformance::{CutAfter, CuttingProxy};
 use tokio::runtime::Runtime;
 
 /// A running registry with its log; it ends with the value.

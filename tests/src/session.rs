@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use registry_testkit::scripted::{Auth, Config, Preset, User};
+use registry_conformance::scripted::{Auth, Config, Preset, User};
 use tempfile::TempDir;
 
 use crate::binary::{Outcome, bare_d1oci, run, run_with_input};

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use distribution_client::{ClientOptions, Credential, FixedCredential, Profile, Registry, Secret};
 use futures::TryStreamExt;
 use registry_backend::{Access, BlobSource as _, WriteHint};
-use registry_testkit::PseudoRandomSource;
-use registry_testkit::scripted::{Auth, Config, Credentials, Preset, Route, ScriptedRegistry, User};
+use registry_conformance::PseudoRandomSource;
+use registry_conformance::scripted::{Auth, Config, Credentials, Preset, Route, ScriptedRegistry, User};
 
 #[tokio::test]
 async fn no_secret_is_logged() {

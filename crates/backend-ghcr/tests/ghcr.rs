@@ -16,8 +16,8 @@ use distribution_client::{
 };
 use oci_model::{Digest, Location};
 use registry_backend::{Access, BackendFactory as _, ErrorKind, OpenOptions, RegistryBackend};
-use registry_testkit::conformance::{EmptyRepository, Need, checks_that_need, run_all};
-use registry_testkit::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
+use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_all};
+use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "ghp_example";

@@ -6,7 +6,7 @@ use backend_layout::LayoutBackend;
 use backend_layout::object_store::memory::InMemory;
 use backend_layout::object_store::path::Path;
 use registry_backend::Access;
-use registry_testkit::conformance::{EmptyRepository, Need, checks_that_need};
+use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need};
 
 mod directory {
     use super::{Access, EmptyRepository, LayoutBackend, Need, checks_that_need};
@@ -19,7 +19,7 @@ mod directory {
         EmptyRepository::new(first).with_second(second).keeping(folder)
     }
 
-    registry_testkit::conformance_tests! {
+    registry_conformance::conformance_tests! {
         directory,
         skipped: checks_that_need(&[Need::BlobLimit]),
     }
@@ -37,7 +37,7 @@ mod object_store {
         EmptyRepository::new(first).with_second(second)
     }
 
-    registry_testkit::conformance_tests! {
+    registry_conformance::conformance_tests! {
         object_store,
         skipped: checks_that_need(&[Need::BlobLimit]),
     }

@@ -11,8 +11,8 @@ use backend_quay::{QuayFactory, Visibility, profile_at};
 use distribution_client::{ClientOptions, Credential, FixedCredential, Profile, Registries, Secret};
 use oci_model::Location;
 use registry_backend::{Access, BackendFactory as _, ErrorKind, OpenOptions};
-use registry_testkit::conformance::{EmptyRepository, Need, checks_that_need, run_all};
-use registry_testkit::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
+use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_all};
+use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
 use serde_json::{Value, json};
 
 fn fast() -> Profile {

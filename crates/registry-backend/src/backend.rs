@@ -11,7 +11,7 @@ use crate::{BlobRead, BlobSource, Capabilities, RepositoryAdmin, Result};
 
 /// One repository of OCI artifacts, wherever it is.
 ///
-/// Implementors fulfil every promise below; `registry-testkit` has a check for each. No method has a default:
+/// Implementors fulfil every promise below; `registry-conformance` has a check for each. No method has a default:
 /// conveniences for callers are in [`RegistryBackendExt`](crate::RegistryBackendExt). Methods may be called
 /// concurrently.
 #[async_trait]

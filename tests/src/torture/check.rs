@@ -6,7 +6,7 @@ use std::path::Path;
 
 use oci_model::annotations::REF_NAME;
 use oci_model::{Digest, ImageIndex, ManifestRef, MediaType, RawManifest, Tag};
-use registry_testkit::scripted::ScriptedRegistry;
+use registry_conformance::scripted::ScriptedRegistry;
 
 use super::world::REPOSITORY;
 

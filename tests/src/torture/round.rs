@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use d1_testnode::ScriptedNode;
-use registry_testkit::scripted::ScriptedRegistry;
+use registry_conformance::scripted::ScriptedRegistry;
 use tempfile::TempDir;
 
 use super::chance::Chance;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use registry_testkit::scripted::{Action, Answer, Fault, RetryAfter, Route, When};
+use registry_conformance::scripted::{Action, Answer, Fault, RetryAfter, Route, When};
 
 use super::chance::Chance;
 

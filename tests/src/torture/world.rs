@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use d1_testnode::{Catalog, Scale, ScriptedNode};
 use oci_model::{ManifestRef, MediaType, RawManifest};
-use registry_testkit::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
+use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 

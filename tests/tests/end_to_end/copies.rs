@@ -3,7 +3,7 @@
 use std::fs;
 
 use d1oci_tests::{BagBuilder, Preset, RegistryKind, RunningRegistry, Scripted, Session, payload};
-use registry_testkit::scripted::Route;
+use registry_conformance::scripted::Route;
 use serde_json::Value;
 
 const PRESETS: [Preset; 3] = [Preset::Strict, Preset::Ghcr, Preset::Quay];

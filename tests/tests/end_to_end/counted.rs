@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use d1oci_tests::{BagBuilder, Outcome, Scripted, bare_d1oci, payload, run_with_input, tree};
-use registry_testkit::scripted::{Action, Auth, Config, Fault, Preset, Route, User, When};
+use registry_conformance::scripted::{Action, Auth, Config, Fault, Preset, Route, User, When};
 use tempfile::TempDir;
 
 /// The objects of the bag, each above the size below which files are gathered in archives.

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use d1oci_tests::{DockerRegistry, Outcome, Scripted, bare_d1oci, peer, run, run_with_input};
-use registry_testkit::scripted::{Auth, Config, Credentials, Preset, Route, Server, User};
+use registry_conformance::scripted::{Auth, Config, Credentials, Preset, Route, Server, User};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@
 
 use d1oci_tests::d1oci;
 use oci_model::{Descriptor, ImageIndex, ImageManifest, ManifestRef, RawManifest, Tag};
-use registry_testkit::scripted::{Config, Preset, ScriptedRegistry};
+use registry_conformance::scripted::{Config, Preset, ScriptedRegistry};
 use tokio::runtime::Runtime;
 
 const NAME: &str = "owner/name";

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use d1oci_tests::{Scripted, bare_d1oci, payload, peer, run, run_with_input};
-use registry_testkit::scripted::{Action, Answer, Auth, BearerAuth, Config, Fault, Preset, User, When};
+use registry_conformance::scripted::{Action, Answer, Auth, BearerAuth, Config, Fault, Preset, User, When};
 
 const MIB: u64 = 1024 * 1024;
 const SIZE: u64 = 64 * MIB;

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use d1oci_tests::{BagBuilder, Link, Lost, Preset, Scripted, binary, payload, skipped};
-use registry_testkit::scripted::{Action, Config, Fault, Route, When};
+use registry_conformance::scripted::{Action, Config, Fault, Route, When};
 
 /// Much longer than the limits that are set below, and shorter than those that count where none is set.
 const PATIENCE: Duration = Duration::from_secs(25);

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use d1oci_tests::{Preset, RegistryKind, RunningRegistry, Session, Terminal, payload};
-use registry_testkit::scripted::{Action, Fault, Route, When};
+use registry_conformance::scripted::{Action, Fault, Route, When};
 
 const USERNAME: &str = "dataone+dataone";
 const PASSWORD: &str = "s3cret:pass/word";

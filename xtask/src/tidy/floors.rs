@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 6] = [
     &["bagit", "d1-model", "oci-model"],
     &["oci-pack", "registry-backend"],
     &["http-transfer"],
-    &["d1-client", "d1-package", "distribution-client", "registry-testkit"],
+    &["d1-client", "d1-package", "distribution-client", "registry-conformance"],
     &["backend-generic", "backend-ghcr", "backend-layout", "backend-quay", "d1-transfer"],
     &["d1-gateway", "d1oci"],
 ];
@@ -125,7 +125,7 @@ mod tests {
             ("d1oci", "clap", false, None, None),
             ("oci-model", "oci-pack", true, None, Some("not on a lower floor")),
             ("oci-model", "bagit", true, None, Some("not on a lower floor")),
-            ("registry-backend", "registry-testkit", true, Some("dev"), Some("not on a lower floor")),
+            ("registry-backend", "registry-conformance", true, Some("dev"), Some("not on a lower floor")),
             ("backend-ghcr", "backend-generic", true, None, Some("not on a lower floor")),
             ("d1oci", "xtask", true, None, Some("not on a lower floor")),
             ("xtask", "d1-transfer", true, None, Some("not on a lower floor")),

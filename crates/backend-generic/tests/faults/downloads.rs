@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use distribution_client::Segments;
 use registry_backend::{BlobRead, ErrorKind};
-use registry_testkit::pseudo_random;
-use registry_testkit::scripted::{Action, Answer, Config, Fault, Preset, RetryAfter, Route, Server, When};
+use registry_conformance::pseudo_random;
+use registry_conformance::scripted::{Action, Answer, Config, Fault, Preset, RetryAfter, Route, Server, When};
 
 use crate::rig::{MIB, Rig, profile};
 
@@ -97,7 +97,7 @@ async fn an_expired_link_is_asked_for_again() {
 
 #[tokio::test]
 async fn no_credentials_reach_the_storage_host() {
-    use registry_testkit::scripted::{Auth, User};
+    use registry_conformance::scripted::{Auth, User};
     for auth in
         [Auth::Basic(vec![User::new("alice", "s3cret")]), Auth::bearer(vec![User::new("alice", "s3cret")])]
     {

@@ -10,10 +10,10 @@ use distribution_client::{
 };
 use futures::TryStreamExt;
 use registry_backend::{Access, BlobSource as _, WriteHint, verified};
-use registry_testkit::scripted::{
+use registry_conformance::scripted::{
     Action, Answer, Auth, BearerAuth, Config, Fault, Preset, ScriptedRegistry, User, When,
 };
-use registry_testkit::{CutAfter, CuttingProxy, PseudoRandomSource};
+use registry_conformance::{CutAfter, CuttingProxy, PseudoRandomSource};
 
 use crate::rig::{MIB, profile};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use distribution_client::{ClientOptions, Credential, Secret};
 use registry_backend::{Access, BlobSource as _, ErrorKind, WriteHint, Written};
-use registry_testkit::PseudoRandomSource;
-use registry_testkit::scripted::{
+use registry_conformance::PseudoRandomSource;
+use registry_conformance::scripted::{
     Action, Answer, Auth, BearerAuth, Config, Credentials, Fault, Preset, Route, User, When,
 };
 
@@ -139,7 +139,7 @@ async fn a_mount_asks_for_both_repositories() {
     let config = Config::new(Preset::Strict).with_auth(Auth::bearer(vec![alice()]));
     let rig = Rig::with_login(config, "alice", "s3cret").await;
     let source = PseudoRandomSource::new(3, 1000);
-    rig.registry.put_blob("owner/other", &registry_testkit::pseudo_random(3, 1000)).unwrap();
+    rig.registry.put_blob("owner/other", &registry_conformance::pseudo_random(3, 1000)).unwrap();
     let hint = WriteHint::default().with_mount_from("owner/other".parse().unwrap());
     assert_eq!(rig.repository.write_blob(&source, &hint).await.unwrap(), Written::Mounted);
     let requests = rig.registry.requests();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use distribution_client::{ClientOptions, WarningSink};
 use oci_model::Digest;
 use registry_backend::{ErrorKind, Retry};
-use registry_testkit::scripted::{Action, Answer, Config, Fault, Preset, RetryAfter, Route, When};
+use registry_conformance::scripted::{Action, Answer, Config, Fault, Preset, RetryAfter, Route, When};
 
 use crate::rig::{Rig, profile};
 

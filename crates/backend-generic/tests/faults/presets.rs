@@ -1,7 +1,7 @@
 //! The conformance suite on the scripted registry, as the one of the specification and as one of old.
 
-use registry_testkit::conformance::{EmptyRepository, Need, checks_that_need, run_all};
-use registry_testkit::scripted::{Config, Preset};
+use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_all};
+use registry_conformance::scripted::{Config, Preset};
 
 use crate::rig::Rig;
 

@@ -8,8 +8,8 @@ use distribution_client::{
 use futures::TryStreamExt;
 use oci_model::Digest;
 use registry_backend::{Access, RegistryBackend, Result, WriteHint, Written};
-use registry_testkit::PseudoRandomSource;
-use registry_testkit::scripted::{Action, Config, Fault, Preset, Route, ScriptedRegistry, When};
+use registry_conformance::PseudoRandomSource;
+use registry_conformance::scripted::{Action, Config, Fault, Preset, Route, ScriptedRegistry, When};
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 
@@ -92,7 +92,7 @@ impl Rig {
 
     /// Puts a blob of pseudo-random bytes into the registry.
     pub(crate) fn seed(&self, size: usize) -> Digest {
-        self.registry.put_blob(NAME, &registry_testkit::pseudo_random(7, size)).unwrap()
+        self.registry.put_blob(NAME, &registry_conformance::pseudo_random(7, size)).unwrap()
     }
 
     pub(crate) fn backend(&self) -> &dyn RegistryBackend {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use distribution_client::{Profile, UploadStrategy};
 use registry_backend::{BlobSource as _, ErrorKind, WriteHint, Written};
-use registry_testkit::scripted::{Action, Answer, Config, CutPatch, Fault, Preset, RetryAfter, Route, When};
-use registry_testkit::{PseudoRandomSource, TestSource};
+use registry_conformance::scripted::{Action, Answer, Config, CutPatch, Fault, Preset, RetryAfter, Route, When};
+use registry_conformance::{PseudoRandomSource, TestSource};
 
 use crate::rig::{MIB, NAME, Rig, digest, profile};
 
@@ -186,8 +186,8 @@ async fn every_strategy_stores_blobs_of_every_size() {
 #[tokio::test]
 async fn an_upload_elsewhere_takes_no_credentials_along() {
     let config = strict(Route::UploadStart, When::Always, Action::ForeignLocation);
-    let config = config.with_auth(registry_testkit::scripted::Auth::Basic(vec![
-        registry_testkit::scripted::User::new("alice", "s3cret"),
+    let config = config.with_auth(registry_conformance::scripted::Auth::Basic(vec![
+        registry_conformance::scripted::User::new("alice", "s3cret"),
     ]));
     let rig = Rig::with_login(config, "alice", "s3cret").await;
     let source = PseudoRandomSource::new(1, 1000);
@@ -258,7 +258,7 @@ async fn a_blob_is_mounted_where_it_can_be_and_sent_where_not() {
         let rig = Rig::start(Config::new(preset)).await;
         let source = PseudoRandomSource::new(3, 1000);
         if from != "owner/absent" && from != NAME {
-            let bytes = registry_testkit::pseudo_random(3, 1000);
+            let bytes = registry_conformance::pseudo_random(3, 1000);
             rig.registry.put_blob(from, &bytes).unwrap();
         }
         let hint = WriteHint::default().with_mount_from(from.parse().unwrap());

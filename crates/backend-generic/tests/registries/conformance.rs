@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ferro_blob_store::InMemoryBlobStore;
 use ferro_oci_server::AppState;
 use ferro_oci_server::registry::InMemoryRegistryMeta;
-use registry_testkit::conformance::{EmptyRepository, Need, Report, checks_that_need, run_all};
+use registry_conformance::conformance::{EmptyRepository, Need, Report, checks_that_need, run_all};
 
 use crate::support::Client;
 use crate::support::docker_registry::{Authentication, DockerRegistry};

@@ -6,7 +6,7 @@ use std::process::Command;
 use futures::TryStreamExt;
 use oci_model::{Annotations, Descriptor, ImageManifest, ManifestRef, RawManifest};
 use registry_backend::{BytesSource, RegistryBackend, RegistryBackendExt as _, WriteHint};
-use registry_testkit::pseudo_random;
+use registry_conformance::pseudo_random;
 
 use crate::support::Client;
 use crate::support::docker_registry::{Authentication, DockerRegistry};

@@ -11,7 +11,7 @@ use oci_model::RawManifest;
 use registry_backend::{
     Access, BlobSource, BytesSource, ErrorKind, RegistryBackend, Result, WriteHint, Written,
 };
-use registry_testkit::{PseudoRandomSource, TestSource};
+use registry_conformance::{PseudoRandomSource, TestSource};
 
 use crate::odd_store::{ConditionalPut, OddStore};
 use crate::support::{
@@ -116,9 +116,9 @@ async fn a_large_blob_goes_up_in_parts_and_only_if_it_is_right() {
     let large = PseudoRandomSource::new(1, 20_000_001);
     assert_eq!(layout.write_blob(&large, &WriteHint::default()).await.unwrap(), Written::Uploaded);
     assert_eq!(store.uploads.load(Ordering::Relaxed), 1);
-    assert_eq!(read_blob(&layout, large.digest()).await, registry_testkit::pseudo_random(1, 20_000_001));
+    assert_eq!(read_blob(&layout, large.digest()).await, registry_conformance::pseudo_random(1, 20_000_001));
     let before = objects(&store).await;
-    let content = registry_testkit::pseudo_random(2, 20_000_000);
+    let content = registry_conformance::pseudo_random(2, 20_000_000);
     for source in [
         TestSource::new(content.clone()).in_pieces_of(1_000_000).stating_size(19_999_999),
         TestSource::new(content.clone()).in_pieces_of(1_000_000).stating_size(20_000_001),

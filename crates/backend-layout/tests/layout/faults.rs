@@ -9,7 +9,7 @@ use oci_model::{Digest, RawManifest};
 use registry_backend::{
     Access, BytesSource, Error, ErrorKind, RegistryBackend, RegistryBackendExt, WriteHint, Written,
 };
-use registry_testkit::TestSource;
+use registry_conformance::TestSource;
 
 use crate::support::{
     HOUR, artifact, at, blob_path, by_digest, index_text, new_layout, new_place, open, prune, prune_options,
@@ -176,7 +176,7 @@ async fn a_refused_source_leaves_nothing_behind() {
     let (_folder, root, layout) = new_layout().await;
     store_blob(&layout, "there").await;
     let before = tree(&root);
-    let large = registry_testkit::pseudo_random(1, 3_000_000);
+    let large = registry_conformance::pseudo_random(1, 3_000_000);
     for source in [
         TestSource::new("content").stating_size(6),
         TestSource::new("content").stating_size(8),

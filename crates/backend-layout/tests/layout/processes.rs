@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oci_model::Manifest;
 use registry_backend::{Access, RegistryBackend, RegistryBackendExt};
-use registry_testkit::PseudoRandomSource;
+use registry_conformance::PseudoRandomSource;
 
 use crate::support::{at, blob_path, new_place, open, prune, prune_options, store_artifact, tags};
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use backend_layout::LayoutBackend;
 use registry_backend::{Access, BytesSource, ErrorKind, RegistryBackend, WriteHint};
-use registry_testkit::PseudoRandomSource;
+use registry_conformance::PseudoRandomSource;
 use tempfile::TempDir;
 
 use crate::support::{at, open, skipped, store_artifact, tags, tree};

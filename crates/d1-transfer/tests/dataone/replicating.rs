@@ -8,7 +8,7 @@ use d1_testnode::{Call, Catalog, Content, Package, ScriptedNode};
 use d1_transfer::{Journal, VerifyOptions, replicate, verify};
 use oci_model::{ManifestRef, Tag};
 use registry_backend::{Capabilities, MemoryBackend};
-use registry_testkit::{CountingBackend, Operation};
+use registry_conformance::{CountingBackend, Operation};
 
 use crate::support::*;
 

@@ -14,7 +14,7 @@ use futures::TryStreamExt;
 use oci_model::annotations::D1_IDENTIFIER;
 use oci_model::{Descriptor, Digest, ManifestRef};
 use registry_backend::{BlobSource, BytesSource, ErrorKind, MemoryBackend, RegistryBackend, WriteHint};
-use registry_testkit::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
+use registry_conformance::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
 
 use crate::support::{Place, at, memory, noise, push_options, silent, tag};
 

@@ -7,7 +7,7 @@ use d1_package::Layout;
 use d1_transfer::{CopyOptions, PullOptions, Result, VerifyOptions, copy, pull, push_directory, verify};
 use oci_model::Digest;
 use registry_backend::{ErrorKind, MemoryBackend, RegistryBackend};
-use registry_testkit::{Fault, FaultAction, FaultyBackend, Operation};
+use registry_conformance::{Fault, FaultAction, FaultyBackend, Operation};
 
 use crate::altered::Altered;
 use crate::support::{

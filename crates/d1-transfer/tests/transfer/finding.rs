@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use oci_model::annotations::{CREATED, D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID, DESCRIPTION};
 use oci_model::{Digest, ManifestRef};
 use registry_backend::{BytesSource, ErrorKind, MemoryBackend, RegistryBackend, WriteHint};
-use registry_testkit::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
+use registry_conformance::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
 
 use crate::support::{Listener, Place, at, memory, push_options, silent, tag};
 

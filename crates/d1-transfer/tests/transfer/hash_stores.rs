@@ -9,7 +9,7 @@ use d1_transfer::{ImportOptions, ImportReport, Result, import_hashstore};
 use futures::TryStreamExt;
 use oci_model::{ManifestRef, MediaType};
 use registry_backend::{ErrorKind, MemoryBackend, RegistryBackend, RegistryBackendExt};
-use registry_testkit::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
+use registry_conformance::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
 
 use crate::support::{Place, memory, silent};
 

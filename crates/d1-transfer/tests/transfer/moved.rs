@@ -9,7 +9,7 @@ use d1_transfer::{
 };
 use oci_model::Digest;
 use registry_backend::MemoryBackend;
-use registry_testkit::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
+use registry_conformance::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
 
 use crate::support::{
     Place, at, leftovers, memory, memory_with, noise, pull_to, pull_with, push, push_options, silent, tag,

@@ -9,7 +9,7 @@ use bagit::Accept;
 use d1_package::Layout;
 use d1_transfer::{Error, Phase, PullOptions, pull, push_directory};
 use registry_backend::MemoryBackend;
-use registry_testkit::{Fault, FaultAction, FaultyBackend, Operation};
+use registry_conformance::{Fault, FaultAction, FaultyBackend, Operation};
 
 use crate::altered::Altered;
 use crate::support::{

@@ -13,7 +13,7 @@ use d1_transfer::{
 };
 use oci_pack::Compression;
 use registry_backend::RegistryBackend;
-use registry_testkit::{CountingBackend, Operation};
+use registry_conformance::{CountingBackend, Operation};
 
 use crate::support::{
     Listener, Place, at, chain, faults, memory, memory_with, noise, paths, pull_to, push, push_options,

@@ -12,7 +12,7 @@ use d1_transfer::{
 };
 use oci_model::{ManifestRef, Tag};
 use registry_backend::{Capabilities, MemoryBackend, RegistryBackend};
-use registry_testkit::pseudo_random;
+use registry_conformance::pseudo_random;
 use tempfile::TempDir;
 
 /// What a tree holds: relative path to content, `None` for a directory; a link is `-> target`.

@@ -1,7 +1,7 @@
 //! Manifests: stored, read, refused, deleted.
 
 use oci_model::{Descriptor, Digest, ImageIndex, ManifestRef, MediaType, RawManifest};
-use registry_testkit::scripted::{Config, Preset};
+use registry_conformance::scripted::{Config, Preset};
 
 use crate::client::{ALL_MANIFESTS, REPOSITORY, Session, artifact, code, header, tag};
 

@@ -1,7 +1,7 @@
 //! The least client that the tests need: it follows nothing and repeats nothing.
 
 use oci_model::{Descriptor, Digest, ImageManifest, ManifestRef, MediaType, RawManifest};
-use registry_testkit::scripted::{Config, Preset, ScriptedRegistry};
+use registry_conformance::scripted::{Config, Preset, ScriptedRegistry};
 use reqwest::{Client, Method, RequestBuilder, Response};
 
 /// A registry with a client for it.

@@ -1,7 +1,7 @@
 //! Tags and referrers, page by page.
 
 use oci_model::{Descriptor, Digest, ImageIndex, ManifestRef, MediaType, RawManifest};
-use registry_testkit::scripted::{Action, Config, Fault, Preset, ReferrersBehaviour, Route, When};
+use registry_conformance::scripted::{Action, Config, Fault, Preset, ReferrersBehaviour, Route, When};
 use serde_json::{Value, json};
 
 use crate::client::{REPOSITORY, Session, artifact, code, header, tag};

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use registry_testkit::scripted::{
+use registry_conformance::scripted::{
     Action, Answer, Auth, BearerAuth, Config, Fault, Preset, ScriptedRegistry, User, When,
 };
-use registry_testkit::{CutAfter, CuttingProxy};
+use registry_conformance::{CutAfter, CuttingProxy};
 
 /// What it is told on the command line: `PRESET PORT CUT-BYTES REFUSE-EVERY TOKEN-SECONDS`, 0 for nothing of the kind.
 struct Arguments {

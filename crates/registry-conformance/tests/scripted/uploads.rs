@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use oci_model::{Digest, DigestAlgorithm, DigestHasher};
-use registry_testkit::scripted::{Config, CutPatch, Preset, Route};
+use registry_conformance::scripted::{Config, CutPatch, Preset, Route};
 
 use crate::client::{REPOSITORY, Session, code, header, with_field};
 

@@ -1,8 +1,8 @@
 //! What holds for the registry as a whole: names of presets, the log, and large blobs.
 
 use oci_model::Digest;
-use registry_testkit::pseudo_random;
-use registry_testkit::scripted::{Credentials, Preset, Route, Server};
+use registry_conformance::pseudo_random;
+use registry_conformance::scripted::{Credentials, Preset, Route, Server};
 
 use crate::client::{Session, blob_uri, header};
 

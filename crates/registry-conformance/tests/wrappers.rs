@@ -8,8 +8,8 @@ use registry_backend::{
     BytesSource, ErrorKind, MemoryBackend, RegistryBackend, RegistryBackendExt, Result, Retry, WriteHint,
     Written,
 };
-use registry_testkit::conformance::{EmptyRepository, Need, checks_that_need};
-use registry_testkit::{Call, CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
+use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need};
+use registry_conformance::{Call, CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
 
 fn memory() -> EmptyRepository {
     EmptyRepository::new(MemoryBackend::new())
@@ -20,7 +20,7 @@ const MISSING: [Need; 3] = [Need::BlobLimit, Need::Pruner, Need::SecondValue];
 mod counting {
     use super::{CountingBackend, MISSING, checks_that_need, memory};
 
-    registry_testkit::conformance_tests! {
+    registry_conformance::conformance_tests! {
         || async { memory().wrapped(CountingBackend::new) },
         skipped: checks_that_need(&MISSING),
     }
@@ -29,7 +29,7 @@ mod counting {
 mod faulty_without_faults {
     use super::{FaultyBackend, MISSING, checks_that_need, memory};
 
-    registry_testkit::conformance_tests! {
+    registry_conformance::conformance_tests! {
         || async { memory().wrapped(FaultyBackend::new) },
         skipped: checks_that_need(&MISSING),
     }

@@ -1,13 +1,13 @@
 //! The suite on the backend in memory.
 
 use registry_backend::MemoryBackend;
-use registry_testkit::conformance::{EmptyRepository, Need, checks_that_need};
+use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need};
 
 async fn memory() -> EmptyRepository {
     EmptyRepository::new(MemoryBackend::new())
 }
 
-registry_testkit::conformance_tests! {
+registry_conformance::conformance_tests! {
     memory,
     skipped: checks_that_need(&[Need::BlobLimit, Need::Pruner, Need::SecondValue]),
 }

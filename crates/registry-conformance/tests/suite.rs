@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use registry_backend::{ErrorKind, MemoryBackend};
-use registry_testkit::conformance::{CHECKS, EmptyRepository, Need, Report, checks_that_need, run_all};
-use registry_testkit::{Fault, FaultAction, FaultyBackend, Operation};
+use registry_conformance::conformance::{CHECKS, EmptyRepository, Need, Report, checks_that_need, run_all};
+use registry_conformance::{Fault, FaultAction, FaultyBackend, Operation};
 
 fn run(fixture: impl Fn() -> EmptyRepository) -> Report {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -1,6 +1,6 @@
 //! Content and headers that are not what they should be.
 
-use registry_testkit::scripted::{Action, Config, Credentials, Fault, Preset, Route, Server, When};
+use registry_conformance::scripted::{Action, Config, Credentials, Fault, Preset, Route, Server, When};
 
 use crate::client::{Session, artifact, blob_uri, code, header};
 

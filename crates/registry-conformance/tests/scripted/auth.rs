@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oci_model::Digest;
-use registry_testkit::scripted::{
+use registry_conformance::scripted::{
     Action, Auth, BearerAuth, Config, Credentials, Fault, Preset, Route, Server, User, When,
 };
 use reqwest::Response;
