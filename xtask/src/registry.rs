@@ -31,8 +31,15 @@ pub struct Arguments {
 ///
 /// Fails when it does not build or cannot start.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut cargo =
-        process::cargo(&["run", "--quiet", "--package", "registry-conformance", "--example", "registry", "--"]);
+    let mut cargo = process::cargo(&[
+        "run",
+        "--quiet",
+        "--package",
+        "registry-conformance",
+        "--example",
+        "registry",
+        "--",
+    ]);
     cargo.arg(&arguments.preset).arg(arguments.port.to_string());
     let Arguments { cut_bytes, refuse_every, token_seconds, .. } = arguments;
     cargo.args([cut_bytes.to_string(), refuse_every.to_string(), token_seconds.to_string()]);

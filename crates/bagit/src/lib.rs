@@ -1,12 +1,10 @@
 //! BagIt 1.0 and 0.9x (RFC 8493): read, validate and create bags in directories, tar streams and zip files.
 #![doc = include_str!("../README.md")]
 
-mod algorithm;
 mod bag_info;
 mod check;
 mod create;
 mod declaration;
-mod digests;
 mod error;
 mod fault;
 mod fetch;
@@ -22,14 +20,12 @@ mod tag_files;
 mod text;
 mod version;
 
-pub use crate::algorithm::{Algorithm, AlgorithmSet, UnknownAlgorithm};
 pub use crate::bag_info::{BagInfo, is_date};
 pub use crate::check::{
     Accept, CheckOptions, check, payload_algorithms, required_algorithms, tag_algorithms,
 };
 pub use crate::create::{BagBuilder, Created};
 pub use crate::declaration::Declaration;
-pub use crate::digests::{Digests, DigestsView, MultiHasher};
 pub use crate::error::{Error, Result};
 pub use crate::fault::{Fault, FaultCode, Severity};
 pub use crate::fetch::{FetchEntry, FetchList};
@@ -45,3 +41,6 @@ pub use crate::scan::{
 };
 pub use crate::tag_files::TagFiles;
 pub use crate::version::{Version, VersionError};
+use multi_digest as algorithm;
+use multi_digest as digests;
+pub use multi_digest::{Algorithm, AlgorithmSet, Digests, DigestsView, MultiHasher, UnknownAlgorithm};

@@ -1,6 +1,7 @@
 //! The package format of d1oci: bags and DataONE metadata as OCI manifests, and back.
 #![doc = include_str!("../README.md")]
 
+pub mod annotations;
 mod assemble;
 mod dataone;
 mod error;

@@ -1,14 +1,14 @@
 //! The manifest of a package.
 
 use bagit::Version;
-use oci_model::annotations::{
-    CREATED, D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID,
-    DESCRIPTION,
-};
+use oci_model::annotations::{CREATED, DESCRIPTION};
 use oci_model::{Annotations, Descriptor, Digest, MediaType};
 use oci_pack::{Compression, PackedArchive, archive_layer, object_layer, part_layer, part_title};
 use registry_backend::Capabilities;
 
+use crate::annotations::{
+    D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID,
+};
 use crate::{FileView, ObjectFacts, PART_ANNOTATION, PackageFacts, media_type_of};
 
 /// How to write a manifest.

@@ -2,10 +2,11 @@
 
 use bagit::Algorithm;
 use d1_model::{Identifier, ObjectFormatList, SystemMetadata};
-use oci_model::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID, TITLE};
+use oci_model::annotations::TITLE;
 use oci_model::{Descriptor, Digest, ImageManifest, MediaType, RawManifest};
 use oci_pack::ManifestBuildError;
 
+use crate::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID};
 use crate::dataone::{declared_algorithm, sanitised};
 use crate::{
     ObjectFacts, SYSTEM_METADATA_ARTIFACT_TYPE, SingleFile, SingleFileOptions, path_fault,

@@ -2,8 +2,9 @@
 
 use std::io::{self, Read};
 
+use multi_digest::HashingReader;
 use oci_model::{Descriptor, DigestHasher};
-use oci_pack::{ArchiveError, ArchiveErrorKind, HashingRead, UnpackError, VisitError};
+use oci_pack::{ArchiveError, ArchiveErrorKind, UnpackError, VisitError};
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
 use crate::blob_reader::read_range;
@@ -52,10 +53,11 @@ pub(crate) async fn read_archive_layer<T: Send + 'static>(
     }
     let layer = layer.clone();
     read_blocking(stream, move |reader| {
-        let mut reader = HashingRead::with_hasher(reader, hasher);
+        let mut reader = HashingReader::new(reader, hasher);
         let value = work(&mut reader).map_err(|failure| failed(failure, title(&layer)))?;
         // An archive is read to the end of its stream.
-        let (actual, length) = reader.finish();
+        let length = reader.length();
+        let actual = reader.into_hasher().finish();
         if actual == layer.digest && length == layer.size {
             return Ok(value);
         }

@@ -2,8 +2,8 @@
 
 use std::io::Read;
 
+use multi_digest::HashingReader;
 use oci_model::{Descriptor, DigestHasher, ImageManifest, ManifestRef, RawManifest};
-use oci_pack::HashingRead;
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend, RegistryBackendExt};
 
 use d1_package::{IndexError, MAX_INDEX_BYTES, PackageIndex, PackageView, ReplacedArchives};
@@ -116,11 +116,12 @@ async fn read_index_blob<T: Send + 'static>(
     let stream = read_range(backend, &digest, size, 0..size).await?;
     let manifest = manifest.clone();
     read_blocking(stream, move |reader| {
-        let mut reader = HashingRead::with_hasher(reader, hasher);
+        let mut reader = HashingReader::new(reader, hasher);
         let index = read(&mut reader, &manifest);
         // Whatever is left is read, so that the digest is that of the whole.
         let _ = std::io::copy(&mut reader, &mut std::io::sink());
-        let (actual, length) = reader.finish();
+        let length = reader.length();
+        let actual = reader.into_hasher().finish();
         // A wrong digest explains any other error better than the error itself.
         if (&actual, length) != (&digest, size) {
             return Err(Error::content(digest.to_string(), format!("the index has the digest {actual}")));

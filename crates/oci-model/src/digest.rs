@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use multi_digest::{Algorithm, MultiHasher, Update};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A content digest as the image specification writes it (descriptor.md, "Digests").
@@ -43,11 +44,12 @@ impl Digest {
 
     /// Returns the SHA-256 digest of `content`.
     pub fn sha256_of(content: &[u8]) -> Self {
-        use sha2::Digest as _;
-        Self::from_sha256(sha2::Sha256::digest(content).into())
+        let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
+        hasher.update(content);
+        hasher.finish()
     }
 
-    pub(crate) fn from_known(algorithm: DigestAlgorithm, bytes: &[u8]) -> Self {
+    fn from_known(algorithm: DigestAlgorithm, bytes: &[u8]) -> Self {
         let name = algorithm.name();
         let text = format!("{name}:{}", hex::encode(bytes));
         // The two known names have six bytes.
@@ -108,11 +110,61 @@ impl DigestAlgorithm {
         }
     }
 
-    fn encoded_length(self) -> usize {
+    fn checksum(self) -> Algorithm {
         match self {
-            Self::Sha256 => 64,
-            Self::Sha512 => 128,
+            Self::Sha256 => Algorithm::Sha256,
+            Self::Sha512 => Algorithm::Sha512,
         }
+    }
+
+    fn encoded_length(self) -> usize {
+        2 * self.checksum().digest_length()
+    }
+}
+
+/// Computes the digest of a stream of bytes.
+///
+/// ```
+/// use oci_model::{Digest, DigestAlgorithm, DigestHasher};
+///
+/// let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
+/// hasher.update(b"{");
+/// hasher.update(b"}");
+/// assert_eq!(hasher.finish(), Digest::sha256_of(b"{}"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct DigestHasher {
+    algorithm: DigestAlgorithm,
+    hasher: MultiHasher,
+}
+
+impl DigestHasher {
+    /// Returns a hasher for the algorithm.
+    pub fn new(algorithm: DigestAlgorithm) -> Self {
+        Self { algorithm, hasher: MultiHasher::new(algorithm.checksum().into()) }
+    }
+
+    /// Returns a hasher whose result can be compared with `digest`, or `None` if its algorithm is unknown.
+    pub fn matching(digest: &Digest) -> Option<Self> {
+        digest.algorithm().map(Self::new)
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    /// Returns the digest of all bytes taken.
+    pub fn finish(self) -> Digest {
+        let digests = self.hasher.finish();
+        // The hasher computes the one algorithm that it was made for.
+        Digest::from_known(self.algorithm, digests.get(self.algorithm.checksum()).unwrap_or_default())
+    }
+}
+
+impl Update for DigestHasher {
+    fn update(&mut self, bytes: &[u8]) {
+        Self::update(self, bytes);
     }
 }
 
@@ -190,6 +242,16 @@ mod tests {
         assert_eq!(digest.short(), "44136fa355b3");
         assert_eq!(digest, EMPTY_JSON.parse().unwrap());
         assert_eq!(Digest::from_sha256(digest.sha256_bytes().unwrap()), digest);
+    }
+
+    #[test]
+    fn the_hasher_follows_the_digest_to_compare_with() {
+        let sha512: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
+        assert!(
+            DigestHasher::matching(&sha512).unwrap().finish().as_str().starts_with("sha512:cf83e1357eefb8bd")
+        );
+        let unknown: Digest = "blake9:00".parse().unwrap();
+        assert!(DigestHasher::matching(&unknown).is_none());
     }
 
     #[test]

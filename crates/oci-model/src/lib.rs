@@ -4,7 +4,6 @@
 pub mod annotations;
 mod descriptor;
 mod digest;
-mod hasher;
 mod manifest;
 mod media_type;
 mod raw;
@@ -12,8 +11,7 @@ mod reference;
 mod tag;
 
 pub use descriptor::{Annotations, Descriptor, Platform};
-pub use digest::{Digest, DigestAlgorithm, DigestError};
-pub use hasher::DigestHasher;
+pub use digest::{Digest, DigestAlgorithm, DigestError, DigestHasher};
 pub use manifest::{ImageIndex, ImageManifest, Manifest};
 pub use media_type::{MediaType, MediaTypeError};
 pub use raw::{MANIFEST_READ_LIMIT, ManifestError, RawManifest};

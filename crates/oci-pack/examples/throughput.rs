@@ -9,8 +9,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use multi_digest::HashingReader;
+use oci_model::{DigestAlgorithm, DigestHasher};
 use oci_pack::{
-    ArchiveWarning, Compression, HashingRead, PackOptions, UnpackObserver, UnpackOptions, VisitError,
+    ArchiveWarning, Compression, PackOptions, UnpackObserver, UnpackOptions, VisitError,
     entries_with_directories, pack_archive, unpack_into,
 };
 use sha2::{Digest, Sha256};
@@ -115,9 +117,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             unpack_options.read.tar_digest = tar_digest;
             let copy = temporary.path().join(format!("copy-{tar_digest}"));
             let stopwatch = Stopwatch::start();
-            let mut reader = HashingRead::new(File::open(&blob_path)?);
+            let mut reader =
+                HashingReader::new(File::open(&blob_path)?, DigestHasher::new(DigestAlgorithm::Sha256));
             unpack_into(&copy, &mut reader, &unpack_options, &mut HashEverything(Sha256::new()))?;
-            assert_eq!(reader.finish().0, packed.blob_digest);
+            assert_eq!(reader.into_hasher().finish(), packed.blob_digest);
             println!("{compression}: unpack, tar digest {tar_digest}: {}", stopwatch.rate(total));
         }
     }

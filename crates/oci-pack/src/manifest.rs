@@ -1,8 +1,9 @@
 //! Building a package's manifest within the limits of registries.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io;
 
+use multi_digest::HashingWriter;
 use oci_model::annotations::TITLE;
 use oci_model::{Descriptor, ImageManifest, MediaType, RawManifest};
 
@@ -95,25 +96,12 @@ impl ManifestBuilder {
 
 /// Returns the exact size of the manifest's bytes, without keeping them.
 pub fn manifest_size(manifest: &ImageManifest) -> u64 {
-    let mut sink = CountingSink(0);
+    let mut sink = HashingWriter::counting(io::sink());
     // Maps with text keys and numbers in range, written to a sink: nothing here can fail.
     if let Err(error) = serde_json::to_writer(&mut sink, manifest) {
         unreachable!("{error}");
     }
-    sink.0
-}
-
-struct CountingSink(u64);
-
-impl Write for CountingSink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    sink.length()
 }
 
 #[cfg(test)]

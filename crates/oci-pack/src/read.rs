@@ -157,7 +157,7 @@ impl ReadOptions {
 /// Reads an archive to its very end and shows its entries to `visitor`.
 ///
 /// gzip (of one or many members), zstd and plain tar are told apart by their first bytes. The stream is read and inflated in
-/// a thread of its own, and read to its end, so that a [`HashingRead`](crate::HashingRead) around it has seen all. After an error the
+/// a thread of its own, and read to its end, so that a [`HashingReader`](multi_digest::HashingReader) around it has seen all. After an error the
 /// call returns as soon as a running read of `reader` does.
 ///
 /// # Errors

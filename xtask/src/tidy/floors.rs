@@ -5,7 +5,8 @@ use crate::error::Result;
 use crate::metadata::{Dependency, Package};
 
 /// The crates by floor.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
+    &["multi-digest"],
     &["bagit", "d1-model", "oci-model"],
     &["oci-pack", "registry-backend"],
     &["http-transfer"],
@@ -34,7 +35,7 @@ const OWNED: [(&str, &[&str]); 4] = [
 ];
 
 /// The lowest floor that may know a runtime or an HTTP stack.
-const FIRST_FLOOR_WITH_RUNTIME: usize = 2;
+const FIRST_FLOOR_WITH_RUNTIME: usize = 3;
 
 /// What the floors below do not know.
 pub(super) const RUNTIMES: [&str; 5] = ["h2", "hyper", "hyper-util", "reqwest", "tokio"];

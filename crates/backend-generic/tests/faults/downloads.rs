@@ -5,7 +5,9 @@ use std::time::Duration;
 use distribution_client::Segments;
 use registry_backend::{BlobRead, ErrorKind};
 use registry_conformance::pseudo_random;
-use registry_conformance::scripted::{Action, Answer, Config, Fault, Preset, RetryAfter, Route, Server, When};
+use registry_conformance::scripted::{
+    Action, Answer, Config, Fault, Preset, RetryAfter, Route, Server, When,
+};
 
 use crate::rig::{MIB, Rig, profile};
 

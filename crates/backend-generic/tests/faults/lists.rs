@@ -3,7 +3,9 @@
 use futures::TryStreamExt;
 use oci_model::{Descriptor, ImageIndex, ImageManifest, ManifestRef, RawManifest, Tag};
 use registry_backend::{BytesSource, ErrorKind, Result, WriteHint};
-use registry_conformance::scripted::{Action, Answer, Config, Fault, Preset, ReferrersBehaviour, Route, When};
+use registry_conformance::scripted::{
+    Action, Answer, Config, Fault, Preset, ReferrersBehaviour, Route, When,
+};
 
 use crate::rig::{NAME, Rig};
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use distribution_client::{Profile, UploadStrategy};
 use registry_backend::{BlobSource as _, ErrorKind, WriteHint, Written};
-use registry_conformance::scripted::{Action, Answer, Config, CutPatch, Fault, Preset, RetryAfter, Route, When};
+use registry_conformance::scripted::{
+    Action, Answer, Config, CutPatch, Fault, Preset, RetryAfter, Route, When,
+};
 use registry_conformance::{PseudoRandomSource, TestSource};
 
 use crate::rig::{MIB, NAME, Rig, digest, profile};

@@ -55,7 +55,7 @@ impl Block {
         let record = self.records.get(index)?;
         let (path_start, digests_start) = self.starts(index);
         let path = self.paths.get(path_start..record.path_end as usize)?;
-        let digests = DigestsView::of_bytes(self.digests.get(digests_start..record.digests_end as usize)?);
+        let digests = DigestsView::from_bytes(self.digests.get(digests_start..record.digests_end as usize)?)?;
         Some((path, FileEntry { size: record.size, digests, kind: record.kind }))
     }
 
@@ -116,7 +116,7 @@ impl Block {
     fn set_digests(&mut self, index: usize, digests: DigestsView<'_>) {
         let Some(end) = self.records.get(index).map(|record| record.digests_end as usize) else { return };
         let (_, start) = self.starts(index);
-        let (bytes, before) = (digests.bytes(), end - start);
+        let (bytes, before) = (digests.as_bytes(), end - start);
         if bytes.len() > before + (self.digests.capacity() - self.digests.len()) {
             self.digests.reserve_exact(room_for(bytes.len(), self.len(), self.digests.len()));
         }

@@ -8,8 +8,8 @@ use d1_model::{
     Checksum, ErrorKind, Identifier, MAX_RESOURCE_MAP_BYTES, MAX_SYSTEM_METADATA_BYTES, Oddity, OddityCode,
     RESOURCE_MAP_FORMAT_ID, ResourceMap, SystemMetadata, looks_like_resource_map, looks_like_system_metadata,
 };
+use multi_digest::{HashingReader, MultiHasher};
 use oci_model::Digest;
-use oci_pack::HashingRead;
 
 use super::fixity::computable;
 use super::oddity::OddityList;
@@ -176,15 +176,16 @@ impl Reading {
     }
 
     fn add_resource_map(&mut self, path: &str, reader: impl Read) -> io::Result<()> {
-        let mut hashing = HashingRead::new(reader);
+        let mut hashing = HashingReader::new(reader, MultiHasher::new(Algorithm::Sha256.into()));
         match ResourceMap::read(&mut hashing) {
             Ok(parsed) => {
                 io::copy(&mut hashing, &mut io::sink())?;
-                let sha256 = hashing.finish().0.sha256_bytes().unwrap_or_default();
+                let digests = hashing.into_hasher().finish();
+                let sha256 = digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
                 self.note(path, parsed.oddities);
                 self.documents.resource_maps.push(ResourceMapRecord {
                     path: path.into(),
-                    sha256,
+                    sha256: sha256.unwrap_or_default(),
                     map: parsed.value,
                 });
             }

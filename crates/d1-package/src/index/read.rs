@@ -2,6 +2,7 @@
 
 use std::io::{self, BufReader, Read};
 
+use multi_digest::HashingReader;
 use oci_model::ImageManifest;
 use oci_pack::Member;
 
@@ -65,7 +66,7 @@ pub(super) fn document<K: KeepFiles>(
 
 fn parse<K: KeepFiles>(reader: impl Read, size: u64) -> Result<IndexDocument<K>, IndexError> {
     // One byte more, so that a longer index is noticed.
-    let mut counted = CountingRead { inner: reader.take(size.saturating_add(1)), count: 0 };
+    let mut counted = HashingReader::counting(reader.take(size.saturating_add(1)));
     let parsed = serde_json::from_reader(BufReader::with_capacity(READ_LENGTH, &mut counted));
     let document: IndexDocument<K> = parsed.map_err(|source| {
         let (kind, detail) = if source.is_io() {
@@ -75,7 +76,7 @@ fn parse<K: KeepFiles>(reader: impl Read, size: u64) -> Result<IndexDocument<K>,
         };
         IndexError::new(kind, "", detail).because(source)
     })?;
-    if counted.count != size {
+    if counted.length() != size {
         let detail = format!("it has not the {size} bytes that the manifest says");
         return Err(IndexError::new(IndexErrorKind::Size, "", detail));
     }
@@ -134,17 +135,4 @@ fn archive_record(number: usize, layer: &LayerDocument) -> Result<ArchiveRecord,
         return Err(wrong(&format!("the members hold {tar_offset} bytes, the tar archive has {tar_size}")));
     }
     Ok(ArchiveRecord { tar_digest: tar_digest.clone(), tar_size, encoder: encoder.clone(), members })
-}
-
-struct CountingRead<R> {
-    inner: R,
-    count: u64,
-}
-
-impl<R: Read> Read for CountingRead<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.count = self.count.saturating_add(count as u64);
-        Ok(count)
-    }
 }

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 
 use bagit::{Algorithm, DigestsView};
 use d1_model::Identifier;
+use multi_digest::{HashingWriter, Update};
 use oci_model::{Descriptor, Digest, DigestAlgorithm, DigestHasher, MediaType};
 use oci_pack::Member;
 use serde::ser::{SerializeMap, SerializeStruct};
@@ -16,13 +17,16 @@ use crate::{FileView, INDEX_MEDIA_TYPE, MAX_INLINE_INDEX_BYTES, ObjectFacts};
 const WRITE_LENGTH: usize = 64 << 10;
 
 pub(super) fn write(index: &PackageIndex, output: impl Write) -> io::Result<Descriptor> {
-    let hasher = DigestHasher::new(DigestAlgorithm::Sha256);
-    let described = Described { output, hasher, size: 0, inline: Some(Vec::new()) };
-    let mut buffered = BufWriter::with_capacity(WRITE_LENGTH, described);
+    let described =
+        Described { hasher: DigestHasher::new(DigestAlgorithm::Sha256), inline: Some(Vec::new()) };
+    let hashing = HashingWriter::new(output, described);
+    let mut buffered = BufWriter::with_capacity(WRITE_LENGTH, hashing);
     serde_json::to_writer(&mut buffered, index)?;
-    let mut described = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
-    described.output.flush()?;
-    let (digest, size) = (described.hasher.finish(), described.size);
+    let mut hashing = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+    hashing.flush()?;
+    let size = hashing.length();
+    let (_, described) = hashing.into_parts();
+    let digest = described.hasher.finish();
     let descriptor = Descriptor::new(MediaType::from_static(INDEX_MEDIA_TYPE), digest, size);
     Ok(match described.inline {
         Some(content) => descriptor.with_inline_content(&content),
@@ -30,29 +34,20 @@ pub(super) fn write(index: &PackageIndex, output: impl Write) -> io::Result<Desc
     })
 }
 
-/// Describes what is written through it.
-struct Described<W> {
-    output: W,
+/// The digest of the index, and its bytes as long as they fit into the manifest.
+struct Described {
     hasher: DigestHasher,
-    size: u64,
-    /// What was written, as long as it fits into the manifest.
     inline: Option<Vec<u8>>,
 }
 
-impl<W: Write> Write for Described<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.output.write_all(bytes)?;
+impl Update for Described {
+    fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
-        self.size += bytes.len() as u64;
-        self.inline = self.inline.take().filter(|_| self.size <= MAX_INLINE_INDEX_BYTES);
+        let fits = |inline: &Vec<u8>| (inline.len() + bytes.len()) as u64 <= MAX_INLINE_INDEX_BYTES;
+        self.inline = self.inline.take().filter(fits);
         if let Some(inline) = &mut self.inline {
             inline.extend_from_slice(bytes);
         }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
     }
 }
 

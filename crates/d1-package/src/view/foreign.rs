@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use bagit::path::ancestors;
-use oci_model::annotations::{D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER, ORAS_CONTENT_UNPACK, TITLE};
+use oci_model::annotations::{ORAS_CONTENT_UNPACK, TITLE};
 use oci_model::{Descriptor, ImageManifest};
 use oci_pack::part_title;
 
 use super::{Entry, ViewError};
+use crate::annotations::{D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER};
 use crate::path::clean_title;
 use crate::{ObjectFacts, PART_ANNOTATION, Place};
 

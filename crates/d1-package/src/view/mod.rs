@@ -7,10 +7,11 @@ use std::ops::Range;
 
 use bagit::{Algorithm, Digests, DigestsView};
 use d1_model::Identifier;
-use oci_model::annotations::{D1_IDENTIFIER, TITLE};
+use oci_model::annotations::TITLE;
 use oci_model::{Descriptor, ImageManifest};
 
 use self::foreign::ForeignContent;
+use crate::annotations::D1_IDENTIFIER;
 use crate::{FileView, LayerKind, ObjectFacts, PackageIndex, PathFault, Place};
 
 pub use self::read_plan::{Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError};

@@ -1,10 +1,11 @@
 //! Manifests: of packages, of single files, and what assembling refuses.
 
+use d1_package::annotations::{D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER};
 use d1_package::{
     AssembleError, Configuration, LayerContent, Layout, ManifestOptions, ObjectFacts, PackageFacts,
     PlanOptions, SingleFile, SingleFileOptions, assemble, bag_artifact_type, plan, single_files_manifest,
 };
-use oci_model::annotations::{CREATED, D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER, DESCRIPTION, TITLE};
+use oci_model::annotations::{CREATED, DESCRIPTION, TITLE};
 use oci_model::{Descriptor, Digest};
 use oci_pack::ManifestBuildError;
 

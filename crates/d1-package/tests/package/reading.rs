@@ -5,11 +5,12 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use d1_package::annotations::D1_IDENTIFIER;
 use d1_package::{
     ArchiveLayer, Configuration, Layout, PackageView, PieceEncoding, PlanLimits, PlanOptions, ReadPlan,
     ReadPlanError, ViewError,
 };
-use oci_model::annotations::{D1_IDENTIFIER, ORAS_CONTENT_UNPACK, TITLE};
+use oci_model::annotations::{ORAS_CONTENT_UNPACK, TITLE};
 use oci_model::{Descriptor, Digest, ImageManifest, MediaType};
 use oci_pack::SpanReader;
 use proptest::prelude::*;

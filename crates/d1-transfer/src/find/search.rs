@@ -149,5 +149,5 @@ fn layers(manifest: &Manifest) -> impl Iterator<Item = &str> {
         Manifest::Image(image) => image.layers.as_slice(),
         Manifest::Index(_) => &[],
     };
-    layers.iter().filter_map(|layer| layer.annotation(oci_model::annotations::D1_FORMAT_ID))
+    layers.iter().filter_map(|layer| layer.annotation(d1_package::annotations::D1_FORMAT_ID))
 }

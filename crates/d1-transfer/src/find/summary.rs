@@ -1,9 +1,8 @@
 //! What the manifest alone says of an artifact.
 
 use d1_package::PackageView;
-use oci_model::annotations::{
-    CREATED, D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID, DESCRIPTION, TITLE,
-};
+use d1_package::annotations::{D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID};
+use oci_model::annotations::{CREATED, DESCRIPTION, TITLE};
 use oci_model::{Digest, Manifest, MediaType, Tag};
 use serde::Serialize;
 

@@ -3,8 +3,9 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use d1_package::annotations::{D1_OBSOLETES, D1_SERIES_ID};
 use jiff::SignedDuration;
-use oci_model::annotations::{CREATED, D1_OBSOLETES, D1_SERIES_ID, DESCRIPTION};
+use oci_model::annotations::{CREATED, DESCRIPTION};
 use oci_model::{Digest, Manifest, Tag};
 
 use super::{StoredVersion, Version};

@@ -5,8 +5,8 @@ mod moved;
 
 use std::sync::Arc;
 
+use d1_package::annotations::D1_IDENTIFIER;
 use futures::TryStreamExt;
-use oci_model::annotations::D1_IDENTIFIER;
 use oci_model::{Digest, ManifestRef, Tag};
 use registry_backend::RegistryBackend;
 use serde::Serialize;

@@ -1,8 +1,8 @@
 //! Finding out whether a store has an object already, and under which names it may go if not.
 
 use d1_model::Identifier;
+use d1_package::annotations::{D1_FORMAT_ID, D1_IDENTIFIER};
 use d1_package::object_layer_of;
-use oci_model::annotations::{D1_FORMAT_ID, D1_IDENTIFIER};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, Tag};
 use registry_backend::RegistryBackend;
 

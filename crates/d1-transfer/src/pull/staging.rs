@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use multi_digest::{Algorithm, HashingReader, MultiHasher};
 use oci_model::Digest;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -256,9 +257,10 @@ fn is_same(left: &Path, right: &Path) -> Result<bool> {
     }
     let digest = |path: &Path| {
         let failed = |error| Error::io("read", path, error);
-        let mut reader = oci_pack::HashingRead::new(File::open(path).map_err(failed)?);
+        let mut reader =
+            HashingReader::new(File::open(path).map_err(failed)?, MultiHasher::new(Algorithm::Sha256.into()));
         io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
-        Ok::<_, Error>(reader.finish())
+        Ok::<_, Error>(reader.into_hasher().finish())
     };
     Ok(digest(left)? == digest(right)?)
 }

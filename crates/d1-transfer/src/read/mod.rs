@@ -5,6 +5,7 @@ mod search;
 use std::io::{self, BufRead, Read, Write};
 
 use d1_package::{Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError};
+use multi_digest::HashingWriter;
 use oci_model::{Digest, DigestAlgorithm, DigestHasher};
 use oci_pack::SpanReader;
 use registry_backend::RegistryBackend;
@@ -78,21 +79,22 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     async fn all<W: Write + Send + 'static>(self, planned: &PlannedRead<'_>, output: W) -> Result<W> {
-        let mut writer = Hashing { output, hasher: DigestHasher::new(DigestAlgorithm::Sha256) };
+        let mut writer = HashingWriter::new(output, DigestHasher::new(DigestAlgorithm::Sha256));
         for piece in &planned.pieces {
             // Without a digest of the whole file, those of its blobs are what can be compared.
             let is_judged = planned.sha256.is_none() && piece.range == (0..piece.descriptor.size);
             writer = self.piece(piece, is_judged, writer).await?;
         }
+        let (mut output, hasher) = writer.into_parts();
         let whole = planned.range == (0..planned.size);
         if let (Some(expected), true) = (planned.sha256, whole) {
-            let actual = writer.hasher.finish();
+            let actual = hasher.finish();
             if actual != Digest::from_sha256(expected) {
                 return Err(Error::content(self.path, format!("its bytes have the digest {actual}")));
             }
         }
-        writer.output.flush().map_err(|error| Error::io("write", self.path, error))?;
-        Ok(writer.output)
+        output.flush().map_err(|error| Error::io("write", self.path, error))?;
+        Ok(output)
     }
 
     async fn piece<W: Write + Send + 'static>(
@@ -135,18 +137,7 @@ impl Reading<'_> {
     }
 }
 
-/// Hashes what is written.
-struct Hashing<W> {
-    output: W,
-    hasher: DigestHasher,
-}
-
-impl<W: Write> Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), CopyError> {
-        self.hasher.update(bytes);
-        self.output.write_all(bytes).map_err(CopyError::Write)
-    }
-}
+type Hashing<W> = HashingWriter<W, DigestHasher>;
 
 /// Which end of a copy failed.
 enum CopyError {
@@ -176,7 +167,7 @@ fn copy_raw<W: Write>(
         if let Some(judge) = &mut judge {
             judge.update(bytes);
         }
-        writer.write(bytes)?;
+        writer.write_all(bytes).map_err(CopyError::Write)?;
         left -= count as u64;
         reader.consume(count);
     }
@@ -190,6 +181,6 @@ fn copy<W: Write>(mut reader: impl Read, writer: &mut Hashing<W>) -> Result<(), 
         if bytes.is_empty() {
             return Ok(());
         }
-        writer.write(bytes)?;
+        writer.write_all(bytes).map_err(CopyError::Write)?;
     }
 }

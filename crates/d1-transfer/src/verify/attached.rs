@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use d1_model::{MAX_SYSTEM_METADATA_BYTES, SystemMetadata};
 use d1_package::SYSTEM_METADATA_ARTIFACT_TYPE;
+use d1_package::annotations::D1_IDENTIFIER;
 use futures::{StreamExt, TryStreamExt};
-use oci_model::annotations::D1_IDENTIFIER;
 use oci_model::{Descriptor, ManifestRef, MediaType};
 use registry_backend::{RegistryBackend, RegistryBackendExt};
 

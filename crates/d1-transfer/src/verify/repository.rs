@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use d1_package::annotations::D1_IDENTIFIER;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use oci_model::annotations::D1_IDENTIFIER;
 use oci_model::{Digest, Manifest, Tag};
 use registry_backend::RegistryBackend;
 use serde::Serialize;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet, Digests};
 use d1_model::{Checksum, ChecksumAlgorithm, DateTime, SystemMetadata};
+use d1_package::annotations::D1_IDENTIFIER;
 use d1_package::{
     ObjectFacts, SYSTEM_METADATA_ARTIFACT_TYPE, SingleFile, SingleFileOptions, single_files_manifest,
 };
@@ -11,7 +12,6 @@ use d1_transfer::{
     ObjectVerdict, SystemMetadataAudit, VerifyOptions, VerifyReport, push_directory, verify, verify_all,
 };
 use futures::TryStreamExt;
-use oci_model::annotations::D1_IDENTIFIER;
 use oci_model::{Descriptor, Digest, ManifestRef};
 use registry_backend::{BlobSource, BytesSource, ErrorKind, MemoryBackend, RegistryBackend, WriteHint};
 use registry_conformance::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use d1_model::Identifier;
+use d1_package::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID};
 use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, single_files_manifest};
 use d1_transfer::{
     ArtifactKind, Error, Found, History, Purpose, Query, find, history, locate, parse_time, push_directory,
 };
 use futures::TryStreamExt;
-use oci_model::annotations::{CREATED, D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID, DESCRIPTION};
+use oci_model::annotations::{CREATED, DESCRIPTION};
 use oci_model::{Digest, ManifestRef};
 use registry_backend::{BytesSource, ErrorKind, MemoryBackend, RegistryBackend, WriteHint};
 use registry_conformance::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
-use registry_conformance::scripted::{Action, Answer, Config, CutPatch, Fault, Preset, RetryAfter, Route, When};
+use registry_conformance::scripted::{
+    Action, Answer, Config, CutPatch, Fault, Preset, RetryAfter, Route, When,
+};
 
 use crate::client::{REPOSITORY, Session, artifact, blob_uri, code, header, tag};
 

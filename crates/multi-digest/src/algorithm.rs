@@ -1,33 +1,40 @@
-//! The checksum algorithms that manifests may use, and small sets of them.
+//! The checksum algorithms, and small sets of them.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
-
-/// Names a checksum algorithm (RFC 8493, section 2.4).
+/// A checksum algorithm.
+///
+/// ```
+/// use multi_digest::Algorithm;
+///
+/// assert_eq!("SHA-256".parse(), Ok(Algorithm::Sha256));
+/// assert_eq!(Algorithm::Sha256.to_string(), "sha256");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Algorithm {
-    /// MD5, 16 bytes; what most DataONE producers write.
+    /// MD5, 16 bytes (RFC 1321).
     Md5,
-    /// SHA-1, 20 bytes.
+    /// SHA-1, 20 bytes (FIPS 180-4).
     Sha1,
-    /// SHA-224, 28 bytes.
+    /// SHA-224, 28 bytes (FIPS 180-4).
     Sha224,
-    /// SHA-256, 32 bytes.
+    /// SHA-256, 32 bytes (FIPS 180-4).
     Sha256,
-    /// SHA-384, 48 bytes.
+    /// SHA-384, 48 bytes (FIPS 180-4).
     Sha384,
-    /// SHA-512, 64 bytes.
+    /// SHA-512, 64 bytes (FIPS 180-4).
     Sha512,
 }
 
 impl Algorithm {
-    /// Lists every supported algorithm, weakest first.
+    /// Every supported algorithm, weakest first.
     pub const ALL: [Self; 6] =
         [Self::Md5, Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// Gives the name used in manifest file names, such as `sha256`.
+    /// Returns the name in lower case without punctuation, such as `sha256`: the form in BagIt manifest names
+    /// (RFC 8493 section 2.4) and OCI digests.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -40,7 +47,7 @@ impl Algorithm {
         }
     }
 
-    /// Gives the length of a digest in bytes.
+    /// Returns the length of a digest in bytes.
     #[must_use]
     pub fn digest_length(self) -> usize {
         match self {
@@ -60,11 +67,11 @@ impl Algorithm {
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
+        formatter.pad(self.name())
     }
 }
 
-/// Reports an algorithm that this crate cannot compute.
+/// The name of an algorithm that this crate cannot compute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a supported checksum algorithm (md5, sha1, sha224, sha256, sha384, sha512)")]
 pub struct UnknownAlgorithm(pub String);
@@ -72,7 +79,7 @@ pub struct UnknownAlgorithm(pub String);
 impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
-    /// Reads a name leniently: case and everything but letters and digits are ignored, so `SHA-256` is `sha256`.
+    /// Reads a name leniently: ignores case and everything but letters and digits, so `SHA-256` is `sha256`.
     fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
         let plain: String =
             text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
@@ -83,27 +90,35 @@ impl FromStr for Algorithm {
     }
 }
 
-impl Serialize for Algorithm {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+#[cfg(feature = "serde")]
+impl serde::Serialize for Algorithm {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
 }
 
-/// Holds a set of algorithms in one byte.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A set of algorithms, in one byte.
+///
+/// ```
+/// use multi_digest::{Algorithm, AlgorithmSet};
+///
+/// let set = AlgorithmSet::from(Algorithm::Md5).union(Algorithm::Sha256.into());
+/// assert!(set.contains(Algorithm::Md5) && !set.contains(Algorithm::Sha1));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AlgorithmSet(u8);
 
 impl AlgorithmSet {
     /// The empty set.
     pub const EMPTY: Self = Self(0);
 
-    /// Gives the set of every supported algorithm.
+    /// Returns the set of every supported algorithm.
     #[must_use]
     pub fn all() -> Self {
         Algorithm::ALL.into_iter().collect()
     }
 
-    /// Says whether the set holds this algorithm.
+    /// Tells whether the set holds this algorithm.
     #[must_use]
     pub fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & algorithm.bit() != 0
@@ -114,19 +129,19 @@ impl AlgorithmSet {
         self.0 |= algorithm.bit();
     }
 
-    /// Gives the set of what is in either set.
+    /// Returns the set of the algorithms that are in either set.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Says whether there is nothing in the set.
+    /// Tells whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Walks the set, weakest algorithm first.
+    /// Returns the algorithms of the set, weakest first.
     pub fn iter(self) -> impl Iterator<Item = Algorithm> {
         Algorithm::ALL.into_iter().filter(move |algorithm| self.contains(*algorithm))
     }
@@ -135,8 +150,15 @@ impl AlgorithmSet {
         self.0
     }
 
-    pub(crate) fn from_bits(bits: u8) -> Self {
-        Self(bits)
+    /// Reads [`AlgorithmSet::bits`], and returns `None` for bits that stand for no algorithm.
+    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
+        (bits >> Algorithm::ALL.len() == 0).then_some(Self(bits))
+    }
+}
+
+impl From<Algorithm> for AlgorithmSet {
+    fn from(algorithm: Algorithm) -> Self {
+        Self(algorithm.bit())
     }
 }
 
@@ -174,5 +196,11 @@ mod tests {
         assert_eq!(set.iter().collect::<Vec<_>>(), [Algorithm::Md5, Algorithm::Sha512]);
         assert!(!set.contains(Algorithm::Sha256) && !set.is_empty());
         assert_eq!(AlgorithmSet::all().iter().count(), 6);
+    }
+
+    #[test]
+    fn bits_that_stand_for_no_algorithm_are_not_a_set() {
+        assert_eq!(AlgorithmSet::from_bits(AlgorithmSet::all().bits()), Some(AlgorithmSet::all()));
+        assert_eq!(AlgorithmSet::from_bits(0x40), None);
     }
 }

@@ -1,0 +1,14 @@
+//! The annotation keys of DataONE facts, on manifests and layers (docs/artifact-format.md).
+
+/// The DataONE identifier (PID) of a package or object, exactly as DataONE has it.
+pub const D1_IDENTIFIER: &str = "org.dataone.identifier";
+/// The identifier of a package's resource map.
+pub const D1_RESOURCE_MAP: &str = "org.dataone.resource-map";
+/// The DataONE series identifier (SID).
+pub const D1_SERIES_ID: &str = "org.dataone.series-id";
+/// The identifier of the version that this one replaces.
+pub const D1_OBSOLETES: &str = "org.dataone.obsoletes";
+/// The object format identifier, which is not a media type.
+pub const D1_FORMAT_ID: &str = "org.dataone.format-id";
+/// The checksum that system metadata declares, `ALGORITHM:hex`.
+pub const D1_CHECKSUM: &str = "org.dataone.checksum";
