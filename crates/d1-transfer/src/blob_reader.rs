@@ -14,7 +14,7 @@ use registry_backend::{BlobRead, BlobSource, ByteStream, Error, ErrorKind, Regis
 /// # Errors
 ///
 /// [`Invalid`](ErrorKind::Invalid) if the blob does not have the size that its descriptor states.
-pub(crate) async fn read_range(
+pub async fn read_range(
     backend: &dyn RegistryBackend,
     digest: &Digest,
     size: u64,

@@ -44,8 +44,8 @@ impl<R: Read> Read for WhileWanted<R> {
     }
 }
 
-/// Runs blocking work in a thread of its own; a panic in it goes on here.
-pub(crate) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs blocking work in a thread of its own. A panic in the work continues in the caller.
+pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     run_while_wanted(|_| work()).await
 }
 

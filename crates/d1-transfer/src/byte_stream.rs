@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use crate::blocking::run_blocking;
 
 /// How many bytes are read from a file at once. Larger reads are not faster, smaller ones are.
-pub(crate) const CHUNK_BYTES: usize = 512 * 1024;
+pub const CHUNK_BYTES: usize = 512 * 1024;
 
 /// Chunks under way between a thread and a stream: enough to overlap, few enough to keep memory flat.
 const CHUNKS_IN_FLIGHT: usize = 2;
@@ -45,7 +45,7 @@ pub(crate) fn blocking_stream(mut next: impl FnMut() -> Result<Bytes> + Send + '
 /// # Errors
 ///
 /// What the stream ended in, whatever came of the work.
-pub(crate) async fn read_blocking<T: Send + 'static>(
+pub async fn read_blocking<T: Send + 'static>(
     mut stream: ByteStream,
     work: impl FnOnce(&mut StreamReader) -> T + Send + 'static,
 ) -> Result<T> {
@@ -73,7 +73,8 @@ pub(crate) async fn read_blocking<T: Send + 'static>(
 }
 
 /// The bytes of a stream, read in a blocking thread.
-pub(crate) struct StreamReader {
+#[derive(Debug)]
+pub struct StreamReader {
     chunks: Receiver<Bytes>,
     chunk: Bytes,
     ended: bool,

@@ -9,7 +9,7 @@ use oci_model::Digest;
 use registry_backend::{BlobSource, ByteStream, Result};
 
 /// A source that reports how far it has been read. Bytes that are sent again after a failure count once.
-pub(crate) struct Counted<'a> {
+pub struct Counted<'a> {
     source: &'a dyn BlobSource,
     count: Arc<dyn Fn(u64) + Send + Sync>,
     furthest: Arc<AtomicU64>,
@@ -17,12 +17,12 @@ pub(crate) struct Counted<'a> {
 
 impl<'a> Counted<'a> {
     /// Wraps a source; `count` is called with each number of bytes that are read for the first time.
-    pub(crate) fn new(source: &'a dyn BlobSource, count: Arc<dyn Fn(u64) + Send + Sync>) -> Self {
+    pub fn new(source: &'a dyn BlobSource, count: Arc<dyn Fn(u64) + Send + Sync>) -> Self {
         Self { source, count, furthest: Arc::default() }
     }
 
     /// Returns the number of bytes read so far.
-    pub(crate) fn counted(&self) -> u64 {
+    pub fn counted(&self) -> u64 {
         self.furthest.load(Ordering::Relaxed)
     }
 }

@@ -5,8 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use d1_model::Identifier;
-use oci_model::{Digest, Tag};
+use oci_model::Digest;
 use serde::Serialize;
 
 /// The result of a transfer.
@@ -68,28 +67,6 @@ pub enum Error {
         /// The path, identifier or pattern that nothing matches.
         wanted: String,
     },
-    /// Nothing in the repository has this identifier.
-    #[error("nothing in {place} has the identifier `{identifier}`")]
-    NotInRepository {
-        /// The identifier.
-        identifier: Identifier,
-        /// The repository.
-        place: String,
-    },
-    /// Several artifacts have one identifier, and none is a version of the others.
-    #[error("`{identifier}` stands for {} artifacts", candidates.len())]
-    Ambiguous {
-        /// The identifier.
-        identifier: Identifier,
-        /// Tag, digest and identifier of each.
-        candidates: Vec<String>,
-    },
-    /// The artifact states no identifier, so it is no version of anything.
-    #[error("{digest} states no DataONE identifier")]
-    NoIdentifier {
-        /// The manifest.
-        digest: Digest,
-    },
     /// The file is a link in an archive, which has no content of its own.
     #[error("`{path}` is a link to `{target}`: read that instead")]
     IsLink {
@@ -110,46 +87,6 @@ pub enum Error {
         /// The manifest.
         digest: Digest,
     },
-    /// System metadata cannot be read.
-    #[error("cannot read the system metadata in `{}`", path.display())]
-    SystemMetadata {
-        /// Where they are.
-        path: PathBuf,
-        /// Why not.
-        source: d1_model::Error,
-    },
-    /// System metadata are those of another object.
-    #[error("the system metadata are those of `{stated}`, not of `{given}`")]
-    OtherIdentifier {
-        /// The identifier that was given.
-        given: String,
-        /// The one that the system metadata state.
-        stated: String,
-    },
-    /// The tag that an identifier gives names something else.
-    #[error("the tag {tag} of `{identifier}` names {what}")]
-    TagTaken {
-        /// The tag.
-        tag: Tag,
-        /// The identifier.
-        identifier: String,
-        /// What the tag names, in words.
-        what: String,
-    },
-    /// A directory is not a HashStore that can be read.
-    #[error("`{}` cannot be read as a HashStore: {reason}", directory.display())]
-    NotAHashStore {
-        /// The directory.
-        directory: PathBuf,
-        /// Why not.
-        reason: String,
-    },
-    /// Something stands where a new file or directory should go.
-    #[error("`{}` is there already", path.display())]
-    TargetExists {
-        /// Where.
-        path: PathBuf,
-    },
     /// The options contradict each other.
     #[error("{reason}")]
     Options {
@@ -161,44 +98,6 @@ pub enum Error {
     TooDeep {
         /// The manifest at which copying stopped.
         digest: Digest,
-    },
-    /// A DataONE node failed.
-    #[cfg(feature = "d1-client")]
-    #[error(transparent)]
-    Node(#[from] d1_client::Error),
-    /// An object is in no package.
-    #[error("`{identifier}` is in no package")]
-    NoPackage {
-        /// The object.
-        identifier: Identifier,
-    },
-    /// An object is in several packages.
-    #[error("`{identifier}` is in {} packages", resource_maps.len())]
-    SeveralPackages {
-        /// The object.
-        identifier: Identifier,
-        /// The resource maps of the packages.
-        resource_maps: Vec<Identifier>,
-    },
-    /// Not everybody may read an object, or the resource map of a package.
-    #[error("`{identifier}` is not public")]
-    NotPublic {
-        /// The object, or the resource map.
-        identifier: Identifier,
-    },
-    /// Members of a package cannot be had, or are not what their system metadata declare.
-    #[error("{}", MembersSummary(faults))]
-    Members {
-        /// What is wrong, member by member.
-        faults: Vec<MemberFault>,
-    },
-    /// A journal cannot be used.
-    #[error("the journal `{}` cannot be used: {reason}", path.display())]
-    Journal {
-        /// Where it is.
-        path: PathBuf,
-        /// Why not.
-        reason: String,
     },
     /// A file operation failed.
     #[error("cannot {operation} `{}`", path.display())]
@@ -221,50 +120,24 @@ pub struct ContentFault {
     pub message: String,
 }
 
-/// A member of a package that could not be had, or is not what its system metadata say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MemberFault {
-    /// The member.
-    pub identifier: Identifier,
-    /// What is wrong, in words.
-    pub message: String,
-}
-
 impl Error {
-    pub(crate) fn io(operation: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+    /// Returns the failure of an operation on a file, such as `read`.
+    pub fn io(operation: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         Self::Io { operation, path: path.as_ref().to_owned(), source }
     }
 
-    pub(crate) fn content(path: impl Into<String>, message: impl Into<String>) -> Self {
+    /// Returns the fault of one file or layer.
+    pub fn content(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Content { faults: vec![ContentFault { path: path.into(), message: message.into() }] }
     }
 
-    #[cfg(feature = "d1-client")]
-    pub(crate) fn member(identifier: Identifier, message: impl Into<String>) -> Self {
-        Self::Members { faults: vec![MemberFault { identifier, message: message.into() }] }
-    }
-
-    /// Lets a fault of a member pass as a value, to be gathered with others.
-    #[cfg(feature = "d1-client")]
-    pub(crate) fn unless_of_member<T>(result: Result<T>) -> Result<Result<T>> {
-        match result {
-            Err(error) if !matches!(error, Self::Members { .. }) => Err(error),
-            result => Ok(result),
+    /// Returns the failure of the store, if the store is what failed.
+    #[must_use]
+    pub fn of_store(&self) -> Option<&registry_backend::Error> {
+        match self {
+            Self::Backend(error) | Self::Upload { source: error, .. } => Some(error),
+            _ => None,
         }
-    }
-
-    /// Returns what all members gave, or all that is wrong with them; any other error comes first.
-    #[cfg(feature = "d1-client")]
-    pub(crate) fn gather_members<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
-        let (mut all, mut wrong) = (Vec::new(), Vec::new());
-        for result in results {
-            match result {
-                Ok(value) => all.push(value),
-                Err(Self::Members { faults }) => wrong.extend(faults),
-                Err(error) => return Err(error),
-            }
-        }
-        if wrong.is_empty() { Ok(all) } else { Err(Self::Members { faults: wrong }) }
     }
 }
 
@@ -283,17 +156,6 @@ pub fn with_causes(error: &dyn StdError) -> String {
         cause = inner.source();
     }
     text
-}
-
-struct MembersSummary<'a>(&'a [MemberFault]);
-
-impl fmt::Display for MembersSummary<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [only] => write!(formatter, "the member `{}` cannot be taken: {}", only.identifier, only.message),
-            all => write!(formatter, "{} members cannot be taken", all.len()),
-        }
-    }
 }
 
 struct ContentSummary<'a>(&'a [ContentFault]);

@@ -15,7 +15,7 @@ use crate::byte_stream::{CHUNK_BYTES, blocking_stream};
 
 /// A range of a file whose digest was computed before: a whole object, or a part of a large one.
 #[derive(Clone, Debug)]
-pub(crate) struct FileSource {
+pub struct FileSource {
     path: PathBuf,
     /// Size of the whole file in bytes when it was hashed.
     file_size: u64,
@@ -25,7 +25,7 @@ pub(crate) struct FileSource {
 
 impl FileSource {
     /// Takes a range of a file that had `file_size` bytes when it was hashed.
-    pub(crate) fn new(path: PathBuf, file_size: u64, range: Range<u64>, digest: Digest) -> Self {
+    pub fn new(path: PathBuf, file_size: u64, range: Range<u64>, digest: Digest) -> Self {
         Self { path, file_size, range, digest }
     }
 }

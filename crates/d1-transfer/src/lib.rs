@@ -7,18 +7,11 @@ mod blocking;
 mod byte_stream;
 mod copy;
 mod counted;
-#[cfg(feature = "d1-client")]
-mod dataone;
 mod error;
 mod event;
-mod export;
 mod file_source;
-mod find;
-mod hashstore;
-mod history;
 mod list;
 mod names;
-mod object;
 mod open;
 mod progress;
 mod pull;
@@ -26,23 +19,14 @@ mod push;
 mod read;
 mod receive;
 mod spool;
+mod tagged;
 mod upload;
 mod verify;
 
 pub use copy::{CopyOptions, CopyReport, copy};
-#[cfg(feature = "d1-client")]
-pub use dataone::{
-    BatchOptions, BatchOutcome, DataOneSource, FetchOptions, FetchReport, Journal, ReplicateOptions,
-    ReplicateReport, SkippedMember, Wanted, fetch, replicate, replicate_all,
-};
-pub use error::{ContentFault, Error, MemberFault, Result, with_causes};
+pub use error::{ContentFault, Error, Result, with_causes};
 pub use event::{BlobOutcome, Event, Observer, Phase, Silent};
-pub use export::{ExportForm, ExportReport, export};
-pub use find::{ArtifactKind, ArtifactSummary, Found, Located, Purpose, Query, find, locate, parse_time};
-pub use hashstore::{ImportFault, ImportOptions, ImportReport, import_hashstore};
-pub use history::{History, StoredVersion, Version, history};
 pub use list::{FileListing, ListedFile, list_files};
-pub use object::{AttachedSystemMetadata, ObjectReport, ObjectToPush, push_object};
 pub use open::{OpenPackage, open_package};
 pub use pull::{Include, PullOptions, PullReport, pull};
 pub use push::{FileToPush, PushOptions, PushReport, PushedLayer, attach_files, push_directory, push_files};
@@ -51,3 +35,23 @@ pub use verify::{
     AuditedObject, ObjectVerdict, SystemMetadataAudit, VerifiedArtifact, VerifyOptions, VerifyReport, verify,
     verify_all,
 };
+
+/// Parts of transfers, for crates that move content in further ways.
+///
+/// They change more often than the rest of this crate.
+pub mod parts {
+    pub use crate::blob_reader::read_range;
+    pub use crate::blocking::run_blocking;
+    pub use crate::byte_stream::{CHUNK_BYTES, StreamReader, read_blocking};
+    pub use crate::counted::Counted;
+    pub use crate::file_source::FileSource;
+    pub use crate::names::below;
+    pub use crate::progress::{HashProgress, Meter, RunningPhase, total};
+    pub use crate::pull::{Released, Staging};
+    pub use crate::push::{
+        HashedDirectory, HashedFile, Prepared, TagFilePlace, hash_file, package_files, push_prepared,
+    };
+    pub use crate::spool::{Spool, SpoolSource, SpoolWriter, SpooledLayer};
+    pub use crate::tagged::{Met, Tagged, concerns_content, walk};
+    pub use crate::upload::Totals;
+}

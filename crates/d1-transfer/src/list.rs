@@ -63,7 +63,7 @@ pub async fn list_files<'a>(
 impl FileListing<'_> {
     /// Returns the files in order.
     pub fn iter(&self) -> impl Iterator<Item = ListedFile> {
-        let entries = self.package.view.entries().map(|entry| listed(&entry));
+        let entries = self.package.view.entries().map(|entry| ListedFile::from(&entry));
         entries.chain(self.unpacked.iter().cloned())
     }
 }
@@ -74,15 +74,16 @@ impl Serialize for FileListing<'_> {
     }
 }
 
-/// Returns what a list shows of a file.
-pub(crate) fn listed(entry: &Entry<'_>) -> ListedFile {
-    let object = entry.object;
-    ListedFile {
-        path: entry.path.to_owned(),
-        size: entry.size,
-        sha256: entry.sha256.map(|sha256| Digest::from_sha256(sha256).encoded().to_owned()),
-        identifier: object.and_then(|object| object.identifier.as_ref()).map(ToString::to_string),
-        format_id: object.and_then(|object| object.format_id.as_deref()).map(str::to_owned),
+impl From<&Entry<'_>> for ListedFile {
+    fn from(entry: &Entry<'_>) -> Self {
+        let object = entry.object;
+        Self {
+            path: entry.path.to_owned(),
+            size: entry.size,
+            sha256: entry.sha256.map(|sha256| Digest::from_sha256(sha256).encoded().to_owned()),
+            identifier: object.and_then(|object| object.identifier.as_ref()).map(ToString::to_string),
+            format_id: object.and_then(|object| object.format_id.as_deref()).map(str::to_owned),
+        }
     }
 }
 

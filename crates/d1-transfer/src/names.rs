@@ -17,7 +17,8 @@ pub(crate) fn join(directory: &str, path: &str) -> String {
 }
 
 /// Returns a path relative to a directory that it is below; everything is below the empty one.
-pub(crate) fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
+#[must_use]
+pub fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     if directory.is_empty() {
         return Some(path);
     }

@@ -22,6 +22,21 @@ pub struct OpenPackage {
     pub view: PackageView,
 }
 
+impl OpenPackage {
+    /// Opens a package whose manifest was read already. An index in the manifest itself needs no request.
+    ///
+    /// # Errors
+    ///
+    /// If the index cannot be read or is not valid.
+    pub async fn of_manifest(
+        backend: &dyn RegistryBackend,
+        raw: RawManifest,
+        manifest: ImageManifest,
+    ) -> Result<Self> {
+        open_read(backend, raw, manifest, IndexCopy::Nearest).await
+    }
+}
+
 /// Which copy of a small index is read: the manifest holds one, besides the blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IndexCopy {

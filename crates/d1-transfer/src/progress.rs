@@ -9,19 +9,21 @@ use registry_backend::ByteStream;
 
 use crate::{Event, Observer, Phase};
 
-/// A phase that has begun; it ends when this is dropped, after success, failure and cancellation alike.
-pub(crate) struct RunningPhase {
+/// A phase that has begun. It ends when this value is dropped, after success, failure and cancellation alike.
+pub struct RunningPhase {
     observer: Arc<dyn Observer>,
     phase: Phase,
 }
 
 impl RunningPhase {
-    pub(crate) fn begin(observer: &Arc<dyn Observer>, phase: Phase, items: u64, bytes: u64) -> Self {
+    /// Tells the observer that a phase begins with so many items and bytes.
+    pub fn begin(observer: &Arc<dyn Observer>, phase: Phase, items: u64, bytes: u64) -> Self {
         observer.event(&Event::Began { phase, items, bytes });
         Self { observer: Arc::clone(observer), phase }
     }
 
-    pub(crate) fn advance(&self, items: u64, bytes: u64) {
+    /// Tells the observer how many more items and bytes are done.
+    pub fn advance(&self, items: u64, bytes: u64) {
         if (items, bytes) != (0, 0) {
             self.observer.event(&Event::Advanced { phase: self.phase, items, bytes });
         }
@@ -35,24 +37,24 @@ impl Drop for RunningPhase {
 }
 
 /// Adds sizes that come from outside: whatever they claim, the sum is a number.
-pub(crate) fn total(sizes: impl Iterator<Item = u64>) -> u64 {
+pub fn total(sizes: impl Iterator<Item = u64>) -> u64 {
     sizes.fold(0, u64::saturating_add)
 }
 
 /// Makes a [`Phase::Check`] of what hashing files tells.
-pub(crate) struct HashProgress {
+pub struct HashProgress {
     observer: Arc<dyn Observer>,
     phase: OnceLock<RunningPhase>,
 }
 
 impl HashProgress {
     /// Returns progress that begins when it is known how much there is to hash.
-    pub(crate) fn new(observer: &Arc<dyn Observer>) -> Self {
+    pub fn new(observer: &Arc<dyn Observer>) -> Self {
         Self { observer: Arc::clone(observer), phase: OnceLock::new() }
     }
 
     /// Returns progress over so many files, for work that does not count them itself.
-    pub(crate) fn over(observer: &Arc<dyn Observer>, files: u64, bytes: u64) -> Self {
+    pub fn over(observer: &Arc<dyn Observer>, files: u64, bytes: u64) -> Self {
         let progress = Self::new(observer);
         progress.event(ProgressEvent::Planned { files, bytes });
         progress
@@ -79,35 +81,40 @@ impl Progress for HashProgress {
 
 /// Counts what comes from a store, and tells of it.
 #[derive(Clone)]
-pub(crate) struct Meter {
+pub struct Meter {
     observer: Arc<dyn Observer>,
     bytes: Arc<AtomicU64>,
 }
 
 impl Meter {
-    pub(crate) fn new(observer: &Arc<dyn Observer>) -> Self {
+    /// Returns a meter that has counted nothing.
+    #[must_use]
+    pub fn new(observer: &Arc<dyn Observer>) -> Self {
         Self { observer: Arc::clone(observer), bytes: Arc::default() }
     }
 
-    /// Returns whom it tells.
-    pub(crate) fn observer(&self) -> &Arc<dyn Observer> {
+    /// Returns the observer.
+    #[must_use]
+    pub fn observer(&self) -> &Arc<dyn Observer> {
         &self.observer
     }
 
     /// Returns the number of bytes that came so far.
-    pub(crate) fn bytes(&self) -> u64 {
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
     /// Tells of files that are done, and of bytes that did not have to come again.
-    pub(crate) fn advance(&self, items: u64, bytes: u64) {
+    pub fn advance(&self, items: u64, bytes: u64) {
         if (items, bytes) != (0, 0) {
             self.observer.event(&Event::Advanced { phase: Phase::Download, items, bytes });
         }
     }
 
     /// Returns the stream, counted.
-    pub(crate) fn count(&self, stream: ByteStream) -> ByteStream {
+    #[must_use]
+    pub fn count(&self, stream: ByteStream) -> ByteStream {
         let meter = self.clone();
         let count = move |chunk: &registry_backend::Result<bytes::Bytes>| {
             if let Ok(bytes) = chunk {

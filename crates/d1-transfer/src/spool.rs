@@ -19,7 +19,7 @@ const MEMORY_LIMIT: usize = 8 * 1024 * 1024;
 
 /// Takes layers, one after the other.
 #[derive(Debug)]
-pub(crate) struct Spool {
+pub struct Spool {
     directory: PathBuf,
     memory_left: usize,
     /// All layers that are not in memory, in a row: a file for each could be more files than a process may open.
@@ -29,7 +29,7 @@ pub(crate) struct Spool {
 
 /// Takes the bytes of one layer.
 #[derive(Debug)]
-pub(crate) struct SpoolWriter<'a> {
+pub struct SpoolWriter<'a> {
     spool: &'a mut Spool,
     memory: Vec<u8>,
     /// Where the layer begins in the file, if it is not in memory.
@@ -38,32 +38,42 @@ pub(crate) struct SpoolWriter<'a> {
 
 /// A finished layer: it can be read any number of times, and is gone when the last reader is.
 #[derive(Clone, Debug)]
-pub(crate) enum SpooledLayer {
+pub enum SpooledLayer {
+    /// All of its bytes.
     Memory(Bytes),
-    File { file: Arc<File>, start: u64 },
+    /// A part of a file without a name.
+    File {
+        /// The file.
+        file: Arc<File>,
+        /// Offset of the layer's first byte.
+        start: u64,
+    },
 }
 
 /// A spooled layer on its way to a store.
 #[derive(Clone, Debug)]
-pub(crate) struct SpoolSource {
-    pub(crate) layer: SpooledLayer,
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
+pub struct SpoolSource {
+    /// Its bytes.
+    pub layer: SpooledLayer,
+    /// Their digest.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
 }
 
 impl Spool {
     /// Returns an empty spool whose file, if it needs one, is made in this directory.
-    pub(crate) fn new(directory: &Path) -> Self {
+    pub fn new(directory: &Path) -> Self {
         Self::with_memory(directory, MEMORY_LIMIT)
     }
 
     /// Returns an empty spool that keeps so many bytes in memory.
-    pub(crate) fn with_memory(directory: &Path, memory: usize) -> Self {
+    pub fn with_memory(directory: &Path, memory: usize) -> Self {
         Self { directory: directory.to_owned(), memory_left: memory, file: None, length: 0 }
     }
 
     /// Begins a layer.
-    pub(crate) fn layer(&mut self) -> SpoolWriter<'_> {
+    pub fn layer(&mut self) -> SpoolWriter<'_> {
         SpoolWriter { spool: self, memory: Vec::new(), start: None }
     }
 
@@ -82,7 +92,7 @@ impl Spool {
 
 impl SpoolWriter<'_> {
     /// Ends the layer.
-    pub(crate) fn finish(self) -> SpooledLayer {
+    pub fn finish(self) -> SpooledLayer {
         match (self.start, &self.spool.file) {
             (Some(start), Some(file)) => SpooledLayer::File { file: Arc::clone(file), start },
             _ => {

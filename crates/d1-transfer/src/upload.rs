@@ -28,9 +28,11 @@ pub(crate) struct Uploader<'a> {
 
 /// What was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) blobs: u64,
-    pub(crate) bytes: u64,
+pub struct Totals {
+    /// Number of blobs.
+    pub blobs: u64,
+    /// Number of bytes.
+    pub bytes: u64,
 }
 
 impl<'a> Uploader<'a> {

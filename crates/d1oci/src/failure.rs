@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use d1_catalog::Error as CatalogError;
+use d1_sync::Error as SyncError;
 use d1_transfer::Error as TransferError;
 use registry_backend::{Error as BackendError, ErrorKind, Retry};
 
@@ -74,6 +76,12 @@ impl Failure {
     #[must_use]
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    #[must_use]
+    fn with_hints(mut self, hints: Option<&str>) -> Self {
+        self.hints.extend(hints.map(str::to_owned));
         self
     }
 
@@ -205,16 +213,43 @@ fn is_local(error: &BackendError) -> bool {
 
 impl From<TransferError> for Failure {
     fn from(error: TransferError) -> Self {
-        let status = transfer_status(&error);
-        let details = transfer_details(&error);
-        let hint = transfer_hint(&error);
-        let failure = match error {
-            TransferError::Backend(error) => return error.into(),
-            error => Self::new(status, error).with_details(details),
+        if let TransferError::Backend(error) = error {
+            return error.into();
+        }
+        let (status, details, hint) =
+            (transfer_status(&error), transfer_details(&error), transfer_hint(&error));
+        Self::new(status, error).with_details(details).with_hints(hint)
+    }
+}
+
+impl From<SyncError> for Failure {
+    fn from(error: SyncError) -> Self {
+        if let SyncError::Transfer(error) = error {
+            return error.into();
+        }
+        let (status, details, hint) = (sync_status(&error), sync_details(&error), sync_hint(&error));
+        Self::new(status, error).with_details(details).with_hints(hint)
+    }
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        let (status, details, hint) = match &error {
+            CatalogError::NotInRepository { .. } => (
+                ExitStatus::NotFound,
+                Vec::new(),
+                Some("only artifacts with a tag are found; `d1oci find REPOSITORY` lists them"),
+            ),
+            CatalogError::Ambiguous { candidates, .. } => (
+                ExitStatus::Usage,
+                candidates.clone(),
+                Some("name one of them: `REPOSITORY:TAG` or `REPOSITORY@DIGEST`"),
+            ),
+            _ => (ExitStatus::Invalid, Vec::new(), None),
         };
-        match hint {
-            Some(hint) => failure.with_hint(hint),
-            None => failure,
+        match error {
+            CatalogError::Transfer(error) => error.into(),
+            error => Self::new(status, error).with_details(details).with_hints(hint),
         }
     }
 }
@@ -224,20 +259,11 @@ fn transfer_status(error: &TransferError) -> ExitStatus {
         TransferError::Backend(error) => backend_status(error),
         TransferError::Upload { source, .. } => backend_status(source),
         TransferError::BagIt(error) => bag_status(error),
-        TransferError::NotInPackage { .. }
-        | TransferError::NotInRepository { .. }
-        | TransferError::NoPackage { .. } => ExitStatus::NotFound,
-        TransferError::NotPublic { .. } => ExitStatus::Denied,
-        #[cfg(feature = "d1-client")]
-        TransferError::Node(error) => crate::nodes::status(error),
-        TransferError::NotPushable { .. }
-        | TransferError::Ambiguous { .. }
-        | TransferError::SeveralPackages { .. }
-        | TransferError::Journal { .. } => ExitStatus::Usage,
-        TransferError::TargetHolds { .. }
-        | TransferError::TargetExists { .. }
-        | TransferError::Busy { .. }
-        | TransferError::Io { .. } => ExitStatus::LocalIo,
+        TransferError::NotInPackage { .. } => ExitStatus::NotFound,
+        TransferError::NotPushable { .. } => ExitStatus::Usage,
+        TransferError::TargetHolds { .. } | TransferError::Busy { .. } | TransferError::Io { .. } => {
+            ExitStatus::LocalIo
+        }
         _ => ExitStatus::Invalid,
     }
 }
@@ -250,13 +276,6 @@ fn transfer_details(error: &TransferError) -> Vec<String> {
         TransferError::Content { faults } if faults.len() > 1 => {
             faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect()
         }
-        TransferError::Members { faults } if faults.len() > 1 => {
-            faults.iter().map(|fault| format!("{}: {}", fault.identifier, fault.message)).collect()
-        }
-        TransferError::SeveralPackages { resource_maps, .. } => {
-            resource_maps.iter().map(ToString::to_string).collect()
-        }
-        TransferError::Ambiguous { candidates, .. } => candidates.clone(),
         TransferError::TargetHolds { paths } if paths.len() > 1 => {
             paths.iter().map(|path| path.display().to_string()).collect()
         }
@@ -267,41 +286,67 @@ fn transfer_details(error: &TransferError) -> Vec<String> {
 fn transfer_hint(error: &TransferError) -> Option<&'static str> {
     match error {
         TransferError::InvalidBag { .. } => Some(
-            "`d1oci bag validate` explains the faults, `d1oci bag repair` mends those of DataONE's own tools, and \
+            "`d1oci bag validate` explains the faults, `d1oci bag repair` fixes those of DataONE's own tools, and \
              `--no-verify` pushes the directory as it is",
         ),
         TransferError::TargetHolds { .. } => {
             Some("choose another directory with `-o`, or replace the files with `--overwrite`")
         }
-        TransferError::TargetExists { .. } => Some("choose another place with `-o`; nothing is overwritten"),
-        TransferError::OtherIdentifier { .. } => {
-            Some("leave `--id` out, or give the system metadata of this object")
-        }
-        TransferError::TagTaken { .. } => {
-            Some("`d1oci inspect` shows what that is; `REPOSITORY:TAG` gives the object another tag")
-        }
-        TransferError::NotAHashStore { .. } => {
-            Some("name the directory that holds `hashstore.yaml`, `objects`, `refs` and `metadata`")
-        }
         TransferError::Busy { .. } => {
             Some("wait for the other process to end, or choose another directory with `-o`")
         }
         TransferError::NotInPackage { .. } => Some("`d1oci ls REFERENCE` lists the files of the package"),
-        TransferError::NotInRepository { .. } => {
-            Some("only what has a tag is found; `d1oci find REPOSITORY` lists it")
-        }
-        TransferError::Ambiguous { .. } => Some("name one of them: `REPOSITORY:TAG` or `REPOSITORY@DIGEST`"),
         TransferError::Upload { source, .. } => backend_hint(source),
-        TransferError::SeveralPackages { .. } => Some("name the resource map of the package that you want"),
-        TransferError::NotPublic { .. } => {
+        _ => None,
+    }
+}
+
+fn sync_status(error: &SyncError) -> ExitStatus {
+    match error {
+        SyncError::NoPackage { .. } => ExitStatus::NotFound,
+        SyncError::NotPublic { .. } => ExitStatus::Denied,
+        #[cfg(feature = "d1-client")]
+        SyncError::Node(error) => crate::nodes::status(error),
+        SyncError::SeveralPackages { .. } | SyncError::Journal { .. } => ExitStatus::Usage,
+        SyncError::TargetExists { .. } => ExitStatus::LocalIo,
+        _ => ExitStatus::Invalid,
+    }
+}
+
+fn sync_details(error: &SyncError) -> Vec<String> {
+    match error {
+        SyncError::Members { faults } if faults.len() > 1 => {
+            faults.iter().map(|fault| format!("{}: {}", fault.identifier, fault.message)).collect()
+        }
+        SyncError::SeveralPackages { resource_maps, .. } => {
+            resource_maps.iter().map(ToString::to_string).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn sync_hint(error: &SyncError) -> Option<&'static str> {
+    match error {
+        SyncError::TargetExists { .. } => Some("choose another place with `-o`; nothing is overwritten"),
+        SyncError::OtherIdentifier { .. } => {
+            Some("leave `--id` out, or give the system metadata of this object")
+        }
+        SyncError::TagTaken { .. } => {
+            Some("`d1oci inspect` shows what that is; `REPOSITORY:TAG` gives the object another tag")
+        }
+        SyncError::NotAHashStore { .. } => {
+            Some("name the directory that holds `hashstore.yaml`, `objects`, `refs` and `metadata`")
+        }
+        SyncError::SeveralPackages { .. } => Some("name the resource map of the package that you want"),
+        SyncError::NotPublic { .. } => {
             Some("`--include-private` takes it all the same, where you may read it and may keep it")
         }
-        TransferError::Members { .. } => Some(
+        SyncError::Members { .. } => Some(
             "run the same command again: only what is missing is read; `--skip-missing` leaves out members that no node has",
         ),
-        TransferError::Journal { .. } => Some("name another file with `--journal`"),
+        SyncError::Journal { .. } => Some("name another file with `--journal`"),
         #[cfg(feature = "d1-client")]
-        TransferError::Node(error) => crate::nodes::hint(error),
+        SyncError::Node(error) => crate::nodes::hint(error),
         _ => None,
     }
 }

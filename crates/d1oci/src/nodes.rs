@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use d1_client::{
     ClientOptions, Error, ErrorKind, NodeClient, PRODUCTION_COORDINATING_NODE, Proxies, Retry, Secret,
 };
-use d1_transfer::DataOneSource;
+use d1_sync::DataOneSource;
 
 use crate::environment::{Environment, ProxyVariables};
 use crate::failure::{ExitStatus, Failure};

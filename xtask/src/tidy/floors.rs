@@ -5,13 +5,15 @@ use crate::error::Result;
 use crate::metadata::{Dependency, Package};
 
 /// The crates by floor.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 9] = [
     &["multi-digest"],
     &["bagit", "d1-model", "oci-model"],
     &["oci-pack", "registry-backend"],
     &["http-transfer"],
     &["d1-client", "d1-package", "distribution-client", "registry-conformance"],
     &["backend-generic", "backend-ghcr", "backend-layout", "backend-quay", "d1-transfer"],
+    &["d1-catalog"],
+    &["d1-sync"],
     &["d1-gateway", "d1oci"],
 ];
 

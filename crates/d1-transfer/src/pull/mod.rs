@@ -18,7 +18,8 @@ use existing::{Existing, Search};
 use finish::{Finish, Judgement, is_read_in_place};
 
 pub use options::{Include, PullOptions, PullReport};
-pub(crate) use staging::{Staging, refuse_links};
+pub(crate) use staging::refuse_links;
+pub use staging::{Released, Staging};
 
 use crate::blocking::run_blocking;
 use crate::open::open_stored;

@@ -23,7 +23,7 @@ const MOST_ATTEMPTS: u32 = 10;
 /// Threads that write into it hold it, so that it stays locked until the last of them has ended. A directory in which
 /// nothing has gathered is removed then.
 #[derive(Debug)]
-pub(crate) struct Staging {
+pub struct Staging {
     output: PathBuf,
     root: PathBuf,
     /// The system lets go of it however the process ends.
@@ -34,10 +34,11 @@ pub(crate) struct Staging {
 
 /// Waits for the end of all threads that use a staging directory.
 #[derive(Debug)]
-pub(crate) struct Released(Receiver<Infallible>);
+pub struct Released(Receiver<Infallible>);
 
 impl Released {
-    pub(crate) async fn wait(mut self) {
+    /// Waits until no thread uses the staging directory.
+    pub async fn wait(mut self) {
         let _ = self.0.recv().await;
     }
 }
@@ -49,7 +50,7 @@ impl Staging {
     /// # Errors
     ///
     /// If another process pulls the same into the same directory, or the file system refuses.
-    pub(crate) fn open(
+    pub fn open(
         output: &Path,
         manifest: &Digest,
         selection: Option<&Digest>,
@@ -72,7 +73,8 @@ impl Staging {
     }
 
     /// Returns the directory that takes the place of the output directory until the end.
-    pub(crate) fn files(&self) -> PathBuf {
+    #[must_use]
+    pub fn files(&self) -> PathBuf {
         self.root.join("files")
     }
 
@@ -91,7 +93,7 @@ impl Staging {
     }
 
     /// Removes everything among the finished files that is not a file at a path which `keep` says to keep.
-    pub(crate) fn keep_only(&self, keep: &mut dyn FnMut(&str) -> bool) -> Result<()> {
+    pub fn keep_only(&self, keep: &mut dyn FnMut(&str) -> bool) -> Result<()> {
         sweep(&self.files(), "", keep)
     }
 
@@ -120,7 +122,7 @@ impl Staging {
     /// # Errors
     ///
     /// [`Error::TargetHolds`] with everything that is in the way, before anything has moved.
-    pub(crate) fn publish(&self, overwrite: bool) -> Result<()> {
+    pub fn publish(&self, overwrite: bool) -> Result<()> {
         let mut in_the_way = Vec::new();
         look_ahead(&self.files(), &self.output, overwrite, &mut in_the_way)?;
         if !in_the_way.is_empty() {

@@ -59,8 +59,12 @@ async fn push(
     push_prepared(backend, prepared, options, observer).await
 }
 
-/// Packs, describes and stores what was prepared.
-pub(crate) async fn push_prepared(
+/// Packs, describes and stores a package that is laid out.
+///
+/// # Errors
+///
+/// As [`push_directory`], except for faults of the files.
+pub async fn push_prepared(
     backend: &dyn RegistryBackend,
     prepared: Prepared,
     options: &PushOptions,

@@ -115,16 +115,21 @@ fn refuse_unusable_titles(manifest: &RawManifest) -> Result<()> {
 
 /// A file that was read once.
 #[derive(Clone, Debug)]
-pub(crate) struct HashedFile {
+pub struct HashedFile {
     /// SHA-256, as the digest of a blob.
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
     /// All digests that were computed.
-    pub(crate) digests: Digests,
+    pub digests: Digests,
 }
 
-/// Hashes one file by SHA-256 and further algorithms. It blocks.
-pub(crate) fn hash_file(
+/// Hashes one file with SHA-256 and further algorithms. It blocks.
+///
+/// # Errors
+///
+/// [`Error::NotPushable`] if it is not a regular file; [`Error::Content`] if it changes meanwhile; [`Error::Io`].
+pub fn hash_file(
     file: FileToPush,
     algorithms: AlgorithmSet,
     observer: &Arc<dyn Observer>,

@@ -1,19 +1,21 @@
-//! Everything about a directory that has to be known before anything is packed or sent.
+//! The layout of a package, decided before anything is packed or sent.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{Algorithm, AlgorithmSet, BagInfo, Inventory, TagFiles, Version};
-use bytes::Bytes;
-use d1_package::{BagRecord, PackageFacts, PackageFiles, Plan, PlanLimits, PlanOptions};
+use bagit::{Algorithm, AlgorithmSet, BagInfo, Inventory, Scan, TagFiles, Version};
+use d1_model::Identifier;
+use d1_package::{BagRecord, Documents, PackageFacts, PackageFiles, Plan, PlanLimits, PlanOptions};
+use oci_model::Digest;
 
 use super::check::{Checked, Checking, check_directory};
 use super::sources::Sources;
 use crate::{Error, Event, Observer, PushOptions, Result};
 
-/// A directory that has been hashed, checked and laid out.
-pub(crate) struct Prepared {
+/// A package that is laid out: ready to be packed and sent by [`push_prepared`](super::push_prepared).
+#[derive(Debug)]
+pub struct Prepared {
     pub(crate) plan: Plan,
     pub(crate) files: PackageFiles,
     pub(crate) facts: PackageFacts,
@@ -21,11 +23,83 @@ pub(crate) struct Prepared {
     pub(crate) sources: Sources,
 }
 
+/// A directory whose files are hashed.
+#[derive(Debug)]
+pub struct HashedDirectory {
+    /// The directory that holds the files.
+    pub directory: PathBuf,
+    /// Name of the package's directory.
+    pub name: String,
+    /// All files of the package with sizes and digests.
+    pub scan: Scan,
+    /// The DataONE documents among the files.
+    pub documents: Documents,
+    /// Version of the bag, if the package is a bag.
+    pub bag: Option<Version>,
+    /// Where the tag files of the bag are.
+    pub tag_files: TagFilePlace,
+    /// Files that the store has already. Each has the digests of its parts if it is stored in parts.
+    pub stored: BTreeMap<String, Vec<Digest>>,
+    /// Identifier of the resource map, if the caller knows it. Otherwise the documents tell.
+    pub resource_map: Option<Identifier>,
+}
+
+/// Where the tag files of a bag are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagFilePlace {
+    /// In the directory.
+    Directory,
+    /// In memory, beside the other files of the bag in the directory.
+    Memory,
+    /// In memory. The directory becomes the payload.
+    AroundPayload,
+}
+
+impl Prepared {
+    /// Recognises DataONE objects among the files, and decides which files share a layer.
+    ///
+    /// # Errors
+    ///
+    /// If the files do not fit into a package.
+    pub fn new(
+        hashed: HashedDirectory,
+        options: &PushOptions,
+        limits: PlanLimits,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Self> {
+        let HashedDirectory { directory, name, scan, documents, bag, tag_files, stored, resource_map } =
+            hashed;
+        let record =
+            bag.map(|version| BagRecord { version, algorithms: bagit::payload_algorithms(&scan.tag_files) });
+        let created = options.created.clone().or_else(|| bagging_date(&scan.tag_files));
+        let mut files = package_files(scan.inventory, bag.is_some())?;
+        let sources = Sources::new(directory, tag_files, scan.tag_files, stored);
+        warn_of_clashes(&files, observer);
+        let found = documents.recognise(&files);
+        found.oddities.iter().for_each(|oddity| observer.event(&Event::Warning(&oddity.to_string())));
+        for (position, object) in found.objects {
+            files.set_object(position, object);
+        }
+        let facts = PackageFacts {
+            bag: record,
+            identifier: options.identifier.clone().or(found.identifier),
+            resource_map: resource_map.or(found.resource_map),
+            series_id: found.series_id,
+            obsoletes: found.obsoletes,
+            title: found.title,
+        };
+        let mut plan_options = PlanOptions::new(name);
+        (plan_options.layout, plan_options.limits) = (options.layout, limits);
+        let plan = d1_package::plan(&files, &plan_options).map_err(d1_package::Error::from)?;
+        Ok(Self { plan, files, facts, created, sources })
+    }
+}
+
 /// Hashes, checks and lays out a directory. It blocks.
 ///
 /// # Errors
 ///
-/// As [`push_directory`](crate::push_directory), as far as the store has no part in it.
+/// As [`push_directory`](crate::push_directory), except for failures of the store.
 pub(crate) fn prepare(
     directory: &Path,
     options: &PushOptions,
@@ -45,58 +119,44 @@ pub(crate) fn prepare(
     }
     let is_bag = made || report.is_some();
     let version = report.and_then(|report| report.version).unwrap_or(Version::V1_0);
-    let algorithms = bagit::payload_algorithms(&scan.tag_files);
-    let created = options.created.clone().or_else(|| bagging_date(&scan.tag_files));
-    let sources = match made {
-        true => Sources::payload(directory, made_files(scan.tag_files)),
-        false => Sources::directory(directory),
+    let hashed = HashedDirectory {
+        directory,
+        name,
+        scan,
+        documents,
+        bag: is_bag.then_some(version),
+        tag_files: if made { TagFilePlace::AroundPayload } else { TagFilePlace::Directory },
+        stored: BTreeMap::new(),
+        resource_map: None,
     };
-    let mut files = package_files(scan.inventory, is_bag)?;
-    warn_of_clashes(&files, observer);
-    let found = documents.recognise(&files);
-    found.oddities.iter().for_each(|oddity| observer.event(&Event::Warning(&oddity.to_string())));
-    for (position, object) in found.objects {
-        files.set_object(position, object);
-    }
-    let facts = PackageFacts {
-        bag: is_bag.then_some(BagRecord { version, algorithms }),
-        identifier: options.identifier.clone().or(found.identifier),
-        resource_map: found.resource_map,
-        series_id: found.series_id,
-        obsoletes: found.obsoletes,
-        title: found.title,
-    };
-    let mut plan_options = PlanOptions::new(name);
-    (plan_options.layout, plan_options.limits) = (options.layout, limits);
-    let plan = d1_package::plan(&files, &plan_options).map_err(d1_package::Error::from)?;
-    Ok(Prepared { plan, files, facts, created, sources })
+    Prepared::new(hashed, options, limits, observer)
 }
 
-/// The manifests of a bag that is made on the way: what RFC 8493 section 2.4 recommends, and what the layers' digests are.
+/// The manifests of a bag that a push makes: RFC 8493 section 2.4 recommends SHA-512, and layers are named by SHA-256.
 fn made_bag_algorithms() -> AlgorithmSet {
     [Algorithm::Sha256, Algorithm::Sha512].into_iter().collect()
 }
 
-/// Returns tag files that are made on the way, as sources have them.
-pub(crate) fn made_files(tag_files: TagFiles) -> BTreeMap<String, Bytes> {
-    tag_files.into_held().map(|(path, bytes)| (path, bytes.into())).collect()
-}
-
-pub(crate) fn package_files(inventory: Inventory, is_bag: bool) -> Result<PackageFiles> {
+/// Returns the files of a directory as the files of a package.
+///
+/// # Errors
+///
+/// If a path cannot be the path of a file in a package.
+pub fn package_files(inventory: Inventory, is_bag: bool) -> Result<PackageFiles> {
     let is_empty = |path: &&str| !inventory.has_anything_under(path);
     let empty = inventory.added_directories().filter(is_empty).map(Into::into).collect();
     Ok(PackageFiles::of_inventory(inventory, empty, is_bag).map_err(d1_package::Error::from)?)
 }
 
-pub(crate) fn warn_of_clashes(files: &PackageFiles, observer: &Arc<dyn Observer>) {
+fn warn_of_clashes(files: &PackageFiles, observer: &Arc<dyn Observer>) {
     for clash in files.name_clashes() {
         let text = format!("`{}` and `{}` are one file on some systems", clash.first, clash.second);
         observer.event(&Event::Warning(&text));
     }
 }
 
-/// Returns the bag's `Bagging-Date` as a time, for a manifest that is the same whenever it is made.
-pub(crate) fn bagging_date(tag_files: &TagFiles) -> Option<String> {
+/// Returns the bag's `Bagging-Date` as a time. With it, the manifest is the same whenever it is made.
+fn bagging_date(tag_files: &TagFiles) -> Option<String> {
     let text = std::str::from_utf8(tag_files.get("bag-info.txt")?).ok()?;
     let (info, _) = BagInfo::parse(text, Version::V1_0);
     let date = info.get_unfolded("Bagging-Date")?;

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, Tag};
-use registry_backend::{BlobSource, Error as BackendError, ErrorKind, RegistryBackend, WriteHint};
+use oci_model::{Digest, Manifest, ManifestRef, RawManifest};
+use registry_backend::{BlobSource, RegistryBackend, WriteHint};
 
 use crate::names::title;
 use crate::upload::{Upload, Uploader};
-use crate::{Observer, PushOptions, PushReport, PushedLayer, Result};
+use crate::{Observer, PushOptions, PushReport, Result};
 
 /// Everything that has to be in the store for an artifact to be there.
 pub(crate) struct Artifact {
@@ -28,8 +28,8 @@ pub(crate) async fn publish(
     options: &PushOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
-    let parsed = parse(&artifact)?;
-    let mut report = report(&artifact, &parsed, &options.tags);
+    let Artifact { manifest, files, bytes, identifier, .. } = &artifact;
+    let mut report = PushReport::new(manifest, &options.tags, (*files, *bytes), identifier.clone())?;
     report.unchanged = is_there(backend, &artifact.manifest, options).await?;
     // To make everything anew is also to look whether everything is still there.
     if report.unchanged && !options.repack {
@@ -40,23 +40,11 @@ pub(crate) async fn publish(
         return Ok(report);
     }
     let mut uploader = Uploader::new(backend, observer, WriteHint::default());
-    uploader.upload_all(uploads(&artifact, &parsed)).await?;
+    uploader.upload_all(uploads(&artifact)).await?;
     store_manifest(backend, &artifact.manifest, options).await?;
     let totals = uploader.totals();
     (report.sent_blobs, report.sent_bytes) = (totals.blobs, totals.bytes);
     Ok(report)
-}
-
-/// Returns the report of an artifact of which nothing has been sent.
-pub(crate) fn report_of(artifact: &Artifact, tags: &[Tag]) -> Result<PushReport> {
-    Ok(report(artifact, &parse(artifact)?, tags))
-}
-
-fn parse(artifact: &Artifact) -> Result<Manifest> {
-    let invalid = |error| {
-        BackendError::new(ErrorKind::Invalid, "push", artifact.manifest.digest()).caused_by(error).into()
-    };
-    artifact.manifest.parse().map_err(invalid)
 }
 
 async fn store_manifest(
@@ -104,42 +92,14 @@ async fn estimate(backend: &dyn RegistryBackend, artifact: &Artifact, report: &m
 }
 
 /// Returns the blobs with what people know them by.
-fn uploads<'a>(artifact: &'a Artifact, manifest: &Manifest) -> Vec<Upload<'a>> {
-    let titles: HashMap<&Digest, &str> =
-        manifest.blobs().into_iter().map(|blob| (&blob.digest, title(blob))).collect();
+fn uploads(artifact: &Artifact) -> Vec<Upload<'_>> {
+    let manifest = artifact.manifest.parse().ok();
+    let blobs = manifest.iter().flat_map(Manifest::blobs);
+    let titles: HashMap<&Digest, &str> = blobs.map(|blob| (&blob.digest, title(blob))).collect();
     let title = |digest: &Digest| titles.get(digest).copied().unwrap_or(digest.as_str()).to_owned();
     artifact
         .blobs
         .iter()
         .map(|source| Upload { source: source.as_ref(), title: title(source.digest()) })
         .collect()
-}
-
-fn report(artifact: &Artifact, manifest: &Manifest, tags: &[Tag]) -> PushReport {
-    let layers: &[Descriptor] = match manifest {
-        Manifest::Image(image) => &image.layers,
-        Manifest::Index(_) => &[],
-    };
-    let artifact_type = manifest.effective_artifact_type().cloned();
-    PushReport {
-        digest: artifact.manifest.digest().clone(),
-        size: artifact.manifest.bytes().len() as u64,
-        artifact_type: artifact_type.unwrap_or_else(|| artifact.manifest.media_type().clone()),
-        tags: tags.to_vec(),
-        identifier: artifact.identifier.clone(),
-        files: artifact.files,
-        bytes: artifact.bytes,
-        layers: layers
-            .iter()
-            .map(|layer| PushedLayer {
-                title: title(layer).to_owned(),
-                media_type: layer.media_type.clone(),
-                digest: layer.digest.clone(),
-                size: layer.size,
-            })
-            .collect(),
-        sent_blobs: 0,
-        sent_bytes: 0,
-        unchanged: false,
-    }
 }

@@ -1,7 +1,11 @@
 //! What a push did.
 
-use oci_model::{Digest, MediaType, Tag};
+use oci_model::{Descriptor, Digest, Manifest, MediaType, RawManifest, Tag};
+use registry_backend::{Error as BackendError, ErrorKind};
 use serde::Serialize;
+
+use crate::Result;
+use crate::names::title;
 
 /// What a push did, or would do.
 #[derive(Clone, Debug, Serialize)]
@@ -45,4 +49,46 @@ pub struct PushedLayer {
     pub digest: Digest,
     /// Size of the blob in bytes.
     pub size: u64,
+}
+
+impl PushReport {
+    /// Returns the report of an artifact with `files` files of `bytes` bytes in all, of which nothing has been sent.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest does not parse.
+    pub fn new(
+        manifest: &RawManifest,
+        tags: &[Tag],
+        (files, bytes): (u64, u64),
+        identifier: Option<String>,
+    ) -> Result<Self> {
+        let invalid =
+            |error| BackendError::new(ErrorKind::Invalid, "push", manifest.digest()).caused_by(error);
+        let parsed = manifest.parse().map_err(invalid)?;
+        let layers: &[Descriptor] = match &parsed {
+            Manifest::Image(image) => &image.layers,
+            Manifest::Index(_) => &[],
+        };
+        let artifact_type = parsed.effective_artifact_type().cloned();
+        let pushed = |layer: &Descriptor| PushedLayer {
+            title: title(layer).to_owned(),
+            media_type: layer.media_type.clone(),
+            digest: layer.digest.clone(),
+            size: layer.size,
+        };
+        Ok(Self {
+            digest: manifest.digest().clone(),
+            size: manifest.bytes().len() as u64,
+            artifact_type: artifact_type.unwrap_or_else(|| manifest.media_type().clone()),
+            tags: tags.to_vec(),
+            identifier,
+            files,
+            bytes,
+            layers: layers.iter().map(pushed).collect(),
+            sent_blobs: 0,
+            sent_bytes: 0,
+            unchanged: false,
+        })
+    }
 }

@@ -7,11 +7,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bagit::TagFiles;
 use bytes::Bytes;
 use d1_package::FileView;
 use oci_model::Digest;
 use registry_backend::{BlobSource, BytesSource};
 
+use super::prepare::TagFilePlace;
 use crate::file_source::FileSource;
 
 /// The origins of all files of one package.
@@ -26,26 +28,21 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Returns the sources of a directory that is pushed as it is.
-    pub(crate) fn directory(directory: PathBuf) -> Self {
-        Self { directory: Arc::new(directory), prefix: "", made: Arc::default(), stored: Arc::default() }
-    }
-
-    /// Returns the sources of a directory that becomes the payload of a bag with these tag files.
-    pub(crate) fn payload(directory: PathBuf, tag_files: BTreeMap<String, Bytes>) -> Self {
-        let (directory, made) = (Arc::new(directory), Arc::new(tag_files));
-        Self { directory, prefix: "data/", made, stored: Arc::default() }
-    }
-
-    /// Returns the sources of a bag of which some tag files are made and some files are in the store already.
-    #[cfg(feature = "d1-client")]
-    pub(crate) fn partly_stored(
+    /// Returns the sources of a package whose files are in a directory, except for tag files in memory.
+    pub(crate) fn new(
         directory: PathBuf,
-        tag_files: BTreeMap<String, Bytes>,
+        place: TagFilePlace,
+        tag_files: TagFiles,
         stored: BTreeMap<String, Vec<Digest>>,
     ) -> Self {
-        let (directory, made) = (Arc::new(directory), Arc::new(tag_files));
-        Self { directory, prefix: "", made, stored: Arc::new(stored) }
+        let prefix = if place == TagFilePlace::AroundPayload { "data/" } else { "" };
+        let made = match place {
+            TagFilePlace::Directory => BTreeMap::new(),
+            TagFilePlace::Memory | TagFilePlace::AroundPayload => {
+                tag_files.into_held().map(|(path, bytes)| (path, bytes.into())).collect()
+            }
+        };
+        Self { directory: Arc::new(directory), prefix, made: Arc::new(made), stored: Arc::new(stored) }
     }
 
     /// Returns the digests of the parts of a file that the store has already; none for one that is a single blob.

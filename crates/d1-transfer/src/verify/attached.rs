@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use oci_model::{Descriptor, ManifestRef, MediaType};
 use registry_backend::{RegistryBackend, RegistryBackendExt};
 
-use crate::find::concerns_content;
+use crate::tagged::concerns_content;
 use crate::{Event, Observer, OpenPackage, Result};
 
 /// The newest document that is attached, or why none of those that are can be read.

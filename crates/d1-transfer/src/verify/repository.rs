@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::{VerifyOptions, VerifyReport, verify_package};
 use crate::error::with_causes;
-use crate::find::{Met, Tagged, walk};
 use crate::open::{IndexCopy, open_read};
+use crate::tagged::{Met, Tagged, walk};
 use crate::{Event, Observer, Result};
 
 /// How many artifacts are verified at once; the blobs of each are read in parallel as well.

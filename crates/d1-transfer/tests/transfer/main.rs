@@ -4,8 +4,6 @@ mod altered;
 mod audits;
 mod damage;
 mod failing_stores;
-mod finding;
-mod hash_stores;
 mod moved;
 mod pulling;
 mod pushing;

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use d1_catalog::Purpose;
 use d1_model::Identifier;
-use d1_transfer::{ByteRange, Error as TransferError, Purpose, read_file};
+use d1_transfer::{ByteRange, Error as TransferError, read_file};
 use oci_model::Reference;
 
 use super::package::{self, Opened};

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use d1_catalog::Purpose;
 use d1_model::Identifier;
-use d1_transfer::{ExportForm, ExportReport, Purpose};
+use d1_sync::{ExportForm, ExportReport};
 use oci_model::Reference;
 use serde::Serialize;
 
@@ -46,7 +47,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let form = if is_zip { ExportForm::Zip } else { ExportForm::Directory };
     let at = opened.package.raw.digest().clone().into();
     let observer = context.observer();
-    let report = d1_transfer::export(&*opened.backend, &at, &arguments.output, form, &observer).await?;
+    let report = d1_sync::export(&*opened.backend, &at, &arguments.output, form, &observer).await?;
     let path = arguments.output.display().to_string();
     let exported = Exported { reference: &opened.reference, path, report: &report };
     context.printer.result(&exported, text)

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 
 use d1_model::Identifier;
-use d1_transfer::{FetchOptions, FetchReport};
+use d1_sync::{FetchOptions, FetchReport};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -49,8 +49,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let mut maps = VecDeque::from([source.resource_map_of(&arguments.pid).await?]);
     let mut seen: HashSet<Identifier> = maps.iter().cloned().collect();
     while let Some(map) = maps.pop_front() {
-        let report =
-            d1_transfer::fetch(&source, &map, &arguments.output, &options, &context.observer()).await?;
+        let report = d1_sync::fetch(&source, &map, &arguments.output, &options, &context.observer()).await?;
         if arguments.selection.nested {
             maps.extend(report.nested.iter().filter(|map| seen.insert((*map).clone())).cloned());
         }

@@ -1,7 +1,8 @@
 //! `d1oci find`: packages and objects of a repository by what is known of them.
 
+use d1_catalog::{Found, Query, find, parse_time};
 use d1_model::Identifier;
-use d1_transfer::{Found, ListedFile, Query, find, parse_time};
+use d1_transfer::ListedFile;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use oci_model::Reference;

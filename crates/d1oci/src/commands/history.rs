@@ -1,7 +1,7 @@
 //! `d1oci history`: the versions of a package.
 
+use d1_catalog::{History, StoredVersion, Version, history};
 use d1_model::Identifier;
-use d1_transfer::{History, StoredVersion, Version, history};
 use oci_model::Reference;
 use registry_backend::Access;
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use d1_model::Identifier;
-use d1_transfer::{ImportFault, ImportOptions, ImportReport};
+use d1_sync::{ImportFault, ImportOptions, ImportReport};
 use oci_model::Reference;
 use registry_backend::Access;
 use serde::Serialize;
@@ -59,7 +59,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let location = &repository.location;
     let backend = context.open(location, Access::Create).await?;
     let observer = context.observer();
-    let report = d1_transfer::import_hashstore(&*backend, &arguments.hashstore, &options, &observer).await?;
+    let report = d1_sync::import_hashstore(&*backend, &arguments.hashstore, &options, &observer).await?;
     context.printer.result(&Imported { repository: location.to_string(), report: &report }, text)?;
     if report.faults.is_empty() {
         return Ok(());

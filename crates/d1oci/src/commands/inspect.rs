@@ -1,8 +1,8 @@
 //! `d1oci inspect`: what an artifact is, at a glance.
 
+use d1_catalog::Purpose;
 use d1_model::Identifier;
 use d1_package::{LayerKind, PackageView};
-use d1_transfer::Purpose;
 use oci_model::{Annotations, Digest, MediaType, Reference, annotations};
 use serde::Serialize;
 

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
+use d1_catalog::Purpose;
 use d1_model::Identifier;
-use d1_transfer::{FileListing, Purpose, list_files};
+use d1_transfer::{FileListing, list_files};
 use oci_model::{MediaType, Reference};
 use serde::Serialize;
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use d1_catalog::{Purpose, locate};
 use d1_model::Identifier;
-use d1_transfer::{Observer, OpenPackage, Purpose, locate, open_package};
+use d1_transfer::{Observer, OpenPackage, open_package};
 use oci_model::{ManifestRef, Reference};
 use registry_backend::{Access, RegistryBackend};
 

@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use bagit::Accept;
 use d1_model::Identifier;
 use d1_package::Layout;
-use d1_transfer::{FileToPush, ObjectReport, ObjectToPush, PushOptions, PushReport};
+use d1_sync::{ObjectReport, ObjectToPush};
+use d1_transfer::{FileToPush, PushOptions, PushReport};
 use oci_model::{Annotations, Location, MediaType, Reference, Tag};
 use oci_pack::Compression;
 use registry_backend::{Access, MemoryBackend, RegistryBackend};
@@ -144,7 +145,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         [object] if arguments.id.is_some() || arguments.sysmeta.is_some() => {
             let FileToPush { path, media_type, .. } = file_to_push(object)?;
             let object = ObjectToPush { path, media_type, system_metadata: arguments.sysmeta.clone() };
-            let report = d1_transfer::push_object(&*backend, &object, &options, &observer).await?;
+            let report = d1_sync::push_object(&*backend, &object, &options, &observer).await?;
             let pushed = PushedObject {
                 reference: pushed_reference(&arguments.reference, &report.object),
                 report: &report,

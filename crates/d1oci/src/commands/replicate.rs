@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use d1_client::ObjectFilter;
 use d1_model::{DateTime, Identifier, RESOURCE_MAP_FORMAT_ID};
-use d1_transfer::{
+use d1_sync::{
     BatchOptions, BatchOutcome, Error, Journal, MemberFault, ReplicateOptions, ReplicateReport, Wanted,
-    with_causes,
 };
+use d1_transfer::with_causes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Location, Reference};
@@ -114,7 +114,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let telling = Telling { context, location, counts: Counts::default(), failure: Mutex::new(None) };
     let done = |identifier: &Identifier, outcome| telling.tell(identifier, &outcome);
     let (journal, observer) = (journal.as_ref(), context.observer());
-    d1_transfer::replicate_all(&*backend, &source, wanted, &options, journal, &observer, &done).await?;
+    d1_sync::replicate_all(&*backend, &source, wanted, &options, journal, &observer, &done).await?;
     telling.end()
 }
 
@@ -132,7 +132,7 @@ fn options(arguments: &Arguments) -> BatchOptions {
 }
 
 /// Returns the packages that were asked for, as they are found out.
-fn wanted(arguments: &Arguments) -> Result<BoxStream<'static, d1_transfer::Result<Wanted>>, Failure> {
+fn wanted(arguments: &Arguments) -> Result<BoxStream<'static, d1_sync::Result<Wanted>>, Failure> {
     let any = |identifier| Wanted { identifier, is_resource_map: false, modified: None };
     match arguments.pids.as_slice() {
         [] if arguments.nodes.node.is_none() => {
@@ -164,7 +164,7 @@ fn identifier(text: &str) -> Result<Identifier, Failure> {
 }
 
 /// Returns the packages that the node lists.
-fn listed(arguments: &Arguments) -> Result<BoxStream<'static, d1_transfer::Result<Wanted>>, Failure> {
+fn listed(arguments: &Arguments) -> Result<BoxStream<'static, d1_sync::Result<Wanted>>, Failure> {
     let date = |text: &Option<String>| {
         let date = text.as_deref().map(DateTime::from_text);
         match date {

@@ -1,0 +1,44 @@
+//! What can go wrong in a search.
+
+use d1_model::Identifier;
+use oci_model::Digest;
+
+/// The result of a search.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A search that did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The repository could not be read.
+    #[error(transparent)]
+    Transfer(#[from] d1_transfer::Error),
+    /// Nothing in the repository has this identifier.
+    #[error("nothing in {place} has the identifier `{identifier}`")]
+    NotInRepository {
+        /// The identifier.
+        identifier: Identifier,
+        /// The repository.
+        place: String,
+    },
+    /// Several artifacts have one identifier, and none is a version of the others.
+    #[error("`{identifier}` stands for {} artifacts", candidates.len())]
+    Ambiguous {
+        /// The identifier.
+        identifier: Identifier,
+        /// Tag, digest and identifier of each.
+        candidates: Vec<String>,
+    },
+    /// The artifact states no identifier, so it is no version of anything.
+    #[error("{digest} states no DataONE identifier")]
+    NoIdentifier {
+        /// The manifest.
+        digest: Digest,
+    },
+}
+
+impl From<registry_backend::Error> for Error {
+    fn from(error: registry_backend::Error) -> Self {
+        Self::Transfer(error.into())
+    }
+}

@@ -1,0 +1,187 @@
+//! Many packages, one after the other and several at once: one that fails does not stop the rest.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use d1_model::Identifier;
+use d1_transfer::{Event, Observer};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use registry_backend::RegistryBackend;
+
+use super::journal::Journal;
+use super::objects::SpoolRoom;
+use super::replicate::{Replicating, is_done, replicate_with};
+use super::report::ReplicateReport;
+use super::source::DataOneSource;
+use crate::{Error, ReplicateOptions, Result};
+
+/// How deep packages may lie within packages.
+const DEEPEST: usize = 16;
+
+/// A package that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// An identifier that belongs to it.
+    pub identifier: Identifier,
+    /// Whether it is known to be that of a resource map.
+    pub is_resource_map: bool,
+    /// When the system metadata of the map were changed last, if a list of objects told.
+    pub modified: Option<String>,
+}
+
+/// How to replicate many packages.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BatchOptions {
+    /// How to replicate each.
+    pub replicate: ReplicateOptions,
+    /// How many packages are worked on at once.
+    pub parallel: usize,
+    /// Replicate also the packages within packages, each as a package of its own.
+    pub nested: bool,
+    /// This share of all packages, and how many shares there are: the identifier that names a package decides.
+    pub shard: Option<(u64, u64)>,
+    /// Leave packages alone whose map's tag is in the repository, without looking whether something has changed.
+    pub skip_existing: bool,
+}
+
+impl BatchOptions {
+    /// Returns the defaults: two packages at once, all of them.
+    #[must_use]
+    pub fn new(replicate: ReplicateOptions) -> Self {
+        Self { replicate, parallel: 2, nested: false, shard: None, skip_existing: false }
+    }
+
+    /// Tells whether a package belongs to this share. Every machine that is told the same number of shares agrees.
+    #[must_use]
+    pub fn is_ours(&self, identifier: &Identifier) -> bool {
+        let Some((number, count)) = self.shard.filter(|(_, count)| *count > 0) else { return true };
+        let digest = oci_model::Digest::sha256_of(identifier.as_str().as_bytes());
+        let first = digest.sha256_bytes().unwrap_or_default().into_iter().take(8);
+        first.fold(0_u64, |value, byte| value << 8 | u64::from(byte)) % count == number % count
+    }
+}
+
+/// What came of one package.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BatchOutcome {
+    /// It is in the repository now.
+    Replicated(Box<ReplicateReport>),
+    /// It was there, and nothing was asked.
+    Skipped,
+    /// It failed.
+    Failed(Error),
+}
+
+/// Replicates all packages of a stream; `done` hears of each one when it is over. A failure of one package is its own.
+///
+/// # Errors
+///
+/// What the stream ends in; the packages before it are done.
+pub async fn replicate_all(
+    backend: &dyn RegistryBackend,
+    source: &DataOneSource,
+    wanted: BoxStream<'_, Result<Wanted>>,
+    options: &BatchOptions,
+    journal: Option<&Journal>,
+    observer: &Arc<dyn Observer>,
+    done: &(dyn Fn(&Identifier, BatchOutcome) + Sync),
+) -> Result<()> {
+    let push = &options.replicate.push;
+    let spool = SpoolRoom::new(push.temporary_directory.clone(), options.replicate.spool_bytes);
+    let quiet: Arc<dyn Observer> = Arc::new(WithoutPhases(Arc::clone(observer)));
+    let replicating = Replicating {
+        backend,
+        source,
+        options: &options.replicate,
+        journal,
+        observer: &quiet,
+        spool: &spool,
+    };
+    let batch = Batch { replicating, options, done, seen: Mutex::default() };
+    let ours = wanted.filter(|wanted| {
+        let is_ours = wanted.as_ref().map_or(true, |wanted| options.is_ours(&wanted.identifier));
+        std::future::ready(is_ours)
+    });
+    let work = ours.map(|wanted| batch.one(wanted, 0));
+    let mut work = std::pin::pin!(work.buffer_unordered(options.parallel.max(1)));
+    let mut ended = Ok(());
+    while let Some(result) = work.next().await {
+        if ended.is_ok() {
+            ended = result;
+        }
+    }
+    ended
+}
+
+struct Batch<'a> {
+    replicating: Replicating<'a>,
+    options: &'a BatchOptions,
+    done: &'a (dyn Fn(&Identifier, BatchOutcome) + Sync),
+    /// The maps that had their turn.
+    seen: Mutex<HashSet<Identifier>>,
+}
+
+impl Batch<'_> {
+    fn one(&self, wanted: Result<Wanted>, depth: usize) -> BoxFuture<'_, Result<()>> {
+        async move {
+            let wanted = wanted?;
+            let outcome = self.package(&wanted).await;
+            let nested = match &outcome {
+                Ok(Some(BatchOutcome::Replicated(report))) if self.options.nested => report.nested.clone(),
+                _ => Vec::new(),
+            };
+            match outcome {
+                Ok(Some(outcome)) => (self.done)(&wanted.identifier, outcome),
+                // Another identifier of the same package had its turn.
+                Ok(None) => {}
+                Err(error) => (self.done)(&wanted.identifier, BatchOutcome::Failed(error)),
+            }
+            if depth < DEEPEST {
+                for identifier in nested {
+                    let wanted = Wanted { identifier, is_resource_map: true, modified: None };
+                    self.one(Ok(wanted), depth + 1).await?;
+                }
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    async fn package(&self, wanted: &Wanted) -> Result<Option<BatchOutcome>> {
+        let map = match wanted.is_resource_map {
+            true => wanted.identifier.clone(),
+            false => self.replicating.source.resource_map_of(&wanted.identifier).await?,
+        };
+        if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(map.clone()) {
+            return Ok(None);
+        }
+        let is_there = is_done(&self.replicating, &map, wanted.modified.as_deref()).await?
+            || (self.options.skip_existing && self.is_tagged(&map).await?);
+        if is_there {
+            return Ok(Some(BatchOutcome::Skipped));
+        }
+        let report = replicate_with(&self.replicating, &map).await?;
+        Ok(Some(BatchOutcome::Replicated(Box::new(report))))
+    }
+
+    async fn is_tagged(&self, map: &Identifier) -> Result<bool> {
+        let Ok(tag) = map.tag().parse() else { return Ok(false) };
+        let at = oci_model::ManifestRef::Tag(tag);
+        Ok(self.replicating.backend.stat_manifest(&at).await?.is_some())
+    }
+}
+
+/// Phases of several packages at once would tell nothing; blobs and warnings do.
+struct WithoutPhases(Arc<dyn Observer>);
+
+impl Observer for WithoutPhases {
+    fn event(&self, event: &Event<'_>) {
+        if matches!(event, Event::Blob { .. } | Event::Warning(_)) {
+            self.0.event(event);
+        }
+    }
+}
