@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::digests::{Digests, DigestsView};
 use crate::fault::Fault;
-use crate::path::{ancestors, is_below};
+use safe_files::{ancestors, is_below};
 
 use table::FileTable;
 

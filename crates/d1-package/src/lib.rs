@@ -37,7 +37,6 @@ pub use crate::media::{
 pub use crate::object::{
     object_algorithm, object_file, object_layer_of, object_manifest, system_metadata_manifest,
 };
-pub use crate::path::{LONGEST_PATH, PathFault, path_fault};
 pub use crate::plan::{
     ArchiveEntries, Layout, LayoutError, Plan, PlanError, PlanLimits, PlanOptions, PlannedArchive,
     PlannedLayer, plan,
@@ -47,3 +46,4 @@ pub use crate::single::{SingleFile, SingleFileOptions, single_files_manifest};
 pub use crate::view::{
     ArchiveLayer, Entry, PackageView, Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError, ViewError,
 };
+pub use safe_files::{LONGEST_PATH, PathFault, path_fault};

@@ -1,6 +1,7 @@
 //! Names in archives: what is safe, and what they mean below the layer's title.
 
-use crate::tar_layout::LONGEST_PATH;
+use safe_files::{LONGEST_PATH, PathFault, components, is_absolute};
+
 use crate::{ArchiveError, ArchiveErrorKind};
 
 /// The title of a layer as path components.
@@ -10,8 +11,9 @@ pub(crate) struct TitlePrefix(Vec<String>);
 impl TitlePrefix {
     /// Reads a title: `dir` and `dir/.` are one, `.` and the empty title are no prefix.
     pub(crate) fn new(title: &str) -> Result<Self, ArchiveError> {
-        let refuse = |detail| {
-            ArchiveError::new(ArchiveErrorKind::UnsafePath, format!("the layer's title `{title}` {detail}"))
+        let refuse = |fault: PathFault| {
+            let detail = format!("the layer's title `{title}` is unsafe: {fault}");
+            ArchiveError::new(ArchiveErrorKind::UnsafePath, detail)
         };
         let components = components(title).map_err(refuse)?;
         Ok(Self(components.into_iter().map(str::to_owned).collect()))
@@ -19,12 +21,13 @@ impl TitlePrefix {
 
     /// Returns the path below the title, `""` for the title's directory itself.
     pub(crate) fn relative(&self, name: &[u8]) -> Result<String, ArchiveError> {
-        let unsafe_path =
-            |detail| ArchiveError::new(ArchiveErrorKind::UnsafePath, format!("the name {detail}"));
+        let unsafe_path = |fault: PathFault| {
+            ArchiveError::new(ArchiveErrorKind::UnsafePath, format!("the name is unsafe: {fault}"))
+        };
         let name = std::str::from_utf8(name)
             .map_err(|_| ArchiveError::new(ArchiveErrorKind::NotUtf8, "the name is not UTF-8"))?;
         if name.is_empty() {
-            return Err(unsafe_path("is empty"));
+            return Err(unsafe_path(PathFault::Empty));
         }
         let components = components(name).map_err(unsafe_path)?;
         match components.split_at_checked(self.0.len()) {
@@ -37,29 +40,6 @@ impl TitlePrefix {
     }
 }
 
-/// Returns the components of a relative path without `.` and empty ones, or what is wrong with it.
-fn components(path: &str) -> Result<Vec<&str>, &'static str> {
-    if path.len() > LONGEST_PATH {
-        return Err("is longer than 4096 bytes");
-    }
-    if path.contains('\0') {
-        return Err("has a NUL character");
-    }
-    if path.starts_with(['/', '\\']) || has_drive(path) {
-        return Err("is absolute");
-    }
-    // A backslash is a separator on some systems, so `..` behind one counts too.
-    if path.split(['/', '\\']).any(|component| component == "..") {
-        return Err("has the component `..`");
-    }
-    Ok(path.split('/').filter(|component| !matches!(*component, "" | ".")).collect())
-}
-
-/// Tells whether the path begins like `C:\` or `C:/`.
-fn has_drive(path: &str) -> bool {
-    matches!(path.as_bytes(), [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic())
-}
-
 /// Checks that a symbolic link at `path` cannot lead out: its target is relative and has `..` at its start alone, no more
 /// often than the link is deep.
 ///
@@ -70,7 +50,7 @@ pub(crate) fn check_link_target<'a>(path: &str, target: &'a [u8]) -> Result<&'a 
     if target.is_empty() || target.len() > LONGEST_PATH || target.contains('\0') {
         return Err(refuse("the link's target is empty, too long or has a NUL character"));
     }
-    if target.starts_with(['/', '\\']) || has_drive(target) {
+    if is_absolute(target) {
         return Err(refuse("the link's target is absolute"));
     }
     let mut components = target.split(['/', '\\']).filter(|part| !matches!(*part, "" | ".")).peekable();

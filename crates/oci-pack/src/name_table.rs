@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
-use unicode_normalization::UnicodeNormalization;
+use safe_files::folded;
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +118,8 @@ impl NameTable {
     }
 
     fn lookup(&self, parent: u32, name: &str) -> Lookup {
-        let folded = fold(name);
-        let hash = self.names.hash(parent, &folded);
+        let folded_name = folded(name);
+        let hash = self.names.hash(parent, &folded_name);
         let mut lookup = Lookup { exact: None, clash: None, alike: 0, hash };
         for &candidate in self.places.iter_hash(hash) {
             if self.names.get(candidate).is_none_or(|node| node.parent != parent) {
@@ -130,7 +130,7 @@ impl NameTable {
                 lookup.exact = Some(candidate);
                 break;
             }
-            if fold(found) == folded {
+            if folded(found) == folded_name {
                 lookup.clash = Some(candidate);
                 lookup.alike += 1;
             }
@@ -166,7 +166,7 @@ impl Names {
 
     fn hash_of(&self, node: u32) -> u64 {
         let parent = self.get(node).map_or(ROOT, |node| node.parent);
-        self.hash(parent, &fold(self.name(node)))
+        self.hash(parent, &folded(self.name(node)))
     }
 
     fn path(&self, mut node: u32) -> String {
@@ -190,15 +190,6 @@ struct Lookup {
     alike: usize,
     /// The hash of a new node, if there is none.
     hash: u64,
-}
-
-/// Returns a form that is equal for names that differ by case or Unicode normalisation alone.
-fn fold(name: &str) -> String {
-    if name.is_ascii() {
-        return name.to_ascii_lowercase();
-    }
-    // Upper case first: it joins letters that have one upper case, such as σ and ς, s and ſ.
-    name.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
 }
 
 #[cfg(test)]

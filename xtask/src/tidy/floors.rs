@@ -6,7 +6,7 @@ use crate::metadata::{Dependency, Package};
 
 /// The crates by floor.
 const FLOORS: [&[&str]; 9] = [
-    &["multi-digest"],
+    &["multi-digest", "safe-files"],
     &["bagit", "d1-model", "oci-model"],
     &["oci-pack", "registry-backend"],
     &["http-transfer"],

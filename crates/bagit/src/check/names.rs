@@ -1,8 +1,10 @@
 //! The names of all files and directories: which escape, clash, are not portable, or do not belong.
 
+use safe_files::{leaves, normalised, portability_fault, same_when_folded};
+
 use crate::fault::{Fault, FaultCode};
 use crate::inventory::Inventory;
-use crate::path::{escape_reason, folding_alike, is_system_file, normalised, portability_reason};
+use crate::path::is_system_file;
 
 /// Judges every name of an inventory, and `missing` names that clash with one of them.
 pub(crate) fn name_faults(inventory: &Inventory, missing: &[String]) -> Vec<Fault> {
@@ -21,11 +23,11 @@ pub(crate) fn name_faults(inventory: &Inventory, missing: &[String]) -> Vec<Faul
 }
 
 fn single_name(path: &str) -> impl Iterator<Item = Fault> {
-    let escape = escape_reason(path).map(|reason| {
+    let escape = leaves(path).map(|reason| {
         let message = format!("the path could leave the bag: {reason}");
         Fault::new(FaultCode::PathEscapes, Some(path), message)
     });
-    let not_portable = portability_reason(path).map(|reason| {
+    let not_portable = portability_fault(path).map(|reason| {
         let message = format!("the path does not work everywhere: {reason}");
         Fault::new(FaultCode::NameNotPortable, Some(path), message)
     });
@@ -43,7 +45,7 @@ fn single_name(path: &str) -> impl Iterator<Item = Fault> {
 fn clashing_names(inventory: &Inventory, directories: &[&str], missing: &[String], faults: &mut Vec<Fault>) {
     let listed = || missing.iter().map(String::as_str);
     let all = || inventory.files().map(|(path, _)| path).chain(directories.iter().copied()).chain(listed());
-    let suspects = folding_alike(all);
+    let suspects = same_when_folded(all);
     for pair in suspects.windows(2) {
         let [(first_fold, first), (second_fold, second)] = pair else { continue };
         // Below directories that clash, only the directories are reported.

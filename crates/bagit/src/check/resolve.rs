@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
+use safe_files::{PathFault, leaves, normalised, without_dots};
+
 use crate::inventory::{FileEntry, Inventory};
 use crate::manifest::ManifestKind;
-use crate::path::{canonical, decode, escape_reason, has_stray_percent, normalised};
+use crate::path::{decode, has_stray_percent};
 use crate::version::Version;
 
 /// Finds files by the paths of manifests.
@@ -26,7 +28,7 @@ pub(super) enum Target {
     /// Nothing that is there; the path as it would be.
     Missing(String),
     /// A path that could leave the bag, and why.
-    Escapes(&'static str),
+    Escapes(PathFault),
     /// In a payload manifest, a path that is not under `data/`.
     Outside,
 }
@@ -78,7 +80,7 @@ impl<'a> Resolver<'a> {
     /// Resolves a path; `base` remembers the directory that this manifest writes before its paths.
     pub(super) fn resolve(&self, spelled: Spelled<'_>, base: &mut Option<String>) -> (Target, Notes) {
         let mut notes = Notes::default();
-        if let Some(reason) = escape_reason(spelled.path) {
+        if let Some(reason) = leaves(spelled.path) {
             return (Target::Escapes(reason), notes);
         }
         let in_scope = spelled.kind == ManifestKind::Tag || spelled.path.starts_with("data/");
@@ -87,7 +89,7 @@ impl<'a> Resolver<'a> {
         }
         let unmarked = without_marker(spelled);
         notes.marker = unmarked.is_some();
-        let path = canonical(unmarked.unwrap_or(spelled.path));
+        let path = without_dots(unmarked.unwrap_or(spelled.path));
         notes.not_canonical = path != unmarked.unwrap_or(spelled.path);
         let (path, based) = self.without_base(Spelled { path: &path, ..spelled }, base);
         notes.base_directory = based;
@@ -97,7 +99,7 @@ impl<'a> Resolver<'a> {
     fn locate(&self, spelled: Spelled<'_>, notes: &mut Notes) -> Target {
         let plain = self.decoded(spelled);
         // What was stripped may have hidden it: `*/x`, `a/../x` behind an escape.
-        if let Some(reason) = escape_reason(&plain) {
+        if let Some(reason) = leaves(&plain) {
             return Target::Escapes(reason);
         }
         let directory = plain.trim_end_matches('/');
@@ -168,6 +170,6 @@ impl<'a> Resolver<'a> {
 /// Strips the `*` of md5sum's binary mode, if what follows can be a path of the manifest.
 fn without_marker(spelled: Spelled<'_>) -> Option<&str> {
     let rest = spelled.path.strip_prefix('*')?;
-    let fits = spelled.kind == ManifestKind::Tag || canonical(rest).starts_with("data/");
+    let fits = spelled.kind == ManifestKind::Tag || without_dots(rest).starts_with("data/");
     fits.then_some(rest)
 }

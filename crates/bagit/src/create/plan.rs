@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use safe_files::leaves;
+
 use super::{BagBuilder, Source};
 use crate::check::name_faults;
 use crate::digests::Digests;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode, Severity};
 use crate::inventory::{EntryKind, Inventory};
-use crate::path::escape_reason;
 use crate::scan::{Limits, Links, walk};
 use crate::tag_files::TagFiles;
 
@@ -95,7 +96,7 @@ impl Plan {
     }
 
     fn add(&mut self, place: &str, source: &Source, builder: &BagBuilder) -> Result<()> {
-        if let Some(reason) = escape_reason(place) {
+        if let Some(reason) = leaves(place) {
             self.faults.push(Fault::new(
                 FaultCode::PathEscapes,
                 Some(place),

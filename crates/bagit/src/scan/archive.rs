@@ -4,13 +4,14 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use safe_files::{leaves, without_dots};
+
 use super::{Limits, Scan};
 use crate::declaration::{self, Declaration};
 use crate::digests::Digests;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
 use crate::inventory::{Inventory, LONGEST_PATH};
-use crate::path::escape_reason;
 use crate::tag_files::TagFiles;
 use crate::version::Version;
 
@@ -156,12 +157,12 @@ pub(super) fn entry_path(name: &[u8]) -> Result<String, Fault> {
     if path.is_empty() && name.starts_with('.') {
         return Ok(String::new());
     }
-    match escape_reason(path) {
+    match leaves(path) {
         Some(reason) => {
             let message = format!("an archive entry has a path that could leave the bag: {reason}");
             Err(Fault::new(FaultCode::PathEscapes, Some(name), message))
         }
-        None => Ok(crate::path::canonical(path).into_owned()),
+        None => Ok(without_dots(path).into_owned()),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use bagit::path::{folded, portability_reason};
 use d1_model::{FormatType, Identifier, ObjectFormatList, RESOURCE_MAP_FORMAT_ID};
 use oci_model::Digest;
+use safe_files::{folded, portability_fault};
 
 use super::names::key;
 use crate::path_fault;
@@ -167,7 +167,7 @@ fn safe_name(name: &str) -> String {
         let stem: String = stem.chars().take(room).collect();
         safe = format!("{stem}-{hash}{extension}");
     }
-    if safe.starts_with('~') || portability_reason(&safe).is_some() {
+    if safe.starts_with('~') || portability_fault(&safe).is_some() {
         safe.insert(0, '_');
     }
     safe
@@ -224,7 +224,7 @@ mod tests {
         let mut names = BagNames::new();
         for name in ["..", ".", "~", "con", " . ", "aux.csv"] {
             let path = place(&mut names, "a", Some(name), None);
-            assert!(path_fault(&path).is_none() && portability_reason(&path).is_none(), "{name} {path}");
+            assert!(path_fault(&path).is_none() && portability_fault(&path).is_none(), "{name} {path}");
         }
     }
 

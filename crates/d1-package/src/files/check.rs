@@ -1,10 +1,9 @@
 //! Which lists of files are no package.
 
-use bagit::path::ancestors;
 use bagit::{Algorithm, FileEntry};
+use safe_files::{PathFault, ancestors, parent, path_fault};
 
 use super::PackageFiles;
-use crate::path::{PathFault, parent, path_fault};
 
 /// A list of files that is no package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Names that some file systems take for one.
 
-use bagit::path::{ancestors, folding_alike, is_below};
+use safe_files::{ancestors, is_below, same_when_folded};
 
 use super::PackageFiles;
 
@@ -18,7 +18,7 @@ impl PackageFiles {
     /// take them for one.
     #[must_use]
     pub fn name_clashes(&self) -> Vec<NameClash> {
-        let mut nodes = folding_alike(|| self.nodes());
+        let mut nodes = same_when_folded(|| self.nodes());
         nodes.dedup();
         let mut clashes = Vec::new();
         for group in nodes.chunk_by(|left, right| left.0 == right.0) {

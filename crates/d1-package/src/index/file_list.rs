@@ -9,9 +9,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::document::FileDocument;
 use super::{IndexError, IndexErrorKind, Place};
-use crate::ObjectFacts;
 use crate::files::order_key;
-use crate::path::{PathFault, path_fault};
+use crate::{ObjectFacts, PathFault, path_fault};
 
 /// What is kept of the files of an index.
 pub(super) trait KeepFiles: Default {

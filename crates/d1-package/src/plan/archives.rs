@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use bagit::path::ancestors;
 use oci_pack::{ArchiveEntry, EntryList};
+use safe_files::ancestors;
 
 use crate::{PackageFiles, Plan, PlannedArchive};
 

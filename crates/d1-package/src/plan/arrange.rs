@@ -1,6 +1,6 @@
 //! Arranging files into layers: which go into archives, where archives end, and how the limits are met.
 
-use bagit::path::ancestors;
+use safe_files::ancestors;
 
 use super::manifest_room::manifest_bound;
 use super::{Layout, Plan, PlanError, PlanOptions, PlannedArchive, PlannedLayer};

@@ -9,8 +9,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use crate::path::PathFault;
-use crate::{PackageFiles, path_fault};
+use crate::{PackageFiles, PathFault, path_fault};
 
 pub use self::archives::ArchiveEntries;
 pub use self::limits::PlanLimits;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bagit::path::ancestors;
 use oci_model::annotations::{ORAS_CONTENT_UNPACK, TITLE};
 use oci_model::{Descriptor, ImageManifest};
 use oci_pack::part_title;
+use safe_files::ancestors;
 
 use super::{Entry, ViewError};
 use crate::annotations::{D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER};
