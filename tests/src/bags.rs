@@ -1,4 +1,4 @@
-//! Bags to try things on.
+//! Bags for tests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bagit::{Algorithm, AlgorithmSet, Digests};
 
-/// Payload paths that tools stumble over.
+/// Payload paths that break careless tools.
 pub const AWKWARD_FILES: &[&str] = &[
     "with space.csv",
     "ünïcödé/日本語.txt",
@@ -19,7 +19,7 @@ pub const AWKWARD_FILES: &[&str] = &[
     "empty.txt",
 ];
 
-/// Makes bags, one description at a time.
+/// Builds a bag from a description.
 #[derive(Clone, Debug, Default)]
 pub struct BagBuilder {
     files: BTreeMap<String, Vec<u8>>,

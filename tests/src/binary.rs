@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// What a command did.
+/// The outcome of a command.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Its exit code; -1 if a signal ended it.
@@ -17,7 +17,7 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-/// Returns the path of the `d1oci` binary, built from this very tree.
+/// Returns the path of the `d1oci` binary, built from this tree.
 ///
 /// # Panics
 ///
@@ -27,7 +27,7 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(|| build("d1oci"))
 }
 
-/// Returns the path of `xtask`, built from this very tree, for the data sets that it makes.
+/// Returns the path of `xtask`, built from this tree, to make data sets.
 ///
 /// # Panics
 ///
@@ -61,13 +61,13 @@ fn build(name: &str) -> PathBuf {
 /// If it cannot be started.
 pub fn d1oci<S: AsRef<OsStr>>(directory: &Path, arguments: &[S]) -> Outcome {
     let mut command = Command::new(binary());
-    // What the developer's environment says must not change what a test sees.
+    // The developer's environment must not change the outcome of a test.
     command.env_remove("SOURCE_DATE_EPOCH").current_dir(directory).args(arguments);
     run(&mut command)
 }
 
-/// Returns the command `d1oci` with nothing in its environment but a home directory, and a `PATH` that begins with the
-/// directory `bin` in it.
+/// Returns the command `d1oci` with an environment of two variables: a home directory, and a `PATH` that begins with its
+/// directory `bin`.
 pub fn bare_d1oci(home: &Path) -> Command {
     let mut command = Command::new(binary());
     let path = format!("{}:{}", home.join("bin").display(), std::env::var("PATH").unwrap_or_default());
@@ -75,7 +75,7 @@ pub fn bare_d1oci(home: &Path) -> Command {
     command
 }
 
-/// Runs a command to its end, with this on its standard input.
+/// Runs a command to its end with a standard input.
 ///
 /// # Panics
 ///
@@ -83,7 +83,7 @@ pub fn bare_d1oci(home: &Path) -> Command {
 pub fn run_with_input(command: &mut Command, input: &str) -> Outcome {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    // A command that needs no input may have ended.
+    // A command that needs no input may have ended already.
     let _ = child.stdin.take().expect("it has one").write_all(input.as_bytes());
     Outcome::from(child.wait_with_output().expect("it ends"))
 }
@@ -112,7 +112,7 @@ impl Outcome {
     ///
     /// # Panics
     ///
-    /// If it is no JSON.
+    /// If it is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }

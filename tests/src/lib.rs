@@ -1,5 +1,4 @@
-//! Helpers shared by the end-to-end tests: the built binary, real peers, registries, bags to try them on, and trees to
-//! compare.
+//! Helpers of the end-to-end tests: the built binary, real peers, registries, bags, and directory trees to compare.
 
 mod bags;
 mod binary;

@@ -1,8 +1,7 @@
-//! A link on which packets can be lost: a network namespace with one way out, which leads to this machine's loopback
-//! interface.
+//! A link that can lose packets: a network namespace with one route, which leads to this machine's loopback interface.
 //!
-//! What runs in the namespace finds the servers under the addresses that they have for everybody, `127.0.0.1` with a port,
-//! but what it sends there goes through a pair of virtual interfaces. Only the namespace has the other end of it.
+//! Programs in the namespace reach servers at their usual addresses, `127.0.0.1` with a port. Their packets pass through a
+//! pair of virtual interfaces. One end of the pair is in the namespace.
 
 mod keeper;
 mod pair;
@@ -13,36 +12,36 @@ use std::process::Command;
 use self::keeper::Keeper;
 use self::pair::{Lead, Pair};
 
-/// A link that stands; it is gone with the value, or with this process if that is killed.
+/// A working link. It ends when the value is dropped or this process is killed.
 #[derive(Debug)]
 pub struct Link {
-    // The pair goes before the namespace does.
+    // Drop the pair before the namespace.
     pair: Pair,
     keeper: Keeper,
 }
 
-/// Which packets vanish. Nobody is told, as on a real network.
+/// The lost packets. As on a real network, neither side is notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// All, and the program's interface sees that nobody is at the other end: the cable is pulled.
+    /// All packets, and the interface reports that its peer is gone: the cable is pulled.
     Cable,
-    /// All, somewhere on the way.
+    /// All packets, silently.
     All,
-    /// Those to the servers.
+    /// Packets to the servers.
     Requests,
-    /// Those from the servers.
+    /// Packets from the servers.
     Answers,
 }
 
-/// How many links there can be on one machine.
+/// The most links on one machine.
 const MOST: u8 = 64;
 
 impl Link {
-    /// Lays a link.
+    /// Creates a link.
     ///
     /// # Errors
     ///
-    /// In words, why that is not possible on this machine.
+    /// A message that says why this machine cannot have one.
     pub fn lay() -> Result<Self, String> {
         let keeper = Keeper::start()?;
         for number in 0..MOST {
@@ -51,19 +50,19 @@ impl Link {
                 return Ok(Self { pair, keeper });
             }
         }
-        Err(format!("there are {MOST} links already"))
+        Err(format!("all {MOST} links are in use"))
     }
 
-    /// Prepares to run a program at the far end.
+    /// Returns a command that runs a program at the far end.
     pub fn command(&self, program: &Path) -> Command {
         self.keeper.command(program)
     }
 
-    /// Makes packets vanish from now on.
+    /// Loses packets from now on.
     ///
     /// # Errors
     ///
-    /// In words, if the system refuses.
+    /// A message, if the system refuses.
     pub fn lose(&self, lost: Lost) -> Result<(), String> {
         if lost == Lost::Cable {
             return self.pair.pull_out();
@@ -77,12 +76,12 @@ impl Link {
         Ok(())
     }
 
-    /// Lets all packets pass from now on.
+    /// Passes all packets from now on.
     ///
     /// # Errors
     ///
     /// As [`lose`](Self::lose).
-    pub fn mend(&self) -> Result<(), String> {
+    pub fn restore(&self) -> Result<(), String> {
         self.pair.plug_in()?;
         self.pair.lead_requests(&self.keeper, Lead::Across)?;
         self.pair.lead_answers(Lead::Across)
@@ -98,14 +97,14 @@ mod tests {
     use crate::system::system;
 
     #[test]
-    fn links_do_not_collide_and_are_gone_with_their_values() {
+    fn links_do_not_collide_and_end_with_their_values() {
         let links = match (Link::lay(), Link::lay()) {
             (Ok(one), Ok(other)) => [one, other],
             (Err(reason), _) | (_, Err(reason)) => return skipped(&format!("a lost link: {reason}")),
         };
         let names = links.each_ref().map(|link| link.pair.name());
         assert_ne!(names[0], names[1]);
-        // The line begins with a number that is never given out again, as the name may be.
+        // The line begins with an interface number, which the kernel does not use again. It may use the name again.
         let shown = |name: &String| system(Command::new("ip").args(["-oneline", "link", "show", name]));
         let before = names.each_ref().map(shown);
         assert!(before.iter().all(Result::is_ok), "{before:?}");

@@ -1,4 +1,4 @@
-//! The real programs that the interop tests compare with, and documents of others.
+//! The peer programs of the interop tests, and third-party documents.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ pub fn peer(name: &str) -> Option<PathBuf> {
         .map(|directory| directory.join(name))
         .find(|program| program.is_file());
     if found.is_none() {
-        skipped(&format!("{name} is not installed (`cargo xtask peers` does it)"));
+        skipped(&format!("{name} is not installed (`cargo xtask peers` installs it)"));
     }
     found
 }
@@ -23,19 +23,19 @@ pub fn peer(name: &str) -> Option<PathBuf> {
 pub fn samples() -> Option<PathBuf> {
     let folder = workspace().join("../shared/samples");
     if !folder.is_dir() {
-        skipped("../shared/samples is not there");
+        skipped("../shared/samples does not exist");
         return None;
     }
     Some(folder)
 }
 
-/// Reports that a test is skipped; `cargo xtask test` counts these lines.
-#[expect(clippy::print_stderr, reason = "the line is meant for whoever runs the tests")]
+/// Reports that a test is skipped. `cargo xtask test` counts these lines.
+#[expect(clippy::print_stderr, reason = "the line is for the person who runs the tests")]
 pub fn skipped(reason: &str) {
     eprintln!("skipped: {reason}");
 }
 
-/// Tells whether the reference implementation accepts a bag; its absence is reported and counts as acceptance.
+/// Returns whether the reference implementation accepts a bag. If it is not installed, reports that and returns true.
 pub fn bagit_py_accepts(bag: &Path) -> bool {
     let Some(program) = peer("bagit.py") else { return true };
     run(Command::new(program).args(["--validate", "--quiet"]).arg(bag)).code == 0

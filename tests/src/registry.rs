@@ -1,4 +1,4 @@
-//! Debian's `docker-registry`, started for a test with users of its own.
+//! Debian's `docker-registry`, started for one test with its own users.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::binary::run;
 use crate::peers::peer;
 
-/// A running registry; it ends with the value.
+/// A running registry. It ends when the value is dropped.
 #[derive(Debug)]
 pub struct DockerRegistry {
     address: SocketAddr,
@@ -20,8 +20,8 @@ pub struct DockerRegistry {
 }
 
 impl DockerRegistry {
-    /// Starts one that knows this user, or reports that the test is skipped. With a certificate and key in a folder, as
-    /// `certificate.pem` and `key.pem`, it speaks TLS.
+    /// Starts a registry with one user, or reports that the test is skipped. With a folder that has `certificate.pem` and
+    /// `key.pem`, it uses TLS.
     ///
     /// # Panics
     ///
@@ -34,7 +34,7 @@ impl DockerRegistry {
         Self::start_in(folder, tls)
     }
 
-    /// Starts one that asks nobody who is there, or reports that the test is skipped.
+    /// Starts a registry without logins, or reports that the test is skipped.
     ///
     /// # Panics
     ///
@@ -45,7 +45,7 @@ impl DockerRegistry {
 
     fn start_in(folder: TempDir, tls: Option<&Path>) -> Option<Self> {
         let registry = peer("docker-registry")?;
-        // Another process may take the port in between; then it is tried again.
+        // Another process may take the port in between: try again.
         let started = (0..5).find_map(|_| {
             let address = free_address();
             let config = folder.path().join("config.yml");
@@ -62,7 +62,7 @@ impl DockerRegistry {
         self.address.to_string()
     }
 
-    /// Returns its host and port by another name for the same machine.
+    /// Returns its port with another name of the same machine.
     pub fn other_name(&self) -> String {
         format!("localhost:{}", self.address.port())
     }
@@ -81,7 +81,7 @@ fn free_address() -> SocketAddr {
 }
 
 fn start(registry: &Path, config: &Path) -> Child {
-    // The shell ends the registry when its input closes, which it does however the test ends.
+    // The shell ends the registry when its input closes, however the test ends.
     let script = "\"$0\" serve \"$1\" >\"$1.log\" 2>&1 & child=$!; cat >/dev/null; kill $child; wait";
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(registry).arg(config).stdin(Stdio::piped());
@@ -95,7 +95,7 @@ fn is_ready(address: SocketAddr) -> bool {
     })
 }
 
-/// The file of users; without it everybody may do everything.
+/// The file of users. Without it everybody has all rights.
 const USERS: &str = "users";
 
 fn configuration(folder: &Path, address: SocketAddr, tls: Option<&Path>) -> String {

@@ -1,4 +1,4 @@
-//! A scripted registry for tests that start programs, with a thread of its own to answer on.
+//! A scripted registry for tests that start programs. It answers on a thread of its own.
 
 use std::ops::Deref;
 
@@ -6,7 +6,7 @@ use registry_conformance::scripted::{Config, Route, ScriptedRegistry};
 use registry_conformance::{CutAfter, CuttingProxy};
 use tokio::runtime::Runtime;
 
-/// A running registry with its log; it ends with the value.
+/// A running registry with its log. It ends when the value is dropped.
 #[derive(Debug)]
 pub struct Scripted {
     registry: ScriptedRegistry,
@@ -14,7 +14,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Starts one.
+    /// Starts a registry.
     ///
     /// # Panics
     ///
@@ -25,7 +25,7 @@ impl Scripted {
         Self { registry, runtime }
     }
 
-    /// Starts a way to it on which connections are cut each time so many bytes have passed on all of them.
+    /// Starts a proxy to the registry that cuts all connections each time `bytes` bytes have passed on them.
     ///
     /// # Panics
     ///
@@ -35,7 +35,7 @@ impl Scripted {
         self.runtime.block_on(started).expect("it starts")
     }
 
-    /// Returns how many requests were about blobs and more than to ask whether they are there.
+    /// Returns the number of requests for blobs, without those that only ask whether a blob exists.
     pub fn blob_transfers(&self) -> usize {
         let is_transfer = |route| {
             matches!(
@@ -51,7 +51,7 @@ impl Scripted {
         self.registry.requests().iter().filter(|request| is_transfer(request.route)).count()
     }
 
-    /// Returns how many blobs were committed.
+    /// Returns the number of committed blobs.
     pub fn commits(&self) -> usize {
         let requests = self.registry.requests();
         let committed = requests

@@ -1,4 +1,4 @@
-//! A home directory, a registry, and lines as people type them.
+//! A home directory, a registry, and command lines as people type them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use crate::binary::{Outcome, bare_d1oci, run, run_with_input};
 use crate::peers::peer;
 use crate::{DockerRegistry, Scripted};
 
-/// A registry that a test is run on; [`on_every_registry`](crate::on_every_registry) goes through all of them.
+/// The kind of registry of a test. [`on_every_registry`](crate::on_every_registry) runs a test on all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryKind {
     /// Debian's `docker-registry`.
     Docker,
-    /// A scripted one that behaves as another does.
+    /// A scripted registry that behaves like another.
     Scripted(Preset),
 }
 
-/// A running registry; it ends with the value.
+/// A running registry. It ends when the value is dropped.
 #[derive(Debug)]
 pub struct RunningRegistry {
     kind: RegistryKind,
@@ -34,8 +34,7 @@ enum Server {
 }
 
 impl RegistryKind {
-    /// Starts one that knows only this user with this password, or lets everybody in, or reports that the test is
-    /// skipped.
+    /// Starts a registry with one user, or without logins, or reports that the test is skipped.
     ///
     /// # Panics
     ///
@@ -55,10 +54,10 @@ impl RegistryKind {
         Some(RunningRegistry { kind: self, server })
     }
 
-    /// Returns the settings by which the backend is used that is made for it.
+    /// Returns the settings that select its backend.
     fn settings(self) -> &'static str {
         match self {
-            // GitHub's REST interface is named because it has to be; nothing here asks it.
+            // The backend requires GitHub's REST interface. The tests send it nothing.
             Self::Scripted(Preset::Ghcr) => "backend = \"ghcr\"\napi = \"http://127.0.0.1:9/api\"",
             Self::Scripted(Preset::Quay) => "backend = \"quay\"",
             _ => "backend = \"generic\"",
@@ -83,13 +82,13 @@ impl RunningRegistry {
         }
     }
 
-    /// Returns what the configuration has to say of it.
+    /// Returns its section of the configuration.
     fn settings(&self) -> String {
         format!("[host.\"{}\"]\n{}\n", self.host(), self.kind.settings())
     }
 }
 
-/// A home directory in which `d1oci` knows of which kind its registries are.
+/// A home directory whose configuration names the kinds of registries.
 #[derive(Debug)]
 pub struct Session {
     home: TempDir,
@@ -97,7 +96,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Returns an empty home directory in which these registries are known; the first is `HOST`.
+    /// Returns an empty home directory with the settings of these registries. The first is `HOST`.
     ///
     /// # Panics
     ///
@@ -126,12 +125,12 @@ impl Session {
         &self.host
     }
 
-    /// Runs a line as it is typed, with `HOST` for the registry.
+    /// Runs a command line. `HOST` stands for the registry.
     pub fn line(&self, line: &str) -> Outcome {
         self.piped("", line)
     }
 
-    /// Runs a line with this on its standard input.
+    /// Runs a command line with a standard input.
     ///
     /// # Panics
     ///

@@ -1,8 +1,8 @@
-//! Programs of the operating system, which change what a command finds.
+//! Programs of the operating system that change a command's surroundings.
 
 use std::process::{Command, Stdio};
 
-/// Runs a program to its end and returns its standard output, or in words why it failed.
+/// Runs a program to its end. Returns its standard output, or a message if it failed.
 pub(crate) fn system(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("`{name}`: {error}"))?;
@@ -10,7 +10,7 @@ pub(crate) fn system(command: &mut Command) -> Result<String, String> {
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        // What follows is advice for people at a terminal.
+        // The other lines are advice for people at a terminal.
         Err(format!("`{name}`: {}", said.lines().next().unwrap_or_default()))
     }
 }

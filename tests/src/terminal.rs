@@ -1,4 +1,4 @@
-//! A program at a terminal, and somebody who reads and types.
+//! A program at a terminal, and a person who reads and types.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command};
@@ -11,10 +11,10 @@ use pty_process::Size;
 use pty_process::blocking::{Pty, open};
 use rustix::termios::{LocalModes, tcgetattr};
 
-/// How long to wait for something to be shown: a bound for a test that fails.
+/// The longest wait for a text: a bound for a test that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A program that has a terminal of its own.
+/// A program with a terminal of its own.
 pub struct Terminal {
     pty: Arc<Pty>,
     child: Child,
@@ -27,7 +27,7 @@ impl Terminal {
     ///
     /// # Panics
     ///
-    /// If there is no terminal to be had, or the command does not start.
+    /// If the system has no terminal, or the command does not start.
     pub fn start(mut command: Command) -> Self {
         command.env("TERM", "xterm");
         let (pty, end_of_child) = open().expect("a terminal can be had");
@@ -41,11 +41,11 @@ impl Terminal {
         Self { pty, child, output, shown: String::new() }
     }
 
-    /// Waits until this is shown.
+    /// Waits until the program shows a text.
     ///
     /// # Panics
     ///
-    /// If the program ends without it, or keeps silent for too long.
+    /// If the program ends without it, or is silent for too long.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
         while !self.shown.contains(text) {
@@ -65,26 +65,26 @@ impl Terminal {
         (&*self.pty).write_all(format!("{line}\n").as_bytes()).expect("the terminal takes it");
     }
 
-    /// Types a line once the terminal shows no more what is typed.
+    /// Types a line after the terminal has switched its echo off.
     ///
     /// # Panics
     ///
-    /// If it always does.
+    /// If the echo stays on.
     pub fn type_unseen(&self, line: &str) {
         let began = Instant::now();
-        // A program asks first and hides what is typed then, and a test types faster than people.
+        // A program asks first and then switches the echo off. A test types faster than people.
         while tcgetattr(&*self.pty).expect("it has modes").local_modes.contains(LocalModes::ECHO) {
-            assert!(began.elapsed() < PATIENCE, "what is typed is shown: {}", self.shown);
+            assert!(began.elapsed() < PATIENCE, "the echo is still on: {}", self.shown);
             sleep(Duration::from_millis(5));
         }
         self.type_line(line);
     }
 
-    /// Waits for the end; returns the exit code, and all that was shown.
+    /// Waits for the end. Returns the exit code and all output.
     ///
     /// # Panics
     ///
-    /// If it does not come.
+    /// If the program does not end.
     pub fn end(mut self) -> (Option<i32>, String) {
         while let Ok(more) = self.output.recv_timeout(PATIENCE) {
             self.shown.push_str(&String::from_utf8_lossy(&more));
@@ -93,7 +93,7 @@ impl Terminal {
     }
 }
 
-/// Hands on what is shown, until the program has closed the terminal: on Linux that is an error.
+/// Sends on the output until the program closes the terminal. On Linux, reading then fails.
 fn show(mut screen: &Pty, sender: &Sender<Vec<u8>>) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = screen.read(&mut buffer) {

@@ -1,8 +1,8 @@
-//! A fault run: commands of the built binary while registries fail, links are lost, disks are full, clocks jump
-//! and processes are killed.
+//! A fault run: runs commands of the built binary while registries fail, links are lost, disks are full, clocks jump,
+//! links are planted, and processes are interrupted or killed.
 //!
-//! Each round begins anew and depends on the seed and its number alone, so that one round can be run again. After each,
-//! all that was there is there, nothing wrong has a final name, and the same command, run again, completes.
+//! A round depends only on the seed and its number, so it can be repeated. After each round all earlier content exists, no
+//! wrong file has a final name, files outside are untouched, and the same command completes.
 
 mod chance;
 mod check;
@@ -23,15 +23,15 @@ pub use report::Report;
 use self::round::Round;
 use self::world::Beginnings;
 
-/// Runs rounds and tells of each; the first one in which something does not hold ends the run.
+/// Runs rounds and reports each. The first failed check ends the run.
 ///
 /// # Errors
 ///
-/// In words: what does not hold, and what was done.
+/// A message that names the failed check and the scene.
 ///
 /// # Panics
 ///
-/// If what a round begins with cannot be made.
+/// If the initial state of a round cannot be made.
 pub fn run(seed: u64, rounds: Range<u64>, mut tell: impl FnMut(&Report)) -> Result<(), String> {
     let beginnings = Beginnings::new();
     for number in rounds {

@@ -1,15 +1,12 @@
-//! `cargo xtask bench`: d1oci beside its peers, on one machine in one run.
+//! `cargo xtask bench`: compares d1oci with its peers, on one machine in one run.
 
 mod check;
-mod disk;
 mod link;
 mod measure;
-mod plot;
 mod report;
 mod rows;
 mod server;
 mod task;
-mod trees;
 
 use std::cell::RefCell;
 use std::fs;
@@ -26,12 +23,11 @@ use crate::error::{Result, at};
 use crate::sample::{Extent, Sample};
 use crate::{console, peers, process, workspace};
 
-/// What `cargo xtask bench` is told.
+/// The arguments of `cargo xtask bench`.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Makes samples, builds d1oci for release, runs d1oci and its peer in turn, checks that both did the \
-same work, and writes medians, ratios, peak memory, traffic and temporary disk into \
-docs/benchmarks.md and a plot beside it. Needs about 8 GiB below the scratch directory and, on two \
+same work, and writes medians, ratios, peak memory and traffic into docs/benchmarks.md. Needs about 8 GiB below the scratch directory and, on two \
 processors, about a quarter of an hour.
 
 Example: cargo xtask bench --quick --row push-archive")]
@@ -39,19 +35,19 @@ pub struct Arguments {
     /// Print the rows and run nothing
     #[arg(long)]
     pub list: bool,
-    /// Only these rows; nothing is written then
+    /// Measure only these rows, and write nothing
     #[arg(long = "row", value_name = "ID")]
     pub rows: Vec<String>,
-    /// The most measured runs of each command; those that take long have fewer
+    /// Most measured runs of each command; slow commands have fewer
     #[arg(long, default_value_t = 5)]
     pub runs: usize,
-    /// Small samples, to see that everything works; nothing is written then
+    /// Use small samples to check that everything works, and write nothing
     #[arg(long)]
     pub quick: bool,
-    /// Where samples and results of the runs are kept; a directory in memory tells more about pulls
+    /// Directory for samples and results of runs; a directory in memory shows more about pulls
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
-    /// Measure this d1oci instead of building one; nothing is written then
+    /// Measure this d1oci instead of building one, and write nothing
     #[arg(long, value_name = "FILE")]
     pub d1oci: Option<PathBuf>,
 }
@@ -68,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     if arguments.d1oci.is_none() {
-        process::run(&mut process::cargo(&["build", "--release", "--package", "d1oci"]))?;
+        process::run(&mut workspace::cargo(&["build", "--release", "--package", "d1oci"]))?;
     }
     let bench = Bench::new(arguments);
     let outcomes: Vec<_> = rows.into_iter().map(|row| bench.run_row(row)).collect();
@@ -79,7 +75,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     if arguments.rows.is_empty() && !arguments.quick && arguments.d1oci.is_none() {
         report::write(&Setting::of_this_machine(bench.runs), &tables)?;
-        plot::write(&outcomes)?;
     }
     Ok(())
 }
@@ -98,14 +93,14 @@ fn select(ids: &[String]) -> Result<Vec<&'static Row>> {
 struct Bench {
     scratch: PathBuf,
     runs: usize,
-    /// How many times smaller than the table says samples are.
+    /// The factor by which samples are smaller than in the table.
     shrink: u64,
     ours: PathBuf,
-    /// What was measured already: rows may have a side in common.
+    /// Earlier measurements: rows may have a side in common.
     known: RefCell<Vec<(Side, Measurement)>>,
 }
 
-/// What decides how long a side takes.
+/// The facts that decide the duration of a side.
 type Side = (SampleSize, Network, Contender);
 
 impl Bench {
@@ -120,13 +115,13 @@ impl Bench {
         }
     }
 
-    /// Measures both sides; what prevents that is told in the place of their times.
+    /// Measures both sides. An error takes the place of their times.
     fn run_row(&self, row: &'static Row) -> Outcome {
         console::note(format_args!("bench: {}", row.id));
         let run = || -> Result<(Measurement, Measurement)> {
             let bag = self.sample(row)?;
             let room = self.scratch.join(row.id);
-            // What an earlier run left would be work already done.
+            // Leftovers of an earlier run would count as work already done.
             remove(&room)?;
             let ours = self.run_side(row, &row.ours, &bag, &room.join("ours"))?;
             let peer = self.run_side(row, &row.peer, &bag, &room.join("peer"))?;
@@ -141,7 +136,7 @@ impl Bench {
         outcome
     }
 
-    /// Names a program that the row needs and that is not there.
+    /// Names a missing program that the row needs.
     fn missing(&self, row: &Row) -> Option<&'static str> {
         let registry = (row.network != Network::None).then_some(server::PROGRAM);
         let sides = [row.ours, row.peer];
@@ -179,7 +174,7 @@ impl Bench {
         Server::start(&program, &directory, network).map(Some)
     }
 
-    /// Finds a program: d1oci, a peer, or what the system has.
+    /// Finds a program: d1oci, a peer, or one of the system.
     fn program(&self, name: &str) -> Option<PathBuf> {
         if name == rows::OURS {
             return self.ours.is_file().then(|| self.ours.clone());
@@ -187,14 +182,14 @@ impl Bench {
         process::find(name, &peers::directory())
     }
 
-    /// Returns the row's bag, which is made once.
+    /// Returns the row's bag. Makes it if it does not exist.
     fn sample(&self, row: &Row) -> Result<PathBuf> {
         let mut sample = Sample::of_kind(row.sample.kind);
         let (size, files) = (row.sample.size / self.shrink, row.sample.files);
-        // A few files are the point of a sample that has a few.
+        // Samples of few files keep all of them.
         let files = if files > 64 { (files / self.shrink).max(1) } else { files };
         sample.extent = Extent { size: Some(size), files: Some(files) };
-        // The directory says what is in it, so that another size is another bag.
+        // The directory's name has the size: another size is another bag.
         let out = self.scratch.join("samples").join(format!("{size}-{files}"));
         let bag = out.join(sample.directory_name());
         if bag.is_dir() { Ok(bag) } else { Ok(sample.make_in(&out)?.bag) }
@@ -220,7 +215,7 @@ mod tests {
         assert!(select(&["no-such-row".to_owned()]).unwrap_err().to_string().contains("--list"));
     }
 
-    /// Tells whether the side of the peer can run where d1oci is not built.
+    /// Returns whether the side of the peer can run where d1oci is not built.
     fn stands_alone(row: &Row) -> bool {
         row.peer.setup.is_none_or(|call| call.program != rows::OURS)
     }
@@ -232,7 +227,7 @@ mod tests {
             scratch: scratch.path().to_path_buf(),
             runs: 2,
             shrink: 1024,
-            // It is there, and no row of a peer runs it.
+            // Any existing program will do: no row of a peer runs it.
             ours: "/bin/sh".into(),
             known: RefCell::default(),
         };

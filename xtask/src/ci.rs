@@ -1,13 +1,13 @@
-//! `cargo xtask ci`: everything that must be right before a change goes in, what fails fastest first.
+//! `cargo xtask ci`: all checks of a change, the fastest first.
 
 use crate::error::Result;
 use crate::{docs, lint, test, tidy};
 
-/// Runs tidy (seconds), lint and docs (minutes) and test (longest); tells whether all tests passed.
+/// Runs tidy (seconds), lint and docs (minutes) and test (longest). Returns whether all tests passed.
 ///
 /// # Errors
 ///
-/// Fails at the first that finds a fault before the tests.
+/// Fails if a check before the tests finds a fault.
 pub fn run() -> Result<bool> {
     tidy::run()?;
     lint::run()?;

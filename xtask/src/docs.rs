@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: the reference of the command line, written from what `d1oci --help` says.
+//! `cargo xtask docs`: writes the command line reference from the output of `d1oci --help`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use clap::Args;
 use crate::error::{Result, at};
 use crate::{console, process, workspace};
 
-/// The file that is written.
+/// The written file.
 pub const CLI_REFERENCE: &str = "docs/cli.md";
 
-/// Commands of commands of commands end here.
+/// The deepest level of commands within commands.
 const MOST_NESTED: usize = 4;
 
-/// What `cargo xtask docs` is told.
+/// The arguments of `cargo xtask docs`.
 #[derive(Debug, Default, Args)]
 pub struct Arguments {
-    /// Write nothing; fail if the file is not what would be written
+    /// Write nothing; fail if the file is out of date
     #[arg(long)]
     pub check: bool,
 }
@@ -27,7 +27,7 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// Fails when d1oci does not build, or the file cannot be written, or is not what would be written.
+/// Fails when d1oci does not build, the file cannot be written, or it is out of date.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let program = build()?;
     let text = reference(&|path| help(&program, path))?;
@@ -54,20 +54,20 @@ pub fn heading_of(path: &[&str]) -> String {
 }
 
 fn build() -> Result<PathBuf> {
-    process::run(&mut process::cargo(&["build", "--quiet", "--package", "d1oci"]))?;
+    process::run(&mut workspace::cargo(&["build", "--quiet", "--package", "d1oci"]))?;
     Ok(workspace::target("debug").join("d1oci"))
 }
 
-/// Asks the program what it says about the command at this path.
+/// Returns the help of the command at this path.
 fn help(program: &Path, path: &[&str]) -> Result<String> {
-    // The width of lines and colours must not depend on who asks.
+    // The width of lines and the colours must not depend on the environment.
     let mut command = Command::new(program);
     command.args(path.iter().skip(1)).arg("--help");
     command.env("COLUMNS", "100").env("NO_COLOR", "1").env_remove("CLICOLOR_FORCE");
     process::read(&mut command)
 }
 
-/// Puts the help of all commands together, in the order in which they are listed.
+/// Joins the help of all commands, in the order of their lists.
 fn reference(help: &dyn Fn(&[&str]) -> Result<String>) -> Result<String> {
     let mut text =
         "# Command line reference\n\nWritten by `cargo xtask docs` from what `d1oci --help` says; do not \
@@ -95,7 +95,7 @@ fn commands(help: &str) -> Vec<&str> {
     let section = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     section
         .take_while(|line| line.starts_with("  "))
-        // What is indented further continues a description.
+        // A line with a deeper indent continues a description.
         .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")

@@ -1,8 +1,12 @@
-//! `cargo xtask lint`: formatting, clippy for every set of features, and the documentation build.
+//! `cargo xtask lint`: formatting, clippy for every set of features, the documentation build, and the licences and
+//! sources of dependencies.
+
+use std::process::Command;
 
 use crate::error::Result;
 use crate::metadata::Metadata;
-use crate::process::{self, cargo};
+use crate::workspace::{self, cargo};
+use crate::{console, peers, process};
 
 /// The binary, whose features choose the backends.
 const BINARY: &str = "d1oci";
@@ -23,7 +27,19 @@ pub fn run() -> Result<()> {
         process::run(&mut cargo(&arguments))?;
     }
     let documentation = ["doc", "--workspace", "--no-deps", "--document-private-items"];
-    process::run(cargo(&documentation).env("RUSTDOCFLAGS", "-D warnings"))
+    process::run(cargo(&documentation).env("RUSTDOCFLAGS", "-D warnings"))?;
+    check_dependencies()
+}
+
+/// Checks dependencies by `deny.toml`. Advisories need a database from the network: `cargo deny check` reads it.
+fn check_dependencies() -> Result<()> {
+    let Some(program) = peers::by_name("cargo-deny").and_then(peers::Peer::find) else {
+        console::note("skipped: licences of dependencies: no cargo-deny (cargo xtask peers installs it)");
+        return Ok(());
+    };
+    let mut command = Command::new(program);
+    command.current_dir(workspace::root()).args(["--workspace", "check", "bans", "licenses", "sources"]);
+    process::run(&mut command)
 }
 
 /// Returns the sets that must build: none, each feature alone, and all together where that is another set.

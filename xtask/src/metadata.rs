@@ -1,4 +1,4 @@
-//! What `cargo metadata` says about the workspace and everything it depends on.
+//! The workspace and its dependencies, as `cargo metadata` reports them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::error::Result;
-use crate::process;
+use crate::{process, workspace};
 
 /// The packages of the workspace and of its dependencies on this platform.
 #[derive(Debug, Deserialize)]
@@ -22,19 +22,17 @@ pub struct Package {
     pub name: String,
     /// The package's version.
     pub version: String,
-    /// The SPDX expression of its licence.
+    /// Its licence as an SPDX expression.
     pub license: Option<String>,
-    /// What the package is for.
+    /// Its one-line description.
     pub description: Option<String>,
-    /// Where its source is.
-    pub repository: Option<String>,
     /// Its README, relative to its folder.
     pub readme: Option<String>,
     /// Its categories on the package registry.
     pub categories: Vec<String>,
     /// Its manifest.
     pub manifest_path: PathBuf,
-    /// What it asks for.
+    /// The packages that it depends on.
     pub dependencies: Vec<Dependency>,
     /// Its features and what each enables.
     pub features: BTreeMap<String, Vec<String>>,
@@ -43,16 +41,16 @@ pub struct Package {
     id: String,
 }
 
-/// One thing that a package asks for.
+/// A dependency of a package.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Dependency {
-    /// The name of the package asked for.
+    /// The name of the package it depends on.
     pub name: String,
-    /// The versions that will do.
+    /// The required version.
     pub req: String,
-    /// `dev`, `build`, or absent for what the package itself needs.
+    /// `dev`, `build`, or absent for a normal dependency.
     pub kind: Option<String>,
-    /// Where it is, if it is in the workspace.
+    /// Its folder, if it is in the workspace.
     pub path: Option<PathBuf>,
 }
 
@@ -65,7 +63,7 @@ impl Metadata {
     pub fn load() -> Result<Self> {
         let platform = host_platform()?;
         let arguments = ["metadata", "--format-version", "1", "--filter-platform", &platform];
-        let text = process::read(&mut process::cargo(&arguments))?;
+        let text = process::read(&mut workspace::cargo(&arguments))?;
         serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}").into())
     }
 
@@ -78,11 +76,6 @@ impl Metadata {
         members
     }
 
-    /// Returns the packages of others that the workspace depends on.
-    pub fn foreign(&self) -> impl Iterator<Item = &Package> {
-        self.packages.iter().filter(|package| !self.workspace_members.contains(&package.id))
-    }
-
     /// Finds a package of the workspace.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Package> {
@@ -91,7 +84,7 @@ impl Metadata {
 }
 
 impl Package {
-    /// Tells whether the package may be published.
+    /// Returns whether the package may be published.
     #[must_use]
     pub fn is_publishable(&self) -> bool {
         self.publish.as_ref().is_none_or(|registries| !registries.is_empty())
@@ -123,7 +116,5 @@ mod tests {
         assert!(model.is_publishable());
         assert!(model.dependencies.iter().any(|dependency| dependency.name == "thiserror"));
         assert!(!metadata.member("xtask").unwrap().is_publishable());
-        assert!(metadata.foreign().any(|package| package.name == "thiserror"));
-        assert!(metadata.foreign().all(|package| package.name != "d1-model"));
     }
 }

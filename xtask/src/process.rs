@@ -6,16 +6,6 @@ use std::process::{Command, Stdio};
 
 use crate::console;
 use crate::error::{Result, about};
-use crate::workspace;
-
-/// Starts a call of cargo in the root of the workspace.
-#[must_use]
-pub fn cargo(arguments: &[&str]) -> Command {
-    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(workspace::root());
-    command
-}
 
 /// Runs the command after showing it.
 ///
@@ -29,12 +19,12 @@ pub fn run(command: &mut Command) -> Result<()> {
     if status.success() { Ok(()) } else { Err(format!("{line}: {status}").into()) }
 }
 
-/// Runs the command silently and returns what it wrote to standard output.
+/// Runs the command silently and returns its standard output.
 ///
 /// # Errors
 ///
-/// Fails when the program does not start, ends with a status that is not zero (the error shows what it wrote to standard
-/// error), or writes something else than UTF-8.
+/// Fails when the program does not start, ends with a status that is not zero (the error shows its standard error), or
+/// does not write UTF-8.
 pub fn read(command: &mut Command) -> Result<String> {
     let line = command_line(command);
     let output = command.stdin(Stdio::null()).output().map_err(about(&line))?;

@@ -1,37 +1,37 @@
-//! `cargo xtask registry`: a scriptable registry to try things on by hand.
+//! `cargo xtask registry`: starts a scriptable registry for experiments by hand.
 
 use clap::Args;
 
 use crate::error::Result;
-use crate::process;
+use crate::{process, workspace};
 
-/// What `cargo xtask registry` is told.
+/// The arguments of `cargo xtask registry`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Which registry it is like: strict, ghcr, quay, old
+    /// Registry to imitate: strict, ghcr, quay, old
     #[arg(long, default_value = "strict")]
     pub preset: String,
-    /// Port on the loopback interface; 0 is any that is free
+    /// Port on the loopback interface; 0 means any free port
     #[arg(long, default_value_t = 0)]
     pub port: u16,
-    /// Cut connections each time so many bytes have passed; 0 is never
+    /// Cut connections each time this many bytes have passed; 0 means never
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub cut_bytes: u64,
-    /// Refuse each so-manieth request with 503; 0 is none
+    /// Refuse every Nth request with 503; 0 means none
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub refuse_every: u32,
-    /// Ask for tokens that last so long, got with the name `curator` and the password `secret`; 0 asks for none
+    /// Require tokens that expire after this time, for user `curator` with password `secret`; 0 requires none
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub token_seconds: u64,
 }
 
-/// Starts the registry and waits until it is ended.
+/// Starts the registry and waits until it ends.
 ///
 /// # Errors
 ///
 /// Fails when it does not build or cannot start.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut cargo = process::cargo(&[
+    let mut cargo = workspace::cargo(&[
         "run",
         "--quiet",
         "--package",

@@ -6,18 +6,18 @@ use clap::Args;
 
 use crate::error::Result;
 use crate::metadata::{Metadata, Package};
-use crate::{console, process, tidy};
+use crate::{console, process, tidy, workspace};
 
-/// What every published crate brings along.
+/// The files of every published crate.
 const WANTED_FILES: [&str; 3] = ["Cargo.toml", "README.md", "src/"];
 
-/// The largest number of files of a crate; more would be test data that nobody meant to publish.
+/// The largest number of files of a crate: more would be test data, published by accident.
 const MOST_FILES: usize = 400;
 
-/// What `cargo xtask release` is told.
+/// The arguments of `cargo xtask release`.
 #[derive(Debug, Default, Args)]
 pub struct Arguments {
-    /// Check and print, publish nothing; publishing itself is done by people
+    /// Check and print, publish nothing; people publish by hand
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -29,7 +29,7 @@ pub struct Arguments {
 /// Fails without `--dry-run`, when crates import each other in a circle, or when a crate is not ready.
 pub fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.dry_run {
-        return Err("nothing is published from here: see the checklist of --dry-run".into());
+        return Err("this command publishes nothing: see the checklist of --dry-run".into());
     }
     let metadata = Metadata::load()?;
     let members = metadata.members();
@@ -63,11 +63,11 @@ fn bottom_up(mut waiting: Vec<&Package>) -> Result<Vec<&Package>> {
     Ok(sorted)
 }
 
-/// Finds what stands in the way of publishing the package.
+/// Finds the problems that prevent publishing the package.
 fn check(package: &Package, members: &[&Package]) -> Vec<String> {
     let mut problems = tidy::publishing_problems(package, members);
     let list = ["package", "--list", "--allow-dirty", "--package", &package.name];
-    match process::read(&mut process::cargo(&list)) {
+    match process::read(&mut workspace::cargo(&list)) {
         Ok(files) => problems.extend(check_files(&files.lines().collect::<Vec<_>>())),
         Err(error) => problems.push(error.to_string()),
     }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_have_what_they_need_and_no_more() {
+    fn packages_have_the_wanted_files_and_not_too_many() {
         let whole = ["Cargo.toml", "README.md", "src/lib.rs"];
         assert!(check_files(&whole).is_empty());
         assert_eq!(check_files(&whole[1..]), ["has no Cargo.toml"]);

@@ -1,18 +1,12 @@
-//! `cargo xtask sample`: a deterministic bag, the same bytes for the same arguments on every machine.
+//! `cargo xtask sample`: makes a bag, with the same bytes for the same arguments on every machine.
 
-mod awkward;
 mod bag;
-mod clock;
-mod content;
 mod package;
 mod plan;
 mod random;
-mod science_metadata;
 mod series;
 #[cfg(test)]
 mod tests;
-mod water;
-mod write;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,65 +20,56 @@ pub use self::plan::{Extent, Kind, parse_size};
 use crate::console;
 use crate::error::{Result, at};
 
-/// What `cargo xtask sample` is told.
+/// The arguments of `cargo xtask sample`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints the path of the bag, OUT/dataset_<identifier>. What is not said is as usual for the kind:
+Prints the path of the bag, OUT/dataset_<identifier>. Defaults:
 
-  mooring         1 GiB in 64 files
-  small           20,000 files of 4 KiB
-  incompressible  256 MiB in 16 files
-  huge            4 GiB in 1 file
-  awkward         8 MiB in 80 files
-  sparse          100 GiB in 1 file
+  mooring  1 GiB in 64 files
+  small    20,000 files of 4 KiB
 
 Example: cargo xtask sample target/samples --size 16MiB --files 8")]
 pub struct Arguments {
-    /// The directory that the bag's directory is made in
+    /// Directory in which to make the bag's directory
     pub out: PathBuf,
-    /// What the bag is like
+    /// Kind of bag
     #[arg(long, value_enum, default_value_t = Kind::Mooring)]
     pub kind: Kind,
-    /// The bytes of all payload files together, such as 1GiB or 300MB
+    /// Total size of all payload files, such as 1GiB or 300MB
     #[arg(long, value_parser = parse_size)]
     pub size: Option<u64>,
-    /// The number of payload files
+    /// Number of payload files
     #[arg(long)]
     pub files: Option<u64>,
-    /// Another number gives other contents
+    /// Seed of the contents
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The identifier of the package, such as doi:10.5072/A2MOORING
+    /// Identifier of the package, such as doi:10.5072/A2MOORING
     #[arg(long)]
     pub identifier: Option<String>,
-    /// Add names that some tools are known to get wrong (awkward only)
-    #[arg(long)]
-    pub hostile_names: bool,
 }
 
-/// Says which bag to make.
+/// A bag to make.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// What the bag is like.
+    /// The kind of bag.
     pub kind: Kind,
-    /// How large its payload is.
+    /// The size of its payload.
     pub extent: Extent,
-    /// Another number gives other contents.
+    /// The seed of its contents.
     pub seed: u64,
     /// The identifier of the package.
     pub identifier: String,
-    /// Whether the awkward kind has names that some tools are known to get wrong.
-    pub hostile_names: bool,
 }
 
-/// Says which bag was made.
+/// A bag that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     /// The bag's directory.
     pub bag: PathBuf,
     /// The number of payload files.
     pub files: u64,
-    /// The bytes of all payload files together.
+    /// The total size of all payload files in bytes.
     pub size: u64,
 }
 
@@ -97,7 +82,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut sample = Sample::of_kind(arguments.kind);
     sample.extent = Extent { size: arguments.size, files: arguments.files };
     sample.seed = arguments.seed;
-    sample.hostile_names = arguments.hostile_names;
     if let Some(identifier) = &arguments.identifier {
         sample.identifier.clone_from(identifier);
     }
@@ -123,7 +107,6 @@ impl Sample {
             seed: 1,
             // 10.5072 is the prefix of DOIs that stand for nothing.
             identifier: format!("doi:10.5072/A2{}", kind.name().to_uppercase()),
-            hostile_names: false,
         }
     }
 
@@ -134,25 +117,25 @@ impl Sample {
         format!("dataset_{}", package::sanitise(identifier.strip_prefix("doi:").unwrap_or(identifier)))
     }
 
-    /// Makes the bag in a directory of its own below `out`; it appears there when it is whole.
+    /// Makes the bag in a directory of its own below `out`. The directory appears when the bag is complete.
     ///
     /// # Errors
     ///
-    /// Fails when the identifier is not one, the kind cannot have that many files, a bag of this name is there already,
-    /// or a file cannot be written.
+    /// Fails when the identifier is invalid, the bag would have no files, its directory already exists, or a file cannot
+    /// be written.
     pub fn make_in(&self, out: &Path) -> Result<Made> {
         let identifier: Identifier = self.identifier.parse()?;
-        let plan = self.kind.plan(self.extent, self.seed, self.hostile_names)?;
+        let plan = self.kind.plan(self.extent, self.seed)?;
         let name = self.directory_name();
         let bag = out.join(&name);
         if bag.symlink_metadata().is_ok() {
-            return Err(format!("{}: is there already", bag.display()).into());
+            return Err(format!("{}: already exists", bag.display()).into());
         }
         let unfinished = out.join(format!(".{name}.{}", process::id()));
         fs::create_dir_all(&unfinished).map_err(at(&unfinished))?;
         let written = self.write(&unfinished, &identifier, &plan);
         if let Err(error) = written {
-            // What cannot be removed either is told by the first error.
+            // The first error says more than a failed removal.
             let _ = fs::remove_dir_all(&unfinished);
             return Err(error);
         }
@@ -162,15 +145,10 @@ impl Sample {
     }
 
     fn write(&self, bag: &Path, identifier: &Identifier, plan: &[plan::PlannedFile]) -> Result<()> {
-        let payload = write::write_planned(bag, plan)?;
-        if self.kind == Kind::Awkward {
-            let empty = bag.join(awkward::EMPTY_DIRECTORY);
-            fs::create_dir_all(&empty).map_err(at(&empty))?;
-        }
-        let documents = if self.kind.is_described() {
-            package::describe(bag, identifier, self.seed, &payload)?
-        } else {
-            Vec::new()
+        let payload = bag::write_payload(bag, plan)?;
+        let documents = match self.kind {
+            Kind::Mooring => package::describe(bag, identifier, self.seed, &payload)?,
+            Kind::Small => Vec::new(),
         };
         bag::write_tag_files(bag, identifier.as_str(), &payload, documents)
     }

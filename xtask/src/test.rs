@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all tests of the workspace, beside the peers that are there, and the totals.
+//! `cargo xtask test`: runs all tests of the workspace, with the installed peers, and counts.
 
 mod tally;
 
@@ -14,16 +14,16 @@ use clap::Args;
 
 use self::tally::Tally;
 use crate::error::{Result, about};
-use crate::{console, peers, process};
+use crate::{console, peers, process, workspace};
 
-/// What `cargo xtask test` is told.
+/// The arguments of `cargo xtask test`.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-The last line is `N passed, N failed, N skipped`. Tests that cannot run here, for want of a peer or of \
-samples, print a line that begins with `skipped:`; the lines are repeated at the end and counted. \
-Such tests are among those that passed.")]
+The last line is `N passed, N failed, N skipped`. A test that cannot run, for example without a peer, prints \
+a line that begins with `skipped:`. The end of the output repeats and counts these lines. Such tests count as \
+passed.")]
 pub struct Arguments {
-    /// Do not install peers that are missing
+    /// Do not install missing peers
     #[arg(long)]
     pub no_install: bool,
     /// More arguments for cargo test, such as `-p bagit`; without any, the whole workspace is tested
@@ -31,7 +31,7 @@ pub struct Arguments {
     pub selection: Vec<String>,
 }
 
-/// Runs the tests and prints the totals, which come last; tells whether all passed.
+/// Runs the tests and prints the totals last. Returns whether all tests passed.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
     let mut tally = Tally::default();
     let succeeded = build(arguments).is_ok() && watch(&mut test_command(arguments), &mut tally, &mut show)?;
     if !succeeded && tally.failed() == 0 {
-        // A program that does not build, or that ends before its tests do, has no line of its own.
+        // A program that does not build, or that crashes, prints no result line.
         tally.add_failure();
     }
     for line in tally.skips() {
@@ -53,20 +53,20 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
     Ok(succeeded)
 }
 
-/// Builds the program that the end-to-end tests run, which they ask for in the same words.
+/// Builds the program that the end-to-end tests run, with the same arguments as they use.
 fn build(arguments: &Arguments) -> Result<()> {
     if !arguments.selection.is_empty() {
         return Ok(());
     }
-    process::run(&mut process::cargo(&["build", "--package", "d1oci", "--bin", "d1oci"]))
+    process::run(&mut workspace::cargo(&["build", "--package", "d1oci", "--bin", "d1oci"]))
 }
 
 fn test_command(arguments: &Arguments) -> Command {
-    let mut command = process::cargo(&["test", "--no-fail-fast"]);
+    let mut command = workspace::cargo(&["test", "--no-fail-fast"]);
     if arguments.selection.is_empty() {
         command.arg("--workspace");
     }
-    // What a test that passed has printed is shown too, or nobody would know what was skipped.
+    // Passed tests must show their output too: it says what they skipped.
     command.args(&arguments.selection).args(["--", "--show-output"]);
     command.env("PATH", path_with_peers());
     command
@@ -75,11 +75,11 @@ fn test_command(arguments: &Arguments) -> Command {
 fn path_with_peers() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = std::iter::once(peers::directory()).chain(env::split_paths(&path));
-    // A directory with a colon in its name cannot be on the path, so the path stays as it was.
+    // A directory with a colon in its name cannot be on the path: the path stays unchanged.
     env::join_paths(directories).unwrap_or(path)
 }
 
-/// Shows a line where it was written.
+/// Shows a line on the stream that it came from.
 fn show(source: Source, line: &str) {
     match source {
         Source::Results => console::result(line),
@@ -87,7 +87,7 @@ fn show(source: Source, line: &str) {
     }
 }
 
-/// Runs the command, shows what is worth showing, and counts; tells whether the command succeeded.
+/// Runs the command, shows the relevant lines and counts. Returns whether the command succeeded.
 fn watch(command: &mut Command, tally: &mut Tally, show: &mut dyn FnMut(Source, &str)) -> Result<bool> {
     let line = process::command_line(command);
     console::note(format_args!("$ {line}"));
@@ -111,7 +111,7 @@ fn watch(command: &mut Command, tally: &mut Tally, show: &mut dyn FnMut(Source, 
     Ok(child.wait().map_err(about(&line))?.success())
 }
 
-/// Where the command wrote a line.
+/// The stream of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Results,

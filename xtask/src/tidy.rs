@@ -1,8 +1,9 @@
-//! `cargo xtask tidy`: the rules of the house that no compiler checks. Each rule is a test as well.
+//! `cargo xtask tidy`: rules of this project that no compiler checks. Each rule is also a test.
 
+mod cycles;
 mod documents;
+mod english;
 mod floors;
-mod licences;
 mod manifests;
 mod sources;
 #[cfg(test)]
@@ -33,30 +34,31 @@ struct TextFile {
     text: String,
 }
 
-/// What the rules look at.
+/// The subject of the rules.
 struct Project {
     metadata: Metadata,
     files: Vec<TextFile>,
 }
 
-/// A rule: what it demands, and the function that finds departures.
+/// A rule: its demand, and the function that finds departures.
 type Rule = (&'static str, fn(&Project) -> Result<Vec<Fault>>);
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     ("imports go to lower floors", floors::check),
     ("the dependency trees of the lower floors and of a layout-only build are small", trees::check),
-    ("licences of dependencies are on the list", licences::check),
-    ("source files have a purpose, a size and no leftovers", sources::check),
+    ("source files have a purpose and no leftovers", sources::check),
+    ("files of a crate do not import each other in a circle", cycles::check),
+    ("comments, messages and documents are plain English", english::check),
     ("no text speaks of one machine", words::check),
     ("crates can be published", manifests::check),
-    ("documents have what they promise", documents::check),
+    ("documents name commands and tests that exist", documents::check),
 ];
 
 /// Checks every rule and prints all faults.
 ///
 /// # Errors
 ///
-/// Fails when there is a fault, or when what the rules look at cannot be read.
+/// Fails when there is a fault, or when the project cannot be read.
 pub fn run() -> Result<()> {
     let project = Project::load()?;
     let mut count = 0;
@@ -69,7 +71,7 @@ pub fn run() -> Result<()> {
     if count == 0 { Ok(()) } else { Err(format!("tidy: {count} faults").into()) }
 }
 
-/// Finds what stands in the way of publishing a package, as far as its manifest and those of the other packages tell.
+/// Finds the problems in manifests that prevent publishing a package.
 #[must_use]
 pub fn publishing_problems(package: &Package, members: &[&Package]) -> Vec<String> {
     manifests::check_package(package, members).into_iter().map(|fault| fault.message).collect()
@@ -84,7 +86,7 @@ impl Project {
                 .and_then(|bytes| String::from_utf8(bytes).ok())?;
             Some(TextFile { path, text })
         };
-        // What is not text is of no interest here.
+        // The rules are about text: other files are left out.
         let files = workspace::files()?.into_iter().filter_map(read).collect();
         Ok(Self { metadata, files })
     }

@@ -1,5 +1,6 @@
-//! Where the workspace is and which of its files count.
+//! The root of the workspace, its source files, and its cargo.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +8,7 @@ use std::process::Command;
 use crate::error::{Result, at};
 use crate::process;
 
-/// Directories that hold what was built, not what was written.
+/// Directories of build results.
 const NOT_SOURCES: [&str; 4] = [".git", "target", "artifacts", "coverage"];
 
 /// Returns the root of the workspace.
@@ -17,14 +18,23 @@ pub fn root() -> &'static Path {
     Path::new(MANIFEST_DIRECTORY).parent().unwrap_or(Path::new(MANIFEST_DIRECTORY))
 }
 
-/// Returns the directory below the target directory for what the task of this name keeps.
+/// Returns the directory of a task below the target directory.
 #[must_use]
 pub fn target(name: &str) -> PathBuf {
     root().join("target").join(name)
 }
 
-/// Lists the files of the project, relative to its root, sorted: what git tracks and what it would track, or, where
-/// there is no repository, all files outside the directories of build results.
+/// Starts a call of cargo in the root of the workspace.
+#[must_use]
+pub fn cargo(arguments: &[&str]) -> Command {
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Lists the files of the project, relative to its root, sorted: files that git tracks or would track. Where there is no
+/// repository, lists all files outside the directories of build results.
 ///
 /// # Errors
 ///
@@ -39,7 +49,7 @@ pub fn files() -> Result<Vec<String>> {
             found
         }
     };
-    // What is deleted but not committed yet is listed and not there.
+    // Git also lists deleted files until the deletion is committed.
     files.retain(|name| root().join(name).is_file());
     files.sort_unstable();
     files.dedup();

@@ -29,7 +29,7 @@ pub fn bag_info(bytes: &[u8]) {
         let mut clean = BagInfo::new();
         for (label, value) in info.iter() {
             let _ = (info.get_unfolded(label), bagit::is_date(value));
-            // What may be written is a part of what may be read.
+            // Only some of the readable pairs may be written.
             let _ = clean.push(label, value);
         }
         let unfolded = |info: &BagInfo| {

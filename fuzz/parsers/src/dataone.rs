@@ -1,4 +1,4 @@
-//! What DataONE nodes send: system metadata, resource maps, lists and errors.
+//! Documents of DataONE nodes: system metadata, resource maps, lists and errors.
 
 use d1_model::{
     Checksum, ErrorDocument, Identifier, Node, NodeList, ObjectFormatList, ObjectList, ObjectLocationList,

@@ -1,7 +1,7 @@
-//! The parsers of outside bytes as functions of bytes: each reads what it is given, and checks what must hold of it.
+//! The parsers of outside bytes as functions of bytes: each parses its input and checks the invariants of the result.
 //!
-//! A function panics if and only if something does not hold. The test of this package runs them over the committed
-//! corpora and mutations of them; the fuzzers of `fuzz/` call the same functions.
+//! A function panics if and only if an invariant fails. The tests of this package run the functions over the committed
+//! corpora and mutations of them. The fuzzer of `fuzz/` calls the same functions.
 
 mod archive;
 mod bags;
@@ -19,10 +19,10 @@ pub use layout::layout_index;
 pub use oci::{digest, index, manifest, reference, tag};
 pub use package::package_index;
 
-/// A function that reads bytes and panics if something does not hold.
+/// A function that parses bytes and panics if an invariant fails.
 pub type Target = fn(&[u8]);
 
-/// All functions by name: the name of a fuzzer and of a directory below `fuzz/corpus`.
+/// All functions by name. The directory below `fuzz/corpus` has the same name.
 pub const TARGETS: [(&str, Target); 26] = [
     ("archive", archive),
     ("bag_info", bag_info),

@@ -57,7 +57,7 @@ fn read_manifest(bytes: &[u8], media_type: MediaType) {
         Manifest::Index(index) => RawManifest::from_index(index),
     };
     let written = write(&parsed);
-    // What is written has the type of the specification; a manifest of another type says so within.
+    // A written manifest has the media type of the specification. The text may name another one.
     if written.media_type() == raw.media_type() {
         let again = written.parse().expect("what is written can be read");
         assert_eq!(again, parsed);

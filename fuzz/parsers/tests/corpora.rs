@@ -1,4 +1,4 @@
-//! Runs every function over the committed corpus of its name, and over mutations of it that are the same each time.
+//! Runs every function over the corpus of its name, and over mutations of it that are the same in each run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,23 +65,12 @@ fn run(target: &str, function: Target, file: &str, mutation: usize, input: &[u8]
 }
 
 #[test]
-fn each_function_has_a_corpus_and_a_fuzzer_and_no_other_is_there() {
+fn each_function_has_a_corpus_and_each_corpus_a_function() {
     let functions: BTreeSet<_> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(functions.len(), TARGETS.len());
-    let list = |directory: PathBuf| -> BTreeSet<String> {
-        let entries = fs::read_dir(directory).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    };
-    assert_eq!(list(corpora()), functions);
-    let fuzzers = list(corpora().join("../fuzz_targets"));
-    assert_eq!(
-        fuzzers.iter().map(|name| name.trim_end_matches(".rs").to_owned()).collect::<BTreeSet<_>>(),
-        functions
-    );
-    let manifest = fs::read_to_string(corpora().join("../Cargo.toml")).unwrap();
-    for name in &functions {
-        assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name} is no binary");
-    }
+    let entries = fs::read_dir(corpora()).unwrap();
+    let found: BTreeSet<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(found, functions);
 }
 
 #[test]

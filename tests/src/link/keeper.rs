@@ -1,19 +1,19 @@
-//! The process for which a network namespace is there.
+//! The process that holds a network namespace.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A process in a namespace of its own, which is there as long as the process is. It ends with its standard input: when
-/// the value is dropped, and also when this process is killed.
+/// A process in a namespace of its own. The namespace lasts as long as the process. The process ends with its standard
+/// input: when the value is dropped, and when this process is killed.
 #[derive(Debug)]
 pub(super) struct Keeper(Child);
 
-/// What the process does: without the setting, no interface but the loopback interface is a way to 127.0.0.1.
+/// The script of the process. Without the setting, only the loopback interface routes to 127.0.0.1.
 const SCRIPT: &str = "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet && exec cat";
 
 impl Keeper {
-    /// Makes a namespace, or says why that is not possible.
+    /// Creates a namespace, or returns the reason why this machine cannot have one.
     pub(super) fn start() -> Result<Self, String> {
         let mut unshare = Command::new("unshare");
         unshare.args(["--net", "--", "sh", "-c", SCRIPT]);
@@ -29,18 +29,18 @@ impl Keeper {
         Err(said.trim().to_owned())
     }
 
-    /// Waits until the process is in its namespace: then it gives back what it is given.
+    /// Waits until the process is in its namespace: then it echoes its input.
     fn echoes(&mut self) -> bool {
         let (Some(input), Some(output)) = (&mut self.0.stdin, &mut self.0.stdout) else { return false };
         input.write_all(b"\n").is_ok() && output.read_exact(&mut [0]).is_ok()
     }
 
-    /// Returns the number by which the namespace is named.
+    /// Returns the process number, which names the namespace.
     pub(super) fn process(&self) -> String {
         self.0.id().to_string()
     }
 
-    /// Prepares to run a program in the namespace.
+    /// Returns a command that runs a program in the namespace.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--net", "--target", &self.process(), "--"]).arg(program);

@@ -25,7 +25,7 @@ impl Chance {
         self.next() % bound.max(1)
     }
 
-    /// Tells yes so often in a hundred times.
+    /// Returns true in this percentage of calls.
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
@@ -42,7 +42,7 @@ mod tests {
     use super::Chance;
 
     #[test]
-    fn a_round_is_the_same_whichever_came_before() {
+    fn a_round_does_not_depend_on_earlier_rounds() {
         let numbers = |seed, round| {
             let mut chance = Chance::new(seed, round);
             [(); 4].map(|()| chance.below(1 << 40))

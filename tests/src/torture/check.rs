@@ -1,4 +1,4 @@
-//! What is true of a layout and of a registry whatever has happened: all that is under a final name is right.
+//! Invariants of layouts and registries after any fault: all content under a final name is correct.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,8 @@ use oci_model::annotations::REF_NAME;
 use oci_model::{Digest, ImageIndex, ManifestRef, MediaType, RawManifest, Tag};
 use registry_conformance::scripted::ScriptedRegistry;
 
-use super::world::REPOSITORY;
+/// The repository of the registry.
+pub(super) const REPOSITORY: &str = "torture/packages";
 
 /// The manifest of each tag.
 pub(super) type Tags = BTreeMap<String, Digest>;
@@ -70,7 +71,7 @@ fn check_parts(manifest: &RawManifest, size_of: impl Fn(&Digest) -> Option<u64>)
     Ok(())
 }
 
-/// Checks that no tag has changed, but for those that may be new or lead elsewhere.
+/// Checks that no tag has changed, except those that the command writes.
 pub(super) fn unchanged(before: &Tags, after: &Tags, except: &[String]) -> Result<(), String> {
     let without = |tags: &Tags| -> Tags {
         let others = tags.iter().filter(|(tag, _)| !except.contains(tag));

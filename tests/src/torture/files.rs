@@ -1,10 +1,10 @@
-//! What is done to the files of a round.
+//! Changes to the files of a round.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Returns the bytes that a file system in memory needs for what is below a directory.
+/// Returns the bytes that a file system in memory needs for the content of a directory.
 pub(super) fn size_of(directory: &Path) -> u64 {
     const PAGE: u64 = 4096;
     files_below(directory)
@@ -13,7 +13,7 @@ pub(super) fn size_of(directory: &Path) -> u64 {
         .sum()
 }
 
-/// Makes all files look older by so many seconds, as if the clock had jumped.
+/// Makes all files look older by `seconds`, as if the clock had jumped.
 pub(super) fn shift_times(directory: &Path, seconds: i64) -> std::io::Result<()> {
     let shift = Duration::from_secs(seconds.unsigned_abs());
     let now = SystemTime::now();

@@ -1,4 +1,4 @@
-//! When and how a link is lost.
+//! The time and the kind of a lost link.
 
 use std::sync::mpsc;
 use std::thread;
@@ -7,18 +7,18 @@ use std::time::Duration;
 use super::chance::Chance;
 use crate::{Link, Lost};
 
-/// What happens to the link while the command runs.
+/// A loss of the link while the command runs.
 #[derive(Debug)]
 pub(super) struct Loss {
-    /// Which packets vanish.
+    /// The lost packets.
     lost: Lost,
-    /// How long after the start of the command.
+    /// The time from the start of the command to the loss.
     after: Duration,
-    /// How long they do; `None` if until the command ends.
+    /// The duration; `None` means until the command ends.
     lasts: Option<Duration>,
-    /// Whether the command is told to wait for a second only where it would wait for a minute, and to try again but once.
+    /// Whether the command has short time limits, a second instead of a minute, and only one retry.
     pub(super) is_hasty: bool,
-    /// Whether nothing else goes wrong: then the command has to end by itself.
+    /// Whether this is the only fault: then the command must end without being killed.
     pub(super) is_alone: bool,
 }
 
@@ -33,17 +33,17 @@ impl Loss {
             1 => (Some(800 + chance.below(3_000)), true),
             _ => (None, true),
         };
-        // Whether a command gives up cannot be told from whether it hangs if it may be killed meanwhile.
+        // A command that may be killed could hang without notice.
         let is_alone = lasts.is_none() || chance.percent(60);
         Self { lost, after, lasts: lasts.map(Duration::from_millis), is_hasty, is_alone }
     }
 
-    /// Tells whether the command has to succeed: it waits longer than this lasts.
+    /// Returns whether the command must succeed: it waits longer than the loss lasts.
     pub(super) fn is_survived(&self) -> bool {
         self.is_alone && !self.is_hasty
     }
 
-    /// Does something while this happens to a link, and tells also whether it came to that before it was done.
+    /// Runs an action during the loss. Also returns whether the loss began before the action ended.
     pub(super) fn during<T>(&self, link: &Link, action: impl FnOnce() -> T) -> (T, Result<bool, String>) {
         let (running, end) = mpsc::channel::<()>();
         thread::scope(|scope| {
@@ -55,7 +55,7 @@ impl Loss {
     }
 
     fn happen(&self, link: &Link, end: &mpsc::Receiver<()>) -> Result<bool, String> {
-        // Nothing is ever sent: the other side is dropped at the end.
+        // The other side sends nothing: it is dropped at the end.
         let goes_on = |time| matches!(end.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout));
         if !goes_on(self.after) {
             return Ok(false);
@@ -69,6 +69,6 @@ impl Loss {
                 let _ = end.recv();
             }
         }
-        link.mend().map(|()| true)
+        link.restore().map(|()| true)
     }
 }

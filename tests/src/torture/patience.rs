@@ -1,4 +1,4 @@
-//! Waiting for a command that may not end.
+//! Waits for a command that may never end.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};

@@ -1,15 +1,15 @@
-//! What is told of a round.
+//! The report of a round.
 
 use std::fmt;
 
-/// What happened in a round.
+/// The course of a round.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The command and what went wrong.
+    /// The command and its faults.
     pub scene: String,
     /// The exit code of the command in trouble; `None` if it was killed.
     pub code: Option<i32>,
-    /// What the command wrote to standard error.
+    /// Standard error of the command.
     pub said: String,
     /// Whether the link was lost while the command ran.
     pub has_lost_link: bool,

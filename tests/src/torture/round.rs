@@ -1,4 +1,4 @@
-//! One round: a command in trouble, the state it leaves, and the same command without trouble.
+//! One round: a command with faults, the state after it, and the same command without faults.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use registry_conformance::scripted::ScriptedRegistry;
 use tempfile::TempDir;
 
 use super::chance::Chance;
-use super::check::{Tags, layout_tags, registry_tags, unchanged};
+use super::check::{REPOSITORY, Tags, layout_tags, registry_tags, unchanged};
 use super::disk::SmallDisk;
 use super::files::{shift_times, size_of, tear};
 use super::loss::Loss;
@@ -18,19 +18,19 @@ use super::patience::run_for;
 use super::report::Report;
 use super::task::{Side, Task};
 use super::trouble::{PATIENCE, Trouble};
-use super::world::{Beginnings, ENCODED, PASSWORD, REPOSITORY};
+use super::world::{Beginnings, ENCODED, PASSWORD};
 use crate::{Link, Outcome, binary};
 
 /// The size of a disk that is large enough, in bytes.
 const ENOUGH: u64 = 256 << 20;
 
-/// How long the command may take when nothing is wrong.
+/// The time limit of a command without faults.
 const QUIET_PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long a command may take to give up, if it is told to be hasty, or to get over a short loss of the link.
+/// The time limit of a command that must give up, or must survive a short loss of the link.
 const ALONE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a command is told that has no patience.
+/// A configuration with short time limits.
 const HASTY: &str = "\
 [host.\"HOST\"]
 connect-timeout = 1
@@ -110,8 +110,7 @@ impl<'a> Round<'a> {
             disk.resize(ENOUGH)?;
         }
         if outcome.is_some_and(|outcome| outcome.code == 0) {
-            self.missing_result(&room)
-                .map_err(|message| format!("it said that it is done, but {message}"))?;
+            self.missing_result(&room).map_err(|message| format!("it reported success, but {message}"))?;
         }
         self.trouble
             .clock
@@ -129,14 +128,14 @@ impl<'a> Round<'a> {
         self.missing_result(&room).map_err(|message| format!("after the second run {message}"))
     }
 
-    /// Lays a link and looks whether anything passes: a firewall may be in the way.
+    /// Creates a link and checks that packets pass: a firewall may block them.
     fn lay_link(&self) -> Result<Link, String> {
         let link = Link::lay()?;
         let mut look = link.command(binary());
         self.fill(&mut look, self.place.path(), &["tags", &format!("HOST/{REPOSITORY}")]);
         self.make_hasty(&mut look);
         let seen = crate::run(&mut look);
-        if seen.code == 0 { Ok(link) } else { Err("the network lets nothing pass".to_owned()) }
+        if seen.code == 0 { Ok(link) } else { Err("the network blocks all packets".to_owned()) }
     }
 
     fn small_disk(&self, room: &Path, report: &mut Report) -> Option<SmallDisk> {
@@ -150,7 +149,7 @@ impl<'a> Round<'a> {
         Ok((layout_tags(&room.join("store"))?, registry_tags(&self.registry)?))
     }
 
-    /// Checks that all that was there is there, and that nothing wrong has a final name.
+    /// Checks that all earlier content exists, and that no wrong file has a final name.
     fn check_state(&self, room: &Path, before: &(Tags, Tags)) -> Result<(), String> {
         let after = self.tags(room)?;
         let written = |side| {
@@ -170,7 +169,7 @@ impl<'a> Round<'a> {
         })
     }
 
-    /// Checks that the command ended as commands end, and shows no secret.
+    /// Checks that the command ended in a documented way and shows no secret.
     fn check_words(&self, outcome: &Outcome) -> Result<(), String> {
         let said = format!("{}{}", String::from_utf8_lossy(&outcome.stdout), outcome.stderr);
         if said.contains("panicked") || ![0, 1, 3, 4, 5, 6].contains(&outcome.code) {
@@ -185,7 +184,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Runs the command while the link is lost, if it is to be; `None` if the command had to be killed.
+    /// Runs the command, during the loss of the link if the round has one. Returns `None` for a killed command.
     fn command_in_trouble(&self, room: &Path, report: &mut Report) -> Result<Option<Outcome>, String> {
         let mut command = self.prepare_task(room);
         let Some((loss, link)) = self.loss.as_ref().zip(self.link()) else {
@@ -198,9 +197,9 @@ impl<'a> Round<'a> {
         let (outcome, lost) = loss.during(link, || run_for(&mut command, patience));
         report.has_lost_link = lost?;
         match &outcome {
-            None if loss.is_alone => Err("it waits for a lost link without end".to_owned()),
+            None if loss.is_alone => Err("it waits for a lost link forever".to_owned()),
             Some(outcome) if loss.is_survived() && outcome.code != 0 => {
-                Err(format!("it does not get over a short loss of the link: {}", outcome.stderr))
+                Err(format!("it does not survive a short loss of the link: {}", outcome.stderr))
             }
             _ => Ok(outcome),
         }

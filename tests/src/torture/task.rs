@@ -1,9 +1,10 @@
-//! What is done while things go wrong, and what must be true when it is done.
+//! The command of a round, and its effects.
 
 use std::path::Path;
 
 use super::chance::Chance;
-use super::world::{Beginnings, FETCHED, PACKAGE, REPOSITORY};
+use super::check::REPOSITORY;
+use super::world::{Beginnings, FETCHED, PACKAGE};
 use crate::{d1oci, tree};
 
 /// One command.
@@ -17,7 +18,7 @@ pub(super) enum Task {
     Copy { tag: &'static str, from: Side, to: &'static str },
     /// One file is read from the layout or the registry.
     Read { from: Side },
-    /// What nothing refers to is removed from the layout.
+    /// Unreferenced content is removed from the layout.
     Prune,
     /// A package is fetched from a node.
     Fetch,
@@ -25,14 +26,14 @@ pub(super) enum Task {
     Replicate { to: Side, journal: bool },
 }
 
-/// Where packages are kept.
+/// A store of packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Layout,
     Registry,
 }
 
-/// The file that is read alone.
+/// The file for commands that read one file.
 const ONE_FILE: &str = "data/large.csv";
 
 impl Side {
@@ -61,7 +62,7 @@ impl Task {
         }
     }
 
-    /// Returns the arguments; `ROOM` is where the layout and what is pulled are, `HOST` the registry's, and `NODE` the node's URL.
+    /// Returns the arguments. `ROOM` is the directory of the layout and the results, `HOST` the registry, `NODE` the node's URL.
     pub(super) fn arguments(&self, beginnings: &Beginnings) -> Vec<String> {
         let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {
@@ -86,7 +87,7 @@ impl Task {
         }
     }
 
-    /// Tells whether the command needs a registry or a node.
+    /// Returns whether the command needs a registry or a node.
     pub(super) fn is_remote(&self) -> bool {
         match self {
             Self::Push { to: side, .. } | Self::Pull { from: side, .. } | Self::Read { from: side } => {
@@ -97,7 +98,7 @@ impl Task {
         }
     }
 
-    /// Returns the tags that the command writes, and where.
+    /// Returns the tags that the command writes, and their store.
     pub(super) fn writes(&self, beginnings: &Beginnings) -> Option<(Side, Vec<String>)> {
         match self {
             Self::Push { to, tag, .. } => Some((*to, vec![(*tag).to_owned()])),
@@ -107,7 +108,7 @@ impl Task {
         }
     }
 
-    /// Returns the bag that is under the written tag afterwards.
+    /// Returns the bag of the written tags.
     pub(super) fn result(&self) -> Option<&'static str> {
         match self {
             Self::Push { bag, .. } => Some(bag),
@@ -117,7 +118,7 @@ impl Task {
         }
     }
 
-    /// Finds something wrong under a final name, whatever the command has said.
+    /// Finds a wrong file under a final name.
     pub(super) fn wrong_files(&self, beginnings: &Beginnings, room: &Path) -> Result<(), String> {
         match self {
             Self::Pull { .. } | Self::Fetch => {
@@ -138,7 +139,7 @@ impl Task {
         }
     }
 
-    /// Returns the bag that comes into a directory.
+    /// Returns the bag that the command writes into a directory.
     fn pulled(&self) -> &'static str {
         match self {
             Self::Pull { tag, .. } => tag,
@@ -146,7 +147,7 @@ impl Task {
         }
     }
 
-    /// Finds out that what the command said to have done is not done.
+    /// Finds a missing result of a command that reported success.
     pub(super) fn missing_result(
         &self,
         beginnings: &Beginnings,
@@ -176,7 +177,7 @@ impl Task {
                 }
                 let bag = self.pulled();
                 let is_whole = tree(&room.join("out").join(bag)) == *beginnings.tree(bag);
-                if is_whole { Ok(()) } else { Err("what came is not the bag".to_owned()) }
+                if is_whole { Ok(()) } else { Err("the result is not the bag".to_owned()) }
             }
             Self::Read { .. } if !room.join("one").exists() => Err("nothing was read".to_owned()),
             Self::Prune => {
@@ -189,7 +190,7 @@ impl Task {
     }
 }
 
-/// Returns a reference with places for what the round knows.
+/// Returns a reference with placeholders.
 fn reference(side: Side, tag: &str) -> String {
     format!("{}:{tag}", repository(side))
 }

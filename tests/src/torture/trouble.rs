@@ -1,4 +1,4 @@
-//! What goes wrong in a round.
+//! The faults of a round.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use registry_conformance::scripted::{Action, Answer, Fault, RetryAfter, Route, W
 
 use super::chance::Chance;
 
-/// After so long a command is killed in any case: it may be waiting for a registry that never answers.
+/// The time after which every command is killed: it may wait for a registry that never answers.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
-/// What goes wrong in one round.
+/// The faults of one round.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     /// The command is killed after this time.
     pub(super) kill: Option<Duration>,
-    /// What the registry does.
+    /// The faults of the registry.
     pub(super) faults: Vec<Fault>,
-    /// What the node does.
+    /// The faults of the node.
     pub(super) node_faults: Vec<d1_testnode::Fault>,
-    /// The bytes that the disk has beyond what is on it.
+    /// The free bytes of the disk.
     pub(super) room: Option<u64>,
-    /// The seconds by which all that is on disk seems older (or, below zero, newer) before the command is run again.
+    /// The seconds by which all files look older (or, below zero, newer) before the second run.
     pub(super) clock: Option<i64>,
-    /// Whether unfinished files end in zeros when the command is run again, as after a loss of power.
+    /// Whether unfinished files end in zeros before the second run, as after a power cut.
     pub(super) torn: bool,
 }
 
@@ -60,7 +60,7 @@ impl Trouble {
         Self { kill, faults, node_faults, room, clock, torn: chance.percent(20) }
     }
 
-    /// Takes back what would go wrong while the command runs.
+    /// Removes the faults that happen while the command runs.
     pub(super) fn leave_alone(&mut self) {
         *self = Self { clock: self.clock, torn: self.torn, ..Self::default() };
     }
@@ -111,7 +111,7 @@ fn action(chance: &mut Chance) -> Action {
     }
 }
 
-/// What a node does. Documents that nothing proves are not changed: nobody could notice.
+/// Returns a fault of the node. Documents without a checksum stay unchanged: no check could find the difference.
 fn node_fault(chance: &mut Chance) -> d1_testnode::Fault {
     use d1_testnode::{Action, Answer, Call};
     let after = chance.one_of(&[0, 1, 100, 70_000]);

@@ -1,4 +1,4 @@
-//! What a round begins with: bags, a layout, and a registry that hold some of them already.
+//! The initial state of a round: bags, and a layout and a registry that hold some of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,39 +10,37 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::chance::Chance;
+use super::check::REPOSITORY;
 use crate::{BagBuilder, Tree, copy_tree, d1oci, payload, tree};
 
-/// The bags: `first` is small and is never touched; `second` is there and is pushed anew; `third` is new, and much of it
-/// is in `second`.
+/// The bags. `first` is small and never changes. `second` exists in the stores and is pushed again. `third` is new and shares
+/// most files with `second`.
 pub(super) const BAGS: [&str; 3] = ["first", "second", "third"];
 
-/// The identifier of the package that the node has.
+/// The identifier of the node's package.
 pub(super) const PACKAGE: &str = "doi:10.5072/SCALE7.0";
 
-/// The directory of the bag that is made of it.
+/// The directory of its bag.
 pub(super) const FETCHED: &str = "dataset_10.5072_SCALE7.0";
 
-/// A package with objects that become blobs, and others that are packed.
+/// A package with large objects, which become blobs, and small ones, which are packed.
 const ON_THE_NODE: Scale = Scale { packages: 1, objects: 9, smallest: 100, largest: 400_000, seed: 7 };
 
-/// The tags that a round finds in the layout and in the registry.
+/// The tags in the layout and in the registry before a round.
 pub(super) const KNOWN_TAGS: [&str; 2] = ["first", "second"];
-
-/// The repository of the registry.
-pub(super) const REPOSITORY: &str = "torture/packages";
 
 pub(super) const USERNAME: &str = "tortured";
 pub(super) const PASSWORD: &str = "s3cret-of-the-rack";
-/// Both as Basic authentication and Docker's file have them.
+/// Both, as Basic authentication and Docker's file encode them.
 pub(super) const ENCODED: &str = "dG9ydHVyZWQ6czNjcmV0LW9mLXRoZS1yYWNr";
 
-/// What all rounds begin with a copy of.
+/// The initial state of all rounds: each gets a copy.
 pub(super) struct Beginnings {
     folder: TempDir,
     trees: Vec<Tree>,
-    /// The bag that comes of the node's package.
+    /// The bag of the node's package.
     fetched: Tree,
-    /// The tags of the package when it is replicated.
+    /// The tags of the replicated package.
     replicated: Vec<String>,
     catalog: Catalog,
     runtime: Runtime,
@@ -77,7 +75,7 @@ impl Beginnings {
         start_node(&self.runtime, &self.catalog)
     }
 
-    /// Returns the tags of the node's package when it is replicated.
+    /// Returns the tags of the replicated package.
     pub(super) fn replicated(&self) -> &[String] {
         &self.replicated
     }
@@ -101,7 +99,7 @@ impl Beginnings {
         copy_tree(&self.folder.path().join("store"), to);
     }
 
-    /// Starts a registry of any kind that has what the layout has, and writes the file with its login.
+    /// Starts a registry of a random kind with the content of the layout, and writes a file with its login.
     pub(super) fn registry(&self, chance: &mut Chance, place: &Path) -> ScriptedRegistry {
         let mut config = Config::new(chance.one_of(&Preset::ALL));
         config.auth = match chance.below(3) {

@@ -164,7 +164,7 @@ fn plant(place: &Path, manifest: &serde_json::Value, config: &[u8], tag: &str) {
 
 #[test]
 fn a_read_only_target_is_named() {
-    // For root, modes are no obstacle.
+    // Root ignores file modes.
     if fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0) {
         return d1oci_tests::skipped("modes do not stop root");
     }

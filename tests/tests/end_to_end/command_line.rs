@@ -1,4 +1,4 @@
-//! What people and scripts rely on: help, exit codes, streams, JSON.
+//! The interface for people and scripts: help, exit codes, streams, JSON.
 
 use std::fs;
 use std::io::Read;
@@ -52,7 +52,7 @@ fn every_help_text_has_an_example() {
 }
 
 #[test]
-fn exit_codes_tell_what_happened() {
+fn exit_codes_name_the_kind_of_failure() {
     let place = tempfile::tempdir().unwrap();
     BagBuilder::new().payload_files(2, 100).write(&place.path().join("bag"));
     d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
@@ -119,7 +119,7 @@ fn every_report_is_json_on_request() {
         "pull oci:store:v1 -o out",
         "bag validate bag",
         "bag create plain new-bag",
-        "bag repair bag mended",
+        "bag repair bag repaired",
         "delete oci:store:v2",
         "prune oci:store --dry-run",
         "backends",

@@ -35,7 +35,7 @@ impl Place {
     }
 }
 
-/// Returns a home directory in which all registries are known, with a bag and a note.
+/// Returns a home directory with the settings of all registries, a bag and a note.
 fn session(places: &[Place]) -> Session {
     let registries: Vec<_> = places.iter().filter_map(|place| place.registry.as_ref()).collect();
     let session = Session::new(&registries);

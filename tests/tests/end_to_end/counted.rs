@@ -1,4 +1,4 @@
-//! What moves is counted: after a kill only what was missing, for unchanged content nothing.
+//! Counts the transfers: after a kill only the missing blobs move, and for unchanged content none.
 
 use std::fs;
 use std::path::Path;
@@ -173,7 +173,7 @@ fn a_copy_within_a_registry_mounts_and_has_one_client() {
     rig.d1oci("push HOST/a/b:v1 bag");
     rig.registry.forget_requests();
     rig.d1oci("copy HOST/a/b:v1 HOST/c/d:v1");
-    // What the registry wants to be shown is learnt once, for both repositories.
+    // The program learns the registry's login scheme once, for both repositories.
     let requests = rig.registry.requests();
     assert_eq!(requests.iter().filter(|request| request.status == Some(401)).count(), 1);
     assert_eq!(rig.registry.count(Route::Mount), OBJECTS + 2);

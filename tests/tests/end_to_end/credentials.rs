@@ -1,4 +1,4 @@
-//! Logins: what is asked, where it is stored, who reads it, and that it is shown to nobody else.
+//! Logins: the questions, the place of storage, the readers, and that others never see a secret.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

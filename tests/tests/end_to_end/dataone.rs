@@ -106,7 +106,7 @@ fn a_resource_map_that_the_producer_of_the_bag_has_rewritten_is_known_by_what_it
     let mut original = Vec::new();
     make_bag_with(place.path(), &package, |map| {
         original = map.to_vec();
-        // Metacat reads the map and writes it anew, and so do its system metadata fit it no more.
+        // Metacat reads the map and writes it again, so its system metadata no longer match.
         d1_model::ResourceMap::parse(map).unwrap().value.to_rdf_xml().unwrap()
     });
     assert_ne!(fs::read(place.path().join("bag/metadata/oai-ore.xml")).unwrap(), original);

@@ -51,7 +51,7 @@ fn faults(report: &Value) -> Vec<String> {
     faults.map(|fault| format!("{}: {}", text(&fault["identifier"]), text(&fault["message"]))).collect()
 }
 
-/// Imports a store that has one good object and one fault, which is told with these words, and nothing wrong is stored.
+/// Imports a store with one good object and one fault. The report has these words, and no wrong object is stored.
 #[track_caller]
 fn told(place: &Path, identifier: &str, words: &str) {
     let report = import(place, &[]).failure(1).json();
@@ -103,7 +103,7 @@ fn what_is_there_is_not_read_again() {
     let objects = objects();
     let store = store(place.path(), &objects);
     import(place.path(), &[]).success();
-    // Objects of the same size that nobody can take for the right ones.
+    // Objects of the right size with wrong content.
     for object in &objects {
         let size = usize::try_from(object.content().size()).unwrap();
         fs::write(store.object(&name_of(object)), vec![0; size]).unwrap();

@@ -1,4 +1,4 @@
-//! A network in which nothing lasts, and the program that goes on.
+//! A network without lasting connections, and the program that continues.
 
 use std::fs;
 use std::process::Command;
@@ -38,7 +38,7 @@ fn a_push_and_a_pull_end_right_where_nothing_lasts() {
     d1oci(&["pull", &reference, "-o", "out"]);
     assert!(fs::read(place.path().join("out/large.csv")).unwrap() == content);
 
-    // What the other program makes of it: at full size, 2 GiB cut every 100 MiB, it gives up after the first cut, too.
+    // The result of the other program. It gives up after the first cut, also at full size: 2 GiB, cut every 100 MiB.
     let Some(oras) = peer("oras") else { return };
     let mut oras = Command::new(oras);
     oras.env("HOME", place.path()).current_dir(place.path()).args(["push", "--plain-http", "--no-tty"]);

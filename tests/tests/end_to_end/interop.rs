@@ -67,7 +67,7 @@ fn digest(session: &Session, reference: &str) -> String {
     resolved.trim().to_owned()
 }
 
-/// What is pushed to the registry, in either form; a layout says which bytes that is to be.
+/// The pushed content, in either form. A layout has the expected bytes.
 fn push_both_forms(session: &Session) -> [(&'static str, String, Artifact); 2] {
     ["objects", "archive"].map(|form| {
         session.line(&format!("d1oci push HOST/ours/bag:{form} ./{BAG} --layout {form}")).success();
@@ -148,7 +148,7 @@ fn layout_of_oras(session: &Session) -> Option<Artifact> {
     Some(Artifact::in_layout(&session.path("theirs"), index["manifests"][0]["digest"].as_str().unwrap()))
 }
 
-/// What another program pushed under this name is copied and pulled as it is.
+/// Copies and pulls an artifact of another program unchanged.
 fn is_taken_as_it_is(session: &Session, name: &str, artifact: &Artifact) {
     let reference = format!("HOST/theirs/{name}:v1");
     let digest = digest(session, &reference);
@@ -166,7 +166,7 @@ fn what_oras_pushed_is_taken_byte_for_byte() {
     session.other("oras", "copy --no-tty --from-oci-layout theirs:v1 --to-plain-http HOST/theirs/oras:v1");
     is_taken_as_it_is(&session, "oras", &artifact);
 
-    // It writes the time into what it pushes: what that is, the layout to which it copies says.
+    // Its manifests contain the time. The layout that it copies to has the actual digest.
     let push = "push --plain-http --no-tty HOST/theirs/direct:v1 --artifact-type application/bagit-1.0";
     session.other("oras", &format!("{push} ./{BAG}"));
     session.other("oras", "copy --no-tty --from-plain-http HOST/theirs/direct:v1 --to-oci-layout again:v1");

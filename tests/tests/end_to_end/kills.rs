@@ -1,4 +1,4 @@
-//! Killed at any moment, a layout and a target directory stay sound.
+//! A layout and a target directory stay sound when a command is killed at any moment.
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;

@@ -1,4 +1,4 @@
-//! Links on which packets vanish: nobody says that the other side is gone.
+//! Links that lose packets: neither side learns that the other is gone.
 
 use std::process::{Child, Stdio};
 use std::thread::sleep;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use d1oci_tests::{BagBuilder, Link, Lost, Preset, Scripted, binary, payload, skipped};
 use registry_conformance::scripted::{Action, Config, Fault, Route, When};
 
-/// Much longer than the limits that are set below, and shorter than those that count where none is set.
+/// Much longer than the limits that the test sets, and shorter than the default limits.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 #[test]
@@ -17,7 +17,7 @@ fn content_that_vanishes_on_its_way_is_waited_for_as_long_as_is_set() {
         Err(reason) => return skipped(&format!("a lost link: {reason}")),
     };
     let place = tempfile::tempdir().unwrap();
-    // Little enough for the operating system to take it at once, whether it arrives or not.
+    // The operating system buffers this little content at once, whether it arrives or not.
     BagBuilder::new().file("data/a.csv", payload(1, 8_000)).write(&place.path().join("bag"));
     let hold = Fault::new(Route::UploadStart, When::First(1), Action::Hold);
     let registry = Scripted::start(Config::new(Preset::Strict).with_fault(hold));
@@ -32,7 +32,7 @@ fn content_that_vanishes_on_its_way_is_waited_for_as_long_as_is_set() {
     link.lose(Lost::Requests).unwrap();
     registry.release();
     let has_ended = within(PATIENCE, || push.try_wait().unwrap().is_some());
-    link.mend().unwrap();
+    link.restore().unwrap();
     let code = end(push);
     assert!(has_ended, "it still waits");
     assert_eq!(code, Some(5));

@@ -173,7 +173,7 @@ fn two_shares_that_are_killed_again_and_again_replicate_everything_once() {
         let reference = format!("oci:store:{}", scale.metadata(package).tag());
         d1oci(place.path(), &["verify", "--deep", "--sysmeta", &reference]).success();
     }
-    // Once more: the journals know everything, and the node is asked for its list alone.
+    // Run again: the journals have everything, and the node only gets requests for its list.
     node.node.forget_requests();
     for child in [share(1), share(2)] {
         Outcome::from(child.wait_with_output().unwrap()).success();

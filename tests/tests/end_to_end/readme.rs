@@ -1,4 +1,4 @@
-//! The sessions in the README, line by line: what they show is what comes.
+//! Runs the sessions of the README line by line, and compares the output.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use tempfile::TempDir;
 const HOST: &str = "localhost:5000";
 const ROBOT: (&str, &str) = ("dataone+dataone", "s3cret-robot-token");
 
-/// A command as it is typed, and the lines that it is shown to print.
+/// A typed command, and its output in the README.
 struct Step {
     command: String,
     output: Vec<String>,
-    /// Whether some lines are left out.
+    /// Whether the README leaves out lines.
     shortened: bool,
 }
 
@@ -44,10 +44,10 @@ fn steps(section: &str) -> Vec<Step> {
     steps
 }
 
-/// Somebody's home directory with the sample data set in it.
+/// A home directory with the sample data set.
 struct Reader {
     home: TempDir,
-    /// Where they are, after every `cd`.
+    /// The current directory, after every `cd`.
     directory: PathBuf,
     host: String,
 }

@@ -1,4 +1,4 @@
-//! What is pushed comes back, whole or in part.
+//! A pull returns the pushed content, whole or in part.
 
 use std::fs;
 

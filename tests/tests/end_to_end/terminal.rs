@@ -1,4 +1,4 @@
-//! What people see at a terminal: they are asked for their login, and are shown how far a transfer has come.
+//! The view at a terminal: a prompt for the login, and the progress of a transfer.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,7 +29,7 @@ fn a_password_is_asked_for_without_being_shown_and_stored_for_its_owner_alone() 
     let session = Session::new(&[&registry]);
     let (code, shown) = log_in(&session, PASSWORD);
     assert_eq!(code, Some(0), "{shown}");
-    // The terminal echoes what is typed, unless it is told not to.
+    // The terminal echoes typed text, unless a program switches the echo off.
     assert!(shown.contains(&format!("Username: {USERNAME}")), "{shown}");
     assert!(shown.contains("Logged in to ") && !shown.contains("s3cret"), "{shown}");
     let file = session.path(".docker/config.json");

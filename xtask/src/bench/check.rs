@@ -1,32 +1,33 @@
-//! Makes sure that a side did the work that it was measured for.
+//! Proves that a side did the measured work.
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::process::Command;
 
 use super::rows::Check;
 use super::server::Server;
-use super::task::{Line, Task};
-use super::trees::{Listing, list, same_bytes, same_trees};
+use super::task::{Line, Listing, Task, list};
 use crate::error::{Result, at};
 use crate::{peers, process};
 
 /// Blobs up to this size are manifests: oras writes another one with every push, with the time in it.
 const LARGEST_MANIFEST: u64 = 64 * 1024;
 
-/// Looks at what is there before the runs.
+/// Lists the content of the store before the runs.
 pub(super) fn before(check: Check, task: &Task) -> Result<Listing> {
     if check == Check::StoreUnchanged { content(&task.store) } else { Ok(Listing::new()) }
 }
 
-/// Lists the blobs of a store that are no manifests.
+/// Lists the blobs of a store, without its manifests.
 fn content(store: &Path) -> Result<Listing> {
     let mut blobs = list(&store.join("blobs"))?;
     blobs.retain(|_, size| size.is_some_and(|size| size > LARGEST_MANIFEST));
     Ok(blobs)
 }
 
-/// Looks at what the runs did; fails if it is not what the row is about.
+/// Fails if the runs did not do the work of the row.
 pub(super) fn after(check: Check, task: &Task, before: &Listing) -> Result<()> {
     match check {
         Check::StoreHoldsBag => store_holds_bag(task),
@@ -41,7 +42,7 @@ pub(super) fn after(check: Check, task: &Task, before: &Listing) -> Result<()> {
             gives_bag(task, &["--plain-http", &reference])
         }
         Check::RegistryHoldsStore => registry_holds_store(task),
-        Check::OutHoldsBag => same_trees(&task.bag, &task.out.join(bag_name(task))),
+        Check::OutHoldsBag => same(&task.bag, &task.out.join(bag_name(task))),
         Check::OutHasDigests => out_has_digests(task),
         Check::OutIsMember => is_member(task, &task.out),
         Check::OutUnpacksToMember => out_unpacks_to_member(task),
@@ -69,7 +70,7 @@ fn gives_bag(task: &Task, source: &[&str]) -> Result<()> {
     let place = out.to_string_lossy();
     let words = ["pull", "-o", &place].into_iter().chain(source.iter().copied());
     task.succeed(&Line { program, arguments: words.map(str::to_owned).collect() })?;
-    same_trees(&task.bag, &out.join(bag_name(task)))
+    same(&task.bag, &out.join(bag_name(task)))
 }
 
 /// The registry checks digests itself; so a blob of the right name and size is the blob.
@@ -92,7 +93,7 @@ fn out_has_digests(task: &Task) -> Result<()> {
         fs::read_to_string(&manifest).map_err(at(&manifest))?,
         fs::read_to_string(&task.out).map_err(at(&task.out))?,
     );
-    let found: std::collections::HashSet<&str> =
+    let found: HashSet<&str> =
         found.lines().filter_map(|line| line.split_once('(')).map(|(_, rest)| rest).collect();
     let bag = bag_name(task).display();
     for (digest, path) in manifest.lines().filter_map(|line| line.split_once("  ")) {
@@ -104,12 +105,7 @@ fn out_has_digests(task: &Task) -> Result<()> {
 }
 
 fn is_member(task: &Task, found: &Path) -> Result<()> {
-    let member = task.bag.join(&task.member);
-    if same_bytes(&member, found)? {
-        Ok(())
-    } else {
-        Err(format!("{}: is another file", found.display()).into())
-    }
+    same(&task.bag.join(&task.member), found)
 }
 
 fn out_unpacks_to_member(task: &Task) -> Result<()> {
@@ -146,6 +142,11 @@ fn flip(path: &Path, offset: u64) -> Result<()> {
     file.read_exact(&mut byte).map_err(at(path))?;
     file.seek(SeekFrom::Start(offset)).map_err(at(path))?;
     file.write_all(&byte.map(|byte| byte ^ 1)).map_err(at(path))
+}
+
+/// Fails if two files or two directories differ.
+fn same(expected: &Path, found: &Path) -> Result<()> {
+    process::read(Command::new("diff").args(["-rq"]).args([expected, found])).map(drop)
 }
 
 #[cfg(test)]

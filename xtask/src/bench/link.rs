@@ -1,6 +1,6 @@
-//! A link to a server: a proxy on the loopback interface that counts bytes and, if it is told to, is slow.
+//! A link to a server: a proxy on the loopback interface that counts bytes and can be slow.
 //!
-//! It stands in for `tc netem`, which needs root and a kernel that has it, and gives the same link everywhere.
+//! It replaces `tc netem`, which needs root and support by the kernel, and is the same on every machine.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,16 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How slow a link is.
+/// The slowness of a link.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Slowness {
-    /// How long each byte is on its way, in each direction.
+    /// The travel time of each byte, in each direction.
     pub(super) delay: Duration,
-    /// What all connections share in one direction; no limit if it is 0.
+    /// The rate that all connections share in one direction; 0 means no limit.
     pub(super) bytes_per_second: u64,
 }
 
-/// A running link; it takes no more connections once the value is gone.
+/// A running link. It accepts no more connections after the value is dropped.
 pub(super) struct Link {
     pub(super) address: SocketAddr,
     up: Arc<Direction>,
@@ -30,7 +30,7 @@ pub(super) struct Link {
 /// The largest piece that travels at once: little over a millisecond at 100 Mbit/s.
 const PIECE: usize = 16 * 1024;
 
-/// The most pieces of a connection on their way: 2 MiB, more than fit into 100 ms of 100 Mbit/s.
+/// The most pieces of a connection in transit: 2 MiB, more than 100 ms of 100 Mbit/s can hold.
 const PIECES: usize = 128;
 
 /// One direction of the link, which all connections share.
@@ -56,14 +56,14 @@ impl Link {
                 if is_over.load(Ordering::Relaxed) {
                     break;
                 }
-                // A connection that does not come about is an error of the client's, who tells it.
+                // The client reports a connection that fails.
                 let _ = client.and_then(|client| connect(client, server, &up, &down));
             }
         });
         Ok(link)
     }
 
-    /// Returns the bytes that clients have sent and received so far.
+    /// Returns the bytes that clients have sent and received until now.
     pub(super) fn bytes(&self) -> (u64, u64) {
         (self.up.bytes.load(Ordering::Relaxed), self.down.bytes.load(Ordering::Relaxed))
     }
@@ -86,14 +86,14 @@ fn connect(
     let server = TcpStream::connect(server)?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    // The kernel has answered at once: the first request waits for the round trip that the handshake would take.
+    // The kernel answers the handshake at once: the first request waits for its round trip instead.
     let handshake = 2 * up.slowness.delay;
     carry(client.try_clone()?, server.try_clone()?, up, handshake);
     carry(server, client, down, Duration::ZERO);
     Ok(())
 }
 
-/// Carries what comes from one end to the other, on two threads, so that pieces overlap on their way.
+/// Carries bytes from one end to the other. Two threads let pieces overlap in transit.
 fn carry(from: TcpStream, to: TcpStream, direction: &Arc<Direction>, handshake: Duration) {
     let (sender, receiver) = sync_channel(PIECES);
     let direction = Arc::clone(direction);
@@ -134,7 +134,7 @@ impl Direction {
         Self { slowness, bytes: AtomicU64::new(0), free_at: Mutex::new(Instant::now()) }
     }
 
-    /// Waits until the link has room for so many bytes and returns when they arrive.
+    /// Waits until the link has room for `length` bytes and returns their time of arrival.
     fn admit(&self, length: u64) -> Instant {
         self.bytes.fetch_add(length, Ordering::Relaxed);
         let micros = (length * 1_000_000).checked_div(self.slowness.bytes_per_second).unwrap_or(0);

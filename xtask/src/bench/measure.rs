@@ -1,97 +1,79 @@
-//! Runs a command several times and takes its times, its peak memory, and what it puts on the wire and on disk.
+//! Runs a command several times and measures its times, its peak memory, and its traffic on the wire and to disk.
 //!
-//! hyperfine measures where it is there, otherwise a loop here does; GNU time takes the memory. The first run takes what
-//! times do not show, through a link that counts, and is not measured unless the command is slow.
+//! GNU time measures all but the traffic on the wire. The first run goes through a link that counts; its time counts only
+//! if the command is slow.
 
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use serde::Deserialize;
-
-use super::disk::DiskWatch;
 use super::server::Wire;
 use super::task::{Line, Task};
 use crate::error::{Error, Result, at};
-use crate::{peers, process};
+use crate::process;
 
 /// GNU time.
 const TIME: &str = "time";
 
-/// A command that takes so many seconds is slow: its first run counts.
+/// The seconds after which a command is slow: its first run counts.
 const SLOW: f64 = 20.0;
 
-/// No further run begins once the measured ones took so many seconds.
+/// The seconds of all measured runs after which no further run begins.
 const BUDGET: f64 = 40.0;
 
-/// What the runs of one command took.
+/// The measured runs of one command.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Measurement {
-    /// The median of the times on the clock, in seconds.
+    /// The median of the elapsed times, in seconds.
     pub(super) wall: f64,
     /// The time of all processors, in seconds.
     pub(super) cpu: Option<f64>,
     /// The most memory that one process of the command had, in KiB.
     pub(super) peak: Option<u64>,
-    /// How many runs the times are of.
+    /// The number of measured runs.
     pub(super) runs: usize,
-    /// What one run put on the wire, if there is one.
+    /// The traffic of one run on the wire.
     pub(super) wire: Option<Wire>,
-    /// The most bytes of temporary files.
-    pub(super) disk: u64,
-    /// The bytes of what the command wrote, if that is one file.
-    pub(super) written: Option<u64>,
+    /// The bytes that one run wrote to disk, temporary files and results alike.
+    pub(super) disk: Option<u64>,
+    /// The size of the result in bytes, if it is one file.
+    pub(super) out_size: Option<u64>,
 }
 
-/// What one run took.
+/// One measured run.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     wall: f64,
     cpu: Option<f64>,
     peak: Option<u64>,
+    disk: Option<u64>,
 }
 
-/// Takes the times of so many runs, or fewer if they take long.
+/// Measures at most `runs` runs; slow commands run less often.
 pub(super) fn measure(task: &Task, runs: usize) -> Result<Measurement> {
     let (first, measurement) = probe(task)?;
-    let runs = if first.wall > SLOW {
-        repeat(task, vec![first], runs)?
-    } else {
-        match peers::by_name("hyperfine").and_then(peers::Peer::find) {
-            Some(hyperfine) => run_with(&hyperfine, task, affordable(first.wall, runs))?,
-            None => repeat(task, Vec::new(), runs)?,
-        }
-    };
-    Ok(summarize(measurement, &runs))
+    let done = if first.wall > SLOW { vec![first] } else { Vec::new() };
+    Ok(summarize(measurement, &repeat(task, done, runs)?))
 }
 
-/// Runs the command once and takes everything but times.
+/// Runs the command over the link that counts, and takes everything but times.
 fn probe(task: &Task) -> Result<(Run, Measurement)> {
     let before = task.server.as_ref().map(|server| server.wire()).transpose()?;
-    let watch = DiskWatch::start(&task.temporary);
-    let run = run_once(task, &task.counted);
-    let disk = watch.most();
-    let run = run?;
+    let run = run_once(task, &task.counted)?;
     let after = task.server.as_ref().map(|server| server.wire()).transpose()?;
     let wire = after.zip(before).map(|(after, before)| after.since(before));
-    let written = fs::metadata(&task.out).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+    let out_size = fs::metadata(&task.out).ok().filter(fs::Metadata::is_file).map(|file| file.len());
     let measurement = Measurement {
         peak: run.peak,
         wire: wire.filter(|wire| wire.requests > 0),
-        disk,
-        written,
+        disk: run.disk,
+        out_size,
         ..Measurement::default()
     };
     Ok((run, measurement))
 }
 
-/// Returns how many runs of this length fit.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count, and not below 0")]
-fn affordable(seconds: f64, runs: usize) -> usize {
-    ((BUDGET / seconds) as usize).clamp(1, runs)
-}
-
-/// Goes on until there are so many runs, or the budget is used up.
+/// Repeats the command until there are `runs` runs or the budget is used up.
 fn repeat(task: &Task, mut done: Vec<Run>, runs: usize) -> Result<Vec<Run>> {
     while done.is_empty() || done.len() < runs && done.iter().map(|run| run.wall).sum::<f64>() < BUDGET {
         done.push(run_once(task, &task.line)?);
@@ -110,68 +92,36 @@ fn summarize(measurement: Measurement, runs: &[Run]) -> Measurement {
     }
 }
 
-fn run_with(hyperfine: &Path, task: &Task, runs: usize) -> Result<Vec<Run>> {
-    // It refuses to look at a single run.
-    if runs < 2 {
-        return repeat(task, Vec::new(), runs);
-    }
-    let file = task.room.join("hyperfine.json");
-    let mut arguments: Vec<String> = ["-N", "--style", "none", "--runs"].map(str::to_owned).to_vec();
-    arguments.extend([runs.to_string(), "--export-json".to_owned(), file.to_string_lossy().into_owned()]);
-    if let Some(freshening) = task.freshening() {
-        arguments.extend(["--prepare".to_owned(), freshening]);
-    }
-    arguments.push(task.line.for_shell());
-    task.succeed(&Line { program: hyperfine.to_path_buf(), arguments })?;
-    let text = fs::read_to_string(&file).map_err(at(&file))?;
-    let timings: Timings = serde_json::from_str(&text).map_err(|error| format!("hyperfine: {error}"))?;
-    let [timing] = timings.results;
-    // It tells the mean of the processors' time alone.
-    let cpu = Some(timing.user + timing.system);
-    Ok(timing.times.into_iter().map(|wall| Run { wall, cpu, peak: None }).collect())
-}
-
 fn run_once(task: &Task, line: &Line) -> Result<Run> {
     task.freshen()?;
     let Some(time) = process::find(TIME, Path::new("/usr/bin")) else {
         let start = Instant::now();
         task.succeed(line)?;
-        return Ok(Run { wall: start.elapsed().as_secs_f64(), cpu: None, peak: None });
+        return Ok(Run { wall: start.elapsed().as_secs_f64(), cpu: None, peak: None, disk: None });
     };
     let file = task.room.join("time.txt");
     let mut arguments = vec!["-o".to_owned(), file.to_string_lossy().into_owned()];
-    arguments.extend(["-f", "%U %S %M"].map(str::to_owned));
+    arguments.extend(["-f", "%U %S %M %O"].map(str::to_owned));
     arguments.push(line.program.to_string_lossy().into_owned());
     arguments.extend(line.arguments.iter().cloned());
     let start = Instant::now();
     task.succeed(&Line { program: time, arguments })?;
     let wall = start.elapsed().as_secs_f64();
-    let (cpu, peak) = read_time(&fs::read_to_string(&file).map_err(at(&file))?)?;
-    Ok(Run { wall, cpu: Some(cpu), peak: Some(peak) })
+    let (cpu, peak, disk) = read_time(&fs::read_to_string(&file).map_err(at(&file))?)?;
+    Ok(Run { wall, cpu: Some(cpu), peak: Some(peak), disk: Some(disk) })
 }
 
-/// What hyperfine exports, as far as it is used.
-#[derive(Deserialize)]
-struct Timings {
-    results: [Timing; 1],
-}
-
-#[derive(Deserialize)]
-struct Timing {
-    user: f64,
-    system: f64,
-    times: Vec<f64>,
-}
-
-/// Reads the seconds in user and in system mode, which are added, and the peak memory in KiB.
-fn read_time(text: &str) -> Result<(f64, u64)> {
+/// Reads the seconds of all processors, the peak memory in KiB, and the bytes written to disk, which GNU time counts in
+/// blocks of 512 bytes.
+fn read_time(text: &str) -> Result<(f64, u64, u64)> {
     let line = text.lines().last().unwrap_or_default();
     let unreadable = || Error::from(format!("time wrote {text:?}"));
     let mut words = line.split(' ');
     let mut next = || words.next().ok_or_else(unreadable);
-    let (user, system, peak) = (next()?, next()?, next()?);
+    let (user, system, peak, blocks) = (next()?, next()?, next()?, next()?);
     let seconds = |word: &str| word.parse::<f64>().map_err(|_| unreadable());
-    Ok((seconds(user)? + seconds(system)?, peak.parse().map_err(|_| unreadable())?))
+    let number = |word: &str| word.parse::<u64>().map_err(|_| unreadable());
+    Ok((seconds(user)? + seconds(system)?, number(peak)?, number(blocks)?.saturating_mul(512)))
 }
 
 /// Returns the value in the middle; of an even number of values, the mean of the two.
@@ -188,7 +138,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Run, affordable, measure, median, read_time, repeat};
+    use super::{Run, measure, median, read_time, repeat};
     use crate::bench::task::tests::task;
 
     #[test]
@@ -197,14 +147,14 @@ mod tests {
         let task = task(room.path(), &["-c", "mkdir '{out}' && sleep 0.05 && echo text > \"$TMPDIR/a\""]);
         let measurement = measure(&task, 3).unwrap();
         assert!(measurement.wall > 0.04 && measurement.runs == 3, "{measurement:?}");
-        assert_eq!((measurement.wire, measurement.written), (None, None));
+        assert_eq!((measurement.wire, measurement.out_size), (None, None));
     }
 
     #[test]
     fn what_a_command_writes_is_sized() {
         let room = tempfile::tempdir().unwrap();
         let task = task(room.path(), &["-c", "echo text > '{out}'"]);
-        assert_eq!(measure(&task, 1).unwrap().written, Some(5));
+        assert_eq!(measure(&task, 1).unwrap().out_size, Some(5));
     }
 
     #[test]
@@ -216,10 +166,9 @@ mod tests {
 
     #[test]
     fn slow_commands_run_less_often() {
-        assert_eq!((affordable(0.1, 5), affordable(15.0, 5), affordable(90.0, 5)), (5, 2, 1));
         let room = tempfile::tempdir().unwrap();
         let task = task(room.path(), &["-c", "exit 0"]);
-        let slow = Run { wall: 50.0, cpu: None, peak: None };
+        let slow = Run { wall: 50.0, cpu: None, peak: None, disk: None };
         assert_eq!(repeat(&task, vec![slow], 5).unwrap().len(), 1);
         assert_eq!(repeat(&task, Vec::new(), 2).unwrap().len(), 2);
     }
@@ -236,9 +185,9 @@ mod tests {
 
     #[test]
     fn what_time_writes_is_read() {
-        assert_eq!(read_time("0.25 0.50 9216\n").unwrap(), (0.75, 9216));
-        assert_eq!(read_time("Command exited with non-zero status 1\n1.00 0.00 1\n").unwrap(), (1.0, 1));
-        for text in ["", "1.0", "a b c", "1 1 1.5"] {
+        assert_eq!(read_time("0.25 0.50 9216 8\n").unwrap(), (0.75, 9216, 4096));
+        assert_eq!(read_time("Command exited with non-zero status 1\n1.00 0.00 1 0\n").unwrap(), (1.0, 1, 0));
+        for text in ["", "1.0", "a b c 0", "1 1 1.5 0", "1 1 1"] {
             assert!(read_time(text).is_err(), "{text}");
         }
     }

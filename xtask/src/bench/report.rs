@@ -1,4 +1,4 @@
-//! Writes what was measured into the document about speed.
+//! Writes the measurements into the document about speed.
 
 use std::fs;
 use std::process::Command;
@@ -12,33 +12,30 @@ use crate::{console, peers, process, workspace};
 /// The document.
 const DOCUMENT: &str = "docs/benchmarks.md";
 
-/// What was measured stands between these lines; everything else in the document is written by people.
+/// The measured figures are between these lines. People write the rest of the document.
 const BEGIN: &str = "<!-- bench: begin -->";
 const END: &str = "<!-- bench: end -->";
 
-/// The beginning of a document that is not there yet.
+/// The beginning of a new document.
 const TITLE: &str = "# Benchmarks\n\nWritten by `cargo xtask bench`, which also makes the data and checks that both sides \
                      did the same work.\n\n";
 
-/// Shows the image that is written with the tables.
-const PLOT: &str = "![Ratios beside what is wanted](benchmarks.svg)";
+/// The head of the second table.
+const TRAFFIC_HEAD: &str = "\nOn the wire and to disk, in one run. Bytes on the wire include the headers of requests and answers. Bytes to disk are \
+     all that the command wrote, temporary files and results alike:\n\n\
+     | work | side | requests | sent | received | to disk |\n|---|---|---|---|---|---|\n";
 
-/// Stands before the lines of the second table.
-const TRAFFIC_HEAD: &str = "\nOn the wire and on disk, in one run; bytes with the heads of requests and answers, temporary files without those that \
-     wait in the place of the result:\n\n\
-     | work | side | requests | sent | received | temporary files |\n|---|---|---|---|---|---|\n";
-
-/// What one row gave.
+/// The outcome of one row.
 pub(super) struct Outcome {
     pub(super) row: &'static Row,
     pub(super) state: State,
 }
 
-/// What became of a row.
+/// The state of a row.
 pub(super) enum State {
     /// Of d1oci and of the peer.
-    Measured(Measurement, Measurement),
-    /// A program is not there.
+    Measured(Box<Measurement>, Box<Measurement>),
+    /// A program is missing.
     Skipped(&'static str),
     Failed(Error),
 }
@@ -46,7 +43,7 @@ pub(super) enum State {
 impl Outcome {
     pub(super) fn new(row: &'static Row, sides: Result<(Measurement, Measurement)>) -> Self {
         let state = match sides {
-            Ok((ours, peer)) => State::Measured(ours, peer),
+            Ok((ours, peer)) => State::Measured(Box::new(ours), Box::new(peer)),
             Err(error) => State::Failed(error),
         };
         Self { row, state }
@@ -60,7 +57,7 @@ impl Outcome {
         matches!(self.state, State::Failed(_))
     }
 
-    /// Returns the ratio, if both sides have what is compared.
+    /// Returns the ratio, if both sides have the compared quantity.
     pub(super) fn ratio(&self) -> Option<f64> {
         let State::Measured(ours, peer) = &self.state else { return None };
         let of = self.row.target.of;
@@ -68,45 +65,22 @@ impl Outcome {
         (peer > 0.0).then(|| ours / peer)
     }
 
-    /// Tells whether the row is as it should be, as far as it was measured.
+    /// Returns whether the row meets its target. A row without a measurement does.
     pub(super) fn is_met(&self) -> bool {
         let State::Measured(ours, _) = &self.state else { return true };
         let requests = ours.wire.map_or(0, |wire| wire.requests);
-        self.ratio().is_none_or(|ratio| ratio <= limit(self.row))
+        self.ratio().is_none_or(|ratio| ratio <= self.row.target.at_most)
             && self.row.target.requests.is_none_or(|most| requests <= most)
     }
 }
 
-/// Returns the largest ratio that is wanted on this machine.
-pub(super) fn limit(row: &Row) -> f64 {
-    let target = row.target;
-    // Looked up only where it matters: it runs the peer.
-    let is_newer = target.with_newer_go > target.at_most && go_minor().is_some_and(|minor| minor > 26);
-    if is_newer { target.with_newer_go } else { target.at_most }
-}
-
-/// Returns the `26` of Go 1.26, with which the oras here was built.
-fn go_minor() -> Option<u32> {
-    let oras = peers::by_name("oras")?.find()?;
-    go_minor_in(&process::read(Command::new(oras).arg("version")).ok()?)
-}
-
-/// Tells with which Go oras was built, which decides how fast it compresses.
-fn go_version() -> String {
-    go_minor().map_or_else(String::new, |minor| format!("; oras is built with Go 1.{minor}"))
-}
-
-fn go_minor_in(text: &str) -> Option<u32> {
-    text.split_once("go1.")?.1.split(|digit: char| !digit.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// Where and with what it was measured.
+/// The machine and the programs of a measurement.
 pub(super) struct Setting {
     lines: Vec<String>,
 }
 
 impl Setting {
-    /// Looks at this machine and at the programs on it; what cannot be found out is left out.
+    /// Describes this machine and its programs. Unknown facts are left out.
     pub(super) fn of_this_machine(runs: usize) -> Self {
         let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let processor = value_of(&processor, "model name").unwrap_or("unknown processor");
@@ -123,13 +97,13 @@ impl Setting {
         let lines = vec![
             format!("- machine: {processors} processors ({processor}){memory}; {}", system.trim()),
             format!("- d1oci: commit {}, release build, {}", commit.trim(), compiler.trim()),
-            format!("- peers: {}{}", peer_versions(), go_version()),
+            format!("- peers: {}", peer_versions()),
             format!(
                 "- medians of at most {runs} runs after one that is not measured, with fewer for what takes long (their \
                  number is in parentheses); files in the page cache"
             ),
             "- the slow link is a proxy in user space with 50 ms of delay each way and 100 Mbit/s in each direction, which \
-             stands in for `tc netem`: that needs root and a kernel that has it"
+             replaces `tc netem`: that needs root and support by the kernel"
                 .to_owned(),
             "- traffic is that of a run over a proxy that counts; what one file takes is compared with the size that \
              `gzip -6` gives it"
@@ -141,8 +115,7 @@ impl Setting {
 
 /// Returns the versions of the peers that the rows name.
 fn peer_versions() -> String {
-    let mut programs: Vec<_> =
-        ROWS.iter().map(|row| row.peer.name).chain(["docker-registry", "hyperfine"]).collect();
+    let mut programs: Vec<_> = ROWS.iter().map(|row| row.peer.name).chain(["docker-registry"]).collect();
     programs.sort_unstable();
     programs.dedup();
     let version = |program: &&str| {
@@ -161,7 +134,7 @@ fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     pairs.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
 }
 
-/// Returns the tables of what was measured.
+/// Returns the tables of the measurements.
 pub(super) fn tables(outcomes: &[Outcome]) -> String {
     let mut text = "| work | d1oci | peer | ratio | wanted | memory of d1oci | of the peer |\n\
                     |---|---|---|---|---|---|---|\n"
@@ -178,7 +151,7 @@ pub(super) fn tables(outcomes: &[Outcome]) -> String {
 /// Returns the line of the first table.
 pub(super) fn line(outcome: &Outcome) -> String {
     let row = outcome.row;
-    let (work, peer_name, of, limit) = (row.work, row.peer.name, row.target.of, limit(row));
+    let (work, peer_name, of, limit) = (row.work, row.peer.name, row.target.of, row.target.at_most);
     let requests = row.target.requests.map_or_else(String::new, |most| format!(", {most} requests"));
     let wanted = format!("≤ {limit}{requests}");
     let (ours, peer) = match &outcome.state {
@@ -201,11 +174,11 @@ pub(super) fn line(outcome: &Outcome) -> String {
     )
 }
 
-/// Returns the lines of the second table; none for a row that was not measured or has nothing to tell.
+/// Returns the lines of the second table; none for a row without traffic.
 fn traffic(outcome: &Outcome) -> String {
     let State::Measured(ours, peer) = &outcome.state else { return String::new() };
-    let sides = [(outcome.row.ours.name, ours), (outcome.row.peer.name, peer)];
-    if !sides.iter().any(|(_, side)| side.wire.is_some() || side.disk > 0) {
+    let sides: [(&str, &Measurement); 2] = [(outcome.row.ours.name, ours), (outcome.row.peer.name, peer)];
+    if !sides.iter().any(|(_, side)| side.wire.is_some() || side.disk.is_some_and(|bytes| bytes > 0)) {
         return String::new();
     }
     let tell = |(name, side): &(&str, &Measurement)| {
@@ -213,7 +186,8 @@ fn traffic(outcome: &Outcome) -> String {
             || "– | – | –".to_owned(),
             |wire| format!("{} | {} | {}", wire.requests, bytes(wire.sent), bytes(wire.received)),
         );
-        format!("| {} | {name} | {wire} | {} |\n", outcome.row.work, bytes(side.disk))
+        let disk = side.disk.map_or_else(|| "–".to_owned(), bytes);
+        format!("| {} | {name} | {wire} | {disk} |\n", outcome.row.work)
     };
     sides.iter().map(tell).collect()
 }
@@ -225,7 +199,7 @@ fn quantity(measurement: &Measurement, of: Quantity) -> Option<f64> {
         Quantity::Cpu => measurement.cpu,
         Quantity::Received => {
             let received = measurement.wire.map(|wire| wire.received);
-            received.or(measurement.written).map(|bytes| bytes as f64)
+            received.or(measurement.out_size).map(|bytes| bytes as f64)
         }
     }
 }
@@ -257,11 +231,11 @@ fn memory(measurement: &Measurement) -> String {
     measurement.peak.map_or_else(|| "–".to_owned(), |kib| format!("{} MiB", kib.div_ceil(1024)))
 }
 
-/// Puts the setting and the table into the document, in the place of those that are there.
+/// Replaces the setting and the table in the document.
 pub(super) fn write(setting: &Setting, table: &str) -> Result<()> {
     let path = workspace::root().join(DOCUMENT);
     let present = fs::read_to_string(&path).unwrap_or_else(|_| TITLE.to_owned());
-    let text = replace(&present, &format!("{}\n\n{PLOT}\n\n{table}", setting.lines.join("\n")));
+    let text = replace(&present, &format!("{}\n\n{table}", setting.lines.join("\n")));
     fs::write(&path, text).map_err(at(&path))?;
     console::note(format_args!("wrote {DOCUMENT}"));
     Ok(())
@@ -277,9 +251,7 @@ fn replace(document: &str, measured: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        BEGIN, END, Measurement, Outcome, ROWS, Setting, bytes, go_minor_in, line, replace, tables, value_of,
-    };
+    use super::{BEGIN, END, Measurement, Outcome, ROWS, Setting, bytes, line, replace, tables, value_of};
     use crate::bench::server::Wire;
 
     fn outcome(id: &str, ours: Measurement, peer: Measurement) -> Outcome {
@@ -307,33 +279,27 @@ mod tests {
     #[test]
     fn traffic_is_told_for_rows_that_have_it() {
         let wire = Some(Wire { requests: 4, sent: 2000, received: 3 << 20 });
-        let ours = Measurement { wire, runs: 5, ..Measurement::default() };
-        let peer = Measurement { written: Some(3 << 20), runs: 5, ..Measurement::default() };
+        let ours = Measurement { wire, disk: Some(4096), runs: 5, ..Measurement::default() };
+        let peer = Measurement { out_size: Some(3 << 20), runs: 5, ..Measurement::default() };
         let member = outcome("read-member", ours, peer);
         assert!(
             line(&member).contains("| 3.00 MiB in 4 requests | gzip 3.00 MiB | 1.00 | ≤ 1.1, 4 requests |")
         );
         let text = tables(&[member, outcome("validate-large", peer, peer)]);
-        assert!(text.contains("| d1oci | 4 | 2000 B | 3.0 MiB | 0 B |"), "{text}");
-        assert!(text.contains("| gzip | – | – | – | 0 B |"), "{text}");
+        assert!(text.contains("| d1oci | 4 | 2000 B | 3.0 MiB | 4096 B |"), "{text}");
+        assert!(text.contains("| gzip | – | – | – | – |"), "{text}");
         assert_eq!(text.matches("validate a bag").count(), 1);
         let many = Some(Wire { requests: 5, sent: 2000, received: 3 << 20 });
         assert!(!outcome("read-member", Measurement { wire: many, ..ours }, peer).is_met());
     }
 
     #[test]
-    fn bytes_are_told_in_units_that_fit() {
+    fn bytes_have_units_that_fit() {
         assert_eq!([bytes(9_999), bytes(10_240), bytes(3 << 19)], ["9999 B", "10.0 KiB", "1.5 MiB"]);
     }
 
     #[test]
-    fn the_version_of_go_is_read() {
-        assert_eq!(go_minor_in("Version: 1.3.6\nGo version: go1.26.8\n"), Some(26));
-        assert_eq!(go_minor_in("Version: 1.3.6"), None);
-    }
-
-    #[test]
-    fn what_people_wrote_is_kept() {
+    fn text_by_people_is_kept() {
         let first = replace("# Title\n\n", "one\n");
         assert_eq!(first, format!("# Title\n\n{BEGIN}\none\n{END}\n"));
         let second = replace(&format!("{first}\nMore.\n"), "two\n");

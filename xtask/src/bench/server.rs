@@ -19,17 +19,17 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) link: Link,
     network: Network,
-    /// Where it keeps what it stores; it may be removed at any time.
+    /// The directory of its storage, which may be removed at any time.
     pub(super) data: PathBuf,
     log: PathBuf,
     shell: Child,
 }
 
-/// What went over the wire.
+/// Traffic on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wire {
     pub(super) requests: u64,
-    /// Bytes that the command sent and received, with the heads of requests and answers.
+    /// Bytes that the command sent and received, including the headers of requests and answers.
     pub(super) sent: u64,
     pub(super) received: u64,
 }
@@ -39,7 +39,7 @@ impl Server {
     pub(super) fn start(program: &Path, directory: &Path, network: Network) -> Result<Self> {
         fs::create_dir_all(directory).map_err(at(directory))?;
         let config = directory.join("config.yml");
-        // Another process may take the port in between; then it is tried again.
+        // Another process may take the port in between: try again.
         for _ in 0..5 {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(about(PROGRAM))?;
             let address = listener.local_addr().map_err(about(PROGRAM))?;
@@ -57,12 +57,12 @@ impl Server {
         Err(format!("{PROGRAM} does not start: {}", config.display()).into())
     }
 
-    /// Returns the address that measured commands speak to.
+    /// Returns the address for measured commands.
     pub(super) fn measured(&self) -> SocketAddr {
         if self.network == Network::Slow { self.link.address } else { self.address }
     }
 
-    /// Returns what has gone over the link, and all requests, since the start.
+    /// Returns the traffic since the start.
     pub(super) fn wire(&self) -> Result<Wire> {
         // The registry writes the line about a request after its answer.
         thread::sleep(Duration::from_millis(100));
@@ -82,13 +82,13 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
-        // It is over either way.
+        // The process has ended in any case.
         let _ = self.shell.wait();
     }
 }
 
 impl Wire {
-    /// Returns what has come since then.
+    /// Returns the difference to an earlier state.
     pub(super) fn since(self, before: Self) -> Self {
         Self {
             requests: self.requests.saturating_sub(before.requests),
@@ -107,7 +107,7 @@ fn slowness(network: Network) -> Slowness {
 }
 
 fn start(program: &Path, config: &Path) -> Result<Child> {
-    // The shell ends the registry when its input closes, which it does however this process ends.
+    // The shell ends the registry when its input closes, even if this process is killed.
     let script = "\"$0\" serve \"$1\" >\"$1.log\" 2>\"$1.err\" & child=$!; cat >/dev/null; kill $child; wait";
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(program).arg(config).stdin(Stdio::piped());
@@ -124,7 +124,7 @@ fn configuration(data: &Path, address: SocketAddr) -> String {
     )
 }
 
-/// Counts the lines about requests, in the form that Apache gave them.
+/// Counts the lines about requests, in the log format of Apache.
 fn requests_in(log: &str) -> u64 {
     log.lines().filter(|line| line.contains("] \"") && line.contains(" HTTP/1.1\" ")).count() as u64
 }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_does_not_count() {
+    fn earlier_traffic_does_not_count() {
         let wire = |requests, sent, received| Wire { requests, sent, received };
         assert_eq!(wire(5, 60, 700).since(wire(1, 10, 100)), wire(4, 50, 600));
     }

@@ -1,21 +1,24 @@
-//! One side of a row with all its places filled in.
+//! One side of a row, with all placeholders filled in.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::rows::{Call, Contender};
 use super::server::Server;
-use super::trees;
 use crate::error::{Result, about, at};
 
-/// The size that the file has which `{member}` stands for, or one that is near.
+/// The wanted size of the file `{member}`.
 const MEMBER_SIZE: u64 = 10 << 20;
+
+/// Paths below a directory, with the sizes of files; directories have none.
+pub(super) type Listing = BTreeMap<PathBuf, Option<u64>>;
 
 /// Finds the place of a program by its name.
 pub(super) type Find<'a> = dyn Fn(&str) -> Option<PathBuf> + 'a;
 
-/// What a side has to do, and where.
+/// The work of a side, and its directories.
 pub(super) struct Task {
     /// The bag that the command works on.
     pub(super) bag: PathBuf,
@@ -24,7 +27,7 @@ pub(super) struct Task {
     pub(super) store: PathBuf,
     pub(super) out: PathBuf,
     pub(super) server: Option<Server>,
-    /// Where the command keeps temporary files.
+    /// The directory for temporary files.
     pub(super) temporary: PathBuf,
     pub(super) room: PathBuf,
     setup: Option<Line>,
@@ -33,7 +36,7 @@ pub(super) struct Task {
     pub(super) line: Line,
     /// The same command over a link that counts.
     pub(super) counted: Line,
-    /// The directory that commands run in: the one that holds the bag.
+    /// The working directory of commands: the parent of the bag.
     directory: PathBuf,
 }
 
@@ -45,7 +48,7 @@ pub(super) struct Line {
 }
 
 impl Task {
-    /// Fills in the places; `room` is a directory that the side has for itself.
+    /// Fills in the placeholders. `room` is a directory of the side's own.
     pub(super) fn new(
         contender: &Contender,
         bag: &Path,
@@ -90,12 +93,12 @@ impl Task {
         })
     }
 
-    /// Does what must be there before the first run.
+    /// Runs the call that prepares all runs.
     pub(super) fn set_up(&self) -> Result<()> {
         self.setup.as_ref().map_or(Ok(()), |line| self.succeed(line))
     }
 
-    /// Removes what an earlier run has made.
+    /// Removes the result of an earlier run.
     pub(super) fn freshen(&self) -> Result<()> {
         match self.fresh.as_deref() {
             Some(fresh) if fresh.is_dir() => fs::remove_dir_all(fresh).map_err(at(fresh)),
@@ -104,18 +107,13 @@ impl Task {
         }
     }
 
-    /// Returns a line for a shell that does what [`freshen`](Self::freshen) does.
-    pub(super) fn freshening(&self) -> Option<String> {
-        self.fresh.as_ref().map(|fresh| format!("rm -rf {}", quote(&fresh.to_string_lossy())))
-    }
-
-    /// Runs the command once more and tells whether it succeeded.
+    /// Runs the command again. Returns whether it succeeded.
     pub(super) fn run_again(&self) -> Result<bool> {
         let status = self.command(&self.line).status().map_err(about(self.line.for_shell()))?;
         Ok(status.success())
     }
 
-    /// Runs a line where the command runs; fails if it does.
+    /// Runs a line in the command's directory; fails if the line fails.
     pub(super) fn succeed(&self, line: &Line) -> Result<()> {
         let output = self.command(line).stderr(Stdio::piped()).output().map_err(about(line.for_shell()))?;
         if output.status.success() {
@@ -125,7 +123,7 @@ impl Task {
         Err(format!("{}: {}\n{}", line.for_shell(), output.status, said.trim_end()).into())
     }
 
-    /// Starts a command in the directory and the environment of the measured one.
+    /// Prepares a command with the directory and the environment of the measured one.
     pub(super) fn command(&self, line: &Line) -> Command {
         let mut command = Command::new(&line.program);
         command.args(&line.arguments).current_dir(&self.directory).env("TMPDIR", &self.temporary);
@@ -142,7 +140,7 @@ impl Line {
         Ok(Self { program, arguments })
     }
 
-    /// Returns the line as a shell would read it back.
+    /// Returns the line with the quotes that a shell needs.
     pub(super) fn for_shell(&self) -> String {
         let program = self.program.to_string_lossy();
         let words = std::iter::once(program.as_ref()).chain(self.arguments.iter().map(String::as_str));
@@ -150,12 +148,31 @@ impl Line {
     }
 }
 
-/// Finds the payload file whose size is nearest to the one that is wanted.
+/// Finds the payload file whose size is nearest to [`MEMBER_SIZE`].
 fn member(bag: &Path) -> Result<PathBuf> {
-    let payload = trees::list(&bag.join("data"))?;
+    let payload = list(&bag.join("data"))?;
     let files = payload.into_iter().filter_map(|(path, size)| Some((path, size?)));
     let nearest = files.min_by_key(|(_, size)| size.abs_diff(MEMBER_SIZE));
     Ok(Path::new("data").join(nearest.ok_or("the bag has no payload")?.0))
+}
+
+/// Lists all files and directories below the directory.
+pub(super) fn list(directory: &Path) -> Result<Listing> {
+    let mut listing = Listing::new();
+    let mut waiting = vec![PathBuf::new()];
+    while let Some(prefix) = waiting.pop() {
+        let parent = directory.join(&prefix);
+        for entry in fs::read_dir(&parent).map_err(at(&parent))? {
+            let entry = entry.map_err(at(&parent))?;
+            let path = prefix.join(entry.file_name());
+            let metadata = entry.metadata().map_err(at(&entry.path()))?;
+            if metadata.is_dir() {
+                waiting.push(path.clone());
+            }
+            listing.insert(path, metadata.is_file().then_some(metadata.len()));
+        }
+    }
+    Ok(listing)
 }
 
 fn fill(word: &str, places: &[(&str, String)]) -> String {
@@ -168,6 +185,7 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeMap;
     use std::fs;
     use std::path::Path;
 

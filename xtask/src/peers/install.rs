@@ -1,4 +1,4 @@
-//! Installs peers with the tools of their languages, as far as those are there.
+//! Installs peers with the tools of their languages.
 
 use std::fmt;
 use std::fs;
@@ -10,10 +10,10 @@ use super::directory;
 use crate::error::{Result, about, at};
 use crate::{console, process, workspace};
 
-/// No installation takes longer, unless a server stopped to answer.
+/// The longest installation: a longer one waits for a server that does not answer.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Says how to get a program.
+/// The way to install a program.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Method {
     /// `go install` of this package.
@@ -34,7 +34,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// Installs these programs; tells what did not work and goes on.
+/// Installs these programs. Reports each failure and continues.
 pub(super) fn all(programs: impl Iterator<Item = (&'static str, Method)>) {
     let mut debian = Vec::new();
     for (program, method) in programs {
@@ -64,10 +64,10 @@ fn install_go(package: &str) -> Result<()> {
 fn install_python(program: &str, requirement: &str) -> Result<()> {
     let directory = directory();
     fs::create_dir_all(&directory).map_err(at(&directory))?;
-    // An environment and links into it have absolute paths: where several checkouts share the directory by links, its own
-    // path is the one that stays. What an earlier path has left there does not run, and is cleared.
+    // An environment and links into it have absolute paths: several checkouts may share the directory by links, and only
+    // its own path stays. An environment of an earlier path does not run, and is cleared.
     let peers = workspace::target("peers");
-    let environment = peers.canonicalize().map_err(at(&peers))?.join("python");
+    let environment = peers.canonicalize().map_err(at(&peers))?.join("python").join(program);
     run_limited(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
     let pip = environment.join("bin").join("pip");
     run_limited(Command::new(pip).args(["install", "--quiet", requirement]))?;
@@ -90,7 +90,7 @@ fn install_debian(packages: &[&str]) -> Result<()> {
     run_limited(Command::new("apt-get").args(install).args(packages).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
-/// Runs the command, its results on standard error, and ends it when it takes too long.
+/// Runs the command with its output on standard error, and kills it after [`LIMIT`].
 fn run_limited(command: &mut Command) -> Result<()> {
     let line = process::command_line(command);
     console::note(format_args!("$ {line}"));
@@ -116,7 +116,7 @@ mod tests {
     use super::{install_debian, run_limited};
 
     #[test]
-    fn failures_are_told() {
+    fn failures_are_reported() {
         assert!(run_limited(&mut Command::new("false")).unwrap_err().to_string().starts_with("false: "));
         assert!(run_limited(&mut Command::new("no program has this name")).is_err());
         assert!(run_limited(&mut Command::new("true")).is_ok());

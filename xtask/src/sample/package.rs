@@ -5,19 +5,17 @@ use std::path::Path;
 
 use d1_model::{
     AccessPolicy, AccessRule, Checksum, ChecksumAlgorithm, DateTime, Identifier, PUBLIC_SUBJECT, Permission,
-    RESOURCE_MAP_FORMAT_ID, ResourceMapBuilder, SystemMetadata, media_type_for,
+    RESOURCE_MAP_FORMAT_ID, ResourceMapBuilder, SystemMetadata,
 };
 
-use super::bag::BAGGING_DATE;
+use super::bag::{BAGGING_DATE, WrittenFile, write_bytes};
 use super::random::Random;
-use super::science_metadata::{self, Entity, ORGANIZATION};
-use super::write::{WrittenFile, write_bytes};
 use crate::error::Result;
 
-/// Who may change the objects: a group that does not exist.
+/// The rights holder of all objects: a group that does not exist.
 const RIGHTS_HOLDER: &str = "CN=d1oci-sample-data,DC=dataone,DC=org";
 
-/// An object of the package and what its system metadata say.
+/// An object of the package, with the facts in its system metadata.
 struct Object<'a> {
     file: &'a WrittenFile,
     identifier: Identifier,
@@ -40,7 +38,7 @@ pub(super) fn describe(
         Object {
             file: &science_metadata,
             identifier: identifier.clone(),
-            format_id: science_metadata::FORMAT_ID,
+            format_id: EML_FORMAT_ID,
             file_name: "science-metadata.xml".to_owned(),
         },
         Object {
@@ -67,9 +65,8 @@ fn data_objects(payload: &[WrittenFile], seed: u64) -> Result<Vec<Object<'_>>> {
             Ok(Object {
                 file,
                 identifier: identifier(index)?,
-                format_id: if name.ends_with(".csv") { "text/csv" } else { "application/octet-stream" },
-                // A file name in system metadata has no control characters: XML has no place for most of them.
-                file_name: name.replace(|character: char| character.is_control(), "_"),
+                format_id: "text/csv",
+                file_name: name.to_owned(),
             })
         })
         .collect()
@@ -82,11 +79,10 @@ fn write_science_metadata(bag: &Path, identifier: &Identifier, data: &[Object<'_
             file: object.file,
             identifier: object.identifier.as_str(),
             file_name: &object.file_name,
-            media_type: media_type_for(object.format_id).unwrap_or(object.format_id),
         })
         .collect();
     let title = "Water temperature at several depths of moorings in a bay that does not exist";
-    let text = science_metadata::document(identifier.as_str(), title, &entities);
+    let text = eml_document(identifier.as_str(), title, &entities);
     write_bytes(bag, "metadata/science-metadata.xml", text.as_bytes())
 }
 
@@ -99,12 +95,7 @@ fn write_resource_map(
     let mut map = ResourceMapBuilder::new(map_identifier.clone(), ORGANIZATION, date());
     map.member(identifier);
     for object in data {
-        // A place that XML cannot hold is left to the file name.
-        if object.file.path.contains(char::is_control) {
-            map.member(&object.identifier);
-        } else {
-            map.member_at(&object.identifier, &object.file.path);
-        }
+        map.member_at(&object.identifier, &object.file.path);
         map.documents(identifier, &object.identifier);
     }
     let mut bytes = Vec::new();
@@ -149,4 +140,102 @@ fn system_metadata_path(identifier: &str) -> String {
 /// Replaces every character that Metacat replaces in the names of files.
 pub(super) fn sanitise(text: &str) -> String {
     text.replace(|character: char| !(character.is_ascii_alphanumeric() || "-.".contains(character)), "_")
+}
+
+/// The format identifier of the document.
+const EML_FORMAT_ID: &str = "https://eml.ecoinformatics.org/eml-2.2.0";
+
+/// Who made the sample.
+const ORGANIZATION: &str = "d1oci sample data";
+
+/// One described file.
+struct Entity<'a> {
+    file: &'a WrittenFile,
+    identifier: &'a str,
+    file_name: &'a str,
+}
+
+/// Returns the document.
+fn eml_document(identifier: &str, title: &str, entities: &[Entity<'_>]) -> String {
+    let package = escape(identifier);
+    let title = escape(title);
+    let head = format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<eml:eml xmlns:eml="https://eml.ecoinformatics.org/eml-2.2.0" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" packageId="{package}" system="https://doi.org" xsi:schemaLocation="https://eml.ecoinformatics.org/eml-2.2.0 https://eml.ecoinformatics.org/eml-2.2.0/eml.xsd">
+  <dataset>
+    <title>{title}</title>
+    <creator><organizationName>{ORGANIZATION}</organizationName></creator>
+    <pubDate>{BAGGING_DATE}</pubDate>
+    <language>eng</language>
+    <abstract><para>Computed numbers in the shape of a mooring data set: water temperature at several depths of several moorings. Nothing here was measured.</para></abstract>
+    <keywordSet><keyword>water temperature</keyword><keyword>mooring</keyword><keyword>sample data</keyword></keywordSet>
+    <intellectualRights><para>Public domain, CC0 1.0.</para></intellectualRights>
+    <coverage>
+      <geographicCoverage>
+        <geographicDescription>A bay that does not exist</geographicDescription>
+        <boundingCoordinates>
+          <westBoundingCoordinate>-70.5</westBoundingCoordinate>
+          <eastBoundingCoordinate>-70.0</eastBoundingCoordinate>
+          <northBoundingCoordinate>42.1</northBoundingCoordinate>
+          <southBoundingCoordinate>41.7</southBoundingCoordinate>
+        </boundingCoordinates>
+      </geographicCoverage>
+    </coverage>
+    <contact><organizationName>{ORGANIZATION}</organizationName></contact>
+"#
+    );
+    let entities: String = entities.iter().map(entity).collect();
+    format!("{head}{entities}  </dataset>\n</eml:eml>\n")
+}
+
+/// Describes a table with its attributes.
+fn entity(entity: &Entity<'_>) -> String {
+    let name = escape(entity.file_name);
+    let physical = physical(entity);
+    format!(
+        "    <dataTable>\n      <entityName>{name}</entityName>\n{physical}{ATTRIBUTE_LIST}    </dataTable>\n"
+    )
+}
+
+fn physical(entity: &Entity<'_>) -> String {
+    let (size, digest) = (entity.file.size, &entity.file.sha256);
+    let name = escape(entity.file_name);
+    let url = format!("https://cn.dataone.org/cn/v2/resolve/{}", escape(entity.identifier));
+    let format = "<textFormat><numHeaderLines>1</numHeaderLines><recordDelimiter>\\n</recordDelimiter>\
+                  <attributeOrientation>column</attributeOrientation><simpleDelimited><fieldDelimiter>,\
+                  </fieldDelimiter></simpleDelimited></textFormat>";
+    format!(
+        "      <physical>\n        <objectName>{name}</objectName>\n        <size unit=\"byte\">{size}</size>\n        \
+         <authentication method=\"SHA-256\">{digest}</authentication>\n        <dataFormat>{format}</dataFormat>\n        \
+         <distribution><online><url function=\"download\">{url}</url></online></distribution>\n      </physical>\n"
+    )
+}
+
+const ATTRIBUTE_LIST: &str = "      <attributeList>
+        <attribute>
+          <attributeName>datetime_utc</attributeName>
+          <attributeDefinition>Time of the measurement, in Coordinated Universal Time</attributeDefinition>
+          <measurementScale><dateTime><formatString>YYYY-MM-DD hh:mm:ss</formatString></dateTime></measurementScale>
+        </attribute>
+        <attribute>
+          <attributeName>temperature_c</attributeName>
+          <attributeDefinition>Temperature of the water at the depth of the instrument</attributeDefinition>
+          <measurementScale><interval><unit><standardUnit>celsius</standardUnit></unit><precision>0.02</precision><numericDomain><numberType>real</numberType></numericDomain></interval></measurementScale>
+        </attribute>
+      </attributeList>
+";
+
+/// Escapes the characters that have a meaning in XML.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }

@@ -1,8 +1,7 @@
-//! Which files a bag of each kind holds, how large they are and what is in them.
+//! The payload files of a bag of each kind: their names, sizes and series.
 
 use clap::ValueEnum;
 
-use super::awkward;
 use super::random::Random;
 use super::series::Measurement;
 use crate::error::Result;
@@ -17,30 +16,22 @@ const SITES: [&str; 8] = ["CP", "T3", "UP18", "NB2", "HR7", "SL", "EB11", "WK4"]
 /// The depths of the instruments, in metres.
 const DEPTHS: [u32; 4] = [15, 25, 40, 60];
 
-/// The first year that is told, and how many years back the data set goes before it adds moorings.
+/// The latest year, and the number of years before the data set adds moorings.
 const YEARS: (u32, u64) = (2024, 16);
 
-/// Names a kind of bag.
+/// A kind of bag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// Temperatures at several depths of several moorings, described as a DataONE package
     Mooring,
     /// Many small files in many directories
     Small,
-    /// Random bytes
-    Incompressible,
-    /// One large file
-    Huge,
-    /// Names and sizes that tools get wrong, described as a DataONE package
-    Awkward,
-    /// One file of zeros with a few marks, which takes no room on most file systems
-    Sparse,
 }
 
-/// Says how large a bag's payload is. What is not said is as usual for the kind.
+/// The size of a payload. A missing number takes the default of the kind.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Extent {
-    /// The bytes of all payload files together.
+    /// The total size of all payload files in bytes.
     pub size: Option<u64>,
     /// The number of payload files.
     pub files: Option<u64>,
@@ -53,19 +44,8 @@ pub(super) struct PlannedFile {
     pub(super) path: String,
     /// Its size in bytes.
     pub(super) size: u64,
-    /// What is in it.
-    pub(super) content: Content,
-}
-
-/// Says what is in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
-    /// A table of temperatures.
-    Series(Measurement),
-    /// Random bytes of this seed.
-    Random(u64),
-    /// Zeros, with a mark at every GiB and one in the last chunk.
-    Zeros,
+    /// The series in it.
+    pub(super) measurement: Measurement,
 }
 
 impl Kind {
@@ -75,67 +55,37 @@ impl Kind {
         match self {
             Self::Mooring => "mooring",
             Self::Small => "small",
-            Self::Incompressible => "incompressible",
-            Self::Huge => "huge",
-            Self::Awkward => "awkward",
-            Self::Sparse => "sparse",
         }
     }
 
-    /// Tells whether the bag holds science metadata, a resource map and system metadata.
-    #[must_use]
-    pub(super) fn is_described(self) -> bool {
-        matches!(self, Self::Mooring | Self::Awkward)
-    }
-
-    /// Plans the payload; fails when the kind cannot have that many files.
-    pub(super) fn plan(self, extent: Extent, seed: u64, hostile_names: bool) -> Result<Vec<PlannedFile>> {
-        let (size, files) = self.extent(extent)?;
-        if self == Self::Awkward {
-            return awkward::plan(size, files, seed, hostile_names);
+    /// Plans the payload; fails when it has no file.
+    pub(super) fn plan(self, extent: Extent, seed: u64) -> Result<Vec<PlannedFile>> {
+        let files = extent.files.unwrap_or(if self == Self::Small { 20_000 } else { 64 });
+        if files == 0 {
+            return Err("expected at least one payload file, found --files 0".into());
         }
+        let usual_size = if self == Self::Small { files.saturating_mul(4 * KIB) } else { GIB };
+        let size = extent.size.unwrap_or(usual_size);
         let shares = (0..files).map(|index| size / files + u64::from(index < size % files));
         Ok(shares.zip(0..).map(|(size, index)| self.file(index, size, seed)).collect())
-    }
-
-    fn extent(self, extent: Extent) -> Result<(u64, u64)> {
-        let (size, files) = match self {
-            Self::Mooring => (GIB, 64),
-            Self::Small => (extent.files.unwrap_or(20_000).saturating_mul(4 * KIB), 20_000),
-            Self::Incompressible => (256 * MIB, 16),
-            Self::Huge => (4 * GIB, 1),
-            Self::Awkward => (8 * MIB, 80),
-            Self::Sparse => (100 * GIB, 1),
-        };
-        let files = match (self, extent.files.unwrap_or(files)) {
-            (_, 0) => return Err("a bag needs a file: --files 0".into()),
-            (Self::Huge | Self::Sparse, 2..) => {
-                return Err(format!("a bag of kind {} has one file", self.name()).into());
-            }
-            (_, files) => files,
-        };
-        Ok((extent.size.unwrap_or(size), files))
     }
 
     fn file(self, index: u64, size: u64, seed: u64) -> PlannedFile {
         let item_seed = Random::of_item(seed, index).next_u64();
         let (name, measurement) = series_of(index, item_seed);
-        let (path, content) = match self {
+        let path = match self {
+            Self::Mooring => format!("data/{name}"),
             Self::Small => {
                 let (station, season) = (index / 100, index / 25 % 4 + 1);
-                let path = format!("stations/{station:04}/season-{season}/{index:07}_{name}");
-                (path, Content::Series(measurement))
+                format!("data/stations/{station:04}/season-{season}/{index:07}_{name}")
             }
-            Self::Incompressible => (format!("recordings/{index:05}.flac"), Content::Random(item_seed)),
-            Self::Sparse => ("model-output.bin".to_owned(), Content::Zeros),
-            Self::Mooring | Self::Huge | Self::Awkward => (name, Content::Series(measurement)),
         };
-        PlannedFile { path: format!("data/{path}"), size, content }
+        PlannedFile { path, size, measurement }
     }
 }
 
 /// Returns the name and the measurement of one series of the data set, such as `CP_2024_25m_Temp.csv`.
-pub(super) fn series_of(index: u64, seed: u64) -> (String, Measurement) {
+fn series_of(index: u64, seed: u64) -> (String, Measurement) {
     let (depths, sites) = (DEPTHS.len() as u64, SITES.len() as u64);
     let pick = |index: u64, length: u64| usize::try_from(index % length).unwrap_or_default();
     let depth = DEPTHS[pick(index, depths)];
@@ -187,20 +137,19 @@ mod tests {
     fn every_kind_has_the_size_and_the_files_that_are_asked_for() {
         for kind in Kind::value_variants() {
             for size in [0, 1, 1_000_003, 90 << 20] {
-                let files = if matches!(kind, Kind::Huge | Kind::Sparse) { 1 } else { 700 };
-                let plan = kind.plan(Extent { size: Some(size), files: Some(files) }, 1, false).unwrap();
+                let plan = kind.plan(Extent { size: Some(size), files: Some(700) }, 1).unwrap();
                 assert_eq!(plan.iter().map(|file| file.size).sum::<u64>(), size, "{kind:?}");
-                assert_eq!(plan.len() as u64, files, "{kind:?}");
                 let paths: HashSet<_> = plan.iter().map(|file| &file.path).collect();
-                assert_eq!(paths.len(), plan.len(), "{kind:?}");
+                assert_eq!(paths.len(), 700, "{kind:?}");
                 assert!(paths.iter().all(|path| path.starts_with("data/")), "{kind:?}");
             }
+            assert!(kind.plan(Extent { size: None, files: Some(0) }, 1).is_err(), "{kind:?}");
         }
     }
 
     #[test]
     fn the_mooring_data_set_has_the_usual_names() {
-        let plan = Kind::Mooring.plan(Extent::default(), 1, false).unwrap();
+        let plan = Kind::Mooring.plan(Extent::default(), 1).unwrap();
         let names: Vec<_> = plan.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(names[0], "data/CP_2024_15m_Temp.csv");
         assert_eq!(names[9], "data/UP18_2024_25m_Temp.csv");
@@ -209,18 +158,11 @@ mod tests {
 
     #[test]
     fn seeds_and_files_differ_in_content() {
-        let plan = |seed| Kind::Mooring.plan(Extent::default(), seed, false).unwrap();
+        let plan = |seed| Kind::Mooring.plan(Extent::default(), seed).unwrap();
         let (one, other) = (plan(1), plan(2));
         assert_eq!(one, plan(1));
-        assert!(one.iter().zip(&other).all(|(one, other)| one.content != other.content));
-        assert_ne!(one[0].content, one[32].content);
-    }
-
-    #[test]
-    fn impossible_numbers_of_files_are_refused() {
-        for (kind, files) in [(Kind::Mooring, 0), (Kind::Huge, 2), (Kind::Sparse, 9), (Kind::Awkward, 3)] {
-            assert!(kind.plan(Extent { size: None, files: Some(files) }, 1, false).is_err(), "{kind:?}");
-        }
+        assert!(one.iter().zip(&other).all(|(one, other)| one.measurement != other.measurement));
+        assert_ne!(one[0].measurement, one[32].measurement);
     }
 
     #[test]

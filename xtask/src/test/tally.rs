@@ -1,8 +1,8 @@
-//! Counts what test programs report.
+//! Counts the results of test programs.
 
 use std::time::Duration;
 
-/// What a test prints when it cannot run here.
+/// The beginning of a line of a test that cannot run here.
 const SKIPPED: &str = "skipped:";
 
 /// Counts over all test programs of a run.
@@ -13,12 +13,12 @@ pub(super) struct Tally {
     ignored: u64,
     filtered: u64,
     skips: Vec<String>,
-    /// Whether the lines are what passed tests have printed.
+    /// Whether the lines are the output of passed tests.
     is_in_successes: bool,
 }
 
 impl Tally {
-    /// Reads a line of standard output; tells whether it is worth showing. What passed tests have printed is not.
+    /// Reads a line of standard output. Returns whether to show it: all but the output of passed tests.
     pub(super) fn read_result(&mut self, line: &str) -> bool {
         self.read_note(line);
         if let Some(rest) = line.strip_prefix("test result: ") {
@@ -35,7 +35,7 @@ impl Tally {
         !self.is_in_successes
     }
 
-    /// Reads a line of standard error; tells whether it is worth showing, which all are.
+    /// Reads a line of standard error. Returns whether to show it: always.
     pub(super) fn read_note(&mut self, line: &str) -> bool {
         if line.starts_with(SKIPPED) {
             self.skips.push(line.to_owned());
@@ -52,7 +52,7 @@ impl Tally {
         self.failed
     }
 
-    /// Returns the lines about what was skipped, each once, and how often it was seen.
+    /// Returns each `skipped:` line once, with its count.
     pub(super) fn skips(&self) -> Vec<String> {
         let mut lines = self.skips.clone();
         lines.sort_unstable();

@@ -1,4 +1,4 @@
-//! What documents must have: an Unreleased section, a README that is tested, commands and tests that exist.
+//! The changelog has an Unreleased section, READMEs are tested, and documents name commands and tests that exist.
 
 use super::{Fault, Project, TextFile};
 use crate::docs::{CLI_REFERENCE, heading_of};
@@ -38,7 +38,7 @@ fn check_changelog(changelog: Option<&TextFile>) -> Vec<Fault> {
     }
 }
 
-/// A crate has a README, and its examples are compiled with the crate.
+/// Every crate has a README, whose examples compile with the crate.
 fn check_crate(folder: &str, readme: Option<&TextFile>, library: Option<&TextFile>) -> Vec<Fault> {
     let mut faults = Vec::new();
     if readme.is_none_or(|file| !file.text.starts_with("# ")) {
@@ -74,11 +74,11 @@ fn check_tour(readme: &TextFile, reference: &str) -> Vec<Fault> {
 
 /// Every test that the list of threats names, as `FILE` followed by `NAME`, is a function of that file.
 fn check_proofs(threats: Option<&TextFile>, files: &[TextFile]) -> Vec<Fault> {
-    let Some(threats) = threats else { return vec![Fault::new(THREATS, "is not there")] };
+    let Some(threats) = threats else { return vec![Fault::new(THREATS, "does not exist")] };
     let mut faults = Vec::new();
     for (line, number) in threats.text.lines().zip(1..) {
         let mut source = None;
-        // What stands in backticks is every second part.
+        // Every second part is in backticks.
         for word in line.split('`').skip(1).step_by(2) {
             if word.ends_with(".rs") {
                 source = Some((word, find(files, word)));

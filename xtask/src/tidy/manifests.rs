@@ -1,4 +1,4 @@
-//! What a crate's manifest needs: the lints of the workspace, and what it takes to be published.
+//! Every manifest takes the lints of the workspace, and a crate's manifest has the fields that publishing needs.
 
 use super::{Fault, Project, TextFile};
 use crate::error::Result;
@@ -7,32 +7,51 @@ use crate::metadata::Package;
 /// The terms of this project.
 const LICENCE: &str = "Apache-2.0 OR MIT";
 
-/// The most categories that a package registry takes.
+/// The most categories that a package registry accepts.
 const MOST_CATEGORIES: usize = 5;
+
+/// The settings of clippy.
+const CLIPPY: &str = "clippy.toml";
+
+/// The most lines of a function. A file may be as long as its idea.
+const MOST_LINES: usize = 70;
 
 pub(super) fn check(project: &Project) -> Result<Vec<Fault>> {
     let members = project.metadata.members();
     let mut faults: Vec<_> = members.iter().flat_map(|package| check_package(package, &members)).collect();
-    // The fuzzers are a workspace of their own, with nothing but calls in it.
+    // The fuzzer is a workspace of its own, with one call in it.
     let manifests = project.files.iter().filter(|file| file.path.ends_with("Cargo.toml"));
-    faults.extend(manifests.filter(|file| file.path != "fuzz/Cargo.toml").filter_map(check_lints));
+    faults.extend(manifests.filter(|file| file.path != "fuzz/Cargo.toml").flat_map(check_lints));
+    faults.extend(check_function_length(project.files.iter().find(|file| file.path == CLIPPY)));
     Ok(faults)
 }
 
-/// Unsafe code is forbidden at the root, and every package says that it follows.
-fn check_lints(manifest: &TextFile) -> Option<Fault> {
-    let (wanted, message) = if manifest.path == "Cargo.toml" {
-        ("\nunsafe_code = \"forbid\"\n", "does not forbid unsafe code")
+/// The root forbids unsafe code and long functions, and every package takes its lints.
+fn check_lints(manifest: &TextFile) -> Vec<Fault> {
+    let wanted: &[(&str, &str)] = if manifest.path == "Cargo.toml" {
+        &[
+            ("\nunsafe_code = \"forbid\"\n", "does not forbid unsafe code"),
+            ("\ntoo_many_lines = \"warn\"\n", "does not limit the length of functions"),
+        ]
     } else {
-        (
+        &[(
             "\n[lints]\nworkspace = true\n",
             "does not take the lints of the workspace: `[lints] workspace = true`",
-        )
+        )]
     };
-    (!manifest.text.contains(wanted)).then(|| Fault::new(&manifest.path, message))
+    let missing = wanted.iter().filter(|(text, _)| !manifest.text.contains(text));
+    missing.map(|(_, message)| Fault::new(&manifest.path, message)).collect()
 }
 
-/// Finds what stands in the way of publishing the package, if it is to be published at all.
+/// Clippy counts the lines of functions.
+fn check_function_length(settings: Option<&TextFile>) -> Option<Fault> {
+    const SETTING: &str = "too-many-lines-threshold = ";
+    let threshold = settings.and_then(|file| file.text.lines().find_map(|line| line.strip_prefix(SETTING)));
+    let is_kept = threshold.and_then(|text| text.parse().ok()).is_some_and(|most: usize| most <= MOST_LINES);
+    (!is_kept).then(|| Fault::new(CLIPPY, format_args!("expected {SETTING}{MOST_LINES} or less")))
+}
+
+/// Finds the problems that prevent publishing the package, if it may be published.
 pub(super) fn check_package(package: &Package, members: &[&Package]) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut demand = |is_met: bool, message: &str| {
@@ -46,17 +65,16 @@ pub(super) fn check_package(package: &Package, members: &[&Package]) -> Vec<Faul
     }
     let is_told = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
     demand(is_told(&package.description), "has no description");
-    demand(is_told(&package.repository), "has no repository");
     demand(package.readme.as_deref() == Some("README.md"), "readme is not README.md");
     demand((1..=MOST_CATEGORIES).contains(&package.categories.len()), "has no categories, or more than five");
     for import in package.dependencies.iter().filter(|import| import.path.is_some()) {
         let is_dropped = import.kind.as_deref() == Some("dev");
         let is_published = members.iter().any(|member| member.name == import.name && member.is_publishable());
         let name = &import.name;
-        // Cargo drops a development dependency that has a path alone; one with a version must be found.
+        // Cargo drops a development dependency without a version; one with a version must be published.
         demand(
             is_published || (is_dropped && import.req == "*"),
-            &format!("{name} is asked for and not published"),
+            &format!("{name} is a dependency that is not published"),
         );
         demand(import.req != "*" || is_dropped, &format!("{name} has a path and no version"));
     }
@@ -67,14 +85,14 @@ pub(super) fn check_package(package: &Package, members: &[&Package]) -> Vec<Faul
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Package, check_lints, check_package};
+    use super::{Package, check_function_length, check_lints, check_package};
     use crate::tidy::TextFile;
 
     /// Checks a package that is right but for the changes.
     fn faults(changes: &[(&str, Value)]) -> Vec<String> {
         let mut package = json!({
             "name": "it", "version": "0.1.0", "id": "it", "manifest_path": "Cargo.toml", "features": {},
-            "license": "Apache-2.0 OR MIT", "description": "Is it.", "repository": "https://example.org",
+            "license": "Apache-2.0 OR MIT", "description": "Is it.",
             "readme": "README.md", "categories": ["science"], "dependencies": [], "publish": null,
         });
         for (key, value) in changes {
@@ -94,14 +112,29 @@ mod tests {
     }
 
     #[test]
-    fn unsafe_code_is_forbidden_everywhere() {
+    fn unsafe_code_and_long_functions_are_refused_everywhere() {
         let fault = |path: &str, text: &str| {
-            check_lints(&TextFile { path: path.to_owned(), text: text.to_owned() }).is_some()
+            !check_lints(&TextFile { path: path.to_owned(), text: text.to_owned() }).is_empty()
         };
-        assert!(!fault("Cargo.toml", "[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
-        assert!(fault("Cargo.toml", "[workspace.lints.rust]\nunsafe_code = \"deny\"\n"));
+        let root = |unsafe_code: &str, lines: &str| {
+            format!("[lints]\nunsafe_code = \"{unsafe_code}\"\ntoo_many_lines = \"{lines}\"\n")
+        };
+        assert!(!fault("Cargo.toml", &root("forbid", "warn")));
+        assert!(fault("Cargo.toml", &root("deny", "warn")));
+        assert!(fault("Cargo.toml", &root("forbid", "allow")));
         assert!(!fault("crates/a/Cargo.toml", "[package]\n\n[lints]\nworkspace = true\n"));
         assert!(fault("crates/a/Cargo.toml", "[package]\nname = \"a\"\n"));
+    }
+
+    #[test]
+    fn functions_are_short() {
+        let is_fault = |text: &str| {
+            let settings = TextFile { path: "clippy.toml".to_owned(), text: text.to_owned() };
+            check_function_length(Some(&settings)).is_some()
+        };
+        assert!(!is_fault("too-many-lines-threshold = 70\n") && !is_fault("too-many-lines-threshold = 60\n"));
+        assert!(is_fault("too-many-lines-threshold = 100\n") && is_fault(""));
+        assert!(check_function_length(None).is_some());
     }
 
     #[test]
@@ -128,7 +161,6 @@ mod tests {
             ("license", json!("MIT"), "license"),
             ("description", json!(null), "description"),
             ("description", json!(" "), "description"),
-            ("repository", json!(null), "repository"),
             ("readme", json!(null), "readme"),
             ("categories", json!([]), "categories"),
             ("categories", json!(["a", "b", "c", "d", "e", "f"]), "categories"),

@@ -1,10 +1,7 @@
-//! What every Rust file has (a line that says why it exists) and has not (too many lines, leftovers).
+//! Every Rust file begins with a line that says why it exists, and has no leftovers.
 
 use super::{Fault, Project, TextFile};
 use crate::error::Result;
-
-/// The most lines of a file, tests included.
-const MOST_LINES: usize = 500;
 
 /// Texts that no file has, and why. They are put together here so that this file has none either.
 const LEFTOVERS: [(&str, &str); 6] = [
@@ -26,10 +23,6 @@ fn check_file(file: &TextFile) -> Vec<Fault> {
     if !file.text.starts_with("//! ") {
         faults.push(Fault::new(&file.path, "the first line does not say why the file exists: `//! …`"));
     }
-    let lines = file.text.lines().count();
-    if lines > MOST_LINES {
-        faults.push(Fault::new(&file.path, format_args!("{lines} lines, more than {MOST_LINES}")));
-    }
     for (line, number) in file.text.lines().zip(1..) {
         let found = LEFTOVERS.iter().filter(|(text, _)| line.contains(text));
         let place = format!("{}:{number}", file.path);
@@ -40,7 +33,7 @@ fn check_file(file: &TextFile) -> Vec<Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LEFTOVERS, MOST_LINES, check_file};
+    use super::{LEFTOVERS, check_file};
     use crate::tidy::TextFile;
 
     fn faults(text: String) -> Vec<String> {
@@ -51,13 +44,11 @@ mod tests {
     #[test]
     fn a_file_with_a_purpose_and_without_leftovers_is_right() {
         assert!(faults("//! Adds numbers.\n\nfn add() {}\n".to_owned()).is_empty());
-        assert!(faults(format!("//! Long.\n{}", "\n".repeat(MOST_LINES - 1))).is_empty());
     }
 
     #[test]
     fn departures_are_found_with_their_line() {
         assert!(faults("fn main() {}\n".to_owned())[0].contains("first line"));
-        assert!(faults(format!("//! Long.\n{}", "\n".repeat(MOST_LINES)))[0].contains("501 lines"));
         for (text, _) in LEFTOVERS {
             let found = faults(format!("//! Purpose.\n    {text}\n"));
             assert!(found[0].starts_with("a.rs:2: "), "{found:?}");

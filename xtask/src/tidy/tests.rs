@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{Project, Rule, documents, floors, licences, manifests, sources, trees, words};
+use super::{Project, Rule, cycles, documents, english, floors, manifests, sources, trees, words};
 
 /// Checks one rule, and shows all faults if there are any.
 fn assert_kept(check: fn(&Project) -> crate::error::Result<Vec<super::Fault>>) {
@@ -24,13 +24,18 @@ fn dependency_trees_are_small() {
 }
 
 #[test]
-fn licences_of_dependencies_are_on_the_list() {
-    assert_kept(licences::check);
+fn sources_have_a_purpose_and_no_leftovers() {
+    assert_kept(sources::check);
 }
 
 #[test]
-fn sources_have_a_purpose_a_size_and_no_leftovers() {
-    assert_kept(sources::check);
+fn files_of_a_crate_do_not_import_each_other_in_a_circle() {
+    assert_kept(cycles::check);
+}
+
+#[test]
+fn comments_messages_and_documents_are_plain_english() {
+    assert_kept(english::check);
 }
 
 #[test]
@@ -51,6 +56,6 @@ fn documents_have_what_they_promise() {
 #[test]
 fn every_rule_is_a_test() {
     let source = include_str!("tests.rs");
-    let rules: [Rule; 7] = super::RULES;
+    let rules: [Rule; 8] = super::RULES;
     assert_eq!(source.matches(concat!("    assert_", "kept(")).count(), rules.len());
 }

@@ -3,7 +3,8 @@
 use super::floors::{RUNTIMES, without_runtime};
 use super::{Fault, Project};
 use crate::error::Result;
-use crate::process::{self, cargo};
+use crate::process;
+use crate::workspace::cargo;
 
 /// The crates that an HTTP stack cannot do without.
 const HTTP: [&str; 6] = ["curl", "h2", "hyper", "isahc", "reqwest", "ureq"];

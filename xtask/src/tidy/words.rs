@@ -45,7 +45,7 @@ fn check_file(file: &TextFile) -> Vec<Fault> {
     faults
 }
 
-/// Tells whether the line has the directory as the beginning of a path; only with a letter after it, if so asked.
+/// Returns whether the line has the directory as the beginning of a path; only with a letter after it, if so asked.
 fn names_directory(line: &str, directory: &str, wants_letter: bool) -> bool {
     line.match_indices(directory).any(|(start, _)| {
         let before = line[..start].chars().next_back();

@@ -1,6 +1,6 @@
 //! Changes bytes at random, in the same way each time.
 
-/// What often stands at the edge of what a parser knows.
+/// Texts that are often special cases of parsers.
 const TOKENS: [&[u8]; 20] = [
     b"\0",
     b"\n",

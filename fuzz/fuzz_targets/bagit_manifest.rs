@@ -1,4 +1,0 @@
-//! Fuzzes `bagit_manifest`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| d1oci_fuzz_parsers::bagit_manifest(bytes));

@@ -1,4 +1,0 @@
-//! Fuzzes `link`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| d1oci_fuzz_parsers::link(bytes));
