@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// What a tree holds: relative path to content, `None` for a directory.
+/// The content of a tree: relative path to content, `None` for a directory.
 pub type Tree = BTreeMap<String, Option<Vec<u8>>>;
 
 /// Reads a tree; links are read as what they point to.

@@ -27,7 +27,7 @@ type Algorithm = (&'static str, fn(&WrittenFile) -> &str);
 
 const ALGORITHMS: [Algorithm; 2] = [("md5", |file| &file.md5), ("sha256", |file| &file.sha256)];
 
-/// Writes the tag files over the payload and the other tag files, which are there already.
+/// Writes the tag files over the payload and the other tag files, which exist by then.
 pub(super) fn write_tag_files(
     bag: &Path,
     identifier: &str,
