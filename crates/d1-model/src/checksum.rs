@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Names a checksum algorithm.
 ///
 /// DataONE takes the names from the Library of Congress list of cryptographic hash functions; real documents spell them
@@ -82,8 +84,9 @@ impl fmt::Display for ChecksumAlgorithm {
 /// States the checksum of an object: an algorithm and its result as text, normally hexadecimal.
 ///
 /// Two checksums are equal when the algorithm is the same and the text differs in letter case at most. The text form,
-/// `ALGORITHM:hex`, is what [`fmt::Display`] writes and [`FromStr`] reads.
-#[derive(Debug, Clone)]
+/// `ALGORITHM:hex`, is what [`fmt::Display`] writes, [`FromStr`] reads, and a serialised checksum consists of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Checksum {
     algorithm: ChecksumAlgorithm,
     value: String,
@@ -170,6 +173,20 @@ impl FromStr for Checksum {
             }
             _ => Err(ChecksumError { text: text.to_owned() }),
         }
+    }
+}
+
+impl TryFrom<String> for Checksum {
+    type Error = ChecksumError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Checksum> for String {
+    fn from(checksum: Checksum) -> Self {
+        checksum.to_string()
     }
 }
 

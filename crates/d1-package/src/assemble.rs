@@ -2,12 +2,12 @@
 
 use d1_model::Identifier;
 use oci_model::{Descriptor, Digest, RawManifest};
-use oci_pack::{Compression, ManifestBuildError, ManifestBuilder, PackedArchive, archive_title};
+use oci_pack::{Compression, ManifestBuilder, PackedArchive, archive_title};
 
 use crate::manifest::{archive_descriptor, object_descriptor, package_annotations, part_descriptor};
 use crate::{
-    ArchiveRecord, BagRecord, Configuration, LayerKind, LayerRecord, ManifestOptions, PackageFiles,
-    PackageIndex, Place, Plan, PlannedArchive, PlannedLayer, ReusableArchive,
+    ArchiveRecord, BagRecord, Configuration, Error, ErrorKind, LayerKind, LayerRecord, ManifestOptions,
+    PackageFiles, PackageIndex, Place, Plan, PlannedArchive, PlannedLayer, Result, ReusableArchive,
 };
 
 /// What came of one planned layer.
@@ -54,24 +54,6 @@ pub struct AssembledPackage {
     pub facts: PackageFacts,
 }
 
-/// Layers that are not what was planned.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AssembleError {
-    /// There are more or fewer layers than planned, or one is of another kind or has other files.
-    #[error("layer {layer} is not what was planned")]
-    Layer {
-        /// Position of the layer.
-        layer: usize,
-    },
-    /// The plan is one of other files.
-    #[error("the plan has no place for `{path}`")]
-    NotPlanned {
-        /// Path of the file.
-        path: String,
-    },
-}
-
 /// Puts a package together; `contents` has one entry for each planned layer.
 ///
 /// # Errors
@@ -82,9 +64,9 @@ pub fn assemble(
     files: PackageFiles,
     contents: Vec<LayerContent>,
     facts: PackageFacts,
-) -> Result<AssembledPackage, AssembleError> {
+) -> Result<AssembledPackage> {
     if contents.len() != plan.layers.len() {
-        return Err(AssembleError::Layer { layer: contents.len().min(plan.layers.len()) });
+        return Err(Error::layer_not_planned(contents.len().min(plan.layers.len())));
     }
     let mut assembly = Assembly {
         directory: &plan.directory,
@@ -94,13 +76,13 @@ pub fn assemble(
         places: vec![None; files.len()],
     };
     for (layer, (planned, content)) in plan.layers.iter().zip(contents).enumerate() {
-        let number = u32::try_from(layer).map_err(|_| AssembleError::Layer { layer })?;
+        let number = u32::try_from(layer).map_err(|_| Error::layer_not_planned(layer))?;
         assembly.add(number, planned, content)?;
     }
     let Assembly { records, descriptors, places, .. } = assembly;
     let unplaced = places.iter().zip(files.files()).find(|(place, _)| place.is_none());
     if let Some((_, file)) = unplaced {
-        return Err(AssembleError::NotPlanned { path: file.path.to_string() });
+        return Err(not_planned(file.path));
     }
     let index = PackageIndex {
         directory: plan.directory.as_str().into(),
@@ -120,7 +102,7 @@ impl AssembledPackage {
     /// # Errors
     ///
     /// If it is larger than `options.max_manifest_bytes`.
-    pub fn manifest(&self, options: &ManifestOptions) -> Result<RawManifest, ManifestBuildError> {
+    pub fn manifest(&self, options: &ManifestOptions) -> Result<RawManifest> {
         let configuration = match options.configuration {
             Configuration::Index => self.index.descriptor(),
             Configuration::Empty => Descriptor::empty(),
@@ -134,11 +116,7 @@ impl AssembledPackage {
     /// # Errors
     ///
     /// As [`AssembledPackage::manifest`].
-    pub fn manifest_with(
-        &self,
-        configuration: Descriptor,
-        options: &ManifestOptions,
-    ) -> Result<RawManifest, ManifestBuildError> {
+    pub fn manifest_with(&self, configuration: Descriptor, options: &ManifestOptions) -> Result<RawManifest> {
         let mut annotations = package_annotations(&self.facts, options.created.as_deref());
         annotations.extend(options.annotations.clone());
         let builder = ManifestBuilder::new(options.artifact_type.clone(), configuration);
@@ -147,6 +125,7 @@ impl AssembledPackage {
             .fold(builder, |builder, (key, value)| builder.annotation(&key, value))
             .layers(self.layers.iter().cloned())
             .build(options.max_manifest_bytes)
+            .map_err(Error::from)
     }
 }
 
@@ -161,13 +140,8 @@ struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    fn add(
-        &mut self,
-        layer: u32,
-        planned: &PlannedLayer,
-        content: LayerContent,
-    ) -> Result<(), AssembleError> {
-        let wrong = AssembleError::Layer { layer: layer as usize };
+    fn add(&mut self, layer: u32, planned: &PlannedLayer, content: LayerContent) -> Result<()> {
+        let wrong = || Error::layer_not_planned(layer as usize);
         match (planned, content) {
             (PlannedLayer::Archive(archive), LayerContent::Packed(packed)) => {
                 self.add_packed(layer, archive, packed)
@@ -179,14 +153,14 @@ impl Assembly<'_> {
                 Ok(())
             }
             (PlannedLayer::Object { file }, LayerContent::Object) => {
-                let description = self.files.file(*file).ok_or(wrong)?;
+                let description = self.files.file(*file).ok_or_else(wrong)?;
                 let descriptor = object_descriptor(self.directory, &description);
                 self.place(*file, Place::Object { layer });
                 self.add_plain(descriptor, LayerKind::Object);
                 Ok(())
             }
             (PlannedLayer::Part { file, number, count, range }, LayerContent::Part { digest }) => {
-                let path = self.files.file(*file).ok_or(wrong)?.path;
+                let path = self.files.file(*file).ok_or_else(wrong)?.path;
                 let size = range.end.saturating_sub(range.start);
                 let descriptor = part_descriptor(self.directory, path, (*number, *count), digest, size);
                 if *number == 1 {
@@ -195,16 +169,11 @@ impl Assembly<'_> {
                 self.add_plain(descriptor, LayerKind::Part);
                 Ok(())
             }
-            _ => Err(wrong),
+            _ => Err(wrong()),
         }
     }
 
-    fn add_packed(
-        &mut self,
-        layer: u32,
-        archive: &PlannedArchive,
-        packed: PackedArchive,
-    ) -> Result<(), AssembleError> {
+    fn add_packed(&mut self, layer: u32, archive: &PlannedArchive, packed: PackedArchive) -> Result<()> {
         self.place_in_archive(layer, archive, &packed.data_offsets)?;
         let record = ArchiveRecord {
             tar_digest: packed.tar_digest,
@@ -216,14 +185,9 @@ impl Assembly<'_> {
         Ok(())
     }
 
-    fn place_in_archive(
-        &mut self,
-        layer: u32,
-        archive: &PlannedArchive,
-        data_offsets: &[u64],
-    ) -> Result<(), AssembleError> {
+    fn place_in_archive(&mut self, layer: u32, archive: &PlannedArchive, data_offsets: &[u64]) -> Result<()> {
         if data_offsets.len() != archive.files.len() {
-            return Err(AssembleError::Layer { layer: layer as usize });
+            return Err(Error::layer_not_planned(layer as usize));
         }
         for (file, offset) in archive.files.iter().zip(data_offsets) {
             self.place(*file as usize, Place::Archive { layer, offset: *offset });
@@ -254,4 +218,8 @@ impl Assembly<'_> {
             *slot = Some(place);
         }
     }
+}
+
+fn not_planned(path: &str) -> Error {
+    Error::new(ErrorKind::NotPlanned, path, format!("the plan has no place for `{path}`"))
 }

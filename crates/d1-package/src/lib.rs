@@ -5,7 +5,6 @@ pub mod annotations;
 mod assemble;
 mod dataone;
 mod error;
-mod file;
 mod files;
 mod index;
 mod manifest;
@@ -17,18 +16,17 @@ mod reuse;
 mod single;
 mod view;
 
-pub use crate::assemble::{AssembleError, AssembledPackage, LayerContent, PackageFacts, assemble};
+pub use crate::assemble::{AssembledPackage, LayerContent, PackageFacts, assemble};
 pub use crate::dataone::{
     BagNames, DataOneFacts, Documents, Mismatch, ObjectRecord, ObjectToPlace, OpenFile, PackageOddity,
-    PackageOddityCode, RecogniseError, ResourceMapRecord, bag_directory, identifier_of_package,
-    read_documents, system_metadata_mismatches,
+    PackageOddityCode, ResourceMapRecord, bag_directory, identifier_of_package, read_documents,
+    system_metadata_mismatches,
 };
-pub use crate::error::Error;
-pub use crate::file::{FileView, ObjectFacts, PackageFile};
-pub use crate::files::{FilesError, NameClash, PackageFiles};
+pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::files::{FileView, MAX_EMPTY_DIRECTORIES, NameClash, ObjectFacts, PackageFile, PackageFiles};
 pub use crate::index::{
-    ArchiveRecord, BagRecord, IndexError, IndexErrorKind, LayerKind, LayerRecord, MAX_INDEX_BYTES,
-    MAX_INLINE_INDEX_BYTES, PackageIndex, Place, ReplacedArchives,
+    ArchiveRecord, BagRecord, LayerKind, LayerRecord, MAX_INDEX_BYTES, MAX_INLINE_INDEX_BYTES, PackageIndex,
+    Place, ReplacedArchives,
 };
 pub use crate::manifest::{Configuration, ManifestOptions, bag_artifact_type};
 pub use crate::media::{
@@ -38,12 +36,9 @@ pub use crate::object::{
     object_algorithm, object_file, object_layer_of, object_manifest, system_metadata_manifest,
 };
 pub use crate::plan::{
-    ArchiveEntries, Layout, LayoutError, Plan, PlanError, PlanLimits, PlanOptions, PlannedArchive,
-    PlannedLayer, plan,
+    ArchiveEntries, Layout, LayoutError, Plan, PlanLimits, PlanOptions, PlannedArchive, PlannedLayer, plan,
 };
 pub use crate::reuse::{ReusableArchive, reusable_archives};
 pub use crate::single::{SingleFile, SingleFileOptions, single_files_manifest};
-pub use crate::view::{
-    ArchiveLayer, Entry, PackageView, Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError, ViewError,
-};
+pub use crate::view::{ArchiveLayer, Entry, PackageView, Piece, PieceEncoding, PlannedRead, ReadPlan};
 pub use safe_files::{LONGEST_PATH, PathFault, path_fault};

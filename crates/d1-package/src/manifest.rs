@@ -80,10 +80,11 @@ pub(crate) fn archive_descriptor(
 
 /// Returns the descriptor of the layer that is a file.
 pub(crate) fn object_descriptor(directory: &str, file: &FileView<'_>) -> Descriptor {
-    let media_type = media_type_of(file.path, file.format_id());
+    let stated = file.object.and_then(|object| object.media_type.clone());
+    let media_type = stated.unwrap_or_else(|| media_type_of(file.path, file.format_id()));
     let digest = Digest::from_sha256(file.sha256);
     let mut layer = object_layer(directory, file.path, media_type, digest, file.size);
-    if let Some(object) = &file.object {
+    if let Some(object) = file.object {
         layer.annotations.extend(object_annotations(object));
     }
     layer

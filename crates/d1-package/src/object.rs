@@ -4,12 +4,11 @@ use bagit::Algorithm;
 use d1_model::{Identifier, ObjectFormatList, SystemMetadata};
 use oci_model::annotations::TITLE;
 use oci_model::{Descriptor, Digest, ImageManifest, MediaType, RawManifest};
-use oci_pack::ManifestBuildError;
 
 use crate::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID};
 use crate::dataone::{declared_algorithm, sanitised};
 use crate::{
-    ObjectFacts, SYSTEM_METADATA_ARTIFACT_TYPE, SingleFile, SingleFileOptions, path_fault,
+    ObjectFacts, Result, SYSTEM_METADATA_ARTIFACT_TYPE, SingleFile, SingleFileOptions, path_fault,
     single_files_manifest,
 };
 
@@ -37,6 +36,7 @@ pub fn object_file(document: &SystemMetadata, digest: Digest, size: u64) -> Sing
         object: ObjectFacts {
             identifier: Some(document.identifier.clone()),
             format_id: Some(document.format_id.as_str().into()),
+            media_type: None,
             declared_checksum: verifiable.then(|| document.checksum.clone()),
             system_metadata: None,
         },
@@ -53,7 +53,7 @@ pub fn object_manifest(
     file: &SingleFile,
     document: Option<&SystemMetadata>,
     options: &SingleFileOptions,
-) -> Result<RawManifest, ManifestBuildError> {
+) -> Result<RawManifest> {
     let mut options = options.clone();
     let text = |identifier: &Option<Identifier>| identifier.as_ref().map(ToString::to_string);
     let facts = document.map(|document| {
@@ -79,7 +79,7 @@ pub fn system_metadata_manifest(
     digest: Digest,
     size: u64,
     max_manifest_bytes: u64,
-) -> Result<RawManifest, ManifestBuildError> {
+) -> Result<RawManifest> {
     let file = SingleFile {
         title: system_metadata_name(&document.identifier),
         media_type: Some(MediaType::from_static(SYSTEM_METADATA_MEDIA_TYPE)),

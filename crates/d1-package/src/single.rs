@@ -2,11 +2,11 @@
 
 use oci_model::annotations::{CREATED, TITLE};
 use oci_model::{Annotations, Descriptor, Digest, MediaType, RawManifest};
-use oci_pack::{ManifestBuildError, ManifestBuilder};
+use oci_pack::ManifestBuilder;
 use registry_backend::Capabilities;
 
 use crate::manifest::object_annotations;
-use crate::{ObjectFacts, UNKNOWN_ARTIFACT_TYPE, media_type_of};
+use crate::{Error, ObjectFacts, Result, UNKNOWN_ARTIFACT_TYPE, media_type_of};
 
 /// A file that is pushed by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +46,7 @@ pub struct SingleFileOptions {
 /// # Errors
 ///
 /// If the manifest is too large, or two files have one title.
-pub fn single_files_manifest(
-    files: &[SingleFile],
-    options: &SingleFileOptions,
-) -> Result<RawManifest, ManifestBuildError> {
+pub fn single_files_manifest(files: &[SingleFile], options: &SingleFileOptions) -> Result<RawManifest> {
     let media_types: Vec<MediaType> = files.iter().map(media_type).collect();
     let artifact_type = options.artifact_type.clone().or_else(|| common(&media_types));
     let artifact_type = artifact_type.unwrap_or_else(|| MediaType::from_static(UNKNOWN_ARTIFACT_TYPE));
@@ -72,6 +69,7 @@ pub fn single_files_manifest(
         .into_iter()
         .fold(builder, |builder, (key, value)| builder.annotation(&key, value))
         .build(options.max_manifest_bytes)
+        .map_err(Error::from)
 }
 
 fn media_type(file: &SingleFile) -> MediaType {

@@ -6,7 +6,7 @@ use multi_digest::HashingReader;
 use oci_model::{Descriptor, DigestHasher, ImageManifest, ManifestRef, RawManifest};
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend, RegistryBackendExt};
 
-use d1_package::{IndexError, MAX_INDEX_BYTES, PackageIndex, PackageView, ReplacedArchives};
+use d1_package::{MAX_INDEX_BYTES, PackageIndex, PackageView, ReplacedArchives};
 
 use crate::archive::unknown_algorithm;
 use crate::blob_reader::read_range;
@@ -96,12 +96,12 @@ pub(crate) async fn open_read(
         ),
         false => None,
     };
-    let view = PackageView::new(manifest, index).map_err(d1_package::Error::from)?;
+    let view = PackageView::new(manifest, index)?;
     Ok(OpenPackage { raw, view })
 }
 
 /// Reads an index, or what is wanted of it.
-type ReadIndex<T> = fn(&mut dyn Read, &ImageManifest) -> std::result::Result<T, IndexError>;
+type ReadIndex<T> = fn(&mut dyn Read, &ImageManifest) -> d1_package::Result<T>;
 
 async fn read_index<T: Send + 'static>(
     backend: &dyn RegistryBackend,
@@ -111,7 +111,7 @@ async fn read_index<T: Send + 'static>(
 ) -> Result<T> {
     let inline = || manifest.config.inline_content();
     match (copy == IndexCopy::Nearest).then(inline).flatten() {
-        Some(bytes) => Ok(read(&mut &*bytes, manifest).map_err(d1_package::Error::from)?),
+        Some(bytes) => Ok(read(&mut &*bytes, manifest)?),
         None => read_index_blob(backend, manifest, read).await,
     }
 }
@@ -141,7 +141,7 @@ async fn read_index_blob<T: Send + 'static>(
         if (&actual, length) != (&digest, size) {
             return Err(Error::content(digest.to_string(), format!("the index has the digest {actual}")));
         }
-        Ok(index.map_err(d1_package::Error::from)?)
+        Ok(index?)
     })
     .await?
 }

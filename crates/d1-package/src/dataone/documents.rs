@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use bagit::{Algorithm, AlgorithmSet};
 use d1_model::{
-    Checksum, ErrorKind, Identifier, MAX_RESOURCE_MAP_BYTES, MAX_SYSTEM_METADATA_BYTES, Oddity, OddityCode,
+    Checksum, Identifier, MAX_RESOURCE_MAP_BYTES, MAX_SYSTEM_METADATA_BYTES, Oddity, OddityCode,
     RESOURCE_MAP_FORMAT_ID, ResourceMap, SystemMetadata, looks_like_resource_map, looks_like_system_metadata,
 };
 use multi_digest::{HashingReader, MultiHasher};
@@ -14,7 +14,7 @@ use oci_model::Digest;
 use super::fixity::computable;
 use super::oddity::OddityList;
 use super::recognise::recognise;
-use crate::{DataOneFacts, PackageFiles, PackageOddity, PackageOddityCode};
+use crate::{DataOneFacts, Error, ErrorKind, PackageFiles, PackageOddity, PackageOddityCode, Result};
 
 /// Opens the file of the package at a path.
 pub type OpenFile<'a> = dyn FnMut(&str) -> io::Result<Box<dyn Read>> + 'a;
@@ -68,17 +68,6 @@ pub struct ResourceMapRecord {
     pub map: ResourceMap,
 }
 
-/// A file that could not be read while DataONE documents were looked for.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read `{path}`")]
-pub struct RecogniseError {
-    /// Path of the file.
-    pub path: String,
-    /// Why.
-    #[source]
-    pub source: io::Error,
-}
-
 /// Reads the DataONE documents among these files, given as path and size.
 ///
 /// Every tag file of a bag is looked at, whatever its name; of payload and of plain directories, files whose names
@@ -92,7 +81,7 @@ pub fn read_documents<'p>(
     files: impl IntoIterator<Item = (&'p str, u64)>,
     is_bag: bool,
     open: &mut OpenFile<'_>,
-) -> Result<Documents, RecogniseError> {
+) -> Result<Documents> {
     let mut reading = Reading {
         documents: Documents::default(),
         oddities: OddityList::default(),
@@ -149,8 +138,10 @@ struct Reading {
 }
 
 impl Reading {
-    fn look_at(&mut self, path: &str, open: &mut OpenFile<'_>) -> Result<(), RecogniseError> {
-        let failed = |source| RecogniseError { path: path.to_owned(), source };
+    fn look_at(&mut self, path: &str, open: &mut OpenFile<'_>) -> Result<()> {
+        let failed = |source: io::Error| {
+            Error::new(ErrorKind::Read, path, format!("cannot read `{path}`")).because(source)
+        };
         let mut reader = open(path).map_err(failed)?;
         let mut head = Vec::new();
         reader.by_ref().take(HEAD_LENGTH).read_to_end(&mut head).map_err(failed)?;
@@ -189,7 +180,7 @@ impl Reading {
                     map: parsed.value,
                 });
             }
-            Err(error) if error.kind() == ErrorKind::Io => return Err(io::Error::other(error)),
+            Err(error) if error.kind() == d1_model::ErrorKind::Io => return Err(io::Error::other(error)),
             Err(error) => self.oddities.add(PackageOddityCode::UnreadableDocument, path, error.to_string()),
         }
         Ok(())

@@ -13,9 +13,7 @@ mod package_identity;
 mod recognise;
 
 pub use self::bag_names::{BagNames, ObjectToPlace, bag_directory};
-pub use self::documents::{
-    Documents, ObjectRecord, OpenFile, RecogniseError, ResourceMapRecord, read_documents,
-};
+pub use self::documents::{Documents, ObjectRecord, OpenFile, ResourceMapRecord, read_documents};
 pub use self::facts::DataOneFacts;
 pub(crate) use self::fixity::declared_algorithm;
 pub use self::fixity::{Mismatch, system_metadata_mismatches};

@@ -147,6 +147,7 @@ fn described_objects(assignment: &Assignment<'_>) -> HashMap<usize, ObjectFacts>
             let facts = ObjectFacts {
                 identifier: Some(record.identifier.clone()),
                 format_id: Some(record.format_id.clone()).filter(|format_id| !format_id.is_empty()),
+                media_type: None,
                 declared_checksum: is_right.then(|| record.checksum.clone()),
                 system_metadata: Some(record.path.clone()),
             };

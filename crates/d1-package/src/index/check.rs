@@ -1,12 +1,13 @@
-//! Checking an index against itself and against the manifest: it is a claim until this has passed.
+//! Checks an index against itself and against the manifest. Until it has passed, an index is only a claim.
 
 use oci_model::annotations::{ORAS_CONTENT_DIGEST, TITLE};
 use oci_model::{Descriptor, ImageManifest};
-use oci_pack::{archive_title, part_title};
+use oci_pack::{Member, archive_title, part_title};
 
-use super::{ArchiveRecord, IndexError, IndexErrorKind, LayerKind, LayerRecord, PackageIndex, Place};
-use crate::FileView;
+use super::{ArchiveRecord, LayerKind, LayerRecord, PackageIndex, Place};
+use crate::error::layer_name;
 use crate::media::archive_compression;
+use crate::{Error, ErrorKind, FileView, Result};
 
 const BLOCK: u64 = 512;
 
@@ -14,7 +15,7 @@ const BLOCK: u64 = 512;
 const END: u64 = 2 * BLOCK;
 
 /// Checks layers, places and titles.
-pub(super) fn check(index: &PackageIndex, manifest: &ImageManifest) -> Result<(), IndexError> {
+pub(super) fn check(index: &PackageIndex, manifest: &ImageManifest) -> Result<()> {
     check_layers(&index.layers, manifest)?;
     let mut titles = PlaceCheck::new(index).run()?;
     let mut archives = 0;
@@ -32,13 +33,13 @@ pub(super) fn check(index: &PackageIndex, manifest: &ImageManifest) -> Result<()
 }
 
 /// Checks that the layers are those of the manifest.
-pub(super) fn check_layers(layers: &[LayerRecord], manifest: &ImageManifest) -> Result<(), IndexError> {
+pub(super) fn check_layers(layers: &[LayerRecord], manifest: &ImageManifest) -> Result<()> {
     if layers.len() != manifest.layers.len() {
         let detail = format!("it has {} layers, the manifest {}", layers.len(), manifest.layers.len());
-        return Err(IndexError::new(IndexErrorKind::Layers, "", detail));
+        return Err(Error::index(ErrorKind::Layers, "", detail));
     }
     for (number, (record, descriptor)) in layers.iter().zip(&manifest.layers).enumerate() {
-        let wrong = |detail: String| Err(IndexError::new(IndexErrorKind::Layers, layer_name(number), detail));
+        let wrong = |detail: String| Err(Error::index(ErrorKind::Layers, layer_name(number), detail));
         if (&record.digest, record.size) != (&descriptor.digest, descriptor.size) {
             return wrong(format!(
                 "{} of {} bytes is {} of {} bytes in the manifest",
@@ -53,6 +54,33 @@ pub(super) fn check_layers(layers: &[LayerRecord], manifest: &ImageManifest) -> 
         if annotated != archive.tar_digest.as_str() {
             return wrong(format!("the tar digest {} is {annotated} in the manifest", archive.tar_digest));
         }
+    }
+    Ok(())
+}
+
+/// Checks that an archive names all its facts, and that its members add up to its sizes.
+pub(super) fn check_members(number: usize, layer: &LayerRecord) -> Result<()> {
+    let LayerKind::Archive(archive) = &layer.kind else { return Ok(()) };
+    let wrong = |detail: String| Err(Error::index(ErrorKind::Members, layer_name(number), detail));
+    if archive.members.is_empty() {
+        return wrong("an archive needs `tarDigest`, `tarSize`, `encoder` and `members`".to_owned());
+    }
+    if archive.members.iter().any(|member| member.length == 0 || member.tar_length == 0) {
+        return wrong("a member is empty".to_owned());
+    }
+    let sum = |length: fn(&Member) -> u64| {
+        archive.members.iter().try_fold(0_u64, |sum, member| sum.checked_add(length(member)))
+    };
+    let (length, tar_length) = (sum(|member| member.length), sum(|member| member.tar_length));
+    if (length, tar_length) != (Some(layer.size), Some(archive.tar_size)) {
+        let found = |sum: Option<u64>| sum.map_or("more than fit".to_owned(), |sum| sum.to_string());
+        return wrong(format!(
+            "expected members of {} bytes for {} of tar, found {} for {}",
+            layer.size,
+            archive.tar_size,
+            found(length),
+            found(tar_length)
+        ));
     }
     Ok(())
 }
@@ -87,16 +115,16 @@ impl ArchiveRoom {
     }
 }
 
-fn check_title(number: usize, expected: Option<String>, descriptor: &Descriptor) -> Result<(), IndexError> {
+fn check_title(number: usize, expected: Option<String>, descriptor: &Descriptor) -> Result<()> {
     let Some(expected) = expected else {
-        return Err(IndexError::new(IndexErrorKind::UnusedLayer, layer_name(number), "it holds no file"));
+        return Err(Error::index(ErrorKind::UnusedLayer, layer_name(number), "it holds no file"));
     };
     let found = descriptor.annotation(TITLE).unwrap_or_default();
     if found == expected {
         return Ok(());
     }
     let detail = format!("its title in the manifest is `{found}` instead of `{expected}`");
-    Err(IndexError::new(IndexErrorKind::Title, layer_name(number), detail))
+    Err(Error::index(ErrorKind::Title, layer_name(number), detail))
 }
 
 /// Goes through the files in order and gives each layer out once.
@@ -114,7 +142,7 @@ impl<'a> PlaceCheck<'a> {
         Self { index, rooms: vec![ArchiveRoom::default(); count], titles: vec![None; count] }
     }
 
-    fn run(mut self) -> Result<Vec<Option<String>>, IndexError> {
+    fn run(mut self) -> Result<Vec<Option<String>>> {
         for (file, place) in self.index.entries() {
             match place {
                 Place::Archive { layer, offset } => self.check_in_archive(&file, layer, offset)?,
@@ -125,15 +153,15 @@ impl<'a> PlaceCheck<'a> {
         Ok(self.titles)
     }
 
-    fn check_in_archive(&mut self, file: &FileView<'_>, layer: u32, offset: u64) -> Result<(), IndexError> {
+    fn check_in_archive(&mut self, file: &FileView<'_>, layer: u32, offset: u64) -> Result<()> {
         let archive = self.archive(layer).ok_or_else(|| misplaced(file, "its layer is no archive"))?;
-        let wrong = |detail| Err(IndexError::new(IndexErrorKind::Overlap, file.path, detail));
+        let wrong = |detail| Err(Error::index(ErrorKind::Overlap, file.path, detail));
         let Some(room) = self.rooms.get_mut(layer as usize) else { return Ok(()) };
         room.add(offset, file.size).or_else(wrong)?;
         if room.fits(archive.tar_size) { Ok(()) } else { wrong("it does not lie in the archive") }
     }
 
-    fn check_object(&mut self, file: &FileView<'_>, layer: u32) -> Result<(), IndexError> {
+    fn check_object(&mut self, file: &FileView<'_>, layer: u32) -> Result<()> {
         self.take(file, layer, &LayerKind::Object, format!("{}/{}", self.index.directory, file.path))?;
         let Some(record) = self.index.layers.get(layer as usize) else { return Ok(()) };
         if record.size != file.size {
@@ -141,12 +169,12 @@ impl<'a> PlaceCheck<'a> {
         }
         if record.digest.sha256_bytes() != Some(file.sha256) {
             let detail = format!("its SHA-256 is not the digest of its layer, {}", record.digest);
-            return Err(IndexError::new(IndexErrorKind::FileDigest, file.path, detail));
+            return Err(Error::index(ErrorKind::FileDigest, file.path, detail));
         }
         Ok(())
     }
 
-    fn check_parts(&mut self, file: &FileView<'_>, first: u32, count: u32) -> Result<(), IndexError> {
+    fn check_parts(&mut self, file: &FileView<'_>, first: u32, count: u32) -> Result<()> {
         let mut size = 0_u64;
         for number in 1..=count {
             let layer =
@@ -166,13 +194,7 @@ impl<'a> PlaceCheck<'a> {
     }
 
     /// Gives a layer to a file.
-    fn take(
-        &mut self,
-        file: &FileView<'_>,
-        layer: u32,
-        kind: &LayerKind,
-        title: String,
-    ) -> Result<(), IndexError> {
+    fn take(&mut self, file: &FileView<'_>, layer: u32, kind: &LayerKind, title: String) -> Result<()> {
         let is_of_kind = self.index.layers.get(layer as usize).is_some_and(|record| record.kind == *kind);
         let Some(slot) = self.titles.get_mut(layer as usize).filter(|_| is_of_kind) else {
             return Err(misplaced(file, "its layer is not there, or of another kind"));
@@ -184,15 +206,11 @@ impl<'a> PlaceCheck<'a> {
     }
 }
 
-fn misplaced(file: &FileView<'_>, detail: &str) -> IndexError {
-    IndexError::new(IndexErrorKind::Place, file.path, detail)
+fn misplaced(file: &FileView<'_>, detail: &str) -> Error {
+    Error::index(ErrorKind::Place, file.path, detail)
 }
 
-fn wrong_size(file: &FileView<'_>, found: u64) -> IndexError {
+fn wrong_size(file: &FileView<'_>, found: u64) -> Error {
     let detail = format!("it has {} bytes, what holds it {found}", file.size);
-    IndexError::new(IndexErrorKind::FileSize, file.path, detail)
-}
-
-fn layer_name(number: usize) -> String {
-    format!("layer {number}")
+    Error::index(ErrorKind::FileSize, file.path, detail)
 }

@@ -7,11 +7,10 @@ use oci_model::{Digest, ImageManifest};
 use sha2::{Digest as _, Sha256};
 
 use super::check::{ArchiveRoom, check_layers};
-use super::document::FileDocument;
-use super::file_list::KeepFiles;
-use super::read::{document, layer_records};
-use super::{ArchiveRecord, IndexError, IndexErrorKind, LayerKind, Place};
-use crate::FileView;
+use super::document::{FileRecord, KeepFiles, read_document};
+use super::{ArchiveRecord, LayerKind, Place};
+use crate::error::layer_name;
+use crate::{Error, ErrorKind, FileView, Result};
 
 /// The archives of a package that is replaced, as its index describes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,30 +58,29 @@ impl ReplacedArchives {
     /// # Errors
     ///
     /// As [`PackageIndex::read`](super::PackageIndex::read).
-    pub fn read(reader: impl io::Read, manifest: &ImageManifest) -> Result<Self, IndexError> {
-        let document = document::<ArchivedFiles>(reader, manifest)?;
-        let layers = layer_records(document.layers)?;
-        check_layers(&layers, manifest)?;
+    pub fn read(reader: impl io::Read, manifest: &ImageManifest) -> Result<Self> {
+        let document = read_document::<ArchivedFiles>(reader, manifest)?;
+        check_layers(&document.layers, manifest)?;
         let mut files = document.files.kept;
         if let Some((path, detail)) = files.wrong {
-            return Err(IndexError::new(IndexErrorKind::Overlap, &*path, detail));
+            return Err(Error::index(ErrorKind::Overlap, &*path, detail));
         }
         let mut archives = Vec::new();
-        for (number, layer) in (0..).zip(layers) {
+        for (number, layer) in (0..).zip(document.layers.into_owned()) {
             let LayerKind::Archive(record) = layer.kind else { continue };
             let (room, files) = files.of_layers.remove(&number).unwrap_or_default();
             if !room.fits(record.tar_size) {
                 let detail = "its files do not lie in the archive";
-                return Err(IndexError::new(IndexErrorKind::Overlap, format!("layer {number}"), detail));
+                return Err(Error::index(ErrorKind::Overlap, layer_name(number as usize), detail));
             }
             archives.push(ReplacedArchive { digest: layer.digest, size: layer.size, record, files });
         }
         if let Some(number) = files.of_layers.keys().next() {
             let detail = "files lie in it, and it is no archive";
-            return Err(IndexError::new(IndexErrorKind::Place, format!("layer {number}"), detail));
+            return Err(Error::index(ErrorKind::Place, layer_name(*number as usize), detail));
         }
-        let empty_directories = document.empty_directories;
-        Ok(Self { directory: document.directory, empty_directories, archives })
+        let empty_directories = document.empty_directories.into_owned();
+        Ok(Self { directory: document.directory.into(), empty_directories, archives })
     }
 }
 
@@ -95,13 +93,13 @@ struct ArchivedFiles {
 }
 
 impl KeepFiles for ArchivedFiles {
-    fn keep(&mut self, file: FileDocument, place: Place) {
+    fn keep(&mut self, file: FileRecord<'_>, place: Place) {
         let Place::Archive { layer, offset } = place else { return };
         let (room, files) = self.of_layers.entry(layer).or_default();
         if let Err(detail) = room.add(offset, file.size) {
-            self.wrong.get_or_insert((file.path, detail));
+            self.wrong.get_or_insert(((&*file.path).into(), detail));
             return;
         }
-        files.push((Fingerprint::new(&file.path, file.size, file.sha256()), offset));
+        files.push((Fingerprint::new(&file.path, file.size, &file.sha256), offset));
     }
 }

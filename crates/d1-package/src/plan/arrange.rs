@@ -3,8 +3,8 @@
 use safe_files::ancestors;
 
 use super::manifest_room::manifest_bound;
-use super::{Layout, Plan, PlanError, PlanOptions, PlannedArchive, PlannedLayer};
-use crate::{FileView, PackageFiles};
+use super::{Layout, Plan, PlanOptions, PlannedArchive, PlannedLayer};
+use crate::{Error, ErrorKind, FileView, PackageFiles, Result};
 
 /// In packages of more payload files than this, small ones go into archives.
 const FEW_PAYLOAD_FILES: usize = 64;
@@ -13,7 +13,7 @@ const FEW_PAYLOAD_FILES: usize = 64;
 const SMALL_FILE: u64 = 256 << 10;
 
 /// Finds the lowest threshold, doubling from [`SMALL_FILE`], at which the limits are kept.
-pub(super) fn arrange(files: &PackageFiles, options: &PlanOptions) -> Result<Plan, PlanError> {
+pub(super) fn arrange(files: &PackageFiles, options: &PlanOptions) -> Result<Plan> {
     let payload_files = files.files().filter(|file| files.is_payload(file.path)).count();
     let mut threshold = match options.layout {
         Layout::Objects if payload_files <= FEW_PAYLOAD_FILES => 0,
@@ -26,21 +26,29 @@ pub(super) fn arrange(files: &PackageFiles, options: &PlanOptions) -> Result<Pla
         let attempt = Arrangement::new(files, options, threshold).layers();
         match attempt.and_then(|layers| check_limits(layers, files, options)) {
             Ok(layers) => return Ok(Plan { directory: options.directory.clone(), layers }),
-            Err(PlanError::TooManyLayers { .. } | PlanError::ManifestTooLarge { .. }) if !is_last => {}
-            Err(error) => return Err(error),
+            Err(error) if is_last || !needs_fewer_layers(&error) => return Err(error),
+            Err(_) => {}
         }
         threshold = threshold.saturating_mul(2).max(SMALL_FILE);
     }
+}
+
+fn needs_fewer_layers(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::TooManyLayers | ErrorKind::ManifestTooLarge)
 }
 
 fn check_limits(
     layers: Vec<PlannedLayer>,
     files: &PackageFiles,
     options: &PlanOptions,
-) -> Result<Vec<PlannedLayer>, PlanError> {
+) -> Result<Vec<PlannedLayer>> {
     let limit = options.limits.max_manifest_bytes;
     let size = manifest_bound(&layers, files, options);
-    if size > limit { Err(PlanError::ManifestTooLarge { size, limit }) } else { Ok(layers) }
+    if size <= limit {
+        return Ok(layers);
+    }
+    let message = format!("the store takes manifests of {limit} bytes, and this one needs about {size}");
+    Err(Error::new(ErrorKind::ManifestTooLarge, "", message))
 }
 
 /// One attempt: files below the threshold go into archives.
@@ -75,7 +83,7 @@ impl<'a> Arrangement<'a> {
         Self { files, options, threshold, archive_limit, archives: Vec::new(), others: Vec::new() }
     }
 
-    fn layers(mut self) -> Result<Vec<PlannedLayer>, PlanError> {
+    fn layers(mut self) -> Result<Vec<PlannedLayer>> {
         let count = self.layers_of_files();
         if count > self.options.limits.max_layers as u64 {
             return Err(self.too_many(count));
@@ -163,7 +171,7 @@ impl<'a> Arrangement<'a> {
     }
 
     /// Makes the archive of a package without any file, or with empty directories beside files that are in none.
-    fn hold_empty_directories(&mut self) -> Result<(), PlanError> {
+    fn hold_empty_directories(&mut self) -> Result<()> {
         let is_needed = !self.files.empty_directories().is_empty() || self.files.is_empty();
         if !is_needed {
             return Ok(());
@@ -171,7 +179,9 @@ impl<'a> Arrangement<'a> {
         if let Some(limit) =
             self.options.limits.max_blob_bytes.filter(|_| self.empty_size() > self.archive_limit)
         {
-            return Err(PlanError::BlobLimitTooSmall { path: self.options.directory.clone(), limit });
+            let message =
+                format!("the store takes blobs of {limit} bytes, and the empty directories need more");
+            return Err(Error::new(ErrorKind::BlobLimit, self.options.directory.as_str(), message));
         }
         if self.archives.is_empty() {
             self.close(Vec::new());
@@ -198,8 +208,10 @@ impl<'a> Arrangement<'a> {
             .collect()
     }
 
-    fn too_many(&self, layers: u64) -> PlanError {
-        PlanError::TooManyLayers { layers, limit: self.options.limits.max_layers }
+    fn too_many(&self, layers: u64) -> Error {
+        let limit = self.options.limits.max_layers;
+        let message = format!("the store takes {limit} layers, and the package needs at least {layers}");
+        Error::new(ErrorKind::TooManyLayers, "", message)
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use crate::{PackageFiles, PathFault, path_fault};
+use crate::{Error, ErrorKind, PackageFiles, Result, path_fault};
 
 pub use self::archives::ArchiveEntries;
 pub use self::limits::PlanLimits;
@@ -78,44 +78,6 @@ pub struct PlannedArchive {
     pub empty_directories: bool,
 }
 
-/// Files that do not fit into a package.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlanError {
-    /// The directory's name is not a clean relative path.
-    #[error("`{directory}` cannot be a package's directory: {fault}")]
-    Directory {
-        /// The name.
-        directory: String,
-        /// What is wrong with it.
-        fault: PathFault,
-    },
-    /// Even the fewest layers are too many.
-    #[error("the package needs at least {layers} layers; the store takes {limit}")]
-    TooManyLayers {
-        /// The fewest layers that are needed.
-        layers: u64,
-        /// The limit.
-        limit: usize,
-    },
-    /// Even with the fewest layers the manifest is too large.
-    #[error("the manifest needs about {size} bytes; the store takes {limit}")]
-    ManifestTooLarge {
-        /// Estimated size in bytes.
-        size: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// The largest blob is too small for any archive.
-    #[error("`{path}` does not fit into an archive layer: the store takes blobs of {limit} bytes")]
-    BlobLimitTooSmall {
-        /// The file.
-        path: String,
-        /// The limit in bytes.
-        limit: u64,
-    },
-}
-
 /// A text that names no layout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a layout: use `objects` or `archive`")]
@@ -126,9 +88,10 @@ pub struct LayoutError(String);
 /// # Errors
 ///
 /// If the directory's name is not a clean relative path, or the package exceeds the limits in any layout.
-pub fn plan(files: &PackageFiles, options: &PlanOptions) -> Result<Plan, PlanError> {
+pub fn plan(files: &PackageFiles, options: &PlanOptions) -> Result<Plan> {
     if let Some(fault) = path_fault(&options.directory) {
-        return Err(PlanError::Directory { directory: options.directory.clone(), fault });
+        let message = format!("`{}` cannot be a package's directory: {fault}", options.directory);
+        return Err(Error::new(ErrorKind::UnsafePath, options.directory.as_str(), message));
     }
     arrange::arrange(files, options)
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use oci_model::annotations::{ORAS_CONTENT_UNPACK, TITLE};
 use oci_model::{Descriptor, ImageManifest};
 use oci_pack::part_title;
-use safe_files::ancestors;
+use safe_files::{PathFault, ancestors};
 
-use super::{Entry, ViewError};
+use super::Entry;
 use crate::annotations::{D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER};
 use crate::path::clean_title;
-use crate::{ObjectFacts, PART_ANNOTATION, Place};
+use crate::{Error, ErrorKind, ObjectFacts, PART_ANNOTATION, Place, Result};
 
 /// The content of a manifest without an index.
 #[derive(Clone, Debug, Default)]
@@ -33,16 +33,12 @@ pub(super) struct ForeignFile {
 }
 
 impl ForeignContent {
-    pub(super) fn of(manifest: &ImageManifest) -> Result<Self, ViewError> {
+    pub(super) fn of(manifest: &ImageManifest) -> Result<Self> {
         let mut content = Self::default();
         let (mut parts, mut files) = (PartJoiner::default(), BTreeMap::new());
         for (layer, descriptor) in manifest.layers.iter().enumerate() {
             let Some(title) = descriptor.annotation(TITLE) else { continue };
-            let path = clean_title(title).map_err(|fault| ViewError::UnsafeTitle {
-                layer,
-                title: title.to_owned(),
-                fault,
-            })?;
+            let path = clean_title(title).map_err(|fault| unsafe_title(layer, title, fault))?;
             if descriptor.annotation(ORAS_CONTENT_UNPACK) == Some("true") {
                 content.archives.push((layer, path));
                 continue;
@@ -54,7 +50,7 @@ impl ForeignContent {
             };
             let Some((path, file)) = found else { continue };
             if path.is_empty() || files.insert(path.into(), file).is_some() {
-                return Err(ViewError::TitleConflict { layer, title: title.to_owned() });
+                return Err(title_conflict(layer, title));
             }
         }
         parts.finish()?;
@@ -77,7 +73,7 @@ impl ForeignContent {
     }
 
     /// Refuses files that are also directories, of other files or of archives.
-    fn check_conflicts(&self, manifest: &ImageManifest) -> Result<(), ViewError> {
+    fn check_conflicts(&self, manifest: &ImageManifest) -> Result<()> {
         let is_file = |path: &str| self.position(path).is_some();
         let below_a_file = |path: &str| ancestors(path).any(is_file);
         let file = self.files.iter().find(|(path, _)| below_a_file(path)).map(|(_, file)| file.layer());
@@ -85,7 +81,7 @@ impl ForeignContent {
         match file.or(archive.map(|(layer, _)| *layer)) {
             Some(layer) => {
                 let title = manifest.layers.get(layer).and_then(|descriptor| descriptor.annotation(TITLE));
-                Err(ViewError::TitleConflict { layer, title: title.unwrap_or_default().to_owned() })
+                Err(title_conflict(layer, title.unwrap_or_default()))
             }
             None => Ok(()),
         }
@@ -144,6 +140,7 @@ fn annotated_object(descriptor: &Descriptor) -> Option<ObjectFacts> {
     let object = ObjectFacts {
         identifier: descriptor.annotation(D1_IDENTIFIER).and_then(|text| text.parse().ok()),
         format_id: descriptor.annotation(D1_FORMAT_ID).map(Into::into),
+        media_type: None,
         declared_checksum: descriptor.annotation(D1_CHECKSUM).and_then(|text| text.parse().ok()),
         system_metadata: None,
     };
@@ -175,8 +172,8 @@ impl PartJoiner {
         part: &str,
         title: &str,
         descriptor: &Descriptor,
-    ) -> Result<Option<(String, ForeignFile)>, ViewError> {
-        let wrong = || ViewError::Part { layer: layer as usize, title: title.to_owned() };
+    ) -> Result<Option<(String, ForeignFile)>> {
+        let wrong = || misplaced_part(layer, title);
         let numbers = part
             .split_once('/')
             .and_then(|(number, count)| Some((number.parse().ok()?, count.parse().ok()?)));
@@ -207,9 +204,9 @@ impl PartJoiner {
         Ok(Some((open.path, ForeignFile { size: open.size, sha256: None, object: None, place })))
     }
 
-    fn finish(self) -> Result<(), ViewError> {
+    fn finish(self) -> Result<()> {
         match self.open {
-            Some(open) => Err(ViewError::Part { layer: open.layer as usize, title: open.title }),
+            Some(open) => Err(misplaced_part(open.layer, &open.title)),
             None => Ok(()),
         }
     }
@@ -223,4 +220,20 @@ fn path_of_part(title: &str, number: u32, count: u32) -> Option<String> {
     let marked = part_title("", "", number, count);
     // `part_title` puts a slash between directory and path, which are empty here.
     title.strip_suffix(marked.trim_start_matches('/')).filter(|path| !path.is_empty()).map(str::to_owned)
+}
+
+fn unsafe_title(layer: usize, title: &str, fault: PathFault) -> Error {
+    let message = format!("layer {layer} has the title `{title}`, which is not safe to write: {fault}");
+    Error::new(ErrorKind::UnsafePath, title, message)
+}
+
+fn title_conflict(layer: usize, title: &str) -> Error {
+    let message =
+        format!("layer {layer} has the title `{title}`, which another layer has or needs as a directory");
+    Error::new(ErrorKind::PathConflict, title, message)
+}
+
+fn misplaced_part(layer: u32, title: &str) -> Error {
+    let message = format!("layer {layer} (`{title}`) is not the part of a file that belongs at its place");
+    Error::new(ErrorKind::Part, title, message)
 }

@@ -12,9 +12,9 @@ use oci_model::{Descriptor, ImageManifest};
 
 use self::foreign::ForeignContent;
 use crate::annotations::D1_IDENTIFIER;
-use crate::{FileView, LayerKind, ObjectFacts, PackageIndex, PathFault, Place};
+use crate::{Error, ErrorKind, FileView, LayerKind, ObjectFacts, PackageIndex, Place, Result};
 
-pub use self::read_plan::{Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError};
+pub use self::read_plan::{Piece, PieceEncoding, PlannedRead, ReadPlan};
 
 /// The files of a package.
 #[derive(Clone, Debug)]
@@ -54,41 +54,6 @@ pub struct ArchiveLayer<'a> {
     pub path: &'a str,
 }
 
-/// A manifest that cannot be read as a package.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ViewError {
-    /// A title cannot be a path.
-    #[error("layer {layer} has the title `{title}`, which is not safe to write: {fault}")]
-    UnsafeTitle {
-        /// Position of the layer.
-        layer: usize,
-        /// The title.
-        title: String,
-        /// What is wrong with it.
-        fault: PathFault,
-    },
-    /// Two layers mean the same path, or a file and a directory.
-    #[error("layer {layer} has the title `{title}`, which another layer has or needs as a directory")]
-    TitleConflict {
-        /// Position of the layer.
-        layer: usize,
-        /// The title.
-        title: String,
-    },
-    /// The parts of a file are not all there, or not in their order.
-    #[error("layer {layer} (`{title}`) is not the part of a file that its place among the layers demands")]
-    Part {
-        /// Position of the layer.
-        layer: usize,
-        /// The title.
-        title: String,
-    },
-    /// The index belongs to another manifest.
-    #[error("the index is not that of the manifest")]
-    OtherIndex,
-}
-
 impl PackageView {
     /// Tells whether the manifest's configuration is an index, which [`PackageIndex::read`] reads.
     #[must_use]
@@ -104,11 +69,12 @@ impl PackageView {
     /// # Errors
     ///
     /// If a title is unsafe or stands for something else already, or parts are missing.
-    pub fn new(manifest: ImageManifest, index: Option<PackageIndex>) -> Result<Self, ViewError> {
+    pub fn new(manifest: ImageManifest, index: Option<PackageIndex>) -> Result<Self> {
         let foreign = match &index {
             Some(index) => {
                 if !is_index_of(index, &manifest) {
-                    return Err(ViewError::OtherIndex);
+                    let message = "the index belongs to another manifest";
+                    return Err(Error::new(ErrorKind::Layers, "", message));
                 }
                 ForeignContent::default()
             }
@@ -212,7 +178,7 @@ impl PackageView {
     /// # Errors
     ///
     /// If there is no such file, or the range is not in it.
-    pub fn read_plan(&self, path: &str, range: Option<Range<u64>>) -> Result<ReadPlan<'_>, ReadPlanError> {
+    pub fn read_plan(&self, path: &str, range: Option<Range<u64>>) -> Result<ReadPlan<'_>> {
         read_plan::read_plan(self, path, range)
     }
 }

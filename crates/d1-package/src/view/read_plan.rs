@@ -7,7 +7,7 @@ use oci_pack::{Compression, MemberError, MemberSpan, members_covering};
 
 use super::{ArchiveLayer, PackageView};
 use crate::media::archive_compression;
-use crate::{LayerKind, Place, path_fault};
+use crate::{Error, ErrorKind, LayerKind, Place, Result, path_fault};
 
 /// How to read a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,50 +58,17 @@ pub enum PieceEncoding {
     },
 }
 
-/// A read that cannot be planned.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadPlanError {
-    /// There is no such file.
-    #[error("`{path}` is not in the package")]
-    NotFound {
-        /// The path.
-        path: String,
-    },
-    /// The range is not in the file.
-    #[error("`{path}` has {size} bytes, so there is no range {start}..{end}")]
-    Range {
-        /// The path.
-        path: String,
-        /// Size of the file in bytes.
-        size: u64,
-        /// First wanted byte.
-        start: u64,
-        /// First byte that is not wanted any more.
-        end: u64,
-    },
-    /// The members of the archive do not hold the file.
-    #[error("the archive that should hold `{path}` does not")]
-    Members {
-        /// The path.
-        path: String,
-        /// Why.
-        source: MemberError,
-    },
-}
-
 /// Plans reading a file, or a range of its bytes.
 pub(super) fn read_plan<'a>(
     view: &'a PackageView,
     path: &str,
     range: Option<Range<u64>>,
-) -> Result<ReadPlan<'a>, ReadPlanError> {
+) -> Result<ReadPlan<'a>> {
     let Some(entry) = view.entry(path) else { return search(view, path) };
     let size = entry.size;
     let range = range.unwrap_or(0..size);
     if range.start > range.end || range.end > size {
-        let Range { start, end } = range;
-        return Err(ReadPlanError::Range { path: path.to_owned(), size, start, end });
+        return Err(Error::outside_file(path, size, &range));
     }
     let layers = Layers(view);
     let pieces = match entry.place {
@@ -114,14 +81,14 @@ pub(super) fn read_plan<'a>(
 }
 
 /// Without an index, a file may be in any archive that unpacks into one of its directories.
-fn search<'a>(view: &'a PackageView, path: &str) -> Result<ReadPlan<'a>, ReadPlanError> {
+fn search<'a>(view: &'a PackageView, path: &str) -> Result<ReadPlan<'a>> {
     let mut archives = if view.index().is_some() { Vec::new() } else { view.archives() };
     archives.retain(|archive| {
         let below = path.strip_prefix(archive.path);
         archive.path.is_empty() || below.is_some_and(|rest| rest.starts_with('/'))
     });
     if archives.is_empty() || path_fault(path).is_some() {
-        return Err(ReadPlanError::NotFound { path: path.to_owned() });
+        return Err(Error::new(ErrorKind::NotFound, path, format!("`{path}` is not in the package")));
     }
     Ok(ReadPlan::Search(archives))
 }
@@ -150,14 +117,11 @@ impl<'a> Layers<'a> {
         pieces
     }
 
-    fn members(
-        &self,
-        layer: u32,
-        offset: u64,
-        wanted: &Range<u64>,
-        path: &str,
-    ) -> Result<Vec<Piece<'a>>, ReadPlanError> {
-        let wrong = |source| ReadPlanError::Members { path: path.to_owned(), source };
+    fn members(&self, layer: u32, offset: u64, wanted: &Range<u64>, path: &str) -> Result<Vec<Piece<'a>>> {
+        let wrong = |source: MemberError| {
+            let message = format!("the archive of `{path}` does not hold it");
+            Error::new(ErrorKind::Members, path, message).because(source)
+        };
         let (start, end) = (offset.saturating_add(wanted.start), offset.saturating_add(wanted.end));
         let record = self.0.index().and_then(|index| index.layers().get(layer as usize));
         let descriptor = self.0.manifest().layers.get(layer as usize);

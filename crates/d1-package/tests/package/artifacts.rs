@@ -2,12 +2,11 @@
 
 use d1_package::annotations::{D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER};
 use d1_package::{
-    AssembleError, Configuration, LayerContent, Layout, ManifestOptions, ObjectFacts, PackageFacts,
+    Configuration, Error, ErrorKind, LayerContent, Layout, ManifestOptions, ObjectFacts, PackageFacts,
     PlanOptions, SingleFile, SingleFileOptions, assemble, bag_artifact_type, plan, single_files_manifest,
 };
 use oci_model::annotations::{CREATED, DESCRIPTION, TITLE};
 use oci_model::{Descriptor, Digest};
-use oci_pack::ManifestBuildError;
 
 use crate::support::{Content, image};
 
@@ -15,6 +14,7 @@ fn object() -> ObjectFacts {
     ObjectFacts {
         identifier: Some("doi:10.18739/A2D795C92".parse().unwrap()),
         format_id: Some("eml://ecoinformatics.org/eml-2.1.1".into()),
+        media_type: None,
         declared_checksum: Some("SHA1:A94A8FE5CCB19BA61C4C0873D391E987982FBBD3".parse().unwrap()),
         system_metadata: None,
     }
@@ -73,7 +73,7 @@ fn a_referrer_names_its_subject() {
 fn two_files_of_one_title_are_refused() {
     let files = [single("a", object()), single("a", object())];
     let error = single_files_manifest(&files, &SingleFileOptions::default()).unwrap_err();
-    assert!(matches!(error, ManifestBuildError::DuplicateTitle { .. }));
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::PathConflict, "a"));
 }
 
 #[test]
@@ -96,7 +96,9 @@ fn annotations_of_the_user_win_and_a_title_is_a_description() {
     assert_eq!(manifest.annotations[CREATED], "2025-11-07T00:00:00Z");
     assert!(!manifest.annotations.contains_key(TITLE));
     let small = ManifestOptions { max_manifest_bytes: 100, ..options };
-    assert!(matches!(package.manifest(&small), Err(ManifestBuildError::TooLarge { limit: 100, .. })));
+    let error = package.manifest(&small).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ManifestTooLarge);
+    assert!(error.to_string().ends_with("limit of 100"), "{error}");
 }
 
 #[test]
@@ -106,14 +108,16 @@ fn layers_that_were_not_planned_are_refused() {
     let objects = plan(&files, &PlanOptions::new("dir")).unwrap();
     let archive = plan(&files, &PlanOptions { layout: Layout::Archive, ..PlanOptions::new("dir") }).unwrap();
     let facts = PackageFacts::default;
-    let assembled = |plan, files, contents| assemble(plan, files, contents, facts()).map(|_| ());
+    let fault = |error: Error| (error.kind(), error.subject().to_owned());
+    let assembled =
+        |plan, files, contents| assemble(plan, files, contents, facts()).map(|_| ()).map_err(fault);
     let object = || LayerContent::Object;
-    let wrong = |layer| Err(AssembleError::Layer { layer });
+    let wrong = |layer: usize| Err((ErrorKind::NotPlanned, format!("layer {layer}")));
     assert_eq!(assembled(&objects, files.clone(), vec![object()]), wrong(1));
     assert_eq!(assembled(&objects, files.clone(), vec![object(), object(), object()]), wrong(2));
     assert_eq!(assembled(&archive, files, vec![object()]), wrong(0));
     let other =
         Content::plain([("a", b"a".to_vec()), ("b", b"b".to_vec()), ("c", b"c".to_vec())]).package_files();
-    let not_planned = Err(AssembleError::NotPlanned { path: "c".into() });
+    let not_planned = Err((ErrorKind::NotPlanned, "c".to_owned()));
     assert_eq!(assembled(&objects, other, vec![object(), object()]), not_planned);
 }

@@ -1,6 +1,6 @@
 //! What an index may claim and what it may not: one lie at a time.
 
-use d1_package::{IndexError, IndexErrorKind, Layout, PackageIndex, PlanLimits, PlanOptions};
+use d1_package::{Error, ErrorKind, Layout, PackageIndex, PlanLimits, PlanOptions};
 use oci_model::{Descriptor, Digest, ImageManifest};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn honest() -> Built {
 }
 
 /// Reads an index whose text is this, as the configuration of the honest manifest.
-fn read(text: &[u8], manifest: &ImageManifest) -> Result<PackageIndex, IndexError> {
+fn read(text: &[u8], manifest: &ImageManifest) -> Result<PackageIndex, Error> {
     let mut manifest = manifest.clone();
     manifest.config.digest = Digest::sha256_of(text);
     manifest.config.size = text.len() as u64;
@@ -31,7 +31,7 @@ fn position_of(index: &Value, path: &str) -> usize {
     files.iter().position(|file| file["path"] == path).unwrap()
 }
 
-fn expect(kind: IndexErrorKind, lie: &str, change: impl Fn(&mut Value)) {
+fn expect(kind: ErrorKind, lie: &str, change: impl Fn(&mut Value)) {
     let honest = honest();
     let mut index: Value = serde_json::from_slice(&honest.index).unwrap();
     change(&mut index);
@@ -42,7 +42,7 @@ fn expect(kind: IndexErrorKind, lie: &str, change: impl Fn(&mut Value)) {
 }
 
 /// Changes one field of one file.
-fn expect_of_file(kind: IndexErrorKind, path: &str, field: &str, value: &Value) {
+fn expect_of_file(kind: ErrorKind, path: &str, field: &str, value: &Value) {
     expect(kind, &format!("{field} of {path} is {value}"), |index| {
         let position = position_of(index, path);
         index["files"][position][field] = value.clone();
@@ -78,32 +78,28 @@ fn the_honest_index_is_believed() {
 
 #[test]
 fn lies_about_the_document() {
-    expect(IndexErrorKind::Version, "version 2", |index| index["schemaVersion"] = json!(2));
-    expect(IndexErrorKind::Version, "another type", |index| index["mediaType"] = json!("application/json"));
-    expect(IndexErrorKind::Syntax, "no files", |index| {
+    expect(ErrorKind::Version, "version 2", |index| index["schemaVersion"] = json!(2));
+    expect(ErrorKind::Version, "another type", |index| index["mediaType"] = json!("application/json"));
+    expect(ErrorKind::Syntax, "no files", |index| {
         index.as_object_mut().unwrap().remove("files");
     });
-    expect(IndexErrorKind::Syntax, "a size that is no number", |index| {
-        index["files"][0]["size"] = json!("1")
-    });
-    expect(IndexErrorKind::Syntax, "a negative size", |index| index["files"][0]["size"] = json!(-1));
-    expect(IndexErrorKind::Syntax, "a short digest", |index| index["files"][0]["sha256"] = json!("00"));
-    expect(IndexErrorKind::Syntax, "an upper-case digest", |index| {
+    expect(ErrorKind::Syntax, "a size that is no number", |index| index["files"][0]["size"] = json!("1"));
+    expect(ErrorKind::Syntax, "a negative size", |index| index["files"][0]["size"] = json!(-1));
+    expect(ErrorKind::Syntax, "a short digest", |index| index["files"][0]["sha256"] = json!("00"));
+    expect(ErrorKind::Syntax, "an upper-case digest", |index| {
         index["files"][0]["sha256"] = json!("A".repeat(64));
     });
-    expect(IndexErrorKind::Syntax, "an MD5 of SHA-1's length", |index| {
+    expect(ErrorKind::Syntax, "an MD5 of SHA-1's length", |index| {
         index["files"][0]["checksums"] = json!({"md5": "0".repeat(40)});
     });
-    expect(IndexErrorKind::Syntax, "an identifier with a space", |index| index["identifier"] = json!("a b"));
-    expect(IndexErrorKind::Syntax, "no version of BagIt", |index| index["bag"]["version"] = json!("one"));
-    expect(IndexErrorKind::Syntax, "another kind of layer", |index| {
-        index["layers"][0]["kind"] = json!("link")
-    });
+    expect(ErrorKind::Syntax, "an identifier with a space", |index| index["identifier"] = json!("a b"));
+    expect(ErrorKind::Syntax, "no version of BagIt", |index| index["bag"]["version"] = json!("one"));
+    expect(ErrorKind::Syntax, "another kind of layer", |index| index["layers"][0]["kind"] = json!("link"));
 }
 
 #[test]
 fn lies_about_paths() {
-    use IndexErrorKind::{Order, Path, PathConflict};
+    use ErrorKind::{Order, PathConflict, UnsafePath as Path};
     for path in ["../x", "/etc/passwd", "a/../../x", "a//b", "", ".", "C:\\x", "a\\..\\..\\x", "a\0"] {
         expect(Path, path, |index| index["files"][0]["path"] = json!(path));
         expect(Path, path, |index| index["directory"] = json!(path));
@@ -125,7 +121,7 @@ fn lies_about_paths() {
 
 #[test]
 fn lies_about_layers() {
-    use IndexErrorKind::{Layers, Members};
+    use ErrorKind::{Layers, Members};
     expect(Layers, "a layer less", |index| {
         index["layers"].as_array_mut().unwrap().pop();
     });
@@ -166,9 +162,9 @@ fn lies_about_layers() {
 
 #[test]
 fn lies_about_places() {
-    use IndexErrorKind::{FileDigest, FileSize, Overlap, Place, UnusedLayer};
+    use ErrorKind::{FileDigest, FileSize, Overlap, Place, UnusedLayer};
     for (kind, value) in
-        [(Place, json!(1)), (Place, json!(99)), (Place, Value::Null), (IndexErrorKind::Syntax, json!(-1))]
+        [(Place, json!(1)), (Place, json!(99)), (Place, Value::Null), (ErrorKind::Syntax, json!(-1))]
     {
         expect_of_file(kind, "bagit.txt", "layer", &value);
     }
@@ -205,15 +201,15 @@ fn the_size_is_that_of_the_manifest() {
         let mut manifest = honest.manifest.clone();
         manifest.config.size = size;
         let kind = PackageIndex::read(&honest.index[..], &manifest).unwrap_err().kind();
-        assert!(matches!(kind, IndexErrorKind::Size | IndexErrorKind::Syntax), "{kind:?}");
+        assert!(matches!(kind, ErrorKind::Size | ErrorKind::Syntax), "{kind:?}");
     }
     let mut manifest = honest.manifest.clone();
     manifest.config.size = d1_package::MAX_INDEX_BYTES + 1;
     let kind = PackageIndex::read(&honest.index[..], &manifest).unwrap_err().kind();
-    assert_eq!(kind, IndexErrorKind::TooLarge);
+    assert_eq!(kind, ErrorKind::TooLarge);
     manifest.config = Descriptor::empty();
     let kind = PackageIndex::read(&b"{}"[..], &manifest).unwrap_err().kind();
-    assert_eq!(kind, IndexErrorKind::NotAnIndex);
+    assert_eq!(kind, ErrorKind::NotAnIndex);
 }
 
 #[test]
@@ -226,11 +222,11 @@ fn titles_that_would_unpack_differently_are_lies() {
         let mut manifest = honest.manifest.clone();
         manifest.layers[layer] = manifest.layers[layer].clone().with_annotation(title, lie);
         let error = read(&honest.index, &manifest).unwrap_err();
-        assert_eq!(error.kind(), IndexErrorKind::Title, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Title, "{error}");
     }
     let mut manifest = honest.manifest.clone();
     manifest.layers[1].annotations.remove(title);
-    assert_eq!(read(&honest.index, &manifest).unwrap_err().kind(), IndexErrorKind::Title);
+    assert_eq!(read(&honest.index, &manifest).unwrap_err().kind(), ErrorKind::Title);
 }
 
 #[test]
@@ -239,5 +235,5 @@ fn archives_are_told_by_their_media_type() {
     let built = content.build(&PlanOptions { layout: Layout::Archive, ..PlanOptions::new("dir") });
     let mut manifest = built.manifest.clone();
     manifest.layers[0].media_type = "text/csv".parse().unwrap();
-    assert_eq!(read(&built.index, &manifest).unwrap_err().kind(), IndexErrorKind::Layers);
+    assert_eq!(read(&built.index, &manifest).unwrap_err().kind(), ErrorKind::Layers);
 }

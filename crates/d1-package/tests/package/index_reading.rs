@@ -2,7 +2,7 @@
 
 use bagit::{Algorithm, AlgorithmSet, Digests};
 use d1_package::{
-    IndexErrorKind, LayerContent, Layout, PackageFacts, PackageFile, PackageFiles, PackageIndex, PlanOptions,
+    ErrorKind, LayerContent, Layout, PackageFacts, PackageFile, PackageFiles, PackageIndex, PlanOptions,
     PlannedLayer, assemble, plan,
 };
 use oci_model::{Digest, ImageManifest, MediaType};
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::support::{Content, sha256};
 
 /// Reads the index of a package, with or without its manifest's size being right.
-fn read(bytes: &[u8], manifest: &ImageManifest) -> Result<PackageIndex, d1_package::IndexError> {
+fn read(bytes: &[u8], manifest: &ImageManifest) -> Result<PackageIndex, d1_package::Error> {
     let mut manifest = manifest.clone();
     manifest.config.size = bytes.len() as u64;
     PackageIndex::read(bytes, &manifest)
@@ -28,7 +28,7 @@ fn a_reader_that_fails_is_told_from_a_wrong_index() {
     }
     let built = Content::plain([("a", b"a".to_vec())]).build(&PlanOptions::new("dir"));
     let error = PackageIndex::read(Broken, &built.manifest).unwrap_err();
-    assert_eq!(error.kind(), IndexErrorKind::Read);
+    assert_eq!(error.kind(), ErrorKind::Read);
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("the cable is out"));
 }
 

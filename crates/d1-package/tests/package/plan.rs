@@ -1,7 +1,7 @@
 //! The plan: every file once, limits kept, the same for any order.
 
 use d1_package::{
-    Layout, PackageFile, PackageFiles, Plan, PlanError, PlanLimits, PlanOptions, PlannedLayer, plan,
+    ErrorKind, Layout, PackageFile, PackageFiles, Plan, PlanLimits, PlanOptions, PlannedLayer, plan,
 };
 use oci_pack::{EntryList, archive_title, tar_layout};
 use proptest::prelude::*;
@@ -98,7 +98,9 @@ fn the_threshold_rises_until_the_manifest_is_small_enough() {
     options.limits.max_manifest_bytes = 64 << 10;
     assert_eq!(plan(&list, &options).unwrap().layers.len(), 1);
     options.limits.max_manifest_bytes = 100;
-    assert!(matches!(plan(&list, &options), Err(PlanError::ManifestTooLarge { limit: 100, .. })));
+    let error = plan(&list, &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ManifestTooLarge);
+    assert!(error.to_string().starts_with("the store takes manifests of 100 bytes"), "{error}");
 }
 
 #[test]
@@ -130,22 +132,24 @@ fn an_archive_ends_before_it_is_larger_than_a_blob() {
 #[test]
 fn what_cannot_fit_is_refused() {
     let list = files(&[("data/big", 100_000_000)], &[], true);
-    let error = plan(&list, &options(Layout::Objects, 9, Some(10_000_000))).unwrap_err();
-    assert_eq!(error, PlanError::TooManyLayers { layers: 10, limit: 9 });
-    let error = plan(&list, &options(Layout::Objects, 9, Some(1))).unwrap_err();
-    assert_eq!(error, PlanError::TooManyLayers { layers: 100_000_000, limit: 9 });
+    let too_many = |part: u64, list: &PackageFiles| {
+        let error = plan(list, &options(Layout::Objects, 9, Some(part))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooManyLayers);
+        error.to_string()
+    };
+    let text = |layers: u64| format!("the store takes 9 layers, and the package needs at least {layers}");
+    assert_eq!(too_many(10_000_000, &list), text(10));
+    assert_eq!(too_many(1, &list), text(100_000_000));
     let list = files(&[("data/big", u64::MAX)], &[], true);
     assert!(plan(&list, &options(Layout::Objects, 9, None)).is_ok());
-    assert!(matches!(
-        plan(&list, &options(Layout::Objects, 9, Some(1))),
-        Err(PlanError::TooManyLayers { layers: u64::MAX, .. })
-    ));
+    assert_eq!(too_many(1, &list), text(u64::MAX));
     let list = files(&[], &["a"], false);
     let error = plan(&list, &options(Layout::Objects, 9, Some(100))).unwrap_err();
-    assert_eq!(error, PlanError::BlobLimitTooSmall { path: "dir".into(), limit: 100 });
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::BlobLimit, "dir"));
     for directory in ["", ".", "a/..", "/a", "a/"] {
         let options = PlanOptions::new(directory);
-        assert!(matches!(plan(&list, &options), Err(PlanError::Directory { .. })), "{directory}");
+        let kind = plan(&list, &options).unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::UnsafePath, "{directory}");
     }
 }
 
@@ -203,7 +207,9 @@ proptest! {
         turned.rotate_left(rotation % named.len().max(1));
         turned.reverse();
         let other = files(&turned, &[], is_bag);
-        prop_assert_eq!(&plan(&other, &options), &found);
+        let told = |plan: Result<Plan, d1_package::Error>| plan.map_err(|error| error.to_string());
+        let found = told(found);
+        prop_assert_eq!(&told(plan(&other, &options)), &found);
 
         let Ok(found) = found else { return Ok(()) };
         prop_assert!(found.layers.len() <= max_layers);

@@ -9,7 +9,8 @@ use d1_model::{
     RESOURCE_MAP_FORMAT_ID, ResourceMapBuilder, SystemMetadata,
 };
 use d1_package::{
-    DataOneFacts, Documents, ObjectFacts, PackageFiles, PackageOddityCode, PlanOptions, read_documents,
+    DataOneFacts, Documents, ErrorKind, ObjectFacts, PackageFiles, PackageOddityCode, PlanOptions,
+    read_documents,
 };
 
 use crate::support::{Content, sha256, skipped};
@@ -350,5 +351,5 @@ fn what_was_not_hashed_is_not_called_wrong() {
 fn a_file_that_cannot_be_read_is_named() {
     let mut open = |_: &str| -> std::io::Result<Box<dyn std::io::Read>> { Err(std::io::Error::other("no")) };
     let error = read_documents([("metadata/x", 4)], true, &mut open).unwrap_err();
-    assert_eq!(error.path, "metadata/x");
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::Read, "metadata/x"));
 }

@@ -264,7 +264,7 @@ impl OnePackage<'_> {
         let mut options = PlanOptions::new(self.package.directory.clone());
         options.layout = self.all.options.push.layout;
         options.limits = PlanLimits::from(self.all.backend.capabilities());
-        let plan = d1_package::plan(&files, &options).map_err(d1_package::Error::from)?;
+        let plan = d1_package::plan(&files, &options)?;
         let mut ways: BTreeMap<&str, Way> = BTreeMap::new();
         let path = |file: usize| files.file(file).map_or("", |file| file.path);
         for layer in &plan.layers {
@@ -353,7 +353,7 @@ impl OnePackage<'_> {
             }
         };
         let listed = scan.inventory.files().map(|(path, file)| (path, file.size));
-        Ok(d1_package::read_documents(listed, true, &mut open).map_err(d1_package::Error::from)?)
+        Ok(d1_package::read_documents(listed, true, &mut open)?)
     }
 }
 

@@ -220,7 +220,7 @@ impl Import<'_> {
             ..SingleFileOptions::default()
         };
         let manifest = object_manifest(&entry.file, Some(&entry.document.says), &options);
-        let manifest = manifest.map_err(|error| Error::from(d1_package::Error::from(error)))?;
+        let manifest = manifest.map_err(Error::from)?;
         let wanted = Wanted {
             manifest,
             content: &entry.file.digest,

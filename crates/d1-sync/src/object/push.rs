@@ -83,7 +83,7 @@ pub async fn push_object(
         max_manifest_bytes: backend.capabilities().max_manifest_bytes,
     };
     let says = document.as_ref().map(|document| &document.says);
-    let manifest = object_manifest(&file, says, &manifest_options).map_err(d1_package::Error::from)?;
+    let manifest = object_manifest(&file, says, &manifest_options)?;
     let exactly = object.media_type.is_some()
         || options.artifact_type.is_some()
         || options.created.is_some()

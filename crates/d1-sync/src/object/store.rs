@@ -81,7 +81,7 @@ impl<'a> Storing<'a> {
         let limit = self.backend.capabilities().max_manifest_bytes;
         let digest = source.digest().clone();
         let manifest = system_metadata_manifest(object, &document.says, digest, source.size(), limit);
-        let manifest = manifest.map_err(d1_package::Error::from)?;
+        let manifest = manifest?;
         let at = ManifestRef::Digest(manifest.digest().clone());
         let digest = manifest.digest().clone();
         if self.backend.stat_manifest(&at).await?.is_some() {

@@ -68,7 +68,7 @@ fn find_documents(directory: &Path, is_bag: bool) -> Result<Documents> {
         Ok(Box::new(Readable(File::open(directory.join(path)).ok())))
     };
     let listed = files.iter().map(|(path, size)| (path.as_str(), *size));
-    Ok(d1_package::read_documents(listed, is_bag, &mut open).map_err(d1_package::Error::from)?)
+    Ok(d1_package::read_documents(listed, is_bag, &mut open)?)
 }
 
 /// Reads a file as far as it can be read. What cannot be is no document; hashing says what is wrong with it, together with

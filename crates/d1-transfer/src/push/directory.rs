@@ -114,12 +114,12 @@ fn artifact(
     let MadeLayers { contents, mut blobs, mut spool } = made;
     let count = files.len() as u64;
     let bytes = total(files.files().map(|file| file.size));
-    let assembled = d1_package::assemble(&plan, files, contents, facts).map_err(d1_package::Error::from)?;
+    let assembled = d1_package::assemble(&plan, files, contents, facts)?;
     let (configuration, blob) = configuration(&assembled, options.index, &mut spool)?;
     blobs.push(blob);
     let manifest_options = manifest_options(&assembled, options, created, max_manifest_bytes);
     let manifest = assembled.manifest_with(configuration, &manifest_options);
-    let manifest = manifest.map_err(d1_package::Error::from)?;
+    let manifest = manifest?;
     let identifier = assembled.facts.identifier.map(|identifier| identifier.to_string());
     Ok(Artifact { manifest, blobs, files: count, bytes, identifier })
 }

@@ -87,7 +87,7 @@ async fn push(
         annotations: options.annotations.clone(),
         max_manifest_bytes: backend.capabilities().max_manifest_bytes,
     };
-    let manifest = single_files_manifest(&singles, &manifest_options).map_err(d1_package::Error::from)?;
+    let manifest = single_files_manifest(&singles, &manifest_options)?;
     refuse_unusable_titles(&manifest)?;
     // The configuration, and the only layer of an artifact without files, is the empty value.
     let mut blobs: Vec<Box<dyn BlobSource>> = vec![Box::new(BytesSource::new(Descriptor::EMPTY_CONTENT))];
@@ -108,7 +108,7 @@ async fn push(
 /// Refuses titles under which the files could not be pulled again: unsafe ones, and files that would be directories of others.
 fn refuse_unusable_titles(manifest: &RawManifest) -> Result<()> {
     if let Ok(Manifest::Image(manifest)) = manifest.parse() {
-        PackageView::new(manifest, None).map_err(d1_package::Error::from)?;
+        PackageView::new(manifest, None)?;
     }
     Ok(())
 }

@@ -4,9 +4,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
-use d1_package::{
-    AssembleError, FileView, LayerContent, PackageFiles, Plan, PlannedArchive, PlannedLayer, ReusableArchive,
-};
+use d1_package::{FileView, LayerContent, PackageFiles, Plan, PlannedArchive, PlannedLayer, ReusableArchive};
 use oci_model::{Digest, DigestAlgorithm, DigestHasher};
 use oci_pack::{PackError, PackOptions, PackedFile, pack_archive};
 use registry_backend::BlobSource;
@@ -92,7 +90,7 @@ impl Material<'_> {
     }
 
     fn file(&self, position: usize) -> Result<FileView<'_>> {
-        let missing = || d1_package::Error::from(AssembleError::Layer { layer: position });
+        let missing = || d1_package::Error::layer_not_planned(position);
         Ok(self.files.file(position).ok_or_else(missing)?)
     }
 }

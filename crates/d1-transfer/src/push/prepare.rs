@@ -90,7 +90,7 @@ impl Prepared {
         };
         let mut plan_options = PlanOptions::new(name);
         (plan_options.layout, plan_options.limits) = (options.layout, limits);
-        let plan = d1_package::plan(&files, &plan_options).map_err(d1_package::Error::from)?;
+        let plan = d1_package::plan(&files, &plan_options)?;
         Ok(Self { plan, files, facts, created, sources })
     }
 }
@@ -145,7 +145,7 @@ fn made_bag_algorithms() -> AlgorithmSet {
 pub fn package_files(inventory: Inventory, is_bag: bool) -> Result<PackageFiles> {
     let is_empty = |path: &&str| !inventory.has_anything_under(path);
     let empty = inventory.added_directories().filter(is_empty).map(Into::into).collect();
-    Ok(PackageFiles::of_inventory(inventory, empty, is_bag).map_err(d1_package::Error::from)?)
+    Ok(PackageFiles::of_inventory(inventory, empty, is_bag)?)
 }
 
 fn warn_of_clashes(files: &PackageFiles, observer: &Arc<dyn Observer>) {

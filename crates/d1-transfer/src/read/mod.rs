@@ -4,7 +4,7 @@ mod search;
 
 use std::io::{self, BufRead, Read, Write};
 
-use d1_package::{Piece, PieceEncoding, PlannedRead, ReadPlan, ReadPlanError};
+use d1_package::{ErrorKind, Piece, PieceEncoding, PlannedRead, ReadPlan};
 use multi_digest::HashingWriter;
 use oci_model::{Digest, DigestAlgorithm, DigestHasher};
 use oci_pack::SpanReader;
@@ -64,8 +64,10 @@ pub(crate) async fn read_counted<W: Write + Send + 'static>(
         Ok(ReadPlan::Search(archives)) => {
             search::search(backend, &archives, path, wanted.unwrap_or(0..u64::MAX), output).await
         }
-        Err(ReadPlanError::NotFound { path }) => Err(Error::NotInPackage { wanted: path }),
-        Err(error) => Err(d1_package::Error::from(error).into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Error::NotInPackage { wanted: path.to_owned() })
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

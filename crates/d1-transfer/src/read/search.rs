@@ -3,7 +3,7 @@
 use std::io::{BufRead, Write};
 use std::ops::Range;
 
-use d1_package::{ArchiveLayer, ReadPlanError};
+use d1_package::ArchiveLayer;
 use oci_pack::{ArchiveVisitor, ArchiveWarning, EntryContent, VisitError, read_archive};
 use registry_backend::RegistryBackend;
 
@@ -39,9 +39,7 @@ pub(super) async fn search<W: Write + Send + 'static>(
         match found {
             None => {}
             Some(Found::File { size }) if wanted.start > size => {
-                let Range { start, end } = wanted;
-                let error = ReadPlanError::Range { path: path.to_owned(), size, start, end };
-                return Err(d1_package::Error::from(error).into());
+                return Err(d1_package::Error::outside_file(path, size, &wanted).into());
             }
             Some(Found::File { .. }) => {
                 output.flush().map_err(|error| Error::io("write", path, error))?;

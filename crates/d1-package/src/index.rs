@@ -1,12 +1,8 @@
-//! The index of a package: which files it has, and where their bytes are.
+//! The index of a package: its files, and the place of their bytes.
 
 mod check;
 mod document;
-mod error;
-mod file_list;
-mod read;
 mod replaced;
-mod write;
 
 use std::io::{self, Write};
 
@@ -14,18 +10,19 @@ use bagit::{AlgorithmSet, Version};
 use d1_model::Identifier;
 use oci_model::{Descriptor, Digest, ImageManifest};
 use oci_pack::Member;
+use serde::{Deserialize, Serialize};
 
-use crate::{FileView, PackageFiles};
+use crate::{FileView, PackageFiles, Result};
 
-pub use self::error::{IndexError, IndexErrorKind};
 pub use self::replaced::ReplacedArchives;
 pub(crate) use self::replaced::{Fingerprint, ReplacedArchive};
 
-/// The largest index that is read, in bytes: a million files take about 200 MB.
+/// The largest index that is read, in bytes. An index of a million files has about 200 MB.
 pub const MAX_INDEX_BYTES: u64 = 1 << 30;
 
-/// The largest index that is written into the manifest as well, in bytes: one of some 250 files. It saves every reader a request, and
-/// leaves nine tenths of the manifest to the layers.
+/// The largest index that is also written into the manifest, in bytes: the index of some 250 files.
+///
+/// It saves every reader a request and leaves nine tenths of the manifest to the layers.
 pub const MAX_INLINE_INDEX_BYTES: u64 = 64 << 10;
 
 /// The index of a package, checked: every file has its place in a layer.
@@ -37,31 +34,34 @@ pub struct PackageIndex {
     pub(crate) resource_map: Option<Identifier>,
     pub(crate) layers: Vec<LayerRecord>,
     pub(crate) files: PackageFiles,
-    /// For each file, where its bytes are.
+    /// The place of each file.
     pub(crate) places: Vec<Place>,
 }
 
-/// What `bagit.txt` and the names of the manifests say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The facts in `bagit.txt` and in the names of the manifests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BagRecord {
     /// Version that the bag declares.
+    #[serde(deserialize_with = "document::parsed")]
     pub version: Version,
     /// Algorithms of the bag's payload manifests.
+    #[serde(with = "document::algorithm_names")]
     pub algorithms: AlgorithmSet,
 }
 
 /// One layer of the manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "document::LayerDocument", into = "document::LayerDocument")]
 pub struct LayerRecord {
     /// Digest of the blob.
     pub digest: Digest,
     /// Size of the blob in bytes.
     pub size: u64,
-    /// What the blob is.
+    /// Content of the blob.
     pub kind: LayerKind,
 }
 
-/// What a layer is.
+/// Names the content of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LayerKind {
     /// A compressed archive.
@@ -72,7 +72,7 @@ pub enum LayerKind {
     Part,
 }
 
-/// What is known of an archive layer.
+/// The facts about an archive layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveRecord {
     /// Digest of the tar archive.
@@ -85,7 +85,7 @@ pub struct ArchiveRecord {
     pub members: Vec<Member>,
 }
 
-/// Where the bytes of a file are. Layers are named by their position in the manifest.
+/// The place of a file's bytes. Layers are named by their position in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In an archive.
@@ -110,33 +110,34 @@ pub enum Place {
 }
 
 impl PackageIndex {
-    /// Reads an index and checks that it is consistent and fits the manifest that it is the configuration of.
+    /// Reads an index and checks that it is consistent and fits the manifest whose configuration it is.
     ///
-    /// Fields that are not known are skipped. Digests of contents remain claims until the bytes are read.
+    /// Skips fields that are not known. Digests of contents remain claims until the bytes are read. Memory stays
+    /// below the size of the index times three, whatever it holds.
     ///
     /// # Errors
     ///
-    /// If the bytes cannot be read, are not valid, are not of the size that the manifest gives, or contradict
+    /// If the bytes cannot be read, are not valid, do not have the size that the manifest states, or contradict
     /// themselves or the manifest.
-    pub fn read(reader: impl io::Read, manifest: &ImageManifest) -> Result<Self, IndexError> {
-        read::read(reader, manifest)
+    pub fn read(reader: impl io::Read, manifest: &ImageManifest) -> Result<Self> {
+        document::read_index(reader, manifest)
     }
 
     /// Writes the index as compact JSON with fields in fixed order: equal packages give equal bytes.
     ///
-    /// Returns the descriptor of what was written; up to [`MAX_INLINE_INDEX_BYTES`] are in it.
+    /// Returns the descriptor of the written bytes. Up to [`MAX_INLINE_INDEX_BYTES`] are in the descriptor too.
     ///
     /// # Errors
     ///
     /// If `output` fails.
     pub fn write(&self, output: impl Write) -> io::Result<Descriptor> {
-        write::write(self, output)
+        document::write_index(self, output)
     }
 
     /// Returns the descriptor of the bytes that [`PackageIndex::write`] writes.
     #[must_use]
     pub fn descriptor(&self) -> Descriptor {
-        // Maps with text keys and numbers in range, written to nowhere: nothing here can fail.
+        // Maps with text keys and numbers in range, written to a sink: no step can fail.
         self.write(io::sink()).unwrap_or_else(|error| unreachable!("{error}"))
     }
 
@@ -146,7 +147,7 @@ impl PackageIndex {
         &self.directory
     }
 
-    /// Returns what is known of the bag, or `None` for a plain directory.
+    /// Returns the facts about the bag, or `None` for a plain directory.
     #[must_use]
     pub fn bag(&self) -> Option<&BagRecord> {
         self.bag.as_ref()
@@ -176,7 +177,7 @@ impl PackageIndex {
         &self.files
     }
 
-    /// Returns where the bytes of the file at a position are.
+    /// Returns the place of the file at a position.
     #[must_use]
     pub fn place(&self, position: usize) -> Option<Place> {
         self.places.get(position).copied()
