@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// let outside = PackageFile::new("../secret.csv", 0, [0; 32]);
 /// let error = PackageFiles::new(vec![outside], Vec::new(), false).unwrap_err();
-/// assert_eq!((error.kind(), error.subject()), (ErrorKind::UnsafePath, "../secret.csv"));
+/// assert_eq!((error.kind(), error.subject()), (ErrorKind::Path, "../secret.csv"));
 /// ```
 #[derive(Debug)]
 pub struct Error {
@@ -32,7 +32,7 @@ pub struct Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A path, title or directory name cannot be in a package.
-    UnsafePath,
+    Path,
     /// The SHA-256 of a file is not known.
     NotHashed,
     /// Files or directories are not in their order, or one comes twice.
@@ -122,7 +122,7 @@ impl Error {
 
     /// Makes the error of a path that cannot be in a package.
     pub(crate) fn unsafe_path(path: &str, fault: PathFault) -> Self {
-        Self::new(ErrorKind::UnsafePath, path, format!("`{path}` cannot be in a package: {fault}"))
+        Self::new(ErrorKind::Path, path, format!("`{path}` cannot be in a package: {fault}"))
     }
 
     /// Makes an error of a package index; `subject` is a path, a layer, or empty.

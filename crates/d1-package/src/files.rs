@@ -99,7 +99,7 @@ impl PackageFiles {
     ///
     /// # Errors
     ///
-    /// If a path cannot be in a package ([`ErrorKind::UnsafePath`]), comes twice ([`ErrorKind::Order`]), or is both a file
+    /// If a path cannot be in a package ([`ErrorKind::Path`]), comes twice ([`ErrorKind::Order`]), or is both a file
     /// and a directory ([`ErrorKind::PathConflict`]).
     pub fn new(files: Vec<PackageFile>, empty_directories: Vec<Box<str>>, is_bag: bool) -> Result<Self> {
         let mut inventory = Inventory::new();
@@ -469,8 +469,8 @@ mod tests {
         assert_eq!(fault(&["data/a/b"], &["data/a"], true), conflict("data/a"));
         assert_eq!(fault(&["x"], &["a", "a/b"], false), conflict("a"));
         assert_eq!(fault(&[], &["a", "a"], false), twice);
-        assert_eq!(fault(&["a/../b"], &[], false).0, ErrorKind::UnsafePath);
-        assert_eq!(fault(&[], &["/b"], false).0, ErrorKind::UnsafePath);
+        assert_eq!(fault(&["a/../b"], &[], false).0, ErrorKind::Path);
+        assert_eq!(fault(&[], &["/b"], false).0, ErrorKind::Path);
         assert!(files(&["a", "a-b", "data/a"], &["data/e", "e", "e-"], true).is_ok());
     }
 

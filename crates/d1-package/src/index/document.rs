@@ -79,7 +79,7 @@ pub(super) fn read_document<K: KeepFiles>(
     let document: ReadDocument<K> = parse(reader, configuration.size)?;
     if let Some(fault) = path_fault(&document.directory) {
         let detail = format!("`{}` cannot be its directory: {fault}", document.directory);
-        return Err(Error::index(ErrorKind::UnsafePath, "", detail));
+        return Err(Error::index(ErrorKind::Path, "", detail));
     }
     document.files.check(&document.empty_directories, document.bag.is_some())?;
     document.layers.iter().enumerate().try_for_each(|(number, layer)| check_members(number, layer))?;

@@ -91,7 +91,7 @@ pub struct LayoutError(String);
 pub fn plan(files: &PackageFiles, options: &PlanOptions) -> Result<Plan> {
     if let Some(fault) = path_fault(&options.directory) {
         let message = format!("`{}` cannot be a package's directory: {fault}", options.directory);
-        return Err(Error::new(ErrorKind::UnsafePath, options.directory.as_str(), message));
+        return Err(Error::new(ErrorKind::Path, options.directory.as_str(), message));
     }
     arrange::arrange(files, options)
 }

@@ -224,7 +224,7 @@ fn path_of_part(title: &str, number: u32, count: u32) -> Option<String> {
 
 fn unsafe_title(layer: usize, title: &str, fault: PathFault) -> Error {
     let message = format!("layer {layer} has the title `{title}`, which is not safe to write: {fault}");
-    Error::new(ErrorKind::UnsafePath, title, message)
+    Error::new(ErrorKind::Path, title, message)
 }
 
 fn title_conflict(layer: usize, title: &str) -> Error {

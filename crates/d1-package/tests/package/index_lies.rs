@@ -99,7 +99,7 @@ fn lies_about_the_document() {
 
 #[test]
 fn lies_about_paths() {
-    use ErrorKind::{Order, PathConflict, UnsafePath as Path};
+    use ErrorKind::{Order, Path, PathConflict};
     for path in ["../x", "/etc/passwd", "a/../../x", "a//b", "", ".", "C:\\x", "a\\..\\..\\x", "a\0"] {
         expect(Path, path, |index| index["files"][0]["path"] = json!(path));
         expect(Path, path, |index| index["directory"] = json!(path));
