@@ -140,6 +140,7 @@ fn references_of(manifest: Manifest) -> References {
     let links = match manifest {
         Manifest::Image(image) => Links { children: Vec::new(), subject: image.subject },
         Manifest::Index(index) => Links { children: index.manifests, subject: index.subject },
+        other => Links { children: Vec::new(), subject: other.subject().cloned() },
     };
     References { links, blobs }
 }

@@ -200,14 +200,14 @@ impl Repository {
 /// The `Content-Type` without parameters (distribution-spec, "Pulling manifests").
 fn media_type(answer: &Answer) -> Option<MediaType> {
     let value = answer.header(CONTENT_TYPE.as_str())?;
-    let media_type: MediaType = value.split(';').next()?.trim().parse().ok()?;
+    let media_type = MediaType::received(value.split(';').next()?.trim());
     (media_type.is_manifest() || media_type.is_index()).then_some(media_type)
 }
 
 /// What the manifest says of itself, for registries that serve everything as plain JSON.
 fn own_media_type(body: &[u8]) -> Option<MediaType> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let media_type: MediaType = value.get("mediaType")?.as_str()?.parse().ok()?;
+    let media_type = MediaType::received(value.get("mediaType")?.as_str()?);
     (media_type.is_manifest() || media_type.is_index()).then_some(media_type)
 }
 

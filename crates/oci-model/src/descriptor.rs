@@ -1,4 +1,4 @@
-//! Descriptors: what a manifest says of a blob.
+//! Descriptors: type, digest and size of a blob or manifest.
 
 use std::collections::BTreeMap;
 
@@ -14,29 +14,39 @@ pub type Annotations = BTreeMap<String, String>;
 
 /// A content descriptor (image-spec descriptor.md).
 ///
-/// Fields are written in the order of the declaration; fields that this crate does not know are kept and written last.
+/// Fields are written in the order of the declaration. Fields that this crate does not know are kept and written last.
+///
+/// ```
+/// use oci_model::annotations::TITLE;
+/// use oci_model::{Descriptor, Digest};
+///
+/// let layer = Descriptor::new("text/csv".parse()?, Digest::sha256_of(b"a,b\n"), 4).with_annotation(TITLE, "a.csv");
+/// assert_eq!(layer.annotation(TITLE), Some("a.csv"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// Media type of the content.
+    /// Media type of the content; empty where others left it out.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub media_type: MediaType,
     /// Digest of the content.
     pub digest: Digest,
     /// Length of the content in bytes.
     pub size: u64,
-    /// Places from which the content can be had as well.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Further addresses of the content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub urls: Vec<String>,
     /// Annotations.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "annotations")]
     pub annotations: Annotations,
     /// The content itself, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// Platform of an image in an index.
+    /// Platform of an image that an index lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// Type of the artifact that the content is the manifest of.
+    /// Type of the artifact, if the content is a manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
     /// Fields that this crate does not know.
@@ -44,7 +54,7 @@ pub struct Descriptor {
     pub other: BTreeMap<String, Value>,
 }
 
-/// A platform: kept as it came, since nothing here decides by it.
+/// A platform, kept as it came: nothing in this crate depends on it.
 pub type Platform = serde_json::Map<String, Value>;
 
 impl Descriptor {
@@ -73,15 +83,15 @@ impl Descriptor {
     /// The content of the [empty descriptor](Self::empty).
     pub const EMPTY_CONTENT: &'static [u8] = b"{}";
 
-    /// Returns the descriptor with its content in it, which has to be the one that digest and size are of.
+    /// Returns the descriptor with its content embedded. The caller passes the content that has this digest and size.
     #[must_use]
     pub fn with_inline_content(mut self, content: &[u8]) -> Self {
         self.data = Some(STANDARD.encode(content));
         self
     }
 
-    /// Returns the content that the descriptor itself holds; `None` if it holds none, or another one than digest and size say:
-    /// the blob counts then (image-spec descriptor.md, "Embedded Content").
+    /// Returns the embedded content. Returns `None` if there is none, or if it does not have the descriptor's digest and
+    /// size: then only the blob counts (image-spec descriptor.md, "Embedded Content").
     pub fn inline_content(&self) -> Option<Vec<u8>> {
         let content = STANDARD.decode(self.data.as_ref()?).ok()?;
         let mut hasher = DigestHasher::matching(&self.digest)?;
@@ -102,7 +112,15 @@ impl Descriptor {
     }
 }
 
-/// Reads `null` as the default value: some writers put it where the specification wants nothing or an object.
+/// Reads annotations leniently: `null` instead of the map is an empty map, and an annotation of `null` is absent.
+pub(crate) fn annotations<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Annotations, D::Error> {
+    let read: BTreeMap<String, Option<String>> = null_is_default(deserializer)?;
+    Ok(read.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
+}
+
+/// Reads `null` as the default value: some writers put it in place of an absent field.
 pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -127,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn content_in_a_descriptor_counts_if_it_is_the_right_one() {
+    fn embedded_content_counts_only_with_the_right_digest_and_size() {
         let content = b"index";
         let descriptor =
             Descriptor::new("text/csv".parse().unwrap(), Digest::sha256_of(content), content.len() as u64);
@@ -150,6 +168,22 @@ mod tests {
         );
         let descriptor: Descriptor = serde_json::from_str(&text).unwrap();
         assert!(serde_json::to_string(&descriptor).unwrap().ends_with("\"x\":[1,{\"y\":null}]}"));
+    }
+
+    #[test]
+    fn fields_that_others_leave_out_or_set_to_null_are_read() {
+        let digest = Digest::sha256_of(b"a");
+        for fields in [
+            "",
+            "\"mediaType\":null,",
+            "\"mediaType\":\"\",",
+            "\"urls\":null,\"data\":null,\"platform\":null,\"artifactType\":null,",
+            "\"annotations\":{\"a\":null},",
+        ] {
+            let text = format!("{{{fields}\"digest\":\"{digest}\",\"size\":1}}");
+            let descriptor: Descriptor = serde_json::from_str(&text).unwrap();
+            assert_eq!(descriptor, Descriptor::new(MediaType::default(), digest.clone(), 1), "{text}");
+        }
     }
 
     #[test]

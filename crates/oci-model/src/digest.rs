@@ -8,8 +8,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A content digest as the image specification writes it (descriptor.md, "Digests").
 ///
-/// Any digest that fits the grammar can be carried and compared; only those of a [known algorithm](DigestAlgorithm)
-/// can be computed and verified. The encoded part of `sha256` and `sha512` is checked for length and lower case.
+/// Any digest that fits the grammar can be carried and compared. Only those of a [known algorithm](DigestAlgorithm) can be
+/// computed and verified. Parsing checks the length and the lower case of the encoded part of `sha256` and `sha512`.
+///
+/// ```
+/// use oci_model::Digest;
+///
+/// let digest = Digest::sha256_of(b"{}");
+/// assert_eq!(digest.short(), "44136fa355b3");
+/// assert_eq!(digest.as_str().parse(), Ok(digest.clone()));
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
     text: Box<str>,
@@ -18,14 +26,15 @@ pub struct Digest {
 
 /// A digest algorithm that this crate can compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum DigestAlgorithm {
-    /// SHA-256, which every implementation has to support (descriptor.md, "SHA-256").
+    /// SHA-256, which every implementation must support (descriptor.md, "SHA-256").
     Sha256,
     /// SHA-512, which an implementation may support (descriptor.md, "SHA-512").
     Sha512,
 }
 
-/// A text that is no digest.
+/// A text that is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a digest: {reason}")]
 pub struct DigestError {
@@ -33,7 +42,7 @@ pub struct DigestError {
     reason: &'static str,
 }
 
-/// The longest digest text that is accepted, in bytes: four times the length of a SHA-512 digest.
+/// The longest accepted text in bytes: four times the length of a SHA-512 digest.
 const LONGEST_TEXT: usize = 540;
 
 impl Digest {
@@ -86,7 +95,7 @@ impl Digest {
         Some(bytes)
     }
 
-    /// Returns the first 12 characters of the encoded part, for people to tell digests apart.
+    /// Returns the first 12 characters of the encoded part, by which people tell digests apart.
     pub fn short(&self) -> &str {
         let encoded = self.encoded();
         encoded.get(..12).unwrap_or(encoded)
@@ -94,7 +103,7 @@ impl Digest {
 }
 
 impl DigestAlgorithm {
-    /// Returns the registered name, as it stands before the colon.
+    /// Returns the registered name: the part before the colon.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -264,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_is_refused() {
+    fn other_texts_are_refused() {
         let upper = EMPTY_JSON.to_uppercase().replace("SHA256", "sha256");
         let long = format!("x:{}", "a".repeat(600));
         for text in [

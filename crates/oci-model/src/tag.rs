@@ -1,4 +1,4 @@
-//! Tags: the movable names of manifests in a repository.
+//! Tags: names of manifests in a repository, which can move.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,18 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 /// A tag, `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (distribution-spec, "Pulling manifests").
+///
+/// ```
+/// assert_eq!("v1.0".parse::<oci_model::Tag>()?.as_str(), "v1.0");
+/// assert!("-v1".parse::<oci_model::Tag>().is_err());
+/// # Ok::<(), oci_model::TagError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(Box<str>);
 
-/// A text that is no tag.
+/// A text that is not a tag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a tag: 1 to 128 characters of `a-zA-Z0-9._-`, the first of them no `.` or `-`")]
+#[error("`{0}` is not a tag: expected 1 to 128 characters of `a-zA-Z0-9._-`, not beginning with `.` or `-`")]
 pub struct TagError(String);
 
 impl Tag {

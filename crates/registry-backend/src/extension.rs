@@ -63,9 +63,14 @@ impl<B: RegistryBackend + ?Sized> RegistryBackendExt for B {
         let invalid = |error: Error| Err(error);
         match raw.parse() {
             Ok(Manifest::Image(manifest)) => Ok((raw, manifest)),
+            Ok(Manifest::Artifact(manifest)) => Ok((raw, manifest.into())),
             Ok(Manifest::Index(_)) => invalid(
                 Error::new(ErrorKind::Invalid, "use as an artifact", at)
                     .because("it is an image index: name one of the manifests that it lists"),
+            ),
+            Ok(_) => invalid(
+                Error::new(ErrorKind::Invalid, "use as an artifact", at)
+                    .because(format!("expected an image manifest, found {}", raw.media_type())),
             ),
             Err(error) => invalid(Error::new(ErrorKind::Invalid, "read manifest", at).caused_by(error)),
         }

@@ -35,7 +35,7 @@ pub fn reference(bytes: &[u8]) {
 
 /// Reads an image manifest.
 pub fn manifest(bytes: &[u8]) {
-    for media_type in [MediaType::IMAGE_MANIFEST, MediaType::DOCKER_MANIFEST] {
+    for media_type in [MediaType::IMAGE_MANIFEST, MediaType::DOCKER_MANIFEST, MediaType::ARTIFACT_MANIFEST] {
         read_manifest(bytes, MediaType::from_static(media_type));
     }
 }
@@ -53,14 +53,15 @@ fn read_manifest(bytes: &[u8], media_type: MediaType) {
     let Ok(parsed) = raw.parse() else { return };
     let _ = (parsed.blobs(), parsed.children(), parsed.subject(), parsed.effective_artifact_type());
     let write = |manifest: &Manifest| match manifest {
-        Manifest::Image(image) => RawManifest::from_image(image),
-        Manifest::Index(index) => RawManifest::from_index(index),
+        Manifest::Image(image) => Some(RawManifest::from_image(image)),
+        Manifest::Index(index) => Some(RawManifest::from_index(index)),
+        _ => None,
     };
-    let written = write(&parsed);
+    let Some(written) = write(&parsed) else { return };
     // A written manifest has the media type of the specification. The text may name another one.
     if written.media_type() == raw.media_type() {
         let again = written.parse().expect("what is written can be read");
         assert_eq!(again, parsed);
-        assert_eq!(write(&again).digest(), written.digest());
+        assert_eq!(write(&again), Some(written));
     }
 }

@@ -146,9 +146,5 @@ fn permits(manifest: &ImageManifest) -> u32 {
 
 /// Returns the formats that layers are annotated with.
 fn layers(manifest: &Manifest) -> impl Iterator<Item = &str> {
-    let layers = match manifest {
-        Manifest::Image(image) => image.layers.as_slice(),
-        Manifest::Index(_) => &[],
-    };
-    layers.iter().filter_map(|layer| layer.annotation(d1_package::annotations::D1_FORMAT_ID))
+    manifest.layers().iter().filter_map(|layer| layer.annotation(d1_package::annotations::D1_FORMAT_ID))
 }

@@ -95,6 +95,7 @@ fn kind(manifest: &Manifest) -> ArtifactKind {
     let image = match manifest {
         Manifest::Index(_) => return ArtifactKind::Index,
         Manifest::Image(image) => image,
+        _ => return ArtifactKind::Artifact,
     };
     let is_bag = image.artifact_type.as_ref().is_some_and(|kind| kind.as_str().starts_with(BAG_TYPE));
     if is_bag || PackageView::has_index(image) {
@@ -111,8 +112,7 @@ const BAG_TYPE: &str = "application/bagit-";
 
 /// Returns the title of the only layer.
 fn only_title(manifest: &Manifest) -> Option<String> {
-    let Manifest::Image(image) = manifest else { return None };
-    match image.layers.as_slice() {
+    match manifest.layers() {
         [only] => only.annotation(TITLE).map(str::to_owned),
         _ => None,
     }

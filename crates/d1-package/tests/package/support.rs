@@ -185,7 +185,7 @@ impl Built {
 pub(crate) fn image(raw: &RawManifest) -> ImageManifest {
     match raw.parse().unwrap() {
         Manifest::Image(manifest) => manifest,
-        Manifest::Index(_) => panic!("an index of manifests"),
+        _ => panic!("an index of manifests"),
     }
 }
 
