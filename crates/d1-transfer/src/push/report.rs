@@ -1,6 +1,6 @@
 //! What a push did.
 
-use oci_model::{Descriptor, Digest, Manifest, MediaType, RawManifest, Tag};
+use oci_model::{Descriptor, Digest, MediaType, RawManifest, Tag};
 use registry_backend::{Error as BackendError, ErrorKind};
 use serde::Serialize;
 
@@ -66,10 +66,6 @@ impl PushReport {
         let invalid =
             |error| BackendError::new(ErrorKind::Invalid, "push", manifest.digest()).caused_by(error);
         let parsed = manifest.parse().map_err(invalid)?;
-        let layers: &[Descriptor] = match &parsed {
-            Manifest::Image(image) => &image.layers,
-            Manifest::Index(_) => &[],
-        };
         let artifact_type = parsed.effective_artifact_type().cloned();
         let pushed = |layer: &Descriptor| PushedLayer {
             title: title(layer).to_owned(),
@@ -85,7 +81,7 @@ impl PushReport {
             identifier,
             files,
             bytes,
-            layers: layers.iter().map(pushed).collect(),
+            layers: parsed.layers().iter().map(pushed).collect(),
             sent_blobs: 0,
             sent_bytes: 0,
             unchanged: false,
