@@ -16,7 +16,7 @@ use distribution_client::{
 };
 use oci_model::{Digest, Location};
 use registry_backend::{Access, BackendFactory as _, ErrorKind, OpenOptions, RegistryBackend};
-use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_all};
+use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_suite};
 use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn location(host: &str) -> Location {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backend_conforms_on_a_registry_like_githubs() {
     let lacks = [Need::Sha512, Need::DeleteManifest, Need::DeleteTag, Need::Pruner, Need::SecondValue];
-    let report = run_all(|| async {
+    let report = run_suite(|| async {
         let auth = Auth::bearer(vec![User::new("owner", TOKEN)]);
         let registry = ScriptedRegistry::start(Config::new(Preset::Ghcr).with_auth(auth)).await.unwrap();
         let factory = factory(registry.host(), "http://localhost:1");

@@ -1,46 +1,64 @@
-//! The backend value: which storage it has, and how it is opened.
+//! The backend: how a layout is opened, and the contract method by method.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use oci_model::{Digest, Location};
-use registry_backend::{Access, Capabilities, Error, ErrorKind, PruneOptions, Result};
+use oci_model::{Descriptor, Digest, Location, ManifestRef, MediaType, RawManifest, Tag};
+use registry_backend::{
+    Access, BlobRead, BlobSource, Capabilities, Error, ErrorKind, PruneOptions, PruneReport, Pruner,
+    RegistryBackend, RepositoryAdmin, Result, WriteHint, Written,
+};
 
 use crate::bucket::Bucket;
 use crate::directory::Directory;
-use crate::manifests::LinkCache;
-use crate::queue::Queue;
-use crate::reach::Reached;
-use crate::referrers::Referring;
-use crate::storage::{Presence, Storage};
+use crate::index::{Edit, Index};
+use crate::manifests::Manifests;
+use crate::prune;
+use crate::publish::Publisher;
+use crate::referrers::Referrers;
+use crate::storage::{Attempts, Commit, Storage};
 
 /// An OCI image layout as a repository.
 ///
-/// It is used within a tokio runtime that has its timer enabled.
+/// Use it within a tokio runtime whose timer is enabled.
+///
+/// ```
+/// use backend_layout::LayoutBackend;
+/// use futures::TryStreamExt;
+/// use registry_backend::RegistryBackend;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let layout = LayoutBackend::in_memory().await?;
+/// assert!(layout.tags().try_collect::<Vec<_>>().await?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct LayoutBackend {
-    pub(crate) storage: Box<dyn Storage>,
-    pub(crate) capabilities: Capabilities,
-    pub(crate) links: LinkCache,
-    pub(crate) reached: Reached,
-    pub(crate) referring: Referring,
-    pub(crate) queue: Queue,
-    name: String,
+    manifests: Manifests,
+    publisher: Publisher,
+    referrers: Referrers,
+    capabilities: Capabilities,
     access: Access,
 }
 
 impl LayoutBackend {
-    /// Opens the layout in a directory. With [`Access::Create`] it is made by the first write if it is not there.
+    /// Opens the layout in a directory. With [`Access::Create`] the first write creates it if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if there is no layout and it is not to be made; [`Invalid`](ErrorKind::Invalid)
-    /// if the path is taken by something else or the layout is damaged; [`Denied`](ErrorKind::Denied) or
-    /// [`Io`](ErrorKind::Io) if it cannot be read, or written to where that is asked for.
+    /// [`NotFound`](ErrorKind::NotFound) if the layout does not exist and may not be created; [`Invalid`](ErrorKind::Invalid) if
+    /// the directory holds something else or the layout is damaged; [`Io`](ErrorKind::Io) if the file system refuses to read it, or
+    /// to write where `access` asks for that.
     pub async fn open_directory(path: impl Into<PathBuf>, access: Access) -> Result<Self> {
         let path = path.into();
         let name = Location::Directory(path.clone()).to_string();
@@ -48,13 +66,13 @@ impl LayoutBackend {
         Ok(Self::new(Box::new(storage), name, access, 1))
     }
 
-    /// Opens the layout under a prefix of an object store; `name` is what people know the place by. With
-    /// [`Access::Create`] it is made by the first write if it is not there.
+    /// Opens the layout under a prefix of an object store; `name` is the name of the place for people. With [`Access::Create`] the
+    /// first write creates it if it does not exist.
     ///
     /// # Errors
     ///
-    /// As [`open_directory`](Self::open_directory); [`Unsupported`](ErrorKind::Unsupported) if it is to be written to and
-    /// the store has no conditional put.
+    /// As [`open_directory`](Self::open_directory); [`Unsupported`](ErrorKind::Unsupported) if `access` asks for writing and the
+    /// store does not support conditional puts.
     pub async fn with_store(
         store: Arc<dyn ObjectStore>,
         prefix: Path,
@@ -63,15 +81,15 @@ impl LayoutBackend {
     ) -> Result<Self> {
         let name = name.into();
         let storage = Bucket::open(store, prefix, name.clone(), access).await?;
-        // Each request waits for an answer from afar.
+        // Requests spend most of their time waiting for the network.
         Ok(Self::new(Box::new(storage), name, access, 4))
     }
 
-    /// Makes an empty layout in memory.
+    /// Creates an empty layout in memory.
     ///
     /// # Errors
     ///
-    /// None is known to happen.
+    /// None in practice: the store in memory does not fail.
     pub async fn in_memory() -> Result<Self> {
         Self::with_store(Arc::new(InMemory::new()), Path::default(), "memory", Access::Create).await
     }
@@ -85,22 +103,23 @@ impl LayoutBackend {
         let mut capabilities = Capabilities::default();
         let cores = std::thread::available_parallelism().map_or(least_parallel, usize::from);
         capabilities.parallel_blobs = cores.max(least_parallel);
-        // Somebody may prune meanwhile.
+        // Another process may prune meanwhile.
         capabilities.unreferenced_blob_lifetime = Some(PruneOptions::default().grace);
         Self {
-            storage,
+            manifests: Manifests::new(storage, name),
+            publisher: Publisher::default(),
+            referrers: Referrers::default(),
             capabilities,
-            links: LinkCache::default(),
-            reached: Reached::default(),
-            referring: Referring::default(),
-            queue: Queue::default(),
-            name,
             access,
         }
     }
 
-    /// Refuses what changes a layout that was opened for reading.
-    pub(crate) fn check_writable(&self, operation: &'static str, target: impl fmt::Display) -> Result<()> {
+    #[cfg(test)]
+    pub(crate) fn manifests(&self) -> &Manifests {
+        &self.manifests
+    }
+
+    fn check_writable(&self, operation: &'static str, target: impl fmt::Display) -> Result<()> {
         if self.access == Access::Read {
             return Err(Error::new(ErrorKind::Denied, operation, target)
                 .because(format!("{self} was opened for reading only")));
@@ -108,18 +127,152 @@ impl LayoutBackend {
         Ok(())
     }
 
-    /// Tells whether a blob is there and stays until a push that relies on it has ended.
-    pub(crate) async fn keep(&self, digest: &Digest, size: u64) -> Result<bool> {
-        match self.storage.renew(digest, size).await? {
-            Presence::Absent => Ok(false),
-            Presence::Kept => Ok(true),
-            Presence::KeptIfReferenced => self.is_reached(&self.storage.index().await?, digest).await,
+    /// Returns the descriptor of a manifest. The index lists tags and digests; nested indexes list digests only.
+    async fn find(&self, at: &ManifestRef) -> Result<Option<Descriptor>> {
+        let index = self.manifests.storage.index().await?;
+        if let Some(found) = index.descriptor(at) {
+            return Ok(Some(found));
         }
+        match at {
+            ManifestRef::Tag(_) => Ok(None),
+            ManifestRef::Digest(digest) => {
+                Ok(self.manifests.find_nested(&index, digest).await?.map(|nested| nested.child))
+            }
+        }
+    }
+
+    /// Changes the index. Without a change to make, the target does not exist.
+    async fn update(
+        &self,
+        operation: &'static str,
+        target: &str,
+        change: impl Fn(&Index) -> Result<Option<Edit>> + Send + Sync,
+    ) -> Result<()> {
+        let storage = &self.manifests.storage;
+        let absent = || Error::new(ErrorKind::NotFound, operation, format!("{target} in {self}"));
+        // Looks without the lock first: deleting something absent must not create a layout.
+        if change(&*storage.index().await?)?.is_none() {
+            return Err(absent());
+        }
+        let mut attempts = Attempts::default();
+        loop {
+            let update = storage.begin_update().await?;
+            let Some(edit) = change(update.index())? else { return Err(absent()) };
+            if update.commit(edit).await? == Commit::Done {
+                return Ok(());
+            }
+            attempts.lost(operation, target).await?;
+        }
+    }
+
+    /// Refuses to delete a child of an image index that stays: readers would still find it there.
+    async fn check_not_nested(&self, operation: &'static str, digest: &Digest) -> Result<()> {
+        let index = self.manifests.storage.index().await?;
+        let Some(nested) = self.manifests.find_nested(&index, digest).await? else { return Ok(()) };
+        let is_listed = index.find(&ManifestRef::Digest(digest.clone())).is_some();
+        let relation = if is_listed { "is also listed by" } else { "is only listed by" };
+        Err(Error::new(ErrorKind::Unsupported, operation, digest)
+            .because(format!("it {relation} the image index {}: delete that first", nested.parent)))
+    }
+}
+
+#[async_trait]
+impl RegistryBackend for LayoutBackend {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn stat_blob(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.manifests.storage.size(digest).await
+    }
+
+    async fn read_blob(&self, digest: &Digest, range: Option<Range<u64>>) -> Result<BlobRead> {
+        self.manifests.storage.read(digest, range).await
+    }
+
+    async fn write_blob(&self, blob: &dyn BlobSource, _hint: &WriteHint) -> Result<Written> {
+        self.check_writable("write blob", blob.digest())?;
+        if self.publisher.keep(&self.manifests, blob.digest(), blob.size()).await? {
+            return Ok(Written::AlreadyThere);
+        }
+        self.manifests.storage.store(blob).await?;
+        Ok(Written::Uploaded)
+    }
+
+    async fn stat_manifest(&self, at: &ManifestRef) -> Result<Option<Descriptor>> {
+        let Some(found) = self.find(at).await? else { return Ok(None) };
+        // A layout may list manifests that it does not hold (image-spec image-layout.md, "Blobs").
+        Ok(self.manifests.storage.size(&found.digest).await?.map(|_| found))
+    }
+
+    async fn read_manifest(&self, at: &ManifestRef) -> Result<RawManifest> {
+        let target = format!("{at} in {self}");
+        match self.find(at).await? {
+            Some(found) => self.manifests.read(&target, &found).await,
+            None => Err(Error::new(ErrorKind::NotFound, "read manifest", target)),
+        }
+    }
+
+    async fn write_manifest(&self, at: &ManifestRef, manifest: &RawManifest) -> Result<()> {
+        self.check_writable("write manifest", at)?;
+        let limit = self.capabilities.max_manifest_bytes;
+        self.publisher.publish(&self.manifests, at, manifest, limit).await
+    }
+
+    fn tags(&self) -> BoxStream<'_, Result<Tag>> {
+        let tags = async {
+            let index = self.manifests.storage.index().await?;
+            Ok(stream::iter(index.tags().into_iter().map(Ok)))
+        };
+        stream::once(tags).try_flatten().boxed()
+    }
+
+    fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+    ) -> BoxStream<'_, Result<Descriptor>> {
+        self.referrers.list(&self.manifests, subject.clone(), artifact_type.cloned())
+    }
+
+    fn admin(&self) -> Option<&dyn RepositoryAdmin> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl RepositoryAdmin for LayoutBackend {
+    /// Deletes an entry of the index. Manifests that only the deleted one listed are no longer listed either.
+    async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+        const OPERATION: &str = "delete manifest";
+        self.check_writable(OPERATION, digest)?;
+        self.check_not_nested(OPERATION, digest).await?;
+        self.update(OPERATION, digest.as_str(), |index| index.without([digest])).await
+    }
+
+    async fn delete_tag(&self, tag: &Tag) -> Result<()> {
+        const OPERATION: &str = "delete tag";
+        self.check_writable(OPERATION, tag)?;
+        self.update(OPERATION, tag.as_str(), |index| index.without_tag(tag)).await
+    }
+
+    fn pruner(&self) -> Option<&dyn Pruner> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Pruner for LayoutBackend {
+    async fn prune(&self, options: &PruneOptions) -> Result<PruneReport> {
+        if !options.dry_run {
+            self.check_writable("prune", self)?;
+        }
+        prune::prune(&self.manifests, options).await
     }
 }
 
 impl fmt::Display for LayoutBackend {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.name)
+        formatter.write_str(&self.manifests.name)
     }
 }

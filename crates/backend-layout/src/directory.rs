@@ -1,22 +1,15 @@
 //! A layout in a directory of the local file system.
 //!
-//! Blobs gather under a temporary name in `ingest/`, where `oras` gathers them too, and are synced and renamed when their
-//! digest is right. The directories that hold them are synced before an index names them. The index is replaced in one
-//! step by the holder of an exclusive lock on `.index.lock`.
+//! A blob grows under a temporary name in `ingest/`, as with `oras`. Once its digest proves right, it is synced and renamed. The
+//! directories of the blobs are synced before an index lists them. The index is replaced in one step by the holder of an exclusive lock
+//! on `.index.lock`.
 
-mod failure;
+mod blobs;
+mod files;
 mod index_file;
-mod keeper;
-mod lock;
 mod open;
-mod partial;
-mod paths;
-mod read;
-mod sweep;
 #[cfg(test)]
 mod tests;
-mod update;
-mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,13 +20,10 @@ use oci_model::Digest;
 use registry_backend::{Access, BlobRead, BlobSource, Result};
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::blocking::blocking;
 use crate::index::Index;
 use crate::storage::{IndexUpdate, Presence, Storage, StoredBlob};
-use index_file::IndexFile;
-use keeper::Keeper;
-use lock::{Lock, Mode};
-use paths::Paths;
+use files::{Paths, blocking};
+use index_file::{IndexFile, IndexLock, IndexThread, Mode, Update};
 
 /// How long an update waits for those who hold the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -41,23 +31,18 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 /// A layout in a directory.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
     paths: Paths,
-    index: IndexFile,
-    keeper: Keeper,
-    /// Set once the layout is known to be there.
-    made: OnceCell<()>,
+    index: Arc<IndexFile>,
+    thread: IndexThread,
+    /// Set once the layout is known to exist.
+    created: OnceCell<()>,
     /// Writers of this process wait here, in order, before one of them asks for the lock.
     queue: Arc<Mutex<()>>,
     patience: Duration,
 }
 
 impl Directory {
-    /// Opens the layout at the path. One that may be created is made by the first write.
+    /// Opens the layout at the path. If it may be created, the first write creates it.
     pub(crate) async fn open(root: PathBuf, access: Access) -> Result<Self> {
         Self::open_with_patience(root, access, LOCK_PATIENCE).await
     }
@@ -65,27 +50,24 @@ impl Directory {
     async fn open_with_patience(root: PathBuf, access: Access, patience: Duration) -> Result<Self> {
         let paths = Paths::new(root);
         let opened = paths.clone();
-        let is_there = blocking("open", move || open::open(&opened, access)).await?;
-        let made = if is_there { OnceCell::new_with(Some(())) } else { OnceCell::new() };
-        let index = IndexFile::new(paths.index());
-        let (keeper, queue) = (Keeper::default(), Arc::default());
-        Ok(Self { shared: Arc::new(Shared { paths, index, keeper, made, queue, patience }) })
+        let exists = blocking("open", move || open::open(&opened, access)).await?;
+        let created = if exists { OnceCell::new_with(Some(())) } else { OnceCell::new() };
+        let index = Arc::new(IndexFile::new(paths.clone()));
+        Ok(Self { paths, index, thread: IndexThread::default(), created, queue: Arc::default(), patience })
     }
 
-    /// Makes the layout unless it is there.
-    async fn make(&self) -> Result<()> {
-        let make = || async {
-            let paths = self.shared.paths.clone();
-            blocking("create", move || open::make_root(&paths)).await?;
+    /// Creates the layout unless it exists.
+    async fn create(&self) -> Result<()> {
+        let create = || async {
+            self.blocking("create", open::create_root).await?;
             let lock = self.lock(Mode::Exclusive).await?;
-            let paths = self.shared.paths.clone();
-            blocking("create", move || open::make(&paths, lock)).await
+            self.blocking("create", move |paths| open::create(paths, &lock)).await
         };
-        self.shared.made.get_or_try_init(make).await.copied()
+        self.created.get_or_try_init(create).await.copied()
     }
 
-    async fn lock(&self, mode: Mode) -> Result<Lock> {
-        Lock::acquire(&self.shared.paths, mode, self.shared.patience).await
+    async fn lock(&self, mode: Mode) -> Result<IndexLock> {
+        IndexLock::acquire(&self.paths, mode, self.patience).await
     }
 
     /// Runs the work with the paths on a thread for blocking work.
@@ -94,27 +76,27 @@ impl Directory {
         operation: &'static str,
         work: impl FnOnce(&Paths) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let shared = Arc::clone(&self.shared);
-        blocking(operation, move || work(&shared.paths)).await
+        let paths = self.paths.clone();
+        blocking(operation, move || work(&paths)).await
     }
 }
 
 #[async_trait]
 impl Storage for Directory {
     async fn index(&self) -> Result<Arc<Index>> {
-        let shared = Arc::clone(&self.shared);
-        let may_be_absent = !shared.made.initialized();
-        let read = move || Ok(shared.index.read(&shared.paths, may_be_absent)?.0);
-        self.shared.keeper.run("read the index of", read).await
+        let index = Arc::clone(&self.index);
+        let may_be_absent = !self.created.initialized();
+        let read = move || Ok(index.read(may_be_absent)?.0);
+        self.thread.run("read the index of", read).await
     }
 
     async fn begin_update(&self) -> Result<Box<dyn IndexUpdate>> {
-        self.make().await?;
-        let turn = Arc::clone(&self.shared.queue).lock_owned().await;
+        self.create().await?;
+        let turn = Arc::clone(&self.queue).lock_owned().await;
         let lock = self.lock(Mode::Exclusive).await?;
-        let shared = Arc::clone(&self.shared);
-        let begin = move || update::Update::begin(shared, lock, turn);
-        Ok(Box::new(self.shared.keeper.run("update the index of", begin).await?))
+        let index = Arc::clone(&self.index);
+        let begin = move || Update::begin(index, lock, turn);
+        Ok(Box::new(self.thread.run("update the index of", begin).await?))
     }
 
     fn update_excludes_others(&self) -> bool {
@@ -123,35 +105,35 @@ impl Storage for Directory {
 
     async fn size(&self, digest: &Digest) -> Result<Option<u64>> {
         let digest = digest.clone();
-        self.blocking("stat blob", move |paths| read::size(paths, &digest)).await
+        self.blocking("stat blob", move |paths| blobs::size(paths, &digest)).await
     }
 
     async fn read(&self, digest: &Digest, range: Option<std::ops::Range<u64>>) -> Result<BlobRead> {
-        read::read(&self.shared.paths, digest, range).await
+        blobs::read(&self.paths, digest, range).await
     }
 
     async fn store(&self, blob: &dyn BlobSource) -> Result<()> {
-        self.make().await?;
-        write::store(&self.shared.paths, blob).await
+        self.create().await?;
+        blobs::store(&self.paths, blob).await
     }
 
     async fn renew(&self, digest: &Digest, size: u64) -> Result<Presence> {
         let known = digest.clone();
-        if self.blocking("stat blob", move |paths| read::size(paths, &known)).await? != Some(size) {
+        if self.blocking("stat blob", move |paths| blobs::size(paths, &known)).await? != Some(size) {
             return Ok(Presence::Absent);
         }
-        // Whoever removes holds the lock alone: what is renewed under it is either gone before or seen to be young.
+        // Pruning removes blobs under the exclusive lock. So under a shared one a blob is either gone or renewed in time.
         let lock = self.lock(Mode::Shared).await?;
         let digest = digest.clone();
-        self.blocking("write blob", move |paths| Ok(write::renew(paths, &digest, size, lock))).await
+        self.blocking("write blob", move |paths| Ok(blobs::renew(paths, &digest, size, &lock))).await
     }
 
     async fn presence(&self, blobs: &[(Digest, u64)]) -> Result<Vec<Presence>> {
         let blobs = blobs.to_vec();
         self.blocking("stat blob", move |paths| {
             let presence = |(digest, size): &(Digest, u64)| {
-                let is_there = read::size(paths, digest)? == Some(*size);
-                Ok(if is_there { Presence::Kept } else { Presence::Absent })
+                let exists = blobs::size(paths, digest)? == Some(*size);
+                Ok(if exists { Presence::Kept } else { Presence::Absent })
             };
             blobs.iter().map(presence).collect()
         })
@@ -159,14 +141,15 @@ impl Storage for Directory {
     }
 
     async fn list(&self) -> Result<Vec<StoredBlob>> {
-        self.blocking("list the blobs of", sweep::list).await
+        self.blocking("list the blobs of", blobs::list).await
+    }
+
+    async fn removable_before(&self, grace: Duration) -> Result<SystemTime> {
+        // Writers renew the blobs that they rely on, so the age alone decides.
+        Ok(SystemTime::now().checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
     async fn remove_partial(&self, before: SystemTime, only_count: bool) -> Result<u64> {
-        self.blocking("clear up", move |paths| sweep::remove_partial(paths, before, only_count)).await
-    }
-
-    fn now(&self) -> SystemTime {
-        SystemTime::now()
+        self.blocking("clean up", move |paths| blobs::remove_partial(paths, before, only_count)).await
     }
 }

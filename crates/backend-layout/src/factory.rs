@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use oci_model::Location;
 use registry_backend::{BackendFactory, Error, ErrorKind, Fit, OpenOptions, RegistryBackend, Result};
 
-use crate::LayoutBackend;
+use crate::backend::LayoutBackend;
 
 /// Opens image layouts in directories and, with the features `s3`, `gcs` and `azure`, in buckets.
 #[derive(Clone, Default)]
@@ -18,8 +18,14 @@ impl LayoutFactory {
         Self::default()
     }
 
-    /// Adds settings for buckets, such as `aws_region` or `google_service_account`: the keys are those of
-    /// [`object_store`], and a key that a kind of bucket does not know is ignored for it.
+    /// Adds settings for buckets, such as `aws_region` or `google_service_account`. The keys are those of [`object_store`]; each
+    /// kind of bucket ignores the keys of others.
+    ///
+    /// ```
+    /// let factory = backend_layout::LayoutFactory::new()
+    ///     .with_bucket_options([("aws_region", "us-west-2"), ("aws_endpoint", "https://s3.example.org")]);
+    /// # let _ = factory;
+    /// ```
     #[must_use]
     pub fn with_bucket_options<K: Into<String>, V: Into<String>>(
         mut self,
@@ -31,7 +37,7 @@ impl LayoutFactory {
 }
 
 impl std::fmt::Debug for LayoutFactory {
-    // The values may be secrets.
+    // Values may be secret.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let keys: Vec<_> = self.bucket_options.iter().map(|(key, _)| key).collect();
         formatter.debug_struct("LayoutFactory").field("bucket_options", &keys).finish()
@@ -63,16 +69,36 @@ impl BackendFactory for LayoutFactory {
             }
             #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
             Location::Bucket { scheme, url } if serves(scheme) => {
-                Ok(Box::new(crate::bucket_url::open(url, &self.bucket_options, options.access).await?))
+                Ok(Box::new(open_bucket(url, &self.bucket_options, options.access).await?))
             }
             Location::Bucket { .. } => Err(Error::new(ErrorKind::Unsupported, "open", location)
                 .because("this program was built without the feature for it: `s3`, `gcs` or `azure`")),
-            _ => Err(Error::new(ErrorKind::Unsupported, "open", location).because("it is no image layout")),
+            _ => {
+                Err(Error::new(ErrorKind::Unsupported, "open", location).because("it is not an image layout"))
+            }
         }
     }
 }
 
-/// Tells whether the feature for a scheme is on.
+/// Opens the layout at a URL such as `s3://bucket/prefix`.
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+async fn open_bucket(
+    url: &str,
+    options: &[(String, String)],
+    access: registry_backend::Access,
+) -> Result<LayoutBackend> {
+    let invalid = |error: Box<dyn std::error::Error + Send + Sync>| {
+        let reason = format!("cannot use the bucket with these settings: {error}");
+        Error::new(ErrorKind::Invalid, "open", url).because(reason).caused_by(error)
+    };
+    let parsed = url::Url::parse(url).map_err(|error| invalid(error.into()))?;
+    let options = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let (store, prefix) =
+        object_store::parse_url_opts(&parsed, options).map_err(|error| invalid(error.into()))?;
+    LayoutBackend::with_store(store.into(), prefix, url, access).await
+}
+
+/// Tells whether the feature for a scheme is enabled.
 fn serves(scheme: &str) -> bool {
     (cfg!(feature = "s3") && scheme == "s3")
         || (cfg!(feature = "gcs") && scheme == "gs")
@@ -90,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_served_always_and_buckets_where_compiled_in() {
+    fn directories_are_always_served_and_buckets_where_compiled_in() {
         let factory = LayoutFactory::new();
         assert_eq!(factory.fit(&Location::Directory("x".into())), Fit::Exact);
         for (scheme, is_on) in [
@@ -114,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_served_is_refused() {
+    async fn an_unknown_scheme_is_refused() {
         let options = OpenOptions::new(Access::Read);
         let error = LayoutFactory::new().open(&bucket("ftp"), &options).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);

@@ -1,4 +1,4 @@
-//! The index of a layout as functions of text, for the fuzz targets of this project alone; no part of the interface.
+//! The index of a layout as functions of text, for the fuzz targets of this project; not part of the interface.
 
 use oci_model::{Digest, RawManifest, Tag};
 
@@ -14,10 +14,10 @@ pub fn tags(text: &str) -> Option<Vec<Tag>> {
 #[must_use]
 pub fn digest_of(text: &str, tag: &Tag) -> Option<Digest> {
     let index = Index::parse(text.to_owned()).ok()?;
-    index.find(&tag.clone().into()).map(|listed| listed.digest())
+    index.find(&tag.clone().into()).map(|entry| entry.digest)
 }
 
-/// Returns the text with a manifest under a tag, unless it is so already or the manifest is none.
+/// Returns the text with a manifest under a tag; `None` if the text says so already or the manifest is not valid.
 #[must_use]
 pub fn with_manifest(text: &str, tag: &Tag, raw: &RawManifest) -> Option<String> {
     let index = Index::parse(text.to_owned()).ok()?;
@@ -26,7 +26,7 @@ pub fn with_manifest(text: &str, tag: &Tag, raw: &RawManifest) -> Option<String>
     (added == Added::Yes).then(|| Some(index.pieces(&additions.edit().ok()?).collect()))?
 }
 
-/// Returns the text without a tag, if it has it.
+/// Returns the text without a tag, if it has the tag.
 #[must_use]
 pub fn without_tag(text: &str, tag: &Tag) -> Option<String> {
     let index = Index::parse(text.to_owned()).ok()?;

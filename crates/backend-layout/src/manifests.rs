@@ -9,18 +9,24 @@ use oci_model::{Descriptor, Digest, MANIFEST_READ_LIMIT, Manifest, ManifestError
 use registry_backend::{Error, ErrorKind, Result};
 use serde_json::Value;
 
-use crate::LayoutBackend;
-use crate::storage::absent;
+use crate::index::Index;
+use crate::storage::{Storage, absent};
 
-/// How many manifests are remembered; each takes about a hundred bytes, and more for an index.
+/// How many manifests a search reads at once.
+pub(crate) const PARALLEL: usize = 16;
+
+/// How many manifests a search follows: a bound on the reads that a hostile layout can cause.
+pub(crate) const FOLLOWED: usize = 5_000_000;
+
+/// How many manifests are remembered. Each takes about a hundred bytes, and more for an index.
 const REMEMBERED: usize = 200_000;
 
-/// What a manifest says of other manifests.
+/// The manifests that a manifest refers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links {
-    /// The manifests that an index lists.
+    /// The manifests that an image index lists.
     pub(crate) children: Vec<Descriptor>,
-    /// The manifest that it refers to.
+    /// The manifest's subject.
     pub(crate) subject: Option<Descriptor>,
 }
 
@@ -31,34 +37,48 @@ pub(crate) struct References {
     pub(crate) blobs: Vec<Digest>,
 }
 
-/// Links of manifests that were read: content under a digest never changes.
-#[derive(Default)]
-pub(crate) struct LinkCache {
+/// A manifest that an image index below the layout's own index lists.
+#[derive(Debug)]
+pub(crate) struct Nested {
+    pub(crate) parent: Digest,
+    pub(crate) child: Descriptor,
+}
+
+/// The manifests of a layout. Remembers the links of those it has read: content under a digest never changes.
+pub(crate) struct Manifests {
+    pub(crate) storage: Box<dyn Storage>,
+    /// The name of the layout for people.
+    pub(crate) name: String,
     known: Mutex<HashMap<Digest, Arc<Links>>>,
 }
 
-impl LayoutBackend {
-    /// Returns a manifest's bytes, verified.
+impl Manifests {
+    pub(crate) fn new(storage: Box<dyn Storage>, name: String) -> Self {
+        Self { storage, name, known: Mutex::default() }
+    }
+
+    /// Reads and verifies a manifest; `target` names it in errors.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if the blob is not there.
-    pub(crate) async fn verified_manifest(&self, target: &str, listed: &Descriptor) -> Result<RawManifest> {
+    /// [`NotFound`](ErrorKind::NotFound) if its blob does not exist.
+    pub(crate) async fn read(&self, target: &str, listed: &Descriptor) -> Result<RawManifest> {
         const OPERATION: &str = "read manifest";
         let fail = |kind| Error::new(kind, OPERATION, target);
         let Descriptor { media_type, digest, size, .. } = listed;
         if *size > MANIFEST_READ_LIMIT {
-            return Err(fail(ErrorKind::TooLarge)
-                .because(format!("{digest} has {size} bytes, and at most {MANIFEST_READ_LIMIT} are read")));
+            return Err(fail(ErrorKind::TooLarge).because(format!(
+                "expected at most {MANIFEST_READ_LIMIT} bytes, found {size} for {digest}"
+            )));
         }
         let read = self.storage.read(digest, None).await.map_err(|error| match error.kind() {
             ErrorKind::NotFound => absent(OPERATION, digest)
-                .because(format!("it is listed as {target} in {self}, but its blob is missing")),
+                .because(format!("{} lists it as {target}, but its blob is missing", self.name)),
             _ => error,
         })?;
         if read.blob_size != *size {
             return Err(fail(ErrorKind::Invalid)
-                .because(format!("{digest} has {} bytes, but its descriptor says {size}", read.blob_size)));
+                .because(format!("expected {size} bytes, found {} for {digest}", read.blob_size)));
         }
         let pieces: Vec<_> = read.stream.try_collect().await?;
         RawManifest::verified(pieces.concat(), media_type.clone(), digest).map_err(|error| {
@@ -70,13 +90,12 @@ impl LayoutBackend {
         })
     }
 
-    /// Returns what a manifest says of others, or `None` if its blob is missing. What is no manifest, or no valid one,
-    /// says nothing.
+    /// Returns the links of a manifest, or `None` if its blob is missing. A blob that is not a valid manifest has no links.
     pub(crate) async fn links(&self, listed: &Descriptor) -> Result<Option<Arc<Links>>> {
         if !may_refer(&listed.media_type) {
             return Ok(Some(Arc::default()));
         }
-        if let Some(known) = self.links.get(&listed.digest) {
+        if let Some(known) = self.known(&listed.digest) {
             return Ok(Some(known));
         }
         let references = match self.parse_references(listed).await? {
@@ -86,9 +105,13 @@ impl LayoutBackend {
         Ok(Some(Arc::new(references.links)))
     }
 
-    /// As [`links`](Self::links), but what is no valid manifest is an error, and one that is missing says nothing.
+    /// Returns the links of a manifest; a missing manifest has none.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest cannot be read or is not valid.
     pub(crate) async fn strict_links(&self, listed: &Descriptor) -> Result<Arc<Links>> {
-        if let Some(known) = self.links.get(&listed.digest) {
+        if let Some(known) = self.known(&listed.digest) {
             return Ok(known);
         }
         let references = self.references(listed).await?;
@@ -99,17 +122,45 @@ impl LayoutBackend {
     ///
     /// # Errors
     ///
-    /// If it cannot be read or is not valid, naming it.
+    /// If the manifest cannot be read or is not valid; the error names it.
     pub(crate) async fn references(&self, listed: &Descriptor) -> Result<Option<References>> {
         self.parse_references(listed).await?.transpose()
     }
 
-    /// The outer error is one of reading, the inner one says that what was read is no valid manifest.
+    /// Returns the descriptor of a manifest that an image index below the layout's own index lists.
+    pub(crate) async fn find_nested(&self, index: &Index, digest: &Digest) -> Result<Option<Nested>> {
+        let mut seen = HashSet::new();
+        let mut front: Vec<_> = index.indexes().map(|(_, entry)| entry.descriptor()).collect();
+        while !front.is_empty() {
+            front.retain(|listed| seen.insert(listed.digest.clone()));
+            if seen.len() > FOLLOWED {
+                return Err(self.too_many());
+            }
+            let mut next = Vec::new();
+            for parent in front {
+                let Some(links) = self.links(&parent).await? else { continue };
+                if let Some(child) = links.children.iter().find(|child| child.digest == *digest) {
+                    return Ok(Some(Nested { parent: parent.digest, child: child.clone() }));
+                }
+                next.extend(links.children.iter().filter(|child| child.media_type.is_index()).cloned());
+            }
+            front = next;
+        }
+        Ok(None)
+    }
+
+    /// Returns the error of a search that exceeds [`FOLLOWED`].
+    pub(crate) fn too_many(&self) -> Error {
+        Error::new(ErrorKind::TooLarge, "follow the manifests of", &self.name)
+            .because(format!("expected at most {FOLLOWED} manifests, found more"))
+    }
+
+    /// The outer error comes from reading; the inner one says that the blob is not a valid manifest.
     async fn parse_references(&self, listed: &Descriptor) -> Result<Option<Result<References>>> {
         let may_refer = may_refer(&listed.media_type);
-        let raw = match self.verified_manifest(listed.digest.as_str(), listed).await {
+        let raw = match self.read(listed.digest.as_str(), listed).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            // Whatever is too large for a manifest is none.
+            // A blob that is too large for a manifest is not one.
             Err(error) if error.kind() == ErrorKind::TooLarge && !may_refer => {
                 return Ok(Some(Ok(References::default())));
             }
@@ -124,13 +175,31 @@ impl LayoutBackend {
                 .caused_by(error)
         });
         if let Ok(references) = &parsed {
-            self.links.remember(&listed.digest, &references.links);
+            self.remember(&listed.digest, &references.links);
         }
         Ok(Some(parsed))
     }
+
+    fn known(&self, digest: &Digest) -> Option<Arc<Links>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    fn remember(&self, digest: &Digest, links: &Links) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(digest.clone(), Arc::new(links.clone()));
+    }
 }
 
-/// Tells whether this is a type of manifest whose references are known.
+impl fmt::Debug for Manifests {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Manifests").field("storage", &self.storage).finish_non_exhaustive()
+    }
+}
+
+/// Tells whether this crate knows how manifests of this type refer to others.
 pub(crate) fn may_refer(media_type: &MediaType) -> bool {
     media_type.is_index() || media_type.is_manifest()
 }
@@ -145,8 +214,7 @@ fn references_of(manifest: Manifest) -> References {
     References { links, blobs }
 }
 
-/// Returns all digests that stand anywhere in a JSON text, as `digest` fields or not: of a manifest of an unknown type
-/// nothing else is known to say what it needs.
+/// Returns all digests anywhere in a JSON text, in `digest` fields or not: an unknown type of manifest may need any of them.
 fn digests_in(text: &[u8]) -> Vec<Digest> {
     let Ok(value) = serde_json::from_slice::<Value>(text) else { return Vec::new() };
     let mut found = HashSet::new();
@@ -160,24 +228,4 @@ fn digests_in(text: &[u8]) -> Vec<Digest> {
         }
     }
     found.into_iter().collect()
-}
-
-impl LinkCache {
-    fn get(&self, digest: &Digest) -> Option<Arc<Links>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
-    }
-
-    fn remember(&self, digest: &Digest, links: &Links) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED {
-            known.clear();
-        }
-        known.insert(digest.clone(), Arc::new(links.clone()));
-    }
-}
-
-impl fmt::Debug for LinkCache {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("LinkCache")
-    }
 }

@@ -1,34 +1,79 @@
 //! Storing a manifest: its blob first, then its entry in the index.
+//!
+//! A replacement of the index costs as much as the index is large. Manifests that arrive while one is under way share the next one.
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use oci_model::{Digest, ManifestRef, RawManifest};
+use oci_model::{Digest, Manifest, ManifestRef, RawManifest, Tag};
 use registry_backend::{BlobSource, ByteStream, Error, ErrorKind, Result};
+use tokio::sync::oneshot;
 
-use crate::LayoutBackend;
-use crate::attempts::Attempts;
 use crate::index::{Added, Additions, Index};
-use crate::queue::{Addition, Waiting};
-use crate::storage::{Commit, Presence};
+use crate::manifests::Manifests;
+use crate::reachable::Reachable;
+use crate::storage::{Attempts, Commit, Presence};
 
 const OPERATION: &str = "write manifest";
 
 /// How many missing digests an error names.
 const NAMED: usize = 10;
 
-impl LayoutBackend {
-    pub(crate) async fn publish(&self, at: &ManifestRef, raw: &RawManifest) -> Result<()> {
+/// Lists manifests in the index.
+#[derive(Debug, Default)]
+pub(crate) struct Publisher {
+    reachable: Reachable,
+    queue: Queue,
+}
+
+/// A manifest to be listed.
+#[derive(Debug)]
+struct Addition {
+    tag: Option<Tag>,
+    raw: RawManifest,
+    manifest: Manifest,
+    /// The blobs and manifests that have to exist, the manifest's own blob included, with their sizes.
+    needs: Vec<(Digest, u64)>,
+}
+
+/// An addition, and the caller who waits for it.
+#[derive(Debug)]
+struct Waiting {
+    addition: Arc<Addition>,
+    /// The presence of what it needs, once that was asked.
+    presence: Option<Vec<Presence>>,
+    done: oneshot::Sender<Result<()>>,
+}
+
+impl Publisher {
+    /// Tells whether a blob exists and stays until a push that relies on it ends.
+    pub(crate) async fn keep(&self, manifests: &Manifests, digest: &Digest, size: u64) -> Result<bool> {
+        match manifests.storage.renew(digest, size).await? {
+            Presence::Absent => Ok(false),
+            Presence::Kept => Ok(true),
+            Presence::KeptIfReferenced => {
+                self.reachable.contains(manifests, &manifests.storage.index().await?, digest).await
+            }
+        }
+    }
+
+    /// Stores a manifest of at most `limit` bytes and lists it.
+    pub(crate) async fn publish(
+        &self,
+        manifests: &Manifests,
+        at: &ManifestRef,
+        raw: &RawManifest,
+        limit: u64,
+    ) -> Result<()> {
         let fail = |kind| Error::new(kind, OPERATION, at);
-        self.check_writable(OPERATION, at)?;
-        let (size, limit) = (raw.bytes().len() as u64, self.capabilities.max_manifest_bytes);
+        let size = raw.bytes().len() as u64;
         if size > limit {
             return Err(fail(ErrorKind::TooLarge)
-                .because(format!("it has {size} bytes, and at most {limit} are taken")));
+                .because(format!("expected a manifest of at most {limit} bytes, found {size}")));
         }
         let manifest = raw
             .parse()
@@ -37,28 +82,30 @@ impl LayoutBackend {
             ManifestRef::Tag(tag) => Some(tag),
             ManifestRef::Digest(digest) if digest == raw.digest() => None,
             ManifestRef::Digest(_) => {
-                return Err(fail(ErrorKind::Invalid).because(format!("the manifest is {}", raw.digest())));
+                return Err(
+                    fail(ErrorKind::Invalid).because(format!("the manifest has the digest {}", raw.digest()))
+                );
             }
         };
-        if !self.keep(raw.digest(), size).await? {
-            self.storage.store(&ManifestSource { raw }).await?;
+        if !self.keep(manifests, raw.digest(), size).await? {
+            manifests.storage.store(&ManifestSource { raw }).await?;
         }
         let addition = Addition::new(tag.cloned(), raw.clone(), manifest);
-        self.queue.pass(addition, |additions| self.list(additions)).await
+        self.queue.pass(addition, |additions| self.list(manifests, additions)).await
     }
 
-    /// Lists manifests whose blobs are there, all in one replacement of the index, and answers those who wait for it. Those that
-    /// depend on others of them are given back.
-    async fn list(&self, additions: Vec<Waiting>) -> Result<Vec<Waiting>> {
+    /// Lists the manifests whose content is complete in one replacement of the index, and answers their callers. Returns those that
+    /// depend on others of them.
+    async fn list(&self, manifests: &Manifests, additions: Vec<Waiting>) -> Result<Vec<Waiting>> {
         let (mut waiting, mut later) = (additions, Vec::new());
         let mut attempts = Attempts::default();
         loop {
-            let update = self.storage.begin_update().await?;
+            let update = manifests.storage.begin_update().await?;
             let index = Arc::clone(update.index());
             let mut added = Additions::to(&index);
             let mut listed = Vec::with_capacity(waiting.len());
             for mut waiting in waiting {
-                match self.add(&mut added, &index, &mut waiting).await {
+                match self.add(manifests, &mut added, &index, &mut waiting).await {
                     Ok(Added::Yes) => listed.push(waiting),
                     Ok(Added::Later) => later.push(waiting),
                     Ok(Added::Before) => waiting.answer(Ok(())),
@@ -76,36 +123,37 @@ impl LayoutBackend {
         }
     }
 
-    /// Adds a manifest if everything that it needs is there.
+    /// Adds a manifest if everything that it needs exists.
     async fn add(
         &self,
+        manifests: &Manifests,
         added: &mut Additions<'_>,
         index: &Arc<Index>,
         waiting: &mut Waiting,
     ) -> Result<Added> {
         let addition = &waiting.addition;
-        // Under a lock nothing can go meanwhile; without one, what is there and young stays long enough.
-        if waiting.presence.is_none() || self.storage.update_excludes_others() {
-            waiting.presence = Some(self.storage.presence(&addition.needs).await?);
+        // Under a lock nothing disappears meanwhile. Without one, a young blob stays long enough.
+        if waiting.presence.is_none() || manifests.storage.update_excludes_others() {
+            waiting.presence = Some(manifests.storage.presence(&addition.needs).await?);
         }
         let presence = waiting.presence.as_deref().unwrap_or_default();
-        self.check_complete(&addition.target(), index, &addition.needs, presence).await?;
+        self.check_complete(manifests, index, addition, presence).await?;
         added.add(addition.tag.as_ref(), &addition.raw, &addition.manifest)
     }
 
     async fn check_complete(
         &self,
-        at: &ManifestRef,
+        manifests: &Manifests,
         index: &Arc<Index>,
-        needs: &[(Digest, u64)],
+        addition: &Addition,
         presence: &[Presence],
     ) -> Result<()> {
         let mut missing = Vec::new();
-        for ((digest, _), presence) in needs.iter().zip(presence) {
+        for ((digest, _), presence) in addition.needs.iter().zip(presence) {
             let stays = match presence {
                 Presence::Absent => false,
                 Presence::Kept => true,
-                Presence::KeptIfReferenced => self.is_reached(index, digest).await?,
+                Presence::KeptIfReferenced => self.reachable.contains(manifests, index, digest).await?,
             };
             if !stays {
                 missing.push(digest);
@@ -116,17 +164,90 @@ impl LayoutBackend {
         }
         let mut reason = String::from("it refers to content that is missing or has another size:");
         for digest in missing.iter().take(NAMED) {
-            // Writing to a text does not fail.
+            // Writing to a string does not fail.
             let _ = write!(reason, " {digest}");
         }
         if missing.len() > NAMED {
             let _ = write!(reason, " and {} more", missing.len() - NAMED);
         }
-        Err(Error::new(ErrorKind::Incomplete, OPERATION, at).because(reason))
+        Err(Error::new(ErrorKind::Incomplete, OPERATION, addition.target()).because(reason))
     }
 }
 
-/// A manifest as a blob; its digest may be of another algorithm than SHA-256.
+impl Addition {
+    fn new(tag: Option<Tag>, raw: RawManifest, manifest: Manifest) -> Self {
+        let own = (raw.digest().clone(), raw.bytes().len() as u64);
+        let blobs = manifest.blobs();
+        let needed = blobs.into_iter().chain(manifest.children());
+        let needs = needed.map(|needed| (needed.digest.clone(), needed.size));
+        let needs = std::iter::once(own).chain(needs).collect();
+        Self { tag, raw, manifest, needs }
+    }
+
+    fn target(&self) -> ManifestRef {
+        match &self.tag {
+            Some(tag) => ManifestRef::Tag(tag.clone()),
+            None => ManifestRef::Digest(self.raw.digest().clone()),
+        }
+    }
+}
+
+impl Waiting {
+    fn answer(self, result: Result<()>) {
+        // The caller may have given up.
+        let _ = self.done.send(result);
+    }
+}
+
+/// The additions that wait for their turn.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Vec<Waiting>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Queue {
+    /// Waits until the addition was handled, by this caller or by one whose turn came earlier. `handle` answers the additions that it
+    /// is given; those that it returns are handled next.
+    async fn pass<H: Future<Output = Result<Vec<Waiting>>>>(
+        &self,
+        addition: Addition,
+        handle: impl Fn(Vec<Waiting>) -> H,
+    ) -> Result<()> {
+        let addition = Arc::new(addition);
+        let mut answer = self.enter(&addition);
+        let _turn = self.turn.lock().await;
+        loop {
+            match answer.try_recv() {
+                Ok(result) => return result,
+                Err(oneshot::error::TryRecvError::Empty) => {}
+                // The caller that handled it gave up, or failed for a reason of its own.
+                Err(oneshot::error::TryRecvError::Closed) => answer = self.enter(&addition),
+            }
+            let left = handle(self.take()).await?;
+            self.waiting().splice(0..0, left);
+        }
+    }
+
+    fn enter(&self, addition: &Arc<Addition>) -> oneshot::Receiver<Result<()>> {
+        let (done, answer) = oneshot::channel();
+        self.waiting().push(Waiting { addition: Arc::clone(addition), presence: None, done });
+        answer
+    }
+
+    /// Takes all additions whose callers still wait.
+    fn take(&self) -> Vec<Waiting> {
+        let mut waiting = std::mem::take(&mut *self.waiting());
+        waiting.retain(|waiting| !waiting.done.is_closed());
+        waiting
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A manifest as a blob; the algorithm of its digest may be another than SHA-256.
 struct ManifestSource<'a> {
     raw: &'a RawManifest,
 }

@@ -11,7 +11,7 @@ use backend_quay::{QuayFactory, Visibility, profile_at};
 use distribution_client::{ClientOptions, Credential, FixedCredential, Profile, Registries, Secret};
 use oci_model::Location;
 use registry_backend::{Access, BackendFactory as _, ErrorKind, OpenOptions};
-use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_all};
+use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_suite};
 use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn location(host: &str) -> Location {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backend_conforms_on_a_registry_like_quay() {
     let lacks = [Need::Sha512, Need::Pruner, Need::SecondValue];
-    let report = run_all(|| async {
+    let report = run_suite(|| async {
         let auth = Auth::bearer(vec![User::new("namespace+robot", "s3cret")]);
         let registry = ScriptedRegistry::start(Config::new(Preset::Quay).with_auth(auth)).await.unwrap();
         let factory = factory(registry.host(), "namespace+robot", "s3cret");

@@ -4,17 +4,17 @@ pub(crate) mod list;
 pub(crate) mod object;
 pub(crate) mod search;
 
-use axum::http::header::LOCATION;
-use axum::response::Response;
 use d1_model::{ChecksumAlgorithm, FormatType, ObjectFormatList};
+use scripted_http::axum::http::header::LOCATION;
+use scripted_http::axum::response::Response;
+use scripted_http::with_header;
 
-use crate::answer::{with_header, xml};
+use crate::answer::{Answered, Refused, xml};
 use crate::call::Role;
 use crate::catalog::format_type;
 use crate::digest::checksum_of;
+use crate::exchange::Exchange;
 use crate::object::wrong;
-use crate::refused::{Answered, Refused};
-use crate::serve::Exchange;
 use crate::xml::{self as documents, MEMBER_NODE, Place};
 
 /// A Member Node describes itself, a Coordinating Node lists all nodes.

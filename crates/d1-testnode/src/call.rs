@@ -1,7 +1,7 @@
 //! Which call a request is: read off the path as it was sent, before anything is decoded.
 
-use axum::http::Method;
-use d1_model::{Identifier, decode_path_segment};
+use d1_model::Identifier;
+use scripted_http::axum::http::Method;
 
 /// The calls that the node knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,18 +82,6 @@ impl Target {
     }
 }
 
-/// Reads a query: `+` is a space here, as in forms.
-pub(crate) fn query_pairs(query: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| decode_path_segment(&text.replace('+', " ")).unwrap_or_default();
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(value))
-        })
-        .collect()
-}
-
 fn decoded(segment: &str) -> Option<Identifier> {
     Identifier::from_path_segment(segment).ok()
 }
@@ -118,12 +106,5 @@ mod tests {
         ] {
             assert_eq!(Target::of(&method, path).call, expected, "{path}");
         }
-    }
-
-    #[test]
-    fn queries_are_decoded() {
-        let pairs = query_pairs("q=id%3A%22a%2Bb%22&fl=a+b&&x");
-        let expected = [("q", "id:\"a+b\""), ("fl", "a b"), ("x", "")];
-        assert_eq!(pairs, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }

@@ -7,10 +7,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
-
-/// Bytes as they come.
-pub(crate) type Pieces = BoxStream<'static, io::Result<Bytes>>;
+use futures::stream;
+use scripted_http::Pieces;
 
 /// How many bytes are handed over at once.
 const PIECE: u64 = 64 * 1024;

@@ -1,9 +1,10 @@
-//! What goes wrong, and when: data, so that tests read well.
+//! Faults as data: what goes wrong, when, and what that does to an answer.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use d1_model::Identifier;
+use scripted_http::axum::response::Response;
+use scripted_http::{When, body};
 
 use crate::answer::Answer;
 use crate::call::{Call, Target};
@@ -13,23 +14,16 @@ use crate::call::{Call, Target};
 /// Where several faults meet one request, all of them are applied in the order in which they were added.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    call: Option<Call>,
-    identifier: Option<Identifier>,
+    about: About,
     when: When,
     action: Action,
 }
 
-/// Which of the requests that a fault is about it meets; the first has the number 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// All of them.
-    Always,
-    /// The one with this number.
-    Nth(u32),
-    /// The first ones, so many.
-    First(u32),
-    /// Each one whose number is a multiple.
-    Every(u32),
+/// The requests that a fault is about.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    call: Option<Call>,
+    identifier: Option<Identifier>,
 }
 
 /// What goes wrong.
@@ -105,19 +99,19 @@ impl Fault {
     /// Makes a fault of all requests of one call.
     #[must_use]
     pub fn new(call: Call, action: Action) -> Self {
-        Self { call: Some(call), identifier: None, when: When::Always, action }
+        Self { about: About { call: Some(call), identifier: None }, when: When::Always, action }
     }
 
     /// Makes a fault of all requests of all calls.
     #[must_use]
     pub fn everywhere(action: Action) -> Self {
-        Self { call: None, identifier: None, when: When::Always, action }
+        Self { about: About { call: None, identifier: None }, when: When::Always, action }
     }
 
     /// Returns the fault for one object only.
     #[must_use]
     pub fn of(mut self, identifier: &Identifier) -> Self {
-        self.identifier = Some(identifier.clone());
+        self.about.identifier = Some(identifier.clone());
         self
     }
 
@@ -127,69 +121,115 @@ impl Fault {
         Self { when, ..self }
     }
 
-    fn is_about(&self, target: &Target) -> bool {
+    /// Returns the parts in the form of a script.
+    pub(crate) fn into_parts(self) -> (About, When, Action) {
+        (self.about, self.when, self.action)
+    }
+}
+
+impl About {
+    /// Tells whether a request is one of them.
+    pub(crate) fn includes(&self, target: &Target) -> bool {
         self.call.is_none_or(|call| call == target.call)
             && (self.identifier.is_none() || self.identifier == target.identifier)
     }
 }
 
-impl When {
-    fn meets(self, number: u32) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Nth(wanted) => number == wanted,
-            Self::First(count) => number <= count,
-            Self::Every(step) => number.checked_rem(step) == Some(0),
+/// What calls themselves do differently.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lies {
+    pub(crate) ignores_range: bool,
+    pub(crate) shifts_range: u64,
+    pub(crate) shortest_range: Option<u64>,
+    pub(crate) has_wrong_checksum: bool,
+    pub(crate) has_endless_pages: bool,
+    pub(crate) repeats_pages: bool,
+    pub(crate) has_empty_pages: bool,
+}
+
+impl Lies {
+    pub(crate) fn of(actions: &[Action]) -> Self {
+        let mut lies = Self::default();
+        for action in actions {
+            match action {
+                Action::IgnoreRange => lies.ignores_range = true,
+                Action::ShiftRange(bytes) => lies.shifts_range = *bytes,
+                Action::ShortRange(bytes) => lies.shortest_range = Some(*bytes),
+                Action::WrongChecksum => lies.has_wrong_checksum = true,
+                Action::EndlessPages => lies.has_endless_pages = true,
+                Action::RepeatPages => lies.repeats_pages = true,
+                Action::EmptyPages => lies.has_empty_pages = true,
+                _ => {}
+            }
         }
+        lies
     }
 }
 
-/// The faults of a node, and how many requests each has seen.
-#[derive(Debug, Default)]
-pub(crate) struct Script(Mutex<Vec<(Fault, u32)>>);
-
-impl Script {
-    pub(crate) fn new(faults: Vec<Fault>) -> Self {
-        Self(Mutex::new(faults.into_iter().map(|fault| (fault, 0)).collect()))
-    }
-
-    pub(crate) fn add(&self, fault: Fault) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((fault, 0));
-    }
-
-    pub(crate) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Counts a request, and returns what goes wrong with it.
-    pub(crate) fn next(&self, target: &Target) -> Vec<Action> {
-        let mut actions = Vec::new();
-        for (fault, count) in &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            if fault.is_about(target) {
-                *count = count.saturating_add(1);
-                if fault.when.meets(*count) {
-                    actions.push(fault.action.clone());
-                }
-            }
+/// Returns the answer of a request that is not to be served at all.
+pub(crate) fn instead(actions: &[Action]) -> Option<Response> {
+    actions.iter().rev().find_map(|action| match action {
+        Action::Answer(answer) => Some(answer.response()),
+        Action::Redirect { status, to } => {
+            let redirect = Answer::text(*status, "text/plain", "elsewhere");
+            Some(redirect.with_header("location", to).response())
         }
-        actions
+        _ => None,
+    })
+}
+
+/// Changes an answer, or takes it away.
+pub(crate) async fn after(mut response: Response, actions: &[Action]) -> Option<Response> {
+    for action in actions {
+        response = match *action {
+            Action::Drop => return None,
+            Action::Delay(time) => {
+                tokio::time::sleep(time).await;
+                response
+            }
+            Action::CutAnswer { after } => body::stream(response, |pieces| body::broken_after(pieces, after)),
+            Action::StallAnswer { after } => {
+                body::stream(response, |pieces| body::stalled_after(pieces, after))
+            }
+            Action::SlowAnswer { bytes, pause } => {
+                body::stream(response, |pieces| body::slowed(pieces, bytes, pause))
+            }
+            Action::CorruptAnswer { at } => {
+                body::stream(response, |pieces| body::flipped(pieces, 0, Some(at)))
+            }
+            Action::OtherContent if response.status().is_success() => {
+                body::stream(response, |pieces| body::flipped(pieces, 0, None))
+            }
+            Action::ShortenAnswer { to } => body::shortened(response, to),
+            Action::EndAnswer { after } => {
+                body::without_length(body::stream(response, |pieces| body::cut(pieces, after, None)))
+            }
+            Action::WithoutLength => body::without_length(response),
+            _ => response,
+        };
     }
+    Some(response)
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::Method;
+    use scripted_http::Script;
+    use scripted_http::axum::http::Method;
 
     use super::*;
 
     #[test]
     fn faults_count_the_requests_that_they_are_about() {
         let identifier = "a".parse().unwrap();
-        let script = Script::new(vec![
+        let faults = [
             Fault::new(Call::Get, Action::Drop).of(&identifier).when(When::Nth(2)),
             Fault::everywhere(Action::WithoutLength).when(When::Every(3)),
-        ]);
-        let actions = |path| script.next(&Target::of(&Method::GET, path));
+        ];
+        let script = Script::new(faults.into_iter().map(Fault::into_parts));
+        let actions = |path| {
+            let target = Target::of(&Method::GET, path);
+            script.next(|about| about.includes(&target))
+        };
         assert_eq!(actions("/mn/v2/object/a"), []);
         assert_eq!(actions("/mn/v2/object/b"), []);
         assert_eq!(actions("/mn/v2/object/a"), [Action::Drop, Action::WithoutLength]);

@@ -4,12 +4,12 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::Body;
-use axum::http::Extensions;
-use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use scripted_http::axum::body::Body;
+use scripted_http::axum::http::Extensions;
+use scripted_http::axum::response::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The names as nodes spell them.

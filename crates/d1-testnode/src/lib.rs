@@ -4,23 +4,18 @@
 
 mod answer;
 mod answers;
-mod app;
-mod apply;
 mod behaviour;
-mod body;
 mod call;
 mod catalog;
 mod content;
 mod digest;
+mod exchange;
 mod fault;
 mod hash_store;
 mod header_case;
-mod log;
 mod object;
 mod package;
-mod refused;
 mod scale;
-mod serve;
 mod server;
 mod xml;
 
@@ -30,10 +25,11 @@ pub use call::{Call, Role};
 pub use catalog::Catalog;
 pub use content::Content;
 pub use digest::checksum_of;
-pub use fault::{Action, Fault, When};
+pub use exchange::{Request, RequestFacts};
+pub use fault::{Action, Fault};
 pub use hash_store::HashStoreFolder;
-pub use log::Request;
 pub use object::StoredObject;
 pub use package::Package;
 pub use scale::Scale;
+pub use scripted_http::When;
 pub use server::{Config, ScriptedNode};

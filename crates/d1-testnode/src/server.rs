@@ -1,25 +1,23 @@
-//! The listening socket and the value that holds it.
+//! The node: its socket, and one request from its arrival to its answer.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::body::Body;
 use d1_model::Identifier;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use scripted_http::axum::body::{Body, HttpBody};
+use scripted_http::axum::http::header::CONTENT_LENGTH;
+use scripted_http::axum::http::{Method, Request as HttpRequest};
+use scripted_http::axum::response::Response;
+use scripted_http::{Listener, Log, Query, Script, Server, body};
 
-use crate::app::{App, Crowd};
+use crate::answer::{Answer, Answered, Refused};
+use crate::answers;
 use crate::behaviour::Behaviour;
-use crate::call::{Call, Role};
+use crate::call::{Call, Role, Target};
 use crate::catalog::Catalog;
-use crate::fault::{Fault, Script};
+use crate::exchange::{App, Crowd, Exchange, Request, RequestFacts};
+use crate::fault::{self, Fault, Lies};
 use crate::header_case::HeaderCase;
-use crate::log::{Log, Request};
-use crate::serve::serve;
 
 /// What a node begins with; the default is an empty node without faults.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +36,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct ScriptedNode {
     app: Arc<App>,
-    task: JoinHandle<()>,
+    _server: Server,
 }
 
 impl ScriptedNode {
@@ -48,18 +46,19 @@ impl ScriptedNode {
     ///
     /// If no socket can be had.
     pub async fn start(config: Config) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await?;
+        let listener = Listener::bind(config.port).await?;
         let app = Arc::new(App {
-            host: format!("127.0.0.1:{}", listener.local_addr()?.port()),
+            host: listener.address().to_string(),
             behaviour: config.behaviour,
             catalog: RwLock::new(config.catalog),
-            script: Script::new(config.faults),
+            script: Script::new(config.faults.into_iter().map(Fault::into_parts)),
             log: Log::default(),
             header_case: HeaderCase::learn().await?,
             crowd: Crowd::default(),
         });
-        let task = tokio::spawn(accept(app.clone(), listener));
-        Ok(Self { app, task })
+        let shared = app.clone();
+        let server = listener.serve(move |request| serve(shared.clone(), request));
+        Ok(Self { app, _server: server })
     }
 
     /// Starts a node with these objects that behaves well.
@@ -95,7 +94,8 @@ impl ScriptedNode {
 
     /// Adds a fault, whose requests are counted from now on.
     pub fn add_fault(&self, fault: Fault) {
-        self.app.script.add(fault);
+        let (about, when, action) = fault.into_parts();
+        self.app.script.add(about, when, action);
     }
 
     /// Removes all faults.
@@ -142,37 +142,59 @@ impl ScriptedNode {
     }
 }
 
-impl Drop for ScriptedNode {
-    fn drop(&mut self) {
-        // The task owns its connections: nothing answers any more.
-        self.task.abort();
+/// Serves a request; without an answer the connection is to be closed.
+async fn serve(app: Arc<App>, request: HttpRequest<Body>) -> Option<Response> {
+    let _waiting = app.crowd.enter();
+    let (parts, _) = request.into_parts();
+    let target = Target::of(&parts.method, parts.uri.path());
+    let facts = RequestFacts { role: target.role, call: target.call, identifier: target.identifier.clone() };
+    let entry = app.log.begin(facts, &parts);
+    let actions = app.script.next(|about| about.includes(&target));
+    let response = match fault::instead(&actions) {
+        Some(response) => response,
+        None => {
+            let query = Query::of_form(parts.uri.query().unwrap_or_default());
+            let lies = Lies::of(&actions);
+            let exchange = Exchange { app: &app, target: &target, query, parts: &parts, lies };
+            let dialect = app.behaviour.dialect;
+            answer(&exchange).unwrap_or_else(|refused| refused.response(&parts.method, dialect))
+        }
+    };
+    let mut response = fault::after(response, &actions).await?;
+    entry.answered(response.status().as_u16());
+    app.header_case.spell(&mut response);
+    if parts.method == Method::HEAD {
+        // The headers are those of the answer to `GET`, as each call has set them.
+        *response.body_mut() = Body::empty();
+        return Some(response);
     }
+    if response.body().is_end_stream() {
+        return Some(response);
+    }
+    let has_length =
+        response.headers().contains_key(CONTENT_LENGTH) || response.body().size_hint().exact().is_some();
+    let counted =
+        body::stream(response, |pieces| body::counted(pieces, move |bytes| entry.count_sent(bytes)));
+    Some(if has_length { counted } else { body::without_length(counted) })
 }
 
-async fn accept(app: Arc<App>, listener: TcpListener) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    connections.spawn(connection(app.clone(), stream));
-                }
-            }
-            Some(_) = connections.join_next() => {}
-        }
+fn answer(exchange: &Exchange<'_>) -> Answered {
+    let Exchange { app, target, .. } = exchange;
+    if !app.behaviour.versions.has(target.version) {
+        // What the container of a node says where there is no node.
+        return Ok(Answer::page(404, "404 Not Found").response());
     }
-}
-
-async fn connection(app: Arc<App>, stream: TcpStream) {
-    // Small answers leave at once; without it they are only slower.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
-        let app = app.clone();
-        async move {
-            let answer = serve(app, request.map(Body::new)).await;
-            answer.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))
-        }
-    });
-    // A connection that breaks is what faults are for: there is nobody to tell.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    match target.call {
+        Call::Ping => Ok(Answer::text(200, "text/plain", "").response()),
+        Call::Node => Ok(answers::node(exchange)),
+        Call::Get => answers::object::get(exchange),
+        Call::Describe => answers::object::describe(exchange),
+        Call::Meta => answers::meta(exchange),
+        Call::Checksum => answers::checksum(exchange),
+        Call::List => answers::list::answer(exchange),
+        Call::Resolve => answers::resolve(exchange),
+        Call::Formats => answers::formats(exchange),
+        Call::Search => answers::search::answer(exchange),
+        Call::Unknown => Err(Refused::new("NotImplemented", 501, "0000", "there is nothing here")),
+    }
 }

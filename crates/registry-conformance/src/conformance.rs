@@ -20,5 +20,5 @@ mod tags;
 
 pub use failure::Failure;
 pub use repository::{EmptyRepository, Need};
-pub use run::{Report, Skipped, assert_skipped, run_all, run_one};
+pub use run::{Report, Skipped, assert_skipped, run_one, run_suite};
 pub use table::{CHECKS, Check, checks_that_need};

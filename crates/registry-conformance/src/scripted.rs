@@ -1,39 +1,29 @@
-//! A registry on the loopback interface that speaks distribution-spec 1.1.1, behaves as known registries do, and fails
-//! as a test tells it to.
+//! A registry on the loopback interface that speaks distribution-spec 1.1.1, behaves like known registries, and fails as a test tells it.
 //!
-//! Its parts: a [`Preset`] is a [`Behaviour`]; [`Auth`] says whom it lets in; each [`Fault`] is a route, which of its
-//! requests, and an [`Action`]; [`Request`] is one line of the log. Blobs are in temporary files, so that large ones need
-//! no memory.
+//! A [`Preset`] is a [`Behaviour`]. [`Auth`] says who may do what. Each [`Fault`] names a route, which of its requests it meets, and an
+//! [`Action`]. A [`Request`] is one line of the log. Blobs are in temporary files, so that large ones need no memory.
 
 mod answer;
-mod app;
 mod apply;
 mod auth;
 mod behaviour;
-mod body;
-mod config;
+mod exchange;
 mod fault;
-mod log;
-mod preset;
-mod refused;
-mod reply;
 mod route;
 mod routes;
-mod serve;
 mod server;
-mod spool;
 mod store;
+mod tokens;
 
 pub use answer::{Answer, RetryAfter};
-pub use auth::{Auth, BearerAuth, User};
 pub use behaviour::{
-    Behaviour, BlobBehaviour, ContentRange, CutPatch, DeleteBehaviour, ManifestBehaviour, Mounts,
-    ReferrersApi, ReferrersBehaviour, TagsBehaviour, TokenBehaviour, UploadBehaviour, UploadState,
+    Behaviour, BlobBehaviour, Config, ContentRange, CutPatch, DeleteBehaviour, ManifestBehaviour, Mounts,
+    Preset, ReferrersApi, ReferrersBehaviour, TagsBehaviour, TokenBehaviour, UploadBehaviour, UploadState,
     UploadStatus,
 };
-pub use config::Config;
-pub use fault::{Action, Fault, When};
-pub use log::{Credentials, Request, Server};
-pub use preset::Preset;
+pub use exchange::{Credentials, Request, RequestFacts, Server};
+pub use fault::{Action, Fault};
 pub use route::Route;
+pub use scripted_http::When;
 pub use server::ScriptedRegistry;
+pub use tokens::{Auth, BearerAuth, User};

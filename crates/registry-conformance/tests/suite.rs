@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use registry_backend::{ErrorKind, MemoryBackend};
-use registry_conformance::conformance::{CHECKS, EmptyRepository, Need, Report, checks_that_need, run_all};
+use registry_conformance::conformance::{CHECKS, EmptyRepository, Need, Report, checks_that_need, run_suite};
 use registry_conformance::{Fault, FaultAction, FaultyBackend, Operation};
 
 fn run(fixture: impl Fn() -> EmptyRepository) -> Report {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(run_all(|| async { fixture() }))
+    runtime.block_on(run_suite(|| async { fixture() }))
 }
 
 fn faulty(operation: Operation, action: FaultAction) -> Report {

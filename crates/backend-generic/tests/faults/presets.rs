@@ -1,6 +1,6 @@
 //! The conformance suite on the scripted registry, as the one of the specification and as one of old.
 
-use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_all};
+use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_suite};
 use registry_conformance::scripted::{Config, Preset};
 
 use crate::rig::Rig;
@@ -16,7 +16,7 @@ async fn a_registry_of_old_conforms_but_for_sha512() {
 }
 
 async fn conforms(preset: Preset, lacks: &[Need]) {
-    let report = run_all(|| async {
+    let report = run_suite(|| async {
         let Rig { registry, repository } = Rig::start(Config::new(preset)).await;
         EmptyRepository::new(repository.clone()).with_second(repository).lacking(lacks).keeping(registry)
     })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ferro_blob_store::InMemoryBlobStore;
 use ferro_oci_server::AppState;
 use ferro_oci_server::registry::InMemoryRegistryMeta;
-use registry_conformance::conformance::{EmptyRepository, Need, Report, checks_that_need, run_all};
+use registry_conformance::conformance::{EmptyRepository, Need, Report, checks_that_need, run_suite};
 
 use crate::support::Client;
 use crate::support::docker_registry::{Authentication, DockerRegistry};
@@ -56,7 +56,7 @@ async fn docker_registry_with_tokens_of_five_seconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_with_native_referrers() {
     // It keeps the blobs of all repositories in one place: each check gets a registry of its own.
-    let report = run_all(|| async {
+    let report = run_suite(|| async {
         let client = Client::new(&start_ferro().await, None);
         repository(&client, FERRO_LACKS).await
     })
@@ -79,7 +79,7 @@ const DOCKER_LACKS: &[Need] = &[Need::Sha512, Need::BlobLimit, Need::Pruner];
 const FERRO_LACKS: &[Need] = &[Need::RangeReads, Need::Sha512, Need::BlobLimit, Need::Pruner];
 
 async fn run_on(client: &Client, lacks: &[Need]) -> Report {
-    run_all(|| repository(client, lacks)).await
+    run_suite(|| repository(client, lacks)).await
 }
 
 async fn repository(client: &Client, lacks: &[Need]) -> EmptyRepository {

@@ -9,21 +9,21 @@ use object_store::{Error as StoreError, GetOptions, GetResult, PutMode, PutOptio
 use registry_backend::{Error, ErrorKind, Result};
 use tokio::sync::OwnedMutexGuard;
 
-use super::failure::failure;
-use super::{Shared, sweep};
+use super::blobs;
+use super::shared::{Shared, failure};
 use crate::index::{Edit, INDEX_LIMIT, Index};
 use crate::storage::{Commit, INDEX_FILE, IndexUpdate, StoredBlob};
 
 const OPERATION: &str = "read the index of";
 
-/// The index with the last version of it that was read.
+/// The index, with the last version of it that was read.
 #[derive(Debug, Default)]
 pub(super) struct IndexObject {
     known: Mutex<Option<(UpdateVersion, Arc<Index>)>>,
 }
 
 impl IndexObject {
-    /// Returns the index and its version; an empty one without a version where there need not be one.
+    /// Returns the index and its version; an empty index without a version if the object may be absent and is.
     pub(super) async fn read(
         &self,
         shared: &Shared,
@@ -48,13 +48,12 @@ impl IndexObject {
             return Err(too_large(shared));
         }
         let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
-        // What was known is let go before the new one is read: both would need twice the memory.
-        let memory = self.known().take().map(|(_, index)| index.memory()).unwrap_or_default();
-        let text = String::from_utf8(gather(shared, found, memory).await?)
+        // The old index is freed before the new one is read: both would need twice the memory.
+        let buffer = self.known().take().map(|(_, index)| index.into_buffer()).unwrap_or_default();
+        let text = String::from_utf8(gather(shared, found, buffer).await?)
             .map_err(|error| invalid(shared, "its `index.json` is not UTF-8").caused_by(error))?;
-        let index = Index::parse(text).map_err(|error| {
-            invalid(shared, "its `index.json` cannot be read as an image index").caused_by(error)
-        })?;
+        let index = Index::parse(text)
+            .map_err(|error| invalid(shared, "its `index.json` is not an image index").caused_by(error))?;
         let index = Arc::new(index);
         let read = (version.clone(), Arc::clone(&index));
         *self.known() = Some(read);
@@ -66,7 +65,7 @@ impl IndexObject {
     }
 }
 
-/// Returns the bytes of an object; they are gathered in their place, not in pieces that are joined.
+/// Reads an object into one buffer, instead of joining its pieces afterwards.
 async fn gather(shared: &Shared, found: GetResult, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
     let size = usize::try_from(found.meta.size.min(INDEX_LIMIT)).unwrap_or_default();
     bytes.reserve_exact(size);
@@ -81,14 +80,14 @@ async fn gather(shared: &Shared, found: GetResult, mut bytes: Vec<u8>) -> Result
 }
 
 fn too_large(shared: &Shared) -> Error {
-    invalid(shared, &format!("its `index.json` has more than {INDEX_LIMIT} bytes"))
+    invalid(shared, &format!("expected an `index.json` of at most {INDEX_LIMIT} bytes, found more"))
 }
 
 fn invalid(shared: &Shared, reason: &str) -> Error {
     Error::new(ErrorKind::Invalid, OPERATION, &shared.name).because(reason)
 }
 
-/// An update that knows which version it replaces.
+/// An update that knows the version that it replaces.
 pub(super) struct Update {
     shared: Arc<Shared>,
     index: Arc<Index>,
@@ -97,8 +96,12 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub(super) async fn begin(shared: Arc<Shared>, turn: OwnedMutexGuard<()>) -> Result<Self> {
-        let (index, version) = shared.index.read(&shared, false).await?;
+    pub(super) async fn begin(
+        shared: Arc<Shared>,
+        object: &IndexObject,
+        turn: OwnedMutexGuard<()>,
+    ) -> Result<Self> {
+        let (index, version) = object.read(&shared, false).await?;
         Ok(Self { shared, index, version, _turn: turn })
     }
 }
@@ -115,14 +118,13 @@ impl IndexUpdate for Update {
         let text: String = self.index.pieces(&edit).collect();
         match self.shared.store.put_opts(&path, text.into(), PutOptions::from(mode)).await {
             Ok(_) => Ok(Commit::Done),
-            // A put that is repeated after a lost answer is refused too, although it was done: the next look at the index
-            // tells.
+            // The store also refuses a put that is repeated after a lost answer. The next look at the index tells.
             Err(StoreError::Precondition { .. } | StoreError::AlreadyExists { .. }) => Ok(Commit::Raced),
             Err(error) => Err(failure("update the index of", &self.shared.name, error)),
         }
     }
 
     async fn remove(self: Box<Self>, blobs: Vec<StoredBlob>, before: SystemTime) -> Result<Vec<StoredBlob>> {
-        sweep::remove(&self.shared, blobs, before).await
+        blobs::remove(&self.shared, blobs, before).await
     }
 }

@@ -1,28 +1,27 @@
-//! Finding a layout in an object store, making one, and finding out whether the store can be written to safely.
-
-use std::time::SystemTime;
+//! Finding a layout in an object store, creating one, and checking that the store supports safe writing.
 
 use futures::StreamExt;
 use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 use registry_backend::{Access, Error, ErrorKind, Result};
+use tokio::time::Instant;
 
-use super::failure::failure;
-use super::{Clock, Shared};
+use super::shared::{Clock, INGEST, Shared, failure};
 use crate::index::EMPTY_INDEX;
-use crate::storage::{INDEX_FILE, LAYOUT_FILE, LAYOUT_FILE_CONTENT, check_layout_file};
+use crate::storage::{INDEX_FILE, LAYOUT_FILE, LAYOUT_FILE_CONTENT, LAYOUT_FILE_LIMIT, check_layout_file};
 
 const OPERATION: &str = "open";
 
-/// The most bytes of an `oci-layout` object that are read.
-const LAYOUT_FILE_LIMIT: u64 = 64 * 1024;
-
-/// Tells whether a layout is there; an error if it has to be and is not, or if the place is taken by something else.
+/// Tells whether the layout exists.
+///
+/// # Errors
+///
+/// If the layout has to exist and does not, or if something else is in its place.
 pub(super) async fn open(shared: &Shared, access: Access) -> Result<bool> {
     let fail = |error| failure(OPERATION, &shared.name, error);
     match shared.store.get(&shared.path(LAYOUT_FILE)).await {
         Ok(found) if found.meta.size > LAYOUT_FILE_LIMIT => {
             Err(Error::new(ErrorKind::Invalid, OPERATION, &shared.name)
-                .because("its `oci-layout` is too large"))
+                .because(format!("expected an `oci-layout` of at most {LAYOUT_FILE_LIMIT} bytes")))
         }
         Ok(found) => {
             check_layout_file(&found.bytes().await.map_err(fail)?, &shared.name)?;
@@ -32,28 +31,29 @@ pub(super) async fn open(shared: &Shared, access: Access) -> Result<bool> {
             check_room(shared).await.map(|()| false)
         }
         Err(StoreError::NotFound { .. }) => Err(Error::new(ErrorKind::NotFound, OPERATION, &shared.name)
-            .because("there is no image layout: it has no `oci-layout`")),
+            .because("the prefix does not hold an image layout: it has no `oci-layout`")),
         Err(error) => Err(fail(error)),
     }
 }
 
-/// A layout is made only where there is nothing, or the beginning of one: an index without `oci-layout`.
+/// Checks that the prefix is empty, or holds only what an interrupted [`create`] leaves: an index without `oci-layout`.
 async fn check_room(shared: &Shared) -> Result<()> {
     let index = shared.path(INDEX_FILE);
     let mut listing = shared.store.list(Some(&shared.prefix));
     while let Some(found) = listing.next().await {
         let found = found.map_err(|error| failure(OPERATION, &shared.name, error))?.location;
-        let is_beginning = found == index || found.prefix_matches(&shared.path(PROBES));
-        if !is_beginning {
-            return Err(Error::new(ErrorKind::Invalid, OPERATION, &shared.name)
-                .because(format!("there is no image layout, but other objects, such as `{found}`")));
+        let is_ours = found == index || found.prefix_matches(&shared.path(INGEST));
+        if !is_ours {
+            return Err(Error::new(ErrorKind::Invalid, OPERATION, &shared.name).because(format!(
+                "the prefix does not hold an image layout but other objects, such as `{found}`"
+            )));
         }
     }
     Ok(())
 }
 
-/// Makes the layout; `oci-layout` comes last, since it is what tells that there is one.
-pub(super) async fn make(shared: &Shared) -> Result<()> {
+/// Creates the layout. `oci-layout` comes last, since it marks a layout.
+pub(super) async fn create(shared: &Shared) -> Result<()> {
     let fail = |error| failure("create", &shared.name, error);
     let only_new = PutOptions::from(PutMode::Create);
     match shared.store.put_opts(&shared.path(INDEX_FILE), EMPTY_INDEX.into(), only_new).await {
@@ -64,15 +64,12 @@ pub(super) async fn make(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Where the objects are that [`probe`] makes.
-const PROBES: &str = "ingest";
-
-/// Finds out with a small object whether the store keeps the promise on which the index relies: a put on the condition
-/// that the object is unchanged fails if it is not. Returns how the store's clock differs from the local one.
+/// Checks with a small object that the store keeps the promise on which the index relies: it refuses a put on the condition that the
+/// object is unchanged if the object has changed. Returns the store's clock.
 pub(super) async fn probe(shared: &Shared) -> Result<Clock> {
-    let local = SystemTime::now();
-    let unique = local.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let path = shared.path(PROBES).join(format!("probe-{unique:x}-{}", std::process::id()));
+    // Taken early, so that the clock is never behind the dates of objects stored later.
+    let begun = Instant::now();
+    let path = shared.unique_path("probe");
     let put = |content: &'static str, mode: PutMode| {
         shared.store.put_opts(&path, PutPayload::from_static(content.as_bytes()), PutOptions::from(mode))
     };
@@ -81,10 +78,10 @@ pub(super) async fn probe(shared: &Shared) -> Result<Clock> {
         put("2", PutMode::Update(first.clone())).await?;
         let refuses = matches!(put("3", PutMode::Update(first)).await, Err(StoreError::Precondition { .. }));
         let stored = shared.store.head(&path).await?.last_modified;
-        Ok((refuses, Clock::compare(stored.into(), local)))
+        Ok((refuses, Clock::new(stored.into(), begun)))
     }
     .await;
-    // What is left of a failed probe is a few bytes in a place of its own.
+    // A failed probe leaves a few bytes in a place of their own.
     let _ = shared.store.delete(&path).await;
     match found {
         Ok((true, clock)) => Ok(clock),
@@ -100,7 +97,7 @@ pub(super) async fn probe(shared: &Shared) -> Result<Clock> {
 
 fn no_conditional_put(shared: &Shared) -> Error {
     Error::new(ErrorKind::Unsupported, OPERATION, &shared.name).because(
-        "the store does not refuse a conditional put whose condition is not met, so two writers would lose each other's \
-         work: enable conditional writes (for S3: `If-Match` and `aws_conditional_put=etag`), or open it for reading",
+        "the store does not refuse a conditional put whose condition fails, so two writers would lose each other's work: \
+         enable conditional writes (for S3: `If-Match` and `aws_conditional_put=etag`), or open it for reading",
     )
 }

@@ -1,4 +1,4 @@
-//! Tests of what needs a look behind the contract: locks, races, and what is remembered.
+//! Tests that look behind the contract: locks, races, and what is remembered.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,9 @@ use registry_backend::{
 use tempfile::TempDir;
 
 use super::Directory;
-use super::lock::Mode;
+use super::index_file::Mode;
 use crate::index::{Additions, EMPTY_INDEX, Edit};
+use crate::reachable::Reachable;
 use crate::storage::{Commit, IndexUpdate, Presence, Storage};
 
 /// A layout whose writers do not wait for one another.
@@ -24,7 +25,7 @@ async fn impatient() -> (TempDir, PathBuf, Directory) {
     let root = folder.path().join("layout");
     let directory =
         Directory::open_with_patience(root.clone(), Access::Create, Duration::ZERO).await.unwrap();
-    directory.make().await.unwrap();
+    directory.create().await.unwrap();
     (folder, root, directory)
 }
 
@@ -124,19 +125,21 @@ async fn an_index_that_does_not_change_is_parsed_once() {
 #[tokio::test]
 async fn an_index_that_was_replaced_is_not_kept() {
     let (_folder, root, _) = impatient().await;
-    let backend = crate::LayoutBackend::open_directory(&root, Access::Modify).await.unwrap();
+    let backend = crate::backend::LayoutBackend::open_directory(&root, Access::Modify).await.unwrap();
     let config = BytesSource::new(Descriptor::EMPTY_CONTENT);
     backend.write_blob(&config, &WriteHint::default()).await.unwrap();
     let raw = RawManifest::from_image(&image());
-    let before = backend.storage.index().await.unwrap();
+    let (manifests, reachable) = (backend.manifests(), Reachable::default());
+    let before = manifests.storage.index().await.unwrap();
     let referrers: Vec<_> = backend.referrers(raw.digest(), None).collect().await;
     assert!(referrers.is_empty());
-    assert!(!backend.is_reached(&before, raw.digest()).await.unwrap());
+    assert!(!reachable.contains(manifests, &before, raw.digest()).await.unwrap());
     let known = std::sync::Arc::downgrade(&before);
     drop(before);
     assert!(known.upgrade().is_some());
     backend.write_manifest(&raw.digest().clone().into(), &raw).await.unwrap();
-    assert!(backend.is_reached(&backend.storage.index().await.unwrap(), raw.digest()).await.unwrap());
+    let after = manifests.storage.index().await.unwrap();
+    assert!(reachable.contains(manifests, &after, raw.digest()).await.unwrap());
     assert!(known.upgrade().is_none());
 }
 
@@ -190,4 +193,20 @@ async fn a_write_that_is_given_up_leaves_nothing() {
         tokio::task::yield_now().await;
     }
     assert_eq!(another(&root).await.list().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_index_that_another_program_is_writing_is_read_when_it_is_complete() {
+    let (_folder, root, directory) = impatient().await;
+    directory.index().await.unwrap();
+    let path = root.join("index.json");
+    let whole = indexed("theirs");
+    let (start, rest) = whole.split_at(whole.len() / 2);
+    // Other programs truncate the file and then write it.
+    fs::write(&path, start).unwrap();
+    let reading = tokio::spawn(async move { directory.index().await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut file, rest.as_bytes()).unwrap();
+    assert_eq!(reading.await.unwrap().unwrap().text(), whole);
 }

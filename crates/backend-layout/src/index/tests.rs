@@ -8,7 +8,7 @@ use oci_model::annotations::REF_NAME;
 use oci_model::{Descriptor, Digest, ImageManifest, Manifest, ManifestRef, RawManifest, Tag};
 use proptest::prelude::*;
 
-use super::{Added, Additions, EMPTY_INDEX, Edit, Index, Name, SubjectHint};
+use super::{Added, Additions, EMPTY_INDEX, Edit, Index, RefName, SubjectHint};
 
 fn tag(text: &str) -> Tag {
     text.parse().unwrap()
@@ -33,8 +33,12 @@ fn index_of(entries: &[String]) -> Index {
     Index::parse(format!("{{ \"manifests\" : [{}],\n \"schemaVersion\":2 }}\n", entries.join(" , "))).unwrap()
 }
 
-fn names(index: &Index) -> Vec<(Digest, Name<&str>)> {
-    index.listed().map(|(_, listed)| (listed.digest(), listed.name)).collect()
+fn names(index: &Index) -> Vec<(Digest, RefName)> {
+    index.entries().map(|(_, entry)| (entry.digest, entry.name)).collect()
+}
+
+fn named(name: &str) -> RefName {
+    RefName::Tag(tag(name))
 }
 
 fn edited(index: &Index, edit: &Edit) -> Index {
@@ -79,7 +83,7 @@ fn what_depends_on_another_addition_comes_later() {
     let (moved, added) = place_all(&index, &[(Some("v1"), "b"), (Some("v2"), "c")]);
     assert_eq!(added, [Added::Yes, Added::Later]);
     let moved = place(&moved, Some("v2"), "c").unwrap();
-    assert!(names(&moved).contains(&(digest("a"), Name::None)), "{}", moved.text());
+    assert!(names(&moved).contains(&(digest("a"), RefName::None)), "{}", moved.text());
     for (second, expected) in [
         ((Some("new"), "c"), Added::Later),
         ((Some("other"), "b"), Added::Later),
@@ -122,8 +126,7 @@ fn the_same_again_changes_nothing() {
 fn a_tag_that_moves_leaves_the_old_manifest_untagged() {
     let index = index_of(&[entry("a", Some("v1")), entry("b", Some("v2"))]);
     let moved = place(&index, Some("v1"), "c").unwrap();
-    let expected =
-        [(digest("a"), Name::None), (digest("b"), Name::Tag("v2")), (digest("c"), Name::Tag("v1"))];
+    let expected = [(digest("a"), RefName::None), (digest("b"), named("v2")), (digest("c"), named("v1"))];
     assert_eq!(names(&moved), expected);
 }
 
@@ -131,31 +134,31 @@ fn a_tag_that_moves_leaves_the_old_manifest_untagged() {
 fn a_tag_that_moves_leaves_no_second_entry_for_a_manifest_listed_otherwise() {
     let index = index_of(&[entry("a", Some("v1")), entry("a", Some("v2"))]);
     let moved = place(&index, Some("v1"), "b").unwrap();
-    assert_eq!(names(&moved), [(digest("a"), Name::Tag("v2")), (digest("b"), Name::Tag("v1"))]);
+    assert_eq!(names(&moved), [(digest("a"), named("v2")), (digest("b"), named("v1"))]);
 }
 
 #[test]
 fn an_untagged_entry_takes_the_tag_and_keeps_what_else_it_says() {
     let index = index_of(&[entry("a", None)]);
     let tagged = place(&index, Some("v1"), "a").unwrap();
-    assert_eq!(names(&tagged), [(digest("a"), Name::Tag("v1"))]);
+    assert_eq!(names(&tagged), [(digest("a"), named("v1"))]);
     assert!(tagged.text().contains("\"x\":[1.50]"), "{}", tagged.text());
 }
 
 #[test]
 fn of_several_entries_with_one_tag_the_last_counts() {
     let index = index_of(&[entry("a", Some("v1")), entry("b", Some("v1"))]);
-    assert_eq!(index.find(&ManifestRef::Tag(tag("v1"))).unwrap().digest(), digest("b"));
+    assert_eq!(index.find(&ManifestRef::Tag(tag("v1"))).unwrap().digest, digest("b"));
     assert_eq!(index.tags(), [tag("v1")]);
     let back = place(&index, Some("v1"), "a").unwrap();
-    assert_eq!(names(&back), [(digest("b"), Name::None), (digest("a"), Name::Tag("v1"))]);
+    assert_eq!(names(&back), [(digest("b"), RefName::None), (digest("a"), named("v1"))]);
 }
 
 #[test]
 fn a_deleted_tag_leaves_the_manifest_listed() {
     let index = index_of(&[entry("a", Some("v1")), entry("b", Some("v1")), entry("b", Some("v1"))]);
     let without = edited(&index, &index.without_tag(&tag("v1")).unwrap().unwrap());
-    assert_eq!(names(&without), [(digest("a"), Name::None), (digest("b"), Name::None)]);
+    assert_eq!(names(&without), [(digest("a"), RefName::None), (digest("b"), RefName::None)]);
     assert!(!without.text().contains("annotations"), "{}", without.text());
     assert!(without.without_tag(&tag("v1")).unwrap().is_none());
 }
@@ -230,7 +233,7 @@ fn entries_that_are_no_descriptors_are_passed_over() {
         "{\"mediaType\":\"text/csv\",\"digest\":\"blake9:00\",\"size\":-1}",
     ];
     let index = index_of(&odd.map(str::to_owned));
-    assert_eq!(index.listed().count(), 0);
+    assert_eq!(index.entries().count(), 0);
     assert_eq!(index.first_unreadable(), Some(1));
     assert_eq!(place(&index, Some("v1"), "a").unwrap().tags(), [tag("v1")]);
 }
@@ -242,15 +245,15 @@ fn a_hint_at_the_subject_is_read_back() {
     manifest.subject = Some(subject.clone());
     // A manifest cannot give itself a tag or another subject.
     manifest.annotations.insert(REF_NAME.to_owned(), "evil".to_owned());
-    manifest.annotations.insert(super::entry::SUBJECT_HINT.to_owned(), "none".to_owned());
+    manifest.annotations.insert(super::SUBJECT_HINT.to_owned(), "none".to_owned());
     let raw = RawManifest::from_image(&manifest);
     let empty = Index::empty();
     let mut additions = Additions::to(&empty);
     assert_eq!(additions.add(None, &raw, &Manifest::Image(manifest)).unwrap(), Added::Yes);
     let index = edited(&empty, &additions.edit().unwrap());
-    let (_, listed) = index.listed().next().unwrap();
-    assert_eq!(listed.subject, SubjectHint::Subject(subject.digest.as_str()));
-    assert_eq!(listed.name, Name::None);
+    let (_, entry) = index.entries().next().unwrap();
+    assert_eq!(entry.subject, SubjectHint::Subject(subject.digest));
+    assert_eq!(entry.name, RefName::None);
 }
 
 #[test]
@@ -307,13 +310,13 @@ proptest! {
         // The manifest is listed, under its tag; no manifest is lost, and no other tag has changed.
         prop_assert!(after.find(&ManifestRef::Digest(digest(&note))).is_some());
         if let Some(name) = &name {
-            prop_assert_eq!(after.find(&ManifestRef::Tag(tag(name))).unwrap().digest(), digest(&note));
+            prop_assert_eq!(after.find(&ManifestRef::Tag(tag(name))).unwrap().digest, digest(&note));
         }
         for (listed, named) in &before {
             prop_assert!(after.find(&ManifestRef::Digest(listed.clone())).is_some());
-            if let Name::Tag(other) = named && Some(*other) != name.as_deref() {
-                let at = ManifestRef::Tag(tag(other));
-                prop_assert_eq!(after.find(&at).map(|found| found.digest()), index.find(&at).map(|found| found.digest()));
+            if let RefName::Tag(other) = named && Some(other.as_str()) != name.as_deref() {
+                let at = ManifestRef::Tag(other.clone());
+                prop_assert_eq!(after.find(&at).map(|found| found.digest), index.find(&at).map(|found| found.digest));
             }
         }
         let tail_is_kept = after.text().ends_with("],\"other\":1}");
@@ -324,21 +327,21 @@ proptest! {
             prop_assert!(without.find(&ManifestRef::Tag(tag(name))).is_none());
             prop_assert!(without.find(&ManifestRef::Digest(digest(&note))).is_some());
         }
-        let gone = edited(after, &after.without(|listed| listed.is(&digest(&note))).unwrap().unwrap());
+        let gone = edited(after, &after.without([&digest(&note)]).unwrap().unwrap());
         prop_assert!(gone.find(&ManifestRef::Digest(digest(&note))).is_none());
     }
 }
 
 #[test]
-fn the_memory_of_an_index_that_nobody_else_has_is_given_back() {
+fn the_buffer_of_an_index_that_nobody_else_uses_is_reused() {
     let index = Arc::new(Index::empty());
-    assert_eq!(Arc::clone(&index).memory().capacity(), 0);
-    let memory = index.memory();
-    assert!(memory.is_empty() && memory.capacity() >= EMPTY_INDEX.len());
+    assert_eq!(Arc::clone(&index).into_buffer().capacity(), 0);
+    let buffer = index.into_buffer();
+    assert!(buffer.is_empty() && buffer.capacity() >= EMPTY_INDEX.len());
 }
 
 #[test]
 fn the_empty_index_lists_nothing() {
     let index = Index::parse(EMPTY_INDEX.to_owned()).unwrap();
-    assert_eq!((index.listed().count(), index.tags().len()), (0, 0));
+    assert_eq!((index.entries().count(), index.tags().len()), (0, 0));
 }

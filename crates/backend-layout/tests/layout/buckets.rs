@@ -265,3 +265,58 @@ async fn what_is_wrong_with_one_manifest_is_no_fault_of_those_beside_it() {
     third.unwrap();
     assert_eq!(tags(&layout).await, ["good", "other"]);
 }
+
+/// The leases in the store.
+async fn leases(store: &OddStore) -> Vec<Path> {
+    let found = objects(store).await.into_iter().filter(|path| path.contains("/lease-"));
+    found.map(Path::from).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_takes_longer_than_the_grace_period_keeps_its_blobs() {
+    let store = Arc::new(OddStore::new(ConditionalPut::Works));
+    let layout = open(&store, Access::Create).await;
+    let raw = RawManifest::from_image(&artifact(&layout, "sent first").await);
+    assert_eq!(leases(&store).await, [Path::default(); 0], "a short push needs no lease");
+    tokio::time::sleep(5 * HOUR).await;
+    // A second look at the blobs does not send them again.
+    for content in ["sent first", "{}"] {
+        let written = layout.write_blob(&BytesSource::new(content), &WriteHint::default()).await.unwrap();
+        assert_eq!(written, Written::AlreadyThere, "{content}");
+    }
+    let cleaner = open(&store, Access::Modify).await;
+    assert_eq!(removed(&prune(&cleaner, &prune_options(false, HOUR)).await.unwrap()), []);
+    layout.write_manifest(&at("v1"), &raw).await.unwrap();
+    assert_eq!(tags(&cleaner).await, ["v1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_whose_writer_died_expires() {
+    let store = Arc::new(OddStore::new(ConditionalPut::Works));
+    let layout = open(&store, Access::Create).await;
+    let forgotten = store_blob(&layout, "never published").await;
+    store.age(&blob("never published"), 3 * HOUR);
+    let lease = Path::from("a/b/ingest/lease-1000000000-x");
+    store.put(&lease, PutPayload::new()).await.unwrap();
+    store.age(&lease, HOUR / 2);
+    let options = prune_options(false, HOUR);
+    assert_eq!(removed(&prune(&layout, &options).await.unwrap()), []);
+    store.age(&lease, 2 * HOUR);
+    let report = prune(&layout, &options).await.unwrap();
+    assert_eq!(removed(&report), [forgotten.digest]);
+    assert_eq!(report.partial_files, 1);
+    assert_eq!(leases(&store).await, [Path::default(); 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_ends_with_its_writer() {
+    let store = Arc::new(OddStore::new(ConditionalPut::Works));
+    let layout = open(&store, Access::Create).await;
+    store_blob(&layout, "a").await;
+    tokio::time::sleep(std::time::Duration::from_secs(700)).await;
+    assert_eq!(leases(&store).await.len(), 1);
+    drop(layout);
+    while !leases(&store).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+}

@@ -40,6 +40,9 @@ pub(crate) struct OddStore {
     pub(crate) replacements: AtomicU64,
     pub(crate) aborts: Arc<AtomicU64>,
     aged: Mutex<HashMap<Path, Duration>>,
+    /// When objects were put, where a test makes hours pass.
+    put_after: Mutex<HashMap<Path, Duration>>,
+    begun: (tokio::time::Instant, std::time::Instant),
     behind: Mutex<Duration>,
 }
 
@@ -53,6 +56,8 @@ impl OddStore {
             replacements: AtomicU64::new(0),
             aborts: Arc::default(),
             aged: Mutex::default(),
+            put_after: Mutex::default(),
+            begun: (tokio::time::Instant::now(), std::time::Instant::now()),
             behind: Mutex::default(),
         }
     }
@@ -66,9 +71,20 @@ impl OddStore {
         *self.behind.lock().unwrap() = by;
     }
 
-    fn date(aged: &HashMap<Path, Duration>, behind: Duration, mut meta: ObjectMeta) -> ObjectMeta {
-        meta.last_modified -= behind + aged.get(&meta.location).copied().unwrap_or_default();
-        meta
+    /// Returns how much more time has passed for tokio than for the clock on the wall.
+    fn made_to_pass(&self) -> Duration {
+        self.begun.0.elapsed().saturating_sub(self.begun.1.elapsed())
+    }
+
+    fn date(&self) -> impl Fn(ObjectMeta) -> ObjectMeta + use<> {
+        let aged = self.aged.lock().unwrap().clone();
+        let put_after = self.put_after.lock().unwrap().clone();
+        let behind = *self.behind.lock().unwrap();
+        move |mut meta| {
+            meta.last_modified += put_after.get(&meta.location).copied().unwrap_or_default();
+            meta.last_modified -= behind + aged.get(&meta.location).copied().unwrap_or_default();
+            meta
+        }
     }
 }
 
@@ -106,6 +122,7 @@ impl ObjectStore for OddStore {
         }
         let stored = self.inner.put_opts(location, payload, options).await;
         self.aged.lock().unwrap().remove(location);
+        self.put_after.lock().unwrap().insert(location.clone(), self.made_to_pass());
         stored
     }
 
@@ -121,7 +138,7 @@ impl ObjectStore for OddStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let mut found = self.inner.get_opts(location, options).await?;
-        found.meta = Self::date(&self.aged.lock().unwrap(), *self.behind.lock().unwrap(), found.meta);
+        found.meta = self.date()(found.meta);
         Ok(found)
     }
 
@@ -134,9 +151,8 @@ impl ObjectStore for OddStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let aged = self.aged.lock().unwrap().clone();
-        let behind = *self.behind.lock().unwrap();
-        self.inner.list(prefix).map(move |meta| Ok(Self::date(&aged, behind, meta?))).boxed()
+        let date = self.date();
+        self.inner.list(prefix).map(move |meta| Ok(date(meta?))).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -3,11 +3,10 @@
 use d1_model::{Checksum, ChecksumAlgorithm, DateTime};
 use jiff::Timestamp;
 
-use crate::answer::xml;
+use crate::answer::{Answered, Refused, xml};
 use crate::catalog::instant;
+use crate::exchange::Exchange;
 use crate::object::{StoredObject, wrong};
-use crate::refused::{Answered, Refused};
-use crate::serve::Exchange;
 use crate::xml::{ListEntry, object_list};
 
 /// Answers `GET /object`: by date, with the filters of the interface. What may not be read is not listed.

@@ -4,20 +4,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::body::Body;
-use axum::http::header::{
+use d1_model::media_type_for;
+use scripted_http::axum::body::Body;
+use scripted_http::axum::http::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LAST_MODIFIED,
 };
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
-use d1_model::media_type_for;
+use scripted_http::axum::http::{HeaderValue, StatusCode};
+use scripted_http::axum::response::Response;
+use scripted_http::with_header;
 
-use crate::answer::with_header;
+use crate::answer::{Answered, Refused};
 use crate::behaviour::Dialect;
 use crate::catalog::instant;
+use crate::exchange::Exchange;
 use crate::object::{StoredObject, wrong};
-use crate::refused::{Answered, Refused};
-use crate::serve::Exchange;
 
 /// Answers `GET /object/{id}`.
 pub(crate) fn get(exchange: &Exchange<'_>) -> Answered {

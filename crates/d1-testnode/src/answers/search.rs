@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use axum::response::Response;
 use d1_model::Identifier;
+use scripted_http::axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Answered, Refused};
 use crate::catalog::{Catalog, format_type};
+use crate::exchange::Exchange;
 use crate::object::StoredObject;
-use crate::refused::{Answered, Refused};
-use crate::serve::Exchange;
 
 /// How many entries are sent unless more are asked for: Solr's own number, which catches those who forget to ask.
 const ROWS: usize = 10;

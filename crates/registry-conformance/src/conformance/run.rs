@@ -28,6 +28,11 @@ pub struct Skipped {
 }
 
 impl Report {
+    /// Tells whether no check failed.
+    pub fn is_success(&self) -> bool {
+        self.failed.is_empty()
+    }
+
     /// Returns the names of the skipped checks.
     pub fn skipped_names(&self) -> Vec<&'static str> {
         self.skipped.iter().map(|skipped| skipped.check).collect()
@@ -40,7 +45,22 @@ impl Report {
 }
 
 /// Runs every check, each on an empty repository of its own.
-pub async fn run_all<F, R>(fixture: F) -> Report
+///
+/// `fixture` returns a backend that is bound to an empty repository, at every call another one. Use it within a tokio runtime of
+/// several threads, so that concurrent checks run in parallel.
+///
+/// ```
+/// use registry_backend::MemoryBackend;
+/// use registry_conformance::conformance::{EmptyRepository, run_suite};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let report = run_suite(|| async { EmptyRepository::new(MemoryBackend::new()) }).await;
+/// println!("{report}");
+/// assert!(report.is_success());
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub async fn run_suite<F, R>(fixture: F) -> Report
 where
     F: Fn() -> R,
     R: Future<Output = EmptyRepository>,

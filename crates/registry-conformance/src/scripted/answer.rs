@@ -1,55 +1,46 @@
-//! Answers that a fault gives instead of the right one.
+//! Answers of a registry: those that a fault gives, and errors in the form of the specification.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::StatusCode;
-use axum::response::Response;
+use scripted_http::axum::http::header::{HeaderName, RETRY_AFTER};
+use scripted_http::axum::response::Response;
+use scripted_http::{full, with_header};
 
-use super::refused::error_body;
-
-/// A whole answer.
+/// A whole answer that a fault gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    retry_at: Option<Duration>,
-    body: String,
-}
+pub struct Answer(scripted_http::Answer);
 
-/// How an answer says when to try again.
+/// The form in which an answer says when to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RetryAfter {
-    /// Not at all.
+    /// The answer does not say.
     Absent,
     /// `Retry-After` with seconds (RFC 9110 section 10.2.3).
     Seconds(u64),
-    /// `Retry-After` with the date that is so far ahead (RFC 9110 section 10.2.3).
+    /// `Retry-After` with the date this far ahead (RFC 9110 section 10.2.3).
     Date(Duration),
     /// `Retry-After` with a text that is neither.
     Garbage,
-    /// In the text of the error, in microseconds, as GHCR has it.
+    /// Microseconds in the text of the error, as with GHCR.
     MicrosecondsInText(u64),
 }
 
 impl Answer {
     /// Returns an answer with this status and an error in JSON.
     pub fn status(status: u16) -> Self {
-        Self::error(status, "UNKNOWN", "the script wants it so")
+        Self::error(status, "UNKNOWN", "a scripted fault")
     }
 
-    /// Returns an answer with an error as the specification wants it (distribution-spec, "Error codes").
+    /// Returns an answer with an error in the form of the specification (distribution-spec, "Error codes").
     pub fn error(status: u16, code: &str, message: &str) -> Self {
-        let body = error_body(code, message);
-        Self { status, headers: Vec::new(), retry_at: None, body }
-            .with_header("content-type", "application/json")
+        let body = error_body(code, message, None);
+        Self(scripted_http::Answer::text(status, "application/json", body))
     }
 
     /// Returns an answer with a page of HTML, as a proxy in front of a registry gives it.
     pub fn html(status: u16) -> Self {
-        let body =
-            format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>\r\n");
-        Self { status, headers: Vec::new(), retry_at: None, body }.with_header("content-type", "text/html")
+        Self(scripted_http::Answer::html(status))
     }
 
     /// Returns 429.
@@ -58,14 +49,13 @@ impl Answer {
         if let RetryAfter::MicrosecondsInText(micros) = retry_after {
             message += &format!(": retry-after: {micros}µs, allowed: 44000/minute");
         }
-        let mut answer = Self::error(429, "TOOMANYREQUESTS", &message);
+        let answer = Self::error(429, "TOOMANYREQUESTS", &message);
         match retry_after {
-            RetryAfter::Seconds(seconds) => answer = answer.with_header("retry-after", &seconds.to_string()),
-            RetryAfter::Garbage => answer = answer.with_header("retry-after", "soon"),
-            RetryAfter::Date(ahead) => answer.retry_at = Some(ahead),
-            RetryAfter::Absent | RetryAfter::MicrosecondsInText(_) => {}
+            RetryAfter::Seconds(seconds) => answer.with_header(RETRY_AFTER.as_str(), &seconds.to_string()),
+            RetryAfter::Garbage => answer.with_header(RETRY_AFTER.as_str(), "soon"),
+            RetryAfter::Date(ahead) => Self(answer.0.with_retry_date(ahead)),
+            RetryAfter::Absent | RetryAfter::MicrosecondsInText(_) => answer,
         }
-        answer
     }
 
     /// Returns GitHub's 403 for too many writes.
@@ -85,20 +75,56 @@ impl Answer {
 
     /// Returns the answer with one more header.
     #[must_use]
-    pub fn with_header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
+    pub fn with_header(self, name: &str, value: &str) -> Self {
+        Self(self.0.with_header(name, value))
     }
 
     pub(super) fn response(&self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut builder = Response::builder().status(status);
-        for (name, value) in &self.headers {
-            builder = builder.header(name, value);
-        }
-        if let Some(ahead) = self.retry_at {
-            builder = builder.header("retry-after", httpdate::fmt_http_date(SystemTime::now() + ahead));
-        }
-        builder.body(Body::from(self.body.clone())).unwrap_or_else(|error| panic!("bad answer: {error}"))
+        self.0.response()
     }
+}
+
+/// An error that the registry itself answers.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: u16,
+    code: &'static str,
+    message: String,
+    detail: Option<String>,
+    headers: Vec<(HeaderName, String)>,
+}
+
+/// The answer of a route.
+pub(super) type Answered = Result<Response, Refused>;
+
+impl Refused {
+    pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), detail: None, headers: Vec::new() }
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn response(self) -> Response {
+        let body = error_body(self.code, &self.message, self.detail.as_deref());
+        let mut response = full(self.status, "application/json", body);
+        for (name, value) in self.headers {
+            response = with_header(response, name, &value);
+        }
+        response
+    }
+}
+
+impl From<std::io::Error> for Refused {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(500, "UNKNOWN", error.to_string())
+    }
+}
+
+/// Returns the body of an error (distribution-spec, "Error codes"); `detail` is the text of `detail.message`.
+fn error_body(code: &str, message: &str, detail: Option<&str>) -> String {
+    let detail = detail.map(|message| serde_json::json!({ "message": message }));
+    serde_json::json!({ "errors": [{ "code": code, "message": message, "detail": detail }] }).to_string()
 }

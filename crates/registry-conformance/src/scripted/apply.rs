@@ -1,47 +1,15 @@
-//! What faults do to a request and to its answer.
+//! The effects of faults on a request and its answer.
 
-use std::io;
+use std::sync::atomic::Ordering;
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, HeaderName, LINK, RANGE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
-use futures::StreamExt;
+use scripted_http::axum::http::header::{HeaderName, LINK, RANGE};
+use scripted_http::axum::http::{HeaderValue, StatusCode};
+use scripted_http::axum::response::Response;
+use scripted_http::{Pieces, body, with_header};
 
+use super::auth;
+use super::exchange::Exchange;
 use super::fault::Action;
-use super::serve::Exchange;
-use super::spool::Pieces;
-use super::{auth, body, reply};
-use crate::spoil::{cut, flip};
-
-/// What routes themselves do differently.
-#[derive(Debug, Default)]
-pub(super) struct Lies {
-    pub(super) pretends: bool,
-    pub(super) accepts_less: bool,
-    pub(super) ignores_range: bool,
-    pub(super) shifts_content: u64,
-    pub(super) sends_elsewhere: bool,
-    pub(super) gives_expired_links: bool,
-}
-
-impl Lies {
-    pub(super) fn of(actions: &[Action]) -> Self {
-        let mut lies = Self::default();
-        for action in actions {
-            match action {
-                Action::Pretend => lies.pretends = true,
-                Action::AcceptOnly { .. } => lies.accepts_less = true,
-                Action::IgnoreRange => lies.ignores_range = true,
-                Action::ShiftContent(bytes) => lies.shifts_content = *bytes,
-                Action::ForeignLocation => lies.sends_elsewhere = true,
-                Action::ExpiredLink => lies.gives_expired_links = true,
-                _ => {}
-            }
-        }
-        lies
-    }
-}
 
 /// Does what happens before a request is served, and returns the answer if it is not to be served at all.
 pub(super) fn before(exchange: &Exchange<'_>, actions: &[Action]) -> Option<Response> {
@@ -72,7 +40,7 @@ pub(super) fn to_request(mut pieces: Pieces, actions: &[Action]) -> Pieces {
             Action::Drop { after } => body::broken_after(pieces, *after),
             Action::StallRequest { after } => body::stalled_after(pieces, *after),
             Action::AcceptOnly { bytes } => body::kept_to(pieces, *bytes),
-            Action::CorruptRequest { at } => flip(pieces, 0, *at),
+            Action::CorruptRequest { at } => body::flipped(pieces, 0, Some(*at)),
             _ => pieces,
         };
     }
@@ -96,13 +64,13 @@ pub(super) async fn after(
             }
             Action::Drop { .. } | Action::DropAfterwards => return None,
             Action::SetHeader(name, value) => {
-                response = reply::with(response, HeaderName::from_static(name), value);
+                response = with_header(response, HeaderName::from_static(name), value);
             }
             Action::RemoveHeader(name) => {
                 response.headers_mut().remove(*name);
             }
             Action::ShiftRangeHeader(by) => shift_range(&mut response, *by),
-            Action::EndlessPages => response = reply::with(response, LINK, &next_page(exchange)),
+            Action::EndlessPages => response = with_header(response, LINK, &next_page(exchange)),
             Action::CutAnswer { .. }
             | Action::StallAnswer { .. }
             | Action::ShortenAnswer { .. }
@@ -124,34 +92,20 @@ fn shift_range(response: &mut Response, by: i64) {
 
 /// A link to a page that no listing has; every page has another, so that who looks for repetition finds none.
 fn next_page(exchange: &Exchange<'_>) -> String {
-    let page = exchange.app.pages.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let page = exchange.app.pages.fetch_add(1, Ordering::Relaxed);
     format!("<{}?page={page}>; rel=\"next\"", exchange.parts.uri.path())
 }
 
-/// Streams a body while its length is still announced.
-pub(super) fn stream(response: Response, change: impl FnOnce(Pieces) -> Pieces) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let exact = axum::body::HttpBody::size_hint(&body).exact();
-    if let (None, Some(length)) = (parts.headers.get(CONTENT_LENGTH), exact) {
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    Response::from_parts(parts, Body::from_stream(change(body::pieces(body))))
-}
-
 fn spoiled(response: Response, action: &Action) -> Response {
-    // An answer without a body has no bytes that could be spoiled.
+    // An answer without a body has no bytes to spoil.
     if response.status() == StatusCode::NO_CONTENT {
         return response;
     }
     match *action {
-        Action::CutAnswer { after } => stream(response, |pieces| body::broken_after(pieces, after)),
-        Action::StallAnswer { after } => stream(response, |pieces| body::stalled_after(pieces, after)),
-        Action::CorruptAnswer { at } => stream(response, |pieces| flip(pieces, 0, at)),
-        Action::ShortenAnswer { to } => {
-            let mut response = stream(response, |pieces| cut::<io::Error>(pieces, to, None).boxed());
-            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(to));
-            response
-        }
+        Action::CutAnswer { after } => body::stream(response, |pieces| body::broken_after(pieces, after)),
+        Action::StallAnswer { after } => body::stream(response, |pieces| body::stalled_after(pieces, after)),
+        Action::CorruptAnswer { at } => body::stream(response, |pieces| body::flipped(pieces, 0, Some(at))),
+        Action::ShortenAnswer { to } => body::shortened(response, to),
         _ => response,
     }
 }

@@ -1,136 +1,205 @@
-//! Who may do what: nobody asked, Basic, or bearer tokens with scopes.
+//! Authentication: whether a request may be served, the challenge if not, and the token endpoint.
 
-mod check;
-mod token;
+use scripted_http::axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use scripted_http::axum::http::{HeaderMap, Method};
+use scripted_http::{Query, full};
+use serde_json::{Map, Value, json};
 
-use std::time::Duration;
+use super::answer::{Answered, Refused};
+use super::exchange::{App, Credentials, Exchange, basic};
+use super::route::{Route, Target};
+use super::tokens::{Access, Auth, BearerAuth, User, Verdict};
 
-pub(super) use check::{challenge, check, may_pull};
-pub(super) use token::{Tokens, give};
-
-/// Whom a registry lets in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// Everybody, to do everything.
-    None,
-    /// These users, with Basic authentication (RFC 7617).
-    Basic(Vec<User>),
-    /// Holders of tokens that the token endpoint gives (distribution, "Token Authentication").
-    Bearer(BearerAuth),
-}
-
-/// Somebody with a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// Name.
-    pub name: String,
-    /// Password, or token that stands for one.
-    pub password: String,
-    /// Whether pushing is allowed; pulling always is.
-    pub may_push: bool,
-    /// Whether deleting is allowed.
-    pub may_delete: bool,
-}
-
-/// How bearer tokens are given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BearerAuth {
-    /// Those who get tokens.
-    pub users: Vec<User>,
-    /// Whether everybody gets a token for pulling.
-    pub anonymous_pull: bool,
-    /// How long a token is valid.
-    pub lifetime: Duration,
-    /// For how many requests a token is valid, or `None` if for any number.
-    pub uses: Option<u32>,
-    /// Whether the token endpoint is on the storage host instead of the registry's.
-    pub on_other_host: bool,
-}
-
-impl User {
-    /// Returns a user who may push and delete.
-    pub fn new(name: &str, password: &str) -> Self {
-        Self { name: name.to_owned(), password: password.to_owned(), may_push: true, may_delete: true }
-    }
-
-    /// Returns a user who may only pull.
-    pub fn reader(name: &str, password: &str) -> Self {
-        Self { may_push: false, may_delete: false, ..Self::new(name, password) }
+/// Lets a request pass, or refuses it.
+pub(super) fn check(app: &App, target: &Target, headers: &HeaderMap) -> Result<(), Refused> {
+    let access = access_of(target.route);
+    match &app.config.auth {
+        Auth::None => Ok(()),
+        Auth::Basic(_) => {
+            match basic(headers).and_then(|(name, password)| app.config.auth.user(&name, &password, false)) {
+                None => Err(challenge(app, target, None)),
+                Some(user) if access.is_some_and(|access| !user.may(access)) => {
+                    Err(Refused::new(403, "DENIED", "requested access to the resource is denied"))
+                }
+                Some(_) => Ok(()),
+            }
+        }
+        Auth::Bearer(_) => check_token(app, target, headers, access),
     }
 }
 
-impl Auth {
-    /// Returns bearer authentication with tokens of five minutes, without anonymous access.
-    pub fn bearer(users: Vec<User>) -> Self {
-        Self::Bearer(BearerAuth::new(users))
+/// Tells whether a request may mount from a repository.
+pub(super) fn may_pull(exchange: &Exchange<'_>, repository: &str) -> bool {
+    match (&exchange.app.config.auth, Credentials::of(&exchange.parts.headers)) {
+        (Auth::Bearer(_), Credentials::Bearer { token }) => exchange.app.tokens.may_pull(&token, repository),
+        (Auth::Bearer(_), _) => false,
+        (Auth::None | Auth::Basic(_), _) => true,
     }
+}
 
-    /// Returns the user of a name and password.
-    pub(super) fn user(&self, name: &str, password: &str, any_name: bool) -> Option<&User> {
-        let users = match self {
-            Self::None => return None,
-            Self::Basic(users) => users,
-            Self::Bearer(bearer) => &bearer.users,
+fn check_token(
+    app: &App,
+    target: &Target,
+    headers: &HeaderMap,
+    access: Option<Access>,
+) -> Result<(), Refused> {
+    let Credentials::Bearer { token } = Credentials::of(headers) else {
+        return Err(challenge(app, target, None));
+    };
+    let behaviour = &app.config.behaviour.tokens;
+    match app.tokens.use_for(&token, &target.repository, access, behaviour.push_deletes) {
+        Verdict::Good => Ok(()),
+        Verdict::Invalid => Err(challenge(app, target, Some("invalid_token"))),
+        Verdict::Insufficient { user_may_not: true } if behaviour.denies_with_403 => {
+            Err(Refused::new(403, "DENIED", "permission_denied: write_package"))
+        }
+        Verdict::Insufficient { .. } => Err(challenge(app, target, Some("insufficient_scope"))),
+    }
+}
+
+/// The refusal of a request that does not prove who asks (RFC 6750 section 3).
+pub(super) fn challenge(app: &App, target: &Target, error: Option<&str>) -> Refused {
+    let refused = Refused::new(401, "UNAUTHORIZED", "authentication required");
+    let text = match &app.config.auth {
+        Auth::Bearer(bearer) => bearer_challenge(app, bearer, target, error),
+        Auth::None | Auth::Basic(_) => "Basic realm=\"scripted registry\"".to_owned(),
+    };
+    refused.with_header(WWW_AUTHENTICATE, text)
+}
+
+fn bearer_challenge(app: &App, bearer: &BearerAuth, target: &Target, error: Option<&str>) -> String {
+    let behaviour = &app.config.behaviour.tokens;
+    let host = if bearer.on_other_host { &app.storage_host } else { &app.host };
+    let mut text = format!("Bearer realm=\"http://{host}{}\",service=\"{}\"", behaviour.path, app.host);
+    let actions = access_of(target.route).map(|access| match access {
+        Access::Pull => "pull",
+        Access::Push => "pull,push",
+        Access::Delete => {
+            if behaviour.push_deletes {
+                "pull,push"
+            } else {
+                "delete"
+            }
+        }
+    });
+    match actions {
+        Some(actions) => text += &format!(",scope=\"repository:{}:{actions}\"", target.repository),
+        None => {
+            text += &behaviour.ping_scope.map(|scope| format!(",scope=\"{scope}\"")).unwrap_or_default();
+        }
+    }
+    text + &error.map(|error| format!(",error=\"{error}\"")).unwrap_or_default()
+}
+
+fn access_of(route: Route) -> Option<Access> {
+    match route {
+        Route::Ping | Route::Token | Route::Storage | Route::Unknown => None,
+        Route::BlobHead
+        | Route::BlobGet
+        | Route::ManifestHead
+        | Route::ManifestGet
+        | Route::Tags
+        | Route::Referrers => Some(Access::Pull),
+        Route::UploadStart
+        | Route::Mount
+        | Route::UploadPatch
+        | Route::UploadCommit
+        | Route::UploadStatus
+        | Route::UploadCancel
+        | Route::ManifestPut => Some(Access::Push),
+        Route::BlobDelete | Route::ManifestDelete => Some(Access::Delete),
+    }
+}
+
+/// Answers a request for a token.
+pub(super) fn give(exchange: &Exchange<'_>, form: &Query) -> Answered {
+    let app = exchange.app;
+    let Auth::Bearer(bearer) = &app.config.auth else {
+        return Err(Refused::new(404, "UNSUPPORTED", "this registry gives no tokens"));
+    };
+    let behaviour = &app.config.behaviour.tokens;
+    let is_post = exchange.parts.method == Method::POST;
+    if is_post && !behaviour.oauth2 {
+        return Err(Refused::new(405, "UNSUPPORTED", "tokens are asked for with GET"));
+    }
+    let fields = if is_post { form } else { exchange.query };
+    let user =
+        if is_post { user_of_form(app, form)? } else { user_of_headers(app, &exchange.parts.headers)? };
+    if user.is_none() && !bearer.anonymous_pull {
+        return Err(Refused::new(401, "UNAUTHORIZED", "authentication required"));
+    }
+    let mut grants = Vec::new();
+    for scope in fields.all("scope").flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty()) {
+        grants.push(grant(scope, user.as_ref(), behaviour.actions, behaviour.push_deletes)?);
+    }
+    let mut answer = Map::new();
+    let offline = is_post && fields.get("access_type") == Some("offline");
+    if let Some(user) = user.as_ref().filter(|_| offline) {
+        answer.insert("refresh_token".to_owned(), app.tokens.give_refresh(user).into());
+    }
+    let token = app.tokens.give(bearer, user, grants);
+    let names: &[&str] = if is_post { &["access_token"] } else { behaviour.fields };
+    for name in names {
+        answer.insert((*name).to_owned(), token.clone().into());
+    }
+    if behaviour.states_expiry {
+        answer.insert("expires_in".to_owned(), json!(bearer.lifetime.as_secs()));
+    }
+    Ok(full(200, "application/json", Value::Object(answer).to_string()))
+}
+
+fn user_of_headers(app: &App, headers: &HeaderMap) -> Result<Option<User>, Refused> {
+    if !headers.contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let found = basic(headers).and_then(|(name, password)| find_user(app, &name, &password));
+    found.map(Some).ok_or_else(wrong_password)
+}
+
+/// The user of an OAuth2 request (distribution, "Oauth2 Token Authentication").
+fn user_of_form(app: &App, form: &Query) -> Result<Option<User>, Refused> {
+    let field = |name| form.get(name).unwrap_or_default();
+    let found = match field("grant_type") {
+        "password" => find_user(app, field("username"), field("password")),
+        "refresh_token" => app.tokens.refreshed_user(field("refresh_token")),
+        _ => return Err(Refused::new(400, "UNSUPPORTED", "unknown grant_type")),
+    };
+    found.map(Some).ok_or_else(wrong_password)
+}
+
+fn find_user(app: &App, name: &str, password: &str) -> Option<User> {
+    app.config.auth.user(name, password, app.config.behaviour.tokens.any_user_name).cloned()
+}
+
+fn wrong_password() -> Refused {
+    Refused::new(401, "UNAUTHORIZED", "wrong user name or password")
+}
+
+/// What a scope gives a user: no more than the user may, without saying so (distribution, "Requesting a Token").
+fn grant(
+    scope: &str,
+    user: Option<&User>,
+    known: &[&str],
+    push_deletes: bool,
+) -> Result<(String, Vec<String>), Refused> {
+    let bad = || Refused::new(400, "DENIED", format!("invalid scope `{scope}`"));
+    let (repository, actions) =
+        scope.strip_prefix("repository:").and_then(|rest| rest.rsplit_once(':')).ok_or_else(bad)?;
+    let mut granted = Vec::new();
+    for action in actions.split(',') {
+        if !known.contains(&action) {
+            return Err(bad());
+        }
+        let may = |access| user.is_some_and(|user| user.may(access));
+        let allowed = match action {
+            "pull" => true,
+            "push" => may(Access::Push),
+            "delete" => may(Access::Delete),
+            _ => may(Access::Push) && (may(Access::Delete) || push_deletes),
         };
-        users.iter().find(|user| user.password == password && (any_name || user.name == name))
-    }
-}
-
-impl BearerAuth {
-    /// Returns tokens of five minutes for these users, without anonymous access.
-    pub fn new(users: Vec<User>) -> Self {
-        Self {
-            users,
-            anonymous_pull: false,
-            lifetime: Duration::from_secs(300),
-            uses: None,
-            on_other_host: false,
+        if allowed {
+            granted.push(action.to_owned());
         }
     }
-
-    /// Returns the same with tokens for pulling for everybody.
-    #[must_use]
-    pub fn with_anonymous_pull(mut self) -> Self {
-        self.anonymous_pull = true;
-        self
-    }
-
-    /// Returns the same with tokens that are valid for so long.
-    #[must_use]
-    pub fn with_lifetime(mut self, lifetime: Duration) -> Self {
-        self.lifetime = lifetime;
-        self
-    }
-
-    /// Returns the same with tokens that are valid for so many requests.
-    #[must_use]
-    pub fn with_uses(mut self, uses: u32) -> Self {
-        self.uses = Some(uses);
-        self
-    }
-
-    /// Returns the same with the token endpoint on the storage host.
-    #[must_use]
-    pub fn on_other_host(mut self) -> Self {
-        self.on_other_host = true;
-        self
-    }
-}
-
-/// What a request does with a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    Pull,
-    Push,
-    Delete,
-}
-
-impl User {
-    pub(super) fn may(&self, access: Access) -> bool {
-        match access {
-            Access::Pull => true,
-            Access::Push => self.may_push,
-            Access::Delete => self.may_delete,
-        }
-    }
+    Ok((repository.to_owned(), granted))
 }

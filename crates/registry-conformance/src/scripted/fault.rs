@@ -1,11 +1,12 @@
-//! What goes wrong, and when: data, so that tests read well.
+//! Faults as data: what goes wrong, and when.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use oci_model::{ManifestRef, RawManifest};
+use scripted_http::When;
 
-use super::{Answer, Route};
+use super::answer::Answer;
+use super::route::Route;
 
 /// Something that goes wrong with some requests of one route, or of all.
 ///
@@ -16,19 +17,6 @@ pub struct Fault {
     pub(super) route: Option<Route>,
     pub(super) when: When,
     pub(super) action: Action,
-}
-
-/// Which requests a fault is about; the first has the number 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// All of them.
-    Always,
-    /// The one with this number.
-    Nth(u32),
-    /// The first ones, so many.
-    First(u32),
-    /// Each one whose number is a multiple.
-    Every(u32),
 }
 
 /// What goes wrong.
@@ -132,103 +120,31 @@ impl Fault {
     }
 }
 
-impl When {
-    fn applies(self, number: u32) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Nth(wanted) => number == wanted,
-            Self::First(count) => number <= count,
-            Self::Every(step) => step > 0 && number.is_multiple_of(step),
-        }
-    }
-}
-
-/// The faults of a registry, and how often each route was asked for.
+/// What routes themselves do differently.
 #[derive(Debug, Default)]
-pub(super) struct Script {
-    state: Mutex<State>,
+pub(super) struct Lies {
+    pub(super) pretends: bool,
+    pub(super) accepts_less: bool,
+    pub(super) ignores_range: bool,
+    pub(super) shifts_content: u64,
+    pub(super) sends_elsewhere: bool,
+    pub(super) gives_expired_links: bool,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    faults: Vec<(Fault, u32)>,
-}
-
-impl Script {
-    pub(super) fn new(faults: Vec<Fault>) -> Self {
-        let script = Self::default();
-        faults.into_iter().for_each(|fault| script.add(fault));
-        script
-    }
-
-    /// Adds a fault, which counts from now on.
-    pub(super) fn add(&self, fault: Fault) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).faults.push((fault, 0));
-    }
-
-    /// Forgets all faults.
-    pub(super) fn clear(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).faults.clear();
-    }
-
-    /// Counts a request and returns what goes wrong with it.
-    pub(super) fn next(&self, route: Route) -> Vec<Action> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut actions = Vec::new();
-        for (fault, seen) in &mut state.faults {
-            if fault.route.is_none_or(|wanted| wanted == route) {
-                *seen += 1;
-                if fault.when.applies(*seen) {
-                    actions.push(fault.action.clone());
-                }
+impl Lies {
+    pub(super) fn of(actions: &[Action]) -> Self {
+        let mut lies = Self::default();
+        for action in actions {
+            match action {
+                Action::Pretend => lies.pretends = true,
+                Action::AcceptOnly { .. } => lies.accepts_less = true,
+                Action::IgnoreRange => lies.ignores_range = true,
+                Action::ShiftContent(bytes) => lies.shifts_content = *bytes,
+                Action::ForeignLocation => lies.sends_elsewhere = true,
+                Action::ExpiredLink => lies.gives_expired_links = true,
+                _ => {}
             }
         }
-        actions
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn faults_are_counted_per_route() {
-        for (when, expected) in [
-            (When::Always, [true; 6]),
-            (When::Nth(2), [false, true, false, false, false, false]),
-            (When::First(2), [true, true, false, false, false, false]),
-            (When::Every(3), [false, false, true, false, false, true]),
-            (When::Every(0), [false; 6]),
-        ] {
-            let script = Script::new(vec![Fault::new(Route::Tags, when, Action::Hold)]);
-            let seen = [(); 6].map(|()| {
-                assert!(script.next(Route::Ping).is_empty());
-                !script.next(Route::Tags).is_empty()
-            });
-            assert_eq!(seen, expected, "{when:?}");
-        }
-    }
-
-    #[test]
-    fn a_fault_of_all_routes_counts_all_requests() {
-        let script = Script::new(vec![Fault::anywhere(When::Nth(2), Action::Hold)]);
-        assert!(script.next(Route::Ping).is_empty());
-        assert_eq!(script.next(Route::Tags).len(), 1);
-    }
-
-    #[test]
-    fn a_registry_whose_faults_are_forgotten_works() {
-        let script = Script::new(vec![Fault::new(Route::Ping, When::Always, Action::Hold)]);
-        assert_eq!(script.next(Route::Ping).len(), 1);
-        script.clear();
-        assert!(script.next(Route::Ping).is_empty());
-    }
-
-    #[test]
-    fn a_fault_that_is_added_later_counts_from_then() {
-        let script = Script::default();
-        script.next(Route::Ping);
-        script.add(Fault::new(Route::Ping, When::Nth(1), Action::Hold));
-        assert_eq!(script.next(Route::Ping).len(), 1);
+        lies
     }
 }

@@ -1,9 +1,10 @@
-//! Which operation of the protocol a request is.
+//! The operation of the protocol that a request asks for.
 
 use std::fmt;
 
-use axum::http::Method;
 use percent_encoding::percent_decode_str;
+use scripted_http::Query;
+use scripted_http::axum::http::Method;
 
 /// An operation of the distribution protocol, or of what stands beside a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,41 +127,6 @@ fn manifest_route(method: &Method) -> Route {
     }
 }
 
-/// The fields of a query or form, in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query(Vec<(String, String)>);
-
-impl Query {
-    /// Parses a URL's query; a `+` stays a `+` (RFC 3986 section 3.4).
-    pub(super) fn of_url(text: &str) -> Self {
-        Self::parse(text, |part| part.to_owned())
-    }
-
-    /// Parses a form, in which a `+` is a space.
-    pub(super) fn of_form(text: &str) -> Self {
-        Self::parse(text, |part| part.replace('+', " "))
-    }
-
-    fn parse(text: &str, prepare: fn(&str) -> String) -> Self {
-        let decode = |part: &str| percent_decode_str(&prepare(part)).decode_utf8_lossy().into_owned();
-        let fields = text.split('&').filter(|field| !field.is_empty()).map(|field| {
-            let (name, value) = field.split_once('=').unwrap_or((field, ""));
-            (decode(name), decode(value))
-        });
-        Self(fields.collect())
-    }
-
-    /// Returns the first value of a field.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Returns all values of a field.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
-    }
-}
-
 impl fmt::Display for Route {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, formatter)
@@ -203,14 +169,5 @@ mod tests {
         ] {
             assert_eq!(of(method, uri), (route, repository.to_owned(), name.to_owned()), "{method} {uri}");
         }
-    }
-
-    #[test]
-    fn queries_and_forms_differ_in_the_plus() {
-        let query = Query::of_url("a=b+c%2Fd&a=2&flag&=x");
-        assert_eq!(query.all("a").collect::<Vec<_>>(), ["b+c/d", "2"]);
-        assert_eq!(query.get("flag"), Some(""));
-        assert_eq!(query.get("absent"), None);
-        assert_eq!(Query::of_form("a=b+c").get("a"), Some("b c"));
     }
 }

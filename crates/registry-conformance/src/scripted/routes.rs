@@ -1,26 +1,24 @@
-//! The operations of the protocol, one file per concern.
+//! The operations of the protocol, and the steps that they share.
 
 pub(super) mod blobs;
-pub(super) mod manifest_put;
 pub(super) mod manifests;
-pub(super) mod referrers;
-pub(super) mod tags;
-pub(super) mod upload_commit;
-pub(super) mod upload_patch;
-pub(super) mod upload_start;
 pub(super) mod uploads;
 
-use axum::http::header::{HeaderValue, LINK};
-use axum::response::Response;
 use oci_model::{Digest, ManifestRef};
+use scripted_http::axum::http::header::{HeaderName, LINK};
+use scripted_http::axum::response::Response;
+use scripted_http::with_header;
 
-use super::refused::Refused;
-use super::serve::Exchange;
+use super::answer::Refused;
+use super::exchange::Exchange;
+
+/// `Docker-Content-Digest`.
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// The digest that a path names.
 fn digest(exchange: &Exchange<'_>) -> Result<Digest, Refused> {
     let name = &exchange.target.name;
-    name.parse().map_err(|_| Refused::new(400, "DIGEST_INVALID", format!("`{name}` is no digest")))
+    name.parse().map_err(|_| Refused::new(400, "DIGEST_INVALID", format!("`{name}` is not a digest")))
 }
 
 /// The tag or digest that a path names.
@@ -30,19 +28,16 @@ fn manifest_ref(exchange: &Exchange<'_>) -> Result<ManifestRef, Refused> {
         return digest(exchange).map(ManifestRef::Digest);
     }
     let tag = name.parse().map(ManifestRef::Tag);
-    tag.map_err(|_| Refused::new(400, "TAG_INVALID", format!("`{name}` is no tag")))
+    tag.map_err(|_| Refused::new(400, "TAG_INVALID", format!("`{name}` is not a tag")))
 }
 
 /// Adds the `Link` to the next page.
-fn with_next_page(exchange: &Exchange<'_>, mut response: Response, query: &str) -> Response {
+fn with_next_page(exchange: &Exchange<'_>, response: Response, query: &str) -> Response {
     let behaviour = &exchange.app.config.behaviour.tags;
     let mut url = format!("{}?{query}", exchange.parts.uri.path());
     if behaviour.absolute_link {
         url = exchange.absolute(&url);
     }
     let rel = if behaviour.quoted_link { "\"next\"" } else { "next" };
-    if let Ok(link) = HeaderValue::from_str(&format!("<{url}>; rel={rel}")) {
-        response.headers_mut().insert(LINK, link);
-    }
-    response
+    with_header(response, LINK, &format!("<{url}>; rel={rel}"))
 }

@@ -1,27 +1,33 @@
-//! The two listening sockets and the value that holds them.
+//! The registry: two listening sockets, and one request from its arrival to its answer.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use axum::body::Body;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use futures::StreamExt;
 use oci_model::{Digest, ManifestRef, RawManifest};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use scripted_http::axum::body::{Body, HttpBody};
+use scripted_http::axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST};
+use scripted_http::axum::http::{HeaderMap, HeaderValue, Method, Request as HttpRequest};
+use scripted_http::axum::response::Response;
+use scripted_http::{Listener, Pieces, Query, Server as HttpServer, body, full};
 
-use super::app::App;
-use super::log::{Request, Server};
-use super::serve::serve;
-use super::{Config, Fault, Route};
+use super::answer::{Answered, Refused};
+use super::apply;
+use super::auth;
+use super::behaviour::Config;
+use super::exchange::{App, Credentials, Exchange, Request, RequestFacts, Server, whole};
+use super::fault::{Fault, Lies};
+use super::route::{Route, Target};
+use super::routes::{blobs, manifests, uploads};
+
+/// How many bytes of an unwanted body are read, so that the client gets to read the answer.
+const DRAINED_BYTES: usize = 1024 * 1024;
 
 /// A registry on the loopback interface that does what a script says, and ends when the value is dropped.
 #[derive(Debug)]
 pub struct ScriptedRegistry {
     app: Arc<App>,
-    tasks: [JoinHandle<()>; 2],
+    _servers: [HttpServer; 2],
 }
 
 impl ScriptedRegistry {
@@ -29,17 +35,18 @@ impl ScriptedRegistry {
     ///
     /// # Errors
     ///
-    /// If no socket or temporary folder can be had.
+    /// If there is no free port, or no temporary folder.
     pub async fn start(config: Config) -> io::Result<Self> {
-        let registry = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await?;
-        let storage = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let host = format!("127.0.0.1:{}", registry.local_addr()?.port());
-        // Another name as well as another port: credentials must not go there by either measure.
-        let storage_host = format!("localhost:{}", storage.local_addr()?.port());
-        let app = Arc::new(App::new(config, host, storage_host)?);
-        let tasks = [(registry, Server::Registry), (storage, Server::Storage)]
-            .map(|(listener, server)| tokio::spawn(accept(app.clone(), listener, server)));
-        Ok(Self { app, tasks })
+        let registry = Listener::bind(config.port).await?;
+        let storage = Listener::bind(0).await?;
+        // Name and port differ from the registry's: each alone must keep credentials from going there.
+        let storage_host = format!("localhost:{}", storage.address().port());
+        let app = Arc::new(App::new(config, registry.address().to_string(), storage_host)?);
+        let servers = [(registry, Server::Registry), (storage, Server::Storage)].map(|(listener, server)| {
+            let app = app.clone();
+            listener.serve(move |request| serve(app.clone(), server, request))
+        });
+        Ok(Self { app, _servers: servers })
     }
 
     /// Returns host and port, as they stand in a reference.
@@ -59,7 +66,7 @@ impl ScriptedRegistry {
 
     /// Adds a fault, whose requests are counted from now on.
     pub fn add_fault(&self, fault: Fault) {
-        self.app.script.add(fault);
+        self.app.script.add(fault.route, fault.when, fault.action);
     }
 
     /// Forgets all faults, and lets what is held leave: from now on the registry works.
@@ -154,37 +161,119 @@ impl ScriptedRegistry {
     }
 }
 
-impl Drop for ScriptedRegistry {
-    fn drop(&mut self) {
-        // The tasks own their connections: nothing answers any more.
-        self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
+/// Serves a request; without an answer the connection is to be closed.
+async fn serve(app: Arc<App>, server: Server, request: HttpRequest<Body>) -> Option<Response> {
+    let (parts, request_body) = request.into_parts();
+    let query = Query::of_url(parts.uri.query().unwrap_or_default());
+    let target = Target::of(&parts.method, parts.uri.path(), &query, app.config.behaviour.tokens.path);
+    let host = parts.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+    let facts = RequestFacts {
+        server,
+        host: host.unwrap_or_default(),
+        route: target.route,
+        credentials: Credentials::of(&parts.headers),
+    };
+    let entry = app.log.begin(facts, &parts);
+    let counter = entry.clone();
+    let mut received = body::counted(body::pieces(request_body), move |bytes| counter.count_received(bytes));
 
-async fn accept(app: Arc<App>, listener: TcpListener, server: Server) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    connections.spawn(connection(app.clone(), stream, server));
+    let response = match admit(&app, server, &target, &query, &parts.headers) {
+        Err(refused) => Some(refused.response()),
+        Ok(()) => {
+            let actions = app.script.next(|about| about.is_none_or(|route| route == target.route));
+            let lies = Lies::of(&actions);
+            let (app, target, query, parts, lies) = (&*app, &target, &query, &parts, &lies);
+            let exchange = Exchange { app, target, query, parts, lies, server };
+            let response = match apply::before(&exchange, &actions) {
+                Some(answer) => answer,
+                None => {
+                    received = apply::to_request(received, &actions);
+                    dispatch(&exchange, &mut received).await.unwrap_or_else(Refused::response)
                 }
-            }
-            Some(_) = connections.join_next() => {}
+            };
+            apply::after(&exchange, response, &actions).await
+        }
+    }?;
+    drain(&parts.headers, &mut received).await;
+    entry.answered(response.status().as_u16());
+    let response = finished(response, &parts.method);
+    if response.body().is_end_stream() {
+        return Some(response);
+    }
+    Some(body::stream(response, |pieces| body::counted(pieces, move |bytes| entry.count_sent(bytes))))
+}
+
+/// Authentication: the registry's, or the storage host's, which wants a signature and nothing else.
+fn admit(
+    app: &App,
+    server: Server,
+    target: &Target,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Result<(), Refused> {
+    if target.route == Route::Token {
+        return Ok(());
+    }
+    if server == Server::Registry {
+        return auth::check(app, target, headers);
+    }
+    if headers.contains_key(AUTHORIZATION) {
+        return Err(Refused::new(400, "UNSUPPORTED", "only one way to prove who asks is allowed"));
+    }
+    if query.get("signature").is_none_or(|signature| !app.links.is_valid(signature)) {
+        return Err(Refused::new(403, "DENIED", "the signature is not valid, or has expired"));
+    }
+    Ok(())
+}
+
+async fn dispatch(exchange: &Exchange<'_>, received: &mut Pieces) -> Answered {
+    match exchange.target.route {
+        Route::Ping => Ok(full(200, "application/json", "{}")),
+        Route::Token => {
+            let form = whole(received, 64 * 1024).await?;
+            auth::give(exchange, &Query::of_form(&String::from_utf8_lossy(&form)))
+        }
+        Route::BlobHead | Route::BlobGet => blobs::read(exchange),
+        Route::BlobDelete => blobs::delete(exchange),
+        Route::Storage => blobs::read_from_storage(exchange),
+        Route::UploadStart | Route::Mount => uploads::start(exchange, received).await,
+        Route::UploadPatch => uploads::patch(exchange, received).await,
+        Route::UploadCommit => uploads::commit(exchange, received).await,
+        Route::UploadStatus => uploads::status(exchange),
+        Route::UploadCancel => uploads::cancel(exchange),
+        Route::ManifestHead | Route::ManifestGet => manifests::read(exchange),
+        Route::ManifestPut => manifests::put(exchange, received).await,
+        Route::ManifestDelete => manifests::delete(exchange),
+        Route::Tags => manifests::tags(exchange),
+        Route::Referrers => manifests::referrers(exchange),
+        Route::Unknown => Err(Refused::new(404, "UNSUPPORTED", "there is nothing here")),
+    }
+}
+
+/// Reads what is left of a body, up to a bound: a client that is still sending may not read an early answer.
+async fn drain(headers: &HeaderMap, received: &mut Pieces) {
+    // A client that waits for leave to send its body must not get it.
+    if headers.contains_key(EXPECT) {
+        return;
+    }
+    let mut left = DRAINED_BYTES;
+    while let Some(Ok(piece)) = received.next().await {
+        left = left.saturating_sub(piece.len());
+        if left == 0 {
+            return;
         }
     }
 }
 
-async fn connection(app: Arc<App>, stream: TcpStream, server: Server) {
-    // Small answers leave at once; without it they are only slower.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
-        let app = app.clone();
-        async move {
-            let answer = serve(app, server, request.map(Body::new)).await;
-            answer.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))
-        }
-    });
-    // A connection that breaks is what faults are for: there is nobody to tell.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+/// The answer to `HEAD` has the headers of the one to `GET`.
+fn finished(mut response: Response, method: &Method) -> Response {
+    if method != Method::HEAD {
+        return response;
+    }
+    let length = response.body().size_hint().exact();
+    if let (None, Some(length)) = (response.headers().get(CONTENT_LENGTH), length) {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = Body::empty();
+    response
 }

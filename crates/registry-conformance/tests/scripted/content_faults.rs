@@ -134,7 +134,7 @@ async fn an_upload_may_go_to_another_host_without_credentials() {
     assert!(location.starts_with(&format!("http://{}/", session.registry.storage_host())));
     assert_eq!(session.commit(&location, b"content", b"ent").send().await.unwrap().status(), 201);
     let last = session.registry.requests().pop().unwrap();
-    assert_eq!((last.server, last.credentials), (Server::Storage, Credentials::None));
+    assert_eq!((last.server, last.credentials.clone()), (Server::Storage, Credentials::None));
 }
 
 #[tokio::test]

@@ -1,25 +1,17 @@
-//! An index that keeps places of its text answers as one that keeps what it read.
+//! An index that keeps places of its text answers like one that keeps parsed entries.
 
 use oci_model::annotations::REF_NAME;
-use oci_model::{Digest, ManifestRef, MediaType, Tag};
+use oci_model::{Digest, ManifestRef, MediaType};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::super::entry::SUBJECT_HINT;
-use super::super::{Index, Name, SubjectHint};
+use super::super::{Entry, Index, RefName, SUBJECT_HINT, SubjectHint};
 
-/// What an entry says, copied.
-#[derive(Debug, PartialEq)]
-struct Copied {
-    media_type: MediaType,
-    digest: Digest,
-    size: u64,
-    name: Name<String>,
-    subject: SubjectHint<String>,
-}
+/// The fields of an entry.
+type Fields = (MediaType, Digest, u64, RefName, SubjectHint);
 
-/// Reads an entry as plainly as can be.
-fn plainly(text: &str) -> Option<Copied> {
+/// Parses an entry in the plainest way.
+fn plainly(text: &str) -> Option<Fields> {
     let Value::Object(fields) = serde_json::from_str(text).unwrap() else { return None };
     let annotation = |key| match fields.get("annotations") {
         Some(Value::Object(annotations)) => annotations.get(key).and_then(Value::as_str),
@@ -28,41 +20,27 @@ fn plainly(text: &str) -> Option<Copied> {
     if !matches!(fields.get("annotations"), None | Some(Value::Null | Value::Object(_) | Value::Array(_))) {
         return None;
     }
-    Some(Copied {
-        media_type: fields.get("mediaType")?.as_str()?.parse().ok()?,
-        digest: fields.get("digest")?.as_str()?.parse().ok()?,
-        size: fields.get("size")?.as_u64()?,
-        name: match annotation(REF_NAME).map(|name| (name, name.parse::<Tag>())) {
-            None => Name::None,
-            Some((name, Ok(_))) => Name::Tag(name.to_owned()),
-            Some(_) => Name::Other,
-        },
-        subject: match annotation(SUBJECT_HINT).map(|hint| (hint, hint.parse::<Digest>())) {
-            Some(("none", _)) => SubjectHint::None,
-            Some((hint, Ok(_))) => SubjectHint::Subject(hint.to_owned()),
-            _ => SubjectHint::Unknown,
-        },
-    })
+    let name = match annotation(REF_NAME).map(str::parse) {
+        None => RefName::None,
+        Some(Ok(tag)) => RefName::Tag(tag),
+        Some(Err(_)) => RefName::Other,
+    };
+    let subject = match annotation(SUBJECT_HINT).map(|hint| (hint, hint.parse())) {
+        Some(("none", _)) => SubjectHint::None,
+        Some((_, Ok(digest))) => SubjectHint::Subject(digest),
+        _ => SubjectHint::Unknown,
+    };
+    Some((
+        fields.get("mediaType")?.as_str()?.parse().ok()?,
+        fields.get("digest")?.as_str()?.parse().ok()?,
+        fields.get("size")?.as_u64()?,
+        name,
+        subject,
+    ))
 }
 
-fn copied(index: &Index) -> Vec<(usize, Copied)> {
-    let copy = |(position, listed): (usize, super::super::Listed<'_>)| {
-        let name = match listed.name {
-            Name::None => Name::None,
-            Name::Tag(tag) => Name::Tag(tag.to_owned()),
-            Name::Other => Name::Other,
-        };
-        let subject = match listed.subject {
-            SubjectHint::Unknown => SubjectHint::Unknown,
-            SubjectHint::None => SubjectHint::None,
-            SubjectHint::Subject(subject) => SubjectHint::Subject(subject.to_owned()),
-        };
-        let descriptor = listed.descriptor();
-        assert_eq!(listed.is_index(), descriptor.media_type.is_index());
-        let (media_type, digest, size) = (descriptor.media_type, descriptor.digest, descriptor.size);
-        (position, Copied { media_type, digest, size, name, subject })
-    };
-    index.listed().map(copy).collect()
+fn fields(entry: Entry<'_>) -> Fields {
+    (entry.media_type, entry.digest, entry.size, entry.name, entry.subject)
 }
 
 /// A text in JSON, as one writer or another has it: with all characters escaped, with some, with none.
@@ -134,37 +112,41 @@ fn entry() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_is_found_is_what_a_plain_reading_finds(
+    fn lookups_find_what_a_plain_reading_finds(
         entries in prop::collection::vec(entry(), 0..12),
         space in "[ \n]{0,2}",
     ) {
         let index = Index::parse(format!("{{\"é\":1,\"manifests\":[{}]}}", entries.join(&format!("{space},")))).unwrap();
         let plain: Vec<_> = entries.iter().enumerate()
             .filter_map(|(position, text)| Some((position, plainly(text)?))).collect();
-        prop_assert_eq!(&copied(&index), &plain);
+        let found: Vec<_> = index.entries().map(|(position, entry)| (position, fields(entry))).collect();
+        prop_assert_eq!(&found, &plain);
+        let indexes: Vec<_> = index.indexes().map(|(position, _)| position).collect();
+        let plain_indexes = plain.iter().filter(|(_, entry)| entry.0.is_index()).map(|(position, _)| *position);
+        prop_assert_eq!(indexes, plain_indexes.collect::<Vec<_>>());
         prop_assert_eq!(index.len(), entries.len());
         let unreadable = (0..entries.len()).find(|place| plain.iter().all(|(position, _)| position != place));
         prop_assert_eq!(index.first_unreadable(), unreadable.map(|place| place + 1));
 
-        let named = |tag: &str| plain.iter().rfind(|(_, entry)| entry.name == Name::Tag(tag.to_owned()));
+        let named = |tag: &str| plain.iter().rfind(|(_, entry)| entry.3 == RefName::Tag(tag.parse().unwrap()));
         for tag in ["v1", "v2", "v3", "v4"] {
-            let found = index.find(&ManifestRef::Tag(tag.parse().unwrap())).map(|listed| listed.digest());
-            prop_assert_eq!(found.as_ref(), named(tag).map(|(_, entry)| &entry.digest));
+            let found = index.find(&ManifestRef::Tag(tag.parse().unwrap())).map(|entry| entry.digest);
+            prop_assert_eq!(found.as_ref(), named(tag).map(|(_, entry)| &entry.1));
         }
-        let tags: Vec<_> = plain.iter().filter_map(|(position, entry)| match &entry.name {
-            Name::Tag(tag) => (named(tag)?.0 == *position).then(|| tag.parse::<Tag>().unwrap()),
+        let tags: Vec<_> = plain.iter().filter_map(|(position, entry)| match &entry.3 {
+            RefName::Tag(tag) => (named(tag.as_str())?.0 == *position).then(|| tag.clone()),
             _ => None,
         }).collect();
         prop_assert_eq!(index.tags(), tags);
 
         for letter in ['a', 'b', 'c', 'd'] {
             let digest: Digest = digest(letter).parse().unwrap();
-            let found = index.find(&digest.clone().into()).map(|listed| (listed.size, listed.name));
-            let expected = plain.iter().find(|(_, entry)| entry.digest == digest).map(|(_, entry)| entry);
-            prop_assert_eq!(found.map(|(size, _)| size), expected.map(|entry| entry.size));
+            let found = index.find(&digest.clone().into()).map(fields);
+            let expected = plain.iter().find(|(_, entry)| entry.1 == digest).map(|(_, entry)| entry);
+            prop_assert_eq!(found.as_ref(), expected);
             let referring: Vec<_> = index.referring(&digest).map(|(position, _)| position).collect();
-            let hint = SubjectHint::Subject(digest.to_string());
-            let expected: Vec<_> = plain.iter().filter(|(_, entry)| entry.subject == hint).map(|(position, _)| *position).collect();
+            let hint = SubjectHint::Subject(digest);
+            let expected: Vec<_> = plain.iter().filter(|(_, entry)| entry.4 == hint).map(|(position, _)| *position).collect();
             prop_assert_eq!(referring, expected);
         }
     }

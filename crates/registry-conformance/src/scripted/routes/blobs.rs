@@ -1,20 +1,20 @@
-//! Blobs: asked for, read whole or in part, deleted; from the registry or by a link to the storage host.
+//! Blobs: asking for them, reading them whole or in part, and deleting them, from the registry or by a link to the storage host.
 
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use axum::body::Body;
-use axum::http::Method;
-use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, LOCATION};
-use axum::response::Response;
 use oci_model::Digest;
+use scripted_http::axum::body::Body;
+use scripted_http::axum::http::Method;
+use scripted_http::axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, LOCATION};
+use scripted_http::axum::response::Response;
+use scripted_http::{empty, full, with_header};
 
-use super::digest;
-use crate::scripted::refused::{Answered, Refused};
-use crate::scripted::reply;
+use super::{CONTENT_DIGEST, digest};
+use crate::scripted::answer::{Answered, Refused};
+use crate::scripted::exchange::Exchange;
 use crate::scripted::route::STORAGE_PATH;
-use crate::scripted::serve::Exchange;
-use crate::scripted::spool;
+use crate::scripted::store;
 
 const BINARY: &str = "application/octet-stream";
 
@@ -48,7 +48,7 @@ pub(in crate::scripted) fn delete(exchange: &Exchange<'_>) -> Answered {
     let digest = digest(exchange)?;
     let removed =
         exchange.app.store.change(&exchange.target.repository, |repository| repository.blobs.remove(&digest));
-    removed.map(|_| reply::empty(202)).ok_or_else(unknown)
+    removed.map(|_| empty(202)).ok_or_else(unknown)
 }
 
 fn unknown() -> Refused {
@@ -62,15 +62,11 @@ fn redirect(exchange: &Exchange<'_>, status: u16, digest: &Digest) -> Response {
     let signature = exchange.app.links.sign(until);
     let url = format!("http://{}{STORAGE_PATH}{digest}?signature={signature}", exchange.app.storage_host);
     let response = if behaviour.redirect_html {
-        reply::full(
-            status,
-            "text/html",
-            format!("<!doctype html>\n<p>Redirecting to <a href=\"{url}\">there</a>\n"),
-        )
+        full(status, "text/html", format!("<!doctype html>\n<p>Redirecting to <a href=\"{url}\">there</a>\n"))
     } else {
-        reply::empty(status)
+        empty(status)
     };
-    reply::with(response, LOCATION, &url)
+    with_header(response, LOCATION, &url)
 }
 
 fn content(exchange: &Exchange<'_>, digest: &Digest, size: u64) -> Answered {
@@ -91,17 +87,17 @@ fn content(exchange: &Exchange<'_>, digest: &Digest, size: u64) -> Answered {
         range.as_ref().map_or((0, size), |range| (*range.start(), range.end() - range.start() + 1));
     let body = match exchange.parts.method {
         Method::HEAD => Body::empty(),
-        _ => Body::from_stream(spool::read(&exchange.app.store.spool.blob_path(digest), start, length)?),
+        _ => Body::from_stream(store::read(&exchange.app.store.spool.blob_path(digest), start, length)?),
     };
-    let mut response = reply::full(status, BINARY, body);
-    response = reply::with(response, CONTENT_LENGTH, &length.to_string());
-    response = reply::with(response, reply::CONTENT_DIGEST, digest.as_str());
+    let mut response = full(status, BINARY, body);
+    response = with_header(response, CONTENT_LENGTH, &length.to_string());
+    response = with_header(response, CONTENT_DIGEST, digest.as_str());
     if ranges {
-        response = reply::with(response, ACCEPT_RANGES, "bytes");
+        response = with_header(response, ACCEPT_RANGES, "bytes");
     }
     if let Some(range) = range {
         let text = format!("bytes {}-{}/{size}", range.start(), range.end());
-        response = reply::with(response, CONTENT_RANGE, &text);
+        response = with_header(response, CONTENT_RANGE, &text);
     }
     Ok(response)
 }

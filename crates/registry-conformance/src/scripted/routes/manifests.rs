@@ -1,12 +1,17 @@
-//! Manifests: asked for, read, deleted.
+//! Manifests, tags and referrers: asking for them, storing them, deleting them, and listing them.
 
-use axum::http::header::ACCEPT;
-use oci_model::ManifestRef;
+use oci_model::{
+    Descriptor, Digest, DigestAlgorithm, ImageIndex, Manifest, ManifestRef, MediaType, RawManifest,
+};
+use scripted_http::axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION};
+use scripted_http::{Pieces, empty, full, with_header};
+use serde_json::json;
 
-use super::manifest_ref;
-use crate::scripted::refused::{Answered, Refused};
-use crate::scripted::reply;
-use crate::scripted::serve::Exchange;
+use super::{CONTENT_DIGEST, digest, manifest_ref, with_next_page};
+use crate::scripted::answer::{Answered, Refused};
+use crate::scripted::behaviour::{ReferrersApi, ReferrersBehaviour};
+use crate::scripted::exchange::{Exchange, whole};
+use crate::scripted::store::Repository;
 
 /// Answers `HEAD` and `GET` of a manifest.
 pub(in crate::scripted) fn read(exchange: &Exchange<'_>) -> Answered {
@@ -22,11 +27,11 @@ pub(in crate::scripted) fn read(exchange: &Exchange<'_>) -> Answered {
             "the Accept header does not name the manifest's type",
         ));
     }
-    let response = reply::full(200, raw.media_type().as_str(), raw.bytes().to_vec());
+    let response = full(200, raw.media_type().as_str(), raw.bytes().to_vec());
     if !behaviour.states_digest {
         return Ok(response);
     }
-    Ok(reply::with(response, reply::CONTENT_DIGEST, raw.digest().as_str()))
+    Ok(with_header(response, CONTENT_DIGEST, raw.digest().as_str()))
 }
 
 fn accepts(exchange: &Exchange<'_>, media_type: &str) -> bool {
@@ -59,9 +64,169 @@ pub(in crate::scripted) fn delete(exchange: &Exchange<'_>) -> Answered {
             repository.tags.len() < before
         }
     });
-    if removed { Ok(reply::empty(202)) } else { Err(unknown()) }
+    if removed { Ok(empty(202)) } else { Err(unknown()) }
 }
 
 fn unknown() -> Refused {
     Refused::new(404, "MANIFEST_UNKNOWN", "manifest unknown")
+}
+
+/// Answers `PUT` of a manifest.
+pub(in crate::scripted) async fn put(exchange: &Exchange<'_>, received: &mut Pieces) -> Answered {
+    let at = manifest_ref(exchange)?;
+    let behaviour = &exchange.app.config.behaviour.manifests;
+    let too_large =
+        |_| Refused::new(behaviour.too_large_status, "MANIFEST_INVALID", "request body too large");
+    let bytes = whole(received, behaviour.max_bytes).await.map_err(too_large)?;
+    let raw = verified(exchange, &at, bytes)?;
+    let manifest = raw.parse().map_err(|error| Refused::new(400, "MANIFEST_INVALID", error.to_string()))?;
+    check_config_type(exchange, &manifest)?;
+    let store = &exchange.app.store;
+    let repository = &exchange.target.repository;
+    let missing = store.look(repository, |repository| repository.missing(&manifest));
+    if let Some(missing) = missing.filter(|_| behaviour.checks_content) {
+        let message = format!("blob unknown to registry: {missing}");
+        return Err(Refused::new(400, "MANIFEST_BLOB_UNKNOWN", message));
+    }
+    if !exchange.lies.pretends {
+        store.store_manifest(repository, &at, &raw);
+    }
+    let location = format!("/v2/{repository}/manifests/{}", raw.digest());
+    let mut response = with_header(empty(201), LOCATION, &location);
+    if behaviour.states_digest {
+        response = with_header(response, CONTENT_DIGEST, raw.digest().as_str());
+    }
+    match (&exchange.app.config.behaviour.referrers, manifest.subject()) {
+        (ReferrersBehaviour::Api(api), Some(subject)) if api.states_subject => {
+            Ok(with_header(response, HeaderName::from_static("oci-subject"), subject.digest.as_str()))
+        }
+        _ => Ok(response),
+    }
+}
+
+fn verified(exchange: &Exchange<'_>, at: &ManifestRef, bytes: Vec<u8>) -> Result<RawManifest, Refused> {
+    let content_type = exchange.header(CONTENT_TYPE.as_str()).unwrap_or_default();
+    let media_type: MediaType = content_type.parse().map_err(|_| {
+        Refused::new(400, "MANIFEST_INVALID", format!("`{content_type}` is not a manifest's type"))
+    })?;
+    let ManifestRef::Digest(digest) = at else { return Ok(RawManifest::new(bytes, media_type)) };
+    let sha512 = exchange.app.config.behaviour.uploads.sha512;
+    if digest.algorithm() == Some(DigestAlgorithm::Sha512) && !sha512 {
+        return Err(Refused::new(400, "DIGEST_INVALID", "the digest's algorithm is not supported"));
+    }
+    RawManifest::verified(bytes, media_type, digest)
+        .map_err(|error| Refused::new(400, "DIGEST_INVALID", error.to_string()))
+}
+
+fn check_config_type(exchange: &Exchange<'_>, manifest: &Manifest) -> Result<(), Refused> {
+    let (Some(allowed), Manifest::Image(image)) =
+        (&exchange.app.config.behaviour.manifests.config_types, manifest)
+    else {
+        return Ok(());
+    };
+    let found = image.config.media_type.as_str();
+    if allowed.iter().any(|allowed| allowed == found) {
+        return Ok(());
+    }
+    Err(Refused::new(400, "MANIFEST_INVALID", format!("unknown media type: {found}")))
+}
+
+/// Answers `GET` of the referrers.
+pub(in crate::scripted) fn referrers(exchange: &Exchange<'_>) -> Answered {
+    let subject = digest(exchange)?;
+    match &exchange.app.config.behaviour.referrers {
+        ReferrersBehaviour::Api(api) => list(exchange, api, &subject),
+        ReferrersBehaviour::NotFound(code) => Err(Refused::new(404, code, "not found")),
+        ReferrersBehaviour::RedirectedAway => {
+            let page =
+                format!("http://{}/-/v2/packages{}", exchange.app.storage_host, exchange.parts.uri.path());
+            Ok(with_header(empty(303), LOCATION, &page))
+        }
+    }
+}
+
+fn list(exchange: &Exchange<'_>, api: &ReferrersApi, subject: &Digest) -> Answered {
+    let (known, mut found) = exchange.app.store.look(&exchange.target.repository, |repository| {
+        let mut found = repository.referrers(subject);
+        if api.merges_fallback_tag {
+            let listed = fallback(repository, subject);
+            let is_new = |one: &Descriptor| !found.iter().any(|other| other.digest == one.digest);
+            let new: Vec<_> = listed.into_iter().filter(is_new).collect();
+            found.extend(new);
+        }
+        (repository.manifests.contains_key(subject), found)
+    });
+    if api.unknown_subject_is_invalid && !known {
+        return Err(Refused::new(400, "MANIFEST_INVALID", "manifest invalid"));
+    }
+    let wanted = exchange.query.get("artifactType").filter(|_| api.filters);
+    if let Some(wanted) = wanted {
+        found.retain(|descriptor| {
+            descriptor.artifact_type.as_ref().is_some_and(|artifact_type| artifact_type.as_str() == wanted)
+        });
+    }
+    let number: usize = exchange.query.get("page").and_then(|page| page.parse().ok()).unwrap_or(0);
+    let most = api.page.unwrap_or(usize::MAX);
+    let rest = found.get(number.saturating_mul(most).min(found.len())..).unwrap_or_default();
+    let (page, left) = rest.split_at_checked(most).unwrap_or((rest, &[]));
+    let index = RawManifest::from_index(&ImageIndex::new(page.to_vec()));
+    let mut response = full(200, MediaType::IMAGE_INDEX, index.bytes().to_vec());
+    if wanted.is_some() {
+        response = with_header(response, HeaderName::from_static("oci-filters-applied"), "artifactType");
+    }
+    if left.is_empty() {
+        return Ok(response);
+    }
+    let filter = wanted.map(|wanted| format!("&artifactType={}", wanted.replace('+', "%2B")));
+    let query = format!("page={}{}", number + 1, filter.unwrap_or_default());
+    Ok(with_next_page(exchange, response, &query))
+}
+
+/// What the fallback tag lists (distribution-spec, "Referrers Tag Schema").
+fn fallback(repository: &Repository, subject: &Digest) -> Vec<Descriptor> {
+    let encoded: String = subject.encoded().chars().take(64).collect();
+    let Ok(tag) = format!("{}-{encoded}", subject.algorithm_name()).parse() else { return Vec::new() };
+    match repository.find(&ManifestRef::Tag(tag)).map(RawManifest::parse) {
+        Some(Ok(Manifest::Index(index))) => index.manifests,
+        _ => Vec::new(),
+    }
+}
+
+/// Answers `GET` of the tags.
+pub(in crate::scripted) fn tags(exchange: &Exchange<'_>) -> Answered {
+    let repository = &exchange.target.repository;
+    let behaviour = &exchange.app.config.behaviour.tags;
+    let store = &exchange.app.store;
+    if !store.knows(repository) {
+        return Err(Refused::new(404, "NAME_UNKNOWN", "repository name not known to registry"));
+    }
+    let mut tags: Vec<String> =
+        store.look(repository, |repository| repository.tags.iter().map(|(tag, _)| tag.to_string()).collect());
+    if !behaviour.oldest_first {
+        tags.sort();
+    }
+    let mut rest = tags.as_slice();
+    let mut next = None;
+    if let Some(most) = behaviour.page {
+        if let Some(last) = exchange.query.get("last") {
+            let place = tags.iter().position(|tag| tag == last).map_or(0, |place| place + 1);
+            rest = tags.get(place..).unwrap_or_default();
+        }
+        let asked = exchange.query.get("n").and_then(|number| number.parse::<usize>().ok());
+        let count = asked.unwrap_or(most).min(most);
+        if let Some((page, left)) = rest.split_at_checked(count) {
+            rest = page;
+            next = page.last().filter(|_| !left.is_empty()).map(|last| format!("n={count}&last={last}"));
+        }
+    }
+    let body = if rest.is_empty() && behaviour.null_when_empty {
+        json!({ "name": repository, "tags": null })
+    } else {
+        json!({ "name": repository, "tags": rest })
+    };
+    let response = full(200, "application/json", body.to_string());
+    Ok(match next {
+        Some(query) => with_next_page(exchange, response, &query),
+        None => response,
+    })
 }

@@ -1,22 +1,177 @@
-//! Uploads: where they are, how far they are, and adding to them.
+//! Uploads: opening them, adding to them, committing them, and asking how far they are.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use axum::http::header::{HeaderName, LOCATION, RANGE, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, Method};
-use axum::response::Response;
 use futures::TryStreamExt;
+use oci_model::{Digest, DigestAlgorithm};
+use scripted_http::axum::http::header::{HeaderName, LOCATION, RANGE, TRANSFER_ENCODING};
+use scripted_http::axum::http::{HeaderMap, Method};
+use scripted_http::axum::response::Response;
+use scripted_http::{Pieces, empty, with_header};
 use tokio::sync::MutexGuard;
 
-use crate::scripted::behaviour::{CutPatch, UploadState, UploadStatus};
-use crate::scripted::log::Server;
-use crate::scripted::refused::{Answered, Refused};
-use crate::scripted::reply;
-use crate::scripted::serve::Exchange;
-use crate::scripted::spool::{Growing, Mark, Pieces};
-use crate::scripted::store::{Store, Upload};
+use super::CONTENT_DIGEST;
+use crate::scripted::answer::{Answered, Refused};
+use crate::scripted::auth;
+use crate::scripted::behaviour::{ContentRange, CutPatch, Mounts, UploadState, UploadStatus};
+use crate::scripted::exchange::{Exchange, Server};
+use crate::scripted::store::{Growing, Mark, Store, Upload};
+
+/// Answers `POST`.
+pub(in crate::scripted) async fn start(exchange: &Exchange<'_>, received: &mut Pieces) -> Answered {
+    let behaviour = &exchange.app.config.behaviour.uploads;
+    check_length(exchange, &exchange.parts.headers)?;
+    if let Some(mounted) = mount(exchange) {
+        return Ok(mounted);
+    }
+    let upload = exchange.app.store.start_upload(&exchange.target.repository)?;
+    if behaviour.single_post && exchange.query.get("digest").is_some() {
+        let digest = wanted_digest(exchange)?;
+        let mut addition = Addition::begin(&exchange.app.store, &upload, CutPatch::CancelsUpload).await;
+        addition.take(exchange, received, 0).await?;
+        return finish(exchange, addition, &digest);
+    }
+    let mut response = with_header(empty(202), LOCATION, &location(exchange, &upload));
+    if let Some(range) = behaviour.range_after_start {
+        response = with_header(response, RANGE, range);
+    }
+    if let Some(smallest) = behaviour.chunk_min_bytes {
+        let name = HeaderName::from_static("oci-chunk-min-length");
+        response = with_header(response, name, &smallest.to_string());
+    }
+    Ok(with_header(response, UPLOAD_ID, &upload.id))
+}
+
+/// Mounts the blob that the query names, if the registry does and the caller may.
+fn mount(exchange: &Exchange<'_>) -> Option<Response> {
+    let digest = exchange.query.get("mount")?.parse().ok()?;
+    let from = exchange.query.get("from");
+    let owner = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+    let repository = &exchange.target.repository;
+    let store = &exchange.app.store;
+    let in_repository = |name: &str| store.look(name, |repository| repository.blobs.get(&digest).copied());
+    let size = match exchange.app.config.behaviour.uploads.mounts {
+        Mounts::Never => None,
+        Mounts::NeedsFrom => in_repository(from?),
+        Mounts::SameOwner => in_repository(from.filter(|from| owner(from) == owner(repository))?),
+        Mounts::Anywhere => from.and_then(in_repository).or_else(|| store.blob_anywhere(&digest)),
+    }?;
+    if from.is_some_and(|from| !auth::may_pull(exchange, from)) {
+        return None;
+    }
+    store.change(repository, |repository| repository.blobs.insert(digest.clone(), size));
+    Some(committed(exchange, &digest))
+}
+
+/// Answers `PATCH`.
+pub(in crate::scripted) async fn patch(exchange: &Exchange<'_>, received: &mut Pieces) -> Answered {
+    let behaviour = &exchange.app.config.behaviour.uploads;
+    let upload = find(exchange)?;
+    check_length(exchange, &exchange.parts.headers)?;
+    let mut addition = Addition::begin(&exchange.app.store, &upload, behaviour.cut_patch).await;
+    let skip = match place(exchange, &upload, addition.content.size()) {
+        Ok(skip) => skip,
+        Err(refused) => {
+            // Nothing was added: the upload is as it was.
+            addition.forget_mark();
+            return Err(refused);
+        }
+    };
+    addition.take(exchange, received, skip).await?;
+    let size = addition.finish();
+    let response = with_header(empty(202), LOCATION, &location(exchange, &upload));
+    Ok(with_header(with_range(response, size), UPLOAD_ID, &upload.id))
+}
+
+/// Where the content belongs: how much of it the upload has already, or why it does not fit.
+fn place(exchange: &Exchange<'_>, upload: &Upload, size: u64) -> Result<u64, Refused> {
+    let behaviour = &exchange.app.config.behaviour.uploads;
+    let Some(text) = exchange.header("content-range") else { return Ok(0) };
+    if behaviour.content_range == ContentRange::Ignored {
+        return Ok(0);
+    }
+    let misfit = || misfit(exchange, upload, size);
+    // `^[0-9]+-[0-9]+$` (distribution-spec, "Pushing a blob in chunks").
+    let (first, last) = text.split_once('-').ok_or_else(misfit)?;
+    let (Ok(first), Ok(last)) = (first.parse::<u64>(), last.parse::<u64>()) else { return Err(misfit()) };
+    let length = last.checked_sub(first).and_then(|length| length.checked_add(1)).ok_or_else(misfit)?;
+    if exchange.content_length().is_some_and(|stated| stated != length) {
+        return Err(misfit());
+    }
+    let is_small = behaviour.chunk_min_bytes.is_some_and(|smallest| length < smallest);
+    if upload.had_small_chunk.fetch_or(is_small, Ordering::Relaxed) {
+        return Err(Refused::new(400, "SIZE_INVALID", "a chunk before this one was too small"));
+    }
+    match behaviour.content_range {
+        ContentRange::Overlapping if first == 0 => Ok(0),
+        ContentRange::Overlapping if first < size => Ok(size - first),
+        _ if first == size => Ok(0),
+        _ => Err(misfit()),
+    }
+}
+
+fn misfit(exchange: &Exchange<'_>, upload: &Upload, size: u64) -> Refused {
+    let refused = Refused::new(416, "BLOB_UPLOAD_INVALID", "the content does not continue the upload")
+        .with_header(LOCATION, location(exchange, upload));
+    let last = match exchange.app.config.behaviour.uploads.content_range {
+        ContentRange::Overlapping => Some(size),
+        ContentRange::Checked | ContentRange::Ignored => size.checked_sub(1),
+    };
+    match last {
+        Some(last) => refused.with_header(RANGE, format!("0-{last}")),
+        None => refused,
+    }
+}
+
+/// Answers `PUT`.
+pub(in crate::scripted) async fn commit(exchange: &Exchange<'_>, received: &mut Pieces) -> Answered {
+    let behaviour = &exchange.app.config.behaviour.uploads;
+    let upload = find(exchange)?;
+    let rule = if behaviour.failed_commit_cancels { CutPatch::CancelsUpload } else { behaviour.cut_patch };
+    let mut addition = Addition::begin(&exchange.app.store, &upload, rule).await;
+    check_length(exchange, &exchange.parts.headers)?;
+    let digest = wanted_digest(exchange)?;
+    let skip = place(exchange, &upload, addition.content.size())?;
+    addition.take(exchange, received, skip).await?;
+    finish(exchange, addition, &digest)
+}
+
+/// The digest that the query states, if the registry takes its algorithm.
+fn wanted_digest(exchange: &Exchange<'_>) -> Result<Digest, Refused> {
+    let invalid = |message| Refused::new(400, "DIGEST_INVALID", message);
+    let text = exchange.query.get("digest").ok_or_else(|| invalid("the digest is missing"))?;
+    let digest: Digest = text.parse().map_err(|_| invalid("the digest does not parse"))?;
+    match digest.algorithm() {
+        Some(DigestAlgorithm::Sha256) => Ok(digest),
+        Some(DigestAlgorithm::Sha512) if exchange.app.config.behaviour.uploads.sha512 => Ok(digest),
+        _ => Err(invalid("the digest's algorithm is not supported")),
+    }
+}
+
+/// Stores a complete upload as a blob, if it has the digest.
+fn finish(exchange: &Exchange<'_>, mut addition: Addition<'_>, digest: &Digest) -> Answered {
+    let actual = addition.content.digest_like(digest)?;
+    if actual.as_ref() != Some(digest) {
+        return Err(Refused::new(400, "DIGEST_INVALID", "provided digest did not match uploaded content"));
+    }
+    if !exchange.lies.pretends {
+        exchange.app.store.store_blob(&exchange.target.repository, digest, &addition.content)?;
+    }
+    addition.end();
+    Ok(committed(exchange, digest))
+}
+
+/// The answer when a blob is there now.
+fn committed(exchange: &Exchange<'_>, digest: &Digest) -> Response {
+    let mut location = format!("/v2/{}/blobs/{digest}", exchange.target.repository);
+    if exchange.app.config.behaviour.uploads.absolute_location {
+        location = exchange.absolute(&location);
+    }
+    let response = with_header(empty(201), LOCATION, &location);
+    with_header(response, CONTENT_DIGEST, digest.as_str())
+}
 
 /// Answers how far an upload is.
 pub(in crate::scripted) fn status(exchange: &Exchange<'_>) -> Answered {
@@ -24,10 +179,10 @@ pub(in crate::scripted) fn status(exchange: &Exchange<'_>) -> Answered {
     let size = upload.size.load(Ordering::Relaxed);
     match exchange.app.config.behaviour.uploads.status {
         UploadStatus::Plain => {
-            let response = reply::with(reply::empty(204), LOCATION, &location(exchange, &upload));
+            let response = with_header(empty(204), LOCATION, &location(exchange, &upload));
             Ok(with_range(response, size))
         }
-        UploadStatus::OneTooHigh => Ok(reply::with(reply::empty(204), RANGE, &format!("bytes=0-{size}"))),
+        UploadStatus::OneTooHigh => Ok(with_header(empty(204), RANGE, &format!("bytes=0-{size}"))),
         UploadStatus::Unsupported => Err(unknown()),
     }
 }
@@ -36,11 +191,11 @@ pub(in crate::scripted) fn status(exchange: &Exchange<'_>) -> Answered {
 pub(in crate::scripted) fn cancel(exchange: &Exchange<'_>) -> Answered {
     let upload = find(exchange)?;
     exchange.app.store.end_upload(&upload.id);
-    Ok(reply::empty(204))
+    Ok(empty(204))
 }
 
 /// Finds the upload that a path and its query name.
-pub(super) fn find(exchange: &Exchange<'_>) -> Result<Arc<Upload>, Refused> {
+fn find(exchange: &Exchange<'_>) -> Result<Arc<Upload>, Refused> {
     let store = &exchange.app.store;
     let upload = store.upload(&exchange.target.repository, &exchange.target.name).ok_or_else(unknown)?;
     match exchange.app.config.behaviour.uploads.state {
@@ -55,7 +210,7 @@ pub(super) fn find(exchange: &Exchange<'_>) -> Result<Arc<Upload>, Refused> {
     }
 }
 
-pub(super) fn unknown() -> Refused {
+fn unknown() -> Refused {
     Refused::new(404, "BLOB_UPLOAD_UNKNOWN", "upload unknown to the registry")
 }
 
@@ -69,7 +224,7 @@ fn changing_state(upload: &Upload) -> String {
 }
 
 /// The location of an upload.
-pub(super) fn location(exchange: &Exchange<'_>, upload: &Upload) -> String {
+fn location(exchange: &Exchange<'_>, upload: &Upload) -> String {
     let behaviour = &exchange.app.config.behaviour.uploads;
     let mut fields = match behaviour.state {
         UploadState::Nothing => Vec::new(),
@@ -93,18 +248,18 @@ pub(super) fn location(exchange: &Exchange<'_>, upload: &Upload) -> String {
 }
 
 /// `Range: 0-LAST`, which an upload without content does not have (distribution-spec, "Pushing a blob in chunks").
-pub(super) fn with_range(response: Response, size: u64) -> Response {
+fn with_range(response: Response, size: u64) -> Response {
     match size.checked_sub(1) {
-        Some(last) => reply::with(response, RANGE, &format!("0-{last}")),
+        Some(last) => with_header(response, RANGE, &format!("0-{last}")),
         None => response,
     }
 }
 
 /// `Docker-Upload-UUID`, which clients ignore.
-pub(super) const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 /// Refuses what comes without a length, or with a range and too much content.
-pub(super) fn check_length(exchange: &Exchange<'_>, headers: &HeaderMap) -> Result<(), Refused> {
+fn check_length(exchange: &Exchange<'_>, headers: &HeaderMap) -> Result<(), Refused> {
     let behaviour = &exchange.app.config.behaviour.uploads;
     let length = exchange.content_length();
     // `POST` states its length even if it is 0 (distribution-spec, "Pushing a blob in chunks").
@@ -123,23 +278,23 @@ pub(super) fn check_length(exchange: &Exchange<'_>, headers: &HeaderMap) -> Resu
 
 /// What a request adds to an upload; unless it is finished, the rule for cut requests is applied when it is dropped,
 /// since the future of a request whose client has gone is dropped wherever it is.
-pub(super) struct Addition<'a> {
+struct Addition<'a> {
     store: &'a Store,
     upload: &'a Upload,
     rule: CutPatch,
     mark: Option<Mark>,
-    pub(super) content: MutexGuard<'a, Growing>,
+    content: MutexGuard<'a, Growing>,
 }
 
 impl<'a> Addition<'a> {
-    pub(super) async fn begin(store: &'a Store, upload: &'a Upload, rule: CutPatch) -> Self {
+    async fn begin(store: &'a Store, upload: &'a Upload, rule: CutPatch) -> Self {
         let content = upload.content.lock().await;
         let mark = Some(content.mark());
         Self { store, upload, rule, mark, content }
     }
 
     /// Adds the content of a request, without its first bytes if the upload has them already.
-    pub(super) async fn take(
+    async fn take(
         &mut self,
         exchange: &Exchange<'_>,
         received: &mut Pieces,
@@ -167,18 +322,18 @@ impl<'a> Addition<'a> {
     }
 
     /// Leaves the upload as it is: nothing was added.
-    pub(super) fn forget_mark(&mut self) {
+    fn forget_mark(&mut self) {
         self.mark = None;
     }
 
     /// Ends the upload, which has become a blob.
-    pub(super) fn end(mut self) {
+    fn end(mut self) {
         self.mark = None;
         self.store.end_upload(&self.upload.id);
     }
 
     /// Keeps what was added.
-    pub(super) fn finish(mut self) -> u64 {
+    fn finish(mut self) -> u64 {
         self.mark = None;
         self.upload.version.fetch_add(1, Ordering::Relaxed);
         self.content.size()

@@ -1,0 +1,218 @@
+//! The paths of a layout, temporary files, and errors of the file system.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use oci_model::Digest;
+use registry_backend::{Error, ErrorKind, Result};
+use tokio::task::JoinHandle;
+
+use crate::storage::{INDEX_FILE, LAYOUT_FILE};
+
+/// The paths of one layout.
+#[derive(Clone, Debug)]
+pub(super) struct Paths {
+    root: Arc<Path>,
+}
+
+impl Paths {
+    /// The name of the file that writers lock.
+    pub(super) const LOCK: &str = ".index.lock";
+
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The directory of the layout.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn layout_file(&self) -> PathBuf {
+        self.root.join(LAYOUT_FILE)
+    }
+
+    pub(super) fn index(&self) -> PathBuf {
+        self.root.join(INDEX_FILE)
+    }
+
+    pub(super) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    /// The path of a blob. The grammar of digests excludes separators and `..` (image-spec descriptor.md).
+    pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.algorithm_name()).join(digest.encoded())
+    }
+
+    /// The directory of temporary files.
+    pub(super) fn ingest(&self) -> PathBuf {
+        self.root.join("ingest")
+    }
+
+    pub(super) fn lock(&self) -> PathBuf {
+        self.root.join(Self::LOCK)
+    }
+}
+
+impl fmt::Display for Paths {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "oci:{}", self.root.display())
+    }
+}
+
+/// Returns the error of an operation that failed at a file.
+///
+/// The kind is [`Io`](ErrorKind::Io) for every cause, permissions included: the user fixes all of them on this machine.
+pub(super) fn failure(
+    operation: &'static str,
+    target: impl fmt::Display,
+    path: &Path,
+    error: io::Error,
+) -> Error {
+    Error::io(operation, target, error).because(format!("the file system refused `{}`", path.display()))
+}
+
+/// Runs the work on a thread for blocking work.
+pub(super) async fn blocking<T: Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    joined(operation, tokio::task::spawn_blocking(work)).await
+}
+
+/// Waits for work that was started.
+pub(super) async fn joined<T>(operation: &'static str, handle: JoinHandle<Result<T>>) -> Result<T> {
+    match handle.await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Error::new(ErrorKind::Io, operation, "the layout")
+                .because("the program is shutting down")
+                .caused_by(error)),
+        },
+    }
+}
+
+/// A file in `ingest/` that gets its final name or disappears. It is locked as long as its writer lives.
+pub(super) struct TemporaryFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl TemporaryFile {
+    /// The ending of the names of our temporary files.
+    pub(super) const SUFFIX: &str = ".partial";
+
+    /// How many names are tried.
+    const ATTEMPTS: usize = 100;
+
+    /// The size of the buffer in bytes; larger pieces bypass it.
+    const BUFFER_BYTES: usize = 64 * 1024;
+
+    /// Creates a new file with a name that begins with `stem`.
+    pub(super) fn create(paths: &Paths, stem: &str) -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let ingest = paths.ingest();
+        for _ in 0..Self::ATTEMPTS {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = ingest.join(format!("{stem}.{}-{number}{}", std::process::id(), Self::SUFFIX));
+            let file = match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+                // Process numbers repeat: the name may belong to a dead writer.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir_all(&ingest)?;
+                    continue;
+                }
+                file => file?,
+            };
+            // Cleaning up skips locked files. Where locks do not work, it goes by age alone.
+            let _ = file.try_lock();
+            if is_linked(&file)? {
+                return Ok(Self { path, file: BufWriter::with_capacity(Self::BUFFER_BYTES, file) });
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "found no unused name"))
+    }
+
+    /// Returns the temporary path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends bytes.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// Syncs the content and renames the file, which replaces an existing file in the same step.
+    pub(super) fn persist(mut self, to: &Path) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_all()?;
+        match fs::rename(&self.path, to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(parent) = to.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                fs::rename(&self.path, to)?;
+            }
+            renamed => renamed?,
+        }
+        // Nothing is left for `drop` to remove.
+        self.path = PathBuf::new();
+        Ok(())
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            // Pruning removes a file that cannot be removed now.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Writes a file in one step.
+pub(super) fn write_file<'a>(
+    paths: &Paths,
+    path: &Path,
+    content: impl IntoIterator<Item = &'a str>,
+) -> io::Result<()> {
+    let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut file = TemporaryFile::create(paths, stem)?;
+    for piece in content {
+        file.write(piece.as_bytes())?;
+    }
+    file.persist(path)
+}
+
+/// Tells whether the file still has a name: cleaning up may have been faster than the lock.
+#[cfg(unix)]
+fn is_linked(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the signature is that of the other systems")]
+fn is_linked(_: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Syncs a directory, so that the names in it survive a power cut.
+#[cfg(unix)]
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Other systems cannot sync a directory.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the signature is that of the other systems")]
+pub(super) fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
