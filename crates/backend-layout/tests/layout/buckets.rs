@@ -277,7 +277,7 @@ async fn a_push_that_takes_longer_than_the_grace_period_keeps_its_blobs() {
     let store = Arc::new(OddStore::new(ConditionalPut::Works));
     let layout = open(&store, Access::Create).await;
     let raw = RawManifest::from_image(&artifact(&layout, "sent first").await);
-    assert_eq!(leases(&store).await, [Path::default(); 0], "a short push needs no lease");
+    assert!(leases(&store).await.is_empty(), "a short push needs no lease");
     tokio::time::sleep(5 * HOUR).await;
     // A second look at the blobs does not send them again.
     for content in ["sent first", "{}"] {
@@ -305,7 +305,7 @@ async fn a_lease_whose_writer_died_expires() {
     let report = prune(&layout, &options).await.unwrap();
     assert_eq!(removed(&report), [forgotten.digest]);
     assert_eq!(report.partial_files, 1);
-    assert_eq!(leases(&store).await, [Path::default(); 0]);
+    assert!(leases(&store).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
