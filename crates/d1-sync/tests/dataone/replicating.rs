@@ -78,7 +78,7 @@ async fn of_two_versions_that_share_nine_of_ten_objects_one_moves() {
             .requests()
             .into_iter()
             .filter(|request| request.call == Call::Get)
-            .filter_map(|request| Some(request.identifier?.to_string()))
+            .filter_map(|request| Some(request.identifier.as_ref()?.to_string()))
             .collect();
         let own = ["v2.map", "v2", "own.1"].map(str::to_owned).into();
         assert_eq!(read, own, "documents of their own, and one object");
