@@ -8,6 +8,8 @@ pub const D1_RESOURCE_MAP: &str = "org.dataone.resource-map";
 pub const D1_SERIES_ID: &str = "org.dataone.series-id";
 /// The identifier of the version that this one replaces.
 pub const D1_OBSOLETES: &str = "org.dataone.obsoletes";
+/// The licence of a package, as an RO-Crate states it: an address or a text.
+pub const D1_LICENSE: &str = "org.dataone.license";
 /// The object format identifier, which is not a media type.
 pub const D1_FORMAT_ID: &str = "org.dataone.format-id";
 /// The checksum that system metadata declares, `ALGORITHM:hex`.

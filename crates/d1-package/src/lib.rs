@@ -6,35 +6,40 @@ mod assemble;
 mod dataone;
 mod error;
 mod files;
+mod forms;
 mod index;
 mod manifest;
 mod media;
 mod object;
+mod oddity;
 mod path;
 mod plan;
 mod reuse;
+mod ro_crate;
 mod single;
 mod view;
 
 pub use crate::assemble::{AssembledPackage, LayerContent, PackageFacts, assemble};
 pub use crate::dataone::{
-    BagNames, DataOneFacts, Documents, Mismatch, ObjectRecord, ObjectToPlace, OpenFile, PackageOddity,
-    PackageOddityCode, ResourceMapRecord, bag_directory, identifier_of_package, read_documents,
-    system_metadata_mismatches,
+    BagNames, DataOneFacts, Documents, Mismatch, ObjectRecord, ObjectToPlace, OpenFile, ResourceMapRecord,
+    bag_directory, identifier_of_package, read_documents, system_metadata_mismatches,
 };
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::files::{FileView, MAX_EMPTY_DIRECTORIES, NameClash, ObjectFacts, PackageFile, PackageFiles};
+pub use crate::forms::{Form, FormFacts, Survey, Validation};
 pub use crate::index::{
     ArchiveRecord, BagRecord, LayerKind, LayerRecord, MAX_INDEX_BYTES, MAX_INLINE_INDEX_BYTES, PackageIndex,
     Place, ReplacedArchives,
 };
 pub use crate::manifest::{Configuration, ManifestOptions, bag_artifact_type};
 pub use crate::media::{
-    INDEX_MEDIA_TYPE, PART_ANNOTATION, SYSTEM_METADATA_ARTIFACT_TYPE, UNKNOWN_ARTIFACT_TYPE, media_type_of,
+    INDEX_MEDIA_TYPE, PART_ANNOTATION, RO_CRATE_ARTIFACT_TYPE, SYSTEM_METADATA_ARTIFACT_TYPE,
+    UNKNOWN_ARTIFACT_TYPE, media_type_of,
 };
 pub use crate::object::{
     object_algorithm, object_file, object_layer_of, object_manifest, system_metadata_manifest,
 };
+pub use crate::oddity::{PackageOddity, PackageOddityCode};
 pub use crate::plan::{
     ArchiveEntries, Layout, LayoutError, Plan, PlanLimits, PlanOptions, PlannedArchive, PlannedLayer, plan,
 };

@@ -1,13 +1,13 @@
 //! The manifest of a package.
 
 use bagit::Version;
-use oci_model::annotations::{CREATED, DESCRIPTION};
+use oci_model::annotations::{AUTHORS, CREATED, DESCRIPTION, LICENSES};
 use oci_model::{Annotations, Descriptor, Digest, MediaType};
 use oci_pack::{Compression, PackedArchive, archive_layer, object_layer, part_layer, part_title};
 use registry_backend::Capabilities;
 
 use crate::annotations::{
-    D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID,
+    D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER, D1_LICENSE, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID,
 };
 use crate::{FileView, ObjectFacts, PART_ANNOTATION, PackageFacts, media_type_of};
 
@@ -123,7 +123,10 @@ pub(crate) fn package_annotations(facts: &PackageFacts, created: Option<&str>) -
         (D1_RESOURCE_MAP, text(&facts.resource_map)),
         (D1_SERIES_ID, text(&facts.series_id)),
         (D1_OBSOLETES, text(&facts.obsoletes)),
+        (D1_LICENSE, facts.license.clone()),
+        (AUTHORS, facts.authors.clone()),
         (DESCRIPTION, facts.title.clone()),
+        (LICENSES, facts.spdx_license.clone()),
         (CREATED, created.map(str::to_owned)),
     ])
 }

@@ -10,6 +10,11 @@ pub const INDEX_MEDIA_TYPE: &str = "application/vnd.dataone.package.index.v1+jso
 /// Artifact type of an object's system metadata, attached to the object as a referrer.
 pub const SYSTEM_METADATA_ARTIFACT_TYPE: &str = "application/vnd.dataone.system-metadata+xml";
 
+/// Artifact type of an RO-Crate that is not the payload of a bag.
+///
+/// The RO-Crate community has no artifact type (docs/decisions/0007-ro-crate.md).
+pub const RO_CRATE_ARTIFACT_TYPE: &str = "application/vnd.dataone.ro-crate";
+
 /// Artifact type of artifacts of which no better is known, the one that `oras` uses.
 pub const UNKNOWN_ARTIFACT_TYPE: &str = "application/vnd.unknown.artifact.v1";
 
@@ -24,6 +29,12 @@ pub const PART_ANNOTATION: &str = "org.dataone.part";
 pub fn media_type_of(path: &str, format_id: Option<&str>) -> MediaType {
     let by_format = format_id.and_then(media_type_for).and_then(|text| text.parse().ok());
     by_format.unwrap_or_else(|| MediaType::from_static(by_extension(path)))
+}
+
+/// Tells whether the layer of a file may have this media type: registries give those of OCI and Docker a meaning.
+pub(crate) fn is_object_media_type(media_type: &MediaType) -> bool {
+    let name = media_type.as_str().to_ascii_lowercase();
+    !name.contains("vnd.oci.") && !name.contains("vnd.docker.")
 }
 
 /// Returns the compression of an archive layer with this media type, if it is one's.

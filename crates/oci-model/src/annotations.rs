@@ -8,6 +8,10 @@ pub const TITLE: &str = "org.opencontainers.image.title";
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Human-readable description of the artifact (image-spec annotations.md).
 pub const DESCRIPTION: &str = "org.opencontainers.image.description";
+/// Names and addresses of the authors (image-spec annotations.md).
+pub const AUTHORS: &str = "org.opencontainers.image.authors";
+/// Licences of the content as an SPDX expression (image-spec annotations.md).
+pub const LICENSES: &str = "org.opencontainers.image.licenses";
 /// Version of the packaged content (image-spec annotations.md).
 pub const VERSION: &str = "org.opencontainers.image.version";
 /// Digest of the uncompressed tar archive of a directory layer (`oras`).

@@ -17,13 +17,13 @@ pub use dataone::{dataone_documents, identifier, resource_map, system_metadata};
 pub use headers::{content_range, link, location, retry_after, warning, www_authenticate};
 pub use layout::layout_index;
 pub use oci::{digest, index, manifest, reference, tag};
-pub use package::package_index;
+pub use package::{package_index, ro_crate};
 
 /// A function that parses bytes and panics if an invariant fails.
 pub type Target = fn(&[u8]);
 
 /// All functions by name. The directory below `fuzz/corpus` has the same name.
-pub const TARGETS: [(&str, Target); 26] = [
+pub const TARGETS: [(&str, Target); 27] = [
     ("archive", archive),
     ("bag_info", bag_info),
     ("bag_tar", bag_tar),
@@ -45,6 +45,7 @@ pub const TARGETS: [(&str, Target); 26] = [
     ("reference", reference),
     ("resource_map", resource_map),
     ("retry_after", retry_after),
+    ("ro_crate", ro_crate),
     ("system_metadata", system_metadata),
     ("tag", tag),
     ("unpack", unpack),

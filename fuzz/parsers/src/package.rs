@@ -1,6 +1,7 @@
-//! The index of a package, read against the manifest that it belongs to.
+//! The index of a package, read against its manifest, and the metadata document of an RO-Crate.
 
-use d1_package::{INDEX_MEDIA_TYPE, PackageIndex};
+use bagit::{CheckOptions, Inventory, TagFiles};
+use d1_package::{INDEX_MEDIA_TYPE, PackageFiles, PackageIndex, Survey};
 use oci_model::{Manifest, MediaType, RawManifest};
 
 /// The most layers whose content is planned for reading.
@@ -26,4 +27,21 @@ pub fn package_index(bytes: &[u8]) {
     assert_eq!(manifest.config.size, written.len() as u64);
     let again = PackageIndex::read(written.as_slice(), &manifest).expect("what is written can be read");
     assert_eq!(again, read);
+}
+
+/// Reads the metadata document of an RO-Crate, compares it with an empty directory, and takes its facts.
+pub fn ro_crate(bytes: &[u8]) {
+    let listed = [("ro-crate-metadata.json", bytes.len() as u64)];
+    let survey = Survey::read(listed, &mut |_| Ok(Box::new(std::io::Cursor::new(bytes.to_vec()))));
+    let survey = survey.expect("memory can be read");
+    let validation = survey.validate(&Inventory::new(), &TagFiles::default(), &CheckOptions::default());
+    assert!(validation.report.is_none() && validation.oddities.len() <= 100_000);
+    let files = PackageFiles::new(Vec::new(), Vec::new(), false).expect("no files are a package");
+    let facts = survey.facts(&files);
+    assert!(facts.objects.is_empty());
+    let package = facts.package;
+    for text in [package.title, package.authors, package.license, package.spdx_license].into_iter().flatten()
+    {
+        assert!(text.len() <= 4096 && !text.contains(char::is_control));
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::ObjectRecord;
 use super::content::{ContentKey, ContentTable, content_of};
 use super::names::{key, keys_of_path};
-use super::oddity::OddityList;
-use super::{ObjectRecord, PackageOddityCode};
-use crate::PackageFiles;
+use crate::oddity::OddityList;
+use crate::{PackageFiles, PackageOddityCode};
 
 /// Which file each system metadata document describes.
 pub(super) struct Assignment<'a> {

@@ -12,8 +12,8 @@ use multi_digest::{HashingReader, MultiHasher};
 use oci_model::Digest;
 
 use super::fixity::computable;
-use super::oddity::OddityList;
 use super::recognise::recognise;
+use crate::oddity::OddityList;
 use crate::{DataOneFacts, Error, ErrorKind, PackageFiles, PackageOddity, PackageOddityCode, Result};
 
 /// Opens the file of the package at a path.
@@ -109,6 +109,15 @@ impl Documents {
     #[must_use]
     pub fn algorithms_for(&self, size: u64) -> AlgorithmSet {
         self.algorithms.get(&size).copied().unwrap_or(AlgorithmSet::EMPTY)
+    }
+
+    /// Says that the files now lie in a directory, given with a slash at its end.
+    pub(crate) fn move_into(&mut self, directory: &str) {
+        let paths = self.system_metadata.iter_mut().map(|record| &mut record.path);
+        let paths = paths.chain(self.resource_maps.iter_mut().map(|record| &mut record.path));
+        paths.chain(self.oddities.iter_mut().map(|oddity| &mut oddity.path)).for_each(|path| {
+            *path = format!("{directory}{path}").into();
+        });
     }
 
     /// Matches the documents with the files.

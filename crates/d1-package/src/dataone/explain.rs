@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
+use super::Mismatch;
 use super::assign::{Assignment, NameTable};
 use super::fixity::system_metadata_mismatches;
-use super::oddity::OddityList;
-use super::{Mismatch, PackageOddityCode};
+use crate::PackageOddityCode;
+use crate::oddity::OddityList;
 
 /// Says of each record that fits no file why.
 pub(super) fn explain_the_rest(assignment: &mut Assignment<'_>, repeats: &[bool], oddities: &mut OddityList) {

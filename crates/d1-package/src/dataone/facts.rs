@@ -37,6 +37,7 @@ impl DataOneFacts {
             series_id: self.series_id.clone(),
             obsoletes: self.obsoletes.clone(),
             title: self.title.clone(),
+            ..PackageFacts::default()
         }
     }
 }

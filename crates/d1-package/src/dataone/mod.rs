@@ -8,7 +8,6 @@ mod explain;
 mod facts;
 mod fixity;
 mod names;
-mod oddity;
 mod package_identity;
 mod recognise;
 
@@ -18,5 +17,4 @@ pub use self::facts::DataOneFacts;
 pub(crate) use self::fixity::declared_algorithm;
 pub use self::fixity::{Mismatch, system_metadata_mismatches};
 pub(crate) use self::names::key as sanitised;
-pub use self::oddity::{PackageOddity, PackageOddityCode};
 pub use self::package_identity::identifier_of_package;

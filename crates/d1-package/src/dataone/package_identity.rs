@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use d1_model::{FormatType, Identifier, ObjectFormatList, ResourceMap};
 
-use super::oddity::OddityList;
-use super::{ObjectRecord, PackageOddityCode, ResourceMapRecord};
+use super::{ObjectRecord, ResourceMapRecord};
+use crate::PackageOddityCode;
+use crate::oddity::OddityList;
 
 /// Finds the resource map that is no member of another one; of several the first one counts.
 pub(super) fn main_map(

@@ -7,10 +7,10 @@ use d1_model::{Identifier, RESOURCE_MAP_FORMAT_ID};
 use super::assign::Assignment;
 use super::explain::explain_the_rest;
 use super::fixity::system_metadata_mismatches;
-use super::oddity::OddityList;
 use super::package_identity::{main_map, package_identifier};
-use super::{DataOneFacts, Documents, ObjectRecord, PackageOddityCode, ResourceMapRecord};
-use crate::{ObjectFacts, PackageFiles};
+use super::{DataOneFacts, Documents, ObjectRecord, ResourceMapRecord};
+use crate::oddity::OddityList;
+use crate::{ObjectFacts, PackageFiles, PackageOddityCode};
 
 /// Matches the documents with the files.
 pub(super) fn recognise(documents: &Documents, files: &PackageFiles) -> DataOneFacts {

@@ -6,11 +6,10 @@ use std::num::NonZeroUsize;
 
 use bagit::{Algorithm, AlgorithmSet, Digests};
 use d1_package::{
-    AssembledPackage, Configuration, DataOneFacts, LayerContent, ManifestOptions, PackageFacts, PackageFile,
-    PackageFiles, PackageIndex, PackageView, PlanOptions, PlannedLayer, UNKNOWN_ARTIFACT_TYPE, assemble,
-    bag_artifact_type, plan,
+    AssembledPackage, Configuration, DataOneFacts, LayerContent, ManifestOptions, ObjectFacts, PackageFacts,
+    PackageFile, PackageFiles, PackageIndex, PackageView, PlanOptions, PlannedLayer, assemble, plan,
 };
-use oci_model::{Descriptor, Digest, ImageManifest, Manifest, MediaType, RawManifest};
+use oci_model::{Descriptor, Digest, ImageManifest, Manifest, RawManifest};
 use oci_pack::{PackOptions, PackedArchive, pack_archive};
 
 /// What is packed.
@@ -20,6 +19,8 @@ pub(crate) struct Content {
     pub(crate) empty_directories: Vec<String>,
     pub(crate) is_bag: bool,
     pub(crate) facts: Option<DataOneFacts>,
+    /// The facts about a directory of any form, and about its files.
+    pub(crate) form_facts: Option<(PackageFacts, Vec<(usize, ObjectFacts)>)>,
 }
 
 /// A package with everything that a store would hold.
@@ -77,7 +78,8 @@ impl Content {
         });
         let empty = self.empty_directories.iter().map(|path| path.as_str().into()).collect();
         let mut files = PackageFiles::new(files.collect(), empty, self.is_bag).unwrap();
-        for (position, facts) in self.facts.iter().flat_map(|facts| &facts.objects) {
+        let of_forms = self.form_facts.iter().flat_map(|(_, objects)| objects);
+        for (position, facts) in self.facts.iter().flat_map(|facts| &facts.objects).chain(of_forms) {
             files.set_object(*position, facts.clone());
         }
         files
@@ -125,6 +127,9 @@ impl Content {
         let algorithms = [Algorithm::Md5].into_iter().collect();
         let version = bagit::Version::V1_0;
         let bag = self.is_bag.then_some(d1_package::BagRecord { version, algorithms });
+        if let Some((facts, _)) = &self.form_facts {
+            return PackageFacts { bag, ..facts.clone() };
+        }
         self.facts.clone().unwrap_or_default().package_facts(bag)
     }
 
@@ -153,10 +158,7 @@ impl Built {
         configuration: Configuration,
         mut blobs: BTreeMap<Digest, Vec<u8>>,
     ) -> Self {
-        let artifact_type = match package.index.bag() {
-            Some(bag) => bag_artifact_type(bag.version),
-            None => MediaType::from_static(UNKNOWN_ARTIFACT_TYPE),
-        };
+        let artifact_type = package.facts.artifact_type();
         let raw = package
             .manifest(&ManifestOptions { configuration, ..ManifestOptions::new(artifact_type) })
             .unwrap();

@@ -326,14 +326,14 @@ impl OnePackage<'_> {
         let objects = moved.iter().map(|moved| moved.digests.clone()).collect();
         let documents = hash_documents(self.staging, &self.package)?;
         let scan = make_bag(&self.package, &PackageDigests { objects, documents })?;
-        let documents = self.documents(&scan)?;
+        let survey = self.survey(&scan)?;
         let stored = self.package.objects.iter().zip(moved);
         let stored = stored.filter_map(|(object, moved)| Some((object.path.clone(), moved.stored.clone()?)));
         let hashed = HashedDirectory {
             directory: self.staging.to_owned(),
             name: self.package.directory.clone(),
             scan,
-            documents,
+            survey,
             bag: Some(Version::V1_0),
             tag_files: TagFilePlace::Memory,
             stored: stored.collect(),
@@ -344,7 +344,7 @@ impl OnePackage<'_> {
     }
 
     /// Reads the documents of the package as pushing its bag would; objects that streamed through are not among them.
-    fn documents(&self, scan: &Scan) -> Result<d1_package::Documents> {
+    fn survey(&self, scan: &Scan) -> Result<d1_package::Survey> {
         let mut open = |path: &str| -> io::Result<Box<dyn Read>> {
             match std::fs::File::open(self.staging.join(path)) {
                 Ok(file) => Ok(Box::new(file)),
@@ -353,7 +353,7 @@ impl OnePackage<'_> {
             }
         };
         let listed = scan.inventory.files().map(|(path, file)| (path, file.size));
-        Ok(d1_package::read_documents(listed, true, &mut open)?)
+        Ok(d1_package::Survey::read(listed, &mut open)?)
     }
 }
 

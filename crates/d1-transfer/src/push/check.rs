@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bagit::{Accept, Algorithm, AlgorithmSet, CheckOptions, Fault, Report, Scan, ScanOptions, Severity};
-use d1_package::Documents;
+use d1_package::{PackageOddity, Survey, Validation};
 
 use crate::progress::HashProgress;
 use crate::{ContentFault, Error, Event, Observer, Result};
@@ -18,8 +18,8 @@ pub(crate) struct Checked {
     pub(crate) scan: Scan,
     /// What was found about the bag; a plain directory has none.
     pub(crate) report: Option<Report>,
-    /// The DataONE documents among the files.
-    pub(crate) documents: Documents,
+    /// The form of the directory, and the documents that describe it.
+    pub(crate) survey: Survey,
 }
 
 /// How to check.
@@ -29,6 +29,8 @@ pub(crate) struct Checking {
     pub(crate) verify: bool,
     /// Whose faults are tolerated.
     pub(crate) accept: Accept,
+    /// Whether each problem of an RO-Crate is an error.
+    pub(crate) strict_crate: bool,
     /// Algorithms that are wanted besides those of the manifests and of the system metadata.
     pub(crate) algorithms: AlgorithmSet,
 }
@@ -43,32 +45,32 @@ pub(crate) fn check_directory(
     checking: Checking,
     observer: &Arc<dyn Observer>,
 ) -> Result<Checked> {
-    let is_bag = bagit::is_bag(directory);
-    let documents = find_documents(directory, is_bag)?;
-    // What system metadata declare is computed in the same read as everything else.
-    let declared = documents.system_metadata.iter().map(|record| documents.algorithms_for(record.size));
+    let survey = survey(directory)?;
     let mut options = ScanOptions::default();
-    options.extra_algorithms = declared.fold(checking.algorithms, AlgorithmSet::union);
+    // Checksums in documents are computed in the same read as all others.
+    options.extra_algorithms = checking.algorithms.union(survey.algorithms());
     options.extra_algorithms.insert(Algorithm::Sha256);
     let scan = bagit::scan_directory(directory, &options, &HashProgress::new(observer))?;
     let observations = scan.inventory.observations();
-    let check = || bagit::check(&scan.inventory, &scan.tag_files, &CheckOptions::accepting(checking.accept));
-    let report = is_bag.then(check);
+    let check_options = CheckOptions::accepting(checking.accept);
+    let Validation { report, oddities, .. } =
+        survey.validate(&scan.inventory, &scan.tag_files, &check_options);
     match &report {
         Some(report) => judge(directory, report, checking.verify, observer)?,
         None => warn(observations.iter().filter(|fault| fault.severity == Severity::Warning), observer),
     }
     refuse_unusable(observations)?;
-    Ok(Checked { scan, report, documents })
+    judge_crate(&oddities, checking, observer)?;
+    Ok(Checked { scan, report, survey })
 }
 
-fn find_documents(directory: &Path, is_bag: bool) -> Result<Documents> {
+fn survey(directory: &Path) -> Result<Survey> {
     let files = regular_files(directory);
     let mut open = |path: &str| -> io::Result<Box<dyn Read>> {
         Ok(Box::new(Readable(File::open(directory.join(path)).ok())))
     };
     let listed = files.iter().map(|(path, size)| (path.as_str(), *size));
-    Ok(d1_package::read_documents(listed, is_bag, &mut open)?)
+    Ok(Survey::read(listed, &mut open)?)
 }
 
 /// Reads a file as far as it can be read. What cannot be is no document; hashing says what is wrong with it, together with
@@ -118,6 +120,19 @@ fn judge(directory: &Path, report: &Report, verify: bool, observer: &Arc<dyn Obs
     let message = format!("the bag is pushed although it has {} faults", report.errors().count());
     observer.event(&Event::Warning(&message));
     Ok(())
+}
+
+/// Reports the problems of an RO-Crate. A wrong checksum ends a push that verifies, and any problem a strict one.
+fn judge_crate(oddities: &[PackageOddity], checking: Checking, observer: &Arc<dyn Observer>) -> Result<()> {
+    oddities.iter().for_each(|oddity| observer.event(&Event::Warning(&oddity.to_string())));
+    let is_error =
+        |oddity: &&PackageOddity| checking.strict_crate || checking.verify && oddity.code.is_fault();
+    let faults: Vec<ContentFault> = oddities
+        .iter()
+        .filter(is_error)
+        .map(|oddity| ContentFault { path: oddity.path.to_string(), message: oddity.message.clone() })
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(Error::Content { faults }) }
 }
 
 /// Refuses files that cannot be read or are none: they could not be in the package, verified or not.

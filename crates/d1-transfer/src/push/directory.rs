@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use d1_package::{AssembledPackage, ManifestOptions, ReplacedArchives};
-use oci_model::{Descriptor, ManifestRef, MediaType};
+use oci_model::{Descriptor, ManifestRef};
 use oci_pack::Compression;
 use registry_backend::{BlobSource, BytesSource, ErrorKind, RegistryBackend};
 
@@ -146,10 +146,7 @@ fn manifest_options(
     created: Option<String>,
     max_manifest_bytes: u64,
 ) -> ManifestOptions {
-    let artifact_type = options.artifact_type.clone().unwrap_or_else(|| match &assembled.facts.bag {
-        Some(bag) => d1_package::bag_artifact_type(bag.version),
-        None => MediaType::from_static(d1_package::UNKNOWN_ARTIFACT_TYPE),
-    });
+    let artifact_type = options.artifact_type.clone().unwrap_or_else(|| assembled.facts.artifact_type());
     let mut manifest_options = ManifestOptions::new(artifact_type);
     manifest_options.created = created;
     manifest_options.annotations = options.annotations.clone();

@@ -32,6 +32,8 @@ pub struct PushOptions {
     pub accept: Accept,
     /// Whether a plain directory becomes the payload of a bag on the way.
     pub make_bag: bool,
+    /// Whether each problem of an RO-Crate is an error.
+    pub strict_crate: bool,
     /// Compression of archive layers.
     pub compression: Compression,
     /// Whether the package gets an index.
@@ -58,6 +60,7 @@ impl PushOptions {
             verify: true,
             accept: Accept::default(),
             make_bag: false,
+            strict_crate: false,
             compression: Compression::default(),
             index: true,
             repack: false,

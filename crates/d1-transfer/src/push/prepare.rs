@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet, BagInfo, Inventory, Scan, TagFiles, Version};
 use d1_model::Identifier;
-use d1_package::{BagRecord, Documents, PackageFacts, PackageFiles, Plan, PlanLimits, PlanOptions};
+use d1_package::{BagRecord, PackageFacts, PackageFiles, Plan, PlanLimits, PlanOptions, Survey};
 use oci_model::Digest;
 
 use super::check::{Checked, Checking, check_directory};
@@ -32,8 +32,8 @@ pub struct HashedDirectory {
     pub name: String,
     /// All files of the package with sizes and digests.
     pub scan: Scan,
-    /// The DataONE documents among the files.
-    pub documents: Documents,
+    /// The form of the package, and the documents that describe it.
+    pub survey: Survey,
     /// Version of the bag, if the package is a bag.
     pub bag: Option<Version>,
     /// Where the tag files of the bag are.
@@ -67,26 +67,24 @@ impl Prepared {
         limits: PlanLimits,
         observer: &Arc<dyn Observer>,
     ) -> Result<Self> {
-        let HashedDirectory { directory, name, scan, documents, bag, tag_files, stored, resource_map } =
-            hashed;
+        let HashedDirectory { directory, name, scan, survey, bag, tag_files, stored, resource_map } = hashed;
         let record =
             bag.map(|version| BagRecord { version, algorithms: bagit::payload_algorithms(&scan.tag_files) });
         let created = options.created.clone().or_else(|| bagging_date(&scan.tag_files));
         let mut files = package_files(scan.inventory, bag.is_some())?;
         let sources = Sources::new(directory, tag_files, scan.tag_files, stored);
         warn_of_clashes(&files, observer);
-        let found = documents.recognise(&files);
+        let found = survey.facts(&files);
         found.oddities.iter().for_each(|oddity| observer.event(&Event::Warning(&oddity.to_string())));
         for (position, object) in found.objects {
             files.set_object(position, object);
         }
+        let created = created.or(found.published);
         let facts = PackageFacts {
             bag: record,
-            identifier: options.identifier.clone().or(found.identifier),
-            resource_map: resource_map.or(found.resource_map),
-            series_id: found.series_id,
-            obsoletes: found.obsoletes,
-            title: found.title,
+            identifier: options.identifier.clone().or(found.package.identifier),
+            resource_map: resource_map.or(found.package.resource_map),
+            ..found.package
         };
         let mut plan_options = PlanOptions::new(name);
         (plan_options.layout, plan_options.limits) = (options.layout, limits);
@@ -111,11 +109,13 @@ pub(crate) fn prepare(
     let name = name.ok_or_else(|| Error::NotPushable { path: directory.clone() })?.to_owned();
     let made = options.make_bag && !bagit::is_bag(&directory);
     let algorithms = if made { made_bag_algorithms() } else { AlgorithmSet::EMPTY };
-    let checking = Checking { verify: options.verify, accept: options.accept, algorithms };
-    let Checked { mut scan, report, documents } = check_directory(&directory, checking, observer)?;
+    let (verify, accept, strict_crate) = (options.verify, options.accept, options.strict_crate);
+    let checking = Checking { verify, accept, strict_crate, algorithms };
+    let Checked { mut scan, report, mut survey } = check_directory(&directory, checking, observer)?;
     if made {
         let builder = bagit::BagBuilder::new().algorithms(algorithms.iter());
         scan = builder.around(scan.inventory, &Inventory::new())?;
+        survey = survey.into_payload();
     }
     let is_bag = made || report.is_some();
     let version = report.and_then(|report| report.version).unwrap_or(Version::V1_0);
@@ -123,7 +123,7 @@ pub(crate) fn prepare(
         directory,
         name,
         scan,
-        documents,
+        survey,
         bag: is_bag.then_some(version),
         tag_files: if made { TagFilePlace::AroundPayload } else { TagFilePlace::Directory },
         stored: BTreeMap::new(),

@@ -290,3 +290,65 @@ async fn the_store_sets_the_limits() {
     let small = memory_with(|capabilities| capabilities.max_manifest_bytes = 300);
     assert!(matches!(push(&*small, &bag).await, Err(Error::Package(_))));
 }
+
+/// Returns the metadata document of a crate with one described file.
+fn crate_document(sha256: &str) -> Vec<u8> {
+    let document = format!(
+        r#"{{ "@context": "https://w3id.org/ro/crate/1.2/context", "@graph": [
+        {{ "@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {{ "@id": "./" }},
+           "conformsTo": {{ "@id": "https://w3id.org/ro/crate/1.2" }} }},
+        {{ "@id": "./", "@type": "Dataset", "name": "Moorings", "description": "Temperatures", "license": "CC-BY",
+           "datePublished": "2024-05-06", "hasPart": [ {{ "@id": "a.csv" }} ] }},
+        {{ "@id": "a.csv", "@type": "File", "encodingFormat": "text/x-mooring", "sha256": "{sha256}" }} ] }}"#
+    );
+    document.into_bytes()
+}
+
+#[tokio::test]
+async fn a_crate_describes_its_package_and_its_problems_fail_only_a_strict_push() {
+    let (place, backend) = (Place::new(), memory());
+    // The SHA-256 of `abc`.
+    let right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let files = [("ro-crate-metadata.json", crate_document(right)), ("a.csv", b"abc".to_vec())];
+    let directory = place.write("crate", &files);
+    fs::write(directory.join("notes.txt"), "no entity describes this").unwrap();
+
+    let listener = Listener::new();
+    push_directory(&*backend, &directory, &push_options(), &listener.observer()).await.unwrap();
+    assert!(
+        listener.warnings().iter().any(|warning| warning.contains("notes.txt")),
+        "{:?}",
+        listener.warnings()
+    );
+    let package = open_package(&*backend, &at("v1")).await.unwrap();
+    let manifest = package.view.manifest();
+    assert_eq!(manifest.artifact_type.as_ref().unwrap().as_str(), d1_package::RO_CRATE_ARTIFACT_TYPE);
+    assert_eq!(manifest.annotations["org.opencontainers.image.created"], "2024-05-06T00:00:00Z");
+    assert_eq!(manifest.annotations["org.opencontainers.image.description"], "Moorings");
+    assert_eq!(manifest.annotations["org.dataone.license"], "CC-BY");
+    assert!(manifest.layers.iter().any(|layer| layer.media_type.as_str() == "text/x-mooring"));
+
+    let mut strict = push_options();
+    strict.strict_crate = true;
+    let found = faults(push_directory(&*backend, &directory, &strict, &silent()).await);
+    assert_eq!(paths(&found), ["notes.txt"]);
+    fs::remove_file(directory.join("notes.txt")).unwrap();
+    push_directory(&*backend, &directory, &strict, &silent()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_checksum_that_a_crate_states_wrongly_fails_the_push() {
+    for payload in ["", "data/"] {
+        let (place, backend) = (Place::new(), memory());
+        let document = crate_document(&"0".repeat(64));
+        let directory = match payload {
+            "" => place.write("crate", &[("ro-crate-metadata.json", document), ("a.csv", b"abc".to_vec())]),
+            _ => place.bag("bag", &[("ro-crate-metadata.json", document), ("a.csv", b"abc".to_vec())]),
+        };
+        let found = faults(push_directory(&*backend, &directory, &push_options(), &silent()).await);
+        assert_eq!(paths(&found), [format!("{payload}a.csv")]);
+        let mut unverified = push_options();
+        unverified.verify = false;
+        push_directory(&*backend, &directory, &unverified, &silent()).await.unwrap();
+    }
+}

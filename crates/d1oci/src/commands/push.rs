@@ -68,6 +68,9 @@ pub(crate) struct Arguments {
     /// Make a bag of a plain directory on the way: its files become the payload.
     #[arg(long, conflicts_with = "no_verify")]
     bag: bool,
+    /// Fail if an RO-Crate has problems, such as a file that it does not describe.
+    #[arg(long)]
+    strict_crate: bool,
     /// Compression of archive layers; `oras` can unpack `gzip` only.
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     compression: CompressionArgument,
@@ -125,6 +128,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.verify = !arguments.no_verify;
     options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
     options.make_bag = arguments.bag;
+    options.strict_crate = arguments.strict_crate;
     options.compression = arguments.compression.into();
     options.index = !arguments.no_index;
     options.repack = arguments.repack;

@@ -1,13 +1,13 @@
-//! What does not fit together between a package and its DataONE documents.
+//! Contradictions between the files of a package and the documents that describe them.
 
 use std::fmt;
 
-/// Something odd, or wrong, about the DataONE documents of a package.
+/// A contradiction between a package and its DataONE documents or its RO-Crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageOddity {
-    /// What kind of oddity it is.
+    /// The kind of oddity.
     pub code: PackageOddityCode,
-    /// Path of the file or document that it is about.
+    /// Path of the file or document.
     pub path: Box<str>,
     /// A sentence about it.
     pub message: String,
@@ -41,6 +41,20 @@ pub enum PackageOddityCode {
     MemberMissing,
     /// The resource map is not byte for byte the object that its system metadata describe, as in what Metacat packs.
     ResourceMapRewritten,
+    /// The metadata document of an RO-Crate cannot be read as one.
+    CrateUnreadable,
+    /// The root of an RO-Crate lacks a property that every crate has.
+    CrateProperty,
+    /// An RO-Crate describes a file or directory that is not there.
+    CratePart,
+    /// An RO-Crate describes a file that no `hasPart` links to its root.
+    CratePartUnlinked,
+    /// No entity of an RO-Crate describes the file.
+    CrateFileUndescribed,
+    /// A file does not have the size that an RO-Crate states.
+    CrateSize,
+    /// A file does not have the checksum that an RO-Crate states.
+    CrateChecksum,
     /// There were more oddities than are listed.
     MoreOddities,
 }
@@ -49,7 +63,7 @@ impl PackageOddityCode {
     /// Tells whether content is wrong, rather than merely described oddly.
     #[must_use]
     pub fn is_fault(self) -> bool {
-        matches!(self, Self::FixityMismatch | Self::DocumentChanged)
+        matches!(self, Self::FixityMismatch | Self::DocumentChanged | Self::CrateChecksum)
     }
 
     /// Returns the code as text, such as `fixity-mismatch`.
@@ -68,6 +82,13 @@ impl PackageOddityCode {
             Self::ResourceMapIdentifier => "resource-map-identifier",
             Self::MemberMissing => "member-missing",
             Self::ResourceMapRewritten => "resource-map-rewritten",
+            Self::CrateUnreadable => "crate-unreadable",
+            Self::CrateProperty => "crate-property",
+            Self::CratePart => "crate-part",
+            Self::CratePartUnlinked => "crate-part-unlinked",
+            Self::CrateFileUndescribed => "crate-file-undescribed",
+            Self::CrateSize => "crate-size",
+            Self::CrateChecksum => "crate-checksum",
             Self::MoreOddities => "more-oddities",
         }
     }
@@ -78,14 +99,14 @@ const MAX_ODDITIES: usize = 1000;
 
 /// Collects oddities, bounded in number.
 #[derive(Debug, Default)]
-pub(super) struct OddityList {
+pub(crate) struct OddityList {
     found: Vec<PackageOddity>,
     others: usize,
     unlisted: usize,
 }
 
 impl OddityList {
-    pub(super) fn add(&mut self, code: PackageOddityCode, path: &str, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, code: PackageOddityCode, path: &str, message: impl Into<String>) {
         if !code.is_fault() {
             if self.others >= MAX_ODDITIES {
                 self.unlisted += 1;
@@ -96,12 +117,12 @@ impl OddityList {
         self.found.push(PackageOddity { code, path: path.into(), message: message.into() });
     }
 
-    pub(super) fn of(found: &[PackageOddity]) -> Self {
+    pub(crate) fn of(found: &[PackageOddity]) -> Self {
         Self { found: found.to_vec(), others: found.len(), unlisted: 0 }
     }
 
     /// Returns the oddities in order of their paths.
-    pub(super) fn into_vec(mut self) -> Vec<PackageOddity> {
+    pub(crate) fn into_vec(mut self) -> Vec<PackageOddity> {
         self.found.sort_by(|left, right| (&left.path, left.code).cmp(&(&right.path, right.code)));
         if self.unlisted > 0 {
             let message = format!("{} more oddities are not listed", self.unlisted);
