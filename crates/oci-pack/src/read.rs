@@ -1,18 +1,20 @@
-//! Reading archives, ours and anyone's, as a stream and without trust.
+//! Reading archives of any origin, as a stream and without trust: every check that an entry passes before a visitor sees it.
 
 use std::error::Error;
-use std::io::Read;
+use std::fmt;
+use std::io::{self, BufRead, Read};
 use std::thread;
 
 use crossbeam_channel::bounded;
 use oci_model::Digest;
 
-use crate::archive_path::TitlePrefix;
-use crate::archive_walk::{ArchiveWalk, EntryContent};
-use crate::chunk_source::{ChunkSource, hash_spent};
-use crate::inflate_thread::{CHUNK_COUNT, Chunk, inflate};
+use crate::compression::Compression;
+use crate::error::{ArchiveError, ArchiveErrorKind};
+use crate::inflate::{CHUNK_COUNT, Chunk, ChunkSource, RatioLimit, hash_spent, inflate, truncated};
+use crate::names::{NameFault, NameTable, NodeKind};
 use crate::pack::join;
-use crate::{ArchiveError, Compression};
+use crate::paths::{TitlePrefix, check_link_target, printable};
+use crate::tar::{PaxRecords, TarHeader, is_zero, padding, parse_header, parse_pax};
 
 /// What a visitor may stop the reading with.
 pub type VisitError = Box<dyn Error + Send + Sync>;
@@ -177,8 +179,8 @@ pub fn read_archive<R: Read + Send>(
     let (inflated_sender, inflated) = bounded(CHUNK_COUNT);
     let (spent_sender, spent) = bounded(CHUNK_COUNT);
     thread::scope(|scope| {
-        let limits = &options.limits;
-        let inflater = scope.spawn(move || inflate(reader, limits, &free, &inflated_sender));
+        let ratio = RatioLimit { ratio: options.limits.ratio, floor: options.limits.ratio_floor };
+        let inflater = scope.spawn(move || inflate(reader, ratio, &free, &inflated_sender));
         let hasher = scope.spawn(move || hash_spent(options.tar_digest, &spent, &free_sender));
         let source = ChunkSource::new(inflated, spent_sender);
         // The walk takes the source with it, so that the threads end when it does.
@@ -194,4 +196,313 @@ pub fn read_archive<R: Read + Send>(
             content_size: walked.content_size,
         })
     })
+}
+
+/// Most extended headers before one entry.
+const MOST_EXTENDED_HEADERS: u32 = 8;
+
+/// Most names, whatever the options say: nodes are counted in 32 bits.
+const MOST_ENTRIES: u64 = 1 << 31;
+
+/// A walk through one archive.
+pub(crate) struct ArchiveWalk<'a> {
+    source: ChunkSource,
+    title: TitlePrefix,
+    options: &'a ReadOptions,
+    visitor: &'a mut dyn ArchiveVisitor,
+    names: NameTable,
+    entries: u64,
+    content_size: u64,
+}
+
+/// What a whole walk found.
+pub(crate) struct Walked {
+    pub(crate) tar_size: u64,
+    pub(crate) entries: u64,
+    pub(crate) content_size: u64,
+}
+
+/// What extended headers say of the entry that follows them.
+#[derive(Default)]
+struct Extended {
+    count: u32,
+    pax: PaxRecords,
+    gnu_name: Option<Vec<u8>>,
+    gnu_link_name: Option<Vec<u8>>,
+}
+
+/// The content of a file in an archive.
+pub struct EntryContent<'a> {
+    source: &'a mut ChunkSource,
+    size: u64,
+    left: u64,
+    failure: Option<ArchiveError>,
+}
+
+impl<'a> ArchiveWalk<'a> {
+    pub(crate) fn new(
+        source: ChunkSource,
+        title: TitlePrefix,
+        options: &'a ReadOptions,
+        visitor: &'a mut dyn ArchiveVisitor,
+    ) -> Self {
+        Self { source, title, options, visitor, names: NameTable::new(), entries: 0, content_size: 0 }
+    }
+
+    /// Visits all entries and reads the stream to its end.
+    pub(crate) fn run(mut self) -> Result<Walked, ArchiveError> {
+        let mut extended = Extended::default();
+        while let Some(header) = self.next_header()? {
+            match header.type_flag {
+                b'x' | b'g' | b'L' | b'K' => self.take_extended(&header, &mut extended)?,
+                _ => {
+                    let name = extended.name(&header);
+                    let entry = std::mem::take(&mut extended);
+                    self.entry(&header, &entry, &name).map_err(|error| error.at(printable(&name)))?;
+                }
+            }
+        }
+        if extended.count > 0 {
+            return Err(corrupt("an extended header has no entry behind it"));
+        }
+        let tar_size = self.source.consumed();
+        self.source.finish()?;
+        Ok(Walked { tar_size, entries: self.entries, content_size: self.content_size })
+    }
+
+    /// Returns the next header, or `None` behind the zero blocks that end the archive.
+    fn next_header(&mut self) -> Result<Option<TarHeader>, ArchiveError> {
+        let Some(block) = self.source.block()? else {
+            return Err(truncated("the archive ends without its closing zero blocks"));
+        };
+        if is_zero(&block) {
+            // Like Go and others: one zero block does if nothing follows at all.
+            return match self.source.block()? {
+                Some(second) if !is_zero(&second) => Err(corrupt("a zero block stands between entries")),
+                _ => Ok(None),
+            };
+        }
+        parse_header(&block).map(Some).ok_or_else(|| corrupt("a tar header has a wrong checksum"))
+    }
+
+    fn take_extended(&mut self, header: &TarHeader, extended: &mut Extended) -> Result<(), ArchiveError> {
+        let limit = self.options.limits.extended_header;
+        let size = header.size.ok_or_else(|| corrupt("an extended header has no size"))?;
+        extended.count += 1;
+        if size > limit || extended.count > MOST_EXTENDED_HEADERS {
+            let detail = format!("an entry has extended headers of more than {limit} bytes, or too many");
+            return Err(ArchiveError::new(ArchiveErrorKind::HeaderTooLarge, detail));
+        }
+        let mut data = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+        self.source.fill(&mut data)?;
+        self.source.skip(padding(size) as u64)?;
+        let malformed = || corrupt("an extended header is malformed");
+        let until_nul = |data: Vec<u8>| data.split(|&byte| byte == 0).next().map(<[u8]>::to_vec);
+        match header.type_flag {
+            b'L' => extended.gnu_name = until_nul(data),
+            b'K' => extended.gnu_link_name = until_nul(data),
+            b'x' => extended.pax = parse_pax(&data).ok_or_else(malformed)?,
+            _ => {
+                // A global header may comment; nobody means a name or size for all entries.
+                if parse_pax(&data).ok_or_else(malformed)? != PaxRecords::default() {
+                    return Err(unsupported("a global header sets names or sizes"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, header: &TarHeader, extended: &Extended, name: &[u8]) -> Result<(), ArchiveError> {
+        self.entries += 1;
+        if extended.pax.sparse {
+            return Err(unsupported("sparse files are not supported"));
+        }
+        let path = self.title.relative(name)?;
+        let link_name = extended.link_name(header);
+        let ends_in_slash = name.last() == Some(&b'/');
+        match header.type_flag {
+            b'5' => self.directory(&path),
+            // The old form of a directory.
+            b'\0' if ends_in_slash => self.directory(&path),
+            b'0' | b'\0' | b'7' if ends_in_slash => Err(unsupported("a file's name ends in a slash")),
+            b'0' | b'\0' | b'7' => {
+                let size = extended.pax.size.or(header.size);
+                self.file(&path, size.ok_or_else(|| corrupt("the size is no number"))?)
+            }
+            b'2' => self.symbolic_link(&path, link_name),
+            b'1' => self.hard_link(&path, link_name),
+            b'3' | b'4' => Err(unsupported("it is a device")),
+            b'6' => Err(unsupported("it is a FIFO")),
+            other => {
+                let detail = format!("entries of type `{}` are not supported", other.escape_ascii());
+                Err(unsupported(&detail))
+            }
+        }
+    }
+
+    fn directory(&mut self, path: &str) -> Result<(), ArchiveError> {
+        if path.is_empty() {
+            return Ok(());
+        }
+        self.enter(path, NodeKind::Directory)?;
+        self.visitor.directory(path).map_err(stopped)
+    }
+
+    fn file(&mut self, path: &str, size: u64) -> Result<(), ArchiveError> {
+        self.enter(path, NodeKind::File)?;
+        let limits = &self.options.limits;
+        if size > limits.entry_size {
+            let detail = format!("the file has {size} bytes, more than the limit of {}", limits.entry_size);
+            return Err(ArchiveError::new(ArchiveErrorKind::EntryTooLarge, detail));
+        }
+        self.content_size = self.content_size.saturating_add(size);
+        if self.content_size > limits.total_size {
+            let detail = format!("the files have more than the limit of {} bytes", limits.total_size);
+            return Err(ArchiveError::new(ArchiveErrorKind::TotalTooLarge, detail));
+        }
+        let mut content = EntryContent { source: &mut self.source, size, left: size, failure: None };
+        let visited = self.visitor.file(path, &mut content);
+        let EntryContent { left, failure, .. } = content;
+        // A fault of the archive shows to the visitor as a read error; the fault itself says more.
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        visited.map_err(stopped)?;
+        self.source.skip(left)?;
+        self.source.skip(padding(size) as u64)
+    }
+
+    fn symbolic_link(&mut self, path: &str, target: &[u8]) -> Result<(), ArchiveError> {
+        self.enter(path, NodeKind::SymbolicLink)?;
+        let target = check_link_target(path, target)?;
+        self.visitor.symbolic_link(path, target).map_err(stopped)
+    }
+
+    fn hard_link(&mut self, path: &str, target: &[u8]) -> Result<(), ArchiveError> {
+        let refuse = || {
+            let detail = format!(
+                "it is a hard link to `{}`, which is no earlier file of the archive",
+                printable(target)
+            );
+            ArchiveError::new(ArchiveErrorKind::LinkTarget, detail)
+        };
+        let target = self.title.relative(target).map_err(|error| refuse().because(error))?;
+        if self.names.kind(&target) != Some(NodeKind::File) {
+            return Err(refuse());
+        }
+        self.enter(path, NodeKind::File)?;
+        self.visitor.hard_link(path, &target).map_err(stopped)
+    }
+
+    /// Notes the path, unless it repeats or contradicts an earlier one.
+    fn enter(&mut self, path: &str, kind: NodeKind) -> Result<(), ArchiveError> {
+        if path.is_empty() {
+            let detail = "the layer's title is not a directory in the archive";
+            return Err(ArchiveError::new(ArchiveErrorKind::ThroughNonDirectory, detail));
+        }
+        let clash = self.names.insert(path, kind).map_err(name_fault)?;
+        let limit = self.options.limits.entries.min(MOST_ENTRIES);
+        if self.entries.max(self.names.len()) > limit {
+            let detail = format!("the archive has more than {limit} entries");
+            return Err(ArchiveError::new(ArchiveErrorKind::TooManyEntries, detail));
+        }
+        let Some(earlier) = clash else { return Ok(()) };
+        match self.options.name_clashes {
+            NameClashes::Refuse => {
+                let detail = format!("differs from `{earlier}` by case or Unicode normalisation alone");
+                Err(ArchiveError::new(ArchiveErrorKind::NameClash, detail))
+            }
+            NameClashes::Warn => {
+                let warning = ArchiveWarning::NameClash { path: path.to_owned(), earlier };
+                self.visitor.warning(warning).map_err(stopped)
+            }
+        }
+    }
+}
+
+impl Extended {
+    /// GNU's long name wins over PAX, as in Go.
+    fn name(&self, header: &TarHeader) -> Vec<u8> {
+        self.gnu_name.as_ref().or(self.pax.path.as_ref()).unwrap_or(&header.name).clone()
+    }
+
+    fn link_name<'a>(&'a self, header: &'a TarHeader) -> &'a [u8] {
+        self.gnu_link_name.as_ref().or(self.pax.link_path.as_ref()).unwrap_or(&header.link_name)
+    }
+}
+
+impl EntryContent<'_> {
+    /// Returns the size of the whole content in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn wait(&mut self) -> Result<(), ArchiveError> {
+        if self.left > 0 && self.source.wait()? == 0 {
+            return Err(truncated("the archive ends within the file"));
+        }
+        Ok(())
+    }
+}
+
+impl BufRead for EntryContent<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if let Err(failure) = self.wait() {
+            let error = io::Error::new(io::ErrorKind::InvalidData, failure.to_string());
+            self.failure = Some(failure);
+            return Err(error);
+        }
+        let bytes = self.source.available();
+        let length = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        Ok(bytes.get(..length).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.source.consume(count);
+        self.left = self.left.saturating_sub(count as u64);
+    }
+}
+
+impl Read for EntryContent<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl fmt::Debug for EntryContent<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("EntryContent");
+        debug.field("size", &self.size).field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+fn corrupt(detail: &str) -> ArchiveError {
+    ArchiveError::new(ArchiveErrorKind::Corrupt, detail)
+}
+
+fn unsupported(detail: &str) -> ArchiveError {
+    ArchiveError::new(ArchiveErrorKind::UnsupportedType, detail)
+}
+
+fn stopped(error: VisitError) -> ArchiveError {
+    ArchiveError::new(ArchiveErrorKind::Visitor, "the reading was stopped").because(error)
+}
+
+fn name_fault(fault: NameFault) -> ArchiveError {
+    match fault {
+        NameFault::Duplicate => ArchiveError::new(ArchiveErrorKind::Duplicate, "the name comes twice"),
+        NameFault::Through(path) => {
+            let detail = format!("the path leads through `{path}`, which is no directory");
+            ArchiveError::new(ArchiveErrorKind::ThroughNonDirectory, detail)
+        }
+        NameFault::TooMuchText => {
+            ArchiveError::new(ArchiveErrorKind::TooManyEntries, "all names together are longer than 4 GiB")
+        }
+        NameFault::TooManyAlike => {
+            let detail = "too many names differ by case or Unicode normalisation alone";
+            ArchiveError::new(ArchiveErrorKind::NameClash, detail)
+        }
+    }
 }

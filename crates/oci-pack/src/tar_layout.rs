@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use crate::tar_header::{BLOCK, header_bytes, padding};
-use crate::{ArchiveEntry, EntryKind, EntryList, PackError};
+use crate::entry::{ArchiveEntry, EntryKind, EntryList};
+use crate::error::PackError;
+use crate::tar::{BLOCK, header_bytes, padding};
 
 /// Positions in a tar archive that is written from a list of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]

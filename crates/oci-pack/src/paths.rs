@@ -2,7 +2,7 @@
 
 use safe_files::{LONGEST_PATH, PathFault, components, is_absolute};
 
-use crate::{ArchiveError, ArchiveErrorKind};
+use crate::error::{ArchiveError, ArchiveErrorKind};
 
 /// The title of a layer as path components.
 #[derive(Clone, Debug, PartialEq, Eq)]

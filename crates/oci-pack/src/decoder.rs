@@ -1,8 +1,8 @@
-//! Inflating gzip streams: whole members at once where they are like ours, any others as a stream.
+//! Detecting and undoing compression.
 //!
-//! libdeflate inflates almost twice as fast as a streaming decoder, but wants a whole member. Where one ends is not
-//! written anywhere, so it is guessed from the header of the next, and the guess is verified: a member that does not
-//! inflate to its own checksum and length, or that could hide another, is inflated as a stream instead.
+//! libdeflate inflates gzip 1.9 to 2.9 times as fast as zlib-rs (`examples/throughput.rs` measures it), but it needs a whole
+//! member. Nothing states where a member ends, so [`MemberDecoder`] guesses it from the header of the next one and verifies the guess:
+//! a member that does not inflate to its own checksum and length, or that could hide another, is inflated as a stream instead.
 
 use std::io::{self, BufRead, Read};
 
@@ -10,7 +10,48 @@ use flate2::bufread::GzDecoder;
 use libdeflater::Decompressor;
 use memchr::memmem::Finder;
 
-use crate::member_encoder::{MEMBER_HEADER, MEMBER_LENGTH};
+use crate::compression::{Compression, MEMBER_HEADER, MEMBER_LENGTH};
+use crate::tar::{BLOCK, is_header_or_zero};
+
+/// A decompressor over any buffered reader; several members or frames in a row are one stream.
+pub(crate) enum Decoder<R: BufRead> {
+    Gzip(Box<MemberDecoder<R>>),
+    Zstd(zstd::stream::read::Decoder<'static, R>),
+    None(R),
+}
+
+impl<R: BufRead> Decoder<R> {
+    pub(crate) fn new(compression: Compression, reader: R) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::Gzip => Self::Gzip(Box::new(MemberDecoder::new(reader))),
+            Compression::Zstd => Self::Zstd(zstd::stream::read::Decoder::with_buffer(reader)?),
+            Compression::None => Self::None(reader),
+        })
+    }
+}
+
+impl<R: BufRead> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+            Self::None(reader) => reader.read(buffer),
+        }
+    }
+}
+
+/// Number of bytes at the start of a stream that [`detect`] wants to see.
+pub(crate) const DETECTION_LENGTH: usize = BLOCK;
+
+/// Returns the compression of a stream that begins with `head`, if it is an archive at all.
+pub(crate) fn detect(head: &[u8]) -> Option<Compression> {
+    match head {
+        [0x1f, 0x8b, ..] => Some(Compression::Gzip),
+        // A frame, or a skippable frame (RFC 8878 section 3.1).
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Compression::Zstd),
+        _ => head.first_chunk::<BLOCK>().is_some_and(is_header_or_zero).then_some(Compression::None),
+    }
+}
 
 /// Longest compressed member that is taken whole: a stored one, with room to spare.
 const LONGEST_PIECE: usize = MEMBER_LENGTH + (64 << 10);
@@ -206,9 +247,26 @@ mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
-    use crate::Compression;
-    use crate::member_encoder::MemberEncoder;
+    use crate::compression::MemberEncoder;
+    use crate::entry::EntryKind;
+    use crate::tar::header_bytes;
     use crate::test_data::noise;
+
+    #[test]
+    fn the_first_bytes_tell() {
+        let tar = header_bytes("a", EntryKind::File { size: 1 });
+        assert_eq!(detect(&tar), Some(Compression::None));
+        assert_eq!(detect(&[0; BLOCK]), Some(Compression::None));
+        assert_eq!(detect(&[0x1f, 0x8b]), Some(Compression::Gzip));
+        assert_eq!(detect(&zstd::encode_all(&b""[..], 1).unwrap()), Some(Compression::Zstd));
+        assert_eq!(detect(&[0x53, 0x2a, 0x4d, 0x18, 0]), Some(Compression::Zstd));
+        assert_eq!(detect(b""), None);
+        assert_eq!(detect(&tar[..511]), None);
+        assert_eq!(detect(&b"PK\x03\x04".repeat(128)), None);
+        let mut damaged = tar;
+        damaged[0] = b'b';
+        assert_eq!(detect(&damaged), None);
+    }
 
     fn member(content: &[u8]) -> Vec<u8> {
         let mut output = Vec::new();
