@@ -127,6 +127,33 @@ impl Checksum {
             && self.algorithm.digest_length().is_none_or(|length| length * 2 == digits)
     }
 
+    /// Returns the algorithm whose digests have the length of the value, if the value is impossible for its own.
+    ///
+    /// Nodes have objects with such checksums: an editor changed the name of the algorithm and left the value.
+    ///
+    /// ```
+    /// use d1_model::{Checksum, ChecksumAlgorithm};
+    ///
+    /// let mislabelled: Checksum = "MD5:a94a8fe5ccb19ba61c4c0873d391e987982fbbd3".parse()?;
+    /// assert_eq!(mislabelled.looks_like(), Some(ChecksumAlgorithm::Sha1));
+    /// # Ok::<(), d1_model::ChecksumError>(())
+    /// ```
+    #[must_use]
+    pub fn looks_like(&self) -> Option<ChecksumAlgorithm> {
+        let is_impossible = self.algorithm.digest_length().is_some() && !self.is_well_formed();
+        let candidates = [
+            ChecksumAlgorithm::Md5,
+            ChecksumAlgorithm::Sha1,
+            ChecksumAlgorithm::Sha224,
+            ChecksumAlgorithm::Sha256,
+            ChecksumAlgorithm::Sha384,
+            ChecksumAlgorithm::Sha512,
+        ];
+        candidates.into_iter().find(|candidate| {
+            is_impossible && Self::new(candidate.clone(), self.value.as_str()).is_well_formed()
+        })
+    }
+
     /// Tells whether the bytes of a digest are what this checksum states.
     #[must_use]
     pub fn matches_digest(&self, digest: &[u8]) -> bool {
@@ -238,6 +265,23 @@ mod tests {
         ] {
             let checksum = Checksum::new(ChecksumAlgorithm::from_name(algorithm), value);
             assert_eq!(checksum.is_well_formed(), well_formed, "{checksum}");
+        }
+    }
+
+    #[test]
+    fn an_impossible_value_tells_which_algorithm_made_it() {
+        let sha1 = "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3";
+        for (algorithm, value, expected) in [
+            ("MD5", sha1, Some(ChecksumAlgorithm::Sha1)),
+            ("SHA-256", "F4EA2D07DB950873462A064937197B0F", Some(ChecksumAlgorithm::Md5)),
+            ("SHA-1", sha1, None),
+            ("MD5", "zz", None),
+            ("MD5", "", None),
+            // Nothing is known about the values of other algorithms.
+            ("CRC32", sha1, None),
+        ] {
+            let checksum = Checksum::new(ChecksumAlgorithm::from_name(algorithm), value);
+            assert_eq!(checksum.looks_like(), expected, "{checksum}");
         }
     }
 

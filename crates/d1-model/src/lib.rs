@@ -35,7 +35,7 @@ pub use crate::resource_map::{
     MAX_RESOURCE_MAP_BYTES, Member, RESOURCE_MAP_FORMAT_ID, ResourceMap, ResourceMapBuilder,
     looks_like_resource_map,
 };
-pub use crate::series::head_of_series;
+pub use crate::series::{CurrentMap, current_map, head_of_series};
 pub use crate::system_metadata::{
     MAX_SYSTEM_METADATA_BYTES, MediaType, SchemaVersion, SystemMetadata, looks_like_system_metadata,
 };

@@ -114,6 +114,10 @@ oddity_codes! {
     MalformedChecksum = "malformed-checksum",
     /// A list does not have as many entries as it says.
     WrongCount = "wrong-count",
+    /// The name of a blank node breaks the rules of XML names; it was read nevertheless.
+    InvalidNodeId = "invalid-node-id",
+    /// An identifier is stated as the resolve address of itself; the identifier in the address counts.
+    IdentifierIsUri = "identifier-is-uri",
     /// A resource map statement has text where a URI is due.
     LiteralObject = "literal-object",
     /// Membership is stated by `ore:aggregates` or by `ore:isAggregatedBy` alone.

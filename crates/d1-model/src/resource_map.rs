@@ -5,6 +5,7 @@ mod choose;
 mod collect;
 mod identity;
 mod members;
+mod node_id;
 mod read;
 mod resolve;
 mod uri;

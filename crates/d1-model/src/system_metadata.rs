@@ -150,6 +150,36 @@ impl SystemMetadata {
         Ok(bytes)
     }
 
+    /// Returns the document without its volatile parts: those that change while the object and the rights to it stay.
+    ///
+    /// They are `serialVersion`, `dateSysMetadataModified`, `replicationPolicy`, `replica` and
+    /// `authoritativeMemberNode`. Two nodes that hold one object differ in them, and a verified replica changes them.
+    ///
+    /// ```
+    /// use d1_model::{Checksum, SystemMetadata};
+    ///
+    /// let checksum: Checksum = "MD5:900150983cd24fb0d6963f7d28e17f72".parse()?;
+    /// let mut before = SystemMetadata::new("a.1".parse()?, "text/csv", 3, checksum, "me");
+    /// before.serial_version = Some(1);
+    /// let mut after = before.clone();
+    /// after.serial_version = Some(2);
+    /// assert_eq!(before.without_volatile_parts(), after.without_volatile_parts());
+    /// after.archived = Some(true);
+    /// assert_ne!(before.without_volatile_parts(), after.without_volatile_parts());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn without_volatile_parts(&self) -> Self {
+        Self {
+            serial_version: None,
+            date_modified: None,
+            replication_policy: None,
+            replicas: Vec::new(),
+            authoritative_member_node: None,
+            ..self.clone()
+        }
+    }
+
     /// Tells whether everybody may read the object, see [`AccessPolicy::is_public`].
     #[must_use]
     pub fn is_public(&self) -> bool {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::checksum::{Checksum, ChecksumAlgorithm};
 use crate::date_time::DateTime;
 use crate::error::Result;
-use crate::identifier::Identifier;
+use crate::identifier::{Identifier, IdentifierError};
 use crate::oddity::{OddityCode, quoted};
 use crate::xml::{Cursor, Element};
 
@@ -13,13 +13,18 @@ use crate::xml::{Cursor, Element};
 pub(crate) fn read_identifier(cursor: &mut Cursor<'_>, element: &Element) -> Result<Option<Identifier>> {
     let path = cursor.path();
     let Some(text) = cursor.filled_text(element)? else { return Ok(None) };
-    match text.parse() {
-        Ok(identifier) => Ok(Some(identifier)),
-        Err(error) => {
-            cursor.odd(OddityCode::InvalidValue, &path, || error.to_string());
-            Ok(None)
-        }
+    Ok(parse_identifier(cursor, &path, &text))
+}
+
+/// Reads an identifier from the text of an element. An empty text was noted before.
+pub(crate) fn parse_identifier(cursor: &mut Cursor<'_>, path: &str, text: &str) -> Option<Identifier> {
+    let parsed = text.parse();
+    if let Err(error) = &parsed
+        && !text.is_empty()
+    {
+        cursor.odd(OddityCode::InvalidValue, path, || IdentifierError::to_string(error));
     }
+    parsed.ok()
 }
 
 /// Reads a number.

@@ -295,3 +295,31 @@ fn the_order_in_which_members_are_named_does_not_matter() {
     let expected = include_str!("expected/resource-map.rdf");
     assert_eq!(String::from_utf8(bytes).unwrap(), expected);
 }
+
+#[test]
+fn blank_nodes_with_a_colon_in_their_names_cost_no_package() {
+    let creator = "<rdf:Description rdf:about='R/m'><dcterms:creator rdf:nodeID='_:r1500000000r42r1'/></rdf:Description>
+        <rdf:Description rdf:nodeID='_:r1500000000r42r1'><foaf:name xmlns:foaf='http://xmlns.com/foaf/0.1/'>Ada</foaf:name>
+        </rdf:Description>";
+    let text = map_of(&["a", "b"], creator);
+    let found = facts(&text);
+    assert_eq!((found.0.as_str(), found.1), ("m", vec!["a".to_owned(), "b".to_owned()]));
+    assert!(found.2.iter().any(|odd| odd == "invalid-node-id rdf:nodeID x2"), "{:?}", found.2);
+    // Both names are still one node.
+    let map = ResourceMap::parse(text.as_bytes()).unwrap().value;
+    assert_eq!(map.creator(), Some("Ada"));
+}
+
+#[test]
+fn an_identifier_that_is_the_resolve_address_names_what_the_address_names() {
+    let text = document(
+        "<rdf:Description rdf:about='R/m'><dcterms:identifier>R/m</dcterms:identifier>
+        <ore:describes rdf:resource='R/m#aggregation'/></rdf:Description>
+        <rdf:Description rdf:about='R/m#aggregation'><ore:aggregates rdf:resource='R/doi%3A10.1%2Fa'/></rdf:Description>
+        <rdf:Description rdf:about='R/doi%3A10.1%2Fa'><dcterms:identifier>R/doi%3A10.1%2Fa</dcterms:identifier>
+        <ore:isAggregatedBy rdf:resource='R/m#aggregation'/></rdf:Description>",
+    );
+    let found = facts(&text);
+    assert_eq!((found.0.as_str(), found.1), ("m", vec!["doi:10.1/a".to_owned()]));
+    assert_eq!(found.2, ["identifier-is-uri dcterms:identifier x2", "undocumented-member ore:aggregates x1"]);
+}

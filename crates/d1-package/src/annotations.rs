@@ -10,6 +10,14 @@ pub const D1_SERIES_ID: &str = "org.dataone.series-id";
 pub const D1_OBSOLETES: &str = "org.dataone.obsoletes";
 /// The licence of a package, as an RO-Crate states it: an address or a text.
 pub const D1_LICENSE: &str = "org.dataone.license";
+/// Digest of the identities of all members: packages with equal content have equal ones (docs/artifact-format.md section 6.5).
+pub const D1_CONTENT_DIGEST: &str = "org.dataone.content-digest";
+/// `true` if the object that gave the package its identifier is archived.
+pub const D1_ARCHIVED: &str = "org.dataone.archived";
+/// The identifier of the version that replaces this one.
+pub const D1_OBSOLETED_BY: &str = "org.dataone.obsoleted-by";
+/// The number of objects in the package that not everybody may read.
+pub const D1_NOT_PUBLIC: &str = "org.dataone.not-public";
 /// The object format identifier, which is not a media type.
 pub const D1_FORMAT_ID: &str = "org.dataone.format-id";
 /// The checksum that system metadata declares, `ALGORITHM:hex`.

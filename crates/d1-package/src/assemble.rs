@@ -42,6 +42,14 @@ pub struct PackageFacts {
     pub series_id: Option<Identifier>,
     /// Identifier of the version that this one replaces.
     pub obsoletes: Option<Identifier>,
+    /// Identifier of the version that replaces this one.
+    pub obsoleted_by: Option<Identifier>,
+    /// Whether the object that gave the package its identifier is archived.
+    pub archived: bool,
+    /// The number of objects in the package that not everybody may read.
+    pub not_public: usize,
+    /// Digest of the identities of all members, see [`content_digest`](crate::content_digest).
+    pub content_digest: Option<Digest>,
     /// Title of the package for people.
     pub title: Option<String>,
     /// The licences as an SPDX expression, if each has an SPDX identifier.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bagit::{Algorithm, Digests, DigestsView, FileEntry, Inventory};
 use d1_model::{Checksum, Identifier};
 use oci_model::MediaType;
+use oci_pack::MOST_ALIKE;
 use safe_files::{ancestors, is_below, parent, path_fault, same_when_folded};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -301,7 +302,31 @@ impl PackageFiles {
                 self.check_ancestors(path)?;
             }
         }
-        self.check_empty_directories()
+        self.check_empty_directories()?;
+        self.check_names()
+    }
+
+    /// Refuses more names in one directory that differ only in case or normalisation than an archive may have.
+    fn check_names(&self) -> Result<()> {
+        let mut nodes = same_when_folded(|| self.nodes());
+        nodes.sort_unstable_by(|left, right| {
+            (parent(left.1), &left.0, left.1).cmp(&(parent(right.1), &right.0, right.1))
+        });
+        nodes.dedup();
+        let is_alike = |left: &(String, &str), right: &(String, &str)| {
+            (parent(left.1), &left.0) == (parent(right.1), &right.0)
+        };
+        match nodes.chunk_by(is_alike).find(|alike| alike.len() > MOST_ALIKE + 1).and_then(<[_]>::first) {
+            Some((_, path)) => {
+                let message = format!(
+                    "expected at most {} names like `{path}` in one directory that differ only in case or \
+                     normalisation, found more",
+                    MOST_ALIKE + 1
+                );
+                Err(Error::new(ErrorKind::NameClash, *path, message))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_empty_directories(&self) -> Result<()> {
@@ -472,6 +497,22 @@ mod tests {
         assert_eq!(fault(&["a/../b"], &[], false).0, ErrorKind::Path);
         assert_eq!(fault(&[], &["/b"], false).0, ErrorKind::Path);
         assert!(files(&["a", "a-b", "data/a"], &["data/e", "e", "e-"], true).is_ok());
+    }
+
+    #[test]
+    fn names_that_fold_alike_are_bounded_in_number() {
+        let name =
+            |bits: u32| (0..7).map(|bit| if bits >> bit & 1 == 0 { 'a' } else { 'A' }).collect::<String>();
+        let names = |count: u32, prefix: fn(u32) -> &'static str| -> Result<PackageFiles, Error> {
+            let paths: Vec<String> =
+                (0..count).map(|bits| format!("{}{}", prefix(bits), name(bits))).collect();
+            files(&paths.iter().map(String::as_str).collect::<Vec<_>>(), &[], false)
+        };
+        assert!(names(65, |_| "data/").is_ok());
+        let error = names(66, |_| "data/").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NameClash, "{error}");
+        // Directories count each for themselves, as they do in an archive.
+        assert!(names(66, |bits| if bits < 33 { "data/" } else { "Data/" }).is_ok());
     }
 
     #[test]

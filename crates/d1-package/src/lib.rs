@@ -3,6 +3,7 @@
 
 pub mod annotations;
 mod assemble;
+mod content_digest;
 mod dataone;
 mod error;
 mod files;
@@ -20,9 +21,10 @@ mod single;
 mod view;
 
 pub use crate::assemble::{AssembledPackage, LayerContent, PackageFacts, assemble};
+pub use crate::content_digest::content_digest;
 pub use crate::dataone::{
     BagNames, DataOneFacts, Documents, Mismatch, ObjectRecord, ObjectToPlace, OpenFile, ResourceMapRecord,
-    bag_directory, identifier_of_package, read_documents, system_metadata_mismatches,
+    algorithm_to_compare, bag_directory, identifier_of_package, read_documents, system_metadata_mismatches,
 };
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::files::{FileView, MAX_EMPTY_DIRECTORIES, NameClash, ObjectFacts, PackageFile, PackageFiles};

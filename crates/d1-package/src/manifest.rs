@@ -7,7 +7,8 @@ use oci_pack::{Compression, PackedArchive, archive_layer, object_layer, part_lay
 use registry_backend::Capabilities;
 
 use crate::annotations::{
-    D1_CHECKSUM, D1_FORMAT_ID, D1_IDENTIFIER, D1_LICENSE, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID,
+    D1_ARCHIVED, D1_CHECKSUM, D1_CONTENT_DIGEST, D1_FORMAT_ID, D1_IDENTIFIER, D1_LICENSE, D1_NOT_PUBLIC,
+    D1_OBSOLETED_BY, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID,
 };
 use crate::{FileView, ObjectFacts, PART_ANNOTATION, PackageFacts, media_type_of};
 
@@ -50,10 +51,13 @@ impl ManifestOptions {
     }
 }
 
+/// The beginning of the artifact type of a bag. Its version follows.
+pub(crate) const BAG_ARTIFACT_TYPE: &str = "application/bagit-";
+
 /// Returns the artifact type of a bag: `application/bagit-1.0`, with the version that the bag declares.
 #[must_use]
 pub fn bag_artifact_type(version: Version) -> MediaType {
-    let text = format!("application/bagit-{version}");
+    let text = format!("{BAG_ARTIFACT_TYPE}{version}");
     // Digits and a dot are allowed in a media type.
     text.parse().unwrap_or_else(|error| unreachable!("{error}"))
 }
@@ -123,6 +127,10 @@ pub(crate) fn package_annotations(facts: &PackageFacts, created: Option<&str>) -
         (D1_RESOURCE_MAP, text(&facts.resource_map)),
         (D1_SERIES_ID, text(&facts.series_id)),
         (D1_OBSOLETES, text(&facts.obsoletes)),
+        (D1_OBSOLETED_BY, text(&facts.obsoleted_by)),
+        (D1_ARCHIVED, facts.archived.then(|| true.to_string())),
+        (D1_NOT_PUBLIC, (facts.not_public > 0).then(|| facts.not_public.to_string())),
+        (D1_CONTENT_DIGEST, facts.content_digest.as_ref().map(ToString::to_string)),
         (D1_LICENSE, facts.license.clone()),
         (AUTHORS, facts.authors.clone()),
         (DESCRIPTION, facts.title.clone()),

@@ -6,7 +6,7 @@ use oci_model::annotations::TITLE;
 use oci_model::{Descriptor, Digest, ImageManifest, MediaType, RawManifest};
 
 use crate::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID};
-use crate::dataone::{declared_algorithm, sanitised};
+use crate::dataone::{algorithm_to_compare, declared_algorithm, sanitised};
 use crate::{
     ObjectFacts, Result, SYSTEM_METADATA_ARTIFACT_TYPE, SingleFile, SingleFileOptions, path_fault,
     single_files_manifest,
@@ -116,7 +116,7 @@ pub fn object_layer_of<'a>(manifest: &'a ImageManifest, identifier: &Identifier)
 /// Returns the algorithm besides SHA-256 by which an object has to be hashed to verify what its system metadata declare.
 #[must_use]
 pub fn object_algorithm(document: &SystemMetadata) -> Option<Algorithm> {
-    declared_algorithm(&document.checksum).filter(|algorithm| *algorithm != Algorithm::Sha256)
+    algorithm_to_compare(&document.checksum).filter(|algorithm| *algorithm != Algorithm::Sha256)
 }
 
 /// Returns the file name of an object: the one that its system metadata suggest, if it is one, else one from its

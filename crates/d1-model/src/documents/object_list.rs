@@ -4,8 +4,8 @@ use crate::checksum::Checksum;
 use crate::date_time::DateTime;
 use crate::error::Result;
 use crate::identifier::Identifier;
-use crate::oddity::{OddityCode, Parsed};
-use crate::values::{read_checksum, read_date, read_identifier, read_number, read_number_attribute};
+use crate::oddity::{OddityCode, Parsed, quoted};
+use crate::values::{parse_identifier, read_checksum, read_date, read_number, read_number_attribute};
 use crate::xml::{Cursor, DocumentKind, Element, NAMESPACE_V1, NAMESPACE_V2, read_document};
 
 const KIND: DocumentKind = DocumentKind {
@@ -18,7 +18,7 @@ const KIND: DocumentKind = DocumentKind {
 /// Lists a slice of the objects of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectList {
-    /// How many objects the document says it lists; `objects` has fewer where an entry does not read.
+    /// How many objects the document says it lists.
     pub count: u64,
     /// The position of the first of them among all objects that match.
     pub start: u64,
@@ -26,7 +26,14 @@ pub struct ObjectList {
     pub total: u64,
     /// The objects.
     pub objects: Vec<ObjectInfo>,
+    /// The identifiers, as they stand, of entries that cannot be used: at most 1000 of them.
+    pub unusable: Vec<String>,
+    /// The number of entries that cannot be used.
+    pub unusable_count: u64,
 }
+
+/// How many identifiers of entries that cannot be used are kept.
+const MAX_UNUSABLE: usize = 1000;
 
 /// Describes one object of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +66,18 @@ fn read(cursor: &mut Cursor<'_>, root: &Element) -> Result<ObjectList> {
     let count = read_number_attribute(cursor, root, "count");
     let start: u64 = read_number_attribute(cursor, root, "start").unwrap_or_default();
     let total = read_number_attribute(cursor, root, "total");
-    let mut objects = Vec::new();
-    let mut entries: u64 = 0;
+    let (mut objects, mut unusable) = (Vec::new(), Vec::new());
+    let (mut entries, mut unusable_count): (u64, u64) = (0, 0);
     while let Some(element) = cursor.next_child(root)? {
         if element.name == "objectInfo" {
             entries = entries.saturating_add(1);
-            objects.extend(read_object(cursor, &element)?);
+            match read_object(cursor, &element)? {
+                Ok(object) => objects.push(object),
+                Err(identifier) => {
+                    unusable_count = unusable_count.saturating_add(1);
+                    unusable.extend((unusable.len() < MAX_UNUSABLE).then(|| quoted(&identifier)));
+                }
+            }
         } else {
             cursor.skip_unknown(&element)?;
         }
@@ -75,15 +88,21 @@ fn read(cursor: &mut Cursor<'_>, root: &Element) -> Result<ObjectList> {
     }
     // Without a total there is at least what the slice holds.
     let total = total.unwrap_or_else(|| start.saturating_add(entries));
-    Ok(ObjectList { count, start, total, objects })
+    Ok(ObjectList { count, start, total, objects, unusable, unusable_count })
 }
 
-fn read_object(cursor: &mut Cursor<'_>, object: &Element) -> Result<Option<ObjectInfo>> {
+/// Reads an entry, or returns the text of an identifier that breaks the rules.
+fn read_object(cursor: &mut Cursor<'_>, object: &Element) -> Result<Result<ObjectInfo, String>> {
+    let mut stated = String::new();
     let (mut identifier, mut format_id, mut checksum) = (None, None, None);
     let (mut date_modified, mut size) = (None, None);
     while let Some(element) = cursor.next_child(object)? {
         match element.name.as_str() {
-            "identifier" => identifier = read_identifier(cursor, &element)?,
+            "identifier" => {
+                let path = cursor.path();
+                stated = cursor.filled_text(&element)?.unwrap_or_default();
+                identifier = parse_identifier(cursor, &path, &stated);
+            }
             "formatId" => format_id = cursor.filled_text(&element)?,
             "checksum" => checksum = read_checksum(cursor, &element)?,
             "dateSysMetadataModified" => date_modified = read_date(cursor, &element)?,
@@ -93,11 +112,11 @@ fn read_object(cursor: &mut Cursor<'_>, object: &Element) -> Result<Option<Objec
     }
     let Some(identifier) = identifier else {
         cursor.odd(OddityCode::MissingElement, "objectInfo/identifier", || {
-            "an object has no identifier that reads; it was left out".to_owned()
+            "an object has no identifier that can be used; it is listed apart".to_owned()
         });
-        return Ok(None);
+        return Ok(Err(stated));
     };
-    Ok(Some(ObjectInfo { identifier, format_id, checksum, date_modified, size }))
+    Ok(Ok(ObjectInfo { identifier, format_id, checksum, date_modified, size }))
 }
 
 #[cfg(test)]
@@ -114,6 +133,7 @@ mod tests {
         )
         .unwrap();
         let list = &parsed.value;
+        assert_eq!((list.unusable.as_slice(), list.unusable_count), (&["a b".to_owned()][..], 1));
         assert_eq!((list.count, list.start, list.total, list.objects.len()), (3, 10, 99, 1));
         assert_eq!(list.objects[0].size, None);
         for code in [OddityCode::WrongCount, OddityCode::InvalidValue, OddityCode::MissingElement] {

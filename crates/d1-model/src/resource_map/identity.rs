@@ -83,5 +83,8 @@ pub(super) fn note_naming(facts: &mut Facts, number: ResourceNumber, identity: &
 }
 
 fn stated_identifier(facts: &Facts, number: ResourceNumber) -> Option<Identifier> {
-    facts.resource(number)?.identifier.as_deref()?.parse().ok()
+    let text = facts.resource(number)?.identifier.as_deref()?;
+    // Some producers state the address under which the object is resolved.
+    let named = if is_resolve_uri(text) { identifier_in(text) } else { None };
+    named.or_else(|| text.parse().ok())
 }

@@ -5,6 +5,7 @@ use std::io::Read;
 use oxrdfxml::{RdfXmlParseError, RdfXmlParser};
 
 use super::collect::{DOCUMENT, Facts};
+use super::node_id::NodeIdReader;
 use super::{MAX_RESOURCE_MAP_BYTES, ResourceMap, resolve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::oddity::{OddityCode, Parsed, quoted};
@@ -22,11 +23,16 @@ const LIMITS: GuardLimits = GuardLimits {
 
 pub(super) fn read(reader: impl Read) -> Result<Parsed<ResourceMap>> {
     let mut guard = GuardedReader::new(reader, LIMITS);
-    let outcome = collect(&mut guard);
+    let mut named = NodeIdReader::new(&mut guard);
+    let outcome = collect(&mut named);
+    let repaired = named.repaired();
     if let Some(violation) = guard.violation() {
         return Err(Error::new(violation.kind, DOCUMENT, violation.detail).at_position(violation.position));
     }
     let mut facts = outcome.map_err(|error| error.at_position(guard.position()))?;
+    facts.oddities.add_many(OddityCode::InvalidNodeId, "rdf:nodeID", repaired, || {
+        "the name of a blank node has a character that XML does not allow there".to_owned()
+    });
     if guard.has_document_type() {
         facts.oddities.add(OddityCode::DocumentType, "", || {
             "there is a document type declaration; it was not followed".to_owned()

@@ -4,6 +4,7 @@ use super::choose::{Chosen, choose};
 use super::collect::{Creator, Facts, Pair, ResourceNumber};
 use super::identity::{Identities, note_naming};
 use super::members::{Roster, gather};
+use super::uri::is_resolve_uri;
 use super::vocabulary::Property;
 use super::{Member, ResourceMap};
 use crate::date_time::DateTime;
@@ -43,9 +44,14 @@ pub(super) fn resolve(mut facts: Facts) -> Result<Parsed<ResourceMap>> {
     Ok(Parsed { value, oddities: facts.oddities.into_vec() })
 }
 
-/// Notes identifiers that break the rules; the URI has to do for them.
+/// Notes identifiers that break the rules. The URI stands in for them.
 fn note_broken_identifiers(facts: &mut Facts) {
     for resource in &facts.resources {
+        if let Some(text) = resource.identifier.as_deref().filter(|text| is_resolve_uri(text)) {
+            facts.oddities.add(OddityCode::IdentifierIsUri, Property::Identifier.name(), || {
+                format!("“{}” is a resolve address, not an identifier", quoted(text))
+            });
+        }
         if let Some(Err(error)) = resource.identifier.as_ref().map(|text| text.parse::<Identifier>()) {
             facts.oddities.add(OddityCode::InvalidValue, Property::Identifier.name(), || {
                 format!("“{}”: {error}", quoted(&resource.uri))

@@ -69,7 +69,7 @@ impl BagNames {
             return self.claim(&directory, name);
         }
         let name = match object.file_name.filter(|name| !name.trim().is_empty()) {
-            Some(name) => safe_name(&key(name)),
+            Some(name) => safe_name(&with_letters(name)),
             None => {
                 let kind = if object.format_id == RESOURCE_MAP_FORMAT_ID { "RESOURCE" } else { "DATA" };
                 let extension = extension.map(|extension| format!(".{extension}")).unwrap_or_default();
@@ -131,10 +131,9 @@ pub fn bag_directory(identifier: &Identifier) -> String {
 
 /// Makes a location safe: every component by itself, without those that lead elsewhere.
 fn safe_location(location: &str) -> String {
-    let is_kept = |character: &char| character.is_ascii_alphanumeric() || "-._ ".contains(*character);
     let mut components: Vec<String> = Vec::new();
     for component in location.split(['/', '\\']) {
-        let kept: String = component.chars().filter(is_kept).collect();
+        let kept: String = component.chars().filter(|character| is_kept(*character)).collect();
         // What had a name keeps a place of its own, though nothing of the name can be kept.
         let kept = if kept.trim().is_empty() && !component.trim().is_empty() { "_" } else { kept.trim() };
         if !matches!(kept, "" | "." | "..") {
@@ -152,6 +151,18 @@ fn safe_location(location: &str) -> String {
     place
 }
 
+/// Returns a file name with `_` for each character that some file system does not take, or that hides others.
+fn with_letters(name: &str) -> String {
+    name.chars().map(|character| if is_kept(character) { character } else { '_' }).collect()
+}
+
+/// Tells whether a character of a suggested name is kept. Letters of all scripts are.
+fn is_kept(character: char) -> bool {
+    // Marks that change the direction of text, join or hide letters.
+    let is_invisible = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !character.is_control() && !is_invisible && !"<>:\"/\\|?*".contains(character)
+}
+
 /// Makes a name safe: not too long, and one that Windows has no other meaning for.
 fn safe_name(name: &str) -> String {
     let trimmed = name.trim_matches(|character: char| character == ' ').trim_end_matches('.');
@@ -164,7 +175,8 @@ fn safe_name(name: &str) -> String {
         let hash =
             Digest::sha256_of(name.as_bytes()).encoded().get(..HASH_DIGITS).unwrap_or_default().to_owned();
         let room = LONGEST_NAME.saturating_sub(hash.len() + extension.len() + 1);
-        let stem: String = stem.chars().take(room).collect();
+        let end = stem.char_indices().map(|(start, letter)| start + letter.len_utf8());
+        let stem = stem.get(..end.take_while(|end| *end <= room).last().unwrap_or(0)).unwrap_or_default();
         safe = format!("{stem}-{hash}{extension}");
     }
     if safe.starts_with('~') || portability_fault(&safe).is_some() {
@@ -198,9 +210,14 @@ mod tests {
     fn names_are_those_of_the_package_download() {
         let mut names = BagNames::new();
         assert_eq!(place(&mut names, "a:1", Some("a b é.csv"), Some("x/y z.csv")), "data/x/y z.csv");
-        assert_eq!(place(&mut names, "a:1", Some("a b é.csv"), None), "data/a_b__.csv");
-        assert_eq!(place(&mut names, "a:1", Some("a b ö.csv"), None), "data/0-duplicate-a_b__.csv");
-        assert_eq!(place(&mut names, "a:1", Some("A_B__.csv"), None), "data/1-duplicate-A_B__.csv");
+        assert_eq!(place(&mut names, "a:1", Some("a b é.csv"), None), "data/a b é.csv");
+        assert_eq!(
+            place(&mut names, "a:1", Some("a b e\u{301}.csv"), None),
+            "data/0-duplicate-a b e\u{301}.csv"
+        );
+        assert_eq!(place(&mut names, "a:1", Some("A B É.csv"), None), "data/1-duplicate-A B É.csv");
+        assert_eq!(place(&mut names, "a:1", Some("🌊 tide.csv"), None), "data/🌊 tide.csv");
+        assert_eq!(place(&mut names, "a:1", Some("a/b:c\u{202e}\n.csv"), None), "data/a_b_c__.csv");
         assert_eq!(place(&mut names, "urn:uuid:1", None, None), "data/urn_uuid_1-DATA.csv");
         assert_eq!(place(&mut names, "a:1", None, Some("data/deep/x.csv")), "data/deep/x.csv");
     }
@@ -244,6 +261,8 @@ mod tests {
         let first = place(&mut names, "a", Some(&long('a')), None);
         let second = place(&mut names, "a", Some(&long('b')), None);
         assert!(first != second && first.len() < 250 && first.ends_with(".csv"), "{first}");
+        let wide = place(&mut names, "a", Some(&format!("{}.csv", "🌊".repeat(200))), None);
+        assert!(wide.len() < 250 && wide.ends_with(".csv"), "{wide}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use d1_model::{
 use multi_digest::{HashingReader, MultiHasher};
 use oci_model::Digest;
 
-use super::fixity::computable;
+use super::fixity::algorithm_to_compare;
 use super::recognise::recognise;
 use crate::oddity::OddityList;
 use crate::{DataOneFacts, Error, ErrorKind, PackageFiles, PackageOddity, PackageOddityCode, Result};
@@ -51,6 +51,10 @@ pub struct ObjectRecord {
     pub series_id: Option<Identifier>,
     /// The version before the object.
     pub obsoletes: Option<Identifier>,
+    /// The version after the object.
+    pub obsoleted_by: Option<Identifier>,
+    /// Whether the object is archived.
+    pub archived: bool,
     /// The file name that is suggested for the object; not safe as a path.
     pub file_name: Option<Box<str>>,
     /// Whether everybody may read the object.
@@ -220,9 +224,8 @@ impl Reading {
         let mut documents = self.documents;
         documents.oddities = self.oddities.into_vec();
         for record in &documents.system_metadata {
-            if let Some((algorithm, _)) =
-                computable(&record.checksum).filter(|(name, _)| *name != Algorithm::Sha256)
-            {
+            let algorithm = algorithm_to_compare(&record.checksum);
+            if let Some(algorithm) = algorithm.filter(|algorithm| *algorithm != Algorithm::Sha256) {
                 documents.algorithms.entry(record.size).or_default().insert(algorithm);
             }
         }
@@ -244,6 +247,8 @@ impl ObjectRecord {
             checksum: document.checksum,
             series_id: document.series_id,
             obsoletes: document.obsoletes,
+            obsoleted_by: document.obsoleted_by,
+            archived: document.archived == Some(true),
             file_name: document.file_name.map(Into::into),
         }
     }

@@ -45,9 +45,12 @@ fn explain(assignment: &mut Assignment<'_>, number: usize, names: &NameTable, od
         return;
     };
     let mismatches = system_metadata_mismatches(record.size, &record.checksum, &file);
-    let (unknown, wrong): (Vec<_>, Vec<_>) = mismatches
-        .into_iter()
-        .partition(|mismatch| matches!(mismatch, Mismatch::NotHashed { .. } | Mismatch::Unverifiable { .. }));
+    let (unknown, wrong): (Vec<_>, Vec<_>) = mismatches.into_iter().partition(|mismatch| match mismatch {
+        Mismatch::NotHashed { .. } | Mismatch::Unverifiable { .. } => true,
+        // The name of the algorithm is wrong, not the file.
+        Mismatch::Impossible { is_right, .. } => *is_right != Some(false),
+        Mismatch::Size { .. } | Mismatch::Checksum { .. } => false,
+    });
     let code = if wrong.is_empty() {
         assignment.assign(number, position);
         PackageOddityCode::UnverifiableChecksum

@@ -16,6 +16,10 @@ pub struct DataOneFacts {
     pub series_id: Option<Identifier>,
     /// What the object that gave the package its identifier replaces.
     pub obsoletes: Option<Identifier>,
+    /// The version that replaces the object that gave the package its identifier.
+    pub obsoleted_by: Option<Identifier>,
+    /// Whether the object that gave the package its identifier is archived.
+    pub archived: bool,
     /// Title of the package, from the resource map.
     pub title: Option<String>,
     /// Facts of files, by their position in [`crate::PackageFiles::files`], ascending.
@@ -36,6 +40,9 @@ impl DataOneFacts {
             resource_map: self.resource_map.clone(),
             series_id: self.series_id.clone(),
             obsoletes: self.obsoletes.clone(),
+            obsoleted_by: self.obsoleted_by.clone(),
+            archived: self.archived,
+            not_public: self.not_public.len(),
             title: self.title.clone(),
             ..PackageFacts::default()
         }

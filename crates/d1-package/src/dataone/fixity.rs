@@ -31,7 +31,17 @@ pub enum Mismatch {
         /// The algorithm.
         algorithm: Algorithm,
     },
-    /// The declared algorithm is not one that can be computed, or the checksum is not hexadecimal of its length.
+    /// The declared value is impossible for its algorithm: it has another length, or is not hexadecimal.
+    #[error("{}", impossible(declared, *looks_like, *is_right))]
+    Impossible {
+        /// Declared checksum.
+        declared: Checksum,
+        /// The algorithm whose digests have the length of the value.
+        looks_like: Option<Algorithm>,
+        /// Whether the value is the digest of the file by that algorithm; `None` if the file was not hashed by it.
+        is_right: Option<bool>,
+    },
+    /// The declared algorithm cannot be computed.
     #[error("the declared checksum {declared} cannot be verified")]
     Unverifiable {
         /// Declared checksum.
@@ -52,7 +62,7 @@ pub fn system_metadata_mismatches(
         mismatches.push(Mismatch::Size { declared: declared_size, found: file.size });
     }
     let Some((algorithm, expected)) = computable(declared) else {
-        mismatches.push(Mismatch::Unverifiable { declared: declared.clone() });
+        mismatches.push(not_comparable(declared, file));
         return mismatches;
     };
     match file.digest(algorithm) {
@@ -64,6 +74,55 @@ pub fn system_metadata_mismatches(
         Some(_) => {}
     }
     mismatches
+}
+
+impl Mismatch {
+    /// Tells whether only the name of the checksum's algorithm is wrong: the value is the file's digest by another one.
+    #[must_use]
+    pub fn is_mislabelled(&self) -> bool {
+        matches!(self, Self::Impossible { is_right: Some(true), .. })
+    }
+}
+
+/// Explains why a declared checksum cannot be compared.
+fn not_comparable(declared: &Checksum, file: &FileView<'_>) -> Mismatch {
+    let declared = declared.clone();
+    if declared.algorithm().digest_length().is_none() {
+        return Mismatch::Unverifiable { declared };
+    }
+    let looks_like = suspected_algorithm(&declared);
+    let found = looks_like.and_then(|algorithm| file.digest(algorithm));
+    let is_right = found.map(|digest| declared.matches_digest(digest));
+    Mismatch::Impossible { declared, looks_like, is_right }
+}
+
+fn impossible(declared: &Checksum, looks_like: Option<Algorithm>, is_right: Option<bool>) -> String {
+    let start = format!("the system metadata declare {declared}, which no {} can be", declared.algorithm());
+    match (looks_like, is_right) {
+        (None, _) => start,
+        (Some(algorithm), None) => format!("{start}: it has the length of {algorithm}"),
+        (Some(algorithm), Some(true)) => {
+            format!(
+                "{start}: it is the {algorithm} of the file, so the file is whole and only the algorithm's name is wrong"
+            )
+        }
+        (Some(algorithm), Some(false)) => {
+            format!(
+                "{start}: it has the length of {algorithm}, and is not the {algorithm} of the file either"
+            )
+        }
+    }
+}
+
+/// Returns the algorithm by which a file has to be hashed to compare it with a declared checksum: the declared one, or the one
+/// that an impossible value looks like.
+#[must_use]
+pub fn algorithm_to_compare(checksum: &Checksum) -> Option<Algorithm> {
+    declared_algorithm(checksum).or_else(|| suspected_algorithm(checksum))
+}
+
+fn suspected_algorithm(checksum: &Checksum) -> Option<Algorithm> {
+    checksum.looks_like()?.name().parse().ok()
 }
 
 /// Returns the algorithm of a checksum that can be computed and compared.
@@ -101,10 +160,30 @@ mod tests {
         let md5 = "MD5:098f6bcd4621d373cade4e832627b4f6".parse().unwrap();
         let not_hashed = Mismatch::NotHashed { algorithm: Algorithm::Md5 };
         assert_eq!(system_metadata_mismatches(4, &md5, &file.view()), [not_hashed]);
-        for declared in ["CRC32:00ff00ff", "MD5:098f6bcd", "MD5:zz"] {
+        let declared: d1_model::Checksum = "CRC32:00ff00ff".parse().unwrap();
+        let expected = Mismatch::Unverifiable { declared: declared.clone() };
+        assert_eq!(system_metadata_mismatches(4, &declared, &file.view()), [expected]);
+    }
+
+    #[test]
+    fn an_impossible_checksum_is_told_from_a_wrong_one() {
+        let mut file =
+            PackageFile::new("a", 4, oci_model::Digest::sha256_of(b"test").sha256_bytes().unwrap());
+        file.checksums = Digests::of([Algorithm::Sha1].into_iter().collect(), b"test");
+        let right = "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3";
+        for (declared, text, is_mislabelled) in [
+            (format!("MD5:{right}"), "only the algorithm's name is wrong", true),
+            (format!("MD5:b{}", &right[1..]), "and is not the sha1 of the file either", false),
+            (format!("SHA-256:{}", "0".repeat(32)), "it has the length of md5", false),
+            ("MD5:098f6bcd".to_owned(), "which no MD5 can be", false),
+            ("MD5:zz".to_owned(), "which no MD5 can be", false),
+        ] {
             let declared: d1_model::Checksum = declared.parse().unwrap();
-            let expected = Mismatch::Unverifiable { declared: declared.clone() };
-            assert_eq!(system_metadata_mismatches(4, &declared, &file.view()), [expected]);
+            let found = system_metadata_mismatches(4, &declared, &file.view());
+            let [mismatch] = &found[..] else { panic!("{found:?}") };
+            assert!(mismatch.to_string().contains(text), "{mismatch}");
+            assert_eq!(mismatch.is_mislabelled(), is_mislabelled, "{declared}");
+            assert!(matches!(mismatch, Mismatch::Impossible { .. }));
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) fn recognise(documents: &Documents, files: &PackageFiles) -> DataOneF
     DataOneFacts {
         series_id: record.and_then(|record| record.series_id.clone()),
         obsoletes: record.and_then(|record| record.obsoletes.clone()),
+        obsoleted_by: record.and_then(|record| record.obsoleted_by.clone()),
+        archived: record.is_some_and(|record| record.archived),
         title: map.and_then(|record| record.map.title()).map(str::to_owned),
         identifier,
         resource_map,

@@ -12,7 +12,8 @@ use oci_model::{Descriptor, ImageManifest};
 
 use self::foreign::ForeignContent;
 use crate::annotations::D1_IDENTIFIER;
-use crate::{Error, ErrorKind, FileView, LayerKind, ObjectFacts, PackageIndex, Place, Result};
+use crate::manifest::BAG_ARTIFACT_TYPE;
+use crate::{BagRecord, Error, ErrorKind, FileView, LayerKind, ObjectFacts, PackageIndex, Place, Result};
 
 pub use self::read_plan::{Piece, PieceEncoding, PlannedRead, ReadPlan};
 
@@ -99,6 +100,25 @@ impl PackageView {
     #[must_use]
     pub fn directory(&self) -> &str {
         self.index.as_ref().map_or(&self.foreign.directory, PackageIndex::directory)
+    }
+
+    /// Returns the facts about the bag that the package is, or `None` if it is another form.
+    ///
+    /// An index is a claim: a package is also a bag if its artifact type and a `bagit.txt` say so, though the index does
+    /// not. The facts then come from the artifact type and the names of the manifests.
+    #[must_use]
+    pub fn bag(&self) -> Option<BagRecord> {
+        let index = self.index.as_ref()?;
+        if let Some(bag) = index.bag() {
+            return Some(*bag);
+        }
+        let artifact_type = self.manifest.artifact_type.as_ref()?.as_str();
+        let version = artifact_type.strip_prefix(BAG_ARTIFACT_TYPE)?.parse().ok()?;
+        index.files().position("bagit.txt")?;
+        let names = index.files().inventory().files().map(|(path, _)| path);
+        let manifests = names.filter_map(|path| path.strip_prefix("manifest-")?.strip_suffix(".txt"));
+        let algorithms = manifests.filter_map(|name| name.parse::<Algorithm>().ok()).collect();
+        Some(BagRecord { version, algorithms })
     }
 
     /// Returns the identifier of the package: the index's, else the annotation's.

@@ -147,7 +147,7 @@ fn prepare(object: &ObjectToPush, options: &PushOptions, observer: &Arc<dyn Obse
     }
     let algorithms = object_algorithm(&document.says).into_iter().collect();
     let hashed = hash(object, algorithms, observer)?;
-    verify(object, &hashed, &document, observer)?;
+    verify(object, &hashed, &document, options.take_mislabelled, observer)?;
     let mut file = object_file(&document.says, hashed.digest, hashed.size);
     file.media_type = object.media_type.clone();
     Ok(Prepared { file, document: Some(document), identifier: stated })
@@ -181,6 +181,7 @@ fn verify(
     object: &ObjectToPush,
     hashed: &HashedFile,
     document: &Document,
+    take_mislabelled: bool,
     observer: &Arc<dyn Observer>,
 ) -> Result<()> {
     let mut file = PackageFile::new("", hashed.size, hashed.digest.sha256_bytes().unwrap_or_default());
@@ -189,6 +190,9 @@ fn verify(
     for mismatch in system_metadata_mismatches(says.size, &says.checksum, &file.view()) {
         match mismatch {
             Mismatch::Unverifiable { .. } => observer.event(&Event::Warning(&mismatch.to_string())),
+            mismatch if take_mislabelled && mismatch.is_mislabelled() => {
+                observer.event(&Event::Warning(&mismatch.to_string()));
+            }
             mismatch => return Err(Error::content(object.path.display().to_string(), mismatch.to_string())),
         }
     }

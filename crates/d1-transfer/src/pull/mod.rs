@@ -153,7 +153,7 @@ impl Pulling<'_> {
         }
         let view = &self.package.view;
         match view.index() {
-            Some(index) if index.bag().is_some() => Judgement::Received,
+            Some(_) if view.bag().is_some() => Judgement::Received,
             None if !view.archives().is_empty() || view.entry("bagit.txt").is_some() => Judgement::Unpacked,
             _ => Judgement::None,
         }

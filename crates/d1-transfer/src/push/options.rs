@@ -24,6 +24,8 @@ pub struct PushOptions {
     pub identifier: Option<Identifier>,
     /// Whether an object that its system metadata do not let everybody read is pushed all the same.
     pub include_private: bool,
+    /// Whether an object is pushed although its system metadata name the wrong algorithm for its checksum.
+    pub take_mislabelled: bool,
     /// Date and time of creation, RFC 3339; without it, a bag's `Bagging-Date` counts.
     pub created: Option<String>,
     /// Whether a bag has to be valid.
@@ -56,6 +58,7 @@ impl PushOptions {
             annotations: Annotations::new(),
             identifier: None,
             include_private: false,
+            take_mislabelled: false,
             created: None,
             verify: true,
             accept: Accept::default(),

@@ -86,6 +86,8 @@ impl Prepared {
             resource_map: resource_map.or(found.package.resource_map),
             ..found.package
         };
+        let content_digest = d1_package::content_digest(&files, facts.resource_map.as_ref());
+        let facts = PackageFacts { content_digest, ..facts };
         let mut plan_options = PlanOptions::new(name);
         (plan_options.layout, plan_options.limits) = (options.layout, limits);
         let plan = d1_package::plan(&files, &plan_options)?;

@@ -206,7 +206,7 @@ fn report(
     attached: Option<&Attached>,
 ) -> VerifyReport {
     let view = &package.view;
-    let is_bag = view.index().is_some_and(|index| index.bag().is_some());
+    let is_bag = view.bag().is_some();
     let audit = || system_metadata::audit(package, &arrived.came, &arrived.kept, attached);
     let system_metadata = options.system_metadata.then(audit);
     // A damaged file is reported as such; the bag's manifests would only say the same again.

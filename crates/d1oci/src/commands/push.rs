@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     /// Push an object that its system metadata do not let everybody read.
     #[arg(long, requires = "sysmeta")]
     include_private: bool,
+    /// Push an object although its system metadata name the wrong algorithm for its checksum.
+    #[arg(long, requires = "sysmeta")]
+    take_mislabelled: bool,
     /// Time of creation for the manifest, RFC 3339 [default: `SOURCE_DATE_EPOCH`, or the bag's `Bagging-Date`, or none].
     #[arg(long, value_name = "TIME")]
     created: Option<String>,
@@ -124,6 +127,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.annotations = arguments.annotations.iter().cloned().collect::<Annotations>();
     options.identifier = arguments.id.clone();
     options.include_private = arguments.include_private;
+    options.take_mislabelled = arguments.take_mislabelled;
     options.created = created(arguments.created.as_deref())?;
     options.verify = !arguments.no_verify;
     options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
