@@ -26,6 +26,7 @@ pub use manifest::{
     part_layer, part_title,
 };
 pub use members::{Member, MemberError, MemberSpan, SpanReader, members_covering};
+pub use names::MOST_ALIKE;
 pub use pack::{InspectFile, OpenEntry, PackOptions, PackedArchive, PackedFile, pack_archive};
 pub use read::{
     ArchiveSummary, ArchiveVisitor, ArchiveWarning, EntryContent, NameClashes, ReadLimits, ReadOptions,

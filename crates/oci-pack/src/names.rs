@@ -50,8 +50,8 @@ struct Node {
 }
 
 const ROOT: u32 = 0;
-/// Most names of one directory that fold alike.
-const MOST_ALIKE: usize = 64;
+/// The most names in one directory beside another name that differ from it only in case or Unicode normalisation.
+pub const MOST_ALIKE: usize = 64;
 
 impl NameTable {
     pub(crate) fn new() -> Self {

@@ -237,3 +237,26 @@ fn archives_are_told_by_their_media_type() {
     manifest.layers[0].media_type = "text/csv".parse().unwrap();
     assert_eq!(read(&built.index, &manifest).unwrap_err().kind(), ErrorKind::Layers);
 }
+
+#[test]
+fn lists_and_texts_that_would_take_much_memory_end_the_reading() {
+    let honest = honest();
+    let with = |change: &dyn Fn(&mut String)| {
+        let mut text = String::from_utf8(honest.index.clone()).unwrap();
+        change(&mut text);
+        read(text.as_bytes(), &honest.manifest).unwrap_err()
+    };
+    // A text of a path's length would take as much memory twice; one of a megabyte is refused while it is read.
+    let long = "x".repeat(1 << 20);
+    let field = format!("{{\"later\":\"{long}\",");
+    assert_eq!(with(&|text| text.replace_range(..1, &field)).kind(), ErrorKind::TooLarge);
+    // Five bytes of a list entry would become some forty.
+    let many = (0..=1_u32 << 20).map(|number| format!("\"{number:07}\"")).collect::<Vec<_>>().join(",");
+    let error = with(&|text| *text = text.replace("[\"data/none\"]", &format!("[{many}]")));
+    assert_eq!(error.kind(), ErrorKind::Syntax);
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.starts_with("expected at most 1048576 entries"), "{source}");
+    // So would the pairs of lengths of members.
+    let members = format!("\"members\":[{}", "[1,1],".repeat(1 << 23));
+    assert_eq!(with(&|text| *text = text.replace("\"members\":[", &members)).kind(), ErrorKind::TooLarge);
+}

@@ -257,3 +257,21 @@ fn the_index_of_another_manifest_is_refused() {
     let error = PackageView::new(forms[1].manifest.clone(), Some(index)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Layers);
 }
+
+#[test]
+fn a_bag_that_the_index_does_not_name_is_a_bag() {
+    let built = Content::bag([("data/a", b"a".to_vec())]).build(&PlanOptions::new("dir"));
+    assert_eq!(built.view().bag(), built.package.index.bag().copied());
+    // The order of a plain directory is another one.
+    let mut content = Content::bag([("data/a", b"a".to_vec())]);
+    content.is_bag = false;
+    let mut silent = content.build(&PlanOptions::new("dir"));
+    assert_eq!(silent.view().bag(), None);
+    silent.manifest.artifact_type = Some("application/bagit-1.0".parse().unwrap());
+    let bag = silent.view().bag().unwrap();
+    assert_eq!(bag, *built.package.index.bag().unwrap());
+    // Either alone makes no bag.
+    let mut plain = Content::plain([("a", b"a".to_vec())]).build(&PlanOptions::new("dir"));
+    plain.manifest.artifact_type = Some("application/bagit-1.0".parse().unwrap());
+    assert_eq!(plain.view().bag(), None);
+}

@@ -353,3 +353,49 @@ fn a_file_that_cannot_be_read_is_named() {
     let error = read_documents([("metadata/x", 4)], true, &mut open).unwrap_err();
     assert_eq!((error.kind(), error.subject()), (ErrorKind::Read, "metadata/x"));
 }
+
+#[test]
+fn the_state_of_a_package_is_annotated() {
+    let data = b"1,2\n";
+    let mut described = metadata("doi:10.1/a", EML, b"<eml/>");
+    described.archived = Some(true);
+    described.obsoleted_by = Some(id("doi:10.1/b"));
+    let mut private = metadata("data.1", "text/csv", data);
+    private.access_policy = None;
+    let mut map = map("map.1");
+    map.documents(&id("doi:10.1/a"), &id("data.1"));
+    let mut content = bag(&[("data/eml.xml", b"<eml/>", described), ("data/a.csv", data, private)]);
+    content.files.insert("metadata/map.xml".to_owned(), map.build().to_rdf_xml().unwrap());
+    let (_, facts) = recognised(&content);
+    content.facts = Some(facts);
+    let built = content.build(&PlanOptions::new("dir"));
+    for (key, value) in [
+        ("org.dataone.archived", Some("true")),
+        ("org.dataone.obsoleted-by", Some("doi:10.1/b")),
+        ("org.dataone.not-public", Some("1")),
+    ] {
+        assert_eq!(built.manifest.annotations.get(key).map(String::as_str), value, "{key}");
+    }
+}
+
+#[test]
+fn a_mislabelled_checksum_is_no_fault_of_the_file() {
+    let data = b"1,2\n";
+    let mut mislabelled = metadata("data.1", "text/csv", data);
+    mislabelled.checksum = Checksum::new(ChecksumAlgorithm::Md5, "0".repeat(40));
+    let sha1: bagit::AlgorithmSet = [bagit::Algorithm::Sha1].into_iter().collect();
+    mislabelled.file_name = Some("a.csv".to_owned());
+    let wrong = bag(&[("data/a.csv", data, mislabelled.clone())]);
+    assert_eq!(documents(&wrong).algorithms_for(data.len() as u64), sha1);
+    assert_eq!(codes(&recognised(&wrong)), [PackageOddityCode::FixityMismatch]);
+    let digest = bagit::Digests::of(sha1, data).hex(bagit::Algorithm::Sha1).unwrap();
+    mislabelled.checksum = Checksum::new(ChecksumAlgorithm::Md5, digest);
+    let found = recognised(&bag(&[("data/a.csv", data, mislabelled)]));
+    assert_eq!(codes(&found), [PackageOddityCode::UnverifiableChecksum]);
+    assert!(
+        found.1.oddities.iter().any(|oddity| oddity.message.contains("only the algorithm's name is wrong"))
+    );
+    // The file has its identifier, and states no checksum that it does not have.
+    let facts = facts_of(&found, "data/a.csv").unwrap();
+    assert_eq!((facts.identifier.as_ref(), facts.declared_checksum.as_ref()), (Some(&id("data.1")), None));
+}
