@@ -1,4 +1,4 @@
-//! What can go wrong in a search.
+//! Errors of searches.
 
 use d1_model::Identifier;
 use oci_model::Digest;
@@ -6,7 +6,7 @@ use oci_model::Digest;
 /// The result of a search.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A search that did not succeed.
+/// The reason why a search failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,7 +21,7 @@ pub enum Error {
         /// The repository.
         place: String,
     },
-    /// Several artifacts have one identifier, and none is a version of the others.
+    /// Several artifacts have one identifier, and none replaces all the others.
     #[error("`{identifier}` stands for {} artifacts", candidates.len())]
     Ambiguous {
         /// The identifier.
@@ -29,7 +29,7 @@ pub enum Error {
         /// Tag, digest and identifier of each.
         candidates: Vec<String>,
     },
-    /// The artifact states no identifier, so it is no version of anything.
+    /// The artifact states no identifier, so it cannot be a version of anything.
     #[error("{digest} states no DataONE identifier")]
     NoIdentifier {
         /// The manifest.

@@ -1,10 +1,14 @@
 //! Finds DataONE packages, objects and versions in OCI repositories.
 #![doc = include_str!("../README.md")]
 
+mod artifact;
 mod error;
 mod find;
 mod history;
+mod locate;
 
+pub use artifact::{ArtifactKind, ArtifactSummary};
 pub use error::{Error, Result};
-pub use find::{ArtifactKind, ArtifactSummary, Found, Located, Purpose, Query, find, locate, parse_time};
+pub use find::{Found, Query, find, parse_time};
 pub use history::{History, StoredVersion, Version, history};
+pub use locate::{Located, Purpose, locate};

@@ -1,4 +1,4 @@
-//! What can go wrong between DataONE and a store.
+//! Errors of moves between DataONE and a store.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use serde::Serialize;
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation that did not succeed.
+/// The reason why an operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,41 +20,41 @@ pub enum Error {
     /// System metadata cannot be read.
     #[error("cannot read the system metadata in `{}`", path.display())]
     SystemMetadata {
-        /// Where they are.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: d1_model::Error,
     },
     /// System metadata are those of another object.
-    #[error("the system metadata are those of `{stated}`, not of `{given}`")]
+    #[error("expected the system metadata of `{given}`, found those of `{stated}`")]
     OtherIdentifier {
-        /// The identifier that was given.
+        /// The identifier from the caller.
         given: String,
-        /// The one that the system metadata state.
+        /// The identifier in the system metadata.
         stated: String,
     },
-    /// The tag that an identifier gives names something else.
+    /// The tag of an identifier names another artifact.
     #[error("the tag {tag} of `{identifier}` names {what}")]
     TagTaken {
         /// The tag.
         tag: Tag,
         /// The identifier.
         identifier: String,
-        /// What the tag names, in words.
+        /// The artifact that the tag names, in words.
         what: String,
     },
-    /// A directory is not a HashStore that can be read.
-    #[error("`{}` cannot be read as a HashStore: {reason}", directory.display())]
+    /// A directory cannot be read as a HashStore.
+    #[error("cannot read `{}` as a HashStore: {reason}", directory.display())]
     NotAHashStore {
         /// The directory.
         directory: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// Something stands where a new file or directory should go.
-    #[error("`{}` is there already", path.display())]
+    /// The target path already exists.
+    #[error("`{}` already exists", path.display())]
     TargetExists {
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
     /// A DataONE node failed.
@@ -75,34 +75,34 @@ pub enum Error {
         /// The resource maps of the packages.
         resource_maps: Vec<Identifier>,
     },
-    /// Not everybody may read an object, or the resource map of a package.
-    #[error("`{identifier}` is not public")]
+    /// An object or a resource map is private.
+    #[error("`{identifier}` is private")]
     NotPublic {
         /// The object, or the resource map.
         identifier: Identifier,
     },
-    /// Members of a package cannot be had, or are not what their system metadata declare.
+    /// Members of a package cannot be read, or differ from their system metadata.
     #[error("{}", MembersSummary(faults))]
     Members {
-        /// What is wrong, member by member.
+        /// The faults, member by member.
         faults: Vec<MemberFault>,
     },
     /// A journal cannot be used.
-    #[error("the journal `{}` cannot be used: {reason}", path.display())]
+    #[error("cannot use the journal `{}`: {reason}", path.display())]
     Journal {
-        /// Where it is.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
 }
 
-/// A member of a package that could not be had, or is not what its system metadata say.
+/// A member of a package that cannot be read, or differs from its system metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MemberFault {
     /// The member.
     pub identifier: Identifier,
-    /// What is wrong, in words.
+    /// The fault, in words.
     pub message: String,
 }
 
@@ -133,7 +133,7 @@ impl Error {
         Self::Members { faults: vec![MemberFault { identifier, message: message.into() }] }
     }
 
-    /// Lets a fault of a member pass as a value, to be gathered with others.
+    /// Turns a fault of a member into a value, so that it can be collected with others.
     #[cfg(feature = "d1-client")]
     pub(crate) fn unless_of_member<T>(result: Result<T>) -> Result<Result<T>> {
         match result {
@@ -142,7 +142,7 @@ impl Error {
         }
     }
 
-    /// Returns what all members gave, or all that is wrong with them; any other error comes first.
+    /// Returns the values of all members, or all their faults. Any other error comes first.
     #[cfg(feature = "d1-client")]
     pub(crate) fn gather_members<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
         let (mut all, mut wrong) = (Vec::new(), Vec::new());
@@ -180,8 +180,10 @@ struct MembersSummary<'a>(&'a [MemberFault]);
 impl fmt::Display for MembersSummary<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [only] => write!(formatter, "the member `{}` cannot be taken: {}", only.identifier, only.message),
-            all => write!(formatter, "{} members cannot be taken", all.len()),
+            [only] => {
+                write!(formatter, "the member `{}` cannot be copied: {}", only.identifier, only.message)
+            }
+            all => write!(formatter, "{} members cannot be copied", all.len()),
         }
     }
 }

@@ -1,19 +1,47 @@
 //! Moves packages and objects between DataONE and OCI repositories.
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "d1-client")]
-mod dataone;
 mod error;
 mod export;
-mod hashstore;
+mod hash_store;
+mod import;
 mod object;
+mod passed;
 
 #[cfg(feature = "d1-client")]
-pub use dataone::{
-    BatchOptions, BatchOutcome, DataOneSource, FetchOptions, FetchReport, Journal, ReplicateOptions,
-    ReplicateReport, SkippedMember, Wanted, fetch, replicate, replicate_all,
-};
+mod batch;
+#[cfg(feature = "d1-client")]
+mod describe;
+#[cfg(feature = "d1-client")]
+mod fetch;
+#[cfg(feature = "d1-client")]
+mod journal;
+#[cfg(feature = "d1-client")]
+mod known_objects;
+#[cfg(feature = "d1-client")]
+mod node;
+#[cfg(feature = "d1-client")]
+mod package;
+#[cfg(feature = "d1-client")]
+mod replicate;
+#[cfg(feature = "d1-client")]
+mod store_objects;
+
 pub use error::{Error, MemberFault, Result};
 pub use export::{ExportForm, ExportReport, export};
-pub use hashstore::{ImportFault, ImportOptions, ImportReport, import_hashstore};
+pub use hash_store::ImportFault;
+pub use import::{ImportOptions, ImportReport, import_hashstore};
 pub use object::{AttachedSystemMetadata, ObjectReport, ObjectToPush, push_object};
+
+#[cfg(feature = "d1-client")]
+pub use batch::{BatchOptions, BatchOutcome, Wanted, replicate_all};
+#[cfg(feature = "d1-client")]
+pub use fetch::{FetchOptions, FetchReport, fetch};
+#[cfg(feature = "d1-client")]
+pub use journal::Journal;
+#[cfg(feature = "d1-client")]
+pub use node::DataOneSource;
+#[cfg(feature = "d1-client")]
+pub use package::SkippedMember;
+#[cfg(feature = "d1-client")]
+pub use replicate::{ReplicateOptions, ReplicateReport, replicate};

@@ -1,20 +1,25 @@
-//! Streaming an archive layer: its blob is read once, hashed, and judged at the end.
+//! Archive layers as streams: each is read once, hashed, and compared with its digest at the end.
 
-use std::io::{self, Read};
+use std::collections::HashMap;
+use std::io::{self, BufRead, Read, Write};
+use std::ops::Range;
 
+use d1_package::ArchiveLayer;
 use multi_digest::HashingReader;
 use oci_model::{Descriptor, DigestHasher};
-use oci_pack::{ArchiveError, ArchiveErrorKind, UnpackError, VisitError};
+use oci_pack::{
+    ArchiveError, ArchiveErrorKind, ArchiveVisitor, ArchiveWarning, EntryContent, NameClashes, ReadOptions,
+    UnpackError, VisitError, read_archive,
+};
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
-use crate::blob_reader::read_range;
-use crate::byte_stream::read_blocking;
-use crate::error::with_causes;
-use crate::names::title;
-use crate::progress::Meter;
-use crate::{Error, Result};
+use crate::blocking::read_blocking;
+use crate::error::{Error, Result, with_causes};
+use crate::event::Meter;
+use crate::names::{below, join, title};
+use crate::source::read_range;
 
-/// What reading an archive can fail with, before it is known whose fault that is.
+/// A failure while an archive is read, before its cause is known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveFailure {
     #[error(transparent)]
@@ -23,13 +28,13 @@ pub(crate) enum ArchiveFailure {
     Unpack(#[from] UnpackError),
 }
 
-/// Why whoever takes the files of an archive stops the reading.
+/// The reason why the receiver of the files stops the reading.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stop {
-    /// A file is not what the package says.
+    /// A file differs from the package.
     #[error("{message}")]
     Wrong { path: String, message: String },
-    /// The file cannot be written to where it is wanted.
+    /// The file cannot be written.
     #[error("cannot write `{path}`")]
     Output { path: String, source: io::Error },
 }
@@ -38,8 +43,8 @@ pub(crate) enum Stop {
 ///
 /// # Errors
 ///
-/// What the store failed with, if that is why `work` failed; [`Error::Content`] if the blob does not have the digest of its
-/// descriptor, or `work` found it damaged; [`Error::Io`] if `work` could not write.
+/// The failure of the store, if that is why `work` failed. [`Error::Content`] if the blob has another digest,
+/// or `work` found damage. [`Error::Io`] if `work` could not write.
 pub(crate) async fn read_archive_layer<T: Send + 'static>(
     backend: &dyn RegistryBackend,
     layer: &Descriptor,
@@ -55,13 +60,14 @@ pub(crate) async fn read_archive_layer<T: Send + 'static>(
     read_blocking(stream, move |reader| {
         let mut reader = HashingReader::new(reader, hasher);
         let value = work(&mut reader).map_err(|failure| failed(failure, title(&layer)))?;
-        // An archive is read to the end of its stream.
+        // An archive is always read to its end.
         let length = reader.length();
         let actual = reader.into_hasher().finish();
         if actual == layer.digest && length == layer.size {
             return Ok(value);
         }
-        let message = format!("the blob {} came as {length} bytes with the digest {actual}", layer.digest);
+        let message =
+            format!("expected the blob {}, found {length} bytes with the digest {actual}", layer.digest);
         Err(Error::content(title(&layer), message))
     })
     .await?
@@ -70,7 +76,7 @@ pub(crate) async fn read_archive_layer<T: Send + 'static>(
 /// Returns the error of a blob that cannot be verified.
 pub(crate) fn unknown_algorithm(blob: &Descriptor) -> Error {
     let error = BackendError::new(ErrorKind::Unsupported, "verify", &blob.digest);
-    error.because("its algorithm is neither sha256 nor sha512").into()
+    error.because("expected a sha256 or sha512 digest").into()
 }
 
 fn failed(failure: ArchiveFailure, layer: &str) -> Error {
@@ -99,7 +105,182 @@ fn stopped(source: VisitError, layer: &str) -> Error {
     }
 }
 
-/// Says that two files of a package have one name, or names that the file system takes for one.
+/// Describes two files with one name, or with names that the file system does not distinguish.
 pub(crate) fn comes_twice(path: &std::path::Path) -> String {
-    format!("it has two files for `{}`, or names that this file system takes for one", path.display())
+    format!("`{}` exists twice, or this file system does not distinguish two names", path.display())
+}
+
+/// Writes a range of a file to `output`. Each archive is read to its end, because only then its digest is
+/// known.
+pub(crate) async fn search_archives<W: Write + Send + 'static>(
+    backend: &dyn RegistryBackend,
+    archives: &[ArchiveLayer<'_>],
+    path: &str,
+    wanted: Range<u64>,
+    mut output: W,
+) -> Result<W> {
+    for archive in archives {
+        let Some(name) = below(archive.path, path) else { continue };
+        let options = names_only(archive.title);
+        let mut finder = Finder {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            wanted: wanted.clone(),
+            output,
+            found: None,
+        };
+        let (found, returned) = read_archive_layer(backend, archive.descriptor, None, move |reader| {
+            read_archive(reader, &options, &mut finder)?;
+            Ok((finder.found, finder.output))
+        })
+        .await?;
+        output = returned;
+        match found {
+            None => {}
+            Some(Found::File { size }) if wanted.start > size => {
+                return Err(d1_package::Error::outside_file(path, size, &wanted).into());
+            }
+            Some(Found::File { .. }) => {
+                output.flush().map_err(|error| Error::io("write", path, error))?;
+                return Ok(output);
+            }
+            Some(Found::HardLink { target }) => {
+                return Err(Error::IsLink { path: path.to_owned(), target: join(archive.path, &target) });
+            }
+            Some(Found::SymbolicLink { target }) => {
+                return Err(Error::IsLink { path: path.to_owned(), target });
+            }
+        }
+    }
+    Err(Error::NotInPackage { wanted: path.to_owned() })
+}
+
+/// Writes the wanted bytes of one file of an archive.
+struct Finder<W> {
+    /// Path of the file in the archive.
+    name: String,
+    /// Path of the file in the package.
+    path: String,
+    wanted: Range<u64>,
+    output: W,
+    found: Option<Found>,
+}
+
+/// The entry that has the name.
+enum Found {
+    File { size: u64 },
+    HardLink { target: String },
+    SymbolicLink { target: String },
+}
+
+impl<W: Write> ArchiveVisitor for Finder<W> {
+    fn directory(&mut self, _path: &str) -> Result<(), VisitError> {
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, content: &mut EntryContent<'_>) -> Result<(), VisitError> {
+        if path != self.name {
+            return Ok(());
+        }
+        self.found = Some(Found::File { size: content.size() });
+        let mut position = 0;
+        while position < self.wanted.end {
+            let bytes = content.fill_buf()?;
+            if bytes.is_empty() {
+                break;
+            }
+            let count = bytes.len() as u64;
+            // The part of these bytes that is in the wanted range.
+            let from = self.wanted.start.clamp(position, position + count) - position;
+            let to = self.wanted.end.clamp(position, position + count) - position;
+            let bounds = (usize::try_from(from)?, usize::try_from(to)?);
+            let part = bytes.get(bounds.0..bounds.1).unwrap_or_default();
+            let written = self.output.write_all(part);
+            written.map_err(|source| Stop::Output { path: self.path.clone(), source })?;
+            content.consume(usize::try_from(count)?);
+            position += count;
+        }
+        Ok(())
+    }
+
+    fn symbolic_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+        if path == self.name {
+            self.found = Some(Found::SymbolicLink { target: target.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+        if path == self.name {
+            self.found = Some(Found::HardLink { target: target.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn warning(&mut self, _warning: ArchiveWarning) -> Result<(), VisitError> {
+        Ok(())
+    }
+}
+
+/// Returns the paths and sizes of the files of an archive.
+pub(crate) async fn list_archive(
+    backend: &dyn RegistryBackend,
+    archive: &ArchiveLayer<'_>,
+) -> Result<Vec<(String, u64)>> {
+    let options = names_only(archive.title);
+    let place = archive.path.to_owned();
+    read_archive_layer(backend, archive.descriptor, None, move |reader| {
+        let mut lister = Lister { place, files: Vec::new(), sizes: HashMap::new() };
+        read_archive(reader, &options, &mut lister)?;
+        Ok(lister.files)
+    })
+    .await
+}
+
+/// Returns options to read an archive without writing to disk, so names that some file systems do not
+/// distinguish are fine.
+fn names_only(title: &str) -> ReadOptions {
+    ReadOptions { name_clashes: NameClashes::Warn, tar_digest: false, ..ReadOptions::new(title) }
+}
+
+/// Lists the files of an archive.
+struct Lister {
+    place: String,
+    files: Vec<(String, u64)>,
+    /// Sizes by path in the archive, for hard links.
+    sizes: HashMap<String, u64>,
+}
+
+impl Lister {
+    fn add(&mut self, path: &str, size: u64) {
+        self.sizes.insert(path.to_owned(), size);
+        let path = join(&self.place, path);
+        self.files.push((path, size));
+    }
+}
+
+impl ArchiveVisitor for Lister {
+    fn directory(&mut self, _path: &str) -> Result<(), VisitError> {
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, content: &mut EntryContent<'_>) -> Result<(), VisitError> {
+        self.add(path, content.size());
+        Ok(())
+    }
+
+    fn symbolic_link(&mut self, path: &str, _target: &str) -> Result<(), VisitError> {
+        self.add(path, 0);
+        Ok(())
+    }
+
+    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+        let size = self.sizes.get(target).copied().unwrap_or_default();
+        self.add(path, size);
+        Ok(())
+    }
+
+    fn warning(&mut self, _warning: ArchiveWarning) -> Result<(), VisitError> {
+        Ok(())
+    }
 }

@@ -9,50 +9,50 @@ use oci_model::{Digest, Manifest, ManifestRef, RawManifest, RepositoryName, Tag}
 use registry_backend::{ErrorKind, RegistryBackend, WriteHint};
 use serde::Serialize;
 
-use crate::blob_reader::BackendSource;
 use crate::names::title;
+use crate::source::BackendSource;
 use crate::upload::{Upload, Uploader};
 use crate::{Error, Observer, Result};
 
-/// What to copy besides the artifact.
+/// Options of a copy.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CopyOptions {
-    /// Tags that the copy gets; without any it is stored by its digest.
+    /// Tags of the copy. Without any, only its digest names it.
     pub tags: Vec<Tag>,
-    /// Copy also the artifacts that refer to it, and those that refer to these.
+    /// Whether to copy the artifacts that refer to it too, and those that refer to these.
     pub referrers: bool,
-    /// The repository that is copied from, if it is on the same registry: blobs are mounted then.
+    /// The source repository, if both are on one registry. Its blobs are mounted.
     pub mount_from: Option<RepositoryName>,
 }
 
-/// What a copy did.
+/// The result of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CopyReport {
     /// Digest of the artifact.
     pub digest: Digest,
-    /// Manifests that were stored or found there, the artifact's own included.
+    /// Number of manifests that the target now has, including the artifact's own.
     pub manifests: u64,
-    /// Blobs that the manifests name.
+    /// Number of blobs that the manifests name.
     pub blobs: u64,
-    /// Bytes that were sent.
+    /// Number of bytes sent.
     pub sent_bytes: u64,
 }
 
-/// How deep indexes and referrers may nest: far beyond any use, and a bound on what a hostile store can make one follow.
+/// How deep indexes and referrers may nest. It bounds the work that a hostile store can cause.
 const DEPTH_LIMIT: usize = 16;
 
-/// How many manifests one copy may follow.
+/// How many manifests one copy may read.
 const MANIFEST_LIMIT: usize = 1_000_000;
 
-/// Copies the artifact `at` from one store to another, with what it consists of: blobs first, then manifests, then tags.
-/// Manifests are copied byte for byte.
+/// Copies the artifact `at` from one store to another: blobs first, then manifests, then tags. Manifests are
+/// copied byte for byte.
 ///
 /// # Errors
 ///
-/// If it is not there, or either store fails; no tag has moved then.
+/// Fails if the artifact does not exist, or either store fails. No tag has moved then.
 pub async fn copy(
     from: &dyn RegistryBackend,
     at: &ManifestRef,
@@ -96,7 +96,7 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// Copies one manifest with everything below it, then what refers to it.
+    /// Copies one manifest with everything below it, then its referrers.
     fn artifact(&mut self, raw: RawManifest, depth: usize) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             self.seen.insert(raw.digest().clone());
@@ -127,7 +127,7 @@ impl Copying<'_> {
         self.uploader.upload_all(uploads.collect()).await
     }
 
-    /// Copies a manifest that another one led to; one that has come before is not read again.
+    /// Copies a manifest that another one names, unless it was copied before.
     async fn below(&mut self, digest: Digest, depth: usize) -> Result<()> {
         if self.seen.contains(&digest) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What can go wrong in a transfer.
+//! Errors of transfers.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::Serialize;
 /// The result of a transfer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A transfer that did not succeed.
+/// The reason why a transfer failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,41 +21,41 @@ pub enum Error {
     /// A blob could not be stored.
     #[error("cannot store `{title}`")]
     Upload {
-        /// What the blob is known by.
+        /// Title of the blob.
         title: String,
-        /// Why not.
+        /// The cause.
         source: registry_backend::Error,
     },
     /// A bag could not be read.
     #[error(transparent)]
     BagIt(#[from] bagit::Error),
-    /// A bag breaks the rules.
+    /// A bag is not valid.
     #[error("the bag `{}` is not valid", directory.display())]
     InvalidBag {
-        /// Where it is.
+        /// The directory of the bag.
         directory: PathBuf,
-        /// Everything that is wrong with it.
+        /// All faults.
         report: Box<bagit::Report>,
     },
-    /// A package could not be described, or its description is wrong.
+    /// A package could not be described, or its description is invalid.
     #[error(transparent)]
     Package(#[from] d1_package::Error),
-    /// An archive layer could not be made.
+    /// An archive layer could not be packed.
     #[error(transparent)]
     Pack(#[from] oci_pack::PackError),
-    /// Content that was received is not what it should be.
+    /// Content is damaged.
     #[error("{}", ContentSummary(faults))]
     Content {
-        /// What is wrong, file by file.
+        /// The faults, file by file.
         faults: Vec<ContentFault>,
     },
-    /// Files stand where the package's files should go.
+    /// Other files exist at the target.
     #[error("{}", HoldsSummary(paths))]
     TargetHolds {
-        /// The files, none of which was touched.
+        /// The files. None of them was changed.
         paths: Vec<PathBuf>,
     },
-    /// Another process pulls the same into the same directory.
+    /// Another process pulls the same package into the same directory.
     #[error("another process pulls the same package into `{}`", directory.display())]
     Busy {
         /// The output directory.
@@ -64,25 +64,26 @@ pub enum Error {
     /// The package has no such file or object.
     #[error("`{wanted}` is not in the package")]
     NotInPackage {
-        /// The path, identifier or pattern that nothing matches.
+        /// The path, identifier or pattern without a match.
         wanted: String,
     },
-    /// The file is a link in an archive, which has no content of its own.
-    #[error("`{path}` is a link to `{target}`: read that instead")]
+    /// The file is a link in an archive and has no content of its own.
+    #[error("`{path}` is a link: read its target `{target}` instead")]
     IsLink {
         /// The path.
         path: String,
-        /// Where it leads: for a hard link a path in the package, for a symbolic link a path as seen from its directory.
+        /// The target of the link: for a hard link a path in the package, for a symbolic link a path relative
+        /// to its directory.
         target: String,
     },
-    /// What is to be pushed is neither a directory nor a regular file.
+    /// A path to push is neither a directory nor a regular file.
     #[error("`{}` is neither a directory nor a regular file", path.display())]
     NotPushable {
         /// The path.
         path: PathBuf,
     },
-    /// Files of a package without an index cannot be selected.
-    #[error("{digest} has no index, so single files of its archives cannot be selected")]
+    /// Single files of a package without an index cannot be selected.
+    #[error("cannot select single files: {digest} has no index")]
     NoIndex {
         /// The manifest.
         digest: Digest,
@@ -90,33 +91,33 @@ pub enum Error {
     /// The options contradict each other.
     #[error("{reason}")]
     Options {
-        /// Which, and why.
+        /// The contradiction.
         reason: &'static str,
     },
-    /// A package nests deeper than is followed.
-    #[error("{digest} is nested deeper than is followed")]
+    /// Indexes or referrers nest too deep.
+    #[error("{digest} is nested too deep")]
     TooDeep {
-        /// The manifest at which copying stopped.
+        /// The manifest at which the copy stopped.
         digest: Digest,
     },
     /// A file operation failed.
     #[error("cannot {operation} `{}`", path.display())]
     Io {
-        /// What was tried.
+        /// The operation, as a verb.
         operation: &'static str,
-        /// On what.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Something wrong with one file, layer or blob.
+/// A fault of one file, layer or blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ContentFault {
     /// Path of the file in the package, or title or digest of the layer.
     pub path: String,
-    /// What is wrong with it, in words.
+    /// The fault, in words.
     pub message: String,
 }
 
@@ -141,8 +142,8 @@ impl Error {
     }
 }
 
-/// Returns an error and all its causes in one line, for reports that have one line for each failure. A cause whose words
-/// stand there already, as those of transparent errors do, is left out.
+/// Returns an error and all its causes in one line. A cause whose text is already in the line, such as that of
+/// a transparent error, is left out.
 #[must_use]
 pub fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
@@ -174,16 +175,16 @@ struct HoldsSummary<'a>(&'a [PathBuf]);
 impl fmt::Display for HoldsSummary<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [only] => write!(formatter, "`{}` is there already and is something else", only.display()),
+            [only] => write!(formatter, "`{}` already exists with different content", only.display()),
             [first, rest @ ..] => {
                 write!(
                     formatter,
-                    "`{}` and {} more are there already and are something else",
+                    "`{}` and {} more already exist with different content",
                     first.display(),
                     rest.len()
                 )
             }
-            [] => formatter.write_str("the target holds other files"),
+            [] => formatter.write_str("other files exist at the target"),
         }
     }
 }

@@ -2,23 +2,18 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
-mod blob_reader;
 mod blocking;
-mod byte_stream;
 mod copy;
-mod counted;
 mod error;
 mod event;
-mod file_source;
-mod list;
 mod names;
-mod open;
-mod progress;
+mod package;
 mod pull;
 mod push;
 mod read;
 mod receive;
-mod spool;
+mod source;
+mod staging;
 mod tagged;
 mod upload;
 mod verify;
@@ -26,32 +21,26 @@ mod verify;
 pub use copy::{CopyOptions, CopyReport, copy};
 pub use error::{ContentFault, Error, Result, with_causes};
 pub use event::{BlobOutcome, Event, Observer, Phase, Silent};
-pub use list::{FileListing, ListedFile, list_files};
-pub use open::{OpenPackage, open_package};
+pub use package::{FileListing, ListedFile, OpenPackage, list_files, open_package};
 pub use pull::{Include, PullOptions, PullReport, pull};
-pub use push::{FileToPush, PushOptions, PushReport, PushedLayer, attach_files, push_directory, push_files};
+pub use push::files::{FileToPush, attach_files, push_files};
+pub use push::{PushOptions, PushReport, PushedLayer, push_directory};
 pub use read::{ByteRange, read_file};
-pub use verify::{
-    AuditedObject, ObjectVerdict, SystemMetadataAudit, VerifiedArtifact, VerifyOptions, VerifyReport, verify,
-    verify_all,
-};
+pub use verify::system_metadata::{AuditedObject, ObjectVerdict, SystemMetadataAudit};
+pub use verify::{VerifiedArtifact, VerifyOptions, VerifyReport, verify, verify_all};
 
-/// Parts of transfers, for crates that move content in further ways.
+/// Stages of a push and a pull, for crates that move content in further ways.
 ///
-/// They change more often than the rest of this crate.
+/// This module changes more often than the rest of the crate.
 pub mod parts {
-    pub use crate::blob_reader::read_range;
-    pub use crate::blocking::run_blocking;
-    pub use crate::byte_stream::{CHUNK_BYTES, StreamReader, read_blocking};
-    pub use crate::counted::Counted;
-    pub use crate::file_source::FileSource;
+    pub use crate::blocking::{CHUNK_BYTES, StreamReader, read_blocking, run_blocking};
+    pub use crate::event::{HashProgress, Meter, RunningPhase, total};
     pub use crate::names::below;
-    pub use crate::progress::{HashProgress, Meter, RunningPhase, total};
-    pub use crate::pull::{Released, Staging};
-    pub use crate::push::{
-        HashedDirectory, HashedFile, Prepared, TagFilePlace, hash_file, package_files, push_prepared,
-    };
-    pub use crate::spool::{Spool, SpoolSource, SpoolWriter, SpooledLayer};
+    pub use crate::push::files::{HashedFile, hash_file};
+    pub use crate::push::prepare::{HashedDirectory, Prepared, TagFilePlace, package_files};
+    pub use crate::push::push_prepared;
+    pub use crate::source::{FileSource, Spool, SpoolSource, SpoolWriter, SpooledLayer, read_range};
+    pub use crate::staging::{Released, Staging};
     pub use crate::tagged::{Met, Tagged, concerns_content, walk};
-    pub use crate::upload::Totals;
+    pub use crate::upload::{Counted, Totals};
 }

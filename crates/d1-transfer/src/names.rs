@@ -1,8 +1,8 @@
-//! What things are called: blobs for people, files below directories.
+//! Titles of blobs, and paths of files relative to directories.
 
 use oci_model::{Descriptor, annotations};
 
-/// Returns what people know a blob by: its title, or its media type if it has none.
+/// Returns the title of a blob, or its media type if it has no title.
 pub(crate) fn title(descriptor: &Descriptor) -> &str {
     descriptor.annotation(annotations::TITLE).unwrap_or(descriptor.media_type.as_str())
 }
@@ -16,7 +16,8 @@ pub(crate) fn join(directory: &str, path: &str) -> String {
     }
 }
 
-/// Returns a path relative to a directory that it is below; everything is below the empty one.
+/// Returns a path relative to a directory, or `None` if it is not below the directory. Every path is below the
+/// empty one.
 #[must_use]
 pub fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     if directory.is_empty() {

@@ -1,4 +1,4 @@
-//! Walking the tags of a repository: every tag once, every manifest once, several requests at a time.
+//! Walking the tags of a repository: each tag and each manifest once, several requests at a time.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
 use crate::Result;
 
-/// A manifest that a tag names; of several tags, the one by which it was met first.
+/// A manifest with a tag. If several tags name it, the first one counts.
 #[derive(Clone, Debug)]
 pub struct Tagged {
     /// The tag.
@@ -20,12 +20,12 @@ pub struct Tagged {
     pub manifest: Manifest,
 }
 
-/// What a walk meets.
+/// An item of a walk.
 #[derive(Debug)]
 pub enum Met {
     /// A manifest.
     Artifact(Box<Tagged>),
-    /// A tag whose manifest is not there, or is none.
+    /// A tag whose manifest is missing or invalid.
     Unreadable {
         /// The tag.
         tag: Tag,
@@ -34,13 +34,13 @@ pub enum Met {
     },
 }
 
-/// Walks the tags in the order in which the store lists them, but looks first at what `first` names, if anything.
+/// Walks the tags in the order of the store, beginning with the tag `first` if there is one.
 ///
-/// A manifest is asked for by its tag, in one request: to ask for its digest before would be another one for every tag.
+/// Each manifest is requested by its tag. Asking for its digest first would need another request per tag.
 ///
 /// # Errors
 ///
-/// If the tags cannot be listed, or the store fails.
+/// Fails if the tags cannot be listed, or the store fails.
 pub fn walk(backend: &dyn RegistryBackend, first: Option<Tag>) -> BoxStream<'_, Result<Met>> {
     let parallel = backend.capabilities().parallel_blobs.max(1);
     let guess = stream::iter(first.clone()).map(|tag| Ok((tag, true)));
@@ -61,7 +61,7 @@ pub fn walk(backend: &dyn RegistryBackend, first: Option<Tag>) -> BoxStream<'_, 
         .boxed()
 }
 
-/// Reads what a tag names; a tag that was only guessed need not be there.
+/// Reads the manifest that a tag names. A guessed tag need not exist.
 async fn read(backend: &dyn RegistryBackend, tag: Tag, is_guess: bool) -> Result<Option<Met>> {
     let at = ManifestRef::Tag(tag.clone());
     let error = match backend.read_manifest(&at).await {
@@ -76,7 +76,7 @@ async fn read(backend: &dyn RegistryBackend, tag: Tag, is_guess: bool) -> Result
     Ok(Some(Met::Unreadable { tag, error }))
 }
 
-/// Tells whether a failure is about the one thing that was read, and not about the store as a whole.
+/// Tells whether a failure concerns only the artifact, and not the whole store.
 pub fn concerns_content(kind: ErrorKind) -> bool {
     use ErrorKind::{Incomplete, Invalid, NotFound, TooLarge, Unsupported};
     matches!(kind, NotFound | Invalid | Incomplete | TooLarge | Unsupported)

@@ -2,23 +2,25 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use registry_backend::{BlobSource, RegistryBackend, WriteHint, Written};
+use oci_model::Digest;
+use registry_backend::{BlobSource, ByteStream, RegistryBackend, WriteHint, Written};
 
-use crate::counted::Counted;
-use crate::progress::{RunningPhase, total};
-use crate::{Error, Event, Observer, Phase, Result};
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer, Phase, RunningPhase, total};
 
-/// A blob to be sent.
+/// A blob to send.
 pub(crate) struct Upload<'a> {
     pub(crate) source: &'a dyn BlobSource,
-    /// What people know it by.
+    /// Its title.
     pub(crate) title: String,
 }
 
-/// Sends blobs to one store and counts what happened.
+/// Sends blobs to one store, and counts them.
 pub(crate) struct Uploader<'a> {
     to: &'a dyn RegistryBackend,
     observer: Arc<dyn Observer>,
@@ -26,7 +28,7 @@ pub(crate) struct Uploader<'a> {
     totals: Totals,
 }
 
-/// What was sent.
+/// Number and size of sent blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Number of blobs.
@@ -40,7 +42,7 @@ impl<'a> Uploader<'a> {
         Self { to, observer: Arc::clone(observer), hint, totals: Totals::default() }
     }
 
-    /// Stores blobs, each digest once, as many at once as the store likes.
+    /// Stores blobs, each digest once, several at a time.
     pub(crate) async fn upload_all(&mut self, mut uploads: Vec<Upload<'_>>) -> Result<()> {
         let mut seen = HashSet::new();
         uploads.retain(|upload| seen.insert(upload.source.digest().clone()));
@@ -48,7 +50,8 @@ impl<'a> Uploader<'a> {
         self.upload_once(&uploads).await?;
         let lifetime = self.to.capabilities().unreferenced_blob_lifetime;
         if lifetime.is_some_and(|lifetime| began.elapsed() > lifetime / 2) {
-            // The store may have removed the first ones, to which nothing refers yet, while the last ones were sent.
+            // The store may have removed the first blobs, which no manifest names yet, while the last ones were
+            // sent.
             self.upload_once(&uploads).await?;
         }
         Ok(())
@@ -85,5 +88,71 @@ impl<'a> Uploader<'a> {
         let digest = upload.source.digest();
         self.observer.event(&Event::Blob { title: &upload.title, digest, size, outcome: written.into() });
         Ok(Totals { blobs: u64::from(written == Written::Uploaded), bytes })
+    }
+}
+
+/// A source that reports how far it has been read. Bytes that are read again count once.
+pub struct Counted<'a> {
+    source: &'a dyn BlobSource,
+    count: Arc<dyn Fn(u64) + Send + Sync>,
+    furthest: Arc<AtomicU64>,
+}
+
+impl<'a> Counted<'a> {
+    /// Wraps a source. `count` receives the number of bytes of each chunk that is read for the first time.
+    pub fn new(source: &'a dyn BlobSource, count: Arc<dyn Fn(u64) + Send + Sync>) -> Self {
+        Self { source, count, furthest: Arc::default() }
+    }
+
+    /// Returns the number of bytes read so far.
+    pub fn counted(&self) -> u64 {
+        self.furthest.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl BlobSource for Counted<'_> {
+    fn digest(&self) -> &Digest {
+        self.source.digest()
+    }
+
+    fn size(&self) -> u64 {
+        self.source.size()
+    }
+
+    async fn open(&self, offset: u64) -> registry_backend::Result<ByteStream> {
+        let stream = self.source.open(offset).await?;
+        let (count, furthest) = (Arc::clone(&self.count), Arc::clone(&self.furthest));
+        let mut position = offset;
+        let counted = stream.inspect(move |chunk| {
+            if let Ok(bytes) = chunk {
+                position += bytes.len() as u64;
+                let before = furthest.fetch_max(position, Ordering::Relaxed);
+                count(position.saturating_sub(before));
+            }
+        });
+        Ok(counted.boxed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+    use registry_backend::BytesSource;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_that_are_read_again_count_once() {
+        let source = BytesSource::new(vec![7; 100]);
+        let total = Arc::new(AtomicU64::new(0));
+        let sum = Arc::clone(&total);
+        let counted =
+            Counted::new(&source, Arc::new(move |bytes| _ = sum.fetch_add(bytes, Ordering::Relaxed)));
+        for offset in [0, 40, 0] {
+            let _: Vec<_> = counted.open(offset).await.unwrap().try_collect().await.unwrap();
+        }
+        assert_eq!(total.load(Ordering::Relaxed), 100);
+        assert_eq!(counted.counted(), 100);
     }
 }

@@ -181,7 +181,7 @@ fn nothing_is_overwritten() {
     let before = tree(place.path());
     for target in ["mine.zip", "mine"] {
         let refused = d1oci(place.path(), &["export", "oci:store:v1", "-o", target]).failure(6);
-        assert!(refused.stderr.contains("is there already"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("already exists"), "{}", refused.stderr);
     }
     assert!(tree(place.path()) == before);
     d1oci(place.path(), &["export", "oci:store:v1", "-o", "empty"]).success();

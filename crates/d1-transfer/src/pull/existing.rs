@@ -1,4 +1,4 @@
-//! Files that need not be received: they stand at their final place, or an earlier attempt has received them.
+//! Files that need not be received: they are at their final place, or an earlier attempt received them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,28 +7,30 @@ use std::sync::Arc;
 use bagit::{AlgorithmSet, FileToHash, HashOutcome};
 use oci_model::Digest;
 
-use super::staging::{Staging, existing, refuse_links};
+use crate::error::{Error, Result};
+use crate::event::{BlobOutcome, Event, HashProgress, Observer, total};
 use crate::names::{below, join};
-use crate::progress::{HashProgress, total};
-use crate::receive::{CameFiles, Expected, FileSet, Wanted};
-use crate::{BlobOutcome, Error, Event, Observer, OpenPackage, Result};
+use crate::package::OpenPackage;
+use crate::receive::Wanted;
+use crate::receive::files::{CameFiles, Expected, FileSet};
+use crate::staging::{Staging, existing, refuse_links};
 
-/// Files that were found.
+/// Files that already exist.
 #[derive(Debug, Default)]
 pub(crate) struct Existing {
     files: FileSet,
     came: CameFiles,
-    /// Files whose bytes are wanted, and where each stands.
+    /// Files whose bytes are needed, and their paths on disk.
     kept: Vec<(String, PathBuf)>,
 }
 
 impl Existing {
-    /// Returns which files were found.
+    /// Returns the positions of the files.
     pub(crate) fn files(&self) -> &FileSet {
         &self.files
     }
 
-    /// Reads the files whose bytes are wanted.
+    /// Reads the files whose bytes are needed.
     pub(crate) fn read_kept(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let read = |(path, place): &(String, PathBuf)| match fs::read(place) {
             Ok(bytes) => Ok((path.clone(), bytes)),
@@ -37,7 +39,7 @@ impl Existing {
         self.kept.iter().map(read).collect()
     }
 
-    /// Returns what was found as if it had come.
+    /// Returns the files as if they had been received.
     pub(crate) fn into_came(self) -> CameFiles {
         self.came
     }
@@ -49,19 +51,20 @@ pub(crate) struct Search {
     pub(crate) package: Arc<OpenPackage>,
     pub(crate) wanted: Arc<Wanted>,
     pub(crate) algorithms: AlgorithmSet,
-    /// Whether files at their final places count. If not, they are only not in the way when they are right.
+    /// Whether files at their final places count. Otherwise they are received again, but do not block the pull
+    /// if they are right.
     pub(crate) use_placed: bool,
-    /// Whether what is in the way may be replaced.
+    /// Whether other files at the target may be replaced.
     pub(crate) overwrite: bool,
     pub(crate) observer: Arc<dyn Observer>,
 }
 
 impl Search {
-    /// Hashes files that may be right; in the staging directory nothing else is left. It blocks.
+    /// Hashes the candidates, and removes everything else from the staging directory. It blocks.
     ///
     /// # Errors
     ///
-    /// [`Error::TargetHolds`] with all files that are in the way, unless they may be replaced.
+    /// [`Error::TargetHolds`] with all other files at the target, unless they may be replaced.
     pub(crate) fn run(&self) -> Result<Existing> {
         let output = self.staging.output();
         let (at_place, mut in_the_way) = self.candidates()?;
@@ -93,7 +96,7 @@ impl Search {
         self.wanted.expected(&self.package.view, position)
     }
 
-    /// Returns the file that is wanted at a path below the output directory, has not been found, and can be judged.
+    /// Returns the position of a wanted file at a path, if the file was not found yet and has a known digest.
     fn missing_at(&self, path: &str, found: &Existing) -> Option<usize> {
         let view = &self.package.view;
         let position = view.position(below(view.directory(), path)?)?;
@@ -101,12 +104,12 @@ impl Search {
         (is_missing && view.entry_at(position)?.sha256.is_some()).then_some(position)
     }
 
-    /// Divides what stands at the final places into files that may be right and things in the way. Where the digest is not
-    /// known, that is seen when the file has come.
+    /// Divides the files at the final places into candidates and obstacles. A file without a known digest is
+    /// compared after it was received.
     fn candidates(&self) -> Result<(Vec<usize>, Vec<PathBuf>)> {
         let (view, output) = (&self.package.view, self.staging.output());
         let (mut candidates, mut in_the_way) = (Vec::new(), Vec::new());
-        // A package directory that is not there saves looking for each file.
+        // Without a package directory, no file can exist.
         let root = view.directory().split('/').next().unwrap_or_default();
         if !root.is_empty() && existing(&output.join(root))?.is_none() {
             return Ok((candidates, in_the_way));
@@ -132,7 +135,7 @@ impl Search {
         Ok((candidates, in_the_way))
     }
 
-    /// Hashes files below a root; adds those that are right, and returns where the others stand.
+    /// Hashes files below a root. Adds the right ones, and returns the paths of the others.
     fn hash(&self, root: &Path, positions: &[usize], found: &mut Existing) -> Vec<PathBuf> {
         if positions.is_empty() {
             return Vec::new();

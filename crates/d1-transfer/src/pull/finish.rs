@@ -1,4 +1,4 @@
-//! The end of a pull: the bag is judged by what came, and everything moves to its place.
+//! The end of a pull: the bag is judged by its received files, and everything moves to its place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,31 +7,33 @@ use std::sync::Arc;
 use bagit::{Accept, CheckOptions, Report, ScanOptions, TagFiles};
 use d1_package::Entry;
 
-use super::options::{PullOptions, PullReport};
-use super::staging::existing;
-use super::{Existing, Staging};
+use crate::error::{Error, Result};
+use crate::event::{Event, HashProgress, Observer};
 use crate::names::join;
-use crate::progress::HashProgress;
-use crate::receive::{Arrived, CameFiles};
-use crate::{Error, Event, Observer, OpenPackage, Result};
+use crate::package::OpenPackage;
+use crate::pull::existing::Existing;
+use crate::pull::{PullOptions, PullReport};
+use crate::receive::Arrived;
+use crate::receive::files::CameFiles;
+use crate::staging::{Staging, existing};
 
-/// How a bag is judged before it gets its place.
+/// How a bag is validated before it gets its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// It is not: it is none, or a part of one, or nobody wants to know.
+    /// Not at all: it is not a bag, only a part of one, or the caller does not want it.
     None,
     /// By the digests that were computed while it came.
     Received,
-    /// By reading what was unpacked: nothing said before which digests its manifests have.
+    /// By reading the unpacked files, because their algorithms were not known before.
     Unpacked,
 }
 
-/// Tells whether an entry is a manifest that is read where it stands.
+/// Tells whether an entry is a large manifest, which is read on disk.
 pub(crate) fn is_read_in_place(entry: &Entry<'_>) -> bool {
     TagFiles::may_stay_on_disk(entry.path) && entry.size > TagFiles::MOST_HELD_BYTES
 }
 
-/// What is known at the end of a pull besides the files.
+/// The state of a pull after its files have come.
 pub(crate) struct Finish {
     package: Arc<OpenPackage>,
     staging: Arc<Staging>,
@@ -39,7 +41,7 @@ pub(crate) struct Finish {
     accept: Accept,
     overwrite: bool,
     observer: Arc<dyn Observer>,
-    /// Directories below the output directory that are there even if no file is in them.
+    /// Directories below the output directory that exist even without files.
     directories: Vec<String>,
     report: PullReport,
 }
@@ -79,7 +81,7 @@ impl Finish {
         }
     }
 
-    /// Judges and publishes what was found and what was received. It blocks.
+    /// Validates the files and moves them to their places. It blocks.
     pub(crate) fn run(mut self, existing: Existing, arrived: Arrived) -> Result<PullReport> {
         self.report.kept_files = existing.files().len() as u64;
         self.report.received_bytes = arrived.bytes;
@@ -118,7 +120,7 @@ impl Finish {
         Ok(Some(bagit::check(&inventory, &tag_files, &CheckOptions::accepting(self.accept))))
     }
 
-    /// Returns where a file stands that came, or was there before.
+    /// Returns the path of a received or existing file.
     fn found_at(&self, path: &str) -> Result<PathBuf> {
         let staged = self.staging.finished(path);
         Ok(if existing(&staged)?.is_some() { staged } else { self.staging.output().join(path) })
@@ -145,7 +147,7 @@ impl Finish {
         }
     }
 
-    /// Returns where the package is to be.
+    /// Returns the final path of the package.
     fn place(&self) -> PathBuf {
         let output: &Path = self.staging.output();
         output.join(&self.report.directory)

@@ -2,40 +2,94 @@
 
 mod existing;
 mod finish;
-mod options;
-mod staging;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use bagit::{Algorithm, AlgorithmSet, TagFiles};
+use bagit::{Accept, Algorithm, AlgorithmSet, Report, TagFiles};
 use d1_package::{Entry, PackageView};
-use oci_model::{Descriptor, Digest, DigestAlgorithm, DigestHasher, ManifestRef, MediaType, annotations};
-use registry_backend::RegistryBackend;
-
 use existing::{Existing, Search};
 use finish::{Finish, Judgement, is_read_in_place};
-
-pub use options::{Include, PullOptions, PullReport};
-pub(crate) use staging::refuse_links;
-pub use staging::{Released, Staging};
+use oci_model::{Descriptor, Digest, DigestAlgorithm, DigestHasher, ManifestRef, MediaType, annotations};
+use registry_backend::RegistryBackend;
+use serde::Serialize;
 
 use crate::blocking::run_blocking;
-use crate::open::open_stored;
-use crate::receive::{Destination, FileSet, Receiving, Wanted, check_kept_size, receive_package};
-use crate::{Error, Event, Observer, OpenPackage, Result};
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer};
+use crate::package::{OpenPackage, open_stored};
+use crate::receive::files::{FileSet, check_kept_size};
+use crate::receive::{Destination, Receiving, Wanted, receive_package};
+use crate::staging::Staging;
 
-/// Pulls a package, whoever made it, into `output`, below which it has a directory of its own if it says so.
+/// Decides for a path below the package's directory whether the file is wanted.
+pub type Include = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Options of a pull.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct PullOptions {
+    /// Which files to pull. Without it, all.
+    pub include: Option<Include>,
+    /// The user's selection, for messages.
+    pub include_text: String,
+    /// Whether to replace other files at the target.
+    pub overwrite: bool,
+    /// Whether to continue after a damaged file, to find all of them.
+    pub keep_going: bool,
+    /// Whether to skip the validation of a bag by its manifests. Digests of the package are always compared.
+    pub no_bag_check: bool,
+    /// Whose faults in a bag are tolerated.
+    pub accept: Accept,
+}
+
+/// The result of a pull.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct PullReport {
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// Directory of the package, relative to the output directory. Empty if that is the output directory
+    /// itself.
+    pub directory: String,
+    /// Number of files of the package.
+    pub files: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Number of files that already existed, or that an earlier attempt had received.
+    pub kept_files: u64,
+    /// Number of bytes that were received.
+    pub received_bytes: u64,
+    /// The result of validating the bag. Absent for other packages and for a part of a bag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bag: Option<Report>,
+}
+
+impl fmt::Debug for PullOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PullOptions")
+            .field("include", &self.include_text)
+            .field("overwrite", &self.overwrite)
+            .field("keep_going", &self.keep_going)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Pulls a package, whoever made it, into the directory `output`.
 ///
-/// Files that are there already and right are not received again. Files gather in a staging directory, where the next attempt finds them,
-/// and move to their places when all of them are there and right.
+/// Files that already exist with the right content are not received again. New files gather in a staging
+/// directory, and move to their places when all of them are right. The next attempt finds them there.
 ///
 /// # Errors
 ///
-/// [`Error::TargetHolds`] if other files are in the way; [`Error::Content`] if content is damaged, with all faults if `keep_going` is set;
-/// [`Error::InvalidBag`] if the files are right but make no valid bag; [`Error::NotInPackage`] if nothing is selected;
-/// [`Error::NoIndex`] if files are selected and nothing tells which there are; what the store or the file system fails with.
+/// [`Error::TargetHolds`] if other files exist at the target. [`Error::Content`] if content is damaged, with
+/// all faults if `keep_going` is set. [`Error::InvalidBag`] if the bag is not valid. [`Error::NotInPackage`] if
+/// the selection matches nothing. [`Error::NoIndex`] if files are selected in a package without an index. Also
+/// fails if the store or the file system fails.
 pub async fn pull(
     backend: &dyn RegistryBackend,
     at: &ManifestRef,
@@ -53,12 +107,12 @@ pub async fn pull(
     };
     let pulling = Pulling { backend, package: &package, options, observer };
     let result = pulling.run(selected, staging).await;
-    // After an error, threads may still be about to write what they have.
+    // After an error, threads may still be writing.
     released.wait().await;
     result
 }
 
-/// Tells of layers that are no files, such as those of container images: otherwise nobody would know why there is nothing.
+/// Warns about layers without a title, such as those of container images. They are not files.
 fn tell_of_layers_without_title(package: &OpenPackage, observer: &dyn Observer) {
     if package.view.index().is_some() {
         return;
@@ -70,12 +124,12 @@ fn tell_of_layers_without_title(package: &OpenPackage, observer: &dyn Observer) 
     let passed_over = layers.iter().filter(is_passed_over).count();
     if passed_over > 0 {
         let all = layers.len();
-        let text = format!("layers without a title are no files: {passed_over} of {all} are not pulled");
+        let text = format!("layers without a title are not files: {passed_over} of {all} layers are skipped");
         observer.event(&Event::Warning(&text));
     }
 }
 
-/// Returns the files that are wanted; without an index, those in archives are not among them.
+/// Returns the wanted files. Without an index, files in archives are not among them.
 fn select(package: &OpenPackage, options: &PullOptions) -> Result<FileSet> {
     let entries = package.view.entries().enumerate();
     let Some(include) = &options.include else { return Ok(entries.map(|(position, _)| position).collect()) };
@@ -90,7 +144,7 @@ fn select(package: &OpenPackage, options: &PullOptions) -> Result<FileSet> {
     Ok(selected)
 }
 
-/// Returns what identifies a selection of files.
+/// Returns a digest that identifies a selection of files.
 fn digest_of(view: &PackageView, selected: &FileSet) -> Digest {
     let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
     for entry in selected.iter().filter_map(|position| view.entry_at(position)) {
@@ -100,7 +154,7 @@ fn digest_of(view: &PackageView, selected: &FileSet) -> Digest {
     hasher.finish()
 }
 
-/// A pull whose package is open.
+/// A pull of an open package.
 struct Pulling<'a> {
     backend: &'a dyn RegistryBackend,
     package: &'a Arc<OpenPackage>,
@@ -136,7 +190,7 @@ impl Pulling<'_> {
         run_blocking(move || finish.run(existing, arrived)).await
     }
 
-    /// Returns the tag files that are wanted in memory to judge the bag by; larger ones are read where they stand.
+    /// Returns the tag files that are needed in memory to validate the bag. Larger ones are read on disk.
     fn kept(&self, selected: &FileSet, judgement: Judgement) -> HashSet<usize> {
         if judgement != Judgement::Received {
             return HashSet::new();
@@ -159,7 +213,7 @@ impl Pulling<'_> {
         }
     }
 
-    /// Returns SHA-256, and the algorithms of the bag's manifests by their names if they are needed afterwards.
+    /// Returns SHA-256, and the algorithms of the bag's manifests if they are needed.
     fn algorithms(&self, judgement: Judgement) -> AlgorithmSet {
         let mut names = TagFiles::new();
         if judgement == Judgement::Received {
@@ -181,7 +235,7 @@ impl Pulling<'_> {
             package: Arc::clone(self.package),
             wanted: Arc::clone(wanted),
             algorithms,
-            // What is judged after it was unpacked has to be in one place for that.
+            // An unpacked bag is validated in one directory, so all its files must be received.
             use_placed: judgement != Judgement::Unpacked,
             overwrite: self.options.overwrite,
             observer: Arc::clone(self.observer),

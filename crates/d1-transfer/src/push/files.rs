@@ -8,20 +8,21 @@ use d1_package::{ObjectFacts, PackageView, SingleFile, SingleFileOptions, single
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest};
 use registry_backend::{BlobSource, BytesSource, RegistryBackend, RegistryBackendExt};
 
-use super::publish::{Artifact, publish};
 use crate::blocking::run_blocking;
-use crate::file_source::FileSource;
-use crate::progress::{HashProgress, total};
-use crate::{Error, Observer, PushOptions, PushReport, Result};
+use crate::error::{Error, Result};
+use crate::event::{HashProgress, Observer, total};
+use crate::push::publish::{Artifact, publish};
+use crate::push::{PushOptions, PushReport};
+use crate::source::FileSource;
 
-/// A file to be pushed.
+/// A file to push.
 #[derive(Clone, Debug)]
 pub struct FileToPush {
-    /// Where it is.
+    /// The file.
     pub path: PathBuf,
-    /// Under which name it is pulled again: a clean relative path.
+    /// Its name when it is pulled: a clean relative path.
     pub title: String,
-    /// Its media type; without it, it is guessed from the name.
+    /// Its media type. Without one, it is guessed from the name.
     pub media_type: Option<oci_model::MediaType>,
 }
 
@@ -29,7 +30,8 @@ pub struct FileToPush {
 ///
 /// # Errors
 ///
-/// If a file is no regular file or cannot be read, a title is unsafe or contradicts another one, or the store fails.
+/// Fails if a path is not a regular file or cannot be read, a title is unsafe or contradicts another one, or
+/// the store fails.
 pub async fn push_files(
     backend: &dyn RegistryBackend,
     files: &[FileToPush],
@@ -43,7 +45,7 @@ pub async fn push_files(
 ///
 /// # Errors
 ///
-/// As [`push_files`]; if the other artifact is not there.
+/// As [`push_files`]. Also fails if the other artifact does not exist.
 pub async fn attach_files(
     backend: &dyn RegistryBackend,
     subject: &ManifestRef,
@@ -52,7 +54,7 @@ pub async fn attach_files(
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
     let found = backend.resolve(subject).await?;
-    // Only what identifies the subject: its annotations are its own.
+    // A descriptor without annotations: those belong to the subject.
     let subject = Descriptor::new(found.media_type, found.digest, found.size);
     push(backend, files, Some(subject), options, observer).await
 }
@@ -89,7 +91,7 @@ async fn push(
     };
     let manifest = single_files_manifest(&singles, &manifest_options)?;
     refuse_unusable_titles(&manifest)?;
-    // The configuration, and the only layer of an artifact without files, is the empty value.
+    // The configuration is the empty blob, and so is the only layer of an artifact without files.
     let mut blobs: Vec<Box<dyn BlobSource>> = vec![Box::new(BytesSource::new(Descriptor::EMPTY_CONTENT))];
     for (HashedFile { digest, size, .. }, file) in hashed.iter().zip(files) {
         blobs.push(Box::new(FileSource::new(file.path.clone(), *size, 0..*size, digest.clone())));
@@ -105,7 +107,7 @@ async fn push(
     publish(backend, artifact, &options, observer).await
 }
 
-/// Refuses titles under which the files could not be pulled again: unsafe ones, and files that would be directories of others.
+/// Refuses titles that a pull would refuse: unsafe ones, and files that would be directories of others.
 fn refuse_unusable_titles(manifest: &RawManifest) -> Result<()> {
     if let Ok(Manifest::Image(manifest)) = manifest.parse() {
         PackageView::new(manifest, None)?;
@@ -113,14 +115,14 @@ fn refuse_unusable_titles(manifest: &RawManifest) -> Result<()> {
     Ok(())
 }
 
-/// A file that was read once.
+/// A hashed file.
 #[derive(Clone, Debug)]
 pub struct HashedFile {
     /// SHA-256, as the digest of a blob.
     pub digest: Digest,
     /// Size in bytes.
     pub size: u64,
-    /// All digests that were computed.
+    /// All computed digests.
     pub digests: Digests,
 }
 
@@ -128,7 +130,8 @@ pub struct HashedFile {
 ///
 /// # Errors
 ///
-/// [`Error::NotPushable`] if it is not a regular file; [`Error::Content`] if it changes meanwhile; [`Error::Io`].
+/// [`Error::NotPushable`] if it is not a regular file. [`Error::Content`] if it changes while it is read.
+/// [`Error::Io`].
 pub fn hash_file(
     file: FileToPush,
     algorithms: AlgorithmSet,
@@ -160,7 +163,7 @@ fn hash(
 }
 
 fn hashed(outcome: HashOutcome, path: &Path) -> Result<HashedFile> {
-    let changed = || Error::content(path.display().to_string(), "it changed while it was read");
+    let changed = || Error::content(path.display().to_string(), "it changed while being read");
     match outcome {
         HashOutcome::Hashed { size, digests } => {
             let sha256 = digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());

@@ -1,30 +1,35 @@
-//! Making the layers of a package: archives packed, parts hashed, objects taken as they are.
+//! Making the layers of a package: archives are packed, parts hashed, objects taken as they are.
 
-use std::io::{self, Read};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use bagit::TagFiles;
+use bytes::Bytes;
 use d1_package::{FileView, LayerContent, PackageFiles, Plan, PlannedArchive, PlannedLayer, ReusableArchive};
 use oci_model::{Digest, DigestAlgorithm, DigestHasher};
 use oci_pack::{PackError, PackOptions, PackedFile, pack_archive};
-use registry_backend::BlobSource;
+use registry_backend::{BlobSource, BytesSource};
 
-use super::sources::Sources;
-use crate::blocking::{GivenUp, WhileWanted};
-use crate::byte_stream::CHUNK_BYTES;
-use crate::progress::{RunningPhase, total};
-use crate::spool::{Spool, SpoolSource};
-use crate::{Error, Observer, Phase, PushOptions, Result};
+use crate::blocking::{CHUNK_BYTES, GivenUp, WhileWanted};
+use crate::error::{Error, Result};
+use crate::event::{Observer, Phase, RunningPhase, total};
+use crate::push::PushOptions;
+use crate::push::prepare::TagFilePlace;
+use crate::source::{FileSource, Spool, SpoolSource};
 
-/// The layers of a package, and the blobs of those that were not there before.
+/// The layers of a package, and the blobs that may have to be sent.
 pub(crate) struct MadeLayers {
     pub(crate) contents: Vec<LayerContent>,
     pub(crate) blobs: Vec<Box<dyn BlobSource>>,
-    /// Where blobs are that were made; there is room for more.
+    /// The storage of packed blobs. It takes further ones.
     pub(crate) spool: Spool,
 }
 
-/// What layers are made from.
+/// Everything that layers are made from.
 #[derive(Clone, Copy)]
 pub(crate) struct Material<'a> {
     pub(crate) plan: &'a Plan,
@@ -34,7 +39,7 @@ pub(crate) struct Material<'a> {
 }
 
 impl Material<'_> {
-    /// Makes all layers of the plan; `reusable` has an entry for each archive. It blocks; every core takes part.
+    /// Makes all layers of the plan, on all cores. `reusable` has an entry for each archive. It blocks.
     pub(crate) fn make(
         self,
         reusable: Vec<Option<ReusableArchive>>,
@@ -73,7 +78,7 @@ impl Material<'_> {
         Ok(made)
     }
 
-    /// Returns the number and size of the files that have to be read.
+    /// Returns the number and size of the files that must be read.
     fn work(self, reusable: &[Option<ReusableArchive>]) -> (u64, u64) {
         let mut reusable = reusable.iter();
         let sizes = self.plan.layers.iter().map(|layer| match layer {
@@ -107,7 +112,7 @@ impl Making<'_> {
         let entries = plan.entries(archive, files);
         let file = |entry: usize| entries.file(entry).and_then(|position| files.file(position as usize));
         let open = |entry: usize| {
-            let file = file(entry).ok_or_else(|| io::Error::other("the entry is no file"))?;
+            let file = file(entry).ok_or_else(|| io::Error::other("the entry is not a file"))?;
             self.open(file.path)
         };
         let inspect = |packed: &PackedFile| match file(packed.entry) {
@@ -124,8 +129,8 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// Hashes the parts of a file and the whole of it again, in one read: what has changed since the first time would be
-    /// stored in parts that do not make up the file.
+    /// Hashes the parts of a file, and the whole file again in the same read. If the file has changed, its
+    /// parts would not match its digest.
     fn parts(&self, file: &FileView<'_>, ranges: Vec<Range<u64>>, made: &mut MadeLayers) -> Result<()> {
         if let Some(parts) = self.material.sources.stored(file.path) {
             let contents = parts.iter().map(|digest| LayerContent::Part { digest: digest.clone() });
@@ -162,7 +167,7 @@ impl Making<'_> {
         }
     }
 
-    /// Opens a file whose turn has come; what is read of it is progress.
+    /// Opens a file, and reports the bytes read from it.
     fn open(&self, path: &str) -> io::Result<Box<dyn Read + Send + '_>> {
         self.advance(1, 0);
         let file = WhileWanted::new(self.material.sources.open(path)?, self.given_up);
@@ -190,5 +195,63 @@ impl<R: Read> Read for Progressing<'_, R> {
         let count = self.file.read(buffer)?;
         self.making.advance(0, count as u64);
         Ok(count)
+    }
+}
+
+/// The sources of all files of one package.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    directory: Arc<PathBuf>,
+    /// Prefix of the directory's paths in the package: `data/` if the directory becomes the payload of a bag.
+    prefix: &'static str,
+    made: Arc<BTreeMap<String, Bytes>>,
+    /// Files that the store already has. Each has the digests of its parts if it is stored in parts.
+    stored: Arc<BTreeMap<String, Vec<Digest>>>,
+}
+
+impl Sources {
+    /// Returns the sources of a package whose files are in a directory, except for tag files in memory.
+    pub(crate) fn new(
+        directory: PathBuf,
+        place: TagFilePlace,
+        tag_files: TagFiles,
+        stored: BTreeMap<String, Vec<Digest>>,
+    ) -> Self {
+        let prefix = if place == TagFilePlace::AroundPayload { "data/" } else { "" };
+        let made = match place {
+            TagFilePlace::Directory => BTreeMap::new(),
+            TagFilePlace::Memory | TagFilePlace::AroundPayload => {
+                tag_files.into_held().map(|(path, bytes)| (path, bytes.into())).collect()
+            }
+        };
+        Self { directory: Arc::new(directory), prefix, made: Arc::new(made), stored: Arc::new(stored) }
+    }
+
+    /// Returns the part digests of a file that the store already has. A file in one blob has none.
+    pub(crate) fn stored(&self, path: &str) -> Option<&[Digest]> {
+        self.stored.get(path).map(Vec::as_slice)
+    }
+
+    /// Opens a file of the package.
+    pub(crate) fn open(&self, path: &str) -> io::Result<Box<dyn Read + Send>> {
+        match self.made.get(path) {
+            Some(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
+            None => Ok(Box::new(File::open(self.on_disk(path))?)),
+        }
+    }
+
+    /// Returns a range of a file as a blob.
+    pub(crate) fn blob(&self, file: &FileView<'_>, range: Range<u64>, digest: Digest) -> Box<dyn BlobSource> {
+        match self.made.get(file.path) {
+            Some(bytes) => {
+                let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(bytes.len());
+                Box::new(BytesSource::new(bytes.slice(at(range.start)..at(range.end))))
+            }
+            None => Box::new(FileSource::new(self.on_disk(file.path), file.size, range, digest)),
+        }
+    }
+
+    fn on_disk(&self, path: &str) -> PathBuf {
+        self.directory.join(path.strip_prefix(self.prefix).unwrap_or(path))
     }
 }

@@ -1,19 +1,27 @@
-//! The layout of a package, decided before anything is packed or sent.
+//! The first pass of a push: all files are hashed, a bag is checked, and the package is laid out.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{Algorithm, AlgorithmSet, BagInfo, Inventory, Scan, TagFiles, Version};
+use bagit::{
+    Accept, Algorithm, AlgorithmSet, BagInfo, CheckOptions, Fault, Inventory, Report, Scan, ScanOptions,
+    Severity, TagFiles, Version,
+};
 use d1_model::Identifier;
-use d1_package::{BagRecord, PackageFacts, PackageFiles, Plan, PlanLimits, PlanOptions, Survey};
+use d1_package::{
+    BagRecord, PackageFacts, PackageFiles, PackageOddity, Plan, PlanLimits, PlanOptions, Survey, Validation,
+};
 use oci_model::Digest;
 
-use super::check::{Checked, Checking, check_directory};
-use super::sources::Sources;
-use crate::{Error, Event, Observer, PushOptions, Result};
+use crate::error::{ContentFault, Error, Result};
+use crate::event::{Event, HashProgress, Observer};
+use crate::push::PushOptions;
+use crate::push::layers::Sources;
 
-/// A package that is laid out: ready to be packed and sent by [`push_prepared`](super::push_prepared).
+/// A package that is laid out, ready for [`push_prepared`](super::push_prepared).
 #[derive(Debug)]
 pub struct Prepared {
     pub(crate) plan: Plan,
@@ -40,7 +48,7 @@ pub struct HashedDirectory {
     pub tag_files: TagFilePlace,
     /// Files that the store has already. Each has the digests of its parts if it is stored in parts.
     pub stored: BTreeMap<String, Vec<Digest>>,
-    /// Identifier of the resource map, if the caller knows it. Otherwise the documents tell.
+    /// Identifier of the resource map, if the caller knows it. Otherwise the documents decide.
     pub resource_map: Option<Identifier>,
 }
 
@@ -60,7 +68,7 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// If the files do not fit into a package.
+    /// Fails if the files do not fit into a package.
     pub fn new(
         hashed: HashedDirectory,
         options: &PushOptions,
@@ -143,7 +151,7 @@ fn made_bag_algorithms() -> AlgorithmSet {
 ///
 /// # Errors
 ///
-/// If a path cannot be the path of a file in a package.
+/// Fails if a path cannot be the path of a file in a package.
 pub fn package_files(inventory: Inventory, is_bag: bool) -> Result<PackageFiles> {
     let is_empty = |path: &&str| !inventory.has_anything_under(path);
     let empty = inventory.added_directories().filter(is_empty).map(Into::into).collect();
@@ -152,15 +160,152 @@ pub fn package_files(inventory: Inventory, is_bag: bool) -> Result<PackageFiles>
 
 fn warn_of_clashes(files: &PackageFiles, observer: &Arc<dyn Observer>) {
     for clash in files.name_clashes() {
-        let text = format!("`{}` and `{}` are one file on some systems", clash.first, clash.second);
+        let text = format!("some systems do not distinguish `{}` and `{}`", clash.first, clash.second);
         observer.event(&Event::Warning(&text));
     }
 }
 
-/// Returns the bag's `Bagging-Date` as a time. With it, the manifest is the same whenever it is made.
+/// Returns the bag's `Bagging-Date` as a time. It keeps the manifest the same whenever it is made.
 fn bagging_date(tag_files: &TagFiles) -> Option<String> {
     let text = std::str::from_utf8(tag_files.get("bag-info.txt")?).ok()?;
     let (info, _) = BagInfo::parse(text, Version::V1_0);
     let date = info.get_unfolded("Bagging-Date")?;
     bagit::is_date(&date).then(|| format!("{date}T00:00:00Z"))
+}
+
+/// A directory whose files have been hashed.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// Files with sizes and digests.
+    pub(crate) scan: Scan,
+    /// The result of validating a bag. Absent for a plain directory.
+    pub(crate) report: Option<Report>,
+    /// The form of the directory, and the documents that describe it.
+    pub(crate) survey: Survey,
+}
+
+/// Options of the check.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checking {
+    /// Whether a bag must be valid.
+    pub(crate) verify: bool,
+    /// Whose faults are tolerated.
+    pub(crate) accept: Accept,
+    /// Whether each problem of an RO-Crate is an error.
+    pub(crate) strict_crate: bool,
+    /// Algorithms besides those of the manifests and of the system metadata.
+    pub(crate) algorithms: AlgorithmSet,
+}
+
+/// Hashes all files of a directory, each in one read, and validates it if it is a bag. It blocks.
+///
+/// # Errors
+///
+/// [`Error::InvalidBag`] with all faults. [`Error::Content`] for files that cannot be pushed.
+pub(crate) fn check_directory(
+    directory: &Path,
+    checking: Checking,
+    observer: &Arc<dyn Observer>,
+) -> Result<Checked> {
+    let survey = survey(directory)?;
+    let mut options = ScanOptions::default();
+    // The checksums in documents are computed in the same read.
+    options.extra_algorithms = checking.algorithms.union(survey.algorithms());
+    options.extra_algorithms.insert(Algorithm::Sha256);
+    let scan = bagit::scan_directory(directory, &options, &HashProgress::new(observer))?;
+    let observations = scan.inventory.observations();
+    let check_options = CheckOptions::accepting(checking.accept);
+    let Validation { report, oddities, .. } =
+        survey.validate(&scan.inventory, &scan.tag_files, &check_options);
+    match &report {
+        Some(report) => judge(directory, report, checking.verify, observer)?,
+        None => warn(observations.iter().filter(|fault| fault.severity == Severity::Warning), observer),
+    }
+    refuse_unusable(observations)?;
+    judge_crate(&oddities, checking, observer)?;
+    Ok(Checked { scan, report, survey })
+}
+
+fn survey(directory: &Path) -> Result<Survey> {
+    let files = regular_files(directory);
+    let mut open = |path: &str| -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(Readable(File::open(directory.join(path)).ok())))
+    };
+    let listed = files.iter().map(|(path, size)| (path.as_str(), *size));
+    Ok(Survey::read(listed, &mut open)?)
+}
+
+/// Reads a file up to the first error. An unreadable file is not a document here; hashing reports it later.
+struct Readable(Option<File>);
+
+impl Read for Readable {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.0.as_mut().map_or(0, |file| file.read(buffer).unwrap_or(0)))
+    }
+}
+
+/// Lists regular files with their sizes, in byte order. Hashing reports unreadable directories later.
+fn regular_files(directory: &Path) -> Vec<(String, u64)> {
+    let mut files = Vec::new();
+    let mut pending: Vec<(PathBuf, String)> = vec![(directory.to_owned(), String::new())];
+    while let Some((directory, prefix)) = pending.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let (Ok(kind), Some(name)) = (entry.file_type(), entry.file_name().to_str().map(str::to_owned))
+            else {
+                continue;
+            };
+            let path = format!("{prefix}{name}");
+            if kind.is_dir() {
+                pending.push((entry.path(), format!("{path}/")));
+            } else if let (true, Ok(metadata)) = (kind.is_file(), entry.metadata()) {
+                files.push((path, metadata.len()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn warn<'f>(faults: impl Iterator<Item = &'f Fault>, observer: &Arc<dyn Observer>) {
+    faults.for_each(|fault| observer.event(&Event::Warning(&fault.to_string())));
+}
+
+fn judge(directory: &Path, report: &Report, verify: bool, observer: &Arc<dyn Observer>) -> Result<()> {
+    warn(report.warnings(), observer);
+    if report.valid {
+        return Ok(());
+    }
+    if verify {
+        return Err(Error::InvalidBag { directory: directory.to_owned(), report: Box::new(report.clone()) });
+    }
+    let message = format!("pushing the bag with {} faults", report.errors().count());
+    observer.event(&Event::Warning(&message));
+    Ok(())
+}
+
+/// Reports the problems of an RO-Crate. A wrong checksum ends a push that verifies, and any problem a strict one.
+fn judge_crate(oddities: &[PackageOddity], checking: Checking, observer: &Arc<dyn Observer>) -> Result<()> {
+    oddities.iter().for_each(|oddity| observer.event(&Event::Warning(&oddity.to_string())));
+    let is_error =
+        |oddity: &&PackageOddity| checking.strict_crate || checking.verify && oddity.code.is_fault();
+    let faults: Vec<ContentFault> = oddities
+        .iter()
+        .filter(is_error)
+        .map(|oddity| ContentFault { path: oddity.path.to_string(), message: oddity.message.clone() })
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(Error::Content { faults }) }
+}
+
+/// Refuses files that cannot be read or are not regular.
+fn refuse_unusable(observations: &[Fault]) -> Result<()> {
+    let mut faults: Vec<ContentFault> = observations
+        .iter()
+        .filter(|fault| fault.severity == Severity::Error)
+        .map(|fault| ContentFault {
+            path: fault.path.clone().unwrap_or_default(),
+            message: fault.message.clone(),
+        })
+        .collect();
+    faults.sort_by(|left, right| left.path.cmp(&right.path));
+    if faults.is_empty() { Ok(()) } else { Err(Error::Content { faults }) }
 }

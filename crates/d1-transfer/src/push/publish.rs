@@ -6,22 +6,24 @@ use std::sync::Arc;
 use oci_model::{Digest, Manifest, ManifestRef, RawManifest};
 use registry_backend::{BlobSource, RegistryBackend, WriteHint};
 
+use crate::error::Result;
+use crate::event::Observer;
 use crate::names::title;
+use crate::push::{PushOptions, PushReport};
 use crate::upload::{Upload, Uploader};
-use crate::{Observer, PushOptions, PushReport, Result};
 
-/// Everything that has to be in the store for an artifact to be there.
+/// An artifact and its blobs.
 pub(crate) struct Artifact {
     pub(crate) manifest: RawManifest,
-    /// The blobs that may have to be sent; those that are known to be there already are not among them.
+    /// The blobs that may have to be sent. Blobs that the store has for certain are not among them.
     pub(crate) blobs: Vec<Box<dyn BlobSource>>,
-    /// Number and size of the files in it, for the report.
+    /// Number and size of its files, for the report.
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) identifier: Option<String>,
 }
 
-/// Stores an artifact, unless its tags name it already.
+/// Stores an artifact, unless its tags already name it.
 pub(crate) async fn publish(
     backend: &dyn RegistryBackend,
     artifact: Artifact,
@@ -31,7 +33,7 @@ pub(crate) async fn publish(
     let Artifact { manifest, files, bytes, identifier, .. } = &artifact;
     let mut report = PushReport::new(manifest, &options.tags, (*files, *bytes), identifier.clone())?;
     report.unchanged = is_there(backend, &artifact.manifest, options).await?;
-    // To make everything anew is also to look whether everything is still there.
+    // A push that packs everything again also checks that everything is still stored.
     if report.unchanged && !options.repack {
         return Ok(report);
     }
@@ -61,7 +63,7 @@ async fn store_manifest(
     Ok(())
 }
 
-/// Tells whether the store has exactly this under all its names.
+/// Tells whether all names of the artifact name exactly this manifest.
 async fn is_there(
     backend: &dyn RegistryBackend,
     manifest: &RawManifest,
@@ -79,7 +81,7 @@ async fn is_there(
     Ok(true)
 }
 
-/// Finds out what would be sent.
+/// Counts the blobs that a push would send.
 async fn estimate(backend: &dyn RegistryBackend, artifact: &Artifact, report: &mut PushReport) -> Result<()> {
     let mut seen = HashSet::new();
     for source in &artifact.blobs {
@@ -91,7 +93,7 @@ async fn estimate(backend: &dyn RegistryBackend, artifact: &Artifact, report: &m
     Ok(())
 }
 
-/// Returns the blobs with what people know them by.
+/// Returns the blobs with their titles.
 fn uploads(artifact: &Artifact) -> Vec<Upload<'_>> {
     let manifest = artifact.manifest.parse().ok();
     let blobs = manifest.iter().flat_map(Manifest::blobs);

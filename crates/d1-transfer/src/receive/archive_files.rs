@@ -11,34 +11,34 @@ use oci_pack::{
     UnpackOptions, VisitError, read_archive, unpack_into,
 };
 
-use super::came::lock;
-use super::job::{ArchiveJob, position_among};
-use super::kept::{Keeping, KeptBytes};
-use super::{CameFiles, Expected, Wanted};
 use crate::archive::{ArchiveFailure, Stop};
+use crate::event::{Event, Meter};
 use crate::names::join;
-use crate::progress::Meter;
-use crate::{Event, OpenPackage};
+use crate::package::OpenPackage;
+use crate::receive::Wanted;
+use crate::receive::file::{Keeping, KeptBytes};
+use crate::receive::files::{CameFiles, Expected, lock};
+use crate::receive::job::{ArchiveJob, position_among};
 
-/// What is wanted of an archive.
+/// The wanted files of an archive.
 pub(crate) struct ArchiveFiles {
     pub(crate) layer: ArchiveJob,
     pub(crate) package: Arc<OpenPackage>,
     pub(crate) wanted: Arc<Wanted>,
-    /// Positions of the wanted files that the index places in the archive; without it, all files are wanted.
+    /// Positions of the wanted files in the archive, by the index. Without an index, all files are wanted.
     pub(crate) positions: Option<Arc<Vec<u32>>>,
     pub(crate) algorithms: AlgorithmSet,
-    /// Where large files are kept whose bytes are wanted besides.
+    /// Directory for large files whose bytes are needed in memory too.
     pub(crate) spill: Option<Arc<Path>>,
-    /// Where it is noted which files came.
+    /// The files that have come so far.
     pub(crate) came: Arc<Mutex<CameFiles>>,
     pub(crate) meter: Meter,
 }
 
-/// What came of an archive besides its files.
+/// The result of receiving an archive, besides its files.
 #[derive(Debug, Default)]
 pub(crate) struct ArchiveOutcome {
-    /// Bytes of files that were to be kept.
+    /// Bytes of files that are needed in memory.
     pub(crate) kept: BTreeMap<String, KeptBytes>,
     /// Digest of the tar archive.
     pub(crate) tar_digest: Option<oci_model::Digest>,
@@ -68,25 +68,25 @@ impl ArchiveFiles {
     fn read_options(&self) -> ReadOptions {
         let mut limits = ReadLimits::default();
         if let Some(size) = self.layer.content_size {
-            // The index says how large the content is; what is larger is not what it describes.
+            // The index limits the size of the content.
             (limits.total_size, limits.ratio) = (size, None);
         }
         ReadOptions {
             limits,
-            // Names that a file system takes for one meet there, and stop the unpacking then.
+            // Two names that the file system does not distinguish collide there, which stops the unpacking.
             name_clashes: NameClashes::Warn,
-            // With an index, the digests of the files say more, and the blob has a digest of its own.
+            // With an index, the digests of the files prove more.
             tar_digest: self.positions.is_none(),
             ..ReadOptions::new(self.layer.title.clone())
         }
     }
 }
 
-/// Takes files as they come out of an archive.
+/// Receives the files of an archive one after the other.
 struct Taking {
     wanted: ArchiveFiles,
     outcome: ArchiveOutcome,
-    /// The file that is coming.
+    /// Hashes the current file.
     hasher: MultiHasher,
     expected: Option<Expected>,
     keeping: Option<Keeping>,
@@ -99,7 +99,7 @@ impl Taking {
         Self { wanted, outcome: ArchiveOutcome::default(), hasher, expected: None, keeping: None, size: 0 }
     }
 
-    /// Returns the position of a file, if it is one of those that are wanted of the archive.
+    /// Returns the position of a file, if it is wanted.
     fn position(&self, path: &str) -> Option<usize> {
         position_among(&self.wanted.package.view, self.wanted.positions.as_ref()?, path)
     }
@@ -108,7 +108,7 @@ impl Taking {
         self.wanted.positions.is_none() || self.position(path).is_some()
     }
 
-    /// Begins a file; one of another size than is known is not read at all.
+    /// Begins a file. A file with an unexpected size is refused before it is read.
     fn start(&mut self, path: &str, size: u64) -> Result<(), Stop> {
         let view = &self.wanted.package.view;
         self.expected = self.position(path).and_then(|position| self.wanted.wanted.expected(view, position));
@@ -158,7 +158,7 @@ impl Taking {
 
     fn note(&self, warning: &ArchiveWarning) {
         if let ArchiveWarning::NameClash { path, earlier } = warning {
-            let text = format!("`{path}` and `{earlier}` are one file on some systems");
+            let text = format!("some systems do not distinguish `{path}` and `{earlier}`");
             self.wanted.meter.observer().event(&Event::Warning(&text));
         }
     }
@@ -213,7 +213,7 @@ impl ArchiveVisitor for Taking {
     }
 
     fn hard_link(&mut self, _path: &str, _target: &str) -> Result<(), VisitError> {
-        // Its bytes are those of the file that it leads to.
+        // Its content is that of another file in the archive.
         Ok(())
     }
 

@@ -7,38 +7,39 @@ use oci_model::{Descriptor, DigestAlgorithm, DigestHasher};
 use oci_pack::{Compression, Member, SpanReader, members_covering};
 use registry_backend::RegistryBackend;
 
-use super::Expected;
-use crate::blob_reader::read_range;
-use crate::byte_stream::{CHUNK_BYTES, read_blocking};
+use crate::blocking::{CHUNK_BYTES, read_blocking};
+use crate::error::{ContentFault, Error, Result};
+use crate::package::OpenPackage;
 use crate::read::read_file;
-use crate::{ContentFault, Error, OpenPackage, Result};
+use crate::receive::files::Expected;
+use crate::source::read_range;
 
-/// A file, and where its content begins in the tar archive.
+/// A file, and the offset of its content in the tar archive.
 #[derive(Clone, Debug)]
 struct Located {
     file: Expected,
     offset: u64,
 }
 
-/// A damaged archive whose index tells where its files are.
+/// A damaged archive with an index.
 struct DamagedArchive<'a> {
     backend: &'a dyn RegistryBackend,
     package: &'a OpenPackage,
     descriptor: &'a Descriptor,
     members: &'a [Member],
     compression: Compression,
-    /// The files in their order in the archive.
+    /// The files in the order of the archive.
     files: Vec<Located>,
 }
 
-/// Returns what is wrong with files of an archive layer, or only the first such fault if not `all` are wanted; nothing if
-/// the damage lies where none of these files is.
+/// Returns the faults of files in an archive layer, or only the first one unless `all` are wanted. The result
+/// is empty if the damage is outside these files.
 ///
-/// The archive is read once more, without what is damaged: reading goes on behind it.
+/// This reads the archive again, and continues behind each damaged place.
 ///
 /// # Errors
 ///
-/// If the store fails.
+/// Fails if the store fails.
 pub(crate) async fn damaged_files(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
@@ -64,7 +65,7 @@ pub(crate) async fn damaged_files(
     DamagedArchive { backend, package, descriptor, members, compression, files }.faults(all).await
 }
 
-/// Returns the compression of the archive that a file with content is in.
+/// Returns the compression of the archive that holds a file.
 fn compression(package: &OpenPackage, file: &Expected) -> Option<Compression> {
     match package.view.read_plan(&file.path, None) {
         Ok(ReadPlan::Pieces(planned)) => match planned.pieces.first()?.encoding {
@@ -87,7 +88,7 @@ impl DamagedArchive<'_> {
                 break;
             }
             let Some(stopped_at) = stopped_at else { break };
-            // Members are read whole, so what stops the reading may lie beside the file.
+            // Members are read whole, so the damage may be outside the file.
             let file = self.files.get(stopped_at).map_or(&located.file, |located| &located.file);
             match read_file(self.backend, self.package, &file.path, None, io::sink()).await {
                 Ok(_) => {}
@@ -100,7 +101,8 @@ impl DamagedArchive<'_> {
         Ok(faults)
     }
 
-    /// Reads files in a row; returns the faults of those that can be read, and the position of the one that cannot.
+    /// Reads files in a row. Returns the faults of the readable ones, and the position of the first unreadable
+    /// one.
     async fn read_on(&self, first: usize) -> Result<(Vec<ContentFault>, Option<usize>)> {
         let files: Vec<Located> = self.files.get(first..).unwrap_or_default().to_vec();
         let (Some(begin), Some(last)) = (files.first(), files.last()) else { return Ok((Vec::new(), None)) };
@@ -130,7 +132,7 @@ impl DamagedArchive<'_> {
     }
 }
 
-/// Goes on to a file, reads it, and says what is wrong with it.
+/// Skips to a file, reads it, and returns its fault.
 fn judge(
     reader: &mut impl Read,
     position: u64,
@@ -151,5 +153,5 @@ fn judge(
     }
     let actual = hasher.finish();
     let is_right = file.sha256.is_none() || actual.sha256_bytes() == file.sha256;
-    Ok((!is_right).then(|| file.fault(format!("its bytes have the digest {actual}"))))
+    Ok((!is_right).then(|| file.fault(format!("its content has the digest {actual}"))))
 }

@@ -1,54 +1,52 @@
-//! Receiving the bytes of one file from the blobs that hold it: hashed as they come, and written if there is a place.
+//! Receiving one file from the blobs that hold it, and keeping its bytes where they are wanted.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{AlgorithmSet, Digests, MultiHasher};
+use bagit::{AlgorithmSet, Digests, MultiHasher, TagFiles};
 use oci_model::DigestHasher;
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
-use super::job::Blob;
-use super::kept::{Keeping, KeptBytes};
-use crate::blob_reader::read_range;
-use crate::blocking::{GivenUp, run_while_wanted};
-use crate::byte_stream::{CHUNK_BYTES, read_blocking};
-use crate::progress::{Meter, total};
-use crate::pull::Staging;
-use crate::{Error, Result};
+use crate::blocking::{CHUNK_BYTES, GivenUp, read_blocking, run_while_wanted};
+use crate::error::{Error, Result};
+use crate::event::{Meter, total};
+use crate::receive::job::Blob;
+use crate::source::read_range;
+use crate::staging::Staging;
 
-/// A file that is to be received.
+/// A file to receive.
 pub(crate) struct Incoming<'a> {
     pub(crate) blobs: &'a [Blob],
     pub(crate) algorithms: AlgorithmSet,
-    /// Whether each blob is compared with its digest, since that of the whole file is not known.
+    /// Whether to compare each blob with its digest, because the digest of the whole file is unknown.
     pub(crate) judge_blobs: bool,
-    /// Where the bytes are gathered besides, if they are wanted.
+    /// Keeps the bytes in memory too, if they are needed.
     pub(crate) keeping: Option<Keeping>,
-    /// Where the bytes gather, if they do.
+    /// The partial file on disk, if there is one.
     pub(crate) partial: Option<&'a Partial>,
 }
 
-/// Where bytes gather. What is there already is taken for the file's beginning and not received again.
+/// A partial file. Its content is the beginning of the file and is not received again.
 #[derive(Clone, Debug)]
 pub(crate) struct Partial {
     pub(crate) path: PathBuf,
-    /// Held as long as a thread may write.
+    /// Keeps the staging directory locked while a thread may write.
     pub(crate) staging: Arc<Staging>,
 }
 
-/// What came.
+/// A received file.
 pub(crate) struct Came {
     pub(crate) digests: Digests,
     pub(crate) kept: Option<KeptBytes>,
-    /// What is wrong with a blob.
+    /// A fault of a blob.
     pub(crate) fault: Option<String>,
-    /// Whether some of it was there before: it was on disk, unverified, and may be to blame for a wrong digest.
+    /// Whether the partial file had content. That content was not verified, and may explain a wrong digest.
     pub(crate) resumed: bool,
 }
 
-/// Receives a file; the caller compares the digests with those that are known.
+/// Receives a file. The caller compares the digests.
 pub(crate) async fn receive_file(
     backend: &dyn RegistryBackend,
     file: Incoming<'_>,
@@ -85,7 +83,7 @@ pub(crate) async fn receive_file(
     Ok(Came { digests: intake.hasher.finish(), kept, fault: intake.judge.finish(), resumed })
 }
 
-/// Takes bytes in, in a blocking thread.
+/// Receives bytes in a blocking thread.
 struct Intake {
     hasher: MultiHasher,
     judge: BlobJudge,
@@ -94,7 +92,7 @@ struct Intake {
 }
 
 impl Intake {
-    /// Opens the partial file, hashes what it holds, and returns how much that is; one that is too long begins anew.
+    /// Opens the partial file, hashes its content, and returns its size. A file that is too long is emptied.
     fn take_up(mut self, partial: Partial, size: u64, given_up: &GivenUp) -> Result<(Self, u64)> {
         let failed = |operation| {
             let path = partial.path.clone();
@@ -124,7 +122,7 @@ impl Intake {
 
     fn take_in(mut self, reader: &mut impl BufRead) -> Result<Self> {
         loop {
-            // An error is the stream's, which its giver returns.
+            // The caller returns the error of the stream.
             let bytes = reader.fill_buf().map_err(|error| Error::io("receive", "a blob", error))?;
             if bytes.is_empty() {
                 return Ok(self);
@@ -147,12 +145,12 @@ impl Intake {
     }
 }
 
-/// Compares bytes that come in a row with the digests of the blobs that they are.
+/// Compares consecutive bytes with the digests of their blobs.
 struct BlobJudge {
-    /// The blobs that have not begun yet, the next one last.
+    /// The blobs that have not begun yet, in reverse order.
     next: Vec<(Blob, DigestHasher)>,
     current: Option<(Blob, DigestHasher)>,
-    /// Bytes that the current blob lacks.
+    /// Bytes that the current blob still lacks.
     left: u64,
     fault: Option<String>,
 }
@@ -163,7 +161,7 @@ impl BlobJudge {
         for blob in blobs.iter().rev() {
             let hasher = DigestHasher::matching(&blob.digest).ok_or_else(|| {
                 BackendError::new(ErrorKind::Unsupported, "verify", &blob.digest)
-                    .because("its algorithm is neither sha256 nor sha512")
+                    .because("expected a sha256 or sha512 digest")
             })?;
             next.push((blob.clone(), hasher));
         }
@@ -185,7 +183,7 @@ impl BlobJudge {
         }
     }
 
-    /// Goes on to the next blob that has bytes; there may be none.
+    /// Continues with the next blob that is not empty. Returns `false` if there is none.
     fn begin(&mut self) -> bool {
         while self.left == 0 {
             self.end();
@@ -200,7 +198,7 @@ impl BlobJudge {
         let Some((blob, hasher)) = self.current.take() else { return };
         let actual = hasher.finish();
         if actual != blob.digest && self.fault.is_none() {
-            self.fault = Some(format!("the blob {} came with the digest {actual}", blob.digest));
+            self.fault = Some(format!("expected the blob {}, found the digest {actual}", blob.digest));
         }
     }
 
@@ -214,7 +212,7 @@ impl BlobJudge {
     }
 }
 
-/// Where a file out of an archive goes: hashed, and written if there is a place.
+/// The target of a file from an archive: hashed, and written if there is a partial file.
 pub(crate) struct Sink {
     pub(crate) hasher: MultiHasher,
     pub(crate) keeping: Option<Keeping>,
@@ -250,6 +248,84 @@ impl Write for Sink {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Keeps the bytes of one file in memory or in a temporary file.
+#[derive(Debug)]
+pub(crate) struct Keeping {
+    memory: Vec<u8>,
+    /// Directory for a temporary file. Without one, all bytes stay in memory.
+    directory: Option<Arc<Path>>,
+    file: Option<File>,
+    failure: Option<io::Error>,
+}
+
+/// The kept bytes of one file.
+#[derive(Clone, Debug)]
+pub(crate) enum KeptBytes {
+    Memory(Arc<Vec<u8>>),
+    File(Arc<File>),
+}
+
+impl Keeping {
+    /// Begins a file. Only manifests, which are read line by line, may go to a temporary file.
+    pub(crate) fn new(path: &str, directory: Option<&Arc<Path>>) -> Self {
+        let directory = directory.filter(|_| TagFiles::may_stay_on_disk(path)).cloned();
+        Self { memory: Vec::new(), directory, file: None, failure: None }
+    }
+
+    /// Takes the next bytes. `finish` reports a failure.
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
+        if self.failure.is_none() {
+            self.failure = self.try_take(bytes).err();
+        }
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the temporary file could not be written.
+    pub(crate) fn finish(self) -> io::Result<KeptBytes> {
+        match (self.failure, self.file) {
+            (Some(error), _) => Err(error),
+            (None, Some(file)) => Ok(KeptBytes::File(Arc::new(file))),
+            (None, None) => Ok(KeptBytes::Memory(Arc::new(self.memory))),
+        }
+    }
+
+    fn try_take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(file) = &mut self.file {
+            return file.write_all(bytes);
+        }
+        self.memory.extend_from_slice(bytes);
+        let is_large = self.memory.len() as u64 > TagFiles::MOST_HELD_BYTES;
+        if let Some(directory) = self.directory.as_ref().filter(|_| is_large) {
+            // The file has no name, so it vanishes however the process ends.
+            let mut file = tempfile::tempfile_in(directory)?;
+            file.write_all(&std::mem::take(&mut self.memory))?;
+            self.file = Some(file);
+        }
+        Ok(())
+    }
+}
+
+impl KeptBytes {
+    /// Returns the bytes if they are in memory. Only manifests may be on disk.
+    pub(crate) fn in_memory(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memory(bytes) => Some(bytes),
+            Self::File(_) => None,
+        }
+    }
+
+    /// Adds them to the tag files of a bag.
+    pub(crate) fn insert_into(self, tag_files: &mut TagFiles, path: &str) {
+        match self {
+            Self::Memory(bytes) => tag_files.insert(path, Arc::unwrap_or_clone(bytes)),
+            Self::File(file) => tag_files.insert_open(path, file),
+        }
     }
 }
 
@@ -290,5 +366,26 @@ mod tests {
             assert!(fault(&stated, b"abcdefgh", piece).is_some());
             assert!(fault(&stated, b"", piece).is_some());
         }
+    }
+
+    #[test]
+    fn a_large_manifest_goes_to_a_file_and_nothing_else_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let room: Arc<Path> = directory.path().into();
+        for (path, in_memory) in [("manifest-md5.txt", false), ("metadata/sysmeta.xml", true)] {
+            let mut keeping = Keeping::new(path, Some(&room));
+            (0..30).for_each(|_| keeping.take(&[b'x'; 100_000]));
+            let kept = keeping.finish().unwrap();
+            assert_eq!(kept.in_memory().map(<[u8]>::len), in_memory.then_some(3_000_000));
+            let mut tag_files = TagFiles::new();
+            kept.insert_into(&mut tag_files, path);
+            assert_eq!(tag_files.get(path).is_some(), in_memory);
+        }
+        let mut lost = Keeping::new("manifest-md5.txt", Some(&Arc::from(directory.path().join("gone"))));
+        (0..30).for_each(|_| lost.take(&[b'x'; 100_000]));
+        assert!(lost.finish().is_err());
+        let mut unbounded = Keeping::new("manifest-md5.txt", None);
+        unbounded.take(&[b'x'; 3_000_000]);
+        assert!(unbounded.finish().unwrap().in_memory().is_some());
     }
 }

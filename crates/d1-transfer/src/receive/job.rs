@@ -1,4 +1,4 @@
-//! What has to be received: files that have blobs of their own, and archives with the files that are wanted of them.
+//! Dividing the wanted files into jobs: files with blobs of their own, archives, and single files of archives.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,42 +6,43 @@ use std::sync::Arc;
 use d1_package::{ArchiveLayer, PackageView, Place, ReadPlan};
 use oci_model::{Descriptor, Digest};
 
-use super::{Expected, Wanted};
-use crate::progress::total;
+use crate::event::total;
+use crate::receive::Wanted;
+use crate::receive::files::Expected;
 
-/// One thing to receive; jobs do not depend on each other.
+/// A unit of work. Jobs do not depend on each other.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
-    /// Files with the same bytes, which are received once.
+    /// Files with equal bytes, which are received once.
     Files { blobs: Vec<Blob>, files: Vec<Expected> },
-    /// A whole archive, of which the files at these positions are wanted; all if nothing is known of it.
+    /// A whole archive. Only the files at these positions are wanted, or all if the archive has no index.
     Archive { layer: ArchiveJob, files: Option<Arc<Vec<u32>>> },
     /// A single file of an archive.
     Range { file: Expected, bytes: u64 },
 }
 
-/// A blob that holds a file's bytes, or some of them.
+/// A blob that holds all or some bytes of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Blob {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
 }
 
-/// An archive layer, owned.
+/// An archive layer.
 #[derive(Clone, Debug)]
 pub(crate) struct ArchiveJob {
     /// Position of the layer in the manifest.
     pub(crate) layer: usize,
     pub(crate) descriptor: Descriptor,
     pub(crate) title: String,
-    /// Where it unpacks, below the package's directory.
+    /// The directory that it unpacks into, relative to the package's directory.
     pub(crate) path: String,
-    /// Size of all files in it in bytes, where it is known.
+    /// Size of all its files in bytes, if it is known.
     pub(crate) content_size: Option<u64>,
 }
 
 impl Job {
-    /// Returns the number of bytes that move.
+    /// Returns the number of bytes to receive.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Files { blobs, .. } => total(blobs.iter().map(|blob| blob.size)),
@@ -60,13 +61,13 @@ impl Job {
     }
 }
 
-/// Returns the position of the file at a path, if it is one of these, which are in order.
+/// Returns the position of the file at a path, if it is one of these positions, which are sorted.
 pub(super) fn position_among(view: &PackageView, positions: &[u32], path: &str) -> Option<usize> {
     let position = view.position(path)?;
     positions.binary_search(&u32::try_from(position).ok()?).ok().map(|_| position)
 }
 
-/// Divides the wanted files into jobs; `ranges` is whether single files can be read out of archives.
+/// Divides the wanted files into jobs. `ranges` says whether the store can read single files of archives.
 pub(crate) fn jobs(view: &PackageView, wanted: &Wanted, ranges: bool) -> Vec<Job> {
     let layers = &view.manifest().layers;
     let blob = |layer: u32| {
@@ -109,12 +110,12 @@ pub(crate) fn jobs(view: &PackageView, wanted: &Wanted, ranges: bool) -> Vec<Job
             None => {}
         }
     }
-    // The largest first, so that the end is not one large blob alone.
+    // The largest jobs come first, so that none of them runs alone at the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.bytes()));
     jobs
 }
 
-/// What an index says of an archive.
+/// The files of an archive, by the index.
 #[derive(Default)]
 struct ArchiveContent {
     /// Size of all its files in bytes.
@@ -124,7 +125,8 @@ struct ArchiveContent {
     wanted_size: u64,
 }
 
-/// What reading a single file of an archive costs more than its size, in bytes: a request, and the rest of two members.
+/// The cost of reading a single file of an archive besides its size, in bytes: a request, and parts of two
+/// members.
 const COST_OF_A_RANGE: u64 = 1_000_000;
 
 impl ArchiveContent {
@@ -140,7 +142,7 @@ impl ArchiveContent {
             return;
         }
         let cost = COST_OF_A_RANGE.saturating_mul(self.wanted.len() as u64);
-        // Reading files one by one pays for few files of many.
+        // Reading files one by one pays for a few of many files.
         if ranges && self.wanted_size.saturating_add(cost) < self.size / 2 {
             let files = self.wanted.iter().filter_map(|position| wanted.expected(view, *position as usize));
             jobs.extend(files.map(|file| Job::Range { bytes: moved(view, &file), file }));
@@ -151,7 +153,7 @@ impl ArchiveContent {
     }
 }
 
-/// Returns how many bytes of an archive move for a single file.
+/// Returns how many bytes a single file of an archive costs.
 fn moved(view: &PackageView, file: &Expected) -> u64 {
     match view.read_plan(&file.path, None) {
         Ok(ReadPlan::Pieces(planned)) => {

@@ -1,4 +1,4 @@
-//! The blobs of a manifest as such: whether they are there, and whether those are right that hold no file.
+//! The blobs of a manifest: whether they exist, and whether blobs without files are right.
 
 use std::collections::HashSet;
 
@@ -7,11 +7,12 @@ use futures::{StreamExt, TryStreamExt};
 use oci_model::{Descriptor, Digest};
 use registry_backend::{RegistryBackend, verified};
 
+use crate::error::{ContentFault, Result};
 use crate::names::title;
+use crate::package::OpenPackage;
 use crate::receive::is_loss;
-use crate::{ContentFault, OpenPackage, Result};
 
-/// Looks all blobs up, several at once; returns those that are not there, or in another size.
+/// Looks up all blobs, several at once. Returns those that are missing or have another size.
 pub(super) async fn missing(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
@@ -19,7 +20,7 @@ pub(super) async fn missing(
     let look = |(name, blob): (String, Descriptor)| async move {
         let message = match backend.stat_blob(&blob.digest).await? {
             Some(size) if size == blob.size => return Ok::<_, crate::Error>(None),
-            Some(size) => format!("the blob {} has {size} bytes, not {}", blob.digest, blob.size),
+            Some(size) => format!("the blob {} has {size} bytes, expected {}", blob.digest, blob.size),
             None => format!("the blob {} is missing", blob.digest),
         };
         Ok(Some(ContentFault { path: name, message }))
@@ -30,7 +31,8 @@ pub(super) async fn missing(
     Ok(faults.into_iter().flatten().collect())
 }
 
-/// Reads the blobs that hold neither files nor the index; returns those that are damaged, and how many bytes were read.
+/// Reads the blobs that hold neither files nor the index. Returns the damaged ones, and the number of bytes
+/// read.
 pub(super) async fn damaged_others(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
@@ -53,7 +55,7 @@ pub(super) async fn damaged_others(
     Ok((faults, bytes))
 }
 
-/// Reads a blob to its end and counts its bytes; returns what is wrong with it.
+/// Reads a blob to its end, counts its bytes, and returns its fault.
 async fn read(
     backend: &dyn RegistryBackend,
     blob: &Descriptor,
@@ -61,7 +63,10 @@ async fn read(
 ) -> registry_backend::Result<Option<String>> {
     let read = backend.read_blob(&blob.digest, None).await?;
     if read.blob_size != blob.size {
-        return Ok(Some(format!("the blob {} has {} bytes, not {}", blob.digest, read.blob_size, blob.size)));
+        return Ok(Some(format!(
+            "the blob {} has {} bytes, expected {}",
+            blob.digest, read.blob_size, blob.size
+        )));
     }
     let mut stream = verified(read, &blob.digest)?;
     while let Some(chunk) = stream.try_next().await? {
@@ -70,7 +75,7 @@ async fn read(
     Ok(None)
 }
 
-/// Returns the digests of the blobs that were read as files, archives or index.
+/// Returns the digests of the blobs that hold files, archives or the index.
 fn blobs_of_files(package: &OpenPackage) -> HashSet<Digest> {
     let view = &package.view;
     let layers = &view.manifest().layers;
@@ -92,7 +97,7 @@ fn blobs_of_files(package: &OpenPackage) -> HashSet<Digest> {
     digests
 }
 
-/// Returns all blobs, each digest once, with what people know them by: the path of their file, or their title.
+/// Returns all blobs, each digest once, with the path of their file or their title.
 fn named_blobs(package: &OpenPackage) -> Vec<(String, Descriptor)> {
     let view = &package.view;
     let layers = &view.manifest().layers;

@@ -1,9 +1,7 @@
-//! Verifying a package where it is stored, without keeping any of it.
+//! Verifying packages where they are stored, one or all of a repository.
 
-mod attached;
 mod blobs;
-mod repository;
-mod system_metadata;
+pub(crate) mod system_metadata;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -11,37 +9,38 @@ use std::sync::Arc;
 
 use bagit::{Accept, Algorithm, AlgorithmSet, CheckOptions, Report, TagFiles};
 use d1_model::MAX_SYSTEM_METADATA_BYTES;
-use oci_model::{Digest, ManifestRef};
+use d1_package::annotations::D1_IDENTIFIER;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use oci_model::{Digest, Manifest, ManifestRef, Tag};
 use registry_backend::RegistryBackend;
 use serde::Serialize;
 
-use crate::open::open_stored;
-use crate::progress::total;
-use crate::receive::{Arrived, Destination, Receiving, Wanted, check_kept_size, receive_package};
-use crate::{ContentFault, Error, Observer, OpenPackage, Result};
+use crate::error::{ContentFault, Error, Result, with_causes};
+use crate::event::{Event, Observer, total};
+use crate::package::{IndexCopy, OpenPackage, open_read, open_stored};
+use crate::receive::files::check_kept_size;
+use crate::receive::{Arrived, Destination, Receiving, Wanted, receive_package};
+use crate::tagged::{Met, Tagged, walk};
+use crate::verify::system_metadata::{Attached, SystemMetadataAudit, algorithm_of, attached, is_object};
 
-pub use repository::{VerifiedArtifact, verify_all};
-pub use system_metadata::{AuditedObject, ObjectVerdict, SystemMetadataAudit};
-
-use attached::{Attached, attached};
-use system_metadata::{algorithm_of, is_object};
-
-/// How to verify.
+/// Options of a verification.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VerifyOptions {
-    /// Whether every byte is read; else manifests and tag files are, and of the rest it is checked that it is there.
+    /// Whether to read every byte. Otherwise manifests and tag files are read, and the other blobs must only
+    /// exist.
     pub deep: bool,
-    /// Whether every object is read and compared with the checksum and size that its system metadata declare: those in the
-    /// package, or those that are attached to an object which is stored by itself.
+    /// Whether to compare every object with its system metadata. They are in the package, or attached to an
+    /// object that is stored by itself.
     pub system_metadata: bool,
-    /// Whose faults are tolerated in a bag.
+    /// Whose faults in a bag are tolerated.
     pub accept: Accept,
-    /// Where manifests of more than 1 MiB wait until the bag is judged; without it, they are in memory.
+    /// Directory for manifests of more than 1 MiB. Without one, they stay in memory.
     pub temporary_directory: Option<PathBuf>,
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -50,7 +49,7 @@ pub struct VerifyReport {
     pub digest: Digest,
     /// Whether every byte was read.
     pub deep: bool,
-    /// Whether nothing is wrong.
+    /// Whether there are no faults.
     pub valid: bool,
     /// Number of files.
     pub files: u64,
@@ -58,23 +57,24 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Number of bytes that were read.
     pub read_bytes: u64,
-    /// What is wrong with single files and layers.
+    /// Faults of single files and layers.
     pub faults: Vec<ContentFault>,
-    /// What the bag's own manifests say. Unless every byte was read, digests of payload files are those of the index.
+    /// The result of validating the bag. Unless every byte was read, digests of payload files are those of the
+    /// index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bag: Option<Report>,
-    /// What system metadata say.
+    /// The result of comparing objects with their system metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system_metadata: Option<SystemMetadataAudit>,
 }
 
 /// Verifies a package in a store.
 ///
-/// Without `deep`, archives without an index are not looked into.
+/// Without `deep`, archives without an index are not read.
 ///
 /// # Errors
 ///
-/// If the package cannot be opened or the store fails; damage is in the report.
+/// Fails if the package cannot be opened or the store fails. Damage is in the report.
 pub async fn verify(
     backend: &dyn RegistryBackend,
     at: &ManifestRef,
@@ -115,7 +115,7 @@ async fn verify_package(
         }
         false => blobs::missing(backend, package).await?,
     };
-    // A blob that is missing may have been noticed before.
+    // A missing blob may already have a fault.
     faults.retain(|fault| arrived.faults.iter().all(|other| other.path != fault.path));
     arrived.faults.extend(faults);
     Ok(report(package, arrived, options, attached))
@@ -132,8 +132,7 @@ fn receiving(
     Receiving { package, wanted, destination: Destination::Nowhere, algorithms, keep_going: true, spill }
 }
 
-/// Reads objects again whose system metadata, once they were read, turned out to use algorithms that the index does not
-/// tell of.
+/// Reads objects again whose system metadata use an algorithm that the index does not mention.
 async fn hash_again(
     backend: &dyn RegistryBackend,
     package: &Arc<OpenPackage>,
@@ -157,8 +156,8 @@ async fn hash_again(
     Ok(())
 }
 
-/// Chooses the files to read, and those to keep: tag files and system metadata, both of which are small. Objects are read
-/// if they are to be compared with their system metadata, whatever their size.
+/// Chooses the files to read, and the files to keep in memory: tag files and system metadata. Objects are read
+/// if they are compared with their system metadata.
 fn wanted(package: &OpenPackage, options: &VerifyOptions, attached: Option<&Attached>) -> Wanted {
     let mut documents: HashSet<&str> = HashSet::new();
     if options.system_metadata {
@@ -180,7 +179,7 @@ fn wanted(package: &OpenPackage, options: &VerifyOptions, attached: Option<&Atta
     wanted
 }
 
-/// Returns all algorithms that anything in the package is to be compared by.
+/// Returns all algorithms that the verification needs.
 fn algorithms(package: &OpenPackage, attached: Option<&Attached>) -> AlgorithmSet {
     let mut names = TagFiles::new();
     let mut algorithms: AlgorithmSet = [Algorithm::Sha256].into_iter().collect();
@@ -209,7 +208,7 @@ fn report(
     let is_bag = view.bag().is_some();
     let audit = || system_metadata::audit(package, &arrived.came, &arrived.kept, attached);
     let system_metadata = options.system_metadata.then(audit);
-    // A damaged file is reported as such; the bag's manifests would only say the same again.
+    // A damaged file has its fault already, so the bag's manifests would only repeat it.
     let is_judged = is_bag && arrived.faults.is_empty();
     let bag = is_judged.then(|| check_bag(package, &mut arrived, options.accept)).flatten();
     let valid = arrived.faults.is_empty()
@@ -235,7 +234,7 @@ fn report(
     }
 }
 
-/// Applies the rules of BagIt to what came, and to what the index says of what did not.
+/// Validates the bag by the received files, and by the index for all others.
 fn check_bag(package: &OpenPackage, arrived: &mut Arrived, accept: Accept) -> Option<Report> {
     let stated = package.view.index()?.files().inventory();
     let mut tag_files = TagFiles::new();
@@ -246,4 +245,90 @@ fn check_bag(package: &OpenPackage, arrived: &mut Arrived, accept: Accept) -> Op
     }
     let inventory = arrived.came.inventory(stated);
     Some(bagit::check(&inventory, &tag_files, &CheckOptions::accepting(accept)))
+}
+
+/// How many artifacts are verified at once. The blobs of each are read in parallel too.
+const ARTIFACTS_AT_ONCE: usize = 2;
+
+/// The result for one artifact of a repository.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct VerifiedArtifact {
+    /// A tag that names it.
+    pub tag: Tag,
+    /// Digest of the manifest that the tag names, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// DataONE identifier that it states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// The result, if the artifact could be opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<VerifyReport>,
+    /// The reason why it could not be verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl VerifiedArtifact {
+    /// Tells whether it was verified and has no faults.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.valid)
+    }
+}
+
+/// Verifies every artifact that has a tag, each once, in the order of the store's tags. An artifact that cannot
+/// be verified is among the results. Image indexes are skipped with a warning.
+///
+/// # Errors
+///
+/// Fails if the tags cannot be listed, or the store fails.
+pub fn verify_all<'a>(
+    backend: &'a dyn RegistryBackend,
+    options: &'a VerifyOptions,
+    observer: &'a Arc<dyn Observer>,
+) -> BoxStream<'a, Result<VerifiedArtifact>> {
+    walk(backend, None)
+        .map_ok(move |met| async move {
+            match met {
+                Met::Artifact(tagged) => verify_tagged(backend, *tagged, options, observer).await,
+                Met::Unreadable { tag, error } => Ok(Some(VerifiedArtifact {
+                    tag,
+                    digest: None,
+                    identifier: None,
+                    report: None,
+                    error: Some(with_causes(&error)),
+                })),
+            }
+        })
+        .try_buffered(ARTIFACTS_AT_ONCE)
+        .try_filter_map(|artifact| std::future::ready(Ok(artifact)))
+        .boxed()
+}
+
+async fn verify_tagged(
+    backend: &dyn RegistryBackend,
+    tagged: Tagged,
+    options: &VerifyOptions,
+    observer: &Arc<dyn Observer>,
+) -> Result<Option<VerifiedArtifact>> {
+    let Tagged { tag, raw, manifest } = tagged;
+    let identifier = manifest.annotations().get(D1_IDENTIFIER).cloned();
+    let Manifest::Image(image) = manifest else {
+        let text = format!("`{tag}` is skipped: it is an image index, which has no content of its own");
+        observer.event(&Event::Warning(&text));
+        return Ok(None);
+    };
+    let digest = raw.digest().clone();
+    let verified = match open_read(backend, raw, image, IndexCopy::Blob).await {
+        Ok(package) => verify_package(backend, &Arc::new(package), options, observer).await,
+        Err(error) => Err(error),
+    };
+    let (report, error) = match verified {
+        Ok(report) => (Some(report), None),
+        Err(error) => (None, Some(with_causes(&error))),
+    };
+    Ok(Some(VerifiedArtifact { tag, digest: Some(digest), identifier, report, error }))
 }

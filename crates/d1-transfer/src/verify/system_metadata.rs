@@ -1,30 +1,38 @@
-//! Comparing objects with their system metadata: the documents themselves, not what the index says of them.
+//! Comparing objects with the system metadata documents themselves, not with the index.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet, Digests};
-use d1_model::{Checksum, SystemMetadata};
-use d1_package::{Entry, Mismatch, PackageFile};
+use d1_model::{Checksum, MAX_SYSTEM_METADATA_BYTES, SystemMetadata};
+use d1_package::annotations::D1_IDENTIFIER;
+use d1_package::{Entry, Mismatch, PackageFile, SYSTEM_METADATA_ARTIFACT_TYPE};
+use futures::{StreamExt, TryStreamExt};
+use oci_model::{Descriptor, ManifestRef, MediaType};
+use registry_backend::{RegistryBackend, RegistryBackendExt};
 use serde::Serialize;
 
-use super::Attached;
-use crate::receive::{CameFiles, FileSet, KeptBytes};
-use crate::{ContentFault, OpenPackage};
+use crate::error::{ContentFault, Result};
+use crate::event::{Event, Observer};
+use crate::package::OpenPackage;
+use crate::receive::file::KeptBytes;
+use crate::receive::files::{CameFiles, FileSet};
+use crate::tagged::concerns_content;
 
-/// Objects compared with their system metadata.
+/// The result of comparing objects with their system metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct SystemMetadataAudit {
     /// Number of objects whose size and checksum are as declared.
     pub verified: u64,
-    /// Objects that are not what their system metadata declare, or cannot be compared.
+    /// Objects that differ from their system metadata, or cannot be compared.
     pub faults: Vec<ContentFault>,
-    /// Every object, with what is declared of it and what was found.
+    /// Every object, with its declared and its computed checksum.
     pub objects: Vec<AuditedObject>,
 }
 
-/// One object of an audit.
+/// An object that was compared with its system metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -36,7 +44,7 @@ pub struct AuditedObject {
     pub identifier: Option<String>,
     /// Size in bytes.
     pub size: u64,
-    /// The size that is declared, if it is another.
+    /// The declared size, if it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declared_size: Option<u64>,
     /// Algorithm of the declared checksum, as DataONE spells it.
@@ -45,46 +53,46 @@ pub struct AuditedObject {
     /// The declared checksum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declared: Option<String>,
-    /// The checksum of the bytes that were read, by the same algorithm.
+    /// The computed checksum, by the same algorithm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub computed: Option<String>,
-    /// What came of it.
+    /// The verdict.
     pub verdict: ObjectVerdict,
-    /// What is wrong, in words.
+    /// The reason, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// What an audit says of an object.
+/// A verdict about one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ObjectVerdict {
-    /// Size and checksum of the bytes are as declared.
+    /// Size and checksum match the declaration.
     Verified,
-    /// Size, checksum or identifier are not as declared.
+    /// Size, checksum or identifier differ from the declaration.
     Mismatch,
-    /// The bytes could not be read, or are not those that were stored.
+    /// The content could not be read, or is damaged.
     Damaged,
-    /// The declaration cannot be read, or its algorithm is not known.
+    /// The declaration cannot be read, or its algorithm is unknown.
     Unverifiable,
-    /// Nothing is declared.
+    /// There is no declaration.
     Undeclared,
 }
 
-/// What is declared of an object.
+/// The declaration about one object.
 struct Declared {
     identifier: Option<String>,
     size: Option<u64>,
     checksum: Checksum,
 }
 
-/// Tells whether an entry is an object that an audit is about.
+/// Tells whether an entry is an object that is compared.
 pub(super) fn is_object(entry: &Entry<'_>, attached: Option<&Attached>) -> bool {
     entry.object.is_some() || attached.is_some()
 }
 
-/// Compares all objects with what is declared of them.
+/// Compares all objects with their declarations.
 pub(super) fn audit(
     package: &OpenPackage,
     came: &CameFiles,
@@ -98,7 +106,7 @@ pub(super) fn audit(
         let object = audited(&entry, digests.as_ref(), declared(&entry, kept, attached));
         match object.verdict {
             ObjectVerdict::Verified => audit.verified += 1,
-            // What is damaged is among the faults of the package.
+            // Damage is among the faults of the package.
             ObjectVerdict::Damaged | ObjectVerdict::Undeclared => {}
             ObjectVerdict::Mismatch | ObjectVerdict::Unverifiable => {
                 let message = object.message.clone().unwrap_or_default();
@@ -110,8 +118,8 @@ pub(super) fn audit(
     audit
 }
 
-/// Returns the objects whose documents declare a checksum by an algorithm that they were not hashed by, since the index
-/// did not tell of it; and these algorithms.
+/// Returns the objects whose documents use algorithms that were not computed, and these algorithms. The index
+/// did not mention them.
 pub(super) fn not_hashed(
     package: &OpenPackage,
     kept: &BTreeMap<String, KeptBytes>,
@@ -136,8 +144,8 @@ pub(super) fn algorithm_of(checksum: &Checksum) -> Option<Algorithm> {
     checksum.algorithm().name().parse().ok()
 }
 
-/// Returns what is declared of an object: by its document in the package, by the one that is attached to it, or by what was
-/// taken over from one into the index or the annotations.
+/// Returns the declaration of an object: from its document in the package, from the attached document, or from
+/// the index or annotations.
 fn declared(
     entry: &Entry<'_>,
     kept: &BTreeMap<String, KeptBytes>,
@@ -197,10 +205,7 @@ fn audited(
         Ok(Some(declared)) => declared,
     };
     match digests {
-        None => judge(
-            ObjectVerdict::Damaged,
-            "its bytes could not be read, or are not those that were stored".to_owned(),
-        ),
+        None => judge(ObjectVerdict::Damaged, "its content could not be read, or is damaged".to_owned()),
         Some(digests) => match mismatch(entry, digests, &declared) {
             None => object.verdict = ObjectVerdict::Verified,
             Some(mismatch @ (Mismatch::Size { .. } | Mismatch::Checksum { .. })) => {
@@ -224,11 +229,82 @@ fn audited(
     object
 }
 
-/// Returns the first difference between the bytes that came and what is declared of them.
+/// Returns the first difference between a received object and its declaration.
 fn mismatch(entry: &Entry<'_>, digests: &Digests, declared: &Declared) -> Option<Mismatch> {
     let sha256 = digests.get(Algorithm::Sha256).and_then(|found| found.try_into().ok());
     let mut file = PackageFile::new(entry.path, entry.size, sha256.unwrap_or_default());
     file.checksums = digests.clone();
     let size = declared.size.unwrap_or(entry.size);
     d1_package::system_metadata_mismatches(size, &declared.checksum, &file.view()).into_iter().next()
+}
+
+/// The newest attached document, or the reason why none can be read.
+pub(super) type Attached = Result<Box<SystemMetadata>, String>;
+
+/// How many attached documents are read at most.
+const MOST_DOCUMENTS: usize = 1000;
+
+/// Returns the newest system metadata attached to an artifact with one file.
+///
+/// Documents with the identifier of the artifact come first. Among them, the latest `dateSysMetadataModified`
+/// wins, then the highest `serialVersion`.
+pub(super) async fn attached(
+    backend: &dyn RegistryBackend,
+    package: &OpenPackage,
+    observer: &Arc<dyn Observer>,
+) -> Result<Option<Attached>> {
+    let view = &package.view;
+    if view.index().is_some() || view.entries().count() != 1 {
+        return Ok(None);
+    }
+    let kind = MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE);
+    let stated = view.manifest().annotations.get(D1_IDENTIFIER).map(String::as_str);
+    let mut referrers = backend.referrers(package.raw.digest(), Some(&kind)).take(MOST_DOCUMENTS);
+    let (mut newest, mut failure): (Option<Box<SystemMetadata>>, _) = (None, None);
+    while let Some(referrer) = referrers.try_next().await? {
+        let document = match read(backend, &referrer).await {
+            Ok(Ok(document)) => document,
+            Ok(Err(message)) => {
+                observer.event(&Event::Warning(&message));
+                failure = Some(message);
+                continue;
+            }
+            Err(error) if concerns_content(error.kind()) => {
+                observer.event(&Event::Warning(&error.to_string()));
+                failure = Some(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if newest.as_ref().is_none_or(|known| age(&document, stated) > age(known, stated)) {
+            newest = Some(Box::new(document));
+        }
+    }
+    Ok(match (newest, failure) {
+        (Some(newest), _) => Some(Ok(newest)),
+        (None, Some(failure)) => Some(Err(failure)),
+        (None, None) => None,
+    })
+}
+
+/// Orders documents: those about the object after the others, then by age.
+fn age(document: &SystemMetadata, stated: Option<&str>) -> impl Ord {
+    let is_its_own = stated.is_none_or(|stated| stated == document.identifier.as_str());
+    let modified = document.date_modified.as_ref().and_then(|date| date.instant());
+    (is_its_own, modified, document.serial_version)
+}
+
+/// Reads a document. The inner error says why it is not one.
+async fn read(
+    backend: &dyn RegistryBackend,
+    referrer: &Descriptor,
+) -> registry_backend::Result<Result<SystemMetadata, String>> {
+    let at = ManifestRef::Digest(referrer.digest.clone());
+    let (_, manifest) = backend.read_image_manifest(&at).await?;
+    let Some(layer) = manifest.layers.first() else {
+        return Ok(Err(format!("the system metadata {} have no content", referrer.digest)));
+    };
+    let bytes = backend.read_blob_to_memory(layer, MAX_SYSTEM_METADATA_BYTES as u64).await?;
+    let parsed = SystemMetadata::parse(&bytes).map(|parsed| parsed.value);
+    Ok(parsed.map_err(|error| format!("cannot read the system metadata {}: {error}", referrer.digest)))
 }

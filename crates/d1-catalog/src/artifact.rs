@@ -1,0 +1,119 @@
+//! What a manifest says about its artifact.
+
+use d1_package::PackageView;
+use d1_package::annotations::{D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID};
+use d1_transfer::parts::{Tagged, total};
+use oci_model::annotations::{CREATED, DESCRIPTION, TITLE};
+use oci_model::{Digest, Manifest, MediaType, Tag};
+use serde::Serialize;
+
+/// An artifact of a repository, as its manifest describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ArtifactSummary {
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// A tag that names it. If there are several, the one by which it was found first.
+    pub tag: Tag,
+    /// What kind of artifact it is.
+    pub kind: ArtifactKind,
+    /// Type of the artifact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<MediaType>,
+    /// DataONE identifier of the package or object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// Identifier of the package's resource map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_map: Option<String>,
+    /// Series identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series_id: Option<String>,
+    /// Identifier of the version that this one replaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub obsoletes: Option<String>,
+    /// Title of the package, or name of the only file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Object format identifier of an object that was pushed by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format_id: Option<String>,
+    /// When it was created, as the annotation `org.opencontainers.image.created` states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Size of its blobs in bytes.
+    pub stored_bytes: u64,
+}
+
+/// The kind of an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArtifactKind {
+    /// A data package: it has an index, or the type of a bag.
+    Package,
+    /// One object with an identifier.
+    Object,
+    /// An image index, which lists other artifacts.
+    Index,
+    /// Anything else.
+    Artifact,
+}
+
+impl ArtifactSummary {
+    pub(crate) fn of(tagged: &Tagged) -> Self {
+        let annotations = tagged.manifest.annotations();
+        let text = |key: &str| annotations.get(key).cloned();
+        Self {
+            digest: tagged.raw.digest().clone(),
+            tag: tagged.tag.clone(),
+            kind: kind(&tagged.manifest),
+            artifact_type: tagged.manifest.effective_artifact_type().cloned(),
+            identifier: text(D1_IDENTIFIER),
+            resource_map: text(D1_RESOURCE_MAP),
+            series_id: text(D1_SERIES_ID),
+            obsoletes: text(D1_OBSOLETES),
+            title: text(DESCRIPTION).or_else(|| text(TITLE)).or_else(|| only_title(&tagged.manifest)),
+            format_id: text(D1_FORMAT_ID),
+            created: text(CREATED),
+            stored_bytes: total(tagged.manifest.blobs().iter().map(|blob| blob.size)),
+        }
+    }
+
+    /// Tells whether the artifact or its resource map has this identifier.
+    pub(crate) fn is_named(&self, identifier: &str) -> bool {
+        [&self.identifier, &self.resource_map].into_iter().any(|known| known.as_deref() == Some(identifier))
+    }
+
+    /// Tells whether the artifact belongs to this series.
+    pub(crate) fn is_of_series(&self, identifier: &str) -> bool {
+        self.series_id.as_deref() == Some(identifier)
+    }
+}
+
+fn kind(manifest: &Manifest) -> ArtifactKind {
+    let image = match manifest {
+        Manifest::Index(_) => return ArtifactKind::Index,
+        Manifest::Image(image) => image,
+        _ => return ArtifactKind::Artifact,
+    };
+    let is_bag = image.artifact_type.as_ref().is_some_and(|kind| kind.as_str().starts_with(BAG_TYPE));
+    if is_bag || PackageView::has_index(image) {
+        return ArtifactKind::Package;
+    }
+    if image.annotations.contains_key(D1_IDENTIFIER) && image.layers.len() == 1 {
+        return ArtifactKind::Object;
+    }
+    ArtifactKind::Artifact
+}
+
+/// The beginning of every artifact type of a bag, before its version.
+const BAG_TYPE: &str = "application/bagit-";
+
+/// Returns the title of the only layer.
+fn only_title(manifest: &Manifest) -> Option<String> {
+    match manifest.layers() {
+        [only] => only.annotation(TITLE).map(str::to_owned),
+        _ => None,
+    }
+}

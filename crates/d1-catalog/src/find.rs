@@ -1,0 +1,286 @@
+//! Searching the tagged artifacts of a repository.
+
+use std::sync::Arc;
+
+use d1_model::Identifier;
+use d1_package::PackageView;
+use d1_transfer::parts::{Met, Tagged, concerns_content, walk};
+use d1_transfer::{Event, ListedFile, Observer, OpenPackage};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use oci_model::{ImageManifest, Manifest, Tag};
+use registry_backend::RegistryBackend;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::artifact::ArtifactSummary;
+use crate::error::{Error, Result};
+
+/// A query. An artifact matches if it satisfies every field that is set.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Query {
+    /// Identifier of the package, its resource map, its series, or an object in it.
+    pub identifier: Option<Identifier>,
+    /// A part of the title. Case does not matter.
+    pub title: Option<String>,
+    /// Object format identifier of the object, or of one in the package.
+    pub format_id: Option<String>,
+    /// Only artifacts created at this time or later. Artifacts without a date never match.
+    pub from: Option<Timestamp>,
+    /// Only artifacts created before this time. Artifacts without a date never match.
+    pub to: Option<Timestamp>,
+    /// Whether to list the objects that match instead of the artifacts that hold them.
+    pub objects: bool,
+}
+
+impl Query {
+    /// Compares title and creation time.
+    pub(crate) fn fits_whole(&self, artifact: &ArtifactSummary) -> bool {
+        let fits_title = self.title.as_ref().is_none_or(|wanted| {
+            let title = artifact.title.as_deref().unwrap_or_default();
+            title.to_lowercase().contains(&wanted.to_lowercase())
+        });
+        fits_title && self.fits_time(artifact.created.as_deref())
+    }
+
+    fn fits_time(&self, created: Option<&str>) -> bool {
+        if self.from.is_none() && self.to.is_none() {
+            return true;
+        }
+        let Some(created) = created.and_then(parse_time) else { return false };
+        self.from.is_none_or(|from| created >= from) && self.to.is_none_or(|to| created < to)
+    }
+
+    /// Tells whether the artifact itself states the identifier of the query.
+    pub(crate) fn names(&self, artifact: &ArtifactSummary) -> bool {
+        self.identifier
+            .as_ref()
+            .is_none_or(|wanted| artifact.is_named(wanted.as_str()) || artifact.is_of_series(wanted.as_str()))
+    }
+
+    pub(crate) fn fits_identifier(&self, identifier: Option<&str>) -> bool {
+        self.identifier.as_ref().is_none_or(|wanted| Some(wanted.as_str()) == identifier)
+    }
+
+    pub(crate) fn fits_format(&self, format_id: Option<&str>) -> bool {
+        self.format_id.as_ref().is_none_or(|wanted| Some(wanted.as_str()) == format_id)
+    }
+}
+
+/// Parses a date and time of an annotation: RFC 3339, or a date alone, which means its first moment in UTC.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time);
+    }
+    let civil = if text.contains(['T', 't', ' ']) {
+        text.parse::<DateTime>().ok()?
+    } else {
+        text.parse::<Date>().ok()?.to_datetime(jiff::civil::Time::midnight())
+    };
+    TimeZone::UTC.to_timestamp(civil).ok()
+}
+
+/// Returns a sort key for the creation time. Artifacts without a date come first.
+pub(crate) fn made(created: Option<&str>) -> Option<SignedDuration> {
+    created.and_then(parse_time).map(Timestamp::as_duration)
+}
+
+/// An artifact or object that matches a query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Found {
+    /// The artifact.
+    #[serde(flatten)]
+    pub artifact: ArtifactSummary,
+    /// The matching object: each one if objects are listed, otherwise the one by whose identifier the artifact
+    /// was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<ListedFile>,
+}
+
+/// Searches all tagged artifacts and lists matches as they are found, in the order of the store's tags. If the
+/// query has an identifier, the artifact that its tag names comes first.
+///
+/// The search reads every manifest. It reads an index only if the manifest cannot answer the query. For an
+/// artifact that cannot be read, the observer gets a warning.
+///
+/// # Errors
+///
+/// Fails if the repository does not exist, or the store fails.
+pub fn find<'a>(
+    backend: &'a dyn RegistryBackend,
+    query: &'a Query,
+    observer: &'a Arc<dyn Observer>,
+) -> BoxStream<'a, Result<Found>> {
+    let first = query.identifier.as_ref().and_then(tag_of);
+    search(backend, query, first, observer)
+        .map_ok(|searched| stream::iter(searched.found.into_iter().map(Ok)))
+        .try_flatten()
+        .boxed()
+}
+
+/// Returns the tag that an identifier maps to.
+pub(crate) fn tag_of(identifier: &Identifier) -> Option<Tag> {
+    identifier.tag().parse().ok()
+}
+
+/// How many bytes of indexes are read at once. A larger index is read alone.
+const INDEX_BYTES_AT_ONCE: u64 = 64 << 20;
+
+/// How many bytes of an index one permit stands for.
+const PERMIT_BYTES: u64 = 64 << 10;
+
+/// An artifact, and its matches.
+#[derive(Debug)]
+pub(crate) struct Searched {
+    pub(crate) artifact: ArtifactSummary,
+    pub(crate) found: Vec<Found>,
+}
+
+/// Searches all tagged artifacts, beginning with the one that the tag `first` names.
+pub(crate) fn search<'a>(
+    backend: &'a dyn RegistryBackend,
+    query: &'a Query,
+    first: Option<Tag>,
+    observer: &'a Arc<dyn Observer>,
+) -> BoxStream<'a, Result<Searched>> {
+    let permits = usize::try_from(INDEX_BYTES_AT_ONCE / PERMIT_BYTES).unwrap_or(1);
+    let search = Arc::new(Search { backend, query, observer, indexes: Semaphore::new(permits) });
+    let parallel = backend.capabilities().parallel_blobs.max(1);
+    walk(backend, first)
+        .map_err(Error::from)
+        .try_filter_map(move |met| {
+            let tagged = match met {
+                Met::Artifact(tagged) => Some(tagged),
+                Met::Unreadable { tag, error } => {
+                    warn(observer, &tag, &error);
+                    None
+                }
+            };
+            std::future::ready(Ok(tagged))
+        })
+        .map_ok(move |tagged| {
+            let search = Arc::clone(&search);
+            async move { search.look_at(*tagged).await }
+        })
+        .try_buffered(parallel)
+        .boxed()
+}
+
+fn warn(observer: &Arc<dyn Observer>, tag: &Tag, error: &dyn std::error::Error) {
+    let mut text = format!("`{tag}` is skipped: {error}");
+    if let Some(source) = error.source() {
+        text += &format!(": {source}");
+    }
+    observer.event(&Event::Warning(&text));
+}
+
+struct Search<'a> {
+    backend: &'a dyn RegistryBackend,
+    query: &'a Query,
+    observer: &'a Arc<dyn Observer>,
+    indexes: Semaphore,
+}
+
+impl Search<'_> {
+    async fn look_at(&self, tagged: Tagged) -> Result<Searched> {
+        let artifact = ArtifactSummary::of(&tagged);
+        if !self.query.fits_whole(&artifact) {
+            return Ok(Searched { artifact, found: Vec::new() });
+        }
+        let found = if self.query.objects {
+            self.objects(&artifact, tagged).await?
+        } else {
+            self.whole(&artifact, tagged).await?.into_iter().collect()
+        };
+        Ok(Searched { artifact, found })
+    }
+
+    /// Returns every matching object.
+    async fn objects(&self, artifact: &ArtifactSummary, tagged: Tagged) -> Result<Vec<Found>> {
+        let Some(view) = self.view(tagged).await? else { return Ok(Vec::new()) };
+        let fits = |file: &ListedFile| {
+            file.identifier.is_some()
+                && self.query.fits_identifier(file.identifier.as_deref())
+                && self.query.fits_format(file.format_id.as_deref())
+        };
+        let objects =
+            view.entries().filter(|entry| entry.object.is_some()).map(|entry| ListedFile::from(&entry));
+        let found = |object| Found { artifact: artifact.clone(), object: Some(object) };
+        Ok(objects.filter(fits).map(found).collect())
+    }
+
+    /// Returns the artifact if it matches, with the object by which it matches.
+    async fn whole(&self, artifact: &ArtifactSummary, tagged: Tagged) -> Result<Option<Found>> {
+        let is_named = self.query.names(artifact);
+        let has_format = self.query.fits_format(artifact.format_id.as_deref())
+            || layers(&tagged.manifest).any(|format_id| self.query.fits_format(Some(format_id)));
+        if is_named && has_format {
+            return Ok(Some(Found { artifact: artifact.clone(), object: None }));
+        }
+        let Some(view) = self.view(tagged).await? else { return Ok(None) };
+        let identifier = self.query.identifier.as_ref().filter(|_| !is_named);
+        let object = identifier.and_then(|wanted| view.entry_by_identifier(wanted.as_str()));
+        if identifier.is_some() && object.is_none() {
+            return Ok(None);
+        }
+        let mut formats =
+            view.entries().map(|entry| entry.object.and_then(|object| object.format_id.as_deref()));
+        if !has_format && !formats.any(|format_id| self.query.fits_format(format_id)) {
+            return Ok(None);
+        }
+        Ok(Some(Found { artifact: artifact.clone(), object: object.map(|entry| ListedFile::from(&entry)) }))
+    }
+
+    /// Returns the files of an artifact, or nothing if its index cannot be read.
+    async fn view(&self, tagged: Tagged) -> Result<Option<PackageView>> {
+        let Tagged { tag, raw, manifest } = tagged;
+        let Manifest::Image(image) = manifest else { return Ok(None) };
+        let _permit = self.indexes.acquire_many(permits(&image)).await;
+        match OpenPackage::of_manifest(self.backend, raw, image).await {
+            Ok(package) => Ok(Some(package.view)),
+            Err(d1_transfer::Error::Backend(error)) if !concerns_content(error.kind()) => Err(error.into()),
+            Err(error) => {
+                warn(self.observer, &tag, &error);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Returns how many permits reading the index of an artifact takes.
+fn permits(manifest: &ImageManifest) -> u32 {
+    let bytes = if PackageView::has_index(manifest) { manifest.config.size } else { 0 };
+    u32::try_from(bytes.min(INDEX_BYTES_AT_ONCE) / PERMIT_BYTES).unwrap_or(1).max(1)
+}
+
+/// Returns the format identifiers in the annotations of the layers.
+fn layers(manifest: &Manifest) -> impl Iterator<Item = &str> {
+    manifest.layers().iter().filter_map(|layer| layer.annotation(d1_package::annotations::D1_FORMAT_ID))
+}
+
+#[cfg(test)]
+mod tests {
+
+    #[test]
+    fn times_are_rfc_3339_or_a_date() {
+        for (text, expected) in [
+            ("2025-11-07", Some("2025-11-07T00:00:00Z")),
+            ("2025-11-07T12:30:00Z", Some("2025-11-07T12:30:00Z")),
+            ("2025-11-07T12:30:00.5+02:00", Some("2025-11-07T10:30:00.5Z")),
+            ("2025-11-07T12:30:00", Some("2025-11-07T12:30:00Z")),
+            ("yesterday", None),
+            ("2025-13-01", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_time(text).map(|time| time.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+}

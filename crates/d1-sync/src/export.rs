@@ -1,0 +1,381 @@
+//! Exports of packages as bags in the layout of DataONE's services, as a directory or a zip file.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bagit::{Algorithm, BagBuilder, RepairOptions, Report};
+use bytes::Bytes;
+use d1_model::{FormatType, Identifier, MAX_SYSTEM_METADATA_BYTES, ObjectFormatList};
+use d1_package::{BagNames, ObjectToPlace, PackageView, SYSTEM_METADATA_ARTIFACT_TYPE, object_layer_of};
+use d1_transfer::parts::{HashProgress, RunningPhase, run_blocking};
+use d1_transfer::{Observer, OpenPackage, Phase, PullOptions, open_package, pull};
+use futures::TryStreamExt;
+use oci_model::{Descriptor, Digest, ManifestRef, MediaType, annotations};
+use registry_backend::{RegistryBackend, RegistryBackendExt};
+use serde::Serialize;
+use tempfile::TempDir;
+use zip::result::ZipError;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use crate::error::{Error, Result};
+use crate::object::Document;
+
+/// The form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportForm {
+    /// A directory, which is the bag.
+    Directory,
+    /// A zip file with the bag at its root.
+    Zip,
+}
+
+/// The result of an export.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// Digest of the manifest of the package.
+    pub digest: Digest,
+    /// Identifier of the package, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// The form of the export.
+    pub form: ExportForm,
+    /// Number of files in the bag.
+    pub files: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// The result of validating the bag.
+    pub bag: Report,
+}
+
+/// The manifests that every exported bag has: MD5, which DataONE's services write, and SHA-256, which is not
+/// broken.
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::Md5, Algorithm::Sha256];
+
+/// Prefix of working directories, which are beside the target.
+const WORK_PREFIX: &str = ".d1oci-export-";
+
+/// Exports a package, whoever made it, as a bag of version 1.0 with MD5 and SHA-256 manifests.
+///
+/// A bag stays as it is, and gets the manifests that it lacks. A bag with the known faults of DataONE's tools
+/// is repaired. Any other package becomes a bag with its data below `data`, science metadata and resource maps
+/// in `metadata`, and system metadata in `metadata/sysmeta`. The bag is made beside the target and renamed when
+/// it is complete.
+///
+/// # Errors
+///
+/// [`Error::TargetExists`] if the target exists. [`Error::Transfer`] if the package is a bag that cannot be
+/// repaired, or as [`pull`](pull()).
+pub async fn export(
+    backend: &dyn RegistryBackend,
+    at: &ManifestRef,
+    target: &Path,
+    form: ExportForm,
+    observer: &Arc<dyn Observer>,
+) -> Result<ExportReport> {
+    let work = {
+        let target = target.to_owned();
+        run_blocking(move || working_directory(&target, form)).await?
+    };
+    let package = open_package(backend, at).await?;
+    let at = ManifestRef::Digest(package.raw.digest().clone());
+    // The complete bag is validated at the end.
+    let mut options = PullOptions::default();
+    options.no_bag_check = true;
+    let pulled = work.path().join("pulled");
+    fs::create_dir(&pulled).map_err(|error| Error::io("create", &pulled, error))?;
+    pull(backend, &at, &pulled, &options, observer).await?;
+    let documents = newest_system_metadata(backend, &package).await?;
+    let exporting = Exporting { package, pulled, documents, form, observer: Arc::clone(observer) };
+    let target = target.to_owned();
+    run_blocking(move || exporting.finish(&work, &target)).await
+}
+
+/// Creates a working directory beside the target. The target must not exist.
+fn working_directory(target: &Path, form: ExportForm) -> Result<TempDir> {
+    let is_free = match (form, fs::symlink_metadata(target)) {
+        (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => true,
+        (_, Err(error)) => return Err(Error::io("look at", target, error)),
+        (ExportForm::Directory, Ok(there)) if there.is_dir() => {
+            let mut entries = fs::read_dir(target).map_err(|error| Error::io("open", target, error))?;
+            entries.next().is_none()
+        }
+        _ => false,
+    };
+    if !is_free {
+        return Err(Error::TargetExists { path: target.to_owned() });
+    }
+    let parent = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+    let made = tempfile::Builder::new().prefix(WORK_PREFIX).tempdir_in(parent);
+    made.map_err(|error| Error::io("create a directory in", parent, error))
+}
+
+/// An export whose content is on disk.
+struct Exporting {
+    package: OpenPackage,
+    /// The directory that the package was pulled into.
+    pulled: PathBuf,
+    /// System metadata that refer to an object.
+    documents: Vec<AttachedDocument>,
+    form: ExportForm,
+    observer: Arc<dyn Observer>,
+}
+
+impl Exporting {
+    /// Completes the bag and moves it to its target. It blocks.
+    fn finish(self, work: &TempDir, target: &Path) -> Result<ExportReport> {
+        let root = self.pulled.join(self.package.view.directory());
+        let root = if bagit::is_bag(&root) {
+            root
+        } else {
+            let arranged = work.path().join("bag");
+            arrange(&self.package.view, &root, &arranged, &self.documents)?;
+            arranged
+        };
+        let (report, files, bytes) = self.complete(&root)?;
+        let made = match self.form {
+            ExportForm::Directory => root,
+            ExportForm::Zip => {
+                let path = work.path().join("bag.zip");
+                write_zip(&root, &path, &self.observer)?;
+                path
+            }
+        };
+        fs::rename(&made, target).map_err(|error| Error::io("rename to", target, error))?;
+        let view = &self.package.view;
+        Ok(ExportReport {
+            digest: self.package.raw.digest().clone(),
+            identifier: view.identifier().map(str::to_owned),
+            form: self.form,
+            files,
+            bytes,
+            bag: report,
+        })
+    }
+
+    /// Adds the missing manifests, and repairs the bag if it is not valid.
+    fn complete(&self, root: &Path) -> Result<(Report, u64, u64)> {
+        let mut builder = BagBuilder::new().algorithms(ALGORITHMS);
+        let annotations = &self.package.view.manifest().annotations;
+        // Two exports of one package are equal, so the date comes from the package, not from the clock.
+        let date = annotations.get(annotations::CREATED).and_then(|created| created.get(..10));
+        if let Some(date) = date.filter(|date| bagit::is_date(date)) {
+            builder = builder.bagging_date(date);
+        }
+        let created = match builder.complete(root, &HashProgress::new(&self.observer)) {
+            Err(bagit::Error::NotValid(_)) => {
+                let mut options = RepairOptions::default();
+                options.algorithms = ALGORITHMS.into_iter().collect();
+                bagit::repair_in_place(root, &options, &HashProgress::new(&self.observer))?.after
+            }
+            created => created?,
+        };
+        let files = created.scan.inventory.files();
+        let (count, bytes) =
+            files.fold((0, 0_u64), |(count, bytes), (_, file)| (count + 1, bytes.saturating_add(file.size)));
+        Ok((created.report, count, bytes))
+    }
+}
+
+/// How many referrers of one object are read. Each change of its system metadata may have left one.
+const REFERRERS_LIMIT: usize = 10_000;
+
+/// Reads the newest system metadata of a single object. A package holds its own.
+pub(crate) async fn newest_system_metadata(
+    backend: &dyn RegistryBackend,
+    package: &OpenPackage,
+) -> Result<Vec<AttachedDocument>> {
+    let Some(identifier) = package.view.identifier().and_then(|text| text.parse().ok()) else {
+        return Ok(Vec::new());
+    };
+    if object_layer_of(package.view.manifest(), &identifier).is_none() {
+        return Ok(Vec::new());
+    }
+    let kind = MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE);
+    let listed = backend.referrers(package.raw.digest(), Some(&kind));
+    let mut referrers: Vec<Descriptor> =
+        futures::StreamExt::take(listed, REFERRERS_LIMIT).try_collect().await?;
+    let date =
+        |referrer: &Descriptor| referrer.annotation(annotations::CREATED).unwrap_or_default().to_owned();
+    referrers.sort_by_cached_key(|referrer| (date(referrer), referrer.digest.clone()));
+    for referrer in referrers.into_iter().rev() {
+        let at = ManifestRef::Digest(referrer.digest);
+        let (_, manifest) = backend.read_image_manifest(&at).await?;
+        let [layer] = manifest.layers.as_slice() else { continue };
+        let bytes = backend.read_blob_to_memory(layer, MAX_SYSTEM_METADATA_BYTES as u64).await?;
+        // Anybody may attach anything, so skip documents about other objects.
+        match Document::parse(bytes) {
+            Ok(document) if document.says.identifier == identifier => {
+                let format_id = document.says.format_id.clone();
+                return Ok(vec![AttachedDocument { identifier, format_id, bytes: document.bytes }]);
+            }
+            _ => {}
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// System metadata that are not among the files of the package.
+#[derive(Clone, Debug)]
+pub(crate) struct AttachedDocument {
+    pub(crate) identifier: Identifier,
+    pub(crate) format_id: String,
+    pub(crate) bytes: Bytes,
+}
+
+/// Moves the files of a package from one directory to their places in another. It blocks.
+pub(crate) fn arrange(
+    view: &PackageView,
+    from: &Path,
+    to: &Path,
+    attached: &[AttachedDocument],
+) -> Result<()> {
+    let data = to.join("data");
+    fs::create_dir_all(to).map_err(|error| Error::io("create", to, error))?;
+    if view.index().is_none() && !view.archives().is_empty() {
+        // Without an index, only the names of the files are known.
+        return fs::rename(from, &data).map_err(|error| Error::io("rename to", data, error));
+    }
+    fs::create_dir_all(&data).map_err(|error| Error::io("create", &data, error))?;
+    let mut names = BagNames::new();
+    let places = places(view, attached, &mut names);
+    for (path, place) in places {
+        let target = to.join(&place);
+        make_parent(&target)?;
+        fs::rename(from.join(path), &target).map_err(|error| Error::io("rename to", target, error))?;
+    }
+    for document in attached {
+        let target = to.join(names.place_system_metadata(&document.identifier));
+        make_parent(&target)?;
+        fs::write(&target, &document.bytes).map_err(|error| Error::io("write", target, error))?;
+    }
+    Ok(())
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(path);
+    fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))
+}
+
+/// Returns the path in the bag for each file of the package.
+fn places<'a>(
+    view: &'a PackageView,
+    attached: &[AttachedDocument],
+    names: &mut BagNames,
+) -> Vec<(&'a str, String)> {
+    let mut described: HashMap<&str, &Identifier> = HashMap::new();
+    for object in view.entries().filter_map(|entry| entry.object) {
+        if let (Some(document), Some(identifier)) = (&object.system_metadata, &object.identifier) {
+            described.insert(document, identifier);
+        }
+    }
+    let resource_map = view.index().and_then(|index| index.resource_map());
+    let (mut places, mut data) = (Vec::new(), Vec::new());
+    for entry in view.entries() {
+        let stated = entry.object.and_then(|object| object.format_id.as_deref());
+        let format_id = stated.or(attached.first().map(|document| document.format_id.as_str()));
+        let identifier = entry.object.and_then(|object| object.identifier.as_ref());
+        let is_resource_map = identifier.is_some() && identifier == resource_map;
+        match (described.get(entry.path), identifier, format_id) {
+            (Some(described), ..) => places.push((entry.path, names.place_system_metadata(described))),
+            (None, Some(identifier), Some(format_id)) if is_resource_map || is_metadata(format_id) => {
+                let (file_name, location) = (None, None);
+                let object = ObjectToPlace { identifier, format_id, file_name, location, is_resource_map };
+                places.push((entry.path, names.place(&object)));
+            }
+            _ => data.push(entry.path),
+        }
+    }
+    // A package that keeps its data below `data` needs no other paths.
+    let is_laid_out = data.iter().all(|path| path.starts_with("data/"));
+    let place = |path: &str| if is_laid_out { path.to_owned() } else { format!("data/{path}") };
+    places.extend(data.into_iter().map(|path| (path, place(path))));
+    places
+}
+
+fn is_metadata(format_id: &str) -> bool {
+    let format = ObjectFormatList::builtin().get(format_id);
+    format.is_some_and(|format| format.format_type == FormatType::Metadata)
+}
+
+/// A file of this size or more has 64-bit sizes in its header.
+const LARGE_FILE: u64 = 0xFFFF_0000;
+
+/// How many bytes are written at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Writes a directory to a new zip file, and removes each file once the zip file holds it. It blocks.
+fn write_zip(root: &Path, path: &Path, observer: &Arc<dyn Observer>) -> Result<()> {
+    let mut members = Vec::new();
+    list(root, "", &mut members)?;
+    // Tag files come first, so that a reader knows what follows.
+    members.sort_by(|a, b| (is_payload(&a.path), &a.path).cmp(&(is_payload(&b.path), &b.path)));
+    let bytes = members.iter().map(|member| member.size).fold(0, u64::saturating_add);
+    let phase = RunningPhase::begin(observer, Phase::Pack, members.len() as u64, bytes);
+    let file = File::create_new(path).map_err(|error| Error::io("create", path, error))?;
+    let mut zip = ZipWriter::new(BufWriter::with_capacity(BUFFER_BYTES, file));
+    let failed = |error: ZipError| Error::io("write", path, io::Error::other(error));
+    for member in members {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .last_modified_time(DateTime::default())
+            .large_file(member.size >= LARGE_FILE);
+        let source = root.join(&member.path);
+        if member.is_directory {
+            zip.add_directory(member.path, options.unix_permissions(0o755)).map_err(failed)?;
+            continue;
+        }
+        zip.start_file(member.path, options.unix_permissions(0o644)).map_err(failed)?;
+        let mut reader = File::open(&source).map_err(|error| Error::io("open", &source, error))?;
+        let copied = io::copy(&mut reader, &mut zip).map_err(|error| Error::io("write", path, error))?;
+        fs::remove_file(&source).map_err(|error| Error::io("remove", &source, error))?;
+        phase.advance(1, copied);
+    }
+    let written = zip.finish().map_err(failed)?;
+    let file = written.into_inner().map_err(|error| Error::io("write", path, error.into_error()))?;
+    file.sync_all().map_err(|error| Error::io("write", path, error))
+}
+
+struct Member {
+    path: String,
+    size: u64,
+    /// Whether this is an empty directory. Other directories follow from their files.
+    is_directory: bool,
+}
+
+fn is_payload(path: &str) -> bool {
+    path.starts_with("data/")
+}
+
+fn list(root: &Path, directory: &str, members: &mut Vec<Member>) -> Result<()> {
+    let place = root.join(directory);
+    let failed = |error| Error::io("read", &place, error);
+    let mut is_empty = true;
+    for entry in fs::read_dir(&place).map_err(failed)? {
+        is_empty = false;
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let name = name.to_str().ok_or_else(|| d1_transfer::Error::NotPushable { path: entry.path() })?;
+        let path = format!("{directory}{name}");
+        let metadata = entry.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            list(root, &format!("{path}/"), members)?;
+        } else {
+            members.push(Member { path, size: metadata.len(), is_directory: false });
+        }
+    }
+    if is_empty && !directory.is_empty() {
+        members.push(Member { path: directory.to_owned(), size: 0, is_directory: true });
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! A file that notes line by line what a replication has stored, so that the next run continues after it.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bagit::{Algorithm, Digests};
+use d1_model::Identifier;
+use oci_model::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The journal of replications into one repository: a file of JSON lines that only grows.
+///
+/// It lists the stored objects and the complete packages. The replication asks the repository about every
+/// listed object, so a lost journal costs only time.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    objects: HashMap<Identifier, (u64, Digests)>,
+    packages: HashMap<Identifier, DonePackage>,
+}
+
+/// A complete package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DonePackage {
+    /// Digest of its manifest.
+    pub(crate) digest: Digest,
+    /// When the system metadata of its map last changed.
+    pub(crate) modified: Option<String>,
+}
+
+/// The longest line that is read, in bytes. An identifier has at most 800 characters.
+const LONGEST_LINE: u64 = 64 << 10;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", untagged)]
+enum Line {
+    Head { journal: u32, repository: String },
+    Object { object: Identifier, size: u64, digests: Vec<(String, String)> },
+    Package { package: Identifier, digest: Digest, modified: Option<String> },
+}
+
+impl Journal {
+    /// Opens the journal of a repository, or creates it. An incomplete last line is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Transfer`] if the file cannot be used. [`Error::Journal`] if it is not a journal, belongs to
+    /// another repository, or is in use by another process.
+    pub fn open(path: &Path, repository: &str) -> Result<Self> {
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = opened.map_err(|error| Error::io("open", path, error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(unusable(path, "another process uses it")),
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, error)),
+        }
+        let mut state = State { file, objects: HashMap::new(), packages: HashMap::new() };
+        let end = state.read(path, repository)?;
+        let failed = |error| Error::io("write", path, error);
+        state.file.set_len(end).map_err(failed)?;
+        state.file.seek(SeekFrom::Start(end)).map_err(failed)?;
+        let journal = Self { path: path.to_owned(), state: Mutex::new(state) };
+        if end == 0 {
+            journal.append(
+                &mut journal.state(),
+                &Line::Head { journal: 1, repository: repository.to_owned() },
+            )?;
+        }
+        Ok(journal)
+    }
+
+    pub(crate) fn object(&self, identifier: &Identifier) -> Option<(u64, Digests)> {
+        self.state().objects.get(identifier).cloned()
+    }
+
+    pub(crate) fn package(&self, map: &Identifier) -> Option<DonePackage> {
+        self.state().packages.get(map).cloned()
+    }
+
+    /// Notes a stored object.
+    pub(crate) fn note_object(&self, identifier: &Identifier, size: u64, digests: &Digests) -> Result<()> {
+        let mut state = self.state();
+        let noted = (size, digests.clone());
+        if state.objects.get(identifier) == Some(&noted) {
+            return Ok(());
+        }
+        let digests = digests.iter().map(|(name, digest)| (name.to_string(), hex::encode(digest))).collect();
+        self.append(&mut state, &Line::Object { object: identifier.clone(), size, digests })?;
+        state.objects.insert(identifier.clone(), noted);
+        Ok(())
+    }
+
+    /// Notes a complete package.
+    pub(crate) fn note_package(&self, map: &Identifier, done: DonePackage) -> Result<()> {
+        let mut state = self.state();
+        if state.packages.get(map) == Some(&done) {
+            return Ok(());
+        }
+        let DonePackage { digest, modified } = done.clone();
+        self.append(&mut state, &Line::Package { package: map.clone(), digest, modified })?;
+        state.file.sync_data().map_err(|error| Error::io("write", &self.path, error))?;
+        state.packages.insert(map.clone(), done);
+        Ok(())
+    }
+
+    fn append(&self, state: &mut State, line: &Line) -> Result<()> {
+        let failed = |error| Error::io("write", &self.path, error);
+        let mut text = serde_json::to_vec(line).map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
+        state.file.write_all(&text).map_err(failed)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Reads all complete lines, and returns the offset where the last one ends.
+    fn read(&mut self, path: &Path, repository: &str) -> Result<u64> {
+        let file = self.file.try_clone().map_err(|error| Error::io("read", path, error))?;
+        let mut reader = BufReader::new(file);
+        let mut end = 0;
+        loop {
+            let mut text = Vec::new();
+            let read = Read::take(&mut reader, LONGEST_LINE).read_until(b'\n', &mut text);
+            read.map_err(|error| Error::io("read", path, error))?;
+            if text.last() != Some(&b'\n') {
+                return Ok(end);
+            }
+            match (end, serde_json::from_slice::<Line>(&text)) {
+                (0, Ok(Line::Head { journal: 1, repository: of })) if of == repository => {}
+                (0, Ok(Line::Head { journal: 1, repository: of })) => {
+                    return Err(unusable(
+                        path,
+                        &format!("expected the journal of `{repository}`, found that of `{of}`"),
+                    ));
+                }
+                (0, _) => return Err(unusable(path, "it is not the journal of a replication")),
+                (_, Ok(line)) => self.take(line),
+                // After a power failure, a line may hold anything.
+                (_, Err(error)) => tracing::info!(%error, "a line of the journal cannot be parsed"),
+            }
+            end += text.len() as u64;
+        }
+    }
+
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Head { .. } => {}
+            Line::Object { object, size, digests } => {
+                let mut known = Digests::new();
+                for (name, text) in digests {
+                    if let (Ok(algorithm), Ok(digest)) = (name.parse::<Algorithm>(), hex::decode(&text)) {
+                        known.insert(algorithm, &digest);
+                    }
+                }
+                self.objects.insert(object, (size, known));
+            }
+            Line::Package { package, digest, modified } => {
+                self.packages.insert(package, DonePackage { digest, modified });
+            }
+        }
+    }
+}
+
+fn unusable(path: &Path, reason: &str) -> Error {
+    Error::Journal { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digests(text: &str) -> Digests {
+        Digests::of([Algorithm::Md5, Algorithm::Sha256].into_iter().collect(), text.as_bytes())
+    }
+
+    #[test]
+    fn what_was_noted_is_there_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let (object, map): (Identifier, Identifier) = ("a/b".parse().unwrap(), "map".parse().unwrap());
+        let done = DonePackage { digest: Digest::sha256_of(b"m"), modified: Some("2024".to_owned()) };
+        let journal = Journal::open(&path, "oci:store").unwrap();
+        journal.note_object(&object, 1, &digests("x")).unwrap();
+        journal.note_package(&map, done.clone()).unwrap();
+        assert!(matches!(Journal::open(&path, "oci:store"), Err(Error::Journal { .. })), "it is in use");
+        drop(journal);
+        let journal = Journal::open(&path, "oci:store").unwrap();
+        assert_eq!(journal.object(&object), Some((1, digests("x"))));
+        assert_eq!(journal.package(&map), Some(done));
+        drop(journal);
+        assert!(matches!(Journal::open(&path, "oci:other"), Err(Error::Journal { .. })));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let (first, second): (Identifier, Identifier) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let journal = Journal::open(&path, "r").unwrap();
+        journal.note_object(&first, 1, &digests("x")).unwrap();
+        journal.note_object(&second, 1, &digests("y")).unwrap();
+        drop(journal);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() - 5]).unwrap();
+        let journal = Journal::open(&path, "r").unwrap();
+        assert!(journal.object(&first).is_some() && journal.object(&second).is_none());
+        journal.note_object(&second, 2, &digests("z")).unwrap();
+        drop(journal);
+        assert_eq!(Journal::open(&path, "r").unwrap().object(&second), Some((2, digests("z"))));
+    }
+
+    #[test]
+    fn other_files_are_no_journals() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notes");
+        std::fs::write(&path, "my notes\n").unwrap();
+        assert!(matches!(Journal::open(&path, "r"), Err(Error::Journal { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"my notes\n");
+    }
+}

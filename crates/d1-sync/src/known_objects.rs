@@ -1,0 +1,176 @@
+//! Objects that the repository already has: those of the last copy of a package, and of the version before it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::path::Path;
+
+use bagit::Digests;
+use d1_model::Identifier;
+use d1_package::{PackageIndex, Place};
+use d1_transfer::{OpenPackage, open_package, read_file};
+use oci_model::{Digest, ManifestRef, Tag};
+use registry_backend::{ErrorKind, RegistryBackend};
+
+use crate::error::{Error, Result};
+use crate::journal::Journal;
+use crate::package::{DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS, has_all};
+
+/// The file that marks a bag (RFC 8493 section 2.1.1).
+const DECLARATION: &str = "bagit.txt";
+
+/// Objects that the repository has, according to its indexes or a journal.
+#[derive(Debug, Default)]
+pub(crate) struct KnownObjects {
+    /// Objects with blobs of their own.
+    objects: HashMap<Identifier, (u64, Digests)>,
+    /// Objects in archives: the number of the package, and the path.
+    archived: HashMap<Identifier, (usize, Box<str>)>,
+    packages: Vec<OpenPackage>,
+}
+
+impl KnownObjects {
+    /// Reads the packages that share most with a new copy.
+    pub(crate) async fn of_repository(
+        backend: &dyn RegistryBackend,
+        package: &DescribedPackage,
+        journal: Option<&Journal>,
+    ) -> Result<Self> {
+        let mut known = Self::default();
+        let wanted: BTreeSet<&Identifier> =
+            package.objects.iter().map(|object| &object.record.identifier).collect();
+        for identifier in neighbours(package) {
+            known.add_package(backend, identifier, &wanted).await?;
+        }
+        if let Some(journal) = journal {
+            let noted =
+                wanted.into_iter().filter_map(|identifier| Some((identifier, journal.object(identifier)?)));
+            known.objects.extend(noted.map(|(identifier, noted)| (identifier.clone(), noted)));
+        }
+        Ok(known)
+    }
+
+    /// Notes an object that was just stored.
+    pub(crate) fn note(&mut self, object: &DescribedObject, digests: Digests) {
+        self.objects.insert(object.record.identifier.clone(), (object.record.size, digests));
+    }
+
+    /// Returns the digests of an object, if they match its system metadata.
+    pub(crate) fn find(&self, package: &DescribedPackage, object: &DescribedObject) -> Option<&Digests> {
+        let (size, digests) = self.objects.get(&object.record.identifier)?;
+        let is_right = has_all(digests, package.algorithms) && object.fault(*size, digests).is_none();
+        is_right.then_some(digests)
+    }
+
+    /// Returns the digest of the package's last copy, if nothing has changed since. It must have the same
+    /// objects at the same paths, and the same system metadata.
+    pub(crate) fn unchanged(&self, package: &DescribedPackage) -> Option<Digest> {
+        let is_it = |known: &&OpenPackage| known.view.index().is_some_and(|index| is_copy(index, package));
+        self.packages.iter().find(is_it).map(|known| known.raw.digest().clone())
+    }
+
+    /// Copies an object from an archive in the repository to its path below a directory. Returns `false` if a
+    /// file exists there, or the archive has no such object.
+    pub(crate) async fn copy_archived(
+        &self,
+        backend: &dyn RegistryBackend,
+        object: &DescribedObject,
+        directory: &Path,
+    ) -> Result<bool> {
+        let Some((package, path)) = self.archived.get(&object.record.identifier) else { return Ok(false) };
+        let Some(package) = self.packages.get(*package) else { return Ok(false) };
+        let target = directory.join(&object.path);
+        if package.view.entry(path).is_none_or(|entry| entry.size != object.record.size) || target.exists() {
+            return Ok(false);
+        }
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+        }
+        let file = File::create(&target).map_err(|error| Error::io("create", &target, error))?;
+        match read_file(backend, package, path, None, file).await {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                // The node has it too.
+                let error: &dyn std::error::Error = &error;
+                tracing::info!(path, error, "an object cannot be read from the repository");
+                fs::remove_file(&target).map_err(|error| Error::io("remove", &target, error))?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn add_package(
+        &mut self,
+        backend: &dyn RegistryBackend,
+        identifier: &Identifier,
+        wanted: &BTreeSet<&Identifier>,
+    ) -> Result<()> {
+        let Ok(tag) = identifier.tag().parse::<Tag>() else { return Ok(()) };
+        let at = ManifestRef::Tag(tag);
+        let Some(found) = backend.stat_manifest(&at).await? else { return Ok(()) };
+        // Several tags name one package.
+        if self.packages.iter().any(|known| *known.raw.digest() == found.digest) {
+            return Ok(());
+        }
+        let package = match open_package(backend, &ManifestRef::Digest(found.digest)).await {
+            Ok(package) => package,
+            Err(d1_transfer::Error::Backend(error)) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(d1_transfer::Error::Backend(error)) => return Err(error.into()),
+            Err(error) => {
+                // The tag names another artifact, or the package is damaged. Everything is read again.
+                let error: &dyn std::error::Error = &error;
+                tracing::info!(%identifier, error, "this package is not reused");
+                return Ok(());
+            }
+        };
+        let Some(index) = package.view.index() else { return Ok(()) };
+        let number = self.packages.len();
+        for (file, place) in index.entries() {
+            let Some(identifier) = file.identifier().filter(|identifier| wanted.contains(identifier)) else {
+                continue;
+            };
+            match place {
+                Place::Object { .. } => {
+                    self.objects.insert(identifier.clone(), (file.size, file.digests()));
+                }
+                Place::Archive { .. } => {
+                    self.archived.insert(identifier.clone(), (number, file.path.into()));
+                }
+                Place::Parts { .. } => {}
+            }
+        }
+        self.packages.push(package);
+        Ok(())
+    }
+}
+
+/// Tells whether an index is that of a copy of exactly this package.
+fn is_copy(index: &PackageIndex, package: &DescribedPackage) -> bool {
+    let files = index.files();
+    let at = |path: &str| files.position(path).and_then(|position| files.file(position));
+    let is_same = |object: &DescribedObject| {
+        let content = at(&object.path).is_some_and(|file| {
+            file.identifier() == Some(&object.record.identifier)
+                && object.fault(file.size, &file.digests()).is_none()
+        });
+        content && at(&object.record.path).is_some_and(|file| file.sha256 == object.record.sha256)
+    };
+    let documents = [DECLARATION, "bag-info.txt"].len() + 2 * MANIFEST_ALGORITHMS.len();
+    files.len() == 2 * package.objects.len() + documents
+        && at(DECLARATION).is_some()
+        && *index.directory() == *package.directory
+        && package.objects.iter().all(is_same)
+}
+
+/// Returns the identifiers whose tags may name packages with the same objects: older versions first.
+fn neighbours(package: &DescribedPackage) -> Vec<&Identifier> {
+    let of_package = |object: &&DescribedObject| {
+        [&package.identifier, &package.resource_map].contains(&&object.record.identifier)
+    };
+    let before =
+        package.objects.iter().filter(of_package).filter_map(|object| object.record.obsoletes.as_ref());
+    let mut neighbours: Vec<&Identifier> = before.collect();
+    neighbours.push(&package.resource_map);
+    neighbours.push(&package.identifier);
+    neighbours.dedup();
+    neighbours
+}

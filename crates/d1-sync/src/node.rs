@@ -1,0 +1,263 @@
+//! Reading objects from nodes: into a file, or as a blob that a store reads.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bagit::{AlgorithmSet, Digests, MultiHasher};
+use d1_client::{Document, ErrorKind as NodeErrorKind, GetOptions, NodeClient, ObjectRead};
+use d1_model::{Identifier, SystemMetadata};
+use d1_transfer::parts::{CHUNK_BYTES, Meter, read_blocking, run_blocking};
+use futures::{StreamExt, TryStreamExt};
+use oci_model::Digest;
+use registry_backend::{BlobSource, ByteStream, Error as BackendError, ErrorKind, Retry};
+
+use crate::error::{Error, Result};
+use crate::package::DescribedObject;
+use crate::passed::Passed;
+
+/// The source of objects, system metadata and resource maps.
+#[derive(Clone, Debug)]
+pub enum DataOneSource {
+    /// Reads everything from this node.
+    Node(NodeClient),
+    /// Reads system metadata from this Coordinating Node, and objects from the nodes that it names.
+    Network(NodeClient),
+}
+
+impl DataOneSource {
+    /// Finds the resource map of the package that an identifier belongs to. The identifier may be that of a
+    /// map, of metadata, of data, or of a series.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Node`] if the node cannot answer. [`Error::NoPackage`] if the object is in no package.
+    /// [`Error::SeveralPackages`] if it is in several.
+    pub async fn resource_map_of(&self, identifier: &Identifier) -> Result<Identifier> {
+        let mut maps = self.client().find_packages(identifier).await?.resource_maps;
+        match maps.len() {
+            1 => Ok(maps.swap_remove(0)),
+            0 => Err(Error::NoPackage { identifier: identifier.clone() }),
+            _ => Err(Error::SeveralPackages { identifier: identifier.clone(), resource_maps: maps }),
+        }
+    }
+
+    pub(crate) async fn system_metadata(
+        &self,
+        identifier: &Identifier,
+    ) -> d1_client::Result<Document<SystemMetadata>> {
+        self.client().meta(identifier).await
+    }
+
+    /// Reads an object from an offset. `size` is the size of the whole object.
+    pub(crate) async fn read(
+        &self,
+        identifier: &Identifier,
+        from: u64,
+        size: u64,
+    ) -> d1_client::Result<ObjectRead> {
+        let options = GetOptions { from, size: Some(size) };
+        match self {
+            Self::Node(client) => client.get(identifier, &options).await,
+            Self::Network(client) => client.locate(identifier).await?.get(&options).await,
+        }
+    }
+
+    fn client(&self) -> &NodeClient {
+        let (Self::Node(client) | Self::Network(client)) = self;
+        client
+    }
+}
+
+/// Converts a failure of a node. The client has already retried, so nothing above it retries.
+pub(crate) fn as_backend_error(error: d1_client::Error) -> BackendError {
+    let kind = match error.kind() {
+        NodeErrorKind::NotFound => ErrorKind::NotFound,
+        NodeErrorKind::NotAuthorized | NodeErrorKind::InvalidToken => ErrorKind::Denied,
+        NodeErrorKind::Content => ErrorKind::Invalid,
+        NodeErrorKind::TooLarge => ErrorKind::TooLarge,
+        NodeErrorKind::RateLimited => ErrorKind::RateLimited,
+        NodeErrorKind::Protocol => ErrorKind::Protocol,
+        _ => ErrorKind::Unavailable,
+    };
+    let target = error.target().to_owned();
+    BackendError::new(kind, "read from the node", target).with_retry(Retry::No).caused_by(error)
+}
+
+/// Source and target of downloads.
+#[derive(Clone, Copy)]
+pub(crate) struct Downloading<'a> {
+    pub(crate) source: &'a DataOneSource,
+    pub(crate) staging: &'a Path,
+    pub(crate) algorithms: AlgorithmSet,
+    pub(crate) meter: &'a Meter,
+}
+
+/// Downloads an object to its path below the directory, and returns its digests. It resumes the file of an
+/// earlier attempt.
+///
+/// # Errors
+///
+/// [`Error::Members`] if the node does not return the object, or the object differs from its system metadata.
+/// Then no file stays.
+pub(crate) async fn download(downloading: &Downloading<'_>, object: &DescribedObject) -> Result<Digests> {
+    let path = downloading.staging.join(&object.path);
+    let had = fs::symlink_metadata(&path).is_ok();
+    match attempt(downloading, object, &path).await {
+        // The old file may belong to another object.
+        Err(Error::Members { .. }) if had => {
+            remove(&path)?;
+            attempt(downloading, object, &path).await
+        }
+        result => result,
+    }
+}
+
+async fn attempt(downloading: &Downloading<'_>, object: &DescribedObject, path: &Path) -> Result<Digests> {
+    let size = object.record.size;
+    let (file, hasher, have) = {
+        let (path, algorithms) = (path.to_owned(), downloading.algorithms);
+        run_blocking(move || open(&path, algorithms, size)).await?
+    };
+    let (digests, length) = if have == size && size > 0 {
+        downloading.meter.advance(0, size);
+        (hasher.finish(), have)
+    } else {
+        downloading.meter.advance(0, have);
+        receive(downloading, object, (file, path.to_owned()), hasher, have).await?
+    };
+    match object.fault(length, &digests) {
+        None => Ok(digests),
+        Some(fault) => {
+            remove(path)?;
+            Err(Error::Members { faults: vec![fault] })
+        }
+    }
+}
+
+/// Opens the file, and hashes its content.
+fn open(path: &Path, algorithms: AlgorithmSet, size: u64) -> Result<(File, MultiHasher, u64)> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+    }
+    let failed = |error| Error::io("open", path, error);
+    let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() || found.len() > size);
+    if is_other {
+        remove(path)?;
+    }
+    let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
+    let mut file = opened.map_err(failed)?;
+    let mut hasher = MultiHasher::new(algorithms);
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut have = 0;
+    loop {
+        let count = file.read(&mut buffer).map_err(|error| Error::io("read", path, error))?;
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+        hasher.update(bytes);
+        have += bytes.len() as u64;
+    }
+    file.seek(SeekFrom::Start(have)).map_err(failed)?;
+    Ok((file, hasher, have))
+}
+
+async fn receive(
+    downloading: &Downloading<'_>,
+    object: &DescribedObject,
+    (mut file, path): (File, PathBuf),
+    mut hasher: MultiHasher,
+    have: u64,
+) -> Result<(Digests, u64)> {
+    let failed =
+        |error: &dyn std::error::Error| Error::member(object.record.identifier.clone(), error.to_string());
+    let read = downloading.source.read(&object.record.identifier, have, object.record.size).await;
+    let read = read.map_err(|error| failed(&error))?;
+    let stream = downloading.meter.count(read.stream.map_err(as_backend_error).boxed());
+    let written = read_blocking(stream, move |reader| {
+        let came = copy_hashed(reader, &mut file, &mut hasher)?;
+        Ok::<_, io::Error>((hasher.finish(), have + came))
+    })
+    .await;
+    let written = written.map_err(|error| match std::error::Error::source(&error) {
+        Some(cause) => failed(cause),
+        None => failed(&error),
+    })?;
+    written.map_err(|error| Error::io("write", path, error))
+}
+
+/// Copies and hashes to the end, and returns the number of bytes.
+pub(crate) fn copy_hashed(
+    reader: &mut impl BufRead,
+    writer: &mut impl Write,
+    hasher: &mut MultiHasher,
+) -> io::Result<u64> {
+    let mut length = 0;
+    loop {
+        let bytes = reader.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(length);
+        }
+        hasher.update(bytes);
+        writer.write_all(bytes)?;
+        let count = bytes.len();
+        length += count as u64;
+        reader.consume(count);
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// An object or a part of one, whose digest is known in advance.
+pub(crate) struct NodeObject {
+    pub(crate) source: DataOneSource,
+    pub(crate) identifier: Identifier,
+    /// Size of the whole object in bytes.
+    pub(crate) object_size: u64,
+    /// The bytes of the object that are the blob.
+    pub(crate) range: Range<u64>,
+    pub(crate) digest: Digest,
+    pub(crate) meter: Meter,
+    pub(crate) passed: Passed,
+}
+
+#[async_trait]
+impl BlobSource for NodeObject {
+    fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    fn size(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    async fn open(&self, offset: u64) -> registry_backend::Result<ByteStream> {
+        let from = self.range.start + offset;
+        let read =
+            self.source.read(&self.identifier, from, self.object_size).await.map_err(as_backend_error)?;
+        let stream = self.meter.count(read.stream.map_err(as_backend_error).boxed());
+        let (passed, mut position, end) = (self.passed.clone(), offset, self.size());
+        let ours = stream.map_ok(move |mut bytes| {
+            let left = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
+            bytes.truncate(left);
+            passed.take(position, &bytes);
+            position += bytes.len() as u64;
+            bytes
+        });
+        // The node sends the object to its end, which may be behind the end of the part.
+        let mut left = end - offset;
+        let until_end = ours.take_while(move |chunk| {
+            let is_wanted = left > 0 || chunk.is_err();
+            if let Ok(bytes) = chunk {
+                left = left.saturating_sub(bytes.len() as u64);
+            }
+            std::future::ready(is_wanted)
+        });
+        Ok(until_end.boxed())
+    }
+}

@@ -1,0 +1,183 @@
+//! A package of a DataONE node: its members, their places in a bag, and the tag files of the bag.
+
+use std::path::Path;
+
+use bagit::{
+    Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, FileToHash, HashOutcome, Inventory, NoProgress,
+    Scan,
+};
+use d1_model::{Checksum, Identifier};
+use d1_package::{ObjectRecord, PackageFile};
+use d1_transfer::Event;
+use serde::Serialize;
+
+use crate::error::{Error, MemberFault, Result};
+
+/// A package before its data are downloaded.
+#[derive(Debug)]
+pub(crate) struct DescribedPackage {
+    pub(crate) identifier: Identifier,
+    pub(crate) resource_map: Identifier,
+    /// Name of the bag's directory.
+    pub(crate) directory: String,
+    /// The map, then the members in the order of the map.
+    pub(crate) objects: Vec<DescribedObject>,
+    pub(crate) skipped: Vec<SkippedMember>,
+    /// Resource maps of nested packages.
+    pub(crate) nested: Vec<Identifier>,
+    /// The day on which the map was uploaded. As `Bagging-Date` it gives the same bag every time.
+    pub(crate) date: Option<String>,
+    /// The algorithms for every object: those of the bag's manifests, and those of the system metadata.
+    pub(crate) algorithms: AlgorithmSet,
+    /// When the system metadata of the map last changed.
+    pub(crate) modified: Option<String>,
+}
+
+/// An object of a package, and its paths in the bag.
+#[derive(Clone, Debug)]
+pub(crate) struct DescribedObject {
+    /// Its system metadata. The path is that of the document.
+    pub(crate) record: ObjectRecord,
+    /// Size of the system metadata document in bytes.
+    pub(crate) document_size: u64,
+    /// Path of its content in the bag.
+    pub(crate) path: String,
+}
+
+/// The algorithms of the bag's manifests: SHA-256, which layers use, and MD5, which most of DataONE uses.
+pub(crate) const MANIFEST_ALGORITHMS: [Algorithm; 2] = [Algorithm::Md5, Algorithm::Sha256];
+
+impl DescribedPackage {
+    /// Returns the size of all objects in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        d1_transfer::parts::total(self.objects.iter().map(|object| object.record.size))
+    }
+
+    /// Warns about members that are left out.
+    pub(crate) fn warn_of_skipped(&self, observer: &dyn d1_transfer::Observer) {
+        for SkippedMember { identifier, reason } in &self.skipped {
+            observer.event(&Event::Warning(&format!("`{identifier}` is left out: {reason}")));
+        }
+    }
+}
+
+impl DescribedObject {
+    /// Compares content of this size and these digests with the system metadata.
+    pub(crate) fn fault(&self, size: u64, digests: &Digests) -> Option<MemberFault> {
+        let sha256 = digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
+        let mut file = PackageFile::new(self.path.as_str(), size, sha256.unwrap_or_default());
+        file.checksums = digests.clone();
+        let ObjectRecord { size, checksum, .. } = &self.record;
+        let mismatch =
+            d1_package::system_metadata_mismatches(*size, checksum, &file.view()).into_iter().next()?;
+        Some(self.wrong(mismatch.to_string()))
+    }
+
+    /// Returns a fault of this object.
+    pub(crate) fn wrong(&self, message: impl Into<String>) -> MemberFault {
+        MemberFault { identifier: self.record.identifier.clone(), message: message.into() }
+    }
+
+    /// Returns the SHA-256 in the system metadata, if there is one.
+    pub(crate) fn declared_sha256(&self) -> Option<[u8; 32]> {
+        let checksum: &Checksum = &self.record.checksum;
+        let is_sha256 = checksum.algorithm().name().parse() == Ok(Algorithm::Sha256);
+        let mut digest = [0; 32];
+        (is_sha256 && hex::decode_to_slice(checksum.value(), &mut digest).is_ok()).then_some(digest)
+    }
+}
+
+/// A member of a package that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedMember {
+    /// The member's identifier, or its URI if the map gives no identifier.
+    pub identifier: String,
+    /// The reason, in words.
+    pub reason: String,
+}
+
+/// Prefix of payload paths in a bag.
+const PAYLOAD: &str = "data/";
+
+/// The digests of all files except the bag's own tag files.
+#[derive(Debug)]
+pub(crate) struct PackageDigests {
+    /// Of each object.
+    pub(crate) objects: Vec<Digests>,
+    /// Of each object's system metadata document.
+    pub(crate) documents: Vec<Digests>,
+}
+
+impl PackageDigests {
+    /// Returns digests with the right length. The sizes of tag files depend only on that.
+    pub(crate) fn placeholders(package: &DescribedPackage) -> Self {
+        let placeholder = Digests::of(package.algorithms, b"");
+        let all = vec![placeholder; package.objects.len()];
+        Self { objects: all.clone(), documents: all }
+    }
+}
+
+/// Hashes the system metadata documents below a directory.
+pub(crate) fn hash_documents(directory: &Path, package: &DescribedPackage) -> Result<Vec<Digests>> {
+    let to_hash: Vec<FileToHash<'_>> = package
+        .objects
+        .iter()
+        .map(|object| FileToHash {
+            path: &object.record.path,
+            size: object.document_size,
+            algorithms: package.algorithms,
+        })
+        .collect();
+    let outcomes = bagit::hash_files(directory, &to_hash, 0, &NoProgress);
+    let hashed = outcomes.into_iter().zip(&package.objects).map(|(outcome, object)| match outcome {
+        HashOutcome::Hashed { digests, .. } => Ok(digests),
+        HashOutcome::Unreadable(error) => Err(Error::io("read", directory.join(&*object.record.path), error)),
+        HashOutcome::Changed | HashOutcome::Vanished => {
+            Err(Error::content(&*object.record.path, "it changed while being read"))
+        }
+    });
+    hashed.collect()
+}
+
+/// Makes the tag files of the package's bag. The date is that of the map, so the same package always gets the
+/// same files.
+pub(crate) fn make_bag(package: &DescribedPackage, digests: &PackageDigests) -> Result<Scan> {
+    let (mut payload, mut tags) = (Inventory::new(), Inventory::new());
+    let mut put = |path: &str, size: u64, digests: &Digests| match path.strip_prefix(PAYLOAD) {
+        Some(below) => payload.insert_file(below, size, digests.clone()),
+        None => tags.insert_file(path, size, digests.clone()),
+    };
+    for (object, digests) in package.objects.iter().zip(&digests.objects) {
+        put(&object.path, object.record.size, digests);
+    }
+    for (object, digests) in package.objects.iter().zip(&digests.documents) {
+        put(&object.record.path, object.document_size, digests);
+    }
+    let mut info = BagInfo::new();
+    info.push("External-Identifier", package.identifier.as_str())?;
+    info.push("Internal-Sender-Identifier", package.resource_map.as_str())?;
+    let mut builder = BagBuilder::new().algorithms(MANIFEST_ALGORITHMS).info(info);
+    if let Some(date) = &package.date {
+        builder = builder.bagging_date(date);
+    }
+    let mut scan = builder.around(payload, &tags)?;
+    for (name, bytes) in scan.tag_files.held() {
+        scan.inventory.insert_file(name, bytes.len() as u64, Digests::of(package.algorithms, bytes));
+    }
+    Ok(scan)
+}
+
+/// Returns the SHA-256 digest.
+pub(crate) fn sha256_of(digests: &Digests) -> Option<[u8; 32]> {
+    digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok())
+}
+
+/// Tells whether digests by all these algorithms are known.
+pub(crate) fn has_all(digests: &Digests, algorithms: AlgorithmSet) -> bool {
+    algorithms.iter().all(|algorithm| digests.get(algorithm).is_some())
+}
+
+/// Returns the name of an object in messages.
+pub(crate) fn name_of(object: &DescribedObject) -> &str {
+    object.record.identifier.as_str()
+}

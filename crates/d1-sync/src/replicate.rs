@@ -1,0 +1,415 @@
+//! Replication of a package from DataONE straight into a store. Objects stream through; only a bounded spool is on disk.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bagit::{Digests, Scan, Version};
+use d1_model::{Identifier, RESOURCE_MAP_FORMAT_ID};
+use d1_package::{PlanLimits, PlanOptions, PlannedLayer};
+use d1_transfer::parts::{
+    HashedDirectory, Meter, Prepared, RunningPhase, TagFilePlace, package_files, push_prepared,
+};
+use d1_transfer::{Event, Observer, Phase, PushOptions, PushReport};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use oci_model::{Digest, ManifestRef, Tag};
+use registry_backend::{ErrorKind, RegistryBackend};
+use serde::Serialize;
+
+use crate::describe::{Selection, describe};
+use crate::error::{Error, Result};
+use crate::journal::{DonePackage, Journal};
+use crate::known_objects::KnownObjects;
+use crate::node::{DataOneSource, Downloading, download};
+use crate::package::{
+    DescribedObject, DescribedPackage, PackageDigests, SkippedMember, hash_documents, make_bag,
+};
+use crate::store_objects::{ObjectMover, SpoolRoom, StoredObject};
+
+/// How to replicate.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ReplicateOptions {
+    /// Whether to replicate private members too.
+    pub include_private: bool,
+    /// Whether to leave out members that no node has. Otherwise the package is refused.
+    pub skip_missing: bool,
+    /// The layout of packages and the directory for temporary files. Tags and identifiers follow from the
+    /// packages.
+    pub push: PushOptions,
+    /// How many objects of a package are read at once.
+    pub parallel: usize,
+    /// How many bytes of objects may be on disk at once. An object without a declared SHA-256 waits on disk
+    /// until its digest is known. An object that is too large for that is read twice.
+    pub spool_bytes: u64,
+}
+
+impl ReplicateOptions {
+    /// Returns the defaults, with a directory for temporary files.
+    #[must_use]
+    pub fn new(temporary_directory: PathBuf) -> Self {
+        Self {
+            include_private: false,
+            skip_missing: false,
+            push: PushOptions::new(temporary_directory),
+            parallel: 4,
+            spool_bytes: 4 << 30,
+        }
+    }
+}
+
+/// Replicates the package of a resource map into a store. Each object is compared with its system metadata
+/// while it passes.
+///
+/// Objects that the store already has are not read from the node. The manifest is that of the bag which
+/// [`fetch`](crate::fetch()) makes. The identifiers of the package and of the map become its tags.
+///
+/// # Errors
+///
+/// [`Error::Members`] with every member that cannot be read or is wrong. [`Error::Node`] if the map cannot be
+/// read. [`Error::NotPublic`] if the map is private. [`Error::Transfer`] if the store fails. After an error, no
+/// tag has moved. A second attempt with the same journal does not read the stored objects again.
+pub async fn replicate(
+    backend: &dyn RegistryBackend,
+    source: &DataOneSource,
+    map: &Identifier,
+    options: &ReplicateOptions,
+    journal: Option<&Journal>,
+    observer: &Arc<dyn Observer>,
+) -> Result<ReplicateReport> {
+    let spool = SpoolRoom::new(options.push.temporary_directory.clone(), options.spool_bytes);
+    replicate_with(&Replicating { backend, source, options, journal, observer, spool: &spool }, map).await
+}
+
+/// Values that all packages of a replication share.
+#[derive(Clone, Copy)]
+pub(crate) struct Replicating<'a> {
+    pub(crate) backend: &'a dyn RegistryBackend,
+    pub(crate) source: &'a DataOneSource,
+    pub(crate) options: &'a ReplicateOptions,
+    pub(crate) journal: Option<&'a Journal>,
+    pub(crate) observer: &'a Arc<dyn Observer>,
+    pub(crate) spool: &'a SpoolRoom,
+}
+
+pub(crate) async fn replicate_with(
+    replicating: &Replicating<'_>,
+    map: &Identifier,
+) -> Result<ReplicateReport> {
+    let temporary = &replicating.options.push.temporary_directory;
+    let staging = tempfile::Builder::new().prefix(".d1oci-replicate-").tempdir_in(temporary);
+    let staging = staging.map_err(|error| Error::io("create a directory in", temporary, error))?;
+    let meter = Meter::new(replicating.observer);
+    let ReplicateOptions { include_private, skip_missing, .. } = *replicating.options;
+    let selection = Selection { include_private, skip_missing };
+    let package = describe(replicating.source, map, selection, staging.path(), &meter).await?;
+    package.warn_of_skipped(&**replicating.observer);
+    let known = KnownObjects::of_repository(replicating.backend, &package, replicating.journal).await?;
+    let mut one = OnePackage { all: *replicating, staging: staging.path(), meter, package, known };
+    let report = match one.unchanged().await? {
+        Some(report) => report,
+        None => {
+            let objects = one.objects().await?;
+            one.publish(objects).await?
+        }
+    };
+    if let Some(journal) = replicating.journal {
+        let done = DonePackage { digest: report.digest.clone(), modified: one.package.modified.clone() };
+        journal.note_package(map, done)?;
+    }
+    Ok(report)
+}
+
+struct OnePackage<'a> {
+    all: Replicating<'a>,
+    staging: &'a Path,
+    meter: Meter,
+    package: DescribedPackage,
+    known: KnownObjects,
+}
+
+/// The way of an object into the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Way {
+    /// Through the staging directory: into an archive, or as a document that has to be parsed.
+    Staged,
+    /// Directly, as one blob.
+    Blob,
+    /// Directly, in parts.
+    Parts(Vec<Range<u64>>),
+}
+
+/// An object in the staging directory or in the store.
+struct Moved {
+    digests: Digests,
+    /// The digests of its parts, if it is in the store.
+    stored: Option<Vec<Digest>>,
+    received: bool,
+    sent_bytes: u64,
+}
+
+impl OnePackage<'_> {
+    /// Returns the report if all tags of the package already name exactly this package.
+    async fn unchanged(&self) -> Result<Option<ReplicateReport>> {
+        let Some(digest) = self.known.unchanged(&self.package) else { return Ok(None) };
+        let tags = self.tags();
+        for tag in &tags {
+            let found = self.all.backend.stat_manifest(&ManifestRef::Tag(tag.clone())).await?;
+            if found.is_none_or(|found| found.digest != digest) {
+                return Ok(None);
+            }
+        }
+        let report = self.report(digest, tags);
+        Ok(Some(ReplicateReport { unchanged: true, kept_objects: report.objects, ..report }))
+    }
+
+    /// Returns the report before any object has moved.
+    fn report(&self, digest: Digest, tags: Vec<Tag>) -> ReplicateReport {
+        ReplicateReport {
+            identifier: self.package.identifier.clone(),
+            resource_map: self.package.resource_map.clone(),
+            digest,
+            tags,
+            unchanged: false,
+            objects: self.package.objects.len() as u64,
+            bytes: self.package.bytes(),
+            received_objects: 0,
+            received_bytes: self.meter.bytes(),
+            kept_objects: 0,
+            sent_bytes: 0,
+            skipped: self.package.skipped.clone(),
+            nested: self.package.nested.clone(),
+        }
+    }
+
+    /// Moves all objects into the staging directory or the store.
+    async fn objects(&mut self) -> Result<Vec<Moved>> {
+        let ways = self.ways()?;
+        let began = Instant::now();
+        let moved = self.move_all(&ways).await?;
+        let lifetime = self.all.backend.capabilities().unreferenced_blob_lifetime;
+        if lifetime.is_none_or(|lifetime| began.elapsed() <= lifetime / 2) {
+            return Ok(moved);
+        }
+        // The store may have removed the first objects, which no manifest names yet, while the last ones came.
+        for (object, moved) in self.package.objects.iter().zip(&moved) {
+            if moved.stored.is_some() {
+                self.known.note(object, moved.digests.clone());
+            }
+        }
+        let mut again = self.move_all(&ways).await?;
+        for (first, second) in moved.iter().zip(&mut again) {
+            second.received |= first.received;
+            second.sent_bytes += first.sent_bytes;
+        }
+        Ok(again)
+    }
+
+    async fn move_all(&self, ways: &[Way]) -> Result<Vec<Moved>> {
+        let (items, bytes) = (ways.len() as u64, self.package.bytes());
+        let phase = RunningPhase::begin(self.all.observer, Phase::Download, items, bytes);
+        let phase = &phase;
+        let moves = (0..ways.len()).filter_map(|number| {
+            Some(self.move_counted(self.package.objects.get(number)?, ways.get(number)?, phase).boxed())
+        });
+        let parallel = self.all.options.parallel.max(1);
+        let moved: Vec<_> = stream::iter(moves).buffered(parallel).try_collect().await?;
+        Error::gather_members(moved)
+    }
+
+    /// Moves one object. Faults of members are collected; any other error ends the replication.
+    async fn move_counted(
+        &self,
+        object: &DescribedObject,
+        way: &Way,
+        phase: &RunningPhase,
+    ) -> Result<Result<Moved>> {
+        let result = self.move_one(object, way).await;
+        phase.advance(1, 0);
+        Error::unless_of_member(result)
+    }
+
+    async fn move_one(&self, object: &DescribedObject, way: &Way) -> Result<Moved> {
+        let mover = ObjectMover {
+            backend: self.all.backend,
+            source: self.all.source,
+            package: &self.package,
+            known: &self.known,
+            meter: &self.meter,
+            spool: self.all.spool,
+        };
+        let StoredObject { digests, parts, received, sent_bytes } = match way {
+            Way::Staged => {
+                let (source, algorithms) = (self.all.source, self.package.algorithms);
+                let downloading =
+                    Downloading { source, staging: self.staging, algorithms, meter: &self.meter };
+                let from_store = self.known.copy_archived(self.all.backend, object, self.staging).await?;
+                let digests = download(&downloading, object).await?;
+                return Ok(Moved { digests, stored: None, received: !from_store, sent_bytes: 0 });
+            }
+            Way::Blob => mover.object(object).await?,
+            Way::Parts(ranges) => mover.in_parts(object, ranges).await?,
+        };
+        if let (Some(journal), Way::Blob) = (self.all.journal, way) {
+            journal.note_object(&object.record.identifier, object.record.size, &digests)?;
+        }
+        Ok(Moved { digests, stored: Some(parts), received, sent_bytes })
+    }
+
+    /// Decides which objects become blobs of their own. Only names and sizes matter.
+    fn ways(&self) -> Result<Vec<Way>> {
+        let files = {
+            let scan = make_bag(&self.package, &PackageDigests::placeholders(&self.package))?;
+            package_files(scan.inventory, true)?
+        };
+        let mut options = PlanOptions::new(self.package.directory.clone());
+        options.layout = self.all.options.push.layout;
+        options.limits = PlanLimits::from(self.all.backend.capabilities());
+        let plan = d1_package::plan(&files, &options)?;
+        let mut ways: BTreeMap<&str, Way> = BTreeMap::new();
+        let path = |file: usize| files.file(file).map_or("", |file| file.path);
+        for layer in &plan.layers {
+            match layer {
+                PlannedLayer::Archive(_) => {}
+                PlannedLayer::Object { file } => _ = ways.insert(path(*file), Way::Blob),
+                PlannedLayer::Part { file, range, .. } => {
+                    match ways.entry(path(*file)).or_insert_with(|| Way::Parts(Vec::new())) {
+                        Way::Parts(ranges) => ranges.push(range.clone()),
+                        other => *other = Way::Parts(vec![range.clone()]),
+                    }
+                }
+            }
+        }
+        let way = |object: &DescribedObject| match ways.get(object.path.as_str()) {
+            // The maps of nested packages are parsed later.
+            Some(way) if &*object.record.format_id != RESOURCE_MAP_FORMAT_ID => way.clone(),
+            _ => Way::Staged,
+        };
+        Ok(self.package.objects.iter().map(way).collect())
+    }
+
+    /// Stores the package after its objects.
+    async fn publish(&self, moved: Vec<Moved>) -> Result<ReplicateReport> {
+        let received_objects = moved.iter().filter(|moved| moved.received).count() as u64;
+        let kept_objects = moved.len() as u64 - received_objects;
+        let sent_bytes: u64 = moved.iter().map(|moved| moved.sent_bytes).sum();
+        let mut options = self.all.options.push.clone();
+        options.tags = self.tags();
+        options.identifier = Some(self.package.identifier.clone());
+        let pushed = match self.push(&moved, &options).await {
+            Err(error) if is_incomplete(&error) && !options.repack => {
+                let warning = format!("{error}; all archives are packed again");
+                self.all.observer.event(&Event::Warning(&warning));
+                options.repack = true;
+                self.push(&moved, &options).await?
+            }
+            pushed => pushed?,
+        };
+        let report = self.report(pushed.digest, pushed.tags);
+        let (unchanged, sent_bytes) = (pushed.unchanged, sent_bytes + pushed.sent_bytes);
+        Ok(ReplicateReport { unchanged, received_objects, kept_objects, sent_bytes, ..report })
+    }
+
+    async fn push(&self, moved: &[Moved], options: &PushOptions) -> Result<PushReport> {
+        let prepared = self.prepare(moved, options)?;
+        Ok(push_prepared(self.all.backend, prepared, options, self.all.observer).await?)
+    }
+
+    /// Returns the tags of the package: one for its identifier, one for its map.
+    fn tags(&self) -> Vec<Tag> {
+        let identifiers = [&self.package.identifier, &self.package.resource_map];
+        let mut seen = HashSet::new();
+        let tags = identifiers.into_iter().filter_map(|identifier| identifier.tag().parse::<Tag>().ok());
+        tags.filter(|tag| seen.insert(tag.clone())).collect()
+    }
+
+    fn prepare(&self, moved: &[Moved], options: &PushOptions) -> Result<Prepared> {
+        let objects = moved.iter().map(|moved| moved.digests.clone()).collect();
+        let documents = hash_documents(self.staging, &self.package)?;
+        let scan = make_bag(&self.package, &PackageDigests { objects, documents })?;
+        let survey = self.survey(&scan)?;
+        let stored = self.package.objects.iter().zip(moved);
+        let stored = stored.filter_map(|(object, moved)| Some((object.path.clone(), moved.stored.clone()?)));
+        let hashed = HashedDirectory {
+            directory: self.staging.to_owned(),
+            name: self.package.directory.clone(),
+            scan,
+            survey,
+            bag: Some(Version::V1_0),
+            tag_files: TagFilePlace::Memory,
+            stored: stored.collect(),
+            resource_map: Some(self.package.resource_map.clone()),
+        };
+        let limits = self.all.backend.capabilities().into();
+        Ok(Prepared::new(hashed, options, limits, self.all.observer)?)
+    }
+
+    /// Reads the documents of the package as a push of its bag would. Objects that streamed through are not
+    /// documents.
+    fn survey(&self, scan: &Scan) -> Result<d1_package::Survey> {
+        let mut open = |path: &str| -> io::Result<Box<dyn Read>> {
+            match std::fs::File::open(self.staging.join(path)) {
+                Ok(file) => Ok(Box::new(file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Box::new(io::empty())),
+                Err(error) => Err(error),
+            }
+        };
+        let listed = scan.inventory.files().map(|(path, file)| (path, file.size));
+        Ok(d1_package::Survey::read(listed, &mut open)?)
+    }
+}
+
+/// Tells whether the store lacks a blob that it was expected to have.
+fn is_incomplete(error: &Error) -> bool {
+    error.of_store().is_some_and(|error| error.kind() == ErrorKind::Incomplete)
+}
+
+/// Tells whether journal and repository agree that a package is complete and current.
+pub(crate) async fn is_done(
+    replicating: &Replicating<'_>,
+    map: &Identifier,
+    modified: Option<&str>,
+) -> Result<bool> {
+    let Some(done) = replicating.journal.and_then(|journal| journal.package(map)) else { return Ok(false) };
+    if modified.is_some() && done.modified.as_deref() != modified {
+        return Ok(false);
+    }
+    let at = ManifestRef::Digest(done.digest);
+    Ok(replicating.backend.stat_manifest(&at).await?.is_some())
+}
+
+/// The result of a replication.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ReplicateReport {
+    /// Identifier of the package.
+    pub identifier: Identifier,
+    /// Identifier of its resource map.
+    pub resource_map: Identifier,
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// The tags that name it.
+    pub tags: Vec<Tag>,
+    /// Whether all tags already named exactly this package.
+    pub unchanged: bool,
+    /// Number of objects in the package, the map included.
+    pub objects: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Number of objects that came from nodes.
+    pub received_objects: u64,
+    /// Number of bytes that came from nodes.
+    pub received_bytes: u64,
+    /// Number of objects that the repository already had.
+    pub kept_objects: u64,
+    /// Number of bytes that were sent to the repository.
+    pub sent_bytes: u64,
+    /// Members that were left out.
+    pub skipped: Vec<SkippedMember>,
+    /// Resource maps of packages within this one.
+    pub nested: Vec<Identifier>,
+}
