@@ -268,6 +268,7 @@ fn layers(manifest: &Manifest) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use super::parse_time;
 
     #[test]
     fn times_are_rfc_3339_or_a_date() {

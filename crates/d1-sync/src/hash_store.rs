@@ -59,7 +59,7 @@ impl HashStore {
         fs::read_dir(directory).map_err(|error| Error::io("open", directory, error))?;
         let path = directory.join(FILE_NAME);
         let file = File::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => refused(format!("it has no {}", FILE_NAME)),
+            io::ErrorKind::NotFound => refused(format!("it has no {FILE_NAME}")),
             _ => Error::io("open", &path, error),
         })?;
         let mut text = String::new();
