@@ -1,4 +1,4 @@
-//! What a manifest says about its artifact.
+//! Summaries of artifacts, taken from their manifests.
 
 use d1_package::PackageView;
 use d1_package::annotations::{D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID};
@@ -16,7 +16,7 @@ pub struct ArtifactSummary {
     pub digest: Digest,
     /// A tag that names it. If there are several, the one by which it was found first.
     pub tag: Tag,
-    /// What kind of artifact it is.
+    /// Its kind.
     pub kind: ArtifactKind,
     /// Type of the artifact.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -59,7 +59,7 @@ fn id(text: &str) -> Identifier {
     text.parse().unwrap()
 }
 
-/// What is said of a package.
+/// Annotations of a package.
 #[derive(Clone, Copy, Default)]
 struct Facts<'a> {
     tag: Option<&'a str>,

@@ -60,6 +60,10 @@ impl Journal {
     pub fn open(path: &Path, repository: &str) -> Result<Self> {
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = opened.map_err(|error| Error::io("open", path, error))?;
+        let kind = file.metadata().map_err(|error| Error::io("open", path, error))?;
+        if !kind.is_file() {
+            return Err(unusable(path, "it is not a regular file"));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(unusable(path, "another process uses it")),
@@ -72,10 +76,8 @@ impl Journal {
         state.file.seek(SeekFrom::Start(end)).map_err(failed)?;
         let journal = Self { path: path.to_owned(), state: Mutex::new(state) };
         if end == 0 {
-            journal.append(
-                &mut journal.state(),
-                &Line::Head { journal: 1, repository: repository.to_owned() },
-            )?;
+            let head = head(repository)?;
+            journal.state().file.write_all(&head).map_err(failed)?;
         }
         Ok(journal)
     }
@@ -116,9 +118,7 @@ impl Journal {
 
     fn append(&self, state: &mut State, line: &Line) -> Result<()> {
         let failed = |error| Error::io("write", &self.path, error);
-        let mut text = serde_json::to_vec(line).map_err(|error| failed(error.into()))?;
-        text.push(b'\n');
-        state.file.write_all(&text).map_err(failed)
+        state.file.write_all(&self::line(line)?).map_err(failed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,6 +137,10 @@ impl State {
             let read = Read::take(&mut reader, LONGEST_LINE).read_until(b'\n', &mut text);
             read.map_err(|error| Error::io("read", path, error))?;
             if text.last() != Some(&b'\n') {
+                // Only the beginning of a head line can come from a run that was cut off.
+                if end == 0 && !head(repository)?.starts_with(&text) {
+                    return Err(unusable(path, "it is not the journal of a replication"));
+                }
                 return Ok(end);
             }
             match (end, serde_json::from_slice::<Line>(&text)) {
@@ -173,6 +177,18 @@ impl State {
             }
         }
     }
+}
+
+/// Returns the first line of the journal of a repository.
+fn head(repository: &str) -> Result<Vec<u8>> {
+    line(&Line::Head { journal: 1, repository: repository.to_owned() })
+}
+
+fn line(line: &Line) -> Result<Vec<u8>> {
+    let mut text =
+        serde_json::to_vec(line).map_err(|error| Error::io("write", "the journal", error.into()))?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 fn unusable(path: &Path, reason: &str) -> Error {
@@ -224,11 +240,22 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_no_journals() {
+    fn other_files_are_refused_and_stay_as_they_are() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notes");
-        std::fs::write(&path, "my notes\n").unwrap();
-        assert!(matches!(Journal::open(&path, "r"), Err(Error::Journal { .. })));
-        assert_eq!(std::fs::read(&path).unwrap(), b"my notes\n");
+        let long = "x".repeat(usize::try_from(LONGEST_LINE).unwrap() + 1);
+        for text in
+            ["my notes\n", "my notes", "{\"journal\":1", "{\"journal\":2,\"repository\":\"r\"}", &long]
+        {
+            std::fs::write(&path, text).unwrap();
+            let opened = Journal::open(&path, "r");
+            if text == "{\"journal\":1" {
+                assert!(opened.is_ok(), "a head that was cut off is completed");
+                continue;
+            }
+            assert!(matches!(opened, Err(Error::Journal { .. })), "{text}");
+            assert_eq!(std::fs::read(&path).unwrap(), text.as_bytes());
+        }
+        assert!(matches!(Journal::open(Path::new("/dev/zero"), "r"), Err(Error::Journal { .. })));
     }
 }

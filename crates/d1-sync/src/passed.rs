@@ -44,7 +44,7 @@ pub(crate) struct DeclaredSource<S> {
     declared: Arc<Declared>,
 }
 
-/// What is known about the checksum of a blob.
+/// The result of comparing a blob with its declared checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Some bytes have not passed yet.

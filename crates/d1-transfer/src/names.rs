@@ -7,7 +7,7 @@ pub(crate) fn title(descriptor: &Descriptor) -> &str {
     descriptor.annotation(annotations::TITLE).unwrap_or(descriptor.media_type.as_str())
 }
 
-/// Joins two relative paths, either of which may be empty.
+/// Joins two relative paths. Each of them may be empty.
 pub(crate) fn join(directory: &str, path: &str) -> String {
     match (directory, path) {
         ("", path) => path.to_owned(),

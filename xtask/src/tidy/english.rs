@@ -66,7 +66,7 @@ const HABITS: [Habit; 26] = [
 const SUBJECT: &str = "a sentence that begins with `What` hides its subject: name it";
 
 /// Places whose text is not revised yet, with the most departures that each may have. The list only ever becomes shorter.
-const UNREVISED: [(&str, usize); 22] = [
+const UNREVISED: [(&str, usize); 19] = [
     ("crates/backend-generic/", 9),
     ("crates/backend-ghcr/", 2),
     ("crates/backend-layout/", 75),
@@ -76,9 +76,6 @@ const UNREVISED: [(&str, usize); 22] = [
     ("crates/d1-model/", 37),
     ("crates/d1-package/", 78),
     ("crates/d1-testnode/", 23),
-    ("crates/d1-catalog/", 21),
-    ("crates/d1-sync/", 67),
-    ("crates/d1-transfer/", 120),
     ("crates/multi-digest/", 1),
     ("crates/d1oci/", 60),
     ("crates/distribution-client/", 55),

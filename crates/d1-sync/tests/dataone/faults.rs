@@ -7,7 +7,7 @@ use registry_backend::MemoryBackend;
 
 use crate::support::*;
 
-/// Replicates two packages of which one has a member with this fault, then again without it.
+/// Replicates two packages, one of them with this fault in a member, then again without the fault.
 async fn fault_of_a_member(fault: impl Fn(&Identifier) -> Fault) {
     let (mut first, data) = catalog("bad", 4);
     let (second, _) = catalog("good", 2);
@@ -114,7 +114,7 @@ async fn a_location_that_is_dead_first() {
 #[tokio::test]
 async fn a_node_of_version_1_alone() {
     let (catalog, data) = catalog("old", 3);
-    // What version 1 has no words for is left out of the documents.
+    // The documents lack everything that version 1 cannot express.
     let mut old = d1_testnode::Catalog::default();
     for object in catalog.objects() {
         let object = object.as_ref().clone();

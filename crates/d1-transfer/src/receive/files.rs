@@ -187,6 +187,12 @@ impl CameFiles {
         total(as_stated.map(|entry| entry.size).chain(self.others.values().map(|(size, _)| *size)))
     }
 
+    /// Returns the number and size of received files that the package does not list.
+    pub(crate) fn unlisted(&self, view: &PackageView) -> (u64, u64) {
+        let unlisted = self.others.iter().filter(|(path, _)| view.position(path).is_none());
+        unlisted.fold((0, 0), |(count, bytes), (_, (size, _))| (count + 1, size.saturating_add(bytes)))
+    }
+
     /// Adds the files of another set.
     pub(crate) fn add(&mut self, more: Self) {
         self.as_stated.extend(more.as_stated.iter());

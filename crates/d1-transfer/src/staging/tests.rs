@@ -1,4 +1,4 @@
-//! What gathers, what is published, and what is left.
+//! Staged, published and leftover files.
 
 use std::collections::HashSet;
 use std::os::unix::fs::symlink;

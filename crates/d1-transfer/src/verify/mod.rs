@@ -219,7 +219,11 @@ fn report(
             let files = index.files();
             (files.len() as u64, total(files.files().map(|file| file.size)))
         }
-        None => (arrived.came.count(), arrived.came.bytes(view)),
+        None => {
+            let (unlisted, unlisted_bytes) = arrived.came.unlisted(view);
+            let listed = total(view.entries().map(|entry| entry.size));
+            (view.entries().count() as u64 + unlisted, listed.saturating_add(unlisted_bytes))
+        }
     };
     VerifyReport {
         digest: package.raw.digest().clone(),

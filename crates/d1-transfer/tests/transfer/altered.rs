@@ -21,7 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 #[derive(Debug)]
 pub(crate) struct Altered {
     inner: Arc<dyn RegistryBackend>,
-    /// What is there instead; nothing if the blob is lost.
+    /// The content instead. `None` if the blob is lost.
     blobs: Mutex<HashMap<Digest, Option<Bytes>>>,
     /// Reading a blob of at least this size never ends; this hears of it.
     stuck: Option<(u64, UnboundedSender<()>)>,
@@ -106,7 +106,7 @@ impl RegistryBackend for Altered {
 
     async fn write_blob(&self, blob: &dyn BlobSource, hint: &WriteHint) -> Result<Written> {
         let written = self.inner.write_blob(blob, hint).await?;
-        // What was lost is there again.
+        // A write restores a lost blob.
         let was_lost = self.altered(blob.digest()) == Some(None);
         if was_lost {
             self.blobs.lock().unwrap().remove(blob.digest());

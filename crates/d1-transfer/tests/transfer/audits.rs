@@ -135,7 +135,7 @@ async fn an_object_by_itself_is_compared_with_the_newest_document_that_is_attach
     assert!(!report.valid);
     assert_eq!(audit.objects[0].verdict, ObjectVerdict::Mismatch);
     attach(&*backend, &subject, &document("a.1", b"content", Algorithm::Sha512, 2).to_xml().unwrap()).await;
-    // What is attached to the wrong object does not count where there is something else.
+    // A document about another object does not count if there is one about this object.
     attach(&*backend, &subject, &document("b.1", b"other", Algorithm::Md5, 3).to_xml().unwrap()).await;
     let (report, audit) = audited(&*backend).await;
     assert!(report.valid, "{report:?}");

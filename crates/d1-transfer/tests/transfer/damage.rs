@@ -262,7 +262,7 @@ async fn an_index_that_is_not_the_stated_one_is_not_believed() {
         assert_eq!(paths(&faults(pull_to(&altered, &output).await)), [config.digest.as_str()]);
         let verified = verify(&altered, &at("v1"), &VerifyOptions::default(), &silent()).await;
         assert_eq!(paths(&faults(verified)), [config.digest.as_str()]);
-        // What reads a file needs the copy in the manifest alone.
+        // Reading a file needs only the copy in the manifest.
         assert_eq!(open_package(&altered, &at("v1")).await.unwrap().view.index(), package.view.index());
     }
 }

@@ -203,7 +203,7 @@ async fn an_archive_that_was_to_be_taken_over_and_is_lost_is_made_anew() {
     let second = push_directory(&store, &bag, &options, &listener.observer()).await.unwrap();
     assert_eq!(second.layers[0], first.layers[0]);
     assert!(
-        listener.warnings().iter().any(|warning| warning.contains("made anew")),
+        listener.warnings().iter().any(|warning| warning.contains("packed again")),
         "{:?}",
         listener.warnings()
     );

@@ -1,4 +1,4 @@
-//! Packages moved over stores in memory, some of which fail.
+//! Packages moved over stores in memory. Some of the stores fail.
 
 mod altered;
 mod audits;

@@ -1,4 +1,4 @@
-//! What moves, and what does not: counted at the store.
+//! The bytes that move, counted at the store.
 
 use std::fs;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What stands at the target before a pull, and after it.
+//! The target directory before and after a pull.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! What a push refuses, and what it says of it.
+//! Refusals and warnings of a push.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,7 +20,7 @@ use crate::support::{
     silent, tag, text, tree,
 };
 
-/// What happens to a file behind a push's back.
+/// A change of a file during a push.
 type Change = fn(&Path);
 
 const CHANGES: [(&str, Change); 4] = [
@@ -105,7 +105,7 @@ async fn a_bag_with_faults_is_refused_with_all_of_them_before_anything_is_asked(
         assert!(named.contains(&path), "{path}: {named:?}");
     }
     assert_eq!(backend.calls(), []);
-    // What is no file cannot be in a package, verified or not.
+    // A package holds only regular files, verified or not.
     let mut options = push_options();
     options.verify = false;
     let unusable = push_directory(&backend, &bag, &options, &silent()).await;
@@ -117,7 +117,7 @@ async fn a_bag_with_faults_is_refused_with_all_of_them_before_anything_is_asked(
     let listener = Listener::new();
     push_directory(&backend, &bag, &options, &listener.observer()).await.unwrap();
     assert!(
-        listener.warnings().iter().any(|text| text.contains("although it has")),
+        listener.warnings().iter().any(|text| text.contains("pushing the bag with")),
         "{:?}",
         listener.warnings()
     );

@@ -1,4 +1,4 @@
-//! What is pushed comes back equal, whatever it is and however it is stored.
+//! Pushed packages of every kind come back equal.
 
 use std::path::Path;
 

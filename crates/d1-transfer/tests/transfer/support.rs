@@ -15,7 +15,7 @@ use registry_backend::{Capabilities, MemoryBackend, RegistryBackend};
 use registry_conformance::pseudo_random;
 use tempfile::TempDir;
 
-/// What a tree holds: relative path to content, `None` for a directory; a link is `-> target`.
+/// The content of a directory: relative path to content, `None` for a directory; a link is `-> target`.
 pub(crate) type Tree = BTreeMap<String, Option<Vec<u8>>>;
 
 /// A directory for one test.
@@ -201,7 +201,7 @@ struct Heard {
     blobs: Vec<(String, String)>,
 }
 
-/// What was heard of a phase.
+/// The events of one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) began: u64,
