@@ -37,7 +37,8 @@ pub mod parts {
     pub use crate::event::{HashProgress, Meter, RunningPhase, total};
     pub use crate::names::below;
     pub use crate::push::files::{HashedFile, hash_file};
-    pub use crate::push::prepare::{HashedDirectory, Prepared, TagFilePlace, package_files};
+    pub use crate::push::layers::TagFilePlace;
+    pub use crate::push::prepare::{HashedDirectory, Prepared, package_files};
     pub use crate::push::push_prepared;
     pub use crate::source::{FileSource, Spool, SpoolSource, SpoolWriter, SpooledLayer, read_range};
     pub use crate::staging::{Released, Staging};

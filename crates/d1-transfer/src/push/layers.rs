@@ -18,7 +18,6 @@ use crate::blocking::{CHUNK_BYTES, GivenUp, WhileWanted};
 use crate::error::{Error, Result};
 use crate::event::{Observer, Phase, RunningPhase, total};
 use crate::push::PushOptions;
-use crate::push::prepare::TagFilePlace;
 use crate::source::{FileSource, Spool, SpoolSource};
 
 /// The layers of a package, and the blobs that may have to be sent.
@@ -196,6 +195,17 @@ impl<R: Read> Read for Progressing<'_, R> {
         self.making.advance(0, count as u64);
         Ok(count)
     }
+}
+
+/// Where the tag files of a bag are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagFilePlace {
+    /// In the directory.
+    Directory,
+    /// In memory, beside the other files of the bag in the directory.
+    Memory,
+    /// In memory. The directory becomes the payload.
+    AroundPayload,
 }
 
 /// The sources of all files of one package.

@@ -1,7 +1,7 @@
 //! Pushing: from files to blobs and a manifest in a store.
 
 pub(crate) mod files;
-mod layers;
+pub(crate) mod layers;
 pub(crate) mod prepare;
 mod publish;
 

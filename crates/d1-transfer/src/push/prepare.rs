@@ -19,7 +19,7 @@ use oci_model::Digest;
 use crate::error::{ContentFault, Error, Result};
 use crate::event::{Event, HashProgress, Observer};
 use crate::push::PushOptions;
-use crate::push::layers::Sources;
+use crate::push::layers::{Sources, TagFilePlace};
 
 /// A package that is laid out, ready for [`push_prepared`](super::push_prepared).
 #[derive(Debug)]
@@ -50,17 +50,6 @@ pub struct HashedDirectory {
     pub stored: BTreeMap<String, Vec<Digest>>,
     /// Identifier of the resource map, if the caller knows it. Otherwise the documents decide.
     pub resource_map: Option<Identifier>,
-}
-
-/// Where the tag files of a bag are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TagFilePlace {
-    /// In the directory.
-    Directory,
-    /// In memory, beside the other files of the bag in the directory.
-    Memory,
-    /// In memory. The directory becomes the payload.
-    AroundPayload,
 }
 
 impl Prepared {
