@@ -7,8 +7,7 @@ use scripted_http::axum::http::header::HeaderName;
 use scripted_http::axum::response::Response;
 use scripted_http::{empty, full, with_header};
 
-use crate::behaviour::Dialect;
-use crate::xml::MEMBER_NODE;
+use crate::behaviour::{Dialect, MEMBER_NODE};
 
 /// An answer as data.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What the node answers, call by call.
+//! The answers of the node, call by call.
 
 pub(crate) mod list;
 pub(crate) mod object;
@@ -10,12 +10,13 @@ use scripted_http::axum::response::Response;
 use scripted_http::with_header;
 
 use crate::answer::{Answered, Refused, xml};
+use crate::behaviour::MEMBER_NODE;
 use crate::call::Role;
 use crate::catalog::format_type;
 use crate::digest::checksum_of;
 use crate::exchange::Exchange;
 use crate::object::wrong;
-use crate::xml::{self as documents, MEMBER_NODE, Place};
+use crate::xml::{self as documents, Place};
 
 /// A Member Node describes itself, a Coordinating Node lists all nodes.
 pub(crate) fn node(exchange: &Exchange<'_>) -> Response {

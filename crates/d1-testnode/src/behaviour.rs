@@ -1,5 +1,8 @@
 //! In what nodes differ from each other.
 
+/// The identifier of the Member Node.
+pub(crate) const MEMBER_NODE: &str = "urn:node:SCRIPTED";
+
 /// How the node behaves all the time; what happens now and then is a [`Fault`](crate::Fault).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behaviour {

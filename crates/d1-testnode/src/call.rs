@@ -30,7 +30,7 @@ pub enum Call {
     Unknown,
 }
 
-/// What a node is: the scripted one is both, at two base URLs.
+/// The role of a node. The scripted node has both, at two base URLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// A Member Node, at `/mn`.
@@ -39,7 +39,7 @@ pub enum Role {
     Coordinating,
 }
 
-/// What a request is about.
+/// The call and the object of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) role: Role,

@@ -1,4 +1,4 @@
-//! What a node has: its objects, and what is known about how they belong together.
+//! The objects of a node, and how they belong together.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -61,8 +61,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Puts an object here, in place of what had its identifier. Objects without dates get one: the first of 2024 and a
-    /// minute later for each object. A resource map tells how the objects that it names belong together.
+    /// Adds an object; it replaces one with the same identifier. Objects without dates get one: the first of 2024 and a
+    /// minute later for each object. A resource map relates the objects that it names.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Makes the resource map of a package and puts it here. What it obsoletes learns of it.
+    /// Adds the resource map of a package. The map that it obsoletes is marked as obsolete.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl Catalog {
         }
     }
 
-    /// Takes an object away, and tells whether it was here. What maps say of it remains.
+    /// Removes an object, and tells whether it existed. Maps still name it.
     pub fn remove(&mut self, identifier: &Identifier) -> bool {
         let Some(object) = self.objects.remove(identifier) else { return false };
         self.by_date.remove(&(instant(&object), identifier.clone()));

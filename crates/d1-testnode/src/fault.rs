@@ -26,7 +26,7 @@ pub(crate) struct About {
     identifier: Option<Identifier>,
 }
 
-/// What goes wrong.
+/// The effect of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
@@ -135,7 +135,7 @@ impl About {
     }
 }
 
-/// What calls themselves do differently.
+/// The faults that calls apply themselves.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lies {
     pub(crate) ignores_range: bool,

@@ -56,8 +56,8 @@ impl StoredObject {
             AccessRule { subjects: vec![PUBLIC_SUBJECT.to_owned()], permissions: vec![Permission::Read] };
         meta.access_policy = Some(AccessPolicy { rules: vec![rule] });
         meta.archived = Some(false);
-        meta.origin_member_node = Some(crate::xml::MEMBER_NODE.to_owned());
-        meta.authoritative_member_node = Some(crate::xml::MEMBER_NODE.to_owned());
+        meta.origin_member_node = Some(crate::behaviour::MEMBER_NODE.to_owned());
+        meta.authoritative_member_node = Some(crate::behaviour::MEMBER_NODE.to_owned());
         Ok(Self { content, meta, document: None })
     }
 

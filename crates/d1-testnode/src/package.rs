@@ -1,8 +1,8 @@
-//! A package: which objects belong together.
+//! A package: the objects that belong together.
 
 use d1_model::Identifier;
 
-/// A package, of which the map is made from the rest.
+/// A package. Its map is made from the other fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     /// The resource map.

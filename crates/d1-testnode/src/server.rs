@@ -19,14 +19,14 @@ use crate::exchange::{App, Crowd, Exchange, Request, RequestFacts};
 use crate::fault::{self, Fault, Lies};
 use crate::header_case::HeaderCase;
 
-/// What a node begins with; the default is an empty node without faults.
+/// The configuration of a node. The default is an empty node without faults.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The objects.
     pub catalog: Catalog,
     /// How the node behaves.
     pub behaviour: Behaviour,
-    /// What goes wrong.
+    /// The faults.
     pub faults: Vec<Fault>,
     /// The port; 0 is any that is free.
     pub port: u16,
@@ -181,7 +181,7 @@ async fn serve(app: Arc<App>, request: HttpRequest<Body>) -> Option<Response> {
 fn answer(exchange: &Exchange<'_>) -> Answered {
     let Exchange { app, target, .. } = exchange;
     if !app.behaviour.versions.has(target.version) {
-        // What the container of a node says where there is no node.
+        // A servlet container answers like this where there is no node.
         return Ok(Answer::page(404, "404 Not Found").response());
     }
     match target.call {

@@ -4,12 +4,10 @@ use std::fmt::Write as _;
 
 use d1_model::{Checksum, ObjectFormat};
 
-use crate::behaviour::Versions;
+use crate::behaviour::{MEMBER_NODE, Versions};
 use crate::call::Role;
 use crate::object::StoredObject;
 
-/// The identifier of the Member Node.
-pub(crate) const MEMBER_NODE: &str = "urn:node:SCRIPTED";
 /// The identifier of the Coordinating Node.
 pub(crate) const COORDINATING_NODE: &str = "urn:node:CNSCRIPTED";
 

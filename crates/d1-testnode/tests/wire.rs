@@ -1,4 +1,4 @@
-//! What the node says on the wire, read without any client in between.
+//! The bytes of the node on the wire, read without a client in between.
 
 use d1_testnode::{Behaviour, Call, Catalog, Config, Content, Dialect, ScriptedNode, StoredObject, Versions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -8,7 +8,7 @@ use registry_conformance::scripted::{
 };
 use registry_conformance::{CutAfter, CuttingProxy};
 
-/// What it is told on the command line: `PRESET PORT CUT-BYTES REFUSE-EVERY TOKEN-SECONDS`, 0 for nothing of the kind.
+/// The arguments: `PRESET PORT CUT-BYTES REFUSE-EVERY TOKEN-SECONDS`, 0 for nothing of the kind.
 struct Arguments {
     preset: Preset,
     port: u16,
@@ -58,7 +58,7 @@ async fn run(arguments: &Arguments) -> std::io::Result<()> {
     let mut passed = 0;
     loop {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        // What has passed is told when all is quiet again.
+        // Reports the traffic once all is quiet again.
         let new = proxy.take_passed();
         passed += new;
         if new == 0 && passed > 0 {

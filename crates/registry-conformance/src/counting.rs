@@ -17,7 +17,7 @@ use registry_backend::{
 use crate::Operation;
 use crate::operation::{inner_admin, inner_pruner};
 
-/// Records every call, and how many bytes of which blob or manifest really were read.
+/// Records every call, and the bytes read of each blob and manifest.
 #[derive(Debug)]
 pub struct CountingBackend {
     inner: Arc<dyn RegistryBackend>,
@@ -27,7 +27,7 @@ pub struct CountingBackend {
 /// One recorded call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What was asked.
+    /// The operation.
     pub operation: Operation,
     /// The digest or tag that it was about; empty for those about the whole repository.
     pub target: String,

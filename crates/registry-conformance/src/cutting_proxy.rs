@@ -43,7 +43,7 @@ impl CuttingProxy {
     ///
     /// # Errors
     ///
-    /// If that is no address, or no socket can be had.
+    /// If that is not an address, or there is no free port.
     pub async fn start(server: &str, cut: CutAfter) -> io::Result<Self> {
         let server: SocketAddr = server.parse().map_err(io::Error::other)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

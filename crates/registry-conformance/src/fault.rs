@@ -1,4 +1,4 @@
-//! What a faulty backend does, and when: data, so that tests read well.
+//! The faults of a backend as data.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +22,7 @@ enum When {
     Always,
 }
 
-/// What goes wrong.
+/// The effect of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultAction {
@@ -39,7 +39,7 @@ pub enum FaultAction {
 }
 
 impl Fault {
-    /// Returns a fault of one call of an operation, of which the first has the number 1.
+    /// Returns a fault of one call of an operation; the first call has the number 1.
     pub fn nth(operation: Operation, number: u32, action: FaultAction) -> Self {
         Self::new(operation, When::Call(number), action)
     }

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request<T> {
-    /// What the server knows of the request.
+    /// The facts that the server adds: route, identity and the like.
     pub about: T,
     /// The method.
     pub method: String,

@@ -66,16 +66,14 @@ const HABITS: [Habit; 26] = [
 const SUBJECT: &str = "a sentence that begins with `What` hides its subject: name it";
 
 /// Places whose text is not revised yet, with the most departures that each may have. The list only ever becomes shorter.
-const UNREVISED: [(&str, usize); 19] = [
+const UNREVISED: [(&str, usize); 16] = [
     ("crates/backend-generic/", 9),
     ("crates/backend-ghcr/", 2),
-    ("crates/backend-layout/", 75),
     ("crates/backend-quay/", 3),
     ("crates/bagit/", 41),
     ("crates/d1-client/", 27),
     ("crates/d1-model/", 37),
     ("crates/d1-package/", 78),
-    ("crates/d1-testnode/", 23),
     ("crates/multi-digest/", 1),
     ("crates/d1oci/", 60),
     ("crates/distribution-client/", 55),
@@ -83,7 +81,6 @@ const UNREVISED: [(&str, usize); 19] = [
     ("crates/oci-model/", 14),
     ("crates/oci-pack/", 46),
     ("crates/registry-backend/", 16),
-    ("crates/registry-conformance/", 55),
     ("docs/", 38),
     ("tests/", 1),
 ];

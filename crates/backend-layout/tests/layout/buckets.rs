@@ -1,4 +1,4 @@
-//! What only object stores do: conditional puts, ages without locks, uploads in parts.
+//! Behaviour of object stores alone: conditional puts, ages without locks, uploads in parts.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

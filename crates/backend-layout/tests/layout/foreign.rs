@@ -74,7 +74,7 @@ async fn a_sparse_layout_is_listed_and_what_is_missing_is_not_found() {
     let error = layout.read_manifest(&at("gone")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains("missing"), "{error}");
-    // What a missing manifest needs is not known, and its absence keeps nothing else from working.
+    // Nobody knows the needs of a missing manifest. Everything else still works.
     age_blobs(&root, 2 * HOUR);
     let report = prune(&layout, &prune_options(false, HOUR)).await.unwrap();
     assert_eq!(removed(&report), [Digest::sha256_of(b"b")]);

@@ -1,4 +1,4 @@
-//! What layouts do beyond the contract, one file per subject.
+//! Behaviour of layouts beyond the contract, one file per subject.
 
 mod buckets;
 mod faults;

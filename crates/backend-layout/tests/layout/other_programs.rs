@@ -132,7 +132,7 @@ async fn an_index_of_oras_is_read_and_written_to() {
     let create = ["manifest", "index", "create", "--oci-layout", "layout:both", "one", "two"];
     let Some(_) = run(folder.path(), &create) else { return };
     let raw = layout.read_manifest(&at("both")).await.unwrap();
-    let Manifest::Index(index) = raw.parse().unwrap() else { panic!("it is no index") };
+    let Manifest::Index(index) = raw.parse().unwrap() else { panic!("it is not an index") };
     let digests: Vec<_> = index.manifests.iter().map(|child| child.digest.clone()).collect();
     assert_eq!(digests, [one.digest().clone(), two.digest().clone()]);
     let before = index_text(&root);

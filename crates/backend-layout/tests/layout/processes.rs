@@ -10,7 +10,7 @@ use registry_conformance::PseudoRandomSource;
 
 use crate::support::{at, blob_path, new_place, open, prune, prune_options, store_artifact, tags};
 
-/// What tells a process that it was started by a test here: `PATH NAME COUNT`.
+/// The variable that marks a process started by a test: `PATH NAME COUNT`.
 const TASK: &str = "BACKEND_LAYOUT_TEST_TASK";
 
 /// Starts this program again, to run [`the_other_process`] alone.

@@ -9,7 +9,7 @@ use crate::exchange::Exchange;
 use crate::object::{StoredObject, wrong};
 use crate::xml::{ListEntry, object_list};
 
-/// Answers `GET /object`: by date, with the filters of the interface. What may not be read is not listed.
+/// Answers `GET /object`: by date, with the filters of the interface. Objects that the caller may not read are not listed.
 pub(crate) fn answer(exchange: &Exchange<'_>) -> Answered {
     let start = number(exchange, "start")?.unwrap_or(0);
     let count = number(exchange, "count")?.unwrap_or(1000).min(exchange.app.behaviour.largest_page);

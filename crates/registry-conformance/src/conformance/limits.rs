@@ -1,4 +1,4 @@
-//! What a store states as its limits.
+//! The limits that a store states.
 
 use oci_model::{ManifestRef, MediaType, RawManifest};
 use registry_backend::{BlobSource, Capabilities, ErrorKind, RegistryBackend, WriteHint};

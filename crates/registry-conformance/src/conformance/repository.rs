@@ -1,4 +1,4 @@
-//! What a fixture supplies: a backend bound to an empty repository, and what the store behind it lacks.
+//! The value of a fixture: a backend bound to an empty repository, and the features that its store lacks.
 
 use std::any::Any;
 use std::fmt;
@@ -14,7 +14,7 @@ pub struct EmptyRepository {
     keep: Vec<Box<dyn Any + Send + Sync>>,
 }
 
-/// What a check needs of the store beyond the plain contract.
+/// A feature of the store that a check needs beyond the plain contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
     /// `capabilities().range_reads`.

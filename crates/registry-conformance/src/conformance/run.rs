@@ -1,4 +1,4 @@
-//! Running the checks, and what came of it.
+//! Running the checks, and their results.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -7,7 +7,7 @@ use futures::FutureExt;
 
 use super::{CHECKS, Check, EmptyRepository, Failure, Need};
 
-/// What came of all checks.
+/// The results of all checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Checks that passed.
@@ -23,7 +23,7 @@ pub struct Report {
 pub struct Skipped {
     /// Name of the check.
     pub check: &'static str,
-    /// What the store lacks for it.
+    /// The feature that the store lacks.
     pub lacks: Need,
 }
 
@@ -115,6 +115,39 @@ where
     actual.sort_unstable();
     expected.sort_unstable();
     assert_eq!(actual, expected, "left: the checks that are skipped; right: those declared as skipped");
+}
+
+/// Expands to one test per check, and one that asserts which of them are skipped.
+///
+/// `fixture` is an asynchronous function without arguments that returns an
+/// [`EmptyRepository`] of its own at every call; `skipped` is an array or vector of
+/// names of checks. Two fixtures in one file go into modules of their own.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($fixture:expr, skipped: $skipped:expr $(,)?) => {
+        $crate::with_every_check! { [$crate::conformance_test_of_each] ($fixture) }
+
+        #[test]
+        fn exactly_the_declared_checks_are_skipped() {
+            $crate::conformance::assert_skipped($fixture, &$skipped);
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_test_of_each {
+    (($fixture:expr) $($module:ident { $($name:ident: [$($need:ident),*],)* })*) => {
+        $crate::conformance_test_of_each! { @flat ($fixture) $($($name)*)* }
+    };
+    (@flat ($fixture:expr) $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::conformance::run_one(stringify!($name), $fixture);
+            }
+        )*
+    };
 }
 
 enum Outcome {

@@ -15,7 +15,7 @@ use super::failure::{ensure, ensure_equal};
 use super::{EmptyRepository, Failure};
 use crate::pseudo_random;
 
-/// What a check answers.
+/// The result of a check.
 pub(super) type Outcome = Result<(), Failure>;
 
 pub(super) const ARTIFACT_TYPE: &str = "application/vnd.example.thing";
@@ -119,7 +119,7 @@ pub(super) fn descriptors(manifests: &[&RawManifest]) -> Vec<Descriptor> {
     manifests.iter().map(|manifest| manifest.descriptor()).collect()
 }
 
-/// Reads what comes of a blob.
+/// Reads the bytes of a blob.
 pub(super) async fn drain(read: BlobRead) -> Result<Vec<u8>> {
     let pieces: Vec<Bytes> = read.stream.try_collect().await?;
     Ok(pieces.concat())

@@ -6,12 +6,12 @@ use futures::future::BoxFuture;
 use super::support::Outcome;
 use super::{EmptyRepository, Need};
 
-/// One fact that a backend has to fulfil.
+/// One fact that must hold for a backend.
 #[derive(Debug)]
 pub struct Check {
     /// Its name, which states the fact.
     pub name: &'static str,
-    /// What the store has to offer for the fact to mean anything.
+    /// The features that the store must have for the fact to make sense.
     pub needs: &'static [Need],
     pub(super) run: fn(&EmptyRepository) -> BoxFuture<'_, Outcome>,
 }
@@ -20,39 +20,6 @@ pub struct Check {
 pub fn checks_that_need(needs: &[Need]) -> Vec<&'static str> {
     let needed = |check: &&Check| check.needs.iter().any(|need| needs.contains(need));
     CHECKS.iter().filter(needed).map(|check| check.name).collect()
-}
-
-/// Expands to one test per check, and one that asserts which of them are skipped.
-///
-/// `fixture` is an asynchronous function without arguments that returns an
-/// [`EmptyRepository`] of its own at every call; `skipped` is an array or vector of
-/// names of checks. Two fixtures in one file go into modules of their own.
-#[macro_export]
-macro_rules! conformance_tests {
-    ($fixture:expr, skipped: $skipped:expr $(,)?) => {
-        $crate::with_every_check! { [$crate::conformance_test_of_each] ($fixture) }
-
-        #[test]
-        fn exactly_the_declared_checks_are_skipped() {
-            $crate::conformance::assert_skipped($fixture, &$skipped);
-        }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! conformance_test_of_each {
-    (($fixture:expr) $($module:ident { $($name:ident: [$($need:ident),*],)* })*) => {
-        $crate::conformance_test_of_each! { @flat ($fixture) $($($name)*)* }
-    };
-    (@flat ($fixture:expr) $($name:ident)*) => {
-        $(
-            #[test]
-            fn $name() {
-                $crate::conformance::run_one(stringify!($name), $fixture);
-            }
-        )*
-    };
 }
 
 macro_rules! table {

@@ -175,7 +175,7 @@ fn wrong_password() -> Refused {
     Refused::new(401, "UNAUTHORIZED", "wrong user name or password")
 }
 
-/// What a scope gives a user: no more than the user may, without saying so (distribution, "Requesting a Token").
+/// Returns the actions of a scope that the user may do. The registry drops the others silently (distribution, "Requesting a Token").
 fn grant(
     scope: &str,
     user: Option<&User>,

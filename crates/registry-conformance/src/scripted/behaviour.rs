@@ -7,21 +7,21 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::tokens::Auth;
 
-/// What a scripted registry is started with.
+/// The configuration of a scripted registry.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How it behaves.
+    /// The behaviour.
     pub behaviour: Behaviour,
-    /// Whom it lets in.
+    /// Who may do what.
     pub auth: Auth,
-    /// What goes wrong.
+    /// The faults.
     pub faults: Vec<Fault>,
     /// The port on 127.0.0.1; 0 takes any that is free.
     pub port: u16,
 }
 
 impl Config {
-    /// Returns the configuration of a registry that lets everybody in and works.
+    /// Returns the configuration of a registry that lets everybody do everything and works.
     pub fn new(preset: Preset) -> Self {
         Self { behaviour: preset.behaviour(), auth: Auth::None, faults: Vec::new(), port: 0 }
     }
@@ -48,7 +48,7 @@ impl Config {
     }
 }
 
-/// In which ways a registry differs from others; [`Preset`](super::Preset) has values for those that exist.
+/// The ways in which a registry differs from others; [`Preset`](super::Preset) has values for those that exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is described at its type")]
 pub struct Behaviour {
@@ -66,21 +66,21 @@ pub struct Behaviour {
 pub struct UploadBehaviour {
     /// Whether `Location` is an absolute URL, or a path.
     pub absolute_location: bool,
-    /// What stands before the upload's identifier in `Location`: `uploads`, or `upload` as GHCR has it.
+    /// The path segment before the upload's identifier in `Location`: `uploads`, or `upload` with GHCR.
     pub path_word: &'static str,
-    /// What `Location` carries in its query.
+    /// The query of `Location`.
     pub state: UploadState,
     /// The `Range` header of the answer to `POST`.
     pub range_after_start: Option<&'static str>,
     /// The largest body in bytes that may come with `Content-Range`.
     pub content_range_limit: Option<u64>,
-    /// What is done with `Content-Range`.
+    /// How `Content-Range` is treated.
     pub content_range: ContentRange,
     /// The smallest chunk in bytes, which is announced and enforced (distribution-spec, "Pushing a blob in chunks").
     pub chunk_min_bytes: Option<u64>,
     /// How the progress of an upload is told.
     pub status: UploadStatus,
-    /// What becomes of an upload whose `PATCH` is cut in the middle.
+    /// The fate of an upload whose `PATCH` is cut in the middle.
     pub cut_patch: CutPatch,
     /// Whether any failure of the `PUT` ends the upload.
     pub failed_commit_cancels: bool,
@@ -96,7 +96,7 @@ pub struct UploadBehaviour {
     pub sha512: bool,
 }
 
-/// What an upload's `Location` carries in its query.
+/// The query of an upload's `Location`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadState {
     /// Nothing.
@@ -107,7 +107,7 @@ pub enum UploadState {
     Changing,
 }
 
-/// What is done with `Content-Range`.
+/// How `Content-Range` is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentRange {
     /// A range that does not continue the upload is answered with 416.
@@ -129,7 +129,7 @@ pub enum UploadStatus {
     Unsupported,
 }
 
-/// What becomes of an upload whose `PATCH` is cut in the middle.
+/// The fate of an upload whose `PATCH` is cut in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CutPatch {
     /// The bytes that came stay.
@@ -224,7 +224,7 @@ pub struct ReferrersApi {
     pub merges_fallback_tag: bool,
 }
 
-/// What can be deleted; the rest is answered with 405.
+/// The content that can be deleted; other requests get 405.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say all")]
 pub struct DeleteBehaviour {

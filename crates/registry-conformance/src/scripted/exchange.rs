@@ -47,7 +47,7 @@ pub enum Server {
     Storage,
 }
 
-/// What was sent to prove who asks.
+/// The proof of who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// Nothing.

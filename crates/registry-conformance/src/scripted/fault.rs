@@ -19,7 +19,7 @@ pub struct Fault {
     pub(super) action: Action,
 }
 
-/// What goes wrong.
+/// The effect of a fault.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Action {
@@ -120,7 +120,7 @@ impl Fault {
     }
 }
 
-/// What routes themselves do differently.
+/// The faults that routes apply themselves.
 #[derive(Debug, Default)]
 pub(super) struct Lies {
     pub(super) pretends: bool,

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use scripted_http::Query;
 use scripted_http::axum::http::Method;
 
-/// An operation of the distribution protocol, or of what stands beside a registry.
+/// An operation of the distribution protocol, of the token endpoint or of the storage host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
     /// `GET /v2/`.

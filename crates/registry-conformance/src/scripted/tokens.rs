@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Whom a registry lets in.
+/// Who may use a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// Everybody, to do everything.
@@ -15,7 +15,7 @@ pub enum Auth {
     Bearer(BearerAuth),
 }
 
-/// Somebody with a password.
+/// A user with a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// Name.
@@ -113,7 +113,7 @@ impl BearerAuth {
     }
 }
 
-/// What a request does with a repository.
+/// The access of a request to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     Pull,
@@ -146,14 +146,14 @@ struct State {
 
 #[derive(Debug)]
 struct Token {
-    /// What it is for: repository and actions.
+    /// Repositories and actions.
     grants: Vec<(String, Vec<String>)>,
     user: Option<User>,
     expires: Instant,
     uses_left: Option<u32>,
 }
 
-/// What a token says about a request.
+/// Whether a token covers a request.
 pub(super) enum Verdict {
     /// It is none of ours, or has expired.
     Invalid,

@@ -1,4 +1,4 @@
-//! What holds for the registry as a whole: names of presets, the log, and large blobs.
+//! Facts of the registry as a whole: names of presets, the log, and large blobs.
 
 use oci_model::Digest;
 use registry_conformance::pseudo_random;

@@ -106,7 +106,7 @@ fn content(exchange: &Exchange<'_>, digest: &Digest, size: u64) -> Answered {
 enum Parsed {
     Inside(RangeInclusive<u64>),
     Outside,
-    /// What is no single range of bytes is ignored (RFC 9110 section 14.2).
+    /// Anything else than a single range of bytes is ignored (RFC 9110 section 14.2).
     NotARange,
 }
 

@@ -182,7 +182,7 @@ fn list(exchange: &Exchange<'_>, api: &ReferrersApi, subject: &Digest) -> Answer
     Ok(with_next_page(exchange, response, &query))
 }
 
-/// What the fallback tag lists (distribution-spec, "Referrers Tag Schema").
+/// Returns the descriptors that the fallback tag lists (distribution-spec, "Referrers Tag Schema").
 fn fallback(repository: &Repository, subject: &Digest) -> Vec<Descriptor> {
     let encoded: String = subject.encoded().chars().take(64).collect();
     let Ok(tag) = format!("{}-{encoded}", subject.algorithm_name()).parse() else { return Vec::new() };

@@ -214,7 +214,7 @@ fn unknown() -> Refused {
     Refused::new(404, "BLOB_UPLOAD_UNKNOWN", "upload unknown to the registry")
 }
 
-/// Has characters that a query has to escape, to find clients that put the location together anew.
+/// Contains characters that a query must escape, to find clients that rebuild the location.
 fn token(upload: &Upload) -> String {
     format!("a+b/{}==", upload.id)
 }
@@ -276,7 +276,7 @@ fn check_length(exchange: &Exchange<'_>, headers: &HeaderMap) -> Result<(), Refu
     Ok(())
 }
 
-/// What a request adds to an upload; unless it is finished, the rule for cut requests is applied when it is dropped,
+/// The addition of a request to an upload. Unless it is finished, dropping it applies the rule for cut requests,
 /// since the future of a request whose client has gone is dropped wherever it is.
 struct Addition<'a> {
     store: &'a Store,
