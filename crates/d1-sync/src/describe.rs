@@ -49,7 +49,7 @@ pub(crate) async fn describe(
     let records = || objects.iter().map(|object| &object.record);
     let own = records().next().map_or(map, |record| &record.identifier).clone();
     let identifier = identifier_of_package(&resource_map, &own, records());
-    let declared = records().filter_map(|record| record.checksum.algorithm().name().parse().ok());
+    let declared = records().filter_map(|record| d1_package::algorithm_to_compare(&record.checksum));
     Ok(DescribedPackage {
         directory: bag_directory(&identifier),
         identifier,
@@ -96,7 +96,7 @@ impl Describing<'_> {
         let path = self.names.place_system_metadata(&identifier);
         let object = self.place(document, &path, None, true)?;
         let algorithms = MANIFEST_ALGORITHMS.into_iter();
-        let declared = object.record.checksum.algorithm().name().parse();
+        let declared = d1_package::algorithm_to_compare(&object.record.checksum);
         let algorithms = algorithms.chain(declared).collect();
         let downloading = Downloading { source, staging: self.staging, algorithms, meter };
         download(&downloading, &object).await?;

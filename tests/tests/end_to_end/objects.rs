@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use d1_model::ChecksumAlgorithm;
+use d1_model::{Checksum, ChecksumAlgorithm};
 use d1_testnode::{Content, StoredObject};
 use d1oci_tests::{d1oci, samples};
 use serde_json::Value;
@@ -115,6 +115,35 @@ fn an_object_that_is_not_what_is_declared_is_refused() {
         assert!(says && refused.stderr.contains(word), "{}", refused.stderr);
     }
     d1oci(place.path(), &["tags", "oci:store"]).failure(3);
+}
+
+#[test]
+fn a_checksum_under_the_name_of_another_algorithm_is_taken_only_on_request() {
+    let place = tempfile::tempdir().unwrap();
+    let sha1 = StoredObject::with_algorithm(
+        PID.parse().unwrap(),
+        "text/csv",
+        Content::text(CONTENT),
+        &ChecksumAlgorithm::Sha1,
+    );
+    let value = sha1.unwrap().system_metadata().checksum.value().to_owned();
+    let mislabelled =
+        |value: String| object().edited(|meta| meta.checksum = Checksum::new(ChecksumAlgorithm::Md5, value));
+    let arguments = ["push", "oci:store", "object.csv", "--sysmeta", "sysmeta.xml"];
+    let take = [&arguments[..], &["--take-mislabelled"]].concat();
+
+    write(place.path(), &mislabelled(value.replace(char::is_alphanumeric, "0")), "sysmeta.xml");
+    let refused = d1oci(place.path(), &take).failure(1);
+    assert!(refused.stderr.contains("is not the sha1 of the file either"), "{}", refused.stderr);
+
+    write(place.path(), &mislabelled(value), "sysmeta.xml");
+    let refused = d1oci(place.path(), &arguments).failure(1);
+    assert!(refused.stderr.contains("only the algorithm's name is wrong"), "{}", refused.stderr);
+    d1oci(place.path(), &["tags", "oci:store"]).failure(3);
+    d1oci(place.path(), &take).success();
+    let manifest = manifest(place.path(), "oci:store:urn_uuid_bd3d29b6-b25d-46ab-91a0-1938cd7ccadd");
+    assert_eq!(manifest["annotations"]["org.dataone.identifier"], PID);
+    assert_eq!(manifest["annotations"].get("org.dataone.checksum"), None);
 }
 
 #[test]
