@@ -1,15 +1,18 @@
 //! From a plan and the layers that were made from it to the index and the layers' descriptors.
 
-use d1_model::Identifier;
-use oci_model::{Descriptor, Digest, MediaType, RawManifest};
+use oci_model::{Descriptor, Digest, RawManifest};
 use oci_pack::{Compression, ManifestBuilder, PackedArchive, archive_title};
 
-use crate::manifest::{archive_descriptor, object_descriptor, package_annotations, part_descriptor};
-use crate::{
-    ArchiveRecord, BagRecord, Configuration, Error, ErrorKind, Form, LayerKind, LayerRecord, ManifestOptions,
-    PackageFiles, PackageIndex, Place, Plan, PlannedArchive, PlannedLayer, RO_CRATE_ARTIFACT_TYPE, Result,
-    ReusableArchive, UNKNOWN_ARTIFACT_TYPE, bag_artifact_type,
+use crate::error::{Error, ErrorKind, Result};
+use crate::facts::PackageFacts;
+use crate::files::PackageFiles;
+use crate::index::{ArchiveRecord, LayerKind, LayerRecord, PackageIndex, Place};
+use crate::manifest::{
+    Configuration, ManifestOptions, archive_descriptor, object_descriptor, package_annotations,
+    part_descriptor,
 };
+use crate::plan::{Plan, PlannedArchive, PlannedLayer};
+use crate::reuse::ReusableArchive;
 
 /// What came of one planned layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,51 +28,6 @@ pub enum LayerContent {
         /// Digest of the part.
         digest: Digest,
     },
-}
-
-/// The facts about a package as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PackageFacts {
-    /// The form of its directory.
-    pub form: Form,
-    /// The facts in `bagit.txt` and in the names of the manifests, `None` unless it is a bag.
-    pub bag: Option<BagRecord>,
-    /// Identifier of the package.
-    pub identifier: Option<Identifier>,
-    /// Identifier of the resource map.
-    pub resource_map: Option<Identifier>,
-    /// Series identifier of the package.
-    pub series_id: Option<Identifier>,
-    /// Identifier of the version that this one replaces.
-    pub obsoletes: Option<Identifier>,
-    /// Identifier of the version that replaces this one.
-    pub obsoleted_by: Option<Identifier>,
-    /// Whether the object that gave the package its identifier is archived.
-    pub archived: bool,
-    /// The number of objects in the package that not everybody may read.
-    pub not_public: usize,
-    /// Digest of the identities of all members, see [`content_digest`](crate::content_digest).
-    pub content_digest: Option<Digest>,
-    /// Title of the package for people.
-    pub title: Option<String>,
-    /// The licences as an SPDX expression, if each has an SPDX identifier.
-    pub spdx_license: Option<String>,
-    /// The licences, as an RO-Crate states them.
-    pub license: Option<String>,
-    /// The names of the authors, separated by commas.
-    pub authors: Option<String>,
-}
-
-impl PackageFacts {
-    /// Returns the artifact type of the package: that of its bag, its RO-Crate, or the unknown type.
-    #[must_use]
-    pub fn artifact_type(&self) -> MediaType {
-        match (self.form, &self.bag) {
-            (_, Some(bag)) => bag_artifact_type(bag.version),
-            (Form::RoCrate, None) => MediaType::from_static(RO_CRATE_ARTIFACT_TYPE),
-            (Form::Bag | Form::Directory, None) => MediaType::from_static(UNKNOWN_ARTIFACT_TYPE),
-        }
-    }
 }
 
 /// A package of which everything is known: its index and its layers.

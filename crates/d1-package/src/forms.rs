@@ -6,46 +6,15 @@
 use bagit::{Algorithm, AlgorithmSet, CheckOptions, Inventory, Report, TagFiles};
 use d1_model::Identifier;
 
-use crate::oddity::OddityList;
+use crate::dataone::{Documents, OpenFile, read_documents};
+use crate::error::{Error, ErrorKind, Result};
+use crate::facts::{Form, PackageFacts};
+use crate::files::{ObjectFacts, PackageFiles};
+use crate::oddity::{OddityList, PackageOddity, PackageOddityCode};
 use crate::ro_crate::{METADATA_FILE, RoCrate};
-use crate::{
-    Documents, Error, ErrorKind, ObjectFacts, OpenFile, PackageFacts, PackageFiles, PackageOddity,
-    PackageOddityCode, Result, read_documents,
-};
-
-/// The file that makes a directory a bag (RFC 8493 section 2.1.1).
-const BAG_DECLARATION: &str = "bagit.txt";
 
 /// The directory of a bag's payload.
 const PAYLOAD: &str = "data/";
-
-/// Names the form of a directory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Form {
-    /// A bag: RFC 8493 or one of its drafts.
-    Bag,
-    /// An attached RO-Crate.
-    RoCrate,
-    /// Any other directory.
-    #[default]
-    Directory,
-}
-
-impl Form {
-    /// Returns the form of a directory with these files.
-    pub fn of<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
-        let mut form = Self::Directory;
-        for path in paths {
-            match path {
-                BAG_DECLARATION => return Self::Bag,
-                METADATA_FILE => form = Self::RoCrate,
-                _ => {}
-            }
-        }
-        form
-    }
-}
 
 /// The form of a directory, and the documents in it that describe it, read before its files are hashed.
 ///

@@ -6,6 +6,7 @@ mod assemble;
 mod content_digest;
 mod dataone;
 mod error;
+mod facts;
 mod files;
 mod forms;
 mod index;
@@ -17,35 +18,35 @@ mod path;
 mod plan;
 mod reuse;
 mod ro_crate;
-mod single;
 mod view;
 
-pub use crate::assemble::{AssembledPackage, LayerContent, PackageFacts, assemble};
+pub use crate::assemble::{AssembledPackage, LayerContent, assemble};
 pub use crate::content_digest::content_digest;
 pub use crate::dataone::{
     BagNames, DataOneFacts, Documents, Mismatch, ObjectRecord, ObjectToPlace, OpenFile, ResourceMapRecord,
     algorithm_to_compare, bag_directory, identifier_of_package, read_documents, system_metadata_mismatches,
 };
 pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::facts::{Form, PackageFacts};
 pub use crate::files::{FileView, MAX_EMPTY_DIRECTORIES, NameClash, ObjectFacts, PackageFile, PackageFiles};
-pub use crate::forms::{Form, FormFacts, Survey, Validation};
+pub use crate::forms::{FormFacts, Survey, Validation};
 pub use crate::index::{
     ArchiveRecord, BagRecord, LayerKind, LayerRecord, MAX_INDEX_BYTES, MAX_INLINE_INDEX_BYTES, PackageIndex,
     Place, ReplacedArchives,
 };
-pub use crate::manifest::{Configuration, ManifestOptions, bag_artifact_type};
+pub use crate::manifest::{Configuration, ManifestOptions};
 pub use crate::media::{
     INDEX_MEDIA_TYPE, PART_ANNOTATION, RO_CRATE_ARTIFACT_TYPE, SYSTEM_METADATA_ARTIFACT_TYPE,
-    UNKNOWN_ARTIFACT_TYPE, media_type_of,
+    UNKNOWN_ARTIFACT_TYPE, bag_artifact_type, media_type_of,
 };
 pub use crate::object::{
-    object_algorithm, object_file, object_layer_of, object_manifest, system_metadata_manifest,
+    SingleFile, SingleFileOptions, object_algorithm, object_file, object_layer_of, object_manifest,
+    single_files_manifest, system_metadata_manifest,
 };
 pub use crate::oddity::{PackageOddity, PackageOddityCode};
 pub use crate::plan::{
     ArchiveEntries, Layout, LayoutError, Plan, PlanLimits, PlanOptions, PlannedArchive, PlannedLayer, plan,
 };
 pub use crate::reuse::{ReusableArchive, reusable_archives};
-pub use crate::single::{SingleFile, SingleFileOptions, single_files_manifest};
 pub use crate::view::{ArchiveLayer, Entry, PackageView, Piece, PieceEncoding, PlannedRead, ReadPlan};
 pub use safe_files::{LONGEST_PATH, PathFault, path_fault};

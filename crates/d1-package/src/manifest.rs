@@ -1,6 +1,5 @@
 //! The manifest of a package.
 
-use bagit::Version;
 use oci_model::annotations::{AUTHORS, CREATED, DESCRIPTION, LICENSES};
 use oci_model::{Annotations, Descriptor, Digest, MediaType};
 use oci_pack::{Compression, PackedArchive, archive_layer, object_layer, part_layer, part_title};
@@ -49,17 +48,6 @@ impl ManifestOptions {
             max_manifest_bytes: Capabilities::PORTABLE_MANIFEST_BYTES,
         }
     }
-}
-
-/// The beginning of the artifact type of a bag. Its version follows.
-pub(crate) const BAG_ARTIFACT_TYPE: &str = "application/bagit-";
-
-/// Returns the artifact type of a bag: `application/bagit-1.0`, with the version that the bag declares.
-#[must_use]
-pub fn bag_artifact_type(version: Version) -> MediaType {
-    let text = format!("{BAG_ARTIFACT_TYPE}{version}");
-    // Digits and a dot are allowed in a media type.
-    text.parse().unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// Returns the descriptor of an archive layer.

@@ -1,5 +1,6 @@
 //! Media types: those of the format itself, and the one that an object's layer gets.
 
+use bagit::Version;
 use d1_model::media_type_for;
 use oci_model::MediaType;
 use oci_pack::Compression;
@@ -20,6 +21,17 @@ pub const UNKNOWN_ARTIFACT_TYPE: &str = "application/vnd.unknown.artifact.v1";
 
 /// Annotation of a layer that is one part of a file: `NUMBER/COUNT`, counted from 1.
 pub const PART_ANNOTATION: &str = "org.dataone.part";
+
+/// The beginning of the artifact type of a bag. Its version follows.
+pub(crate) const BAG_ARTIFACT_TYPE: &str = "application/bagit-";
+
+/// Returns the artifact type of a bag: `application/bagit-1.0`, with the version that the bag declares.
+#[must_use]
+pub fn bag_artifact_type(version: Version) -> MediaType {
+    let text = format!("{BAG_ARTIFACT_TYPE}{version}");
+    // Digits and a dot are allowed in a media type.
+    text.parse().unwrap_or_else(|error| unreachable!("{error}"))
+}
 
 /// Returns the media type for an object's layer: that of its format, else one by the path's extension, else
 /// `application/octet-stream`.

@@ -12,9 +12,8 @@ use multi_digest::{HashingReader, MultiHasher};
 use oci_model::Digest;
 
 use super::fixity::algorithm_to_compare;
-use super::recognise::recognise;
-use crate::oddity::OddityList;
-use crate::{DataOneFacts, Error, ErrorKind, PackageFiles, PackageOddity, PackageOddityCode, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::oddity::{OddityList, PackageOddity, PackageOddityCode};
 
 /// Opens the file of the package at a path.
 pub type OpenFile<'a> = dyn FnMut(&str) -> io::Result<Box<dyn Read>> + 'a;
@@ -122,15 +121,6 @@ impl Documents {
         paths.chain(self.oddities.iter_mut().map(|oddity| &mut oddity.path)).for_each(|path| {
             *path = format!("{directory}{path}").into();
         });
-    }
-
-    /// Matches the documents with the files.
-    ///
-    /// Files are matched by checksum and size, among equal ones by the resource map's `prov:atLocation`, then by
-    /// `fileName`, then by identifier, and in the last resort in a stable order, which is an oddity.
-    #[must_use]
-    pub fn recognise(&self, files: &PackageFiles) -> DataOneFacts {
-        recognise(self, files)
     }
 }
 

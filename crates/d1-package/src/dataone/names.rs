@@ -1,4 +1,186 @@
-//! Names by which a file may be known: hints, for files that are equal otherwise.
+//! Names of objects: the places that a new bag gives them, and the names by which the files of other producers may be known.
+
+use std::collections::HashSet;
+
+use d1_model::{FormatType, Identifier, ObjectFormatList, RESOURCE_MAP_FORMAT_ID};
+use oci_model::Digest;
+use safe_files::{folded, path_fault, portability_fault};
+
+/// Where system metadata lie.
+const SYSTEM_METADATA: &str = "metadata/sysmeta";
+/// The longest name of a file or directory, in bytes: what common file systems take, less what marks a repeat.
+const LONGEST_NAME: usize = 230;
+/// How many hexadecimal digits of its SHA-256 stand for the rest of a name that was cut.
+const HASH_DIGITS: usize = 16;
+
+/// What is known of an object before it has a place.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectToPlace<'a> {
+    /// Its identifier.
+    pub identifier: &'a Identifier,
+    /// Its format.
+    pub format_id: &'a str,
+    /// The file name that its system metadata suggest; not safe.
+    pub file_name: Option<&'a str>,
+    /// Where the resource map says that it lies (`prov:atLocation`); not safe.
+    pub location: Option<&'a str>,
+    /// Whether it is the resource map of this package.
+    pub is_resource_map: bool,
+}
+
+/// Gives the objects of one package their places in its bag, in the layout that Metacat's package download has: data under
+/// `data/`, documents under `metadata/`. The same objects in the same order always get the same places.
+///
+/// Names come from `prov:atLocation`, else from the file name, else from the identifier, as Metacat has it
+/// (`PackageDownloaderV2`), and are made safe and unique: no place leads out of the bag, none is another one's directory, and no
+/// two are one file where case or normalisation do not count.
+#[derive(Clone, Debug, Default)]
+pub struct BagNames {
+    files: HashSet<String>,
+    directories: HashSet<String>,
+}
+
+impl BagNames {
+    /// Starts without places.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives an object its place.
+    pub fn place(&mut self, object: &ObjectToPlace<'_>) -> String {
+        let format = ObjectFormatList::builtin().get(object.format_id);
+        let extension = format.and_then(|format| format.extension.as_deref());
+        if object.is_resource_map {
+            return self.claim("metadata", "oai-ore.xml");
+        }
+        if format.is_some_and(|format| format.format_type == FormatType::Metadata) {
+            return self.claim_numbered("metadata", "science-metadata", extension.unwrap_or("xml"));
+        }
+        let located = object.location.map(safe_location).filter(|place| !place.is_empty());
+        if let Some(location) = located {
+            let (directory, name) = match location.rsplit_once('/') {
+                Some((directory, name)) => (format!("data/{directory}"), name),
+                None => ("data".to_owned(), location.as_str()),
+            };
+            return self.claim(&directory, name);
+        }
+        let name = match object.file_name.filter(|name| !name.trim().is_empty()) {
+            Some(name) => safe_name(&with_letters(name)),
+            None => {
+                let kind = if object.format_id == RESOURCE_MAP_FORMAT_ID { "RESOURCE" } else { "DATA" };
+                let extension = extension.map(|extension| format!(".{extension}")).unwrap_or_default();
+                safe_name(&format!("{}-{kind}{extension}", key(object.identifier.as_str())))
+            }
+        };
+        self.claim("data", &name)
+    }
+
+    /// Gives the system metadata of an object their place.
+    pub fn place_system_metadata(&mut self, identifier: &Identifier) -> String {
+        self.claim(SYSTEM_METADATA, &safe_name(&format!("sysmeta-{}.xml", key(identifier.as_str()))))
+    }
+
+    fn claim(&mut self, directory: &str, name: &str) -> String {
+        let repeats = (0_u64..).map(|number| format!("{number}-duplicate-{name}"));
+        self.first_free(directory, std::iter::once(name.to_owned()).chain(repeats))
+    }
+
+    fn claim_numbered(&mut self, directory: &str, stem: &str, extension: &str) -> String {
+        let repeats = (1_u64..).map(|number| format!("{stem}({number}).{extension}"));
+        self.first_free(directory, std::iter::once(format!("{stem}.{extension}")).chain(repeats))
+    }
+
+    /// Takes the first of these names that is free; a directory that is a file somewhere gets another name itself.
+    fn first_free(&mut self, directory: &str, names: impl Iterator<Item = String>) -> String {
+        let directory = self.free_directory(directory);
+        for name in names {
+            let path = format!("{directory}/{name}");
+            let folded = folded(&path);
+            if !self.directories.contains(&folded) && self.files.insert(folded) {
+                return path;
+            }
+        }
+        // The names do not end.
+        directory
+    }
+
+    fn free_directory(&mut self, directory: &str) -> String {
+        let mut free = String::new();
+        for component in directory.split('/') {
+            let base = if free.is_empty() { component.to_owned() } else { format!("{free}/{component}") };
+            free.clone_from(&base);
+            while self.files.contains(&folded(&free)) {
+                free.push('_');
+            }
+            self.directories.insert(folded(&free));
+        }
+        free
+    }
+}
+
+/// Returns the name of the directory that a package unpacks into: `dataset_` and the identifier as a tag has it, without `doi_`.
+#[must_use]
+pub fn bag_directory(identifier: &Identifier) -> String {
+    let tag = identifier.tag();
+    format!("dataset_{}", tag.strip_prefix("doi_").unwrap_or(&tag))
+}
+
+/// Makes a location safe: every component by itself, without those that lead elsewhere.
+fn safe_location(location: &str) -> String {
+    let mut components: Vec<String> = Vec::new();
+    for component in location.split(['/', '\\']) {
+        let kept: String = component.chars().filter(|character| is_kept(*character)).collect();
+        // What had a name keeps a place of its own, though nothing of the name can be kept.
+        let kept = if kept.trim().is_empty() && !component.trim().is_empty() { "_" } else { kept.trim() };
+        if !matches!(kept, "" | "." | "..") {
+            components.push(safe_name(kept));
+        }
+    }
+    // Locations are relative to the payload directory for some producers, to the bag for others.
+    if components.len() > 1 && components.first().is_some_and(|first| first == "data") {
+        components.remove(0);
+    }
+    let mut place = components.join("/");
+    if path_fault(&format!("data/{place}")).is_some() {
+        place = safe_name(&components.concat());
+    }
+    place
+}
+
+/// Returns a file name with `_` for each character that some file system does not take, or that hides others.
+fn with_letters(name: &str) -> String {
+    name.chars().map(|character| if is_kept(character) { character } else { '_' }).collect()
+}
+
+/// Tells whether a character of a suggested name is kept. Letters of all scripts are.
+fn is_kept(character: char) -> bool {
+    // Marks that change the direction of text, join or hide letters.
+    let is_invisible = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !character.is_control() && !is_invisible && !"<>:\"/\\|?*".contains(character)
+}
+
+/// Makes a name safe: not too long, and one that Windows has no other meaning for.
+fn safe_name(name: &str) -> String {
+    let trimmed = name.trim_matches(|character: char| character == ' ').trim_end_matches('.');
+    let mut safe = if trimmed.is_empty() { "_".to_owned() } else { trimmed.to_owned() };
+    if safe.len() > LONGEST_NAME {
+        let (stem, extension) = match safe.rsplit_once('.') {
+            Some((stem, extension)) if extension.len() <= 16 => (stem, format!(".{extension}")),
+            _ => (safe.as_str(), String::new()),
+        };
+        let hash =
+            Digest::sha256_of(name.as_bytes()).encoded().get(..HASH_DIGITS).unwrap_or_default().to_owned();
+        let room = LONGEST_NAME.saturating_sub(hash.len() + extension.len() + 1);
+        let end = stem.char_indices().map(|(start, letter)| start + letter.len_utf8());
+        let stem = stem.get(..end.take_while(|end| *end <= room).last().unwrap_or(0)).unwrap_or_default();
+        safe = format!("{stem}-{hash}{extension}");
+    }
+    if safe.starts_with('~') || portability_fault(&safe).is_some() {
+        safe.insert(0, '_');
+    }
+    safe
+}
 
 /// How producers mark the kind of an object in the names that they make from identifiers.
 const KIND_MARKS: [&str; 3] = ["-DATA", "-METADATA", "-RESOURCE"];
@@ -32,7 +214,103 @@ pub(crate) fn key(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{key, keys_of_path};
+    use super::*;
+
+    fn place(
+        names: &mut BagNames,
+        identifier: &str,
+        file_name: Option<&str>,
+        location: Option<&str>,
+    ) -> String {
+        let identifier = identifier.parse().unwrap();
+        let (format_id, is_resource_map) = ("text/csv", false);
+        names.place(&ObjectToPlace {
+            identifier: &identifier,
+            format_id,
+            file_name,
+            location,
+            is_resource_map,
+        })
+    }
+
+    #[test]
+    fn names_are_those_of_the_package_download() {
+        let mut names = BagNames::new();
+        assert_eq!(place(&mut names, "a:1", Some("a b é.csv"), Some("x/y z.csv")), "data/x/y z.csv");
+        assert_eq!(place(&mut names, "a:1", Some("a b é.csv"), None), "data/a b é.csv");
+        assert_eq!(
+            place(&mut names, "a:1", Some("a b e\u{301}.csv"), None),
+            "data/0-duplicate-a b e\u{301}.csv"
+        );
+        assert_eq!(place(&mut names, "a:1", Some("A B É.csv"), None), "data/1-duplicate-A B É.csv");
+        assert_eq!(place(&mut names, "a:1", Some("🌊 tide.csv"), None), "data/🌊 tide.csv");
+        assert_eq!(place(&mut names, "a:1", Some("a/b:c\u{202e}\n.csv"), None), "data/a_b_c__.csv");
+        assert_eq!(place(&mut names, "urn:uuid:1", None, None), "data/urn_uuid_1-DATA.csv");
+        assert_eq!(place(&mut names, "a:1", None, Some("data/deep/x.csv")), "data/deep/x.csv");
+    }
+
+    #[test]
+    fn nothing_leads_out_of_the_bag() {
+        for location in [
+            "../../etc/passwd",
+            "/etc/passwd",
+            "..\\..\\x",
+            "C:\\x",
+            "~/x",
+            "a/../../b",
+            "\u{202e}",
+            "%HOME%/x",
+        ] {
+            let mut names = BagNames::new();
+            let path = place(&mut names, "a", None, Some(location));
+            assert!(path.starts_with("data/") && path_fault(&path).is_none(), "{location} {path}");
+        }
+        let mut names = BagNames::new();
+        for name in ["..", ".", "~", "con", " . ", "aux.csv"] {
+            let path = place(&mut names, "a", Some(name), None);
+            assert!(path_fault(&path).is_none() && portability_fault(&path).is_none(), "{name} {path}");
+        }
+    }
+
+    #[test]
+    fn no_place_is_the_directory_of_another() {
+        let mut names = BagNames::new();
+        assert_eq!(place(&mut names, "a", None, Some("X")), "data/X");
+        assert_eq!(place(&mut names, "a", None, Some("x/y")), "data/x_/y");
+        assert_eq!(place(&mut names, "a", None, Some("x_")), "data/0-duplicate-x_");
+        assert_eq!(place(&mut names, "a", None, Some("x/y")), "data/x_/0-duplicate-y");
+    }
+
+    #[test]
+    fn long_names_are_cut_and_stay_different() {
+        let mut names = BagNames::new();
+        let long = |last: char| format!("{}{last}.csv", "x".repeat(400));
+        let first = place(&mut names, "a", Some(&long('a')), None);
+        let second = place(&mut names, "a", Some(&long('b')), None);
+        assert!(first != second && first.len() < 250 && first.ends_with(".csv"), "{first}");
+        let wide = place(&mut names, "a", Some(&format!("{}.csv", "🌊".repeat(200))), None);
+        assert!(wide.len() < 250 && wide.ends_with(".csv"), "{wide}");
+    }
+
+    #[test]
+    fn documents_lie_under_metadata() {
+        let mut names = BagNames::new();
+        let identifier: Identifier = "doi:10.1/a".parse().unwrap();
+        let eml = "https://eml.ecoinformatics.org/eml-2.2.0";
+        let mut object = ObjectToPlace {
+            identifier: &identifier,
+            format_id: eml,
+            file_name: Some("x.xml"),
+            location: None,
+            is_resource_map: false,
+        };
+        assert_eq!(names.place(&object), "metadata/science-metadata.xml");
+        assert_eq!(names.place(&object), "metadata/science-metadata(1).xml");
+        (object.format_id, object.is_resource_map) = (RESOURCE_MAP_FORMAT_ID, true);
+        assert_eq!(names.place(&object), "metadata/oai-ore.xml");
+        assert_eq!(names.place_system_metadata(&identifier), "metadata/sysmeta/sysmeta-doi_10.1_a.xml");
+        assert_eq!(bag_directory(&identifier), "dataset_10.1_a");
+    }
 
     #[test]
     fn names_of_real_producers_are_found() {

@@ -1,19 +1,75 @@
-//! Putting together what the documents say of the files.
+//! Puts together the facts that the documents of a package state about its files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use d1_model::{Identifier, RESOURCE_MAP_FORMAT_ID};
+use d1_model::{FormatType, Identifier, ObjectFormatList, RESOURCE_MAP_FORMAT_ID, ResourceMap};
 
-use super::assign::Assignment;
-use super::explain::explain_the_rest;
+use super::documents::{Documents, ObjectRecord, ResourceMapRecord};
 use super::fixity::system_metadata_mismatches;
-use super::package_identity::{main_map, package_identifier};
-use super::{DataOneFacts, Documents, ObjectRecord, ResourceMapRecord};
-use crate::oddity::OddityList;
-use crate::{ObjectFacts, PackageFiles, PackageOddityCode};
+use super::matching::{Assignment, explain_the_rest};
+use crate::facts::PackageFacts;
+use crate::files::{ObjectFacts, PackageFiles};
+use crate::index::BagRecord;
+use crate::oddity::{OddityList, PackageOddity, PackageOddityCode};
+
+/// What DataONE knows of a package and its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DataOneFacts {
+    /// Identifier of the package: that of the science metadata, if exactly one such object documents the data, else
+    /// that of the resource map.
+    pub identifier: Option<Identifier>,
+    /// Identifier of the resource map.
+    pub resource_map: Option<Identifier>,
+    /// Series identifier of the object that gave the package its identifier.
+    pub series_id: Option<Identifier>,
+    /// What the object that gave the package its identifier replaces.
+    pub obsoletes: Option<Identifier>,
+    /// The version that replaces the object that gave the package its identifier.
+    pub obsoleted_by: Option<Identifier>,
+    /// Whether the object that gave the package its identifier is archived.
+    pub archived: bool,
+    /// Title of the package, from the resource map.
+    pub title: Option<String>,
+    /// Facts of files, by their position in [`crate::PackageFiles::files`], ascending.
+    pub objects: Vec<(usize, ObjectFacts)>,
+    /// Identifiers of objects in the package that not everybody may read.
+    pub not_public: Vec<Identifier>,
+    /// What does not fit together.
+    pub oddities: Vec<PackageOddity>,
+}
+
+impl DataOneFacts {
+    /// Returns what is known of the package as a whole.
+    #[must_use]
+    pub fn package_facts(&self, bag: Option<BagRecord>) -> PackageFacts {
+        PackageFacts {
+            bag,
+            identifier: self.identifier.clone(),
+            resource_map: self.resource_map.clone(),
+            series_id: self.series_id.clone(),
+            obsoletes: self.obsoletes.clone(),
+            obsoleted_by: self.obsoleted_by.clone(),
+            archived: self.archived,
+            not_public: self.not_public.len(),
+            title: self.title.clone(),
+            ..PackageFacts::default()
+        }
+    }
+}
+
+impl Documents {
+    /// Matches the documents with the files.
+    ///
+    /// Files are matched by checksum and size, among equal ones by the resource map's `prov:atLocation`, then by
+    /// `fileName`, then by identifier, and in the last resort in a stable order, which is an oddity.
+    #[must_use]
+    pub fn recognise(&self, files: &PackageFiles) -> DataOneFacts {
+        recognise(self, files)
+    }
+}
 
 /// Matches the documents with the files.
-pub(super) fn recognise(documents: &Documents, files: &PackageFiles) -> DataOneFacts {
+fn recognise(documents: &Documents, files: &PackageFiles) -> DataOneFacts {
     let mut oddities = OddityList::of(&documents.oddities);
     note_changed_documents(documents, files, &mut oddities);
     let records = &documents.system_metadata;
@@ -216,4 +272,74 @@ fn sorted(objects: HashMap<usize, ObjectFacts>) -> Vec<(usize, ObjectFacts)> {
     let mut objects: Vec<_> = objects.into_iter().collect();
     objects.sort_by_key(|(position, _)| *position);
     objects
+}
+
+/// Finds the resource map that is no member of another one; of several the first one counts.
+pub(super) fn main_map(
+    maps: &[ResourceMapRecord],
+    identifiers: &[Option<Identifier>],
+    oddities: &mut OddityList,
+) -> Option<usize> {
+    let members: BTreeSet<&Identifier> =
+        maps.iter().flat_map(|record| record.map.members()).map(|member| member.identifier()).collect();
+    let is_nested =
+        |identifier: &Option<Identifier>| identifier.as_ref().is_some_and(|name| members.contains(name));
+    let mut outer = (0..maps.len()).filter(|number| !identifiers.get(*number).is_some_and(is_nested));
+    let first = outer.next();
+    if let (Some(first), count @ 1..) = (first, outer.count()) {
+        let path = maps.get(first).map_or("", |record| &*record.path);
+        let message = format!("{count} more resource maps are not members of any; this one was taken");
+        oddities.add(PackageOddityCode::SeveralResourceMaps, path, message);
+    }
+    // Maps that contain each other have no outermost one.
+    first.or_else(|| (!maps.is_empty()).then_some(0))
+}
+
+/// Returns the identifier of the package of a resource map: that of the only science metadata object that documents others,
+/// else the map's own.
+#[must_use]
+pub fn identifier_of_package<'a>(
+    map: &'a ResourceMap,
+    map_identifier: &Identifier,
+    records: impl IntoIterator<Item = &'a ObjectRecord>,
+) -> Identifier {
+    package_identifier(Some(map), Some(map_identifier), records).unwrap_or_else(|| map_identifier.clone())
+}
+
+/// Returns the identifier of the package, as far as a map and the system metadata tell.
+pub(super) fn package_identifier<'a>(
+    map: Option<&'a ResourceMap>,
+    map_identifier: Option<&Identifier>,
+    records: impl IntoIterator<Item = &'a ObjectRecord>,
+) -> Option<Identifier> {
+    let formats: HashMap<&Identifier, &str> =
+        records.into_iter().map(|record| (&record.identifier, &*record.format_id)).collect();
+    let is_metadata =
+        |identifier: &Identifier| formats.get(identifier).is_none_or(|format| is_metadata_format(format));
+    let documenting: BTreeSet<&Identifier> = match map {
+        Some(map) => documenting(map).into_iter().filter(|identifier| is_metadata(identifier)).collect(),
+        None => formats.keys().copied().filter(|name| is_metadata(name)).collect(),
+    };
+    let mut documenting = documenting.into_iter();
+    match (documenting.next(), documenting.next()) {
+        (Some(only), None) => Some(only.clone()),
+        _ => map_identifier.cloned(),
+    }
+}
+
+/// Returns the members that document another one than themselves; where there are no others, those that document
+/// themselves.
+fn documenting(map: &ResourceMap) -> BTreeSet<&Identifier> {
+    let name = |position: usize| map.members().get(position).map(|member| member.identifier());
+    let others = map.relations().filter(|(from, to)| from != to).filter_map(|(from, _)| name(from));
+    let others: BTreeSet<&Identifier> = others.collect();
+    if others.is_empty() {
+        return map.relations().filter_map(|(from, _)| name(from)).collect();
+    }
+    others
+}
+
+fn is_metadata_format(format_id: &str) -> bool {
+    let known = ObjectFormatList::builtin().get(format_id);
+    known.is_some_and(|format| format.format_type == FormatType::Metadata)
 }

@@ -12,7 +12,7 @@ use oci_model::{Descriptor, ImageManifest};
 
 use self::foreign::ForeignContent;
 use crate::annotations::D1_IDENTIFIER;
-use crate::manifest::BAG_ARTIFACT_TYPE;
+use crate::media::BAG_ARTIFACT_TYPE;
 use crate::{BagRecord, Error, ErrorKind, FileView, LayerKind, ObjectFacts, PackageIndex, Place, Result};
 
 pub use self::read_plan::{Piece, PieceEncoding, PlannedRead, ReadPlan};
