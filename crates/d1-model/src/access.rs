@@ -13,9 +13,9 @@ pub struct AccessPolicy {
 /// Grants permissions to subjects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessRule {
-    /// Whom: identities such as an ORCID or a distinguished name, groups, or `public`.
+    /// The subjects: identities such as an ORCID or a distinguished name, groups, or `public`.
     pub subjects: Vec<String>,
-    /// What.
+    /// The permissions.
     pub permissions: Vec<Permission>,
 }
 

@@ -83,7 +83,7 @@ fn read(text: &str) -> (Option<jiff::Timestamp>, bool) {
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
         return (Some(instant), true);
     }
-    // A date alone is no `xs:dateTime`; only what has a time of day counts.
+    // A date alone is not an `xs:dateTime`: the time of day is missing.
     let instant = if text.contains('T') {
         text.parse::<civil::DateTime>().ok().and_then(|civil| TimeZone::UTC.to_timestamp(civil).ok())
     } else {

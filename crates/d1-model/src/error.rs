@@ -6,7 +6,7 @@ use std::io;
 /// Result of reading or writing a DataONE document.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Says that a document could not be read or written at all. What is merely odd is an [`crate::Oddity`].
+/// A document that could not be read or written at all. A document that is merely odd has an [`crate::Oddity`].
 #[derive(Debug, thiserror::Error)]
 #[error("{document}{}: {detail}", Place { position: *position, element })]
 pub struct Error {

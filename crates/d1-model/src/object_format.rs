@@ -14,7 +14,7 @@ const KIND: DocumentKind = DocumentKind {
     max_bytes: 16 * 1024 * 1024,
 };
 
-/// Names what a format is for.
+/// Names the purpose of a format.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FormatType {
@@ -55,7 +55,7 @@ pub struct ObjectFormat {
     pub format_id: String,
     /// The format's name for people.
     pub name: String,
-    /// What the format is for.
+    /// The purpose of the format.
     pub format_type: FormatType,
     /// The format's media type, such as `text/xml`.
     pub media_type: Option<String>,

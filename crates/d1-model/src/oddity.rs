@@ -1,4 +1,4 @@
-//! What is odd in a document that could be read nevertheless.
+//! Departures of a document from its schema that did not prevent reading.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ const MAX_ODDITIES: usize = 100;
 /// The longest text from a document that an oddity repeats, in characters.
 const MAX_QUOTED_CHARACTERS: usize = 200;
 
-/// Holds a value read from a document, and what was odd in that document.
+/// A value read from a document, and the oddities of that document.
 ///
 /// Reading borrows the document's bytes; they stay with the caller and are what should be stored, since a value that is
 /// written again need not have the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed<T> {
-    /// What the document says.
+    /// The content of the document.
     pub value: T,
-    /// What was odd, in order of first appearance.
+    /// The oddities, in order of first appearance.
     pub oddities: Vec<Oddity>,
 }
 
@@ -30,7 +30,7 @@ impl<T> Parsed<T> {
 /// Describes one departure from the schema or the conventions that did not prevent reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oddity {
-    /// What kind of departure it is.
+    /// The kind of departure.
     pub code: OddityCode,
     /// The path of the element, such as `replicationPolicy/preferredMemberNode`, or the name of the RDF property.
     pub path: String,
@@ -148,7 +148,7 @@ oddity_codes! {
     SelfAggregation = "self-aggregation",
     /// A document is said to document itself.
     SelfDocumentation = "self-documentation",
-    /// A relation names a resource that is no member; it was ignored.
+    /// A relation names a resource that is not a member; it was ignored.
     RelationToNonMember = "relation-to-non-member",
     /// A member is documented by nothing and documents nothing.
     UndocumentedMember = "undocumented-member",

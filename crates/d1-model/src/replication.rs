@@ -1,4 +1,4 @@
-//! Where copies of an object may be, and where they are.
+//! The replicas of an object: where they may be, and where they are.
 
 use crate::date_time::DateTime;
 
@@ -20,7 +20,7 @@ pub struct ReplicationPolicy {
 pub struct Replica {
     /// The Member Node that holds it.
     pub member_node: String,
-    /// What state it is in.
+    /// The state of the replica.
     pub status: ReplicationStatus,
     /// When it was last verified.
     pub verified: DateTime,

@@ -1,4 +1,4 @@
-//! Resource maps: which objects make up a package, and which of them documents which.
+//! Resource maps: the objects of a package, and which of them document which.
 
 mod builder;
 mod choose;
@@ -182,7 +182,7 @@ impl ResourceMap {
     /// Writes the map as RDF/XML: the same map always gives the same bytes.
     ///
     /// URIs are made from the identifiers, as resolve addresses of the Coordinating Nodes; all statements are made in
-    /// both directions. What the map says about members that are resource maps is not written: clients take the only
+    /// both directions. Statements about members that are resource maps are left out: clients take the only
     /// resource of that type for the map itself.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use d1_model::ResourceMap;
 
 const MEMBERS: usize = 100_000;
-/// What a member may cost besides its identifier and URI, in bytes.
+/// The memory that a member may take besides its identifier and URI, in bytes.
 const OVERHEAD_PER_MEMBER: usize = 320;
 const RESOLVE: &str = "https://cn.dataone.org/cn/v2/resolve/";
 

@@ -127,7 +127,7 @@ fn nested_maps_by_uri_aggregation_and_type() {
         <rdf:Description rdf:about='R/a'><cito:documents rdf:resource='R/a'/></rdf:Description>
         <rdf:Description rdf:about='R/child'><dcterms:identifier>child</dcterms:identifier></rdf:Description>",
     )
-    // An aggregation is no object: it has no identifier of its own.
+    // An aggregation is not an object: it has no identifier of its own.
     .replace("<dcterms:identifier>child#aggregation</dcterms:identifier>", "");
     check(
         &text,

@@ -1,4 +1,4 @@
-//! What is written reads back with every field, and is valid by the schemas.
+//! Written documents read back with every field, and are valid by the schemas.
 
 mod common;
 #[path = "common/schema.rs"]

@@ -170,7 +170,7 @@ const OTHERS: &[&str] = &[
     "formats/objectFormatListV2.xml",
 ];
 
-/// What is no document of DataONE: data and science metadata.
+/// Files that are not documents of DataONE: data and science metadata.
 const OBJECTS: &[&str] = &[
     "objects/doi_10.18739_A2901ZH2M",
     "objects/jtao.1700.1",

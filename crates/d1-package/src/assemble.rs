@@ -14,14 +14,14 @@ use crate::manifest::{
 use crate::plan::{Plan, PlannedArchive, PlannedLayer};
 use crate::reuse::ReusableArchive;
 
-/// What came of one planned layer.
+/// The result of one planned layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LayerContent {
     /// The archive was packed.
     Packed(PackedArchive),
     /// The archive is taken over from the package that is replaced.
     Reused(ReusableArchive),
-    /// The layer is a file, of which everything is known.
+    /// The layer is a file whose facts are all known.
     Object,
     /// The layer is a part of a file.
     Part {
@@ -30,14 +30,14 @@ pub enum LayerContent {
     },
 }
 
-/// A package of which everything is known: its index and its layers.
+/// A package whose facts are all known: its index and its layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssembledPackage {
     /// The index.
     pub index: PackageIndex,
     /// Descriptors of the layers.
     pub layers: Vec<Descriptor>,
-    /// What is known of the package as a whole.
+    /// The facts about the package as a whole.
     pub facts: PackageFacts,
 }
 
@@ -97,8 +97,8 @@ impl AssembledPackage {
         self.manifest_with(configuration, options)
     }
 
-    /// Returns the manifest for a configuration of which the descriptor is known, as [`PackageIndex::write`] returns it;
-    /// `options.configuration` has no say.
+    /// Returns the manifest for the descriptor of a configuration, as [`PackageIndex::write`] returns it.
+    /// `options.configuration` is ignored.
     ///
     /// # Errors
     ///

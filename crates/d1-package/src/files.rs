@@ -361,7 +361,7 @@ impl PackageFiles {
 
 impl PartialEq for PackageFiles {
     fn eq(&self, other: &Self) -> bool {
-        // An inventory may name further directories, which are no part of the package.
+        // An inventory may name further directories, which do not belong to the package.
         self.is_bag == other.is_bag
             && self.empty_directories == other.empty_directories
             && self.len() == other.len()
@@ -372,7 +372,7 @@ impl PartialEq for PackageFiles {
 impl Eq for PackageFiles {}
 
 impl PackageFile {
-    /// Returns a file of which only path, size and SHA-256 are known.
+    /// Returns a file without facts besides path, size and SHA-256.
     #[must_use]
     pub fn new(path: impl Into<Box<str>>, size: u64, sha256: [u8; 32]) -> Self {
         Self { path: path.into(), size, sha256, checksums: Digests::new(), object: None }

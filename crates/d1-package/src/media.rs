@@ -16,7 +16,7 @@ pub const SYSTEM_METADATA_ARTIFACT_TYPE: &str = "application/vnd.dataone.system-
 /// The RO-Crate community has no artifact type (docs/decisions/0007-ro-crate.md).
 pub const RO_CRATE_ARTIFACT_TYPE: &str = "application/vnd.dataone.ro-crate";
 
-/// Artifact type of artifacts of which no better is known, the one that `oras` uses.
+/// Artifact type of artifacts without a better one. `oras` uses it too.
 pub const UNKNOWN_ARTIFACT_TYPE: &str = "application/vnd.unknown.artifact.v1";
 
 /// Annotation of a layer that is one part of a file: `NUMBER/COUNT`, counted from 1.
@@ -36,7 +36,7 @@ pub fn bag_artifact_type(version: Version) -> MediaType {
 /// Returns the media type for an object's layer: that of its format, else one by the path's extension, else
 /// `application/octet-stream`.
 ///
-/// A `formatId` is no media type, even where it looks like one: only the list of object formats decides.
+/// A `formatId` is not a media type, even if it looks like one: only the list of object formats decides.
 #[must_use]
 pub fn media_type_of(path: &str, format_id: Option<&str>) -> MediaType {
     let by_format = format_id.and_then(media_type_for).and_then(|text| text.parse().ok());

@@ -20,13 +20,13 @@ use crate::media::{SYSTEM_METADATA_ARTIFACT_TYPE, UNKNOWN_ARTIFACT_TYPE, media_t
 pub struct SingleFile {
     /// Title: the name under which the file is pulled, a clean relative path.
     pub title: String,
-    /// Media type; without it, it is guessed from the format and the title.
+    /// Media type. Without it, format and title decide.
     pub media_type: Option<MediaType>,
     /// Digest of the content.
     pub digest: Digest,
     /// Size of the content in bytes.
     pub size: u64,
-    /// What DataONE knows of the file.
+    /// The facts about the file in DataONE documents.
     pub object: ObjectFacts,
 }
 

@@ -33,7 +33,7 @@ pub enum PackageOddityCode {
     RepeatedIdentifier,
     /// Several files and system metadata fit each other equally well; they were matched in a stable order.
     AmbiguousMatch,
-    /// There are several resource maps of which none contains the others; the first one counts.
+    /// There are several resource maps, and none contains the others. The first one counts.
     SeveralResourceMaps,
     /// The resource map says another identifier of itself than its system metadata.
     ResourceMapIdentifier,
@@ -94,7 +94,7 @@ impl PackageOddityCode {
     }
 }
 
-/// How many oddities are listed, besides faults, of which each file has one at most.
+/// How many oddities are listed besides faults. Each file has one fault at most.
 const MAX_ODDITIES: usize = 1000;
 
 /// Collects oddities, bounded in number.

@@ -30,11 +30,11 @@ pub struct PlanOptions {
     pub directory: String,
     /// Layout.
     pub layout: Layout,
-    /// What the store can take.
+    /// The limits of the store.
     pub limits: PlanLimits,
 }
 
-/// What goes into which layer.
+/// The layers of a package, and the files in each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Name of the directory that the package unpacks into.

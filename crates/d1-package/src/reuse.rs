@@ -1,4 +1,4 @@
-//! Recognising archive layers that would come out as they are in the package that is replaced.
+//! Recognises archive layers that packing would make again exactly as the replaced package has them.
 
 use oci_model::Digest;
 use oci_pack::Compression;
@@ -6,14 +6,14 @@ use oci_pack::Compression;
 use crate::index::{Fingerprint, ReplacedArchive};
 use crate::{ArchiveRecord, PackageFiles, Plan, PlannedArchive, ReplacedArchives};
 
-/// An archive layer that is there already.
+/// An archive layer that already exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReusableArchive {
     /// Digest of the blob.
     pub digest: Digest,
     /// Size of the blob in bytes.
     pub size: u64,
-    /// What is known of it.
+    /// The facts about the archive.
     pub record: ArchiveRecord,
     /// Compression of the blob.
     pub compression: Compression,

@@ -437,7 +437,7 @@ fn is_absolute(id: &str) -> bool {
 
 /// Returns the path that a reference names in the crate, with a slash at its end for a directory.
 ///
-/// References to the web, to the root and to entities that are no files name no path.
+/// References to the web, to the root and to entities other than files name no path.
 ///
 /// # Errors
 ///
@@ -553,7 +553,7 @@ fn entities<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Entity>, D
     deserializer.deserialize_seq(Entities)
 }
 
-/// Reads a text, a number, a reference, or a list of them. Anything else is no value.
+/// Reads a text, a number, a reference, or a list of them. Anything else counts as absent.
 impl<'de> Deserialize<'de> for Values {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Collected;

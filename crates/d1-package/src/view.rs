@@ -36,7 +36,7 @@ pub struct Entry<'a> {
     pub sha256: Option<[u8; 32]>,
     /// Further digests.
     pub checksums: Option<DigestsView<'a>>,
-    /// What DataONE knows of the file.
+    /// The facts about the file in DataONE documents or an RO-Crate.
     pub object: Option<&'a ObjectFacts>,
     /// Where its bytes are.
     pub place: Place,
@@ -64,8 +64,8 @@ impl PackageView {
 
     /// Returns the view of a manifest, whoever wrote it.
     ///
-    /// Without an index, layers that are marked for unpacking are archives of which nothing is known, other layers
-    /// with a title are files, and layers without one are no part of the package, as `oras` has it.
+    /// Without an index, layers that are marked for unpacking are archives with unknown content, and other layers with a
+    /// title are files. Layers without a title do not belong to the package, as in `oras`.
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ impl Checksum {
     ///
     /// # Errors
     ///
-    /// Fails when the bytes are no well-formed XML in UTF-8, define entities, are more than 64 KiB, have another root
+    /// Fails when the bytes are not well-formed XML in UTF-8, define entities, are more than 64 KiB, have another root
     /// element, or name no algorithm or no value.
     pub fn parse_xml(bytes: &[u8]) -> Result<Parsed<Self>> {
         read_document(KIND, bytes, |cursor, root| {

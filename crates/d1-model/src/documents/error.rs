@@ -26,7 +26,7 @@ pub struct ErrorDocument {
     pub identifier: Option<String>,
     /// The node that raised it.
     pub node_id: Option<String>,
-    /// What happened, for people.
+    /// The description, for people.
     pub description: Option<String>,
     /// Where in the node's program it happened; text, or markup whose tags are left out here.
     pub trace_information: Option<String>,
@@ -37,7 +37,7 @@ impl ErrorDocument {
     ///
     /// # Errors
     ///
-    /// Fails when the bytes are no well-formed XML in UTF-8, define entities, are more than 1 MiB or have another root
+    /// Fails when the bytes are not well-formed XML in UTF-8, define entities, are more than 1 MiB or have another root
     /// element.
     pub fn parse(bytes: &[u8]) -> Result<Parsed<Self>> {
         read_document(KIND, bytes, read)

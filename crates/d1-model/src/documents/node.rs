@@ -21,7 +21,7 @@ pub struct Node {
     pub identifier: String,
     /// The node's name for people.
     pub name: String,
-    /// What the node is about.
+    /// The description of the node.
     pub description: Option<String>,
     /// The node's base URL, without the version; a client appends `/v2/…`.
     pub base_url: String,
@@ -61,7 +61,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// Fails when the bytes are no well-formed XML in UTF-8, define entities, are more than 4 MiB, have another root
+    /// Fails when the bytes are not well-formed XML in UTF-8, define entities, are more than 4 MiB, have another root
     /// element, or lack an identifier or a base URL.
     pub fn parse(bytes: &[u8]) -> Result<Parsed<Self>> {
         read_document(NODE, bytes, |cursor, root| {
@@ -91,7 +91,7 @@ impl NodeList {
     ///
     /// # Errors
     ///
-    /// Fails when the bytes are no well-formed XML in UTF-8, define entities, are more than 64 MiB or have another root
+    /// Fails when the bytes are not well-formed XML in UTF-8, define entities, are more than 64 MiB or have another root
     /// element.
     pub fn parse(bytes: &[u8]) -> Result<Parsed<Self>> {
         read_document(NODE_LIST, bytes, |cursor, root| {

@@ -55,7 +55,7 @@ impl ObjectList {
     ///
     /// # Errors
     ///
-    /// Fails when the bytes are no well-formed XML in UTF-8, define entities, are more than 64 MiB or have another root
+    /// Fails when the bytes are not well-formed XML in UTF-8, define entities, are more than 64 MiB or have another root
     /// element.
     pub fn parse(bytes: &[u8]) -> Result<Parsed<Self>> {
         read_document(KIND, bytes, read)

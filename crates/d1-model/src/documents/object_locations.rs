@@ -42,7 +42,7 @@ impl ObjectLocationList {
     ///
     /// # Errors
     ///
-    /// Fails when the bytes are no well-formed XML in UTF-8, define entities, are more than 4 MiB, have another root
+    /// Fails when the bytes are not well-formed XML in UTF-8, define entities, are more than 4 MiB, have another root
     /// element, or name no identifier.
     pub fn parse(bytes: &[u8]) -> Result<Parsed<Self>> {
         read_document(KIND, bytes, read)
@@ -58,8 +58,9 @@ fn read(cursor: &mut Cursor<'_>, root: &Element) -> Result<ObjectLocationList> {
             _ => cursor.skip_unknown(&element)?,
         }
     }
-    let identifier = identifier
-        .ok_or_else(|| cursor.error(ErrorKind::Missing, "identifier", "there is no identifier that reads"))?;
+    let identifier = identifier.ok_or_else(|| {
+        cursor.error(ErrorKind::Missing, "identifier", "expected an identifier, found none that can be used")
+    })?;
     Ok(ObjectLocationList { identifier, locations })
 }
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 const MAX_TAG_LENGTH: usize = 128;
 /// How many hexadecimal digits of the SHA-256 a tag carries.
 const HASH_DIGITS: usize = 16;
-/// What stands between the readable part of a tag and its hash.
+/// The text between the readable part of a tag and its hash.
 const HASH_MARK: &str = "-x";
 
 /// Maps an identifier's text to its tag.

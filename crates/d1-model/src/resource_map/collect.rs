@@ -9,7 +9,7 @@ use super::vocabulary::{Property, TYPE_AGGREGATION, TYPE_RESOURCE_MAP};
 use crate::error::{Error, ErrorKind, Result};
 use crate::oddity::{OddityCode, OddityList, quoted};
 
-/// What messages call the document.
+/// The name of the document in messages.
 pub(super) const DOCUMENT: &str = "resource map";
 /// How many resources a map may name.
 const MAX_RESOURCES: usize = 1_000_000;
@@ -31,7 +31,7 @@ pub(super) struct Resource {
     pub(super) is_aggregation: bool,
 }
 
-/// What the statements say, before it is put together.
+/// The statements by kind, before they are put together.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) resources: Vec<Resource>,

@@ -101,7 +101,7 @@ impl Roster {
         Some(&self.members.get(usize::try_from(position).ok()?)?.identifier)
     }
 
-    /// Merges members that are one object under several URIs, of which the first one counts.
+    /// Merges members that are one object under several URIs. The first URI counts.
     fn merge_equal_members(&mut self, facts: &mut Facts, found: &[ResourceNumber]) {
         let first_of = first_of_equal(&self.members);
         let mut positions: Vec<u32> = Vec::with_capacity(found.len());

@@ -130,7 +130,7 @@ fn relations_between_members(
     if let Some(uri) = outside.and_then(|number| facts.resource(number)).map(|resource| quoted(&resource.uri))
     {
         facts.oddities.add_many(OddityCode::RelationToNonMember, property.name(), count_outside, || {
-            format!("“{uri}” is no member of the aggregation; the relation was left out")
+            format!("“{uri}” is not a member of the aggregation; the relation was left out")
         });
     }
     pairs.sort_unstable();

@@ -1,10 +1,10 @@
-//! What the URIs of a resource map say about identifiers.
+//! The identifiers in the URIs of a resource map.
 
 use crate::identifier::{Identifier, decode_path_segment, encode_path_segment};
 
 /// The resolve address of the production Coordinating Nodes; an encoded identifier follows.
 pub(super) const RESOLVE_BASE: &str = "https://cn.dataone.org/cn/v2/resolve/";
-/// What follows the map's URI in the aggregation's.
+/// The fragment by which the aggregation's URI differs from the map's.
 pub(super) const AGGREGATION_FRAGMENT: &str = "#aggregation";
 
 /// Makes the resolve address of an identifier.

@@ -193,7 +193,7 @@ impl Draft {
 /// Returns a value that cannot be done without.
 fn demand<T>(cursor: &Cursor<'_>, name: &str, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| {
-        cursor.error(ErrorKind::Missing, name, format!("there is no “{name}” that reads as one"))
+        cursor.error(ErrorKind::Missing, name, format!("expected a “{name}”, found none that can be used"))
     })
 }
 

@@ -21,7 +21,7 @@ const MAX_NAMESPACES: usize = 64;
 /// Describes a kind of document to the cursor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DocumentKind {
-    /// What messages call it.
+    /// The name of the document in messages.
     pub(crate) name: &'static str,
     /// Local name of the root element.
     pub(crate) root: &'static str,
@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
         self.open.get(1..).unwrap_or_default().join("/")
     }
 
-    /// Returns the next child of `parent`, or nothing at its end tag. What is left of an earlier child is skipped.
+    /// Returns the next child of `parent`, or nothing at its end tag. The rest of an earlier child is skipped.
     pub(crate) fn next_child(&mut self, parent: &Element) -> Result<Option<Element>> {
         loop {
             match self.next_event()? {

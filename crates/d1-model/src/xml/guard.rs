@@ -19,7 +19,7 @@ pub(crate) struct GuardLimits {
     pub(crate) max_text_bytes: usize,
 }
 
-/// What a document did that is not allowed, and where.
+/// A breach of the bounds, and its position.
 #[derive(Debug, Clone)]
 pub(crate) struct GuardViolation {
     pub(crate) kind: ErrorKind,

@@ -1,4 +1,4 @@
-//! What the tests share: samples in place, and messages about what cannot be run.
+//! Shared parts of the tests: samples, and messages about tests that cannot run.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -25,13 +25,13 @@ pub struct Documents {
     pub system_metadata: Vec<ObjectRecord>,
     /// The resource maps, in the order of the files.
     pub resource_maps: Vec<ResourceMapRecord>,
-    /// What was odd about them.
+    /// The oddities of the documents.
     pub(super) oddities: Vec<PackageOddity>,
     /// For each size of a described object, the algorithms of its checksums.
     algorithms: BTreeMap<u64, AlgorithmSet>,
 }
 
-/// What one system metadata document says of its object, as far as a package needs it.
+/// The facts about one object in its system metadata, as far as a package needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectRecord {
     /// Path of the document in the package.
@@ -67,7 +67,7 @@ pub struct ResourceMapRecord {
     pub path: Box<str>,
     /// SHA-256 of the document.
     pub sha256: [u8; 32],
-    /// What it says.
+    /// The map.
     pub map: ResourceMap,
 }
 
@@ -136,7 +136,7 @@ fn is_named_like_xml(path: &str) -> bool {
 struct Reading {
     documents: Documents,
     oddities: OddityList,
-    /// What departs from the schemas: where it came first, and in how many documents.
+    /// Departures from the schemas: the first document, its message, and the number of documents.
     repeats: BTreeMap<OddityCode, (Box<str>, String, usize)>,
 }
 

@@ -145,7 +145,7 @@ impl NameTable {
     }
 }
 
-/// Says of each record that fits no file why.
+/// Explains each record that fits no file.
 pub(super) fn explain_the_rest(assignment: &mut Assignment<'_>, repeats: &[bool], oddities: &mut OddityList) {
     let is_left = |assignment: &Assignment<'_>, number: usize| {
         assignment.is_open(number) && !repeats.get(number).copied().unwrap_or(false)
@@ -201,7 +201,7 @@ fn explain(assignment: &mut Assignment<'_>, number: usize, names: &NameTable, od
     oddities.add(code, file.path, message);
 }
 
-/// What identifies content.
+/// The identity of content.
 pub(super) type ContentKey = (u64, Algorithm, Vec<u8>);
 
 /// The files whose content is that of some object, by content.

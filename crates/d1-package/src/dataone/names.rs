@@ -13,7 +13,7 @@ const LONGEST_NAME: usize = 230;
 /// How many hexadecimal digits of its SHA-256 stand for the rest of a name that was cut.
 const HASH_DIGITS: usize = 16;
 
-/// What is known of an object before it has a place.
+/// The facts about an object before it has a place.
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectToPlace<'a> {
     /// Its identifier.
@@ -131,7 +131,7 @@ fn safe_location(location: &str) -> String {
     let mut components: Vec<String> = Vec::new();
     for component in location.split(['/', '\\']) {
         let kept: String = component.chars().filter(|character| is_kept(*character)).collect();
-        // What had a name keeps a place of its own, though nothing of the name can be kept.
+        // A component whose characters are all dropped still keeps a place of its own.
         let kept = if kept.trim().is_empty() && !component.trim().is_empty() { "_" } else { kept.trim() };
         if !matches!(kept, "" | "." | "..") {
             components.push(safe_name(kept));

@@ -12,7 +12,7 @@ use crate::files::{ObjectFacts, PackageFiles};
 use crate::index::BagRecord;
 use crate::oddity::{OddityList, PackageOddity, PackageOddityCode};
 
-/// What DataONE knows of a package and its files.
+/// The facts about a package and its files in DataONE documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataOneFacts {
     /// Identifier of the package: that of the science metadata, if exactly one such object documents the data, else
@@ -22,7 +22,7 @@ pub struct DataOneFacts {
     pub resource_map: Option<Identifier>,
     /// Series identifier of the object that gave the package its identifier.
     pub series_id: Option<Identifier>,
-    /// What the object that gave the package its identifier replaces.
+    /// The version that the object that gave the package its identifier replaces.
     pub obsoletes: Option<Identifier>,
     /// The version that replaces the object that gave the package its identifier.
     pub obsoleted_by: Option<Identifier>,
@@ -34,12 +34,12 @@ pub struct DataOneFacts {
     pub objects: Vec<(usize, ObjectFacts)>,
     /// Identifiers of objects in the package that not everybody may read.
     pub not_public: Vec<Identifier>,
-    /// What does not fit together.
+    /// The oddities of documents and files.
     pub oddities: Vec<PackageOddity>,
 }
 
 impl DataOneFacts {
-    /// Returns what is known of the package as a whole.
+    /// Returns the facts about the package as a whole.
     #[must_use]
     pub fn package_facts(&self, bag: Option<BagRecord>) -> PackageFacts {
         PackageFacts {
@@ -274,7 +274,7 @@ fn sorted(objects: HashMap<usize, ObjectFacts>) -> Vec<(usize, ObjectFacts)> {
     objects
 }
 
-/// Finds the resource map that is no member of another one; of several the first one counts.
+/// Finds the resource map that is not a member of another one. The first of several counts.
 pub(super) fn main_map(
     maps: &[ResourceMapRecord],
     identifiers: &[Option<Identifier>],

@@ -48,7 +48,7 @@ pub(super) fn check_layers(layers: &[LayerRecord], manifest: &ImageManifest) -> 
         }
         let LayerKind::Archive(archive) = &record.kind else { continue };
         if archive_compression(&descriptor.media_type).is_none() {
-            return wrong(format!("{} is no archive's media type", descriptor.media_type));
+            return wrong(format!("expected the media type of an archive, found {}", descriptor.media_type));
         }
         let annotated = descriptor.annotation(ORAS_CONTENT_DIGEST).unwrap_or(archive.tar_digest.as_str());
         if annotated != archive.tar_digest.as_str() {
@@ -154,7 +154,7 @@ impl<'a> PlaceCheck<'a> {
     }
 
     fn check_in_archive(&mut self, file: &FileView<'_>, layer: u32, offset: u64) -> Result<()> {
-        let archive = self.archive(layer).ok_or_else(|| misplaced(file, "its layer is no archive"))?;
+        let archive = self.archive(layer).ok_or_else(|| misplaced(file, "its layer is not an archive"))?;
         let wrong = |detail| Err(Error::index(ErrorKind::Overlap, file.path, detail));
         let Some(room) = self.rooms.get_mut(layer as usize) else { return Ok(()) };
         room.add(offset, file.size).or_else(wrong)?;

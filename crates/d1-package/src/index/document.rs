@@ -35,7 +35,7 @@ const MAX_LAYERS: usize = 1 << 16;
 /// The most lists that are read. Each member of an archive is one, so these are the members of 8 TiB.
 const MAX_LISTS: usize = 1 << 23;
 
-/// The longest text that is read, in bytes of JSON: more than twice a path of 4096 bytes of which each is escaped.
+/// The longest text that is read, in bytes of JSON: more than twice a path of 4096 escaped bytes.
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
 /// Reads an index and checks it.
@@ -218,7 +218,7 @@ impl From<LayerDocument> for LayerRecord {
             KindName::Object => LayerKind::Object,
             KindName::Part => LayerKind::Part,
             KindName::Archive => LayerKind::Archive(ArchiveRecord {
-                // `check_members` refuses an archive without members, and so one of which a field is missing.
+                // `check_members` refuses an archive without members, and so an archive that lacks a field.
                 members: match (&tar_digest, tar_size, &encoder, members) {
                     (Some(_), Some(_), Some(_), Some(members)) => members.0,
                     _ => Vec::new(),

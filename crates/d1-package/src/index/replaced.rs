@@ -1,4 +1,4 @@
-//! What is read of an index to find out which archives can be taken over: 24 bytes for each file in one.
+//! The archives in an index that a push could take over: 24 bytes for each file in one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -76,7 +76,7 @@ impl ReplacedArchives {
             archives.push(ReplacedArchive { digest: layer.digest, size: layer.size, record, files });
         }
         if let Some(number) = files.of_layers.keys().next() {
-            let detail = "files lie in it, and it is no archive";
+            let detail = "files lie in it, but it is not an archive";
             return Err(Error::index(ErrorKind::Place, layer_name(*number as usize), detail));
         }
         let empty_directories = document.empty_directories.into_owned();

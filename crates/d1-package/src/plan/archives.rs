@@ -13,7 +13,7 @@ use crate::{PackageFiles, Plan, PlannedArchive};
 pub struct ArchiveEntries<'a> {
     directory: &'a str,
     files: &'a PackageFiles,
-    /// What comes after the directory itself.
+    /// The entries after the directory itself.
     nodes: Vec<Node>,
     /// Directories that are not known from files.
     directories: Vec<ArchiveEntry>,

@@ -80,7 +80,7 @@ enum Group {
 
 impl<'a> Arrangement<'a> {
     fn new(files: &'a PackageFiles, options: &'a PlanOptions, threshold: u64) -> Self {
-        // What does not compress grows: 5 bytes for a stored block of 64 KiB and 18 for a member of at least 256
+        // Incompressible bytes grow: 5 bytes for a stored block of 64 KiB and 18 for a member of at least 256
         // KiB, far less than 1 in 1024; and once for the last member, which may be small.
         let limit = options.limits.max_blob_bytes.unwrap_or(u64::MAX);
         let archive_limit = (limit - limit / 1024).saturating_sub(64);

@@ -1,4 +1,4 @@
-//! What the layers alone say, where there is no index.
+//! The content of a package without an index, from its layers alone.
 
 use std::collections::BTreeMap;
 
@@ -153,7 +153,7 @@ struct PartJoiner {
     open: Option<OpenFile>,
 }
 
-/// A file of which parts are missing yet.
+/// A file whose parts have not all been read.
 struct OpenFile {
     path: String,
     first: u32,

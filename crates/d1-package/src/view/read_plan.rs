@@ -1,4 +1,4 @@
-//! Which ranges of which blobs hold a range of a file, and how to decode them.
+//! The ranges of blobs that hold a range of a file, and how to decode them.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ pub struct PlannedRead<'a> {
     pub range: Range<u64>,
     /// SHA-256 of the whole file, to verify by when all of it is read.
     pub sha256: Option<[u8; 32]>,
-    /// What to read, in order; nothing for an empty range.
+    /// The pieces to read, in order; none for an empty range.
     pub pieces: Vec<Piece<'a>>,
 }
 
@@ -40,11 +40,11 @@ pub struct Piece<'a> {
     pub descriptor: &'a Descriptor,
     /// The bytes of the blob.
     pub range: Range<u64>,
-    /// What the bytes are.
+    /// The encoding of the bytes.
     pub encoding: PieceEncoding,
 }
 
-/// What the bytes of a piece are.
+/// The encoding of the bytes of a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PieceEncoding {
     /// Bytes of the file.
@@ -53,7 +53,7 @@ pub enum PieceEncoding {
     Members {
         /// Compression of the archive.
         compression: Compression,
-        /// What to take of them.
+        /// The part of them that belongs to the file.
         span: MemberSpan,
     },
 }

@@ -1,4 +1,4 @@
-//! What an index may claim and what it may not: one lie at a time.
+//! The claims of an index: one lie at a time.
 
 use d1_package::{Error, ErrorKind, Layout, PackageIndex, PlanLimits, PlanOptions};
 use oci_model::{Descriptor, Digest, ImageManifest};
@@ -83,7 +83,7 @@ fn lies_about_the_document() {
     expect(ErrorKind::Syntax, "no files", |index| {
         index.as_object_mut().unwrap().remove("files");
     });
-    expect(ErrorKind::Syntax, "a size that is no number", |index| index["files"][0]["size"] = json!("1"));
+    expect(ErrorKind::Syntax, "a size as text", |index| index["files"][0]["size"] = json!("1"));
     expect(ErrorKind::Syntax, "a negative size", |index| index["files"][0]["size"] = json!(-1));
     expect(ErrorKind::Syntax, "a short digest", |index| index["files"][0]["sha256"] = json!("00"));
     expect(ErrorKind::Syntax, "an upper-case digest", |index| {

@@ -132,7 +132,7 @@ fn a_package_without_its_index_is_still_a_package() {
     assert_eq!(paths, ["data/a.csv", "data/big.nc", "data/sub/Größe.txt"]);
     let big = &content.files["data/big.nc"];
     assert_eq!(&fetch(&view, &built.blobs, "data/big.nc", 0..big.len() as u64), big);
-    // The rest is in the archive, of which nothing is known.
+    // The rest is in the archive, whose content is unknown.
     let ReadPlan::Search(archives) = view.read_plan("bagit.txt", None).unwrap() else { panic!("no search") };
     assert!(matches!(archives[..], [ArchiveLayer { layer: 0, title: "dir", path: "", .. }]));
     assert_eq!(view.read_plan("../x", None).unwrap_err().kind(), ErrorKind::NotFound);

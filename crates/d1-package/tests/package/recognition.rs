@@ -105,7 +105,7 @@ fn a_real_package_is_recognised() {
     assert!(found.1.resource_map.is_some());
     assert!(!found.1.oddities.iter().any(|oddity| oddity.code.is_fault()), "{:?}", found.1.oddities);
 
-    // What was found goes into the index and comes back from it.
+    // The facts go into the index and come back from it.
     content.facts = Some(found.1);
     let built = content.build(&PlanOptions::new("pkg"));
     let view = built.view();

@@ -12,7 +12,7 @@ use d1_package::{
 use oci_model::{Descriptor, Digest, ImageManifest, Manifest, RawManifest};
 use oci_pack::{PackOptions, PackedArchive, pack_archive};
 
-/// What is packed.
+/// The content of a package.
 #[derive(Clone, Default)]
 pub(crate) struct Content {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
