@@ -66,14 +66,12 @@ const HABITS: [Habit; 26] = [
 const SUBJECT: &str = "a sentence that begins with `What` hides its subject: name it";
 
 /// Places whose text is not revised yet, with the most departures that each may have. The list only ever becomes shorter.
-const UNREVISED: [(&str, usize); 16] = [
+const UNREVISED: [(&str, usize); 14] = [
     ("crates/backend-generic/", 9),
     ("crates/backend-ghcr/", 2),
     ("crates/backend-quay/", 3),
     ("crates/bagit/", 41),
     ("crates/d1-client/", 27),
-    ("crates/d1-model/", 37),
-    ("crates/d1-package/", 78),
     ("crates/multi-digest/", 1),
     ("crates/d1oci/", 60),
     ("crates/distribution-client/", 55),
