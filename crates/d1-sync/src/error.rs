@@ -62,10 +62,12 @@ pub enum Error {
     #[error(transparent)]
     Node(#[from] d1_client::Error),
     /// An object is in no package.
-    #[error("`{identifier}` is in no package")]
+    #[error("`{identifier}`{} is in no package", of_format(format_id.as_deref()))]
     NoPackage {
         /// The object.
         identifier: Identifier,
+        /// Its format, where the node states it. A resource map has the format of OAI-ORE.
+        format_id: Option<String>,
     },
     /// An object is in several packages.
     #[error("`{identifier}` is in {} packages", resource_maps.len())]
@@ -186,4 +188,8 @@ impl fmt::Display for MembersSummary<'_> {
             all => write!(formatter, "{} members cannot be copied", all.len()),
         }
     }
+}
+
+fn of_format(format_id: Option<&str>) -> String {
+    format_id.map(|format_id| format!(" (format `{format_id}`)")).unwrap_or_default()
 }

@@ -39,7 +39,12 @@ impl DataOneSource {
         let mut maps = self.client().find_packages(identifier).await?.resource_maps;
         match maps.len() {
             1 => Ok(maps.swap_remove(0)),
-            0 => Err(Error::NoPackage { identifier: identifier.clone() }),
+            0 => {
+                // A resource map under another format is a map to nobody: the reader of the error has to know.
+                let document = self.system_metadata(identifier).await.ok();
+                let format_id = document.map(|document| document.value.format_id);
+                Err(Error::NoPackage { identifier: identifier.clone(), format_id })
+            }
             _ => Err(Error::SeveralPackages { identifier: identifier.clone(), resource_maps: maps }),
         }
     }
