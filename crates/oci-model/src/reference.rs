@@ -1,4 +1,4 @@
-//! References: where a repository is, and which manifest in it is meant.
+//! References: a repository, and perhaps one manifest in it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,9 +7,21 @@ use std::str::FromStr;
 use crate::{Digest, Tag};
 
 /// A repository, and perhaps one manifest in it: `ghcr.io/o/n[:tag|@digest]`, `oci:DIR[:tag|@digest]`,
-/// `s3://bucket/prefix[:tag|@digest]`.
+/// `s3://bucket/prefix[:tag|@digest]`, or `SCHEME:ADDRESS[:tag|@digest]` for any other scheme.
 ///
-/// A text with both a tag and a digest means the digest, as everywhere in the field.
+/// In a text with both a tag and a digest, the digest counts, as everywhere in the field.
+///
+/// ```
+/// use oci_model::{Location, Reference};
+///
+/// let reference: Reference = "oci:packages:v1".parse()?;
+/// assert_eq!(reference.location, Location::Directory("packages".into()));
+/// assert_eq!(reference.to_string(), "oci:packages:v1");
+///
+/// let other: Reference = "tape:vault/7:v1".parse()?;
+/// assert_eq!(other.location, Location::Other { scheme: "tape".into(), address: "vault/7".into() });
+/// # Ok::<(), oci_model::ReferenceError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// The repository.
@@ -18,7 +30,7 @@ pub struct Reference {
     pub target: Option<ManifestRef>,
 }
 
-/// Where a repository is.
+/// The place of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Location {
@@ -38,12 +50,19 @@ pub enum Location {
         /// The whole URL without a trailing slash: `s3://bucket/prefix`.
         url: String,
     },
+    /// A repository of any other kind, for a backend that knows the scheme.
+    Other {
+        /// Small letters, digits, `+` and `-`, beginning with a letter: `tape` in `tape:vault/7`.
+        scheme: String,
+        /// The rest without tag and digest: `vault/7`. Its last part, after the last `/`, has no colon.
+        address: String,
+    },
 }
 
 /// One manifest of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ManifestRef {
-    /// The manifest that the tag names now.
+    /// The manifest to which the tag points now.
     Tag(Tag),
     /// The manifest with this digest.
     Digest(Digest),
@@ -53,7 +72,7 @@ pub enum ManifestRef {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepositoryName(Box<str>);
 
-/// A text that is no reference.
+/// A text that is not a reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a reference: {reason}")]
 pub struct ReferenceError {
@@ -63,6 +82,9 @@ pub struct ReferenceError {
 
 /// URL schemes of object stores that can hold an image layout.
 const BUCKET_SCHEMES: [&str; 3] = ["s3", "gs", "az"];
+
+/// Schemes that people write before a registry's host, where none belongs.
+const WEB_SCHEMES: [&str; 3] = ["http", "https", "docker"];
 
 impl FromStr for Reference {
     type Err = ReferenceError;
@@ -74,7 +96,7 @@ impl FromStr for Reference {
 
 fn parse(text: &str) -> Result<Reference, String> {
     let (base, digest) = match text.rsplit_once('@') {
-        // A directory may have an `@` in its name: only what looks like a digest is one.
+        // A directory may have an `@` in its name: only `ALGORITHM:HEX` behind it is a digest.
         Some((base, digest)) if digest.contains(':') && !digest.contains('/') => {
             let digest: Digest = digest.parse().map_err(|error| format!("{error}"))?;
             (base, Some(ManifestRef::Digest(digest)))
@@ -86,13 +108,12 @@ fn parse(text: &str) -> Result<Reference, String> {
     Ok(Reference { location: parse_location(base)?, target })
 }
 
-/// Splits `:tag` off the end: the colon has to stand behind the last slash, and not be the one of `oci:` or a scheme.
+/// Splits `:tag` off the end. The colon stands behind the last slash, and is not the one behind a scheme or before a port.
 fn split_tag(base: &str) -> Result<(&str, Option<Tag>), String> {
     let Some((before, after)) = base.rsplit_once(':') else { return Ok((base, None)) };
-    let is_prefix = before == "oci" || BUCKET_SCHEMES.contains(&before);
-    let is_port = !before.contains('/');
-    let is_directory = before.starts_with("oci:");
-    if after.contains('/') || is_prefix || (is_port && !is_directory) {
+    let is_after_scheme = is_scheme(before) && split_scheme(base).is_some();
+    let is_port = !before.contains('/') && split_scheme(base).is_none();
+    if after.contains('/') || is_after_scheme || is_port {
         return Ok((base, None));
     }
     match after.parse() {
@@ -101,40 +122,66 @@ fn split_tag(base: &str) -> Result<(&str, Option<Tag>), String> {
     }
 }
 
+/// Splits a scheme off the front. A host with a port, such as `localhost:5000/a`, has none.
+fn split_scheme(base: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = base.split_once(':').filter(|(scheme, _)| is_scheme(scheme))?;
+    let first = rest.split('/').next().unwrap_or_default();
+    let is_port = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
+    let is_known = scheme == "oci" || BUCKET_SCHEMES.contains(&scheme);
+    (is_known || !is_port).then_some((scheme, rest))
+}
+
+/// Unlike RFC 3986 section 3.1, a scheme has no dot here: a text with a dot is a host.
+fn is_scheme(text: &str) -> bool {
+    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(rest)
+}
+
 fn parse_location(base: &str) -> Result<Location, String> {
-    if let Some(directory) = base.strip_prefix("oci:") {
-        if directory.is_empty() {
-            return Err("`oci:` needs a directory, as in `oci:packages`".to_owned());
+    let Some((scheme, rest)) = split_scheme(base) else { return parse_registry(base) };
+    match scheme {
+        "oci" if rest.is_empty() => Err("`oci:` needs a directory, as in `oci:packages`".to_owned()),
+        "oci" => Ok(Location::Directory(rest.into())),
+        scheme if BUCKET_SCHEMES.contains(&scheme) => parse_bucket(scheme, base),
+        scheme if WEB_SCHEMES.contains(&scheme) => {
+            Err(format!("`{scheme}:` does not belong here; write a registry without a scheme, `HOST/NAME`"))
         }
-        return Ok(Location::Directory(directory.into()));
+        scheme => parse_other(scheme, rest),
     }
-    if let Some((scheme, rest)) = base.split_once("://") {
-        if !BUCKET_SCHEMES.contains(&scheme) {
-            return Err(format!(
-                "`{scheme}://` is not among `s3://`, `gs://` and `az://`; a registry has no scheme"
-            ));
-        }
-        if rest.split('/').next().is_none_or(str::is_empty) {
-            return Err(format!("`{scheme}://` needs a bucket's name"));
-        }
-        if rest.contains([':', '@']) {
-            return Err(format!("`{scheme}://` takes `BUCKET/PREFIX` without `:` and `@`"));
-        }
-        let url = base.trim_end_matches('/').to_owned();
-        return Ok(Location::Bucket { scheme: scheme.to_owned(), url });
+}
+
+fn parse_bucket(scheme: &str, base: &str) -> Result<Location, String> {
+    let rest = base.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+    let bucket = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let Some(rest) = rest.filter(|_| !bucket.is_empty()) else {
+        return Err(format!("`{scheme}:` needs a bucket's name, as in `{scheme}://bucket/prefix`"));
+    };
+    if rest.contains([':', '@']) {
+        return Err(format!("expected `{scheme}://BUCKET/PREFIX` without `:` and `@`"));
     }
-    parse_registry(base)
+    let url = base.trim_end_matches('/').to_owned();
+    Ok(Location::Bucket { scheme: scheme.to_owned(), url })
+}
+
+fn parse_other(scheme: &str, address: &str) -> Result<Location, String> {
+    if address.is_empty() {
+        return Err(format!("`{scheme}:` needs an address behind it"));
+    }
+    if address.rsplit('/').next().is_some_and(|last| last.contains(':')) {
+        return Err(format!("the last part of an address after `{scheme}:` has no colon"));
+    }
+    Ok(Location::Other { scheme: scheme.to_owned(), address: address.to_owned() })
 }
 
 fn parse_registry(base: &str) -> Result<Location, String> {
     const FORMS: &str =
         "write `HOST/NAME`, as in `ghcr.io/owner/name`, or `oci:DIRECTORY` for an image layout";
     let Some((host, name)) = base.split_once('/') else {
-        return Err(format!("it names no repository; {FORMS}"));
+        return Err(format!("it has no repository name; {FORMS}"));
     };
     if !is_host(host) {
         return Err(format!(
-            "`{host}` is not a registry's host (a name with a dot or a port, or `localhost`); {FORMS}"
+            "expected a registry's host (a name with a dot or a port, or `localhost`), found `{host}`; {FORMS}"
         ));
     }
     let repository = name.parse().map_err(|error: ReferenceError| error.reason)?;
@@ -206,12 +253,13 @@ impl fmt::Display for Location {
             Self::Registry { host, repository } => write!(formatter, "{host}/{repository}"),
             Self::Directory(path) => {
                 let path = path.display().to_string();
-                // Without the slash, what follows the colon would be read as a tag.
+                // Without the slash, the text behind the colon would be a tag.
                 let end =
                     if path.rsplit('/').next().is_some_and(|name| name.contains(':')) { "/" } else { "" };
                 write!(formatter, "oci:{path}{end}")
             }
             Self::Bucket { url, .. } => formatter.write_str(url),
+            Self::Other { scheme, address } => write!(formatter, "{scheme}:{address}"),
         }
     }
 }
@@ -273,10 +321,14 @@ mod tests {
             "oci:packages:v1",
             "oci:/data/my packages/ä:v1",
             "oci:a:b/c",
+            "oci:2024/a",
             "oci:a@b",
             "oci:../x",
             "s3://bucket/prefix:v1",
             "gs://bucket",
+            "tape:vault/7:v1",
+            "tape:vault",
+            "x-store://host:9000/vault/:v1",
             &with_digest,
         ] {
             assert_eq!(text.parse::<Reference>().unwrap().to_string(), text);
@@ -284,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_apart() {
+    fn a_reference_splits_into_location_and_target() {
         let reference: Reference = "oci:a:b/c:v1".parse().unwrap();
         assert_eq!(reference.location, Location::Directory("a:b/c".into()));
         assert_eq!(reference.target, Some(ManifestRef::Tag("v1".parse().unwrap())));
@@ -292,24 +344,36 @@ mod tests {
         assert_eq!(both.target, Some(ManifestRef::Digest(DIGEST.parse().unwrap())));
         let port: Reference = "localhost:5000/a".parse().unwrap();
         assert_eq!(port.target, None);
+        assert!(matches!(port.location, Location::Registry { .. }));
+        let other: Reference = "tape:vault/7:v1".parse().unwrap();
+        assert_eq!(
+            other.location,
+            Location::Other { scheme: "tape".to_owned(), address: "vault/7".to_owned() }
+        );
+        assert_eq!(other.target, Some(ManifestRef::Tag("v1".parse().unwrap())));
     }
 
     #[test]
-    fn what_is_no_reference_is_refused_with_a_reason() {
+    fn a_text_that_is_not_a_reference_is_refused_with_a_reason() {
         for (text, reason) in [
-            ("", "names no repository"),
-            ("name", "names no repository"),
-            ("owner/name", "not a registry's host"),
+            ("", "no repository name"),
+            ("name", "no repository name"),
+            ("owner/name", "expected a registry's host"),
             ("ghcr.io/Owner/name", "lower-case"),
             ("ghcr.io/a..b/c", "lower-case"),
             ("ghcr.io/a/", "lower-case"),
             ("ghcr.io/a:-x", "not a tag"),
             ("ghcr.io/a@sha256:00", "not a digest"),
-            ("localhost:99999/a", "not a registry's host"),
-            ("https://ghcr.io/a", "no scheme"),
+            ("localhost:99999/a", "expected a registry's host"),
+            ("tape:7:v1", "no repository name"),
+            ("https://ghcr.io/a", "without a scheme"),
+            ("docker://ghcr.io/a", "without a scheme"),
+            ("tape:", "needs an address"),
+            ("tape:a:b:c", "no colon"),
             ("oci:", "needs a directory"),
             ("s3://", "needs a bucket"),
             ("s3:///x", "needs a bucket"),
+            ("s3:bucket", "needs a bucket"),
         ] {
             let error = text.parse::<Reference>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
@@ -318,7 +382,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_parses_means_the_same_when_written(text in "(oci:|s3://|ghcr.io/|)[a-z./:@_-]{0,30}") {
+        fn a_reference_means_the_same_when_written(text in "(oci:|s3://|ghcr.io/|tape:|)[a-z./:@_-]{0,30}") {
             if let Ok(reference) = text.parse::<Reference>() {
                 proptest::prop_assert_eq!(reference.to_string().parse::<Reference>(), Ok(reference));
             }
