@@ -1,4 +1,4 @@
-//! What a store lets a caller administer beyond reading and writing.
+//! Administration of a repository, beyond reading and writing.
 
 use std::time::Duration;
 
@@ -7,70 +7,69 @@ use oci_model::{Digest, Tag};
 
 use crate::Result;
 
-/// Deleting, and what else a vendor's own interface can do.
+/// Deletes, and hands out the pruner.
 #[async_trait]
 pub trait RepositoryAdmin: Send + Sync {
-    /// Deletes a manifest and all tags that name it; it is no longer listed among the referrers of its subject.
-    /// Its blobs stay until they are pruned or collected.
+    /// Deletes a manifest with all its tags, and removes it from the referrers of its subject. Its blobs stay until somebody
+    /// prunes the repository or the store collects them.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) if it is not there.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it does not exist.
     async fn delete_manifest(&self, digest: &Digest) -> Result<()>;
 
     /// Deletes a tag; the manifest stays.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) if it is not there.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it does not exist.
     async fn delete_tag(&self, tag: &Tag) -> Result<()>;
 
-    /// Returns the means to remove unreferenced content, where that is the caller's business.
+    /// Returns the pruner, if removing unreferenced content is the caller's job.
     fn pruner(&self) -> Option<&dyn Pruner>;
 }
 
-/// Removing what nothing refers to.
+/// Removes unreferenced content.
 #[async_trait]
 pub trait Pruner: Send + Sync {
-    /// Removes blobs that no listed manifest reaches, and, on request, manifests that have no tag.
+    /// Removes blobs that no listed manifest reaches and, on request, manifests without a tag.
     ///
-    /// It is safe beside a running push: what a push has stored or relied on within the grace period stays.
+    /// It is safe beside a running push: content that a push stored or used within the grace period stays.
     ///
     /// # Errors
     ///
-    /// If the store cannot be read as a whole: nothing is removed on incomplete knowledge.
+    /// If the store cannot be read as a whole. Then it removes nothing.
     async fn prune(&self, options: &PruneOptions) -> Result<PruneReport>;
 }
 
-/// What to remove.
+/// Options for pruning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneOptions {
-    /// Report only.
+    /// Report without removing.
     pub dry_run: bool,
-    /// Remove also manifests without a tag, unless they are listed by an index or are the referrer of a manifest that
-    /// stays.
+    /// Also remove manifests without a tag, unless an index lists them or they refer to a manifest that stays.
     pub untagged: bool,
-    /// How long ago unreferenced content must have been stored or relied on.
+    /// The youngest age of unreferenced content to remove, since it was stored or used.
     pub grace: Duration,
 }
 
 impl Default for PruneOptions {
-    /// Really removes, keeps untagged manifests, and leaves what is younger than an hour.
+    /// Removes content that is older than an hour, and keeps untagged manifests.
     fn default() -> Self {
         Self { dry_run: false, untagged: false, grace: Duration::from_secs(3600) }
     }
 }
 
-/// What was removed, or would be.
+/// The removed content, or with a dry run the content to remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneReport {
     /// Removed blobs, manifests included.
     pub removed: Vec<Pruned>,
-    /// Number of unreferenced blobs that stay because they are younger than the grace period.
+    /// Number of unreferenced blobs that stay, because they are younger than the grace period.
     pub kept_young: u64,
-    /// Left-overs of interrupted writes that were removed.
+    /// Number of removed left-overs of interrupted writes.
     pub partial_files: u64,
 }
 

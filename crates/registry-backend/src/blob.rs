@@ -1,4 +1,4 @@
-//! Blobs on their way in and out.
+//! Blobs that are read, and blobs to write.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,12 +11,12 @@ use oci_model::Digest;
 
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes as they come.
+/// Bytes in the order of the blob.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// The bytes of a blob that is being read.
+/// A blob, or a range of it, that is being read.
 pub struct BlobRead {
-    /// The range of bytes that comes.
+    /// The range of bytes in the stream.
     pub range: Range<u64>,
     /// The size of the whole blob in bytes.
     pub blob_size: u64,
@@ -41,8 +41,8 @@ impl fmt::Debug for BlobRead {
     }
 }
 
-/// Content that is to be stored: it knows its digest and size and can be opened again at any offset, which is what
-/// makes retry and resume possible.
+/// Content to store. It knows its digest and size, and can be opened again at any offset: that makes retry and resume
+/// possible.
 #[async_trait]
 pub trait BlobSource: Send + Sync {
     /// Returns the digest.
@@ -55,11 +55,19 @@ pub trait BlobSource: Send + Sync {
     ///
     /// # Errors
     ///
-    /// If the content cannot be read, or is no longer what it was when its digest was computed.
+    /// If the content cannot be read, or changed since its digest was computed.
     async fn open(&self, offset: u64) -> Result<ByteStream>;
 }
 
 /// A blob in memory.
+///
+/// ```
+/// use oci_model::Digest;
+/// use registry_backend::{BlobSource, BytesSource};
+///
+/// let blob = BytesSource::new("content");
+/// assert_eq!((blob.size(), blob.digest()), (7, &Digest::sha256_of(b"content")));
+/// ```
 #[derive(Clone, Debug)]
 pub struct BytesSource {
     bytes: Bytes,
@@ -67,7 +75,7 @@ pub struct BytesSource {
 }
 
 impl BytesSource {
-    /// Takes the bytes; their digest is computed with SHA-256.
+    /// Takes the bytes, and computes their SHA-256 digest.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let digest = Digest::sha256_of(&bytes);
@@ -89,7 +97,7 @@ impl BlobSource for BytesSource {
         let rest = usize::try_from(offset).ok().filter(|start| *start <= self.bytes.len());
         let Some(start) = rest else {
             return Err(Error::new(ErrorKind::Invalid, "open at an offset", &self.digest)
-                .because(format!("offset {offset} is behind the end at {}", self.bytes.len())));
+                .because(format!("expected an offset of at most {}, found {offset}", self.bytes.len())));
         };
         Ok(futures::stream::iter([Ok(self.bytes.slice(start..))]).boxed())
     }

@@ -1,14 +1,22 @@
-//! What a store can take and what it prefers.
+//! Limits and preferences of a store.
 
 use std::time::Duration;
 
-/// Limits and hints of a store. Limits are checked before anything is sent; hints shape how it is sent.
+/// Limits and preferences of a store. Callers check limits before they send anything, and follow preferences while they send.
+///
+/// ```
+/// use registry_backend::Capabilities;
+///
+/// let mut small = Capabilities::default();
+/// small.max_blob_bytes = Some(1024);
+/// assert!(small.any_config_type);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
     /// The largest blob in bytes, or `None` if there is no known limit.
     pub max_blob_bytes: Option<u64>,
-    /// The size in bytes from which a file is better stored in parts of this size, or `None` if never.
+    /// Store files above this size in bytes in parts of this size; `None` to store every file as a whole.
     pub part_bytes: Option<u64>,
     /// The largest manifest in bytes.
     pub max_manifest_bytes: u64,
@@ -16,16 +24,16 @@ pub struct Capabilities {
     pub max_layers: usize,
     /// How many blobs to move at once.
     pub parallel_blobs: usize,
-    /// Whether a range of a blob can be read without the rest.
+    /// Whether the store sends a range of a blob without the rest.
     pub range_reads: bool,
-    /// How long a blob that no manifest refers to is sure to stay, or `None` if for ever.
+    /// How long a blob without a manifest stays at least, or `None` for ever.
     pub unreferenced_blob_lifetime: Option<Duration>,
-    /// Whether manifests may have configurations of any media type.
+    /// Whether manifests may have configurations of any media type. If not, only the empty configuration is sure to pass.
     pub any_config_type: bool,
 }
 
 impl Capabilities {
-    /// 3.5 MiB: registries are expected to take 4 MiB (distribution-spec, "Pushing Manifests"); the rest is reserve.
+    /// 3.5 MiB: registries should accept 4 MiB (distribution-spec, "Pushing Manifests"); the rest is reserve.
     pub const PORTABLE_MANIFEST_BYTES: u64 = 3_670_016;
 
     /// 400: the lowest limit in the field is about 500 layers, ECR's.
@@ -33,7 +41,7 @@ impl Capabilities {
 }
 
 impl Default for Capabilities {
-    /// What a store of one's own can do: no limit but the portable ones for manifests.
+    /// A store without limits except the portable ones for manifests.
     fn default() -> Self {
         Self {
             max_blob_bytes: None,

@@ -6,7 +6,14 @@ use std::time::Duration;
 /// The result of an operation on a backend.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation that failed: what kind of failure, which operation, on what, and whether trying again can help.
+/// A failed operation: the kind of failure, the operation, its target, and whether trying again can help.
+///
+/// ```
+/// use registry_backend::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::NotFound, "read manifest", "v1");
+/// assert_eq!(error.to_string(), "cannot read manifest v1: not found");
+/// ```
 #[derive(Debug)]
 pub struct Error {
     // One pointer, so that results stay small.
@@ -23,29 +30,29 @@ struct Inner {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What a caller can match on.
+/// The kind of a failure, for callers to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// What was asked for is not there.
+    /// The target does not exist.
     NotFound,
-    /// The caller may not do this, or is not known.
+    /// The caller lacks the right, or is not known.
     Denied,
-    /// Content is not what it should be: a wrong digest or size, a manifest that is none.
+    /// Content is wrong: a digest, a size, the form of a manifest.
     Invalid,
-    /// A manifest refers to content that is not there.
+    /// A manifest refers to missing content.
     Incomplete,
-    /// Content is larger than the store takes.
+    /// Content is larger than the store accepts.
     TooLarge,
-    /// The store cannot do this at all.
+    /// The store does not have this operation.
     Unsupported,
     /// Another writer was faster, or holds a lock.
     Conflict,
     /// The store asks for fewer requests.
     RateLimited,
-    /// The store cannot be reached, or does not answer in time.
+    /// The store is out of reach, or does not answer in time.
     Unavailable,
-    /// The store answers what its protocol does not allow.
+    /// The store breaks its protocol.
     Protocol,
     /// A local file cannot be read or written.
     Io,
@@ -63,7 +70,7 @@ pub enum Retry {
 }
 
 impl Error {
-    /// Returns an error for which trying again does not help.
+    /// Returns an error that trying again does not fix.
     pub fn new(kind: ErrorKind, operation: &'static str, target: impl fmt::Display) -> Self {
         let inner = Inner {
             kind,
@@ -76,7 +83,7 @@ impl Error {
         Self { inner: Box::new(inner) }
     }
 
-    /// Returns the error with the reason in words.
+    /// Returns the error with a reason in words.
     #[must_use]
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.inner.reason = Some(reason.into());
@@ -90,7 +97,7 @@ impl Error {
         self
     }
 
-    /// Returns the error with what is known about trying again.
+    /// Returns the error with the chance of trying again.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.inner.retry = retry;
@@ -112,7 +119,7 @@ impl Error {
         self.inner.operation
     }
 
-    /// Returns what the operation was about: a digest, a tag, a path.
+    /// Returns the target of the operation: a digest, a tag, a path.
     pub fn target(&self) -> &str {
         &self.inner.target
     }
@@ -146,13 +153,13 @@ impl fmt::Display for ErrorKind {
             Self::NotFound => "not found",
             Self::Denied => "access denied",
             Self::Invalid => "the content is not valid",
-            Self::Incomplete => "content that it refers to is missing",
+            Self::Incomplete => "it refers to missing content",
             Self::TooLarge => "it is too large for the store",
             Self::Unsupported => "the store does not support it",
             Self::Conflict => "another writer is at work",
             Self::RateLimited => "the store asks for fewer requests",
             Self::Unavailable => "the store cannot be reached",
-            Self::Protocol => "the store gave an answer that its protocol does not allow",
+            Self::Protocol => "the answer of the store breaks its protocol",
             Self::Io => "a file operation failed",
         })
     }

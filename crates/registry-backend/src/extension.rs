@@ -6,14 +6,30 @@ use oci_model::{Descriptor, Digest, DigestHasher, ImageManifest, Manifest, Manif
 
 use crate::{BlobRead, ByteStream, Error, ErrorKind, RegistryBackend, Result};
 
-/// What callers want of every backend; implemented for all of them.
+/// Conveniences for callers, implemented for every backend.
+///
+/// ```
+/// use oci_model::{Descriptor, ImageManifest, RawManifest, Tag};
+/// use registry_backend::{BytesSource, MemoryBackend, RegistryBackend, RegistryBackendExt, WriteHint};
+///
+/// # futures::executor::block_on(async {
+/// let backend = MemoryBackend::new();
+/// backend.write_blob(&BytesSource::new(Descriptor::EMPTY_CONTENT), &WriteHint::default()).await?;
+/// let manifest = ImageManifest::new("text/csv".parse()?, Descriptor::empty());
+/// let tag: Tag = "v1".parse()?;
+/// backend.write_manifest(&tag.clone().into(), &RawManifest::from_image(&manifest)).await?;
+/// let (_, read) = backend.read_image_manifest(&tag.into()).await?;
+/// assert_eq!(backend.read_blob_to_memory(&read.config, 1024).await?, Descriptor::EMPTY_CONTENT);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[async_trait]
 pub trait RegistryBackendExt {
     /// Returns the descriptor of a manifest.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if it is not there.
+    /// [`NotFound`](ErrorKind::NotFound) if it does not exist.
     async fn resolve(&self, at: &ManifestRef) -> Result<Descriptor>;
 
     /// Returns a whole blob of at most `limit` bytes, verified.
@@ -28,7 +44,7 @@ pub trait RegistryBackendExt {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](ErrorKind::Invalid) if it is an index, or no valid manifest.
+    /// [`Invalid`](ErrorKind::Invalid) if it is an index, or not a valid manifest.
     async fn read_image_manifest(&self, at: &ManifestRef) -> Result<(RawManifest, ImageManifest)>;
 }
 
@@ -43,12 +59,12 @@ impl<B: RegistryBackend + ?Sized> RegistryBackendExt for B {
         let Descriptor { digest, size, .. } = descriptor;
         if *size > limit {
             return Err(Error::new(ErrorKind::TooLarge, "read blob", digest)
-                .because(format!("it has {size} bytes, and at most {limit} are read into memory")));
+                .because(format!("expected at most {limit} bytes, found {size}")));
         }
         let read = self.read_blob(digest, None).await?;
         if read.blob_size != *size {
             return Err(Error::new(ErrorKind::Invalid, "read blob", digest)
-                .because(format!("it has {} bytes, but its descriptor says {size}", read.blob_size)));
+                .because(format!("expected {size} bytes, found {}", read.blob_size)));
         }
         let mut bytes = Vec::new();
         let mut stream = verified(read, digest)?;
@@ -82,14 +98,14 @@ impl<B: RegistryBackend + ?Sized> RegistryBackendExt for B {
 /// # Errors
 ///
 /// [`Unsupported`](ErrorKind::Unsupported) if the digest's algorithm cannot be computed;
-/// [`Invalid`](ErrorKind::Invalid) if only a range of the blob comes.
+/// [`Invalid`](ErrorKind::Invalid) if the stream is only a range of the blob.
 pub fn verified(read: BlobRead, digest: &Digest) -> Result<ByteStream> {
     if !read.is_whole() {
-        return Err(Error::new(ErrorKind::Invalid, "verify", digest).because("only a part of it was read"));
+        return Err(Error::new(ErrorKind::Invalid, "verify", digest)
+            .because("expected the whole blob, found a range"));
     }
     let hasher = DigestHasher::matching(digest).ok_or_else(|| {
-        Error::new(ErrorKind::Unsupported, "verify", digest)
-            .because("its algorithm is neither sha256 nor sha512")
+        Error::new(ErrorKind::Unsupported, "verify", digest).because("expected a sha256 or sha512 digest")
     })?;
     let check =
         Check { stream: read.stream, hasher: Some(hasher), left: read.blob_size, digest: digest.clone() };
@@ -108,7 +124,7 @@ impl Check {
         match self.stream.try_next().await? {
             Some(chunk) => {
                 let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
-                    return Err(self.mismatch("more bytes came than it has".to_owned()));
+                    return Err(self.mismatch("the stream has too many bytes".to_owned()));
                 };
                 self.left = left;
                 if let Some(hasher) = &mut self.hasher {
@@ -116,10 +132,10 @@ impl Check {
                 }
                 Ok(Some((chunk, self)))
             }
-            None if self.left > 0 => Err(self.mismatch(format!("it ends {} bytes early", self.left))),
+            None if self.left > 0 => Err(self.mismatch(format!("the stream ends {} bytes early", self.left))),
             None => match self.hasher.take().map(DigestHasher::finish) {
                 Some(actual) if actual != self.digest => {
-                    Err(self.mismatch(format!("its bytes have the digest {actual}")))
+                    Err(self.mismatch(format!("found bytes with the digest {actual}")))
                 }
                 _ => Ok(None),
             },

@@ -1,4 +1,4 @@
-//! The contract that every store for OCI artifacts fulfils, and an in-memory implementation of it.
+//! The contract for stores of OCI artifacts, and an implementation in memory.
 #![doc = include_str!("../README.md")]
 
 mod admin;

@@ -1,4 +1,4 @@
-//! A repository in memory, for tests and as the plainest example of the contract.
+//! A repository in memory, for tests and as the shortest example of the contract.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -36,13 +36,13 @@ impl MemoryBackend {
         Self::default()
     }
 
-    /// Returns an empty repository with these limits, for tests of those who have to keep to them.
+    /// Returns an empty repository with these limits, for tests of callers that must respect them.
     pub fn with_capabilities(capabilities: Capabilities) -> Self {
         Self { capabilities, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is a single insertion or removal: a panic elsewhere leaves nothing half-done.
+        // Every change is one insertion or removal: a panic elsewhere leaves nothing half-done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,19 +105,15 @@ impl RegistryBackend for MemoryBackend {
             hasher.update(&chunk);
             bytes.extend_from_slice(&chunk);
             if bytes.len() as u64 > blob.size() {
-                return Err(invalid(format!("it has more than the {} bytes that were stated", blob.size())));
+                return Err(invalid(format!("expected {} bytes, found more", blob.size())));
             }
         }
         if bytes.len() as u64 != blob.size() {
-            return Err(invalid(format!(
-                "it has {} bytes, not the {} that were stated",
-                bytes.len(),
-                blob.size()
-            )));
+            return Err(invalid(format!("expected {} bytes, found {}", blob.size(), bytes.len())));
         }
         let actual = hasher.finish();
         if actual != *digest {
-            return Err(invalid(format!("its bytes have the digest {actual}")));
+            return Err(invalid(format!("found bytes with the digest {actual}")));
         }
         self.state().blobs.insert(digest.clone(), bytes.freeze());
         Ok(Written::Uploaded)

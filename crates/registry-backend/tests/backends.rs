@@ -43,6 +43,7 @@ fn backends() -> Backends {
         .with(Named { name: "generic", prefix: "", fit: Fit::General })
         .with(Named { name: "ghcr", prefix: "ghcr.io/", fit: Fit::Exact })
         .with(Named { name: "ghcr-again", prefix: "ghcr.io/", fit: Fit::Exact })
+        .with(Named { name: "quay", prefix: "", fit: Fit::OnRequest })
 }
 
 fn location(text: &str) -> Location {
@@ -77,6 +78,7 @@ fn a_named_backend_is_opened_whatever_fits_best() {
     let open = |name, text| block_on(backends().open_with(name, &location(text), &options)).err().unwrap();
     assert_eq!(open("generic", "ghcr.io/owner/name").target(), "generic");
     assert_eq!(open("ghcr-again", "ghcr.io/owner/name").target(), "ghcr-again");
+    assert_eq!(open("quay", "registry.example/owner/name").target(), "quay");
     assert_eq!(open("ghcr", "quay.io/owner/name").kind(), ErrorKind::Unsupported);
     assert_eq!(open("none", "quay.io/owner/name").kind(), ErrorKind::Unsupported);
 }
@@ -96,11 +98,11 @@ fn without_a_backend_the_error_names_those_there_are_and_the_feature() {
     };
     assert_eq!(
         error("quay.io/owner/name"),
-        "cannot open quay.io/owner/name: no backend of this program serves it (there are: layout, bucket); \
+        "cannot open quay.io/owner/name: no backend of this program serves it (it has layout, bucket); \
          build with `--features backend-quay` to add one"
     );
     assert!(error("ghcr.io/owner/name").ends_with("build with `--features backend-generic` to add one"));
-    assert!(error("gs://bucket").ends_with("(there are: layout, bucket)"));
+    assert!(error("gs://bucket").ends_with("(it has layout, bucket)"));
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn a_backend_that_was_chosen_for_another_host_is_told_from_one_that_is_not_there
         opened.err().unwrap().to_string()
     };
     assert!(
-        error("ghcr").ends_with("the backend ghcr does not serve it; choose generic"),
+        error("ghcr").ends_with("the backend ghcr does not serve it; choose generic or quay"),
         "{}",
         error("ghcr")
     );
@@ -119,10 +121,18 @@ fn a_backend_that_was_chosen_for_another_host_is_told_from_one_that_is_not_there
 }
 
 #[test]
-fn what_a_program_has_and_lacks_is_listed() {
+fn a_backend_on_request_is_never_the_best() {
+    let asked_only = Backends::default().with(Named { name: "quay", prefix: "", fit: Fit::OnRequest });
+    let opened = block_on(asked_only.open(&location("quay.io/a/b"), &OpenOptions::new(Access::Read)));
+    assert_eq!(opened.err().unwrap().kind(), ErrorKind::Unsupported);
+    assert!(!asked_only.serves(&location("quay.io/a/b")) && backends().serves(&location("quay.io/a/b")));
+}
+
+#[test]
+fn the_backends_of_a_program_and_the_missing_ones_are_listed() {
     let few = backends().without("backend-quay", |_| false);
     let names: Vec<_> = few.iter().map(BackendFactory::name).collect();
-    assert_eq!(names, ["generic", "ghcr", "ghcr-again"]);
+    assert_eq!(names, ["generic", "ghcr", "ghcr-again", "quay"]);
     assert_eq!(few.absent_features().collect::<Vec<_>>(), ["backend-quay"]);
 }
 
@@ -131,6 +141,6 @@ fn without_any_backend_the_error_is_still_a_sentence() {
     let opened = block_on(Backends::default().open(&location("oci:a"), &OpenOptions::new(Access::Read)));
     assert_eq!(
         opened.err().unwrap().to_string(),
-        "cannot open oci:a: no backend of this program serves it (there are: none)"
+        "cannot open oci:a: no backend of this program serves it (it has none)"
     );
 }

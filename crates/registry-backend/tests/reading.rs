@@ -25,10 +25,10 @@ fn only_the_right_bytes_pass() {
     assert_eq!(check(&[b"con", b"", b"tent"], 7, &digest).unwrap(), b"content");
     for (pieces, stated, reason) in [
         (&[&b"conten"[..]][..], 7, "ends 1 bytes early"),
-        (&[b"content", b"s"], 7, "more bytes came"),
-        (&[b"CONTENT"], 7, "its bytes have the digest sha256:"),
+        (&[b"content", b"s"], 7, "too many bytes"),
+        (&[b"CONTENT"], 7, "found bytes with the digest sha256:"),
         (&[], 7, "ends 7 bytes early"),
-        (&[b"content"], 6, "more bytes came"),
+        (&[b"content"], 6, "too many bytes"),
     ] {
         let error = check(pieces, stated, &digest).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
