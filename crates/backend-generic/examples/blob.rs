@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use backend_generic::GenericFactory;
-use distribution_client::Registries;
+use distribution_client::{Registries, RegistryFactory};
 use futures::TryStreamExt;
 use oci_model::{Digest, DigestAlgorithm, DigestHasher, Reference};
 use registry_backend::BackendFactory as _;
@@ -64,7 +63,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         return Err("usage: blob push|pull HOST/NAME WHAT".into());
     };
     let reference: Reference = reference.parse()?;
-    let factory = GenericFactory::new(Arc::new(Registries::default()));
+    let factory = RegistryFactory::new(Arc::new(Registries::default()), backend_generic::profile());
     let repository = factory.open(&reference.location, &OpenOptions::new(Access::Create)).await?;
     match verb.as_str() {
         "push" => push(&*repository, Path::new(what)).await,

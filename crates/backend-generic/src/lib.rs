@@ -1,6 +1,13 @@
 //! A registry backend for every registry that speaks the OCI distribution specification.
 #![doc = include_str!("../README.md")]
 
-mod factory;
+use distribution_client::Profile;
 
-pub use factory::GenericFactory;
+/// Returns the profile of a registry about which nothing special is known.
+///
+/// ```
+/// assert!(backend_generic::profile().capabilities.any_config_type);
+/// ```
+pub fn profile() -> Profile {
+    Profile::generic()
+}

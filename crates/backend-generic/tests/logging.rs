@@ -44,7 +44,7 @@ async fn push_and_pull() -> ScriptedRegistry {
     let credential = Credential::Password { username: "alice".to_owned(), password: Secret::new("s3cret") };
     let options =
         ClientOptions::default().with_credentials(FixedCredential::new(registry.host(), credential));
-    let client = Registry::new(registry.host(), Profile::generic_at(registry.host()), &options).unwrap();
+    let client = Registry::new(registry.host(), Profile::generic().at(registry.host()), &options).unwrap();
     let repository = client.repository("owner/name".parse().unwrap(), Access::Create);
     let source = PseudoRandomSource::new(1, 1000);
     repository.write_blob(&source, &WriteHint::default()).await.unwrap();

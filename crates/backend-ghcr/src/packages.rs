@@ -1,8 +1,8 @@
-//! GitHub's REST interface for packages: versions, deletes, and what is left to people.
+//! GitHub's REST interface for packages: versions, deletes, and the settings that only people change.
 
 use async_trait::async_trait;
-use distribution_client::{ClientOptions, ManifestDeleter, Profile, RestApi, RestMethod};
-use oci_model::{Digest, RepositoryName};
+use distribution_client::{ManifestDeleter, Profile, RestApi, RestMethod, VendorPlace};
+use oci_model::Digest;
 use registry_backend::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -17,7 +17,7 @@ pub struct GithubPackages {
     owner_kind: OnceCell<OwnerKind>,
 }
 
-/// A version of a package: a manifest with all tags that name it.
+/// A version of a package: a manifest with all its tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PackageVersion {
@@ -29,8 +29,7 @@ pub struct PackageVersion {
     pub tags: Vec<String>,
 }
 
-/// Who may see a package. New ones are private, and only people can change that: GitHub has no interface for it
-/// (cli/cli issue 6820).
+/// Who may see a package. New packages are private, and GitHub has no interface to change that (cli/cli issue 6820).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Visibility {
@@ -66,27 +65,27 @@ struct Container {
     tags: Vec<String>,
 }
 
-/// How often a version is looked for that the registry has but the interface does not list yet.
+/// How often to look for a version that the registry has but the interface does not list yet.
 const MOST_LOOKS: u32 = 5;
 
 impl GithubPackages {
-    pub(crate) fn new(
-        interface: &str,
-        host: &str,
-        repository: &RepositoryName,
-        profile: Profile,
-        options: &ClientOptions,
-    ) -> Result<Self> {
+    /// Prepares to talk to the interface; sends nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) if the repository has no owner, or the URL would send the token in the open.
+    pub fn new(place: &VendorPlace<'_>) -> Result<Self> {
+        let VendorPlace { interface, host, repository, profile, options } = *place;
         let (owner, package) = repository.as_str().split_once('/').ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "open", format_args!("{host}/{repository}"))
-                .because("GitHub's repositories have an owner: `ghcr.io/OWNER/NAME`")
+                .because("expected a repository with an owner, `ghcr.io/OWNER/NAME`")
         })?;
         let api = RestApi::new(interface, host, profile.clone(), options)?
             .for_repository(repository.clone())
             .with_header("accept", "application/vnd.github+json")
             .with_header("x-github-api-version", "2022-11-28");
         let (owner, package) = (owner.to_owned(), package.to_owned());
-        Ok(Self { api, owner, package, profile, owner_kind: OnceCell::new() })
+        Ok(Self { api, owner, package, profile: profile.clone(), owner_kind: OnceCell::new() })
     }
 
     /// Lists all versions.

@@ -1,37 +1,57 @@
-//! What is known about GitHub's container registry.
+//! The facts about GitHub's container registry.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use distribution_client::{
-    BudgetRules, MountRule, Profile, ReferrersMode, Refusal, TimeLimits, UploadStrategy, Verdict,
+    BudgetRules, MountRule, Profile, ReferrersMode, Refusal, TimeLimits, TokenSource, UploadStrategy,
+    VendorInterface, Verdict,
 };
-use registry_backend::{ErrorKind, Retry};
+use registry_backend::{ErrorKind, Fit, Retry};
 
-/// Returns what is known about `ghcr.io`.
+use crate::packages::GithubPackages;
+
+/// Returns the profile of `ghcr.io` and of GitHub Enterprise servers.
 pub fn profile() -> Profile {
     let mut profile = Profile::generic();
     profile.name = "ghcr";
-    // "10 GB size limit for each layer" (docs.github.com, "Working with the Container registry", Troubleshooting),
-    // read as decimal and with a reserve.
+    profile.about = "GitHub's container registry: ghcr.io/OWNER/NAME";
+    profile.hosts = &["ghcr.io"];
+    // A server's registry does not tell where its REST interface is: the user states it.
+    profile.elsewhere = Fit::No;
+    profile.adjust = |_, _| ();
+    profile.login.hint = Some(
+        "the password is a classic personal access token with `read:packages` or `write:packages`; GitHub accepts no \
+         fine-grained tokens here",
+    );
+    // GitHub ignores the name (ghcr-cleanup-action src/registry.ts sends this one).
+    profile.login.default_username = Some("token");
+    profile.login.token_sources = &[TokenSource { variable: "GITHUB_TOKEN", username: "token" }];
+    profile.vendor = Some(VendorInterface {
+        url: |host| (host == "ghcr.io").then(|| "https://api.github.com".to_owned()),
+        deleter: |place| Ok(Arc::new(GithubPackages::new(place)?)),
+    });
+    // "10 GB size limit for each layer" (docs.github.com, "Working with the Container registry", Troubleshooting): read as
+    // decimal, less a reserve.
     profile.capabilities.max_blob_bytes = Some(9_500_000_000);
-    // "10 minute timeout limit for uploads" (same page): at 10 Mbit/s these are 750 MB; tuist/tuist issue 12543 pushed
-    // 58 GB in parts of 512 MiB where larger ones had timed out.
+    // "10 minute timeout limit for uploads" (same page): at 10 Mbit/s that is 750 MB. tuist/tuist issue 12543 pushed 58 GB in
+    // parts of 512 MiB after larger ones had timed out.
     profile.capabilities.part_bytes = Some(512 * 1024 * 1024);
     profile.capabilities.parallel_blobs = 3;
-    // Anything with `Content-Range` is limited to 4 MiB (rust-oci-client issue 35, ocx-sh/ocx issue 237), so there are
-    // no chunks; one PUT is what containerd and oras send, one PATCH what Docker and skopeo send.
+    // GitHub limits every body with `Content-Range` to 4 MiB (rust-oci-client issue 35, ocx-sh/ocx issue 237): send no
+    // chunks. containerd and oras send one PUT, Docker and skopeo one PATCH.
     profile.uploads = vec![UploadStrategy::Put, UploadStrategy::Patch];
-    // ocync docs/registries/ghcr.md: fulfilled within an owner, else 202.
+    // GitHub mounts within an owner and answers 202 otherwise (ocync docs/registries/ghcr.md).
     profile.mounts = MountRule::SameOwner;
     // `GET /referrers/` answers 404 MANIFEST_UNKNOWN or a redirect to github.com (artifacthub/hub issue 4785), and no
     // answer has `OCI-Subject` (actions/attest-build-provenance issue 71).
     profile.referrers = ReferrersMode::FallbackTag;
     // `PUT` of a manifest answers `unknown blob` (infobloxopen/konk issue 626).
     profile.checks_manifest_content = true;
-    // The registry deletes nothing: 405 (containers/skopeo issue 1880); see `GithubPackages`.
+    // The registry answers every DELETE with 405 (containers/skopeo issue 1880): `GithubPackages` deletes.
     profile.delete_actions = "pull,push";
     profile.page_size = 100;
-    // 2000 requests a minute and principal were seen in messages (gardenlinux issue 2868): 33 a second.
+    // Messages name 2000 requests per minute and account (gardenlinux issue 2868): 33 per second.
     profile.budget =
         BudgetRules { requests_per_second: 20.0, burst: 100, parallel_requests: 8, parallel_uploads: 3 };
     profile.times = TimeLimits {
@@ -39,7 +59,7 @@ pub fn profile() -> Profile {
         commit: Duration::from_secs(600),
         ..profile.times
     };
-    // 40 of 51 commits that had seemed to fail had landed (same issue): it pays to look more than once.
+    // 40 of 51 commits that seemed to fail had succeeded (same issue): check more than once.
     profile.commit_checks = [0, 2, 5, 10].map(Duration::from_secs).to_vec();
     profile.classify = classify;
     profile
@@ -57,16 +77,16 @@ pub(crate) fn classify(refusal: &Refusal) -> Option<Verdict> {
             Some(Verdict::new(ErrorKind::RateLimited).with_retry(Retry::After(wait)))
         }
         403 if refusal.says("write_package") => Some(denied.explained(
-            "the token may not write this package: where it comes from an action, the package's settings have to \
-             give the repository the role Write under `Manage Actions access`",
+            "the token may not write this package; for a token from an action, give the repository the role Write \
+             under `Manage Actions access` in the package's settings",
         )),
         401 | 403 if refusal.has_code("DENIED") || refusal.has_code("UNAUTHORIZED") => Some(denied.explained(
-            "GitHub takes classic personal access tokens with `read:packages` or `write:packages`, and the \
-             GITHUB_TOKEN of an action, but neither fine-grained tokens nor those of apps",
+            "GitHub accepts classic personal access tokens with `read:packages` or `write:packages`, and the \
+             GITHUB_TOKEN of an action; it accepts no fine-grained tokens and no tokens of apps",
         )),
         _ if refusal.says("last tagged version") => Some(
             Verdict::new(ErrorKind::Unsupported)
-                .explained("the last tagged version cannot be deleted alone: delete the package instead"),
+                .explained("GitHub does not delete the last tagged version alone: delete the package instead"),
         ),
         _ => None,
     }
@@ -82,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_403_is_told_apart_by_its_text() {
+    fn the_text_of_a_403_tells_a_limit_from_a_refusal() {
         let limit = refusal(403, "DENIED", "You have exceeded a secondary rate limit.");
         let verdict = classify(&limit).unwrap();
         assert_eq!(

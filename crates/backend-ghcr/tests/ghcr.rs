@@ -10,12 +10,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
-use backend_ghcr::{GhcrFactory, profile, token_credential};
+use backend_ghcr::{GithubPackages, profile};
 use distribution_client::{
-    ClientOptions, FixedCredential, ManifestDeleter as _, Profile, Registries, Secret,
+    ClientOptions, FixedCredential, ManifestDeleter as _, Profile, Registries, RegistryFactory, Secret,
+    VendorPlace,
 };
-use oci_model::{Digest, Location};
-use registry_backend::{Access, BackendFactory as _, ErrorKind, OpenOptions, RegistryBackend};
+use oci_model::{Digest, Location, Reference};
+use registry_backend::{Access, BackendFactory as _, ErrorKind, Fit, OpenOptions, RegistryBackend};
 use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_suite};
 use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
 use serde_json::{Value, json};
@@ -31,10 +32,21 @@ fn fast() -> Profile {
     profile
 }
 
-fn factory(host: &str, interface: &str) -> GhcrFactory {
-    let credential = token_credential(Secret::new(TOKEN));
-    let options = ClientOptions::default().with_credentials(FixedCredential::new(host, credential));
-    GhcrFactory::new(Arc::new(Registries::new(options))).with_host(host, interface).with_profile(fast())
+fn options(host: &str) -> ClientOptions {
+    let credential = profile().token_credential(Secret::new(TOKEN)).unwrap();
+    ClientOptions::default().with_credentials(FixedCredential::new(host, credential))
+}
+
+fn factory(host: &str, interface: &str) -> RegistryFactory {
+    RegistryFactory::new(Arc::new(Registries::new(options(host))), fast()).with_interface(host, interface)
+}
+
+fn packages(interface: &str) -> GithubPackages {
+    let host = "ghcr.example";
+    let repository = "owner/some/name".parse().unwrap();
+    let place =
+        VendorPlace { interface, host, repository: &repository, profile: &fast(), options: &options(host) };
+    GithubPackages::new(&place).unwrap()
 }
 
 fn location(host: &str) -> Location {
@@ -55,6 +67,27 @@ async fn the_backend_conforms_on_a_registry_like_githubs() {
     .await;
     assert!(report.failed.is_empty(), "{report}");
     assert_eq!(report.skipped_names(), checks_that_need(&lacks), "{report}");
+}
+
+#[tokio::test]
+async fn github_is_opened_and_nothing_else() {
+    let factory = RegistryFactory::new(Arc::default(), profile())
+        .with_interface("containers.example", "https://example/api/v3");
+    for (text, fit, reason) in [
+        ("ghcr.io/owner/name", Fit::Exact, ""),
+        ("ghcr.io/owner/name/below", Fit::Exact, ""),
+        ("containers.example/owner/name", Fit::Exact, ""),
+        ("ghcr.io/name", Fit::Exact, "with an owner"),
+        ("quay.io/owner/name", Fit::No, "interface of `quay.io` is not known"),
+        ("oci:packages", Fit::No, "expected a registry's"),
+    ] {
+        let location = text.parse::<Reference>().unwrap().location;
+        assert_eq!(factory.fit(&location), fit, "{text}");
+        match factory.open(&location, &OpenOptions::new(Access::Read)).await {
+            Ok(backend) => assert_eq!((backend.to_string().as_str(), reason), (text, "")),
+            Err(error) => assert!(!reason.is_empty() && error.to_string().contains(reason), "{error}"),
+        }
+    }
 }
 
 /// GitHub's interface, as far as it is used, with a package that has 150 versions.
@@ -133,8 +166,7 @@ async fn delete_version(
 async fn versions_are_found_and_deleted_for_organizations_and_users() {
     for kind in ["Organization", "User"] {
         let (interface, github) = Github::start(kind).await;
-        let factory = factory("ghcr.example", &interface);
-        let packages = factory.packages(&location("ghcr.example")).unwrap();
+        let packages = packages(&interface);
         let versions = packages.versions().await.unwrap();
         assert_eq!(versions.len(), 150);
         assert_eq!((versions[149].id, versions[149].tags.as_slice()), (150, ["150".to_owned()].as_slice()));
@@ -153,7 +185,7 @@ async fn versions_are_found_and_deleted_for_organizations_and_users() {
 #[tokio::test]
 async fn the_page_for_changing_visibility_is_named() {
     let (interface, _) = Github::start("Organization").await;
-    let packages = factory("ghcr.example", &interface).packages(&location("ghcr.example")).unwrap();
+    let packages = packages(&interface);
     let visibility = packages.visibility().await.unwrap();
     assert_eq!(visibility.current, "private");
     assert_eq!(visibility.page, "https://github.com/orgs/owner/packages/container/x/settings");

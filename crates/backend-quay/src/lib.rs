@@ -2,9 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
-mod factory;
 mod profile;
 
 pub use api::{EXPIRES_AFTER_ANNOTATION, QuayApi, Visibility};
-pub use factory::QuayFactory;
-pub use profile::{profile, profile_at};
+pub use profile::profile;

@@ -1,29 +1,43 @@
-//! What is known about Quay. Paths are those of quay/quay at ffba0c70e.
+//! The facts about Quay. Paths are those of quay/quay at ffba0c70e.
 
 use std::time::Duration;
 
 use distribution_client::{
     BudgetRules, MountRule, Profile, ReferrersMode, Refusal, TimeLimits, UploadStrategy, Verdict,
 };
-use registry_backend::ErrorKind;
+use registry_backend::{ErrorKind, Fit};
 
-/// Returns what is known about quay.io.
+/// Returns the profile of quay.io and of other hosts that run Quay.
 pub fn profile() -> Profile {
     let mut profile = Profile::generic();
     profile.name = "quay";
+    profile.about = "quay.io, and other hosts that run Quay";
+    profile.hosts = &["quay.io"];
+    profile.elsewhere = Fit::OnRequest;
+    profile.adjust = |profile, host| {
+        if host != "quay.io" {
+            // A server of one's own has other limits than quay.io: `FEATURE_RATE_LIMITS`, where it is on, allows 50 blob
+            // requests per second (conf/nginx/rate-limiting.conf.jnj).
+            profile.budget.requests_per_second = 40.0;
+            profile.budget.burst = 200;
+        }
+    };
+    profile.login.hint = Some(
+        "the name of a robot account begins with its namespace, `namespace+robot`; its password is its token",
+    );
     // `MAXIMUM_LAYER_SIZE`, 20G unless the operator says otherwise (config.py:689).
     profile.capabilities.max_blob_bytes = Some(20 * 1024 * 1024 * 1024);
-    // A blob that has to be sent again should be cheap to send again: an interrupted one starts over (blobuploader.py).
+    // An interrupted upload starts over (blobuploader.py): keep blobs small enough to send again.
     profile.capabilities.part_bytes = Some(512 * 1024 * 1024);
     profile.capabilities.parallel_blobs = 3;
     // `PUSH_TEMP_TAG_EXPIRATION_SEC` (config.py:501).
     profile.capabilities.unreferenced_blob_lifetime = Some(Duration::from_secs(3600));
-    // Chunks with `Content-Range` are put together wrongly on S3 (storage/cloud.py:541-554, 697-701; oras-py pull
-    // request 137), so there are none.
+    // Quay assembles chunks with `Content-Range` wrongly on S3 (storage/cloud.py:541-554, 697-701; oras-py pull request
+    // 137): send none.
     profile.uploads = vec![UploadStrategy::Put, UploadStrategy::Patch];
-    // Mounting fails without `from` (go-containerregistry pkg/v1/remote/write.go:240), which is always sent.
+    // Mounting fails without `from` (go-containerregistry pkg/v1/remote/write.go:240), which the client always sends.
     profile.mounts = MountRule::AnyRepository;
-    // The interface is there since 3.12, but no answer has `OCI-Subject` (distribution-spec issue 563).
+    // Quay has the referrers API since 3.12, but no answer has `OCI-Subject` (distribution-spec issue 563).
     profile.referrers = ReferrersMode::ApiWithoutSubjectHeader;
     profile.checks_manifest_content = true;
     // A scope with `delete` is refused with 400 (endpoints/v2/v2auth.py:60); `push` may delete.
@@ -40,34 +54,23 @@ pub fn profile() -> Profile {
     profile
 }
 
-/// Returns what is known about a Quay at this host: one of one's own is not limited as quay.io is.
-pub fn profile_at(host: &str) -> Profile {
-    let mut profile = profile();
-    if host != "quay.io" {
-        // `FEATURE_RATE_LIMITS` allows 50 blob requests per second where it is on (conf/nginx/rate-limiting.conf.jnj).
-        profile.budget.requests_per_second = 40.0;
-        profile.budget.burst = 200;
-    }
-    profile
-}
-
 fn classify(refusal: &Refusal) -> Option<Verdict> {
     let denied = Verdict::new(ErrorKind::Denied);
     match refusal.status {
         _ if refusal.says("rate limit") => None,
         // endpoints/v2/blob.py:278.
         403 if refusal.says("quota") => Some(denied.explained("the namespace is full")),
-        // A token is given whatever is asked for, with less in it (endpoints/v2/v2auth.py); the refusal comes here.
+        // Quay grants every token, with fewer rights than requested (endpoints/v2/v2auth.py), and refuses here.
         401 | 403 => Some(denied.explained(
-            "the account may not do this here: a robot account needs the role Write on the repository, and Creator \
-             in the organization to make a new one",
+            "the account lacks the right: a robot account needs the role Write on the repository, and Creator in the \
+             organization to create a repository",
         )),
         405 if ["readonly", "read-only", "disabled"].iter().any(|word| refusal.says(word)) => {
-            Some(denied.explained("the registry takes no pushes now"))
+            Some(denied.explained("the registry accepts no pushes now"))
         }
         // With `FEATURE_IMMUTABLE_TAGS`.
         409 if refusal.has_code("TAG_IMMUTABLE") => {
-            Some(Verdict::new(ErrorKind::Conflict).explained("the tag is immutable"))
+            Some(denied.explained("the tag is immutable"))
         }
         _ => None,
     }
@@ -88,8 +91,8 @@ mod tests {
                 ErrorKind::Denied,
                 "robot",
             ),
-            (405, "DENIED", "repository is_readonly", ErrorKind::Denied, "no pushes"),
-            (409, "TAG_IMMUTABLE", "tag is immutable", ErrorKind::Conflict, "immutable"),
+            (405, "DENIED", "repository is_readonly", ErrorKind::Denied, "accepts no pushes"),
+            (409, "TAG_IMMUTABLE", "tag is immutable", ErrorKind::Denied, "immutable"),
         ] {
             let body = format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#);
             let verdict = classify(&Refusal::of_body(status, body.as_bytes())).unwrap();
@@ -97,5 +100,11 @@ mod tests {
             assert!(verdict.explanation.unwrap().contains(explained), "{message}");
         }
         assert_eq!(classify(&Refusal::of_body(404, b"")), None);
+    }
+
+    #[test]
+    fn only_quay_io_gets_as_few_requests_as_it_wants() {
+        let rate = |host| profile().at(host).budget.requests_per_second;
+        assert!(rate("quay.io") < rate("quay.example"));
     }
 }

@@ -7,30 +7,33 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::{Json, Router};
-use backend_quay::{QuayFactory, Visibility, profile_at};
-use distribution_client::{ClientOptions, Credential, FixedCredential, Profile, Registries, Secret};
-use oci_model::Location;
-use registry_backend::{Access, BackendFactory as _, ErrorKind, OpenOptions};
+use backend_quay::{QuayApi, Visibility, profile};
+use distribution_client::{
+    ClientOptions, Credential, FixedCredential, Profile, Registries, RegistryFactory, Secret,
+};
+use oci_model::{Location, Reference};
+use registry_backend::{Access, BackendFactory as _, ErrorKind, Fit, OpenOptions};
 use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_suite};
 use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
 use serde_json::{Value, json};
 
 fn fast() -> Profile {
-    let mut profile = profile_at("quay.example");
+    let mut profile = profile().at("quay.example");
     profile.retry.first_wait = Duration::from_millis(1);
     profile.commit_checks = vec![Duration::ZERO];
     profile.budget.requests_per_second = 10_000.0;
     profile
 }
 
-fn factory(host: &str, username: &str, password: &str) -> QuayFactory {
+fn options(host: &str, username: &str, password: &str) -> ClientOptions {
     let credential = Credential::Password { username: username.to_owned(), password: Secret::new(password) };
-    let options = ClientOptions::default().with_credentials(FixedCredential::new(host, credential));
-    QuayFactory::new(Arc::new(Registries::new(options))).with_profile(fast())
+    ClientOptions::default().with_credentials(FixedCredential::new(host, credential))
 }
 
+const REPOSITORY: &str = "namespace/name/below";
+
 fn location(host: &str) -> Location {
-    Location::Registry { host: host.to_owned(), repository: "namespace/name/below".parse().unwrap() }
+    Location::Registry { host: host.to_owned(), repository: REPOSITORY.parse().unwrap() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +42,8 @@ async fn the_backend_conforms_on_a_registry_like_quay() {
     let report = run_suite(|| async {
         let auth = Auth::bearer(vec![User::new("namespace+robot", "s3cret")]);
         let registry = ScriptedRegistry::start(Config::new(Preset::Quay).with_auth(auth)).await.unwrap();
-        let factory = factory(registry.host(), "namespace+robot", "s3cret");
+        let options = options(registry.host(), "namespace+robot", "s3cret");
+        let factory = RegistryFactory::new(Arc::new(Registries::new(options)), fast());
         let opened =
             factory.open(&location(registry.host()), &OpenOptions::new(Access::Create)).await.unwrap();
         EmptyRepository::shared(Arc::from(opened)).lacking(&lacks).keeping(registry)
@@ -47,6 +51,22 @@ async fn the_backend_conforms_on_a_registry_like_quay() {
     .await;
     assert!(report.failed.is_empty(), "{report}");
     assert_eq!(report.skipped_names(), checks_that_need(&lacks), "{report}");
+}
+
+#[tokio::test]
+async fn quay_is_opened_and_others_on_request() {
+    let factory = RegistryFactory::new(Arc::default(), profile()).with_host("quay.example");
+    for (text, fit) in [
+        ("quay.io/namespace/name", Fit::Exact),
+        ("quay.example/namespace/name", Fit::Exact),
+        ("registry.example/namespace/name", Fit::OnRequest),
+        ("oci:packages", Fit::No),
+    ] {
+        let location = text.parse::<Reference>().unwrap().location;
+        assert_eq!(factory.fit(&location), fit, "{text}");
+        let opened = factory.open(&location, &OpenOptions::new(Access::Read)).await;
+        assert_eq!(opened.is_ok(), fit > Fit::No, "{text}");
+    }
 }
 
 type Asked = Arc<Mutex<Vec<(String, Value)>>>;
@@ -76,7 +96,8 @@ async fn answer(State(asked): State<Asked>, request: Request) -> (StatusCode, Js
 #[tokio::test]
 async fn the_interface_is_asked_as_quay_documents_it() {
     let (host, asked) = start().await;
-    let api = factory(&host, "$oauthtoken", "oauth-token").api(&location(&host)).unwrap();
+    let options = options(&host, "$oauthtoken", "oauth-token");
+    let api = QuayApi::new(&host, REPOSITORY.parse().unwrap(), &options).unwrap();
     let tag = "v1".parse().unwrap();
     api.create_repository(Visibility::Private, "data").await.unwrap();
     api.set_visibility(Visibility::Public).await.unwrap();
@@ -108,7 +129,6 @@ async fn the_interface_is_asked_as_quay_documents_it() {
 fn a_token_is_not_sent_in_the_open() {
     let mut options = ClientOptions::default();
     options.scheme = distribution_client::Scheme::Http;
-    let factory = QuayFactory::new(Arc::new(Registries::new(options)));
-    let error = factory.api(&location("quay.example")).unwrap_err();
+    let error = QuayApi::new("quay.example", REPOSITORY.parse().unwrap(), &options).unwrap_err();
     assert!(error.to_string().contains("https only"), "{error}");
 }

@@ -1,21 +1,23 @@
-//! The command line: what can be typed.
+//! The command line, and the command that each of its verbs runs.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands;
-use crate::output::Format;
+use crate::context::{Context, GlobalOptions};
+use crate::failure::Failure;
 
 /// Stores DataONE data packages in OCI registries and image layouts.
 ///
-/// A REFERENCE names a repository and mostly one artifact in it: `oci:DIRECTORY:TAG` for an image layout on disk,
-/// `s3://BUCKET/PREFIX:TAG` for one in a bucket, `ghcr.io/OWNER/NAME:TAG` for a registry; `@DIGEST` takes the place of `:TAG`.
+/// A REFERENCE names a repository and usually one artifact in it: `oci:DIRECTORY:TAG` for an image layout on disk,
+/// `s3://BUCKET/PREFIX:TAG` for one in a bucket, `ghcr.io/OWNER/NAME:TAG` for a registry; `@DIGEST` can replace `:TAG`.
 #[derive(Debug, Parser)]
 #[command(
     name = "d1oci",
     version,
     propagate_version = true,
     disable_help_subcommand = true,
-    after_help = "Exit codes: 0 done; 1 content is invalid; 2 usage; 3 not found; 4 denied; 5 network or registry; 6 local files.\n\n\
+    after_help = "Exit codes: 0 done; 1 content is invalid; 2 usage; 3 not found; 4 denied; 5 network or registry; 6 local files; \
+                  130 and 143 interrupted (docs/exit-codes.md).\n\n\
                   Example: d1oci push oci:store:v1 ./my-bag && d1oci pull oci:store:v1 -o copy"
 )]
 pub(crate) struct Cli {
@@ -23,36 +25,6 @@ pub(crate) struct Cli {
     pub(crate) global: GlobalOptions,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Options of every command.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct GlobalOptions {
-    /// Form of results on standard output.
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value_t,
-        value_name = "FORM",
-        help_heading = "Global options"
-    )]
-    pub(crate) format: Format,
-    /// Say nothing but results, warnings and errors.
-    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
-    pub(crate) quiet: bool,
-    /// Say more: each blob (-v), each request (-vv).
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
-    pub(crate) verbose: u8,
-    /// Show no progress.
-    #[arg(long, global = true, help_heading = "Global options")]
-    pub(crate) no_progress: bool,
-    /// Use this backend instead of the one that fits best; `d1oci backends` lists them.
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
-    pub(crate) backend: Option<String>,
-    #[cfg(feature = "distribution-client")]
-    #[command(flatten)]
-    pub(crate) registry: crate::registries::RegistryOptions,
 }
 
 /// The commands.
@@ -89,4 +61,58 @@ pub(crate) enum Command {
     Backends(commands::backends::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),
+}
+
+impl Command {
+    /// Runs the command.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Push(arguments) => commands::push::run(context, arguments).await,
+            Self::Pull(arguments) => commands::pull::run(context, arguments).await,
+            Self::Ls(arguments) => commands::ls::run(context, arguments).await,
+            Self::Cat(arguments) => commands::cat::run(context, arguments).await,
+            Self::Verify(arguments) => commands::verify::run(context, arguments).await,
+            Self::Inspect(arguments) => commands::inspect::run(context, arguments).await,
+            Self::Find(arguments) => commands::find::run(context, arguments).await,
+            Self::History(arguments) => commands::history::run(context, arguments).await,
+            Self::Manifest(arguments) => commands::manifest::run(context, arguments).await,
+            Self::Discover(arguments) => commands::discover::run(context, arguments).await,
+            Self::Attach(arguments) => commands::attach::run(context, arguments).await,
+            Self::Tags(arguments) => commands::tags::run(context, arguments).await,
+            Self::Resolve(arguments) => commands::resolve::run(context, arguments).await,
+            Self::Tag(arguments) => commands::tag::run(context, arguments).await,
+            Self::Delete(arguments) => commands::delete::run(context, arguments).await,
+            Self::Prune(arguments) => commands::prune::run(context, arguments).await,
+            Self::Copy(arguments) => commands::copy::run(context, arguments).await,
+            Self::Export(arguments) => commands::export::run(context, arguments).await,
+            Self::Import(arguments) => commands::import::run(context, arguments).await,
+            #[cfg(feature = "d1-client")]
+            Self::Fetch(arguments) => commands::fetch::run(context, arguments).await,
+            #[cfg(feature = "d1-client")]
+            Self::Replicate(arguments) => commands::replicate::run(context, arguments).await,
+            #[cfg(feature = "distribution-client")]
+            Self::Login(arguments) => commands::login::run(context, arguments).await,
+            #[cfg(feature = "distribution-client")]
+            Self::Logout(arguments) => commands::logout::run(context, arguments).await,
+            Self::Backends(arguments) => commands::backends::run(context, &arguments),
+            Self::Completions(arguments) => commands::completions::run(context, &arguments, Cli::command()),
+            Self::Man(arguments) => commands::man::run(context, &arguments, Cli::command()),
+            Self::Bag(arguments) => commands::bag::run(context, arguments).await,
+        }
+    }
+
+    /// Returns how to continue after an interruption, for a command that keeps its finished work.
+    pub(crate) fn resume_hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Push(_) | Self::Copy(_) | Self::Import(_) | Self::Attach(_) => {
+                Some("run the same command again: it sends only the missing content")
+            }
+            Self::Pull(_) => Some("run the same command again: it keeps the files that are complete"),
+            #[cfg(feature = "d1-client")]
+            Self::Fetch(_) => Some("run the same command again: it keeps the files that are complete"),
+            #[cfg(feature = "d1-client")]
+            Self::Replicate(_) => Some("run the same command again: it does only the missing work"),
+            _ => None,
+        }
+    }
 }

@@ -1,44 +1,78 @@
-//! What every command needs: the printer, the backends, and how to open what a reference names.
+//! The surroundings of a command: the printer, the backends, and how to open what a reference names.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::Args;
 use d1_transfer::Observer;
 use oci_model::{Location, ManifestRef, Reference, Tag};
 use registry_backend::{Access, Backends, OpenOptions, RegistryBackend};
 
-use crate::cli::GlobalOptions;
 use crate::failure::Failure;
-use crate::output::{Printer, Progress};
+use crate::output::progress::Progress;
+use crate::output::{Format, Printer};
 #[cfg(feature = "distribution-client")]
-use crate::registries::RegistrySetup;
+use crate::registries::{RegistryOptions, RegistrySetup};
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GlobalOptions {
+    /// Form of results on standard output, and of errors.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORM",
+        help_heading = "Global options"
+    )]
+    pub(crate) format: Format,
+    /// Write only results, warnings and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub(crate) quiet: bool,
+    /// Report more: each blob (-v), each request (-vv).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub(crate) verbose: u8,
+    /// Show no progress.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) no_progress: bool,
+    /// Use this backend instead of the one that fits best; `d1oci backends` lists them.
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
+    pub(crate) backend: Option<String>,
+    #[cfg(feature = "distribution-client")]
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+}
 
 /// The surroundings of a command.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Where results and status go.
+    /// Writes results and status.
     pub(crate) printer: Printer,
-    /// What there is to open references with.
-    pub(crate) backends: Backends,
-    /// How much people want to read.
-    pub(crate) verbosity: u8,
-    /// The backend to use, whatever fits best.
-    pub(crate) backend: Option<String>,
+    /// The backends that are not registries.
+    backends: Backends,
+    verbosity: u8,
+    /// The backend to use, even if another fits better.
+    backend: Option<String>,
     /// How to talk to registries.
     #[cfg(feature = "distribution-client")]
     pub(crate) registries: RegistrySetup,
 }
 
 impl Context {
-    pub(crate) fn new(options: &GlobalOptions) -> Self {
+    pub(crate) fn new(
+        options: &GlobalOptions,
+        backends: Backends,
+        #[cfg(feature = "distribution-client")] profiles: Vec<distribution_client::Profile>,
+    ) -> Self {
         let printer = Printer::new(options.format, options.quiet, !options.no_progress);
         Self {
             printer,
-            backends: crate::backends::backends(),
+            backends,
             verbosity: options.verbose,
             backend: options.backend.clone(),
             #[cfg(feature = "distribution-client")]
-            registries: RegistrySetup::new(options.registry.clone(), printer),
+            registries: RegistrySetup::new(profiles, options.registry.clone(), printer),
         }
     }
 
@@ -48,63 +82,85 @@ impl Context {
         location: &Location,
         access: Access,
     ) -> Result<Box<dyn RegistryBackend>, Failure> {
+        let options = OpenOptions::new(access);
         #[cfg(feature = "distribution-client")]
         if let Location::Registry { host, .. } = location {
             let place = self.registries.place(host)?;
-            let backend = self.backend.as_deref().or(place.backend());
-            return open_with(&crate::backends::backends_for(&place), backend, location, access).await;
+            let backends = place.add_to(self.backends.clone());
+            return match self.backend.as_deref().or(place.backend()) {
+                Some(name) => Ok(backends.open_with(name, location, &options).await?),
+                None => Ok(backends.open(location, &options).await?),
+            };
         }
-        open_with(&self.backends, self.backend.as_deref(), location, access).await
+        Ok(match &self.backend {
+            Some(name) => self.backends.open_with(name, location, &options).await?,
+            None => self.backends.open(location, &options).await?,
+        })
+    }
+
+    /// Returns all backends of this program, registries included.
+    pub(crate) fn all_backends(&self) -> Backends {
+        #[cfg(feature = "distribution-client")]
+        return self.registries.add_to(self.backends.clone());
+        #[cfg(not(feature = "distribution-client"))]
+        self.backends.clone()
     }
 
     /// Returns a new display of progress.
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
         Arc::new(Progress::new(self.printer, self.verbosity > 0))
     }
-}
 
-async fn open_with(
-    backends: &Backends,
-    backend: Option<&str>,
-    location: &Location,
-    access: Access,
-) -> Result<Box<dyn RegistryBackend>, Failure> {
-    let options = OpenOptions::new(access);
-    let opened = match backend {
-        Some(name) => backends.open_with(name, location, &options).await,
-        None => backends.open(location, &options).await,
-    };
-    opened.map_err(Failure::from)
-}
-
-/// Returns the manifest that a reference names, or a failure that says how to name one.
-pub(crate) fn required_target(reference: &Reference) -> Result<&ManifestRef, Failure> {
-    reference.target.as_ref().ok_or_else(|| {
-        Failure::usage(format!("`{reference}` names no tag or digest")).with_hint(format!(
-            "write `{reference}:TAG` or `{reference}@DIGEST`; `d1oci tags {reference}` lists the tags"
-        ))
-    })
-}
-
-/// Returns the repository of a reference that names no artifact in it.
-pub(crate) fn repository_only<'a>(reference: &'a Reference, command: &str) -> Result<&'a Location, Failure> {
-    let location = &reference.location;
-    if reference.target.is_none() {
-        return Ok(location);
+    /// Refuses a location whose scheme no backend knows. Such a text is often a name without a host.
+    pub(crate) fn check_scheme(&self, location: &Location) -> Result<(), Failure> {
+        match location {
+            Location::Other { scheme, .. } if self.backend.is_none() && !self.backends.serves(location) => {
+                Err(Failure::usage(format!("no backend of this program knows the scheme of `{location}`"))
+                    .with_hint(format!(
+                        "`{scheme}` is not a registry's host: write `HOST/NAME`, as in `ghcr.io/owner/name`, or \
+                         `oci:DIRECTORY` for an image layout"
+                    )))
+            }
+            _ => Ok(()),
+        }
     }
-    Err(Failure::usage(format!("`{reference}` names an artifact, but {command} works on a repository"))
-        .with_hint(format!("write `d1oci {command} {location}`")))
-}
 
-/// Returns the tag of a reference, or `None` if it has no target; a digest is a failure.
-pub(crate) fn tag_only(reference: &Reference) -> Result<Option<&Tag>, Failure> {
-    match &reference.target {
-        None => Ok(None),
-        Some(ManifestRef::Tag(tag)) => Ok(Some(tag)),
-        Some(ManifestRef::Digest(_)) => Err(Failure::usage(format!(
-            "`{reference}` names a digest, but what is stored there is not known before it is pushed"
-        ))
-        .with_hint("leave the digest out, or name a tag")),
+    /// Returns the manifest that a reference names, or a failure that says how to name one.
+    pub(crate) fn required_target<'a>(&self, reference: &'a Reference) -> Result<&'a ManifestRef, Failure> {
+        self.check_scheme(&reference.location)?;
+        reference.target.as_ref().ok_or_else(|| {
+            Failure::usage(format!("`{reference}` names no tag and no digest")).with_hint(format!(
+                "write `{reference}:TAG` or `{reference}@DIGEST`; `d1oci tags {reference}` lists the tags"
+            ))
+        })
+    }
+
+    /// Returns the repository of a reference that names no artifact in it.
+    pub(crate) fn repository_only<'a>(
+        &self,
+        reference: &'a Reference,
+        command: &str,
+    ) -> Result<&'a Location, Failure> {
+        let location = &reference.location;
+        self.check_scheme(location)?;
+        if reference.target.is_none() {
+            return Ok(location);
+        }
+        Err(Failure::usage(format!("`{reference}` names an artifact, but {command} works on a repository"))
+            .with_hint(format!("write `d1oci {command} {location}`")))
+    }
+
+    /// Returns the tag of a reference, or `None` if it has no target; a digest is a failure.
+    pub(crate) fn tag_only<'a>(&self, reference: &'a Reference) -> Result<Option<&'a Tag>, Failure> {
+        self.check_scheme(&reference.location)?;
+        match &reference.target {
+            None => Ok(None),
+            Some(ManifestRef::Tag(tag)) => Ok(Some(tag)),
+            Some(ManifestRef::Digest(_)) => Err(Failure::usage(format!(
+                "`{reference}` names a digest, but the content decides the digest when it is stored"
+            ))
+            .with_hint("leave the digest out, or name a tag")),
+        }
     }
 }
 
@@ -113,11 +169,10 @@ pub(crate) fn temporary_directory() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// Returns the time that reproducible builds state in the environment (reproducible-builds.org, "SOURCE_DATE_EPOCH").
+/// Returns the time for reproducible builds that the environment states (reproducible-builds.org, "SOURCE_DATE_EPOCH").
 pub(crate) fn source_date_epoch() -> Result<Option<jiff::Timestamp>, Failure> {
     let Some(epoch) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let seconds = epoch.to_str().and_then(|text| text.parse().ok());
     let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map(Some)
-        .ok_or_else(|| Failure::usage("SOURCE_DATE_EPOCH in the environment is not a number of seconds"))
+    time.map(Some).ok_or_else(|| Failure::usage("expected a number of seconds in SOURCE_DATE_EPOCH"))
 }

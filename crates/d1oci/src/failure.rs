@@ -1,30 +1,37 @@
-//! Failures as people see them: `error`, what is wrong in detail, `caused by`, `hint`, and an exit code.
+//! Failures as people and programs see them: the error, its details and causes, a hint, and an exit code.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use d1_catalog::Error as CatalogError;
 use d1_sync::Error as SyncError;
 use d1_transfer::Error as TransferError;
 use registry_backend::{Error as BackendError, ErrorKind, Retry};
+use serde::Serialize;
 
-/// What the exit code of the program tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The exit codes of the program, except 0 and those of signals (docs/exit-codes.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) enum ExitStatus {
     /// Content is invalid: a bag, a package, a digest.
     Invalid = 1,
-    /// The command line makes no sense.
+    /// The command line or the configuration makes no sense.
     Usage = 2,
-    /// What was named is not there.
+    /// A named thing does not exist.
     NotFound = 3,
-    /// The caller may not do this.
+    /// The caller lacks the right.
     Denied = 4,
-    /// The network or the registry failed.
+    /// The network, a registry or a node failed.
     Network = 5,
-    /// A local file could not be read or written.
+    /// The operating system refused an operation on a local file.
     LocalIo = 6,
+    /// SIGINT stopped the command.
+    Interrupted = 130,
+    /// SIGTERM stopped the command.
+    Terminated = 143,
 }
 
 /// A command that did not succeed.
@@ -34,15 +41,42 @@ pub(crate) struct Failure {
     error: Box<dyn Error + Send + Sync>,
     details: Vec<String>,
     hints: Vec<String>,
+    stdout_closed: bool,
 }
 
-/// How many single faults are listed; JSON output has them all.
+/// A failure as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    error: Body<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    kind: ExitStatus,
+    exit_code: u8,
+    message: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    details: &'a [String],
+    causes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+/// The number of details in text; JSON has them all.
 const DETAILS_SHOWN: usize = 50;
 
 impl Failure {
     /// Returns a failure with this exit status.
     pub(crate) fn new(status: ExitStatus, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { status, error: error.into(), details: Vec::new(), hints: Vec::new() }
+        let error = error.into();
+        let status = match status {
+            // A local file can be the cause of an error about content.
+            ExitStatus::Invalid if comes_from_system(error.as_ref()) => ExitStatus::LocalIo,
+            status => status,
+        };
+        Self { status, error, details: Vec::new(), hints: Vec::new(), stdout_closed: false }
     }
 
     /// Returns a failure of the caller's own making.
@@ -52,24 +86,22 @@ impl Failure {
 
     /// Returns the failure to write to standard output.
     pub(crate) fn output(error: io::Error) -> Self {
-        Self::new(ExitStatus::LocalIo, error)
+        let stdout_closed = error.kind() == io::ErrorKind::BrokenPipe;
+        let error = FileError { message: "cannot write to standard output".to_owned(), source: error };
+        Self { stdout_closed, ..Self::new(ExitStatus::LocalIo, error) }
     }
 
     /// Returns the failure to read from standard input.
-    #[cfg(feature = "d1-client")]
+    #[cfg(any(feature = "d1-client", feature = "distribution-client"))]
     pub(crate) fn input(error: io::Error) -> Self {
-        Self::new(
-            ExitStatus::LocalIo,
-            FileError { message: "cannot read standard input".to_owned(), source: error },
-        )
+        let message = "cannot read standard input".to_owned();
+        Self::new(ExitStatus::LocalIo, FileError { message, source: error })
     }
 
-    /// Returns the failure to do something with a local file.
-    pub(crate) fn file(operation: &str, path: &std::path::Path, error: io::Error) -> Self {
-        Self::new(
-            ExitStatus::LocalIo,
-            FileError { message: format!("cannot {operation} `{}`", path.display()), source: error },
-        )
+    /// Returns the failure of an operation on a local file.
+    pub(crate) fn file(operation: &str, path: &Path, error: io::Error) -> Self {
+        let message = format!("cannot {operation} `{}`", path.display());
+        Self::new(ExitStatus::LocalIo, FileError { message, source: error })
     }
 
     /// Returns the failure with advice.
@@ -79,9 +111,10 @@ impl Failure {
         self
     }
 
+    /// Returns the failure with advice, if there is any.
     #[must_use]
-    fn with_hints(mut self, hints: Option<&str>) -> Self {
-        self.hints.extend(hints.map(str::to_owned));
+    fn with_hints(mut self, hint: Option<&'static str>) -> Self {
+        self.hints.extend(hint.map(str::to_owned));
         self
     }
 
@@ -97,20 +130,64 @@ impl Failure {
         self.status
     }
 
-    /// Tells whether the reader of standard output has gone away, which is no failure of ours.
-    pub(crate) fn is_broken_pipe(&self) -> bool {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(self.error.as_ref());
+    /// Tells whether the reader of standard output has gone away, which is not a failure of the program.
+    pub(crate) fn is_closed_stdout(&self) -> bool {
+        self.stdout_closed
+    }
+
+    /// Returns the failure as lines of text.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("error: {}", self.error)];
+        lines.extend(self.details.iter().take(DETAILS_SHOWN).map(|detail| format!("  {detail}")));
+        if let Some(more) = self.details.len().checked_sub(DETAILS_SHOWN).filter(|more| *more > 0) {
+            lines.push(format!("  … and {more} more (`--format json` lists all)"));
+        }
+        lines.extend(self.causes().into_iter().map(|cause| format!("caused by: {cause}")));
+        lines.extend(self.hints.iter().map(|hint| format!("hint: {hint}")));
+        lines
+    }
+
+    /// Returns the failure as one line of JSON.
+    pub(crate) fn json(&self) -> String {
+        let body = Body {
+            kind: self.status,
+            exit_code: self.status as u8,
+            message: self.error.to_string(),
+            details: &self.details,
+            causes: self.causes(),
+            hint: (!self.hints.is_empty()).then(|| self.hints.join("; ")),
+        };
+        // Texts and lists of texts always have a form in JSON.
+        serde_json::to_string(&Document { error: body }).unwrap_or_default()
+    }
+
+    /// Returns the causes, without those that repeat the text before, as causes of transparent wrappers do.
+    fn causes(&self) -> Vec<String> {
+        let mut causes = Vec::new();
+        let mut last = self.error.to_string();
+        let mut cause = self.error.source();
         while let Some(error) = cause {
-            if error
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-            {
-                return true;
+            let text = error.to_string();
+            if text != last {
+                causes.push(text.clone());
             }
+            last = text;
             cause = error.source();
         }
-        false
+        causes
     }
+}
+
+/// Tells whether the operating system, not a decoder, reported an error in the chain of causes.
+fn comes_from_system(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.raw_os_error().is_some()) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 #[derive(Debug)]
@@ -133,28 +210,7 @@ impl Error for FileError {
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "error: {}", self.error)?;
-        for detail in self.details.iter().take(DETAILS_SHOWN) {
-            write!(formatter, "\n  {detail}")?;
-        }
-        if let Some(more) = self.details.len().checked_sub(DETAILS_SHOWN).filter(|more| *more > 0) {
-            write!(formatter, "\n  … and {more} more (`--format json` lists all)")?;
-        }
-        let mut cause = self.error.source();
-        let mut last = self.error.to_string();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Transparent wrappers repeat their cause's text.
-            if text != last {
-                write!(formatter, "\ncaused by: {text}")?;
-            }
-            last = text;
-            cause = error.source();
-        }
-        for hint in &self.hints {
-            write!(formatter, "\nhint: {hint}")?;
-        }
-        Ok(())
+        formatter.write_str(&self.lines().join("\n"))
     }
 }
 
@@ -166,24 +222,24 @@ impl From<ExitStatus> for ExitCode {
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
-        let status = backend_status(&error);
-        let hint = backend_hint(&error);
-        let failure = Self::new(status, error);
-        match hint {
-            Some(hint) => failure.with_hint(hint),
-            None => failure,
-        }
+        let (status, hint) = (backend_status(&error), backend_hint(&error));
+        Self::new(status, error).with_hints(hint)
     }
 }
 
 /// Returns the exit status for a backend's failure.
 pub(crate) fn backend_status(error: &BackendError) -> ExitStatus {
+    let reads = error.operation().starts_with("read") || error.operation().starts_with("verify");
     match error.kind() {
         ErrorKind::NotFound => ExitStatus::NotFound,
+        ErrorKind::Denied if comes_from_system(error) => ExitStatus::LocalIo,
         ErrorKind::Denied => ExitStatus::Denied,
-        ErrorKind::Invalid | ErrorKind::Incomplete | ErrorKind::TooLarge => ExitStatus::Invalid,
-        ErrorKind::Unsupported => ExitStatus::Usage,
-        ErrorKind::Io | ErrorKind::Conflict => ExitStatus::LocalIo,
+        ErrorKind::Invalid | ErrorKind::Incomplete => ExitStatus::Invalid,
+        // Content that is larger than its description allows, or more than the store accepts.
+        ErrorKind::TooLarge if reads => ExitStatus::Invalid,
+        ErrorKind::Unsupported if error.operation() == "open" => ExitStatus::Usage,
+        ErrorKind::Io => ExitStatus::LocalIo,
+        ErrorKind::Conflict if error.operation().starts_with("lock") => ExitStatus::LocalIo,
         _ => ExitStatus::Network,
     }
 }
@@ -191,24 +247,20 @@ pub(crate) fn backend_status(error: &BackendError) -> ExitStatus {
 fn backend_hint(error: &BackendError) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::NotFound if error.operation() == "open" => {
-            Some("`d1oci push` makes a layout where there is none")
+            Some("`d1oci push` creates a layout where none exists")
         }
-        ErrorKind::NotFound => Some("`d1oci tags REPOSITORY` lists the tags that are there"),
-        ErrorKind::Incomplete => Some("run the same push again: it sends what is missing"),
+        ErrorKind::NotFound if error.operation() == "list tags" => None,
+        ErrorKind::NotFound => Some("`d1oci tags REPOSITORY` lists the tags"),
+        ErrorKind::Incomplete => Some("run the same push again: it sends the missing content"),
         ErrorKind::Conflict => Some("wait for the other process to end, then run the same command again"),
-        ErrorKind::Denied if !is_local(error) => Some(
-            "`d1oci login HOST` logs in; docs/configuration.md lists where else credentials are looked for",
-        ),
+        ErrorKind::Denied if !comes_from_system(error) => {
+            Some("`d1oci login HOST` logs in; docs/configuration.md lists the other places of credentials")
+        }
         ErrorKind::Unavailable | ErrorKind::RateLimited if error.retry() != Retry::No => {
-            Some("run the same command again later: only what is missing will be moved")
+            Some("run the same command again later: it moves only the missing content")
         }
         _ => None,
     }
-}
-
-/// Tells whether the operating system is behind a failure, not a registry.
-fn is_local(error: &BackendError) -> bool {
-    error.source().is_some_and(|source| source.is::<io::Error>())
 }
 
 impl From<TransferError> for Failure {
@@ -258,9 +310,9 @@ fn transfer_status(error: &TransferError) -> ExitStatus {
     match error {
         TransferError::Backend(error) => backend_status(error),
         TransferError::Upload { source, .. } => backend_status(source),
-        TransferError::BagIt(error) => bag_status(error),
         TransferError::NotInPackage { .. } => ExitStatus::NotFound,
-        TransferError::NotPushable { .. } => ExitStatus::Usage,
+        TransferError::NotPushable { .. } | TransferError::Options { .. } => ExitStatus::Usage,
+        TransferError::Package(error) if error.kind() == d1_package::ErrorKind::Range => ExitStatus::Usage,
         TransferError::TargetHolds { .. } | TransferError::Busy { .. } | TransferError::Io { .. } => {
             ExitStatus::LocalIo
         }
@@ -270,9 +322,7 @@ fn transfer_status(error: &TransferError) -> ExitStatus {
 
 fn transfer_details(error: &TransferError) -> Vec<String> {
     match error {
-        TransferError::InvalidBag { report, .. } => {
-            report.errors().map(crate::commands::bag::fault_line).collect()
-        }
+        TransferError::InvalidBag { report, .. } => report.errors().map(ToString::to_string).collect(),
         TransferError::Content { faults } if faults.len() > 1 => {
             faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect()
         }
@@ -286,7 +336,7 @@ fn transfer_details(error: &TransferError) -> Vec<String> {
 fn transfer_hint(error: &TransferError) -> Option<&'static str> {
     match error {
         TransferError::InvalidBag { .. } => Some(
-            "`d1oci bag validate` explains the faults, `d1oci bag repair` fixes those of DataONE's own tools, and \
+            "`d1oci bag validate` explains the faults; `d1oci bag repair` fixes those of DataONE's own tools; \
              `--no-verify` pushes the directory as it is",
         ),
         TransferError::TargetHolds { .. } => {
@@ -301,12 +351,14 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
     }
 }
 
-fn sync_status(error: &SyncError) -> ExitStatus {
+/// Returns the exit status for the failure of a replication, an import or an export.
+pub(crate) fn sync_status(error: &SyncError) -> ExitStatus {
     match error {
+        SyncError::Transfer(error) => transfer_status(error),
         SyncError::NoPackage { .. } => ExitStatus::NotFound,
         SyncError::NotPublic { .. } => ExitStatus::Denied,
         #[cfg(feature = "d1-client")]
-        SyncError::Node(error) => crate::nodes::status(error),
+        SyncError::Node(error) => node_status(error),
         SyncError::SeveralPackages { .. } | SyncError::Journal { .. } => ExitStatus::Usage,
         SyncError::TargetExists { .. } => ExitStatus::LocalIo,
         _ => ExitStatus::Invalid,
@@ -332,39 +384,118 @@ fn sync_hint(error: &SyncError) -> Option<&'static str> {
             Some("leave `--id` out, or give the system metadata of this object")
         }
         SyncError::TagTaken { .. } => {
-            Some("`d1oci inspect` shows what that is; `REPOSITORY:TAG` gives the object another tag")
+            Some("`d1oci inspect` shows that artifact; `REPOSITORY:TAG` gives the object another tag")
         }
         SyncError::NotAHashStore { .. } => {
             Some("name the directory that holds `hashstore.yaml`, `objects`, `refs` and `metadata`")
         }
         SyncError::SeveralPackages { .. } => Some("name the resource map of the package that you want"),
         SyncError::NotPublic { .. } => {
-            Some("`--include-private` takes it all the same, where you may read it and may keep it")
+            Some("`--include-private` includes it, if you may read it and keep it")
         }
         SyncError::Members { .. } => Some(
-            "run the same command again: only what is missing is read; `--skip-missing` leaves out members that no node has",
+            "run the same command again: it reads only the missing members; `--skip-missing` leaves out members that no \
+             node has",
         ),
         SyncError::Journal { .. } => Some("name another file with `--journal`"),
         #[cfg(feature = "d1-client")]
-        SyncError::Node(error) => crate::nodes::hint(error),
+        SyncError::Node(error) => node_hint(error),
         _ => None,
     }
 }
 
-/// Returns the exit status for a bag that could not be read.
-fn bag_status(error: &bagit::Error) -> ExitStatus {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<io::Error>() {
-            return ExitStatus::LocalIo;
-        }
-        cause = error.source();
+/// Returns the exit status for a node's failure.
+#[cfg(feature = "d1-client")]
+fn node_status(error: &d1_client::Error) -> ExitStatus {
+    use d1_client::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => ExitStatus::NotFound,
+        ErrorKind::NotAuthorized | ErrorKind::InvalidToken => ExitStatus::Denied,
+        ErrorKind::Settings | ErrorKind::InvalidRequest => ExitStatus::Usage,
+        ErrorKind::Content => ExitStatus::Invalid,
+        _ => ExitStatus::Network,
     }
-    ExitStatus::Invalid
+}
+
+#[cfg(feature = "d1-client")]
+fn node_hint(error: &d1_client::Error) -> Option<&'static str> {
+    use d1_client::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotAuthorized | ErrorKind::InvalidToken => Some(
+            "private content needs a token: `--token-file FILE`, or `D1OCI_DATAONE_TOKEN` in the environment",
+        ),
+        ErrorKind::NotImplemented => Some("name the resource map of the package, or ask another node"),
+        ErrorKind::Unavailable | ErrorKind::RateLimited if error.retry() != d1_client::Retry::No => {
+            Some("run the same command again later: it moves only the missing content")
+        }
+        _ => None,
+    }
 }
 
 impl From<bagit::Error> for Failure {
     fn from(error: bagit::Error) -> Self {
-        Self::new(bag_status(&error), error)
+        let status = match &error {
+            bagit::Error::TargetNotEmpty(_) => ExitStatus::LocalIo,
+            _ => ExitStatus::Invalid,
+        };
+        Self::new(status, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transfer(error: TransferError) -> u8 {
+        Failure::from(error).status() as u8
+    }
+
+    #[test]
+    fn a_system_error_behind_content_is_local_io() {
+        let full = || io::Error::from_raw_os_error(28);
+        let corrupt = || io::Error::new(io::ErrorKind::InvalidData, "corrupt deflate stream");
+        let bag = |source| bagit::Error::Io { action: "read", path: "a.tar.gz".into(), source };
+        assert_eq!(Failure::from(bag(full())).status(), ExitStatus::LocalIo);
+        assert_eq!(Failure::from(bag(corrupt())).status(), ExitStatus::Invalid);
+        assert_eq!(transfer(TransferError::BagIt(bag(full()))), 6);
+        assert_eq!(transfer(TransferError::BagIt(bag(corrupt()))), 1);
+    }
+
+    #[test]
+    fn only_a_closed_standard_output_counts_as_closed() {
+        let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(Failure::output(pipe()).is_closed_stdout());
+        let network = BackendError::new(ErrorKind::Unavailable, "write blob", "x").caused_by(pipe());
+        assert!(!Failure::from(network).is_closed_stdout());
+        assert!(!Failure::file("write", Path::new("pipe"), pipe()).is_closed_stdout());
+    }
+
+    #[test]
+    fn backend_errors_have_the_documented_codes() {
+        let denied = io::Error::from_raw_os_error(13);
+        for (error, code) in [
+            (BackendError::new(ErrorKind::TooLarge, "write blob", "x"), 5),
+            (BackendError::new(ErrorKind::TooLarge, "read manifest", "x"), 1),
+            (BackendError::new(ErrorKind::Unsupported, "delete tag", "x"), 5),
+            (BackendError::new(ErrorKind::Unsupported, "open", "x"), 2),
+            (BackendError::new(ErrorKind::Denied, "open", "x").caused_by(denied), 6),
+            (BackendError::new(ErrorKind::Denied, "open", "x"), 4),
+            (BackendError::new(ErrorKind::Conflict, "attach to", "x"), 5),
+            (BackendError::new(ErrorKind::Conflict, "lock the index of", "x"), 6),
+        ] {
+            assert_eq!(backend_status(&error) as u8, code, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_as_json_has_kind_message_causes_and_hint() {
+        let failure = Failure::file("read", Path::new("a\n"), io::Error::other("why")).with_hint("do this");
+        let json: serde_json::Value = serde_json::from_str(&failure.json()).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"error": {
+                "kind": "localIo", "exitCode": 6, "message": "cannot read `a\n`", "causes": ["why"], "hint": "do this"
+            }})
+        );
     }
 }

@@ -1,14 +1,14 @@
-//! How to talk to DataONE nodes: what the command line and the environment say about it.
+//! How to talk to DataONE nodes: options of the command line and variables of the environment.
 
 use std::path::PathBuf;
 
-use d1_client::{
-    ClientOptions, Error, ErrorKind, NodeClient, PRODUCTION_COORDINATING_NODE, Proxies, Retry, Secret,
-};
+use d1_client::{ClientOptions, NodeClient, PRODUCTION_COORDINATING_NODE, Proxies, Secret};
 use d1_sync::DataOneSource;
 
+use crate::context::Context;
 use crate::environment::{Environment, ProxyVariables};
 use crate::failure::{ExitStatus, Failure};
+use crate::files::read_regular;
 
 /// The variable that holds the token of the DataONE portal.
 const TOKEN_VARIABLE: &str = "D1OCI_DATAONE_TOKEN";
@@ -18,14 +18,14 @@ const LARGEST_TOKEN: u64 = 64 << 10;
 /// Options of the commands that read from DataONE.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct NodeOptions {
-    /// Read everything from this node, instead of from wherever a Coordinating Node says that it is.
+    /// Read everything from this node, instead of from the nodes that a Coordinating Node names.
     #[arg(long, value_name = "URL", conflicts_with = "cn", help_heading = "DataONE options")]
     pub(crate) node: Option<String>,
-    /// Coordinating Node to ask where things are.
+    /// Coordinating Node that locates objects.
     #[arg(long, value_name = "URL", default_value = PRODUCTION_COORDINATING_NODE, help_heading = "DataONE options")]
     cn: String,
-    /// File that holds the token of the DataONE portal, for what is not public [default: `D1OCI_DATAONE_TOKEN` in the
-    /// environment, if it is set].
+    /// File with the token of the DataONE portal, for private objects [default: the variable `D1OCI_DATAONE_TOKEN`, if it is
+    /// set].
     #[arg(long, value_name = "FILE", help_heading = "DataONE options")]
     token_file: Option<PathBuf>,
     /// Requests per second to one node.
@@ -33,13 +33,13 @@ pub(crate) struct NodeOptions {
     rate: f64,
 }
 
-/// What of packages is taken.
+/// The parts of packages to include.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct SelectionOptions {
-    /// Take also the packages within packages, each by itself.
+    /// Include the packages within packages, each by itself.
     #[arg(long)]
     pub(crate) nested: bool,
-    /// Take also what is not public.
+    /// Include private objects.
     #[arg(long)]
     pub(crate) include_private: bool,
     /// Leave out members that no node has.
@@ -53,26 +53,30 @@ impl NodeOptions {
     /// # Errors
     ///
     /// If a URL or the token cannot be used.
-    pub(crate) fn source(&self) -> Result<DataOneSource, Failure> {
-        let client = self.client()?;
+    pub(crate) fn source(&self, context: &Context) -> Result<DataOneSource, Failure> {
+        let client = self.client(context)?;
         Ok(if self.node.is_some() { DataOneSource::Node(client) } else { DataOneSource::Network(client) })
     }
 
-    /// Returns the client of the node that was named, or of the Coordinating Node.
+    /// Returns the client of the named node, or of the Coordinating Node.
     ///
     /// # Errors
     ///
     /// As [`source`](Self::source).
-    pub(crate) fn client(&self) -> Result<NodeClient, Failure> {
+    #[cfg_attr(
+        not(feature = "distribution-client"),
+        expect(unused_variables, reason = "there is no configuration file")
+    )]
+    pub(crate) fn client(&self, context: &Context) -> Result<NodeClient, Failure> {
         if !(self.rate.is_finite() && self.rate > 0.0) {
-            return Err(Failure::usage("`--rate` wants a number above 0"));
+            return Err(Failure::usage("expected a number above 0 after `--rate`"));
         }
         let environment = Environment::of_process();
         let user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
         let token = self.token(&environment)?;
         let mut options = ClientOptions { user_agent, token, ..ClientOptions::default() };
         #[cfg(feature = "distribution-client")]
-        crate::settings::Settings::load(&environment)?.dataone().apply(&mut options);
+        context.registries.settings()?.dataone().apply(&mut options);
         options.budget.requests_per_second = self.rate;
         let ProxyVariables { http, https, except } = environment.proxies();
         options.proxies = Proxies {
@@ -88,35 +92,10 @@ impl NodeOptions {
         let Some(path) = &self.token_file else {
             return Ok(environment.text(TOKEN_VARIABLE).map(Secret::new));
         };
-        let failed = |error| Failure::file("read", path, error);
-        if std::fs::metadata(path).map_err(failed)?.len() > LARGEST_TOKEN {
-            return Err(Failure::usage(format!("`{}` is too large to be a token", path.display())));
-        }
-        Ok(Some(Secret::new(std::fs::read_to_string(path).map_err(failed)?)))
-    }
-}
-
-/// Returns the exit status for a node's failure.
-pub(crate) fn status(error: &Error) -> ExitStatus {
-    match error.kind() {
-        ErrorKind::NotFound => ExitStatus::NotFound,
-        ErrorKind::NotAuthorized | ErrorKind::InvalidToken => ExitStatus::Denied,
-        ErrorKind::Settings | ErrorKind::InvalidRequest => ExitStatus::Usage,
-        ErrorKind::Content => ExitStatus::Invalid,
-        _ => ExitStatus::Network,
-    }
-}
-
-/// Returns advice on a node's failure.
-pub(crate) fn hint(error: &Error) -> Option<&'static str> {
-    match error.kind() {
-        ErrorKind::NotAuthorized | ErrorKind::InvalidToken => Some(
-            "what is not public needs a token: `--token-file FILE`, or `D1OCI_DATAONE_TOKEN` in the environment",
-        ),
-        ErrorKind::NotImplemented => Some("name the resource map of the package, or ask another node"),
-        ErrorKind::Unavailable | ErrorKind::RateLimited if error.retry() != Retry::No => {
-            Some("run the same command again later: only what is missing will be moved")
-        }
-        _ => None,
+        let bytes = read_regular(path, LARGEST_TOKEN).map_err(|error| Failure::file("read", path, error))?;
+        let token = String::from_utf8(bytes).map_err(|_| {
+            Failure::usage(format!("expected a token in `{}`, found bytes that are not text", path.display()))
+        })?;
+        Ok(Some(Secret::new(token)))
     }
 }

@@ -1,24 +1,26 @@
-//! How to talk to a registry: what the command line, the configuration file and the environment say about it.
+//! How to talk to registries: the command line, the configuration file and the environment together.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use distribution_client::{
-    ClientCertificate, ClientOptions, Profile, Proxies, Registries, RegistryWarning, Scheme, Secret,
+    ClientCertificate, ClientOptions, Profile, Proxies, Registries, Registry, RegistryFactory,
+    RegistryWarning, Scheme, Secret,
 };
+use registry_backend::{Backends, Fit};
 
 use crate::credentials::CredentialPlaces;
 use crate::environment::{Environment, ProxyVariables};
-use crate::failure::Failure;
+use crate::failure::{ExitStatus, Failure};
+use crate::files::read_regular;
 use crate::output::Printer;
-use crate::settings::{BackendKind, HostSettings, Settings};
+use crate::settings::{HostSettings, Settings};
 
 /// Options of every command that talks to a registry.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct RegistryOptions {
-    /// Talk to the registry without TLS; on this machine that is usual, and `--plain-http=false` uses TLS.
+    /// Use plain HTTP (the default for localhost); `--plain-http=false` uses TLS.
     #[arg(
         long,
         global = true,
@@ -29,10 +31,10 @@ pub(crate) struct RegistryOptions {
         help_heading = "Registry options"
     )]
     plain_http: Option<bool>,
-    /// Trust the authorities in this PEM file too.
+    /// Trust the authorities in this PEM file, besides those of the system.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Registry options")]
     ca_file: Option<PathBuf>,
-    /// Show the registry the client certificate in this PEM file.
+    /// Identify yourself with the client certificate in this PEM file.
     #[arg(
         long,
         global = true,
@@ -52,44 +54,71 @@ pub(crate) struct RegistryOptions {
     key_file: Option<PathBuf>,
 }
 
-/// What there is to know about registries before one is named.
+/// The registries of a command: how to talk to each, put together when it is named first.
 #[derive(Debug)]
 pub(crate) struct RegistrySetup {
     pub(crate) environment: Environment,
+    profiles: Vec<Profile>,
     options: RegistryOptions,
     printer: Printer,
+    settings: OnceLock<Settings>,
     /// The host that the options of the command line are for.
     host_of_options: OnceLock<String>,
-    /// The registries that were named so far: a command that is about two repositories of one has one client.
+    /// The registries that were named so far: a command about two repositories of one registry has one client.
     places: Mutex<HashMap<String, Arc<RegistryPlace>>>,
 }
 
-/// A registry that was named, and how to talk to it.
-#[derive(Debug, Default)]
+/// One registry, and how to talk to it.
+#[derive(Debug)]
 pub(crate) struct RegistryPlace {
     host: String,
     pub(crate) client: ClientOptions,
     /// The client, shared by all repositories.
-    pub(crate) registries: Arc<Registries>,
+    registries: Arc<Registries>,
     settings: HostSettings,
+    profiles: Vec<Profile>,
 }
 
 impl RegistrySetup {
-    pub(crate) fn new(options: RegistryOptions, printer: Printer) -> Self {
+    pub(crate) fn new(profiles: Vec<Profile>, options: RegistryOptions, printer: Printer) -> Self {
         Self {
             environment: Environment::of_process(),
+            profiles,
             options,
             printer,
+            settings: OnceLock::new(),
             host_of_options: OnceLock::new(),
             places: Mutex::default(),
         }
+    }
+
+    /// Returns the configuration file, read once.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read or understood.
+    pub(crate) fn settings(&self) -> Result<&Settings, Failure> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let settings = Settings::load(&self.environment, &self.profiles)?;
+        Ok(self.settings.get_or_init(|| settings))
+    }
+
+    /// Adds a factory for each kind of registry, for listing them.
+    pub(crate) fn add_to(&self, backends: Backends) -> Backends {
+        let registries = Arc::<Registries>::default();
+        self.profiles.iter().fold(backends, |backends, profile| {
+            backends.with(RegistryFactory::new(registries.clone(), profile.clone()))
+        })
     }
 
     /// Puts together how to talk to a registry, once.
     ///
     /// # Errors
     ///
-    /// If what the user set cannot be read or understood, or says of two registries what can be true of one.
+    /// If the configuration or a file that it names cannot be read or used, or if one option would apply to two
+    /// registries.
     pub(crate) fn place(&self, host: &str) -> Result<Arc<RegistryPlace>, Failure> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = places.get(host) {
@@ -102,35 +131,49 @@ impl RegistrySetup {
 
     fn new_place(&self, host: &str) -> Result<RegistryPlace, Failure> {
         self.check_options(host)?;
-        let file = Settings::load(&self.environment)?;
+        let file = self.settings()?;
         let settings = file.host(host).cloned().unwrap_or_default();
-        let credentials = CredentialPlaces::new(&self.environment, Some(&settings), host, self.printer)?;
+        let mut place = RegistryPlace {
+            host: host.to_owned(),
+            client: ClientOptions::default(),
+            registries: Arc::default(),
+            settings,
+            profiles: self.profiles.clone(),
+        };
+        let login = place.profile().login;
+        let settings = &place.settings;
+        let credentials =
+            CredentialPlaces::new(&self.environment, Some(settings), &login, host, self.printer)?;
         let mut client = ClientOptions::default().with_credentials(credentials);
         client.user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
         let authorities = self.options.ca_file.clone().or(settings.ca_file().map(|path| file.resolve(path)));
         client.extra_authorities = authorities.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-        client.client_certificate = self.client_certificate(&file, &settings)?;
+        client.client_certificate = self.client_certificate(file, settings)?;
         let uses_tls = !client.extra_authorities.is_empty() || client.client_certificate.is_some();
         client.scheme = match self.options.plain_http.or(settings.plain_http()) {
             Some(true) => Scheme::Http,
             Some(false) => Scheme::Https,
-            // Who names certificates wants them to be used.
+            // A user who names certificates wants to use them.
             None if uses_tls => Scheme::Https,
             None => Scheme::Auto,
         };
-        // As everywhere in the field, there is no proxy on the way to this machine.
+        // As everywhere in the field, no proxy stands before this machine.
         if !is_this_machine(host) {
             client.proxies = proxies(&self.environment);
+        }
+        if let Some(path) = &authorities {
+            check_authorities(host, path, &client)?;
         }
         let printer = self.printer;
         client.warnings = Some(Arc::new(move |warning: &RegistryWarning<'_>| {
             printer.warning(format_args!("{} says: {}", warning.host, warning.text));
         }));
-        let registries = Arc::new(Registries::new(client.clone()));
-        Ok(RegistryPlace { host: host.to_owned(), client, registries, settings })
+        place.registries = Arc::new(Registries::new(client.clone()));
+        place.client = client;
+        Ok(place)
     }
 
-    /// Plain text and client certificates that are meant for one registry are not for another.
+    /// Refuses to use `--plain-http` and a client certificate, which are meant for one registry, for a second one.
     fn check_options(&self, host: &str) -> Result<(), Failure> {
         if self.options.plain_http.is_none() && self.options.cert_file.is_none() {
             return Ok(());
@@ -139,8 +182,10 @@ impl RegistrySetup {
         if first == host {
             return Ok(());
         }
-        Err(Failure::usage(format!("`--plain-http` and `--cert-file` would be for both {first} and {host}"))
-            .with_hint("say in the configuration file what each of them needs (docs/configuration.md)"))
+        Err(Failure::usage(format!(
+            "`--plain-http` and `--cert-file` would apply to both {first} and {host}"
+        ))
+        .with_hint("set them for each registry in the configuration file (docs/configuration.md)"))
     }
 
     fn client_certificate(
@@ -152,24 +197,43 @@ impl RegistrySetup {
         let set = settings.client_certificate().map(|(chain, key)| (file.resolve(chain), file.resolve(key)));
         let Some((chain, key)) = typed.or(set) else { return Ok(None) };
         let key_text = String::from_utf8(read(&key)?).map_err(|_| {
-            Failure::usage(format!("`{}` is no private key in PEM form: it is not text", key.display()))
+            Failure::usage(format!(
+                "expected a private key in PEM form in `{}`, found binary data",
+                key.display()
+            ))
         })?;
         Ok(Some(ClientCertificate { chain: read(&chain)?, key: Secret::new(key_text) }))
     }
 }
 
-/// The largest certificate or key file that is read, in bytes.
+/// The largest certificate or key file in bytes.
 const LARGEST_PEM: u64 = 4 * 1024 * 1024;
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let size = fs::metadata(path).map_err(|error| Failure::file("read", path, error))?.len();
-    if size > LARGEST_PEM {
-        return Err(Failure::usage(format!("`{}` is too large for a PEM file", path.display())));
-    }
-    fs::read(path).map_err(|error| Failure::file("read", path, error))
+    read_regular(path, LARGEST_PEM).map_err(|error| Failure::file("read", path, error))
 }
 
-/// Tells whether a host is this machine, by the rule by which the client does without TLS.
+/// Refuses a file without usable certificates while its name is still known.
+fn check_authorities(host: &str, path: &Path, client: &ClientOptions) -> Result<(), Failure> {
+    let mut alone = ClientOptions::default().with_scheme(Scheme::Https);
+    alone.extra_authorities.clone_from(&client.extra_authorities);
+    let names_none = !alone.extra_authorities.iter().any(|pem| contains(pem, b"-----BEGIN CERTIFICATE-----"));
+    match Registry::new(host, Profile::generic(), &alone) {
+        Ok(_) if !names_none => Ok(()),
+        Ok(_) => Err(Failure::usage(format!(
+            "expected certificates in PEM form in `{}`, found none",
+            path.display()
+        ))),
+        Err(error) => Err(Failure::new(ExitStatus::Usage, error)
+            .with_details([format!("the certificates are those in `{}`", path.display())])),
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Tells whether a host is this machine, by the rule by which the client uses plain HTTP.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     ClientOptions::default().speaks_plainly_to(host)
 }
@@ -181,35 +245,38 @@ fn proxies(environment: &Environment) -> Proxies {
 
 impl RegistryPlace {
     /// Returns the name of the backend that the configuration file sets.
-    pub(crate) fn backend(&self) -> Option<&'static str> {
-        self.settings.backend().map(BackendKind::name)
+    pub(crate) fn backend(&self) -> Option<&str> {
+        self.settings.backend()
     }
 
-    /// Returns what is known about the registry if it is of this kind, and what is set.
-    pub(crate) fn profile(&self, kind: BackendKind) -> Profile {
-        let mut profile = match kind {
-            #[cfg(feature = "backend-ghcr")]
-            BackendKind::Ghcr => backend_ghcr::profile(),
-            #[cfg(feature = "backend-quay")]
-            BackendKind::Quay => backend_quay::profile_at(&self.host),
-            _ => Profile::generic_at(&self.host),
+    /// Returns the profile of the registry: the one that the configuration names, or the one that fits the host best.
+    pub(crate) fn profile(&self) -> Profile {
+        let named = self.backend().and_then(|name| self.profiles.iter().find(|profile| profile.name == name));
+        let by_fit = || {
+            // `max_by_key` prefers the last among equals, hence the reversal.
+            let best = self.profiles.iter().rev().max_by_key(|profile| profile.fit(&self.host));
+            best.filter(|best| best.fit(&self.host) > Fit::OnRequest)
         };
-        self.settings.apply(&mut profile);
-        profile
+        self.set(named.or_else(by_fit).cloned().unwrap_or_else(Profile::generic))
     }
 
-    /// Returns what kind of registry it is: what is set, or else what the host tells.
-    pub(crate) fn kind(&self) -> BackendKind {
-        self.settings.backend().unwrap_or(match self.host.as_str() {
-            "ghcr.io" => BackendKind::Ghcr,
-            "quay.io" => BackendKind::Quay,
-            _ => BackendKind::Generic,
+    /// Returns the backends with a factory for each profile, for this registry alone.
+    pub(crate) fn add_to(&self, backends: Backends) -> Backends {
+        self.profiles.iter().fold(backends, |backends, profile| {
+            let name = profile.name;
+            let factory = RegistryFactory::new(self.registries.clone(), self.set(profile.clone()));
+            backends.with(match (self.settings.backend(), self.settings.api()) {
+                (Some(set), Some(api)) if set == name => factory.with_interface(&self.host, api),
+                (Some(set), None) if set == name => factory.with_host(&self.host),
+                _ => factory,
+            })
         })
     }
 
-    /// Returns the host and interface of a GitHub server of one's own.
-    #[cfg(feature = "backend-ghcr")]
-    pub(crate) fn github_server(&self) -> Option<(&str, &str)> {
-        self.settings.api().map(|api| (self.host.as_str(), api))
+    /// Returns a profile for this host, with the settings of the configuration file.
+    fn set(&self, profile: Profile) -> Profile {
+        let mut profile = profile.at(&self.host);
+        self.settings.apply(&mut profile);
+        profile
     }
 }

@@ -35,9 +35,12 @@ pub use delete::ManifestDeleter;
 pub use http::warning::{RegistryWarning, WarningSink};
 pub use http_transfer::{ClientCertificate, Proxies, RetryRules, Secret};
 pub use options::{ClientOptions, Scheme};
-pub use profile::{BudgetRules, MountRule, Profile, ReferrersMode, Segments, TimeLimits, UploadStrategy};
+pub use profile::{
+    BudgetRules, LoginFacts, MountRule, Profile, ReferrersMode, Segments, TimeLimits, TokenSource,
+    UploadStrategy, VendorInterface, VendorPlace,
+};
 pub use refusal::{Refusal, Verdict};
-pub use registries::Registries;
+pub use registries::{Registries, RegistryFactory};
 pub use registry::Registry;
 pub use repository::Repository;
 pub use rest::{RestApi, RestMethod};

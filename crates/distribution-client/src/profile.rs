@@ -1,46 +1,132 @@
-//! What is known about a registry, as data.
+//! The facts about one kind of registry, as data.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_transfer::RetryRules;
-use registry_backend::Capabilities;
+use oci_model::RepositoryName;
+use registry_backend::{Capabilities, Error, ErrorKind, Fit, Result};
 
-use crate::options::is_loopback_host;
+use crate::Secret;
+use crate::credentials::Credential;
+use crate::delete::ManifestDeleter;
+use crate::options::{ClientOptions, is_loopback_host};
 use crate::refusal::{Refusal, Verdict};
 
-/// Everything in which registries differ. A crate for one registry is a value of this type and its vendor's own
-/// interface.
+/// The facts in which registries differ. A crate for one kind of registry is a value of this type, and the vendor's own
+/// interface where it has one. [`RegistryFactory`](crate::RegistryFactory) serves every profile.
+///
+/// ```
+/// use distribution_client::Profile;
+///
+/// let mut harbor = Profile::generic();
+/// harbor.name = "harbor";
+/// harbor.about = "Harbor at the observatory";
+/// harbor.hosts = &["harbor.example"];
+/// harbor.capabilities.part_bytes = Some(512 * 1024 * 1024);
+/// assert_eq!(harbor.at("harbor.example").page_size, 1000);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Profile {
-    /// Name for logs and messages.
+    /// Name of this kind of registry, in small letters: that of its crate without the `backend-` in front.
     pub name: &'static str,
-    /// Limits and hints for callers.
+    /// One line for people: the registries that this profile describes.
+    pub about: &'static str,
+    /// Hosts that are known to be of this kind.
+    pub hosts: &'static [&'static str],
+    /// How well this profile fits any other host.
+    pub elsewhere: Fit,
+    /// Changes the profile to fit one host; [`at`](Self::at) applies it.
+    pub adjust: fn(&mut Profile, &str),
+    /// Accounts and how to log in.
+    pub login: LoginFacts,
+    /// The vendor's own interface, for operations that the registry itself lacks.
+    pub vendor: Option<VendorInterface>,
+    /// The first part of repository names that a user may leave out: Docker Hub's `library`.
+    pub default_namespace: Option<&'static str>,
+    /// Limits and preferences for callers.
     pub capabilities: Capabilities,
-    /// How blobs are sent, in the order in which the ways are tried.
+    /// How to send blobs, in the order in which to try.
     pub uploads: Vec<UploadStrategy>,
-    /// From which repositories a blob may be mounted.
+    /// The repositories from which a blob may be mounted.
     pub mounts: MountRule,
     /// How the registry lists referrers.
     pub referrers: ReferrersMode,
-    /// Whether the registry itself refuses a manifest whose blobs or children are missing; else the client looks.
+    /// Whether the registry refuses a manifest whose blobs or children are missing. If not, the client checks them.
     pub checks_manifest_content: bool,
-    /// The actions that are asked for in the scope of a token for deleting.
+    /// The actions in the scope of a token for deleting.
     pub delete_actions: &'static str,
-    /// How many tags or referrers to ask for at once.
+    /// How many tags or referrers to request at once.
     pub page_size: u32,
-    /// How large blobs are read in parallel, or `None` if they are not.
+    /// How to read large blobs in parallel, or `None` to read them in one stream.
     pub segments: Option<Segments>,
-    /// How much is asked of the registry at once.
+    /// How many requests the registry gets at once.
     pub budget: BudgetRules,
-    /// How long to wait for what.
+    /// How long to wait for answers.
     pub times: TimeLimits,
     /// How often to try again, and when.
     pub retry: RetryRules,
-    /// After a failed commit: when to look whether the blob is there after all.
+    /// After a failed commit: when to check whether the blob arrived nevertheless.
     pub commit_checks: Vec<Duration>,
-    /// What this registry means by an answer where it differs from the rest; asked first.
+    /// Explains refusals in which this registry differs from the rest; asked first.
     pub classify: fn(&Refusal) -> Option<Verdict>,
+}
+
+/// Accounts of one kind of registry, and how to log in.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct LoginFacts {
+    /// Advice for a user whose login the registry refused.
+    pub hint: Option<&'static str>,
+    /// The user name to send with a token, where the registry ignores the name.
+    pub default_username: Option<&'static str>,
+    /// The environment variables in which the vendor's own automation passes tokens.
+    pub token_sources: &'static [TokenSource],
+}
+
+/// An environment variable that holds a token for a registry in the vendor's own automation.
+///
+/// The variable is never read unasked: the user names it in the configuration. The user name comes from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenSource {
+    /// Name of the variable, such as `GITHUB_TOKEN`.
+    pub variable: &'static str,
+    /// The user name that goes with the token.
+    pub username: &'static str,
+}
+
+/// A vendor's own interface beside the registry.
+#[derive(Clone, Copy)]
+pub struct VendorInterface {
+    /// Returns the URL of the interface for a host, or `None` if the user has to state it.
+    pub url: fn(host: &str) -> Option<String>,
+    /// Returns the vendor's way to delete manifests of one repository.
+    ///
+    /// Errors: [`Invalid`](ErrorKind::Invalid) if the URL or the repository's name does not fit the vendor's rules.
+    pub deleter: fn(&VendorPlace<'_>) -> Result<Arc<dyn ManifestDeleter>>,
+}
+
+/// One repository, as a vendor's interface needs to know it.
+#[derive(Clone, Copy, Debug)]
+pub struct VendorPlace<'a> {
+    /// URL of the interface, such as `https://api.github.com`.
+    pub interface: &'a str,
+    /// The registry's host; its credentials are used.
+    pub host: &'a str,
+    /// The repository.
+    pub repository: &'a RepositoryName,
+    /// The facts about the registry.
+    pub profile: &'a Profile,
+    /// How to talk to the registry and to the interface.
+    pub options: &'a ClientOptions,
+}
+
+impl fmt::Debug for VendorInterface {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("VendorInterface").finish_non_exhaustive()
+    }
 }
 
 /// A way to send a blob.
@@ -51,7 +137,7 @@ pub enum UploadStrategy {
     Put,
     /// `POST`, one `PATCH` with the whole content, without `Content-Range`, then `PUT`.
     Patch,
-    /// `POST`, a `PATCH` with `Content-Range` for each chunk, then `PUT`. An interrupted session is continued where the
+    /// `POST`, a `PATCH` with `Content-Range` for each chunk, then `PUT`. An interrupted session continues where the
     /// registry says it stopped.
     Chunks {
         /// Size of a chunk in bytes; a larger `OCI-Chunk-Min-Length` of the registry wins.
@@ -62,7 +148,7 @@ pub enum UploadStrategy {
 /// From which repositories of the same registry a blob may be mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountRule {
-    /// From none: the registry does not do it.
+    /// From none: the registry does not mount blobs.
     Never,
     /// From any that the caller may read.
     AnyRepository,
@@ -73,61 +159,67 @@ pub enum MountRule {
 /// How a registry lists referrers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReferrersMode {
-    /// By the interface if it has it, else by the fallback tag; found out by asking (distribution-spec, "Listing
-    /// Referrers").
+    /// By the referrers API if the registry has it, else by the fallback tag; the first request shows which
+    /// (distribution-spec, "Listing Referrers").
     Probe,
     /// By the fallback tag only.
     FallbackTag,
-    /// By the interface, though its answers to `PUT` lack `OCI-Subject`: whether it took note is looked up.
+    /// By the referrers API, although the answers to `PUT` lack `OCI-Subject`: the client checks the list itself.
     ApiWithoutSubjectHeader,
 }
 
-/// How large blobs are read.
+/// How to read large blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segments {
-    /// The size of a blob in bytes from which it is read in segments.
+    /// The smallest blob in bytes to read in segments.
     pub from_bytes: u64,
-    /// The size of a segment in bytes; each is held in memory.
+    /// The size of a segment in bytes; memory holds each.
     pub bytes: u64,
     /// How many segments of one blob to read at once.
     pub parallel: usize,
 }
 
-/// How much is asked of a registry at once.
+/// How many requests a registry gets at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BudgetRules {
     /// Requests per second in the long run.
     pub requests_per_second: f64,
-    /// Requests that may come at once before the rate counts.
+    /// Requests that may go out at once before the rate counts.
     pub burst: u32,
-    /// Requests in flight that carry no content.
+    /// Requests in flight that carry no blob.
     pub parallel_requests: usize,
-    /// Requests in flight that send content.
+    /// Requests in flight that send a blob.
     pub parallel_uploads: usize,
 }
 
-/// How long to wait for what. There is no limit on a transfer as a whole.
+/// How long to wait for answers. A transfer as a whole has no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimits {
     /// For a connection, TLS included.
     pub connect: Duration,
-    /// For the next bytes of an answer, or for the next bytes of content to be taken.
+    /// For the next bytes of an answer, or until the registry takes the next bytes of a blob.
     pub silence: Duration,
-    /// For the answer once all content has been sent: registries move whole blobs meanwhile.
+    /// For the answer after the last byte of a blob: registries move whole blobs meanwhile.
     pub commit: Duration,
 }
 
 const MIB: u64 = 1024 * 1024;
 
 impl Profile {
-    /// Returns what can be assumed of a registry of which nothing is known but that it follows the distribution
-    /// specification, or once did.
+    /// Returns the facts that hold for any registry that follows the distribution specification.
     pub fn generic() -> Self {
         Self {
             name: "generic",
+            about: "any registry that speaks the OCI distribution specification",
+            hosts: &[],
+            elsewhere: Fit::General,
+            adjust: adjust_generic,
+            login: LoginFacts::default(),
+            vendor: None,
+            default_namespace: None,
             capabilities: Capabilities::default(),
-            // One PUT is what every registry takes: containerd and oras send nothing else. Chunks are the way out where
-            // a proxy limits bodies (Cloudflare: 100 MB) or cuts connections.
+            // Every registry takes one PUT: containerd and oras send nothing else. Chunks help where a proxy limits bodies
+            // (Cloudflare: 100 MB) or cuts connections.
             uploads: vec![UploadStrategy::Put, UploadStrategy::Chunks { bytes: 16 * MIB }],
             mounts: MountRule::AnyRepository,
             referrers: ReferrersMode::Probe,
@@ -153,22 +245,55 @@ impl Profile {
             classify: |_| None,
         }
     }
+
+    /// Returns the facts for the registry at one host.
+    #[must_use]
+    pub fn at(mut self, host: &str) -> Self {
+        let adjust = std::mem::replace(&mut self.adjust, |_, _| ());
+        adjust(&mut self, host);
+        self
+    }
+
+    /// Returns how well the profile fits a host.
+    pub fn fit(&self, host: &str) -> Fit {
+        if self.hosts.contains(&host) { Fit::Exact } else { self.elsewhere }
+    }
+
+    /// Returns the credential for a token without a user name, or `None` if this registry needs the name.
+    pub fn token_credential(&self, token: Secret) -> Option<Credential> {
+        let username = self.login.default_username?.to_owned();
+        Some(Credential::Password { username, password: token })
+    }
+
+    /// Returns the whole name of a repository whose namespace the user left out.
+    pub(crate) fn whole_name(&self, name: &RepositoryName) -> Result<RepositoryName> {
+        match self.default_namespace {
+            Some(namespace) if !name.as_str().contains('/') => {
+                let whole = format!("{namespace}/{name}").parse();
+                whole.map_err(|error| Error::new(ErrorKind::Invalid, "open", name).caused_by(error))
+            }
+            _ => Ok(name.clone()),
+        }
+    }
 }
 
-impl Profile {
-    /// Returns what can be assumed of the registry at this host: one on this machine is not spared.
-    pub fn generic_at(host: &str) -> Self {
-        let mut profile = Self::generic();
-        if is_loopback_host(host) {
-            // Without a distance there is nothing to gain from more connections.
-            profile.segments = None;
-            profile.budget = BudgetRules {
-                requests_per_second: 10_000.0,
-                burst: 10_000,
-                parallel_requests: 32,
-                parallel_uploads: 8,
-            };
-        }
-        profile
+/// The names of Docker Hub (moby registry/config.go).
+const DOCKER_HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+
+fn adjust_generic(profile: &mut Profile, host: &str) {
+    if DOCKER_HUB.contains(&host) {
+        // Repositories without an owner are under `library/` (distribution reference/normalize.go).
+        profile.default_namespace = Some("library");
+        profile.login.hint = Some("with two-factor authentication the password is an access token");
+    }
+    if is_loopback_host(host) {
+        // Without a distance, more connections gain nothing.
+        profile.segments = None;
+        profile.budget = BudgetRules {
+            requests_per_second: 10_000.0,
+            burst: 10_000,
+            parallel_requests: 32,
+            parallel_uploads: 8,
+        };
     }
 }

@@ -152,8 +152,13 @@ fn parse_body(body: &[u8]) -> (Vec<String>, String) {
         let errors = value.get("errors").and_then(Value::as_array);
         let field = |error: &Value, name| error.get(name).and_then(Value::as_str).map(str::to_owned);
         let codes = errors.into_iter().flatten().take(8).filter_map(|error| field(error, "code")).collect();
-        let mut messages: Vec<String> =
-            errors.into_iter().flatten().take(8).filter_map(|error| field(error, "message")).collect();
+        // GitLab says only in `detail`, as text, which media type it refuses.
+        let said = |error: &Value| {
+            let parts = [field(error, "message"), field(error, "detail")];
+            let parts: Vec<String> = parts.into_iter().flatten().collect();
+            (!parts.is_empty()).then(|| parts.join(": "))
+        };
+        let mut messages: Vec<String> = errors.into_iter().flatten().take(8).filter_map(said).collect();
         if messages.is_empty() {
             // Token servers write `error_description` (RFC 6749 section 5.2); others `message`, `details` or `error`.
             let names = ["error_description", "message", "details", "error"];

@@ -294,11 +294,11 @@ fn mistakes_are_told_before_anything_is_asked() {
     };
     fs::write(place.path().join("config.toml"), "").unwrap();
     for (arguments, input, message) in [
-        (&["login", "quay.io", "-u", "u", "--password-stdin"][..], "", "empty"),
-        (&["login", "quay.io", "-u", "u", "--password-stdin"], "s3cret\nx", "more than one line"),
-        (&["login", "quay.io", "-u", "a:b", "--password-stdin"], "s3cret", "no colon"),
+        (&["login", "quay.io", "-u", "u", "--password-stdin"][..], "", "found nothing"),
+        (&["login", "quay.io", "-u", "u", "--password-stdin"], "s3cret\nx", "found more lines"),
+        (&["login", "quay.io", "-u", "a:b", "--password-stdin"], "s3cret", "without a colon"),
         (&["login", "quay.io", "--password-stdin"], "s3cret", "--username"),
-        (&["login", "quay.io"], "", "no terminal"),
+        (&["login", "quay.io"], "", "not a terminal"),
         (&["login", "quay.io/namespace"], "", "a registry's host"),
         (&["copy", "--plain-http", "a.example/a:v1", "b.example/b:v1"], "", "both a.example and b.example"),
         (&["tags", "a.example/a", "--cert-file", "x"], "", "--key-file"),
@@ -308,6 +308,6 @@ fn mistakes_are_told_before_anything_is_asked() {
     }
     fs::write(place.path().join("config.toml"), "[host.\"a.example\"]\nplain-htp = true\n").unwrap();
     let stderr = told(&["tags", "a.example/a"], "");
-    assert!(stderr.contains("`config.toml`, line 2") && stderr.contains("`plain-htp = true`"), "{stderr}");
+    assert!(stderr.contains("`config.toml`, line 2") && stderr.contains("`plain-htp`"), "{stderr}");
     assert!(!place.path().join(".docker").exists());
 }

@@ -20,6 +20,7 @@ mod lost_links;
 mod nodes;
 mod objects;
 mod oras;
+mod own_backend;
 mod readme;
 mod reproducible;
 mod round_trip;

@@ -50,7 +50,7 @@ fn a_real_package_is_fetched_replicated_and_read_by_its_identifiers() {
     let place = place.path();
     // The package is not public.
     d1oci(place, &["fetch", "peggym.133.1", "--node", &url]).failure(4);
-    let denied = with_token(place, &["replicate", "oci:store", "peggym.133.1", "--node", &url]).failure(1);
+    let denied = with_token(place, &["replicate", "oci:store", "peggym.133.1", "--node", &url]).failure(4);
     assert!(denied.text().contains("is private"), "{}", denied.text());
 
     let fetch = ["fetch", "data.1.1", "--node", &url, "-o", "bags", "--include-private", "--format", "json"];

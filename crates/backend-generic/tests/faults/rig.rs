@@ -23,7 +23,7 @@ pub(crate) struct Rig {
 
 /// Short waits; the limits for silence are long enough for a machine that is busy with other tests.
 pub(crate) fn profile() -> Profile {
-    let mut profile = Profile::generic_at("localhost");
+    let mut profile = Profile::generic().at("localhost");
     profile.segments = Profile::generic().segments;
     profile.retry.first_wait = Duration::from_millis(2);
     profile.retry.limited_wait = Duration::from_millis(20);

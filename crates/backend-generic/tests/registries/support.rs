@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use backend_generic::GenericFactory;
 use distribution_client::{
-    ClientOptions, Credential, FixedCredential, Profile, Registries, Repository, Secret,
+    ClientOptions, Credential, FixedCredential, Profile, Registries, RegistryFactory, Repository, Secret,
 };
 use oci_model::Location;
 use registry_backend::{Access, BackendFactory as _, OpenOptions, RegistryBackend};
@@ -30,7 +29,7 @@ impl Client {
             let credential = Credential::Password { username: username.to_owned(), password };
             options = options.with_credentials(FixedCredential::new(host, credential));
         }
-        let mut profile = Profile::generic_at(host);
+        let mut profile = Profile::generic().at(host);
         profile.retry.first_wait = Duration::from_millis(10);
         profile.commit_checks = vec![Duration::ZERO];
         let registries = Arc::new(Registries::new(options));
@@ -40,7 +39,7 @@ impl Client {
     /// Opens a repository of this name.
     pub(crate) async fn open(&self, name: &str) -> Arc<dyn RegistryBackend> {
         let location = Location::Registry { host: self.host.clone(), repository: name.parse().unwrap() };
-        let factory = GenericFactory::new(self.registries.clone()).with_profile(self.profile.clone());
+        let factory = RegistryFactory::new(self.registries.clone(), self.profile.clone());
         factory.open(&location, &OpenOptions::new(Access::Create)).await.unwrap().into()
     }
 

@@ -196,6 +196,7 @@ pub async fn push_directory(
     options: &PushOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
+    let options = &storable(options, backend);
     if !options.index && options.compression != Compression::Gzip {
         let reason = "a package without an index needs archives compressed with gzip";
         return Err(Error::Options { reason });
@@ -209,6 +210,12 @@ pub async fn push_directory(
         }
         result => result,
     }
+}
+
+/// Returns the options without an index where the store accepts only known types of configurations.
+fn storable(options: &PushOptions, backend: &dyn RegistryBackend) -> PushOptions {
+    let index = options.index && backend.capabilities().any_config_type;
+    PushOptions { index, ..options.clone() }
 }
 
 async fn push(
@@ -236,7 +243,7 @@ pub async fn push_prepared(
     options: &PushOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
-    let options = options.with_default_tag(prepared.facts.identifier.as_ref());
+    let options = storable(options, backend).with_default_tag(prepared.facts.identifier.as_ref());
     let replaced = if options.repack { None } else { replaced_archives(backend, &options).await };
     let max_manifest_bytes = backend.capabilities().max_manifest_bytes;
     let artifact = {

@@ -8,12 +8,12 @@ use registry_backend::Access;
 use serde::Serialize;
 
 use super::push::{created, file_to_push, parse_annotation};
-use crate::context::{Context, required_target, temporary_directory};
+use crate::context::{Context, temporary_directory};
 use crate::failure::Failure;
 
 /// Attach files to an artifact: they become an artifact of their own that refers to it.
 ///
-/// The artifact itself does not change. `d1oci discover` shows what is attached.
+/// The artifact itself does not change. `d1oci discover` lists attached artifacts.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: d1oci attach oci:store:v1 --artifact-type application/vnd.dataone.system-metadata+xml sysmeta.xml"
@@ -24,10 +24,10 @@ pub(crate) struct Arguments {
     /// The files; `FILE:TYPE` states a file's media type.
     #[arg(value_name = "FILE", required_unless_present = "annotations")]
     files: Vec<PathBuf>,
-    /// Type of what is attached.
+    /// Artifact type of the attachment.
     #[arg(long, value_name = "TYPE")]
     artifact_type: MediaType,
-    /// Annotation of what is attached.
+    /// Annotation of the attachment.
     #[arg(short, long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
     annotations: Vec<(String, String)>,
     /// Time of creation, RFC 3339 [default: `SOURCE_DATE_EPOCH`, or none].
@@ -44,7 +44,7 @@ struct Attached<'a> {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let subject = required_target(&arguments.reference)?;
+    let subject = context.required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Modify).await?;
     let mut options = PushOptions::new(temporary_directory());
@@ -58,10 +58,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         subject: arguments.reference.to_string(),
         report: &report,
     };
-    context.printer.result(&attached, |attached| {
-        format!(
-            "Attached to {}\nArtifactType: {}\nDigest: {}",
-            attached.subject, report.artifact_type, report.digest
-        )
+    context.printer.result(&attached, |attached, lines| {
+        lines.add(format_args!("Attached to {}", attached.subject));
+        lines.add(format_args!("ArtifactType: {}", report.artifact_type));
+        lines.add(format_args!("Digest: {}", report.digest));
     })
 }

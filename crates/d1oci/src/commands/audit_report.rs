@@ -1,4 +1,4 @@
-//! The report of an audit, as a repository manager files it: written object by object, to a file or to standard output.
+//! The report of an audit, for the files of a repository manager: written object by object, to a file or to standard output.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -9,12 +9,11 @@ use jiff::Timestamp;
 use oci_model::{Location, ManifestRef};
 use serde::Serialize;
 
-use super::bag::fault_line;
 use crate::context::{Context, source_date_epoch};
 use crate::failure::Failure;
-use crate::output::{Format, human};
+use crate::output::{Format, Lines, human};
 
-/// A report that is being written. Its file has a temporary name until it is whole.
+/// A report in progress. Its file has a temporary name until it is complete.
 pub(crate) struct AuditReport {
     format: Format,
     output: Box<dyn Write>,
@@ -24,7 +23,7 @@ pub(crate) struct AuditReport {
     artifact_count: u64,
 }
 
-/// What the report says of one artifact.
+/// The part of the report about one artifact.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Audited<'a> {
@@ -60,7 +59,7 @@ struct Totals {
 }
 
 impl<'a> Audited<'a> {
-    /// Returns what is said of an artifact that was verified by itself.
+    /// Returns the part about an artifact that was verified alone.
     pub(crate) fn of_one(reference: &'a str, at: &ManifestRef, report: &'a VerifyReport) -> Self {
         let tag = match at {
             ManifestRef::Tag(tag) => Some(tag.to_string()),
@@ -70,7 +69,7 @@ impl<'a> Audited<'a> {
         Self { reference, tag, identifier: None, valid: report.valid, faults: faults(report), objects }
     }
 
-    /// Returns what is said of an artifact of a repository.
+    /// Returns the part about an artifact of a repository.
     pub(crate) fn of(reference: &'a str, artifact: &'a VerifiedArtifact) -> Self {
         let report = artifact.report.as_ref();
         let audit = report.and_then(|report| report.system_metadata.as_ref());
@@ -89,13 +88,13 @@ impl<'a> Audited<'a> {
     }
 }
 
-/// Returns everything that is wrong with an artifact, of whatever kind.
+/// Returns all faults of an artifact.
 fn faults(report: &VerifyReport) -> Vec<ContentFault> {
     let audit = report.system_metadata.iter().flat_map(|audit| &audit.faults);
     let bag = report.bag.iter().flat_map(|bag| bag.errors());
     let bag = bag.map(|fault| ContentFault {
         path: fault.path.clone().unwrap_or_default(),
-        message: fault_line(fault),
+        message: fault.to_string(),
     });
     report.faults.iter().chain(audit).cloned().chain(bag).collect()
 }
@@ -131,7 +130,7 @@ impl AuditReport {
         Ok(report)
     }
 
-    /// Tells whether nothing else may be written to standard output.
+    /// Tells whether the report takes standard output for itself.
     pub(crate) fn is_on_standard_output(&self) -> bool {
         self.files.is_none()
     }
@@ -144,22 +143,25 @@ impl AuditReport {
                 // The object goes on with the list.
                 format!("{},\"artifacts\":[", fields.trim_end_matches('}'))
             }
-            Format::Text => format!(
-                "Fixity audit of {repository}\nDate: {date}\nProgram: {program}\n\n\
-                 For each object: verdict, size in bytes, algorithm, declared checksum, identifier, path.\n"
-            ),
+            Format::Text => text_of(|lines| {
+                lines.add(format_args!("Fixity audit of {repository}"));
+                lines.add(format_args!("Date: {date}"));
+                lines.add(format_args!("Program: {program}"));
+                lines.add("");
+                lines.add("For each object: verdict, size in bytes, algorithm, declared checksum, identifier, path.");
+            }),
         };
         self.write(&text)
     }
 
-    /// Writes what is said of an artifact.
+    /// Writes the part about an artifact.
     pub(crate) fn artifact(&mut self, audited: &Audited<'_>) -> Result<(), Failure> {
         let text = match self.format {
             Format::Json => {
                 let comma = if self.artifact_count == 0 { "" } else { "," };
                 format!("{comma}\n{}", json(audited)?)
             }
-            Format::Text => artifact_text(audited),
+            Format::Text => text_of(|lines| artifact_text(audited, lines)),
         };
         self.artifact_count += 1;
         self.totals.add(audited);
@@ -190,7 +192,7 @@ impl AuditReport {
 
 impl Drop for AuditReport {
     fn drop(&mut self) {
-        // A report without an end is none.
+        // A report without its end is useless.
         if let Some((partial, _)) = &self.files {
             let _ = std::fs::remove_file(partial);
         }
@@ -231,36 +233,36 @@ impl Totals {
     }
 }
 
-fn artifact_text(audited: &Audited<'_>) -> String {
+fn artifact_text(audited: &Audited<'_>, lines: &mut Lines<'_>) {
     let verdict = if audited.valid { "valid" } else { "NOT VALID" };
-    let mut text = format!("\n{} {verdict}", audited.reference);
+    let mut title = format!("{} {verdict}", audited.reference);
     for name in [audited.tag.as_deref(), audited.identifier].into_iter().flatten() {
-        text += &format!("  {}", human::one_line(name));
+        title += &format!("  {name}");
     }
-    text += "\n";
+    lines.add("");
+    lines.add(title);
     for fault in &audited.faults {
-        text += &format!("  fault: {}: {}\n", human::one_line(&fault.path), human::one_line(&fault.message));
+        lines.add(format_args!("  fault: {}: {}", fault.path, fault.message));
     }
     for object in audited.objects {
-        let known = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), human::one_line);
-        text += &format!(
-            "  {:<12}  {}  {}  {}  {}  {}\n",
+        let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        lines.add(format_args!(
+            "  {:<12}  {}  {}  {}  {}  {}",
             verdict_name(object.verdict),
             object.size,
             known(&object.algorithm),
             known(&object.declared),
             known(&object.identifier),
-            human::one_line(&object.path),
-        );
+            object.path,
+        ));
         if object.verdict == ObjectVerdict::Mismatch {
-            text += &format!("    computed {}", known(&object.computed));
+            let mut computed = format!("    computed {}", known(&object.computed));
             if let Some(size) = object.declared_size {
-                text += &format!(", declared size {size}");
+                computed += &format!(", declared size {size}");
             }
-            text += "\n";
+            lines.add(computed);
         }
     }
-    text
 }
 
 fn verdict_name(verdict: ObjectVerdict) -> &'static str {
@@ -271,6 +273,13 @@ fn verdict_name(verdict: ObjectVerdict) -> &'static str {
         ObjectVerdict::Undeclared => "undeclared",
         _ => "UNVERIFIABLE",
     }
+}
+
+fn text_of(add: impl FnOnce(&mut Lines<'_>)) -> String {
+    let mut bytes = Vec::new();
+    // A vector takes everything, and lines are text.
+    let _ = Lines::write(&mut bytes, add);
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, Failure> {

@@ -1,11 +1,11 @@
-//! `d1oci backends`: what this program was built with.
+//! `d1oci backends`: the backends of this program.
 
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// List the backends that this program was built with.
+/// List the backends of this program.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci backends --format json")]
 pub(crate) struct Arguments {}
@@ -23,16 +23,20 @@ struct Listing {
 }
 
 pub(crate) fn run(context: &Context, _arguments: &Arguments) -> Result<(), Failure> {
-    let backends = context.backends.iter();
+    let all = context.all_backends();
     let listing = Listing {
-        backends: backends.map(|factory| Backend { name: factory.name(), about: factory.about() }).collect(),
-        absent: context.backends.absent_features().collect(),
+        backends: all
+            .iter()
+            .map(|factory| Backend { name: factory.name(), about: factory.about() })
+            .collect(),
+        absent: all.absent_features().collect(),
     };
-    context.printer.result(&listing, |listing| {
-        let present =
-            listing.backends.iter().map(|backend| format!("{:<10} {}\n", backend.name, backend.about));
-        let absent =
-            listing.absent.iter().map(|feature| format!("{:<10} not built in (feature `{feature}`)\n", "-"));
-        present.chain(absent).collect()
+    context.printer.result(&listing, |listing, lines| {
+        for Backend { name, about } in &listing.backends {
+            lines.add(format_args!("{name:<10} {about}"));
+        }
+        for feature in &listing.absent {
+            lines.add(format_args!("{:<10} not built in (feature `{feature}`)", "-"));
+        }
     })
 }

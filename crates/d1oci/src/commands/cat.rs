@@ -1,7 +1,6 @@
 //! `d1oci cat`: one file of a package.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use d1_catalog::Purpose;
@@ -12,19 +11,20 @@ use oci_model::Reference;
 use super::package::{self, Opened};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::ContentOutput;
 
 /// Write one file of a package to standard output, or to a file.
 ///
-/// Only the bytes of this file are moved, and those of the index. A file that is read whole is verified before it gets its name.
+/// The command reads only the bytes of this file and of the index. A file that is read as a whole is verified before it gets its name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci cat oci:store:v1 data/CP_2024_25m_Temp.csv | head")]
 pub(crate) struct Arguments {
-    /// The package; with `--id`, the repository will do.
+    /// The package, or with `--id` the repository.
     reference: Reference,
     /// Path of the file in the package.
     #[arg(required_unless_present = "id", conflicts_with = "id")]
     path: Option<String>,
-    /// DataONE identifier of the file, which is searched in the repository if the reference names no package.
+    /// DataONE identifier of the file; without a tag or digest in the reference, the whole repository is searched.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
     /// Write to this file.
@@ -40,8 +40,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let path = path(&opened, &arguments)?;
     match &arguments.output {
         None => {
-            let output = io::BufWriter::with_capacity(64 * 1024, io::stdout());
-            read_file(&*opened.backend, &opened.package, &path, arguments.range, output).await?;
+            let output = ContentOutput::default();
+            let read =
+                read_file(&*opened.backend, &opened.package, &path, arguments.range, output.writer()).await;
+            read.map(drop).map_err(|error| output.failure(error))?;
         }
         Some(output) => write_file(&opened, &path, arguments.range, output).await?,
     }
@@ -73,11 +75,11 @@ async fn write_file(
     renamed
 }
 
-/// Returns the path of the wanted file: as given, or that of the member with the identifier, or of the only file.
+/// Returns the path of the file: as given, or that of the member with the identifier, or of the only file.
 fn path(opened: &Opened, arguments: &Arguments) -> Result<String, Failure> {
     let view = &opened.package.view;
     if let Some(path) = &arguments.path {
-        // People copy paths from a pulled directory: its name in front is not an error.
+        // People copy paths from a pulled directory, with its name in front.
         let short = path.strip_prefix(view.directory()).and_then(|rest| rest.strip_prefix('/'));
         let short = short.filter(|short| view.entry(path).is_none() && view.entry(short).is_some());
         return Ok(short.unwrap_or(path).to_owned());
@@ -95,12 +97,13 @@ fn path(opened: &Opened, arguments: &Arguments) -> Result<String, Failure> {
 
 /// Reads `FIRST-LAST` or `FIRST-`, as in HTTP (RFC 9110 section 14.1.2).
 fn parse_range(text: &str) -> Result<ByteRange, String> {
-    let (first, last) = text.split_once('-').ok_or("write FIRST-LAST or FIRST-")?;
-    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is not a whole number"));
+    let (first, last) = text.split_once('-').ok_or("expected FIRST-LAST or FIRST-")?;
+    let number =
+        |text: &str| text.parse::<u64>().map_err(|_| format!("expected a whole number, found `{text}`"));
     let start = number(first)?;
     let end = match last {
         "" => None,
-        last => Some(number(last)?.checked_add(1).ok_or("the last byte is too far out")?),
+        last => Some(number(last)?.checked_add(1).ok_or("the last byte is too large a number")?),
     };
     if end.is_some_and(|end| end <= start) {
         return Err("the last byte is before the first".to_owned());

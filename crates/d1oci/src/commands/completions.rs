@@ -1,9 +1,7 @@
-//! `d1oci completions`: what shells need to complete the command line.
+//! `d1oci completions`: completion scripts of shells.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -16,8 +14,12 @@ pub(crate) struct Arguments {
     shell: Shell,
 }
 
-pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(
+    context: &Context,
+    arguments: &Arguments,
+    mut program: clap::Command,
+) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "d1oci", &mut script);
+    clap_complete::generate(arguments.shell, &mut program, "d1oci", &mut script);
     context.printer.raw(&script)
 }

@@ -4,34 +4,34 @@ use d1_transfer::{CopyOptions, CopyReport};
 use oci_model::{Location, Reference, Tag};
 use registry_backend::Access;
 
-use crate::context::{Context, required_target, tag_only};
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::human;
+use crate::output::{Lines, human};
 
 /// Copy an artifact from one repository to another, byte for byte.
 ///
-/// What the target has already is not sent; between repositories of one registry blobs are mounted.
+/// Content that the target has is not sent again; a registry mounts blobs between its own repositories.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci copy --referrers oci:store:v1 oci:replica:v1")]
 pub(crate) struct Arguments {
     /// The artifact.
     from: Reference,
-    /// Where to; without a tag it gets the tag that it is copied by, if any.
+    /// The target; without a tag, the copy gets the tag of the source, if any.
     to: Reference,
     /// Further tags.
     #[arg(short, long = "tag", value_name = "TAG")]
     tags: Vec<Tag>,
-    /// Copy also what refers to it: attached system metadata, signatures.
+    /// Copy the artifacts that refer to it too: attached system metadata, signatures.
     #[arg(short, long)]
     referrers: bool,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let target = required_target(&arguments.from)?;
+    let target = context.required_target(&arguments.from)?;
     let from = context.open(&arguments.from.location, Access::Read).await?;
     let to = context.open(&arguments.to.location, Access::Create).await?;
     let mut options = CopyOptions::default();
-    let tag = tag_only(&arguments.to)?.or(match target {
+    let tag = context.tag_only(&arguments.to)?.or(match target {
         oci_model::ManifestRef::Tag(tag) => Some(tag),
         oci_model::ManifestRef::Digest(_) => None,
     });
@@ -46,17 +46,16 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         _ => None,
     };
     let report = d1_transfer::copy(&*from, target, &*to, &options, &context.observer()).await?;
-    context.printer.result(&report, |report| text(report, &arguments))
+    context.printer.result(&report, |report, lines| text(report, &arguments, lines))
 }
 
-fn text(report: &CopyReport, arguments: &Arguments) -> String {
-    format!(
-        "Copied {} to {}\n{}, {}, {} sent\nDigest: {}",
-        arguments.from,
-        arguments.to,
+fn text(report: &CopyReport, arguments: &Arguments, lines: &mut Lines<'_>) {
+    lines.add(format_args!("Copied {} to {}", arguments.from, arguments.to));
+    lines.add(format_args!(
+        "{}, {}, {} sent",
         human::count(report.manifests, "manifest"),
         human::count(report.blobs, "blob"),
         human::bytes(report.sent_bytes),
-        report.digest
-    )
+    ));
+    lines.add(format_args!("Digest: {}", report.digest));
 }

@@ -4,22 +4,22 @@ use oci_model::{Digest, ManifestRef, Reference};
 use registry_backend::{Access, Error, ErrorKind, RegistryBackend, RegistryBackendExt, RepositoryAdmin};
 use serde::Serialize;
 
-use crate::context::{Context, required_target};
+use crate::context::Context;
 use crate::failure::Failure;
 
 /// Delete a tag, or an artifact with all its tags.
 ///
-/// A reference with a tag deletes the tag alone, and the artifact stays; `--artifact`, or a reference with a digest, deletes the
+/// A reference with a tag deletes only the tag, and the artifact stays. `--artifact`, or a reference with a digest, deletes the
 /// artifact with all its tags. Its blobs stay until `d1oci prune`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci delete oci:store:v1")]
 pub(crate) struct Arguments {
-    /// What to delete.
+    /// The tag or artifact.
     reference: Reference,
-    /// Delete the artifact that the tag names, with all its tags.
+    /// Delete the artifact that has the tag, with all its tags.
     #[arg(long)]
     artifact: bool,
-    /// Do not fail if it is not there.
+    /// Succeed if it does not exist.
     #[arg(short, long)]
     force: bool,
 }
@@ -31,7 +31,7 @@ struct Deleted {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let target = required_target(&arguments.reference)?;
+    let target = context.required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Modify).await?;
     let admin = backend.admin().ok_or_else(|| Error::new(ErrorKind::Unsupported, "delete from", location))?;
@@ -44,9 +44,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         result => result?,
     };
     let deleted = Deleted { deleted: arguments.reference.to_string(), kind };
-    context.printer.result(&deleted, |deleted| match deleted.kind {
-        "nothing" => format!("{} is not there", deleted.deleted),
-        kind => format!("Deleted {kind} {}", deleted.deleted),
+    context.printer.result(&deleted, |deleted, lines| match deleted.kind {
+        "nothing" => lines.add(format_args!("{} does not exist", deleted.deleted)),
+        kind => lines.add(format_args!("Deleted {kind} {}", deleted.deleted)),
     })
 }
 

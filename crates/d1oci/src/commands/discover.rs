@@ -1,4 +1,4 @@
-//! `d1oci discover`: what refers to an artifact.
+//! `d1oci discover`: the artifacts that refer to an artifact.
 
 use std::collections::HashSet;
 
@@ -8,10 +8,11 @@ use oci_model::{Annotations, Descriptor, Digest, MediaType, RawManifest, Referen
 use registry_backend::{Access, RegistryBackend};
 use serde::Serialize;
 
-use crate::context::{Context, required_target};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::Lines;
 
-/// Show what refers to an artifact: attached system metadata, signatures, and what refers to those.
+/// Show the artifacts that refer to an artifact: attached system metadata, signatures, and those that refer to these.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci discover oci:store:v1")]
 pub(crate) struct Arguments {
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
     /// Show only artifacts of this type.
     #[arg(long, value_name = "TYPE")]
     artifact_type: Option<MediaType>,
-    /// How far to follow what refers to what refers to it.
+    /// How many steps to follow referrers of referrers.
     #[arg(long, value_name = "N", default_value_t = 8)]
     depth: usize,
 }
@@ -44,7 +45,7 @@ struct Walk<'a> {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let target = required_target(&arguments.reference)?;
+    let target = context.required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Read).await?;
     let subject = described(&backend.read_manifest(target).await?);
@@ -62,17 +63,16 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         artifact_type: subject.artifact_type,
         annotations: subject.annotations,
     };
-    context.printer.result(&root, |root| {
-        let mut text = format!("{}\n", root.reference);
-        tree(&root.referrers, "", &mut text);
-        text
+    context.printer.result(&root, |root, lines| {
+        lines.add(&root.reference);
+        tree(&root.referrers, "", lines);
     })
 }
 
-/// Describes a manifest by what stands in it, which not every store tells that is only asked for its digest.
+/// Describes a manifest by its content: some stores answer with less.
 fn described(raw: &RawManifest) -> Descriptor {
     let mut descriptor = raw.descriptor();
-    // What cannot be read as a manifest can be referred to all the same.
+    // Other artifacts can refer to bytes that are not a manifest.
     if let Ok(manifest) = raw.parse() {
         descriptor.artifact_type = manifest.effective_artifact_type().cloned();
         descriptor.annotations = manifest.annotations().clone();
@@ -87,7 +87,7 @@ impl Walk<'_> {
         depth: usize,
     ) -> BoxFuture<'s, Result<Vec<Node>, Failure>> {
         Box::pin(async move {
-            // A cycle is impossible among honest manifests, and cheap to guard against among others.
+            // Honest manifests have no cycle.
             if depth == 0 || !self.seen.insert(subject.clone()) {
                 return Ok(Vec::new());
             }
@@ -110,16 +110,17 @@ impl Walk<'_> {
 }
 
 /// Draws the tree of referrers, grouped by artifact type as `oras` shows it.
-fn tree(nodes: &[Node], indent: &str, text: &mut String) {
+fn tree(nodes: &[Node], indent: &str, lines: &mut Lines<'_>) {
     for (at, node) in nodes.iter().enumerate() {
         let last = at + 1 == nodes.len();
         let (branch, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
         let kind = node.artifact_type.as_ref().map_or("unknown", MediaType::as_str);
-        *text += &format!("{indent}{branch}{kind}\n{indent}{below}└── {}\n", node.digest);
+        lines.add(format_args!("{indent}{branch}{kind}"));
+        lines.add(format_args!("{indent}{below}└── {}", node.digest));
         let deeper = format!("{indent}{below}    ");
         for (key, value) in &node.annotations {
-            *text += &format!("{deeper}{key}: {value}\n");
+            lines.add(format_args!("{deeper}{key}: {value}"));
         }
-        tree(&node.referrers, &deeper, text);
+        tree(&node.referrers, &deeper, lines);
     }
 }

@@ -11,14 +11,14 @@ use serde::Serialize;
 use super::package;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::human;
+use crate::output::{Lines, human};
 
 /// Export a package as a bag, as DataONE's services expect it.
 ///
-/// A package that is a bag stays as it is, but for MD5 and SHA-256 manifests that it lacks. Of any other package, data go below `data`,
-/// science metadata and resource maps into `metadata`, and system metadata into `metadata/sysmeta`.
+/// A package that is a bag stays as it is, plus the MD5 and SHA-256 manifests that it lacks. From any other package, data go to `data`,
+/// science metadata and resource maps to `metadata`, and system metadata to `metadata/sysmeta`.
 ///
-/// Nothing is visible under the final name before the bag is complete and valid.
+/// The final name appears when the bag is complete and valid.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci export oci:store --id doi:10.18739/A2D795C92 -o package.zip")]
 pub(crate) struct Arguments {
@@ -53,17 +53,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     context.printer.result(&exported, text)
 }
 
-fn text(exported: &Exported<'_>) -> String {
+fn text(exported: &Exported<'_>, lines: &mut Lines<'_>) {
     let ExportReport { identifier, files, bytes, digest, .. } = exported.report;
-    let mut text = format!(
-        "Exported {} to `{}`\n{} of {} in a valid bag\n",
-        exported.reference,
-        exported.path,
-        human::count(*files, "file"),
-        human::bytes(*bytes)
-    );
+    lines.add(format_args!("Exported {} to `{}`", exported.reference, exported.path));
+    lines.add(format_args!("{} of {} in a valid bag", human::count(*files, "file"), human::bytes(*bytes)));
     if let Some(identifier) = identifier {
-        text += &format!("Identifier: {identifier}\n");
+        lines.add(format_args!("Identifier: {identifier}"));
     }
-    text + &format!("Digest: {digest}")
+    lines.add(format_args!("Digest: {digest}"));
 }

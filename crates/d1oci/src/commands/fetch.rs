@@ -10,23 +10,23 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::nodes::{NodeOptions, SelectionOptions};
-use crate::output::human;
+use crate::output::{Lines, human};
 
 /// Fetch a package from DataONE into a bag.
 ///
-/// PID may be that of the metadata, of a data file, of the resource map, or of a series. Every object is verified against the checksum
-/// that its system metadata declare; the bag gets its name when it is whole and valid. What an interrupted fetch has left is taken up.
+/// PID names the metadata, a data file, the resource map, or a series. Every object is verified against the checksum in its system
+/// metadata. The bag gets its name when it is complete and valid. A second fetch continues an interrupted one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci fetch doi:10.18739/A2D795C92 -o downloads")]
 pub(crate) struct Arguments {
-    /// DataONE identifier of the package or of something in it.
+    /// DataONE identifier of the package or of an object in it.
     pid: Identifier,
-    /// Directory in which the bag is made.
+    /// Directory for the bag.
     #[arg(short, long, value_name = "DIRECTORY", default_value = ".")]
     output: PathBuf,
     #[command(flatten)]
     selection: SelectionOptions,
-    /// Replace other files that are in the way.
+    /// Replace existing files with different content.
     #[arg(long)]
     overwrite: bool,
     #[command(flatten)]
@@ -41,7 +41,7 @@ struct Fetched {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let source = arguments.nodes.source()?;
+    let source = arguments.nodes.source(context)?;
     let mut options = FetchOptions::default();
     options.include_private = arguments.selection.include_private;
     options.skip_missing = arguments.selection.skip_missing;
@@ -59,18 +59,20 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     Ok(())
 }
 
-fn text(fetched: &Fetched) -> String {
+fn text(fetched: &Fetched, lines: &mut Lines<'_>) {
     let FetchReport { identifier, resource_map, objects, bytes, received_bytes, skipped, .. } =
         &fetched.report;
-    let mut text = format!(
-        "Fetched {identifier}\n{} of {} in `{}`; {} received\n",
+    lines.add(format_args!("Fetched {identifier}"));
+    lines.add(format_args!(
+        "{} of {} in `{}`; {} received",
         human::count(*objects, "object"),
         human::bytes(*bytes),
         fetched.path,
         human::bytes(*received_bytes),
-    );
+    ));
     if !skipped.is_empty() {
-        text += &format!("{} left out\n", human::count(skipped.len() as u64, "member"));
+        lines.add(format_args!("{} left out", human::count(skipped.len() as u64, "member")));
     }
-    text + &format!("Resource map: {resource_map}\nThe bag is valid")
+    lines.add(format_args!("Resource map: {resource_map}"));
+    lines.add("The bag is valid");
 }

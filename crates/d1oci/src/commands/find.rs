@@ -1,4 +1,4 @@
-//! `d1oci find`: packages and objects of a repository by what is known of them.
+//! `d1oci find`: packages and objects of a repository by their metadata.
 
 use d1_catalog::{Found, Query, find, parse_time};
 use d1_model::Identifier;
@@ -9,14 +9,14 @@ use oci_model::Reference;
 use registry_backend::Access;
 use serde::Serialize;
 
-use crate::context::{Context, repository_only};
+use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
 use crate::output::human;
 
 /// Find packages and objects in a repository, by identifier, title, format or date.
 ///
-/// What has a tag is looked through, and listed as it is found; without options, everything is. The date is that of the annotation
-/// `org.opencontainers.image.created`: what has none is older and younger than nothing.
+/// Searches all tagged artifacts and lists matches as they are found; without options, all match. The date is the annotation
+/// `org.opencontainers.image.created`; artifacts without this annotation never match a date filter.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci find oci:store --format-id text/csv --from 2025-01-01 --objects")]
 pub(crate) struct Arguments {
@@ -25,19 +25,19 @@ pub(crate) struct Arguments {
     /// DataONE identifier: of a package, its resource map, its series, or an object in it.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
-    /// A part of the title, in whatever case.
+    /// A part of the title, in upper or lower case.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
     /// DataONE object format identifier of the object, or of one in the package.
     #[arg(long, value_name = "FORMAT")]
     format_id: Option<String>,
-    /// Made at this date or time or later: `2025-11-07`, `2025-11-07T12:00:00Z`.
+    /// Created at this date or time or later: `2025-11-07`, `2025-11-07T12:00:00Z`.
     #[arg(long, value_name = "DATE", value_parser = parse_date)]
     from: Option<Timestamp>,
-    /// Made before this date or time.
+    /// Created before this date or time.
     #[arg(long, value_name = "DATE", value_parser = parse_date)]
     to: Option<Timestamp>,
-    /// List the objects that fit, in packages and by themselves.
+    /// List matching objects, in packages and by themselves.
     #[arg(long)]
     objects: bool,
 }
@@ -50,7 +50,7 @@ struct Line {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let location = repository_only(&arguments.repository, "find")?;
+    let location = context.repository_only(&arguments.repository, "find")?;
     let backend = context.open(location, Access::Read).await?;
     let mut query = Query::default();
     query.identifier = arguments.id;
@@ -64,11 +64,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let mut results = find(&*backend, &query, &observer);
     while let Some(found) = results.try_next().await? {
         let line = Line { reference: format!("{location}@{}", found.artifact.digest), found };
-        list.item(&line, |line| text(&location.to_string(), line))?;
+        list.item(&line, |line, lines| lines.add(text(&location.to_string(), line)))?;
     }
     if list.end()? == 0 {
-        let failure = Failure::new(ExitStatus::NotFound, format!("nothing in {location} fits"));
-        return Err(failure.with_hint("only what has a tag is found; `d1oci tags REPOSITORY` lists the tags"));
+        let failure = Failure::new(ExitStatus::NotFound, format!("nothing in {location} matches"));
+        return Err(
+            failure.with_hint("a search finds tagged artifacts only; `d1oci tags REPOSITORY` lists the tags")
+        );
     }
     Ok(())
 }
@@ -89,7 +91,7 @@ fn text(repository: &str, line: &Line) -> String {
         text += &format!("  {created}");
     }
     match (&artifact.title, &artifact.artifact_type) {
-        (Some(title), _) => text += &format!("  {}", human::one_line(title)),
+        (Some(title), _) => text += &format!("  {title}"),
         (None, Some(artifact_type)) => text += &format!("  {artifact_type}"),
         (None, None) => {}
     }
@@ -108,6 +110,7 @@ fn object_text(object: &ListedFile) -> String {
 }
 
 fn parse_date(text: &str) -> Result<Timestamp, String> {
-    parse_time(text)
-        .ok_or_else(|| "write a date such as 2025-11-07, or a time such as 2025-11-07T12:00:00Z".to_owned())
+    parse_time(text).ok_or_else(|| {
+        "expected a date such as 2025-11-07, or a time such as 2025-11-07T12:00:00Z".to_owned()
+    })
 }

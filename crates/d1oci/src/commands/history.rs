@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::package;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::human;
+use crate::output::{Lines, human};
 
-/// Show the versions of a package, and what moved between them.
+/// Show the versions of a package, and the blobs that are new in each.
 ///
-/// A version is known by the identifier of the one that it replaces. Versions that the repository does not have are shown as such. Only a
-/// later version knows that it replaces an earlier one, so all tags of the repository are read.
+/// Each version names the identifier of the one that it replaces, so the command reads all tags of the repository. It also lists
+/// versions that the repository does not have.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci history oci:store --id doi:10.18739/A2D795C92")]
 pub(crate) struct Arguments {
@@ -36,30 +36,31 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let Arguments { reference, id } = arguments;
     let backend = context.open(&reference.location, Access::Read).await?;
     let observer = context.observer();
-    let target = package::target(&*backend, &reference, id.as_ref(), &observer).await?;
+    let target = package::target(context, &*backend, &reference, id.as_ref(), &observer).await?;
     let history = history(&*backend, &target, &observer).await?;
     let shown = Shown { reference: reference.location.to_string(), history };
     context.printer.result(&shown, text)
 }
 
-fn text(shown: &Shown) -> String {
-    shown.history.versions.iter().map(line).collect()
+fn text(shown: &Shown, lines: &mut Lines<'_>) {
+    for version in &shown.history.versions {
+        add_version(version, lines);
+    }
 }
 
-fn line(version: &Version) -> String {
-    let mut text = format!("{} {}", if version.asked { '*' } else { ' ' }, version.identifier);
+fn add_version(version: &Version, lines: &mut Lines<'_>) {
+    let name = format!("{} {}", if version.asked { '*' } else { ' ' }, version.identifier);
     match &version.stored {
-        None => text += "  not in the repository",
-        Some(stored) => text += &stored_text(version, stored),
+        None => lines.add(format_args!("{name}  not in the repository")),
+        Some(stored) => add_stored(&name, version, stored, lines),
     }
     if let (true, Some(obsoletes)) = (version.circular, &version.obsoletes) {
-        text += &format!("\n    says that it replaces {obsoletes}, which comes after it");
+        lines.add(format_args!("    claims to replace {obsoletes}, which comes after it"));
     }
-    text + "\n"
 }
 
-fn stored_text(version: &Version, stored: &StoredVersion) -> String {
-    let mut text = String::new();
+fn add_stored(name: &str, version: &Version, stored: &StoredVersion, lines: &mut Lines<'_>) {
+    let mut text = name.to_owned();
     if let Some(created) = &stored.created {
         text += &format!("  {created}");
     }
@@ -67,17 +68,15 @@ fn stored_text(version: &Version, stored: &StoredVersion) -> String {
     if let Some(series_id) = &stored.series_id {
         text += &format!("  (series {series_id})");
     }
-    let new = format!("{} ({})", human::count(stored.new_blobs, "new blob"), human::bytes(stored.new_bytes));
-    text += "\n    ";
+    lines.add(text);
+    let mut blobs = String::new();
     if let Some(obsoletes) = &version.obsoletes {
-        text += &format!("replaces {obsoletes}: {} shared, ", human::count(stored.shared_blobs, "blob"));
+        blobs += &format!("replaces {obsoletes}: {} shared, ", human::count(stored.shared_blobs, "blob"));
     }
-    text += &new;
+    blobs += &format!("{} ({})", human::count(stored.new_blobs, "new blob"), human::bytes(stored.new_bytes));
     if !stored.copies.is_empty() {
-        text += &format!(
-            "; {} with the same identifier",
-            human::count(stored.copies.len() as u64, "other artifact")
-        );
+        let copies = human::count(stored.copies.len() as u64, "other artifact");
+        blobs += &format!("; {copies} with the same identifier");
     }
-    text
+    lines.add(format_args!("    {blobs}"));
 }

@@ -10,15 +10,15 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
-use crate::output::human;
+use crate::output::{Lines, human};
 
-/// Import the objects of a HashStore, in which Metacat keeps them.
+/// Import the objects of a HashStore, the object store of Metacat.
 ///
-/// Each object becomes an artifact of its own, and its system metadata one that refers to it. Its name in the store is the digest of its
-/// blob, so that it is read once, by the upload that proves it; what the repository has is not read at all. An object that is damaged
-/// or not what its system metadata declare is reported, and does not stop the others. The same command again goes on where it was.
+/// Each object becomes an artifact of its own, and its system metadata an artifact that refers to it. An object is read once, by the
+/// upload that verifies it, and not at all if the repository has it. A damaged object, or one that contradicts its system metadata, is
+/// reported and does not stop the others. Run the same command again to continue.
 ///
-/// Objects that not everybody may read are left out and listed.
+/// Private objects are left out and listed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci import quay.io/example/objects --hashstore /var/metacat/hashstore")]
 pub(crate) struct Arguments {
@@ -27,10 +27,10 @@ pub(crate) struct Arguments {
     /// The HashStore: the directory with `hashstore.yaml` in it.
     #[arg(long, value_name = "DIRECTORY")]
     hashstore: PathBuf,
-    /// Import only the object with this DataONE identifier; several times for several.
+    /// Import only the object with this DataONE identifier; can be repeated.
     #[arg(long = "id", value_name = "PID")]
     ids: Vec<Identifier>,
-    /// Import also objects that their system metadata do not let everybody read.
+    /// Include private objects.
     #[arg(long)]
     include_private: bool,
 }
@@ -42,14 +42,15 @@ struct Imported<'a> {
     report: &'a ImportReport,
 }
 
-/// How many objects are listed that were left out; JSON output has them all.
+/// The number of private objects in text; JSON has them all.
 const LEFT_OUT_SHOWN: usize = 50;
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let repository = &arguments.repository;
+    context.check_scheme(&repository.location)?;
     if repository.target.is_some() {
         return Err(Failure::usage(format!(
-            "`{repository}` names one artifact, and objects have tags of their own"
+            "`{repository}` names one artifact, but each object gets a tag of its own"
         ))
         .with_hint(format!("write `{}`", repository.location)));
     }
@@ -67,7 +68,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let faults = human::count(report.faults.len() as u64, "fault");
     let failure = Failure::new(ExitStatus::Invalid, format!("the HashStore has {faults}"));
     Err(failure.with_details(report.faults.iter().map(fault_line)).with_hint(
-        "what is right has been imported; after the store was mended, the same command imports the rest",
+        "all other objects are imported; repair the HashStore, then run the same command again for the rest",
     ))
 }
 
@@ -78,23 +79,24 @@ fn fault_line(fault: &ImportFault) -> String {
     }
 }
 
-fn text(imported: &Imported<'_>) -> String {
+fn text(imported: &Imported<'_>, lines: &mut Lines<'_>) {
     let ImportReport { objects, imported: new, already_there, not_public, failed, .. } = imported.report;
-    let mut text = format!(
-        "Imported {} into {}: {new} new, {already_there} there already, {} not public, {failed} failed\n",
+    lines.add(format_args!(
+        "Imported {} into {}: {new} new, {already_there} already there, {} not public, {failed} failed",
         human::count(*objects, "object"),
         imported.repository,
         not_public.len(),
-    );
-    let left_out = not_public.iter().take(LEFT_OUT_SHOWN);
-    left_out.for_each(|identifier| text += &format!("Not public: {identifier}\n"));
-    if let Some(more) = not_public.len().checked_sub(LEFT_OUT_SHOWN).filter(|more| *more > 0) {
-        text += &format!("… and {more} more (`--format json` lists all)\n");
+    ));
+    for identifier in not_public.iter().take(LEFT_OUT_SHOWN) {
+        lines.add(format_args!("Not public: {identifier}"));
     }
-    text + &format!(
+    if let Some(more) = not_public.len().checked_sub(LEFT_OUT_SHOWN).filter(|more| *more > 0) {
+        lines.add(format_args!("… and {more} more (`--format json` lists all)"));
+    }
+    lines.add(format_args!(
         "{} attached; {} sent ({})",
         human::count(imported.report.system_metadata, "system metadata document"),
         human::count(imported.report.sent_blobs, "blob"),
         human::bytes(imported.report.sent_bytes)
-    )
+    ));
 }

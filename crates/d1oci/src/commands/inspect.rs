@@ -1,4 +1,4 @@
-//! `d1oci inspect`: what an artifact is, at a glance.
+//! `d1oci inspect`: a summary of an artifact.
 
 use d1_catalog::Purpose;
 use d1_model::Identifier;
@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::package;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::human;
+use crate::output::{Lines, human};
 
-/// Show what an artifact is: type, identifiers, sizes, layers.
+/// Show a summary of an artifact: type, identifiers, sizes, layers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci inspect oci:store:v1")]
 pub(crate) struct Arguments {
@@ -73,8 +73,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         bag_version: index.and_then(|index| index.bag()).map(|bag| bag.version.to_string()),
         indexed: index.is_some(),
         files: index.map(|index| index.files().len() as u64),
-        bytes: index.map(|index| index.files().files().map(|file| file.size).sum()),
-        stored_bytes: manifest.config.size + layers.iter().map(|layer| layer.size).sum::<u64>(),
+        bytes: index.map(|index| index.files().files().map(|file| file.size).fold(0, u64::saturating_add)),
+        stored_bytes: layers.iter().map(|layer| layer.size).fold(manifest.config.size, u64::saturating_add),
         layers,
         annotations: manifest.annotations.clone(),
         reference: opened.reference,
@@ -104,13 +104,13 @@ fn layers(view: &PackageView) -> Vec<Layer> {
         .collect()
 }
 
-fn text(summary: &Summary) -> String {
-    let mut text = format!("Reference:    {}\n", summary.reference);
+fn text(summary: &Summary, lines: &mut Lines<'_>) {
     let mut line = |label: &str, value: Option<String>| {
         if let Some(value) = value {
-            text += &format!("{:<13} {value}\n", format!("{label}:"));
+            lines.add(format_args!("{:<13} {value}", format!("{label}:")));
         }
     };
+    line("Reference", Some(summary.reference.clone()));
     line("ArtifactType", summary.artifact_type.as_ref().map(ToString::to_string));
     line("Identifier", summary.identifier.clone());
     line("Resource map", summary.resource_map.clone());
@@ -121,13 +121,13 @@ fn text(summary: &Summary) -> String {
     }
     line("Stored", Some(human::bytes(summary.stored_bytes)));
     for (key, value) in &summary.annotations {
-        text += &format!("  {key}: {value}\n");
+        lines.add(format_args!("  {key}: {value}"));
     }
-    text += "Layers:\n";
+    lines.add("Layers:");
     for layer in &summary.layers {
         let title = layer.title.as_deref().unwrap_or("-");
         let (digest, size) = (layer.digest.short(), human::bytes(layer.size));
-        text += &format!("  {digest}  {size:>9}  {:<7}  {title} ({})\n", layer.kind, layer.media_type);
+        let (kind, media_type) = (layer.kind, &layer.media_type);
+        lines.add(format_args!("  {digest}  {size:>9}  {kind:<7}  {title} ({media_type})"));
     }
-    text
 }

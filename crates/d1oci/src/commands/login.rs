@@ -1,7 +1,7 @@
-//! `d1oci login`: who one is at a registry.
+//! `d1oci login`: the account for a registry.
 
-use std::fmt::Display;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,14 +13,14 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::credentials::{self, Stored};
-use crate::failure::{ExitStatus, Failure, backend_status};
+use crate::failure::{Failure, backend_status};
 use crate::registries::{RegistryPlace, is_this_machine};
 
 /// Log in to a registry.
 ///
-/// The registry is asked whether it accepts name and password; then they are stored where Docker and `oras` store theirs: in
-/// `$REGISTRY_AUTH_FILE` if that is set, else in Docker's `config.json`, or with the credential helper that the file names.
-/// Without `--password-stdin` the password is asked for on the terminal.
+/// If the registry accepts name and password, they are stored where Docker and `oras` store theirs: in `$REGISTRY_AUTH_FILE` if it
+/// is set, else in Docker's `config.json`, or with the credential helper that the file names. Without `--password-stdin`, the command
+/// prompts for the password on the terminal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci login ghcr.io -u octocat\n\
                         Example: echo ${QUAY_PAT} | d1oci login quay.io -u 'dataone+dataone' --password-stdin")]
@@ -28,16 +28,16 @@ pub(crate) struct Arguments {
     /// The registry, such as `quay.io` or `localhost:5000`.
     #[arg(value_name = "HOST", value_parser = parse_host)]
     host: String,
-    /// The name; a robot account has a name such as `namespace+robot`.
+    /// The user name; a robot account has a name such as `namespace+robot`.
     #[arg(short, long, value_name = "NAME", value_parser = parse_username)]
     username: Option<String>,
-    /// The password or token. Other users of the machine may see it: `--password-stdin` is safer.
+    /// The password or token. Other users of the machine can see it: `--password-stdin` is safer.
     #[arg(short, long, value_name = "PASSWORD", conflicts_with = "password_stdin", requires = "username")]
     password: Option<Typed>,
     /// Read the password or token from standard input.
     #[arg(long, requires = "username")]
     password_stdin: bool,
-    /// Read an identity token from standard input; it takes the place of name and password.
+    /// Read an identity token from standard input; it replaces name and password.
     #[arg(long, conflicts_with_all = ["username", "password", "password_stdin"])]
     identity_token_stdin: bool,
 }
@@ -61,7 +61,7 @@ struct LoggedIn {
     stored_in: String,
 }
 
-/// The longest password or token that is read, in bytes.
+/// The longest password or token in bytes.
 const LONGEST_SECRET: u64 = 64 * 1024;
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
@@ -69,18 +69,18 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let place = context.registries.place(&arguments.host)?;
     if place.client.speaks_plainly_to(&arguments.host) && !is_this_machine(&arguments.host) {
         printer.warning(format_args!(
-            "{} is spoken to without TLS: whoever is on the way can read the password",
+            "the connection to {} has no TLS: anyone on the way can read the password",
             arguments.host
         ));
     }
     if arguments.password.is_some() {
-        printer.warning("a password on the command line can be seen by others: use `--password-stdin`");
+        printer.warning("other users can see a password on the command line: use `--password-stdin`");
     }
     let credential = credential(&arguments)?;
     let was_asked = check(context, &place, &arguments.host, credential.clone()).await?;
     if !was_asked {
         printer.warning(format_args!(
-            "{} does not ask who one is: whether it would accept this login is not known",
+            "{} did not ask for a login, so this login is not checked",
             arguments.host
         ));
     }
@@ -88,7 +88,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let stored = credentials::store(environment, &arguments.host, &credential).await?;
     if let Some(path) = stored.file() {
         printer.warning(format_args!(
-            "the login is stored unencrypted in `{}`; a credential helper keeps it safe (docs/configuration.md)",
+            "the login is stored unencrypted in `{}`; a credential helper stores it safely (docs/configuration.md)",
             path.display()
         ));
     }
@@ -106,9 +106,9 @@ fn report(
         _ => None,
     };
     let result = LoggedIn { registry, username, stored_in: stored.to_string().replace('`', "") };
-    context.printer.result(&result, |result| match &result.username {
-        Some(username) => format!("Logged in to {} as {username}", result.registry),
-        None => format!("Logged in to {}", result.registry),
+    context.printer.result(&result, |result, lines| match &result.username {
+        Some(username) => lines.add(format_args!("Logged in to {} as {username}", result.registry)),
+        None => lines.add(format_args!("Logged in to {}", result.registry)),
     })
 }
 
@@ -129,30 +129,31 @@ fn credential(arguments: &Arguments) -> Result<Credential, Failure> {
 
 /// Reads a secret up to the end of standard input, without the end of its line.
 fn secret_of_stdin() -> Result<Secret, Failure> {
-    let failed = |error| Failure::new(ExitStatus::LocalIo, Told("cannot read standard input", error));
     let mut text = String::new();
-    io::stdin().lock().take(LONGEST_SECRET + 1).read_to_string(&mut text).map_err(failed)?;
+    io::stdin().lock().take(LONGEST_SECRET + 1).read_to_string(&mut text).map_err(Failure::input)?;
     if text.len() as u64 > LONGEST_SECRET {
-        return Err(Failure::usage(format!("standard input has more than {LONGEST_SECRET} bytes")));
+        return Err(Failure::usage(format!(
+            "expected at most {LONGEST_SECRET} bytes on standard input, found more"
+        )));
     }
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
-        return Err(Failure::usage("standard input is empty, where the password should be"));
+        return Err(Failure::usage("expected a password on standard input, found nothing"));
     }
     if text.contains(['\n', '\r', '\0']) {
-        return Err(Failure::usage("standard input has more than one line, where the password should be"));
+        return Err(Failure::usage("expected a password of one line on standard input, found more lines"));
     }
     Ok(Secret::new(text))
 }
 
-/// Asks on the terminal.
+/// Prompts on the terminal.
 fn ask(username: Option<&str>) -> Result<(String, Secret), Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("standard input is no terminal on which a password could be asked for")
-            .with_hint("give it on standard input: `… | d1oci login HOST -u NAME --password-stdin`"));
+        return Err(Failure::usage("cannot prompt for a password: stdin is not a terminal")
+            .with_hint("pass it on standard input: `… | d1oci login HOST -u NAME --password-stdin`"));
     }
-    let failed = |error| Failure::new(ExitStatus::LocalIo, Told("cannot ask on the terminal", error));
+    let failed = |error| Failure::file("read", Path::new("/dev/tty"), error);
     let username = match username {
         Some(username) => username.to_owned(),
         None => {
@@ -167,7 +168,7 @@ fn ask(username: Option<&str>) -> Result<(String, Secret), Failure> {
     Ok((username, Secret::new(password)))
 }
 
-/// Asks the registry whether it accepts the login; returns whether it wanted to see it.
+/// Checks that the registry accepts the login; returns whether it asked for one.
 async fn check(
     context: &Context,
     place: &RegistryPlace,
@@ -178,31 +179,25 @@ async fn check(
     let source = Shown { credential, was_asked: was_asked.clone() };
     let options = place.client.clone().with_credentials(source);
     context.printer.status(format_args!("asking {host}"));
-    let registry = Registry::new(host, place.profile(place.kind()), &options)?;
-    registry.check_login().await.map_err(|error| refused(error, host))?;
+    let profile = place.profile();
+    let hint = profile.login.hint;
+    let registry = Registry::new(host, profile, &options)?;
+    registry.check_login().await.map_err(|error| refused(error, hint))?;
     Ok(was_asked.load(Ordering::Relaxed))
 }
 
-fn refused(error: Error, host: &str) -> Failure {
-    let kind = error.kind();
-    Failure::new(backend_status(&error), error).with_hint(match (kind, host) {
-        (ErrorKind::Denied, "ghcr.io") => {
-            "the password is a classic personal access token with `read:packages` or `write:packages`: GitHub takes no \
-             fine-grained ones here"
-        }
-        (ErrorKind::Denied, "quay.io") => {
-            "a robot account's name has its namespace in front, `namespace+robot`, and its password is its token"
-        }
-        (ErrorKind::Denied, "docker.io") => "with two-factor authentication the password is an access token",
-        (ErrorKind::Denied, _) => "check name and password: nothing was stored",
-        _ => {
+fn refused(error: Error, hint: Option<&'static str>) -> Failure {
+    let is_denied = error.kind() == ErrorKind::Denied;
+    Failure::new(backend_status(&error), error).with_hint(match is_denied {
+        true => hint.unwrap_or("check name and password: nothing was stored"),
+        false => {
             "`--plain-http` is for a registry without TLS, `--plain-http=false` for one with TLS on this machine, \
              `--ca-file` for one with an authority of its own"
         }
     })
 }
 
-/// The login that is checked, and whether the registry wanted it.
+/// The login to check, and whether the registry asked for it.
 #[derive(Debug)]
 struct Shown {
     credential: Credential,
@@ -221,23 +216,7 @@ impl CredentialSource for Shown {
     }
 }
 
-/// An I/O error with what could not be done.
-#[derive(Debug)]
-struct Told(&'static str, io::Error);
-
-impl Display for Told {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Told {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.1)
-    }
-}
-
-/// Reads a registry's host; a scheme before it and a slash behind it are no mistake.
+/// Reads a registry's host; a scheme before it and a slash behind it are allowed.
 pub(super) fn parse_host(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
     let host = host.strip_suffix('/').unwrap_or(host);
@@ -247,17 +226,14 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
         {
             Ok(host.to_ascii_lowercase())
         }
-        _ => {
-            Err("a registry's host is a name such as `quay.io`, or has a port, as in `localhost:5000`"
-                .to_owned())
-        }
+        _ => Err("expected a registry's host, such as `quay.io` or `localhost:5000`".to_owned()),
     }
 }
 
-/// A colon would end the name where it is shown to the registry (RFC 7617 section 2).
+/// A colon would end the name in the header that carries it (RFC 7617 section 2).
 fn parse_username(text: &str) -> Result<String, String> {
     if text.is_empty() || text.contains(':') || text.chars().any(char::is_control) {
-        return Err("a name is not empty and has no colon in it".to_owned());
+        return Err("expected a user name without a colon".to_owned());
     }
     Ok(text.to_owned())
 }

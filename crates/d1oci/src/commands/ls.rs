@@ -1,7 +1,5 @@
 //! `d1oci ls`: the files of a package.
 
-use std::io::{self, Write};
-
 use d1_catalog::Purpose;
 use d1_model::Identifier;
 use d1_transfer::{FileListing, list_files};
@@ -11,9 +9,9 @@ use serde::Serialize;
 use super::package;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::human;
+use crate::output::{Lines, human};
 
-/// List the files of a package: size, path, and DataONE identifier and format where they are known.
+/// List the files of a package: size, path, and known DataONE identifiers and formats.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci ls oci:store:v1")]
 pub(crate) struct Arguments {
@@ -46,20 +44,19 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         files: list_files(&*opened.backend, &opened.package).await?,
         reference: opened.reference,
     };
-    context.printer.written(&listing, text)
+    context.printer.result(&listing, text)
 }
 
-fn text(listing: &Listing<'_>, output: &mut dyn Write) -> io::Result<()> {
+fn text(listing: &Listing<'_>, lines: &mut Lines<'_>) {
     let width = listing.files.iter().map(|file| human::bytes(file.size).len()).max().unwrap_or(0);
     for file in listing.files.iter() {
-        write!(output, "{:>width$}  {}", human::bytes(file.size), file.path)?;
+        let mut line = format!("{:>width$}  {}", human::bytes(file.size), file.path);
         if let Some(identifier) = &file.identifier {
-            write!(output, "  [{identifier}]")?;
+            line += &format!("  [{identifier}]");
         }
         if let Some(format_id) = &file.format_id {
-            write!(output, "  ({format_id})")?;
+            line += &format!("  ({format_id})");
         }
-        writeln!(output)?;
+        lines.add(line);
     }
-    Ok(())
 }

@@ -3,10 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -19,8 +17,11 @@ pub(crate) struct Arguments {
     output: Option<PathBuf>,
 }
 
-pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    let mut command = Cli::command();
+pub(crate) fn run(
+    context: &Context,
+    arguments: &Arguments,
+    mut command: clap::Command,
+) -> Result<(), Failure> {
     command.build();
     match &arguments.output {
         None => context.printer.raw(&page(&command).map_err(Failure::output)?),

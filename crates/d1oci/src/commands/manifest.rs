@@ -1,11 +1,11 @@
-//! `d1oci manifest fetch`: the manifest as it is stored.
+//! `d1oci manifest fetch`: the stored bytes of a manifest.
 
 use std::path::PathBuf;
 
 use oci_model::Reference;
 use registry_backend::Access;
 
-use crate::context::{Context, required_target};
+use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
 
 /// Work with manifests.
@@ -21,13 +21,13 @@ enum Action {
     Fetch(FetchArguments),
 }
 
-/// Print the manifest of an artifact, byte for byte as it is stored.
+/// Print the manifest of an artifact, byte for byte.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci manifest fetch --pretty oci:store:v1")]
 struct FetchArguments {
     /// The artifact.
     reference: Reference,
-    /// Indent it for reading.
+    /// Indent it for reading; below 64 levels, lines get no more indent.
     #[arg(long)]
     pretty: bool,
     /// Print its descriptor instead.
@@ -40,7 +40,7 @@ struct FetchArguments {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let Action::Fetch(arguments) = arguments.action;
-    let target = required_target(&arguments.reference)?;
+    let target = context.required_target(&arguments.reference)?;
     let backend = context.open(&arguments.reference.location, Access::Read).await?;
     let manifest = backend.read_manifest(target).await?;
     let json = |result: serde_json::Result<Vec<u8>>| {
@@ -68,10 +68,18 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     }
 }
 
-/// Indents valid JSON without changing anything but white space.
+/// The deepest level with an indent of its own. Deeper levels share it: else the indent alone of a deeply nested manifest of
+/// 4 MB takes 20 GiB.
+const DEEPEST_INDENT: usize = 64;
+
+/// Indents valid JSON. It changes nothing but white space.
 fn pretty(json: &str) -> String {
     let (mut text, mut depth, mut in_string, mut escaped) = (String::new(), 0_usize, false, false);
     let mut rest = json.chars().peekable();
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n("  ", depth.min(DEEPEST_INDENT)));
+    };
     while let Some(c) = rest.next() {
         if in_string {
             text.push(c);
@@ -79,10 +87,6 @@ fn pretty(json: &str) -> String {
             escaped = c == '\\' && !escaped;
             continue;
         }
-        let line = |text: &mut String, depth: usize| {
-            text.push('\n');
-            text.extend(std::iter::repeat_n("  ", depth));
-        };
         match c {
             c if c.is_ascii_whitespace() => {}
             '{' | '[' => {
@@ -116,7 +120,7 @@ fn pretty(json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::pretty;
+    use super::{DEEPEST_INDENT, pretty};
 
     #[test]
     fn indenting_is_what_serde_does_but_keeps_the_order() {
@@ -125,5 +129,12 @@ mod tests {
             pretty(json),
             "{\n  \"b\": [\n    1,\n    2.50,\n    {}\n  ],\n  \"a\": {\n    \"x\\\"{\": [],\n    \"y\": \"\\\\\"\n  },\n  \"n\": null\n}"
         );
+    }
+
+    #[test]
+    fn the_size_of_indented_text_grows_with_the_text_and_not_with_its_depth() {
+        let depth = 100_000;
+        let nested = "[".repeat(depth) + "1" + &"]".repeat(depth);
+        assert!(pretty(&nested).len() <= nested.len() * (2 + 2 * DEEPEST_INDENT));
     }
 }

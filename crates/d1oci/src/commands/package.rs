@@ -1,4 +1,4 @@
-//! Opening the package that a command is about.
+//! Opens the package of a command.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use d1_transfer::{Observer, OpenPackage, open_package};
 use oci_model::{ManifestRef, Reference};
 use registry_backend::{Access, RegistryBackend};
 
-use crate::context::{Context, required_target};
+use crate::context::Context;
 use crate::failure::Failure;
 
-/// A package and where it is.
+/// A package and its repository.
 pub(crate) struct Opened {
     pub(crate) backend: Box<dyn RegistryBackend>,
     pub(crate) package: OpenPackage,
-    /// How to name it from now on, whatever its tag will name.
+    /// Its reference by digest, which stays valid when tags move.
     pub(crate) reference: String,
 }
 
@@ -27,8 +27,9 @@ pub(crate) async fn open(
     purpose: Purpose,
 ) -> Result<Opened, Failure> {
     let location = &reference.location;
+    context.check_scheme(location)?;
     let backend = context.open(location, Access::Read).await?;
-    let target = find_target(&*backend, reference, identifier, purpose, &context.observer()).await?;
+    let target = find_target(context, &*backend, reference, identifier, purpose, &context.observer()).await?;
     let package = open_package(&*backend, &target).await?;
     let reference = format!("{location}@{}", package.raw.digest());
     Ok(Opened { backend, package, reference })
@@ -36,15 +37,17 @@ pub(crate) async fn open(
 
 /// Returns the manifest that a reference names, or that has this identifier in the repository or an object with it.
 pub(crate) async fn target(
+    context: &Context,
     backend: &dyn RegistryBackend,
     reference: &Reference,
     identifier: Option<&Identifier>,
     observer: &Arc<dyn Observer>,
 ) -> Result<ManifestRef, Failure> {
-    find_target(backend, reference, identifier, Purpose::Package, observer).await
+    find_target(context, backend, reference, identifier, Purpose::Package, observer).await
 }
 
 async fn find_target(
+    context: &Context,
     backend: &dyn RegistryBackend,
     reference: &Reference,
     identifier: Option<&Identifier>,
@@ -57,6 +60,6 @@ async fn find_target(
             let located = locate(backend, identifier, purpose, observer).await?;
             Ok(ManifestRef::Digest(located.digest))
         }
-        (None, None) => required_target(reference).cloned(),
+        (None, None) => context.required_target(reference).cloned(),
     }
 }

@@ -1,4 +1,4 @@
-//! `d1oci prune`: removing what nothing refers to.
+//! `d1oci prune`: removes unreferenced content.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use oci_model::{Digest, Reference};
 use registry_backend::{Access, Error, ErrorKind, PruneOptions};
 use serde::Serialize;
 
-use crate::context::{Context, repository_only};
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::human;
+use crate::output::{Lines, human};
 
 /// Remove blobs that no artifact refers to.
 ///
-/// It is safe beside a running push: what was stored or relied on within the grace period stays.
+/// It is safe beside a running push: content that a push stored or used within the grace period stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci prune oci:store --dry-run")]
 pub(crate) struct Arguments {
     /// The repository.
     reference: Reference,
-    /// Only tell what would be removed.
+    /// Only list the blobs.
     #[arg(long)]
     dry_run: bool,
-    /// Remove also artifacts without a tag, unless they refer to one that stays or are part of one.
+    /// Also remove artifacts without a tag, unless they refer to one that stays or are part of one.
     #[arg(long)]
     untagged: bool,
-    /// Keep what is younger than this, in seconds or with a unit: `90s`, `30m`, `2h`, `1d`.
+    /// Keep younger content; in seconds or with a unit: `90s`, `30m`, `2h`, `1d`.
     #[arg(long, default_value = "1h", value_parser = parse_duration, value_name = "TIME")]
     grace: Duration,
 }
@@ -46,11 +46,11 @@ struct Removed {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let location = repository_only(&arguments.reference, "prune")?;
+    let location = context.repository_only(&arguments.reference, "prune")?;
     let backend = context.open(location, Access::Modify).await?;
     let pruner = backend.admin().and_then(|admin| admin.pruner()).ok_or_else(|| {
         Error::new(ErrorKind::Unsupported, "prune", location)
-            .because("the registry collects unreferenced blobs itself")
+            .because("the registry removes unreferenced blobs itself")
     })?;
     let mut options = PruneOptions::default();
     options.dry_run = arguments.dry_run;
@@ -71,25 +71,21 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     context.printer.result(&outcome, text)
 }
 
-fn text(outcome: &Outcome) -> String {
-    let mut text: String = outcome
-        .removed
-        .iter()
-        .map(|removed| format!("{} {}\n", removed.digest, human::bytes(removed.size)))
-        .collect();
+fn text(outcome: &Outcome, lines: &mut Lines<'_>) {
+    for removed in &outcome.removed {
+        lines.add(format_args!("{} {}", removed.digest, human::bytes(removed.size)));
+    }
     let verb = if outcome.dry_run { "Would remove" } else { "Removed" };
     let blobs = human::count(outcome.removed.len() as u64, "blob");
-    text += &format!("{verb} {blobs}, {}", human::bytes(outcome.removed_bytes));
+    let mut sum = format!("{verb} {blobs}, {}", human::bytes(outcome.removed_bytes));
     if outcome.partial_files > 0 {
-        text += &format!("; {} of interrupted writes", human::count(outcome.partial_files, "left-over"));
+        sum += &format!("; {} of interrupted writes", human::count(outcome.partial_files, "left-over"));
     }
     if outcome.kept_young > 0 {
-        text += &format!(
-            "; kept {} within the grace period",
-            human::count(outcome.kept_young, "unreferenced blob")
-        );
+        let kept = human::count(outcome.kept_young, "unreferenced blob");
+        sum += &format!("; kept {kept} within the grace period");
     }
-    text
+    lines.add(sum);
 }
 
 /// Reads `90`, `90s`, `30m`, `2h`, `1d`.
@@ -100,10 +96,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "m" => 60,
         "h" => 3600,
         "d" => 86_400,
-        unit => return Err(format!("`{unit}` is not one of the units `s`, `m`, `h`, `d`")),
+        unit => return Err(format!("expected a unit `s`, `m`, `h` or `d`, found `{unit}`")),
     };
-    let number: u64 = digits.parse().map_err(|_| format!("`{digits}` is not a whole number"))?;
-    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "it is too long".to_owned())
+    let number: u64 = digits.parse().map_err(|_| format!("expected a whole number, found `{digits}`"))?;
+    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(|| "the time is too long".to_owned())
 }
 
 #[cfg(test)]

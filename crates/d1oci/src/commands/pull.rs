@@ -15,12 +15,12 @@ use super::bag::AcceptArgument;
 use super::package;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::human;
+use crate::output::{Lines, human};
 
 /// Pull a package into a directory.
 ///
-/// Every byte is verified before a file gets its name. What an interrupted pull has left is taken up by the next one, and files that are there already
-/// and right are not received again.
+/// Every byte is verified before a file gets its name. A second pull continues an interrupted one, and skips files that exist
+/// with the right content.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci pull oci:store:v1 -o copy --include 'data/*_25m_*.csv'")]
 pub(crate) struct Arguments {
@@ -32,19 +32,19 @@ pub(crate) struct Arguments {
     /// Directory to pull into.
     #[arg(short, long, value_name = "DIRECTORY", default_value = ".")]
     output: PathBuf,
-    /// Pull only files whose path in the package matches; several times for several.
+    /// Pull only files whose path in the package matches; can be repeated.
     #[arg(short, long, value_name = "GLOB")]
     include: Vec<String>,
-    /// Replace other files that are in the way.
+    /// Replace existing files with different content.
     #[arg(long)]
     overwrite: bool,
-    /// Go on after a damaged file was found, and list all of them.
+    /// Continue after a damaged file, and list all of them.
     #[arg(long)]
     keep_going: bool,
-    /// Do not judge a bag by its own manifests; digests are compared in any case.
+    /// Skip validation of the bag; digests are compared in any case.
     #[arg(long)]
     no_verify: bool,
-    /// Faults that are tolerated.
+    /// Tolerate known faults.
     #[arg(long, value_enum, value_name = "WHOSE")]
     accept: Option<AcceptArgument>,
 }
@@ -71,7 +71,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Read).await?;
     let observer = context.observer();
-    let target = package::target(&*backend, &arguments.reference, arguments.id.as_ref(), &observer).await?;
+    let target =
+        package::target(context, &*backend, &arguments.reference, arguments.id.as_ref(), &observer).await?;
     let report = d1_transfer::pull(&*backend, &target, &arguments.output, &options, &observer).await?;
     let pulled = Pulled {
         reference: format!("{location}@{}", report.digest),
@@ -89,22 +90,22 @@ fn globs(patterns: &[String]) -> Result<GlobSet, Failure> {
     globs.build().map_err(|error| Failure::usage(error.to_string()))
 }
 
-fn text(pulled: &Pulled<'_>) -> String {
+fn text(pulled: &Pulled<'_>, lines: &mut Lines<'_>) {
     let PullReport { files, bytes, kept_files, received_bytes, digest, bag, .. } = pulled.report;
-    let mut text = format!(
-        "Pulled {}\n{} of {} in `{}`; {} received",
-        pulled.reference,
+    lines.add(format_args!("Pulled {}", pulled.reference));
+    let mut sum = format!(
+        "{} of {} in `{}`; {} received",
         human::count(*files, "file"),
         human::bytes(*bytes),
         pulled.path,
         human::bytes(*received_bytes)
     );
     if *kept_files > 0 {
-        text += &format!(", {} there already", human::count(*kept_files, "file"));
+        sum += &format!(", {} already there", human::count(*kept_files, "file"));
     }
-    text += "\n";
+    lines.add(sum);
     if bag.as_ref().is_some_and(|bag| bag.valid) {
-        text += "The bag is valid\n";
+        lines.add("The bag is valid");
     }
-    text + &format!("Digest: {digest}")
+    lines.add(format_args!("Digest: {digest}"));
 }

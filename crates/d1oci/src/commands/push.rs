@@ -13,24 +13,26 @@ use registry_backend::{Access, MemoryBackend, RegistryBackend};
 use serde::Serialize;
 
 use super::bag::AcceptArgument;
-use crate::context::{Context, source_date_epoch, tag_only, temporary_directory};
+use crate::context::{Context, source_date_epoch, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
-use crate::output::human;
+use crate::files::require_regular;
+use crate::output::{Lines, human};
 
 /// Push a bag, a directory or single files.
 ///
-/// A bag is validated first, and refused with all its faults listed if it breaks a rule. The same content gets the same digest, wherever
-/// and whenever it is pushed; what the repository has already is not sent again.
+/// A bag is validated first; if it breaks a rule, the push lists all its faults and stores nothing. The same content gets the same
+/// digest everywhere and at any time. Content that the repository has is not sent again.
 ///
-/// Without a tag in REFERENCE, a package is tagged by its DataONE identifier if it has one, and is stored by its digest alone if not.
+/// Without a tag in REFERENCE, a package with a DataONE identifier is tagged by it; any other package has only its digest.
 ///
-/// A single DataONE object, one file with `--id` or `--sysmeta`, becomes an artifact of its own, and its system metadata one that refers
-/// to it. It is refused if it is not what they declare. Pushed again with newer system metadata, the object stays as it is.
+/// A single DataONE object, one file with `--id` or `--sysmeta`, becomes an artifact of its own, and its system metadata an artifact
+/// that refers to it. The push refuses an object that contradicts its system metadata. A second push with newer system metadata leaves
+/// the object as it is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci push oci:store:v1 ./dataset_10.18739_A2D795C92\n\
                         Example: d1oci push oci:store ./T3_2024_15m_Temp.csv --sysmeta sysmeta.xml")]
 pub(crate) struct Arguments {
-    /// Where to, with the tag that it gets.
+    /// The target repository, and the tag.
     reference: Reference,
     /// A directory, or files; `FILE:TYPE` states a file's media type.
     #[arg(required = true, value_name = "SOURCE")]
@@ -38,22 +40,22 @@ pub(crate) struct Arguments {
     /// Further tags.
     #[arg(short, long = "tag", value_name = "TAG")]
     tags: Vec<Tag>,
-    /// What becomes of the files: `objects`, a blob for each larger one, or `archive`, everything in compressed archives.
+    /// How to store files: `objects`, a blob for each larger file, or `archive`, all files in compressed archives.
     #[arg(long, value_enum, default_value_t, value_name = "LAYOUT")]
     layout: LayoutArgument,
-    /// Type of the artifact [default: what the bag says of itself, or the type of the file].
+    /// Type of the artifact [default: that of the bag's version, or of the file].
     #[arg(long, value_name = "TYPE")]
     artifact_type: Option<MediaType>,
     /// Annotation of the manifest.
     #[arg(short, long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
     annotations: Vec<(String, String)>,
-    /// DataONE identifier of the package or object [default: what its metadata says].
+    /// DataONE identifier of the package or object [default: the one in its metadata].
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
     /// System metadata of the object.
     #[arg(long, value_name = "FILE")]
     sysmeta: Option<PathBuf>,
-    /// Push an object that its system metadata do not let everybody read.
+    /// Push an object that is private by its system metadata.
     #[arg(long, requires = "sysmeta")]
     include_private: bool,
     /// Push an object although its system metadata name the wrong algorithm for its checksum.
@@ -62,13 +64,13 @@ pub(crate) struct Arguments {
     /// Time of creation for the manifest, RFC 3339 [default: `SOURCE_DATE_EPOCH`, or the bag's `Bagging-Date`, or none].
     #[arg(long, value_name = "TIME")]
     created: Option<String>,
-    /// Push a bag without reading its manifests.
+    /// Push a bag without validating it.
     #[arg(long)]
     no_verify: bool,
-    /// Faults that are tolerated.
+    /// Tolerate known faults.
     #[arg(long, value_enum, value_name = "WHOSE")]
     accept: Option<AcceptArgument>,
-    /// Make a bag of a plain directory on the way: its files become the payload.
+    /// Push a plain directory as a bag: its files become the payload.
     #[arg(long, conflicts_with = "no_verify")]
     bag: bool,
     /// Fail if an RO-Crate has problems, such as a file that it does not describe.
@@ -77,10 +79,10 @@ pub(crate) struct Arguments {
     /// Compression of archive layers; `oras` can unpack `gzip` only.
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     compression: CompressionArgument,
-    /// Store no index, for registries that refuse configurations of unknown types.
+    /// Store no index, for a registry that accepts only known types of configurations.
     #[arg(long)]
     no_index: bool,
-    /// Make all archive layers anew instead of taking over those that the repository has.
+    /// Build all archive layers again instead of reusing those in the repository.
     #[arg(long)]
     repack: bool,
     /// Do everything except storing.
@@ -119,7 +121,7 @@ struct Pushed<'a> {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let tag = tag_only(&arguments.reference)?;
+    let tag = context.tag_only(&arguments.reference)?;
     let mut options = PushOptions::new(temporary_directory());
     options.tags = tag.into_iter().chain(&arguments.tags).cloned().collect();
     options.layout = arguments.layout.into();
@@ -152,13 +154,18 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         }
         [object] if arguments.id.is_some() || arguments.sysmeta.is_some() => {
             let FileToPush { path, media_type, .. } = file_to_push(object)?;
+            if let Some(path) = &arguments.sysmeta {
+                require_regular(path).map_err(|error| Failure::file("read", path, error))?;
+            }
             let object = ObjectToPush { path, media_type, system_metadata: arguments.sysmeta.clone() };
             let report = d1_sync::push_object(&*backend, &object, &options, &observer).await?;
             let pushed = PushedObject {
                 reference: pushed_reference(&arguments.reference, &report.object),
                 report: &report,
             };
-            return context.printer.result(&pushed, |pushed| object_text(pushed, arguments.dry_run));
+            return context
+                .printer
+                .result(&pushed, |pushed, lines| object_text(pushed, arguments.dry_run, lines));
         }
         files => {
             refuse_system_metadata(&arguments)?;
@@ -167,19 +174,21 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         }
     };
     let pushed = Pushed { reference: pushed_reference(&arguments.reference, &report), report: &report };
-    context.printer.result(&pushed, |pushed| text(pushed, arguments.dry_run))
+    context
+        .printer
+        .result(&pushed, |pushed, lines| text(&pushed.reference, pushed.report, arguments.dry_run, lines))
 }
 
-/// Refuses system metadata that nothing can be done with.
+/// Refuses system metadata that describe no single file.
 fn refuse_system_metadata(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.sysmeta {
         None => Ok(()),
-        Some(_) => Err(Failure::usage("`--sysmeta` describes one file, and there is another number of them")
-            .with_hint("system metadata inside of a package are found by themselves")),
+        Some(_) => Err(Failure::usage("`--sysmeta` describes one file: expected one file to push")
+            .with_hint("a push finds system metadata inside a package by itself")),
     }
 }
 
-/// Opens a repository without making anything; one that is not there is as good as an empty one.
+/// Opens a repository without creating it; a missing one counts as empty.
 async fn open_for_dry_run(
     context: &Context,
     location: &Location,
@@ -190,7 +199,7 @@ async fn open_for_dry_run(
     }
 }
 
-/// Returns the reference by which the artifact can be had from now on.
+/// Returns the reference that names the artifact from now on.
 fn pushed_reference(reference: &Reference, report: &PushReport) -> String {
     match report.tags.first() {
         Some(tag) => format!("{}:{tag}", reference.location),
@@ -198,41 +207,39 @@ fn pushed_reference(reference: &Reference, report: &PushReport) -> String {
     }
 }
 
-fn text(pushed: &Pushed<'_>, dry_run: bool) -> String {
-    let PushReport { files, bytes, sent_blobs, sent_bytes, unchanged, .. } = pushed.report;
+fn text(reference: &str, report: &PushReport, dry_run: bool, lines: &mut Lines<'_>) {
+    let PushReport { files, bytes, sent_blobs, sent_bytes, unchanged, .. } = report;
     let verb = match (dry_run, unchanged) {
         (_, true) => "Unchanged",
         (true, false) => "Would push",
         (false, false) => "Pushed",
     };
     let sent = if dry_run { "to send" } else { "sent" };
-    let mut text = format!(
-        "{verb} {}\n{} of {} in {}; {} {sent} ({})\n",
-        pushed.reference,
+    lines.add(format_args!("{verb} {reference}"));
+    lines.add(format_args!(
+        "{} of {} in {}; {} {sent} ({})",
         human::count(*files, "file"),
         human::bytes(*bytes),
-        human::count(pushed.report.layers.len() as u64, "layer"),
+        human::count(report.layers.len() as u64, "layer"),
         human::count(*sent_blobs, "blob"),
         human::bytes(*sent_bytes),
-    );
-    if let Some(identifier) = &pushed.report.identifier {
-        text += &format!("Identifier: {identifier}\n");
+    ));
+    if let Some(identifier) = &report.identifier {
+        lines.add(format_args!("Identifier: {identifier}"));
     }
-    text += &format!("ArtifactType: {}\nDigest: {}", pushed.report.artifact_type, pushed.report.digest);
-    text
+    lines.add(format_args!("ArtifactType: {}", report.artifact_type));
+    lines.add(format_args!("Digest: {}", report.digest));
 }
 
-fn object_text(pushed: &PushedObject<'_>, dry_run: bool) -> String {
-    let object = Pushed { reference: pushed.reference.clone(), report: &pushed.report.object };
-    let mut text = text(&object, dry_run);
+fn object_text(pushed: &PushedObject<'_>, dry_run: bool, lines: &mut Lines<'_>) {
+    text(&pushed.reference, &pushed.report.object, dry_run, lines);
     if let Some(attached) = &pushed.report.system_metadata {
         let verb = if attached.unchanged { "unchanged" } else { "attached" };
-        text += &format!("\nSystem metadata: {verb}, {}", attached.digest);
+        lines.add(format_args!("System metadata: {verb}, {}", attached.digest));
     }
-    text
 }
 
-/// Reads `FILE` or `FILE:TYPE`; a file of exactly this name comes first, since identifiers have colons.
+/// Reads `FILE` or `FILE:TYPE`. A file with exactly this name comes first, since identifiers have colons.
 pub(crate) fn file_to_push(path: &Path) -> Result<FileToPush, Failure> {
     let typed = || {
         let (file, media_type) = path.to_str()?.rsplit_once(':')?;
@@ -246,10 +253,10 @@ pub(crate) fn file_to_push(path: &Path) -> Result<FileToPush, Failure> {
     Ok(FileToPush { path, title, media_type })
 }
 
-/// Returns the name under which a file is pulled again: its path as it was typed, without `./`, as `oras` has it; only its
-/// own name if the path leads out of the current directory, since it could not be pulled otherwise.
+/// Returns the path of a file in the artifact: as typed, without `./`, as `oras` has it. A path that leads out of the current
+/// directory is cut to the file's name, since a pull could not restore it.
 fn title_of(path: &Path) -> Result<String, Failure> {
-    let unusable = || Failure::usage(format!("`{}` has no name that can be stored as UTF-8", path.display()));
+    let unusable = || Failure::usage(format!("expected a file name in UTF-8, found `{}`", path.display()));
     let mut parts = Vec::new();
     for component in path.components() {
         match component {
@@ -270,15 +277,17 @@ fn title_of(path: &Path) -> Result<String, Failure> {
 pub(crate) fn parse_annotation(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE".to_owned()),
+        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }
 
-/// Returns the stated time of creation, checked, or the one that reproducible builds state in the environment.
+/// Returns the stated time of creation, checked, or the time for reproducible builds in the environment.
 pub(crate) fn created(stated: Option<&str>) -> Result<Option<String>, Failure> {
     if let Some(stated) = stated {
         let time: Result<jiff::Timestamp, _> = stated.parse();
-        return time.map(|_| Some(stated.to_owned())).map_err(|error| Failure::usage(error.to_string()));
+        return time.map(|_| Some(stated.to_owned())).map_err(|error| {
+            Failure::usage(format!("expected a time such as 2025-11-07T12:00:00Z, found `{stated}`: {error}"))
+        });
     }
     Ok(source_date_epoch()?.map(|time| time.to_string()))
 }

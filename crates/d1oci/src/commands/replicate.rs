@@ -2,8 +2,8 @@
 
 use std::io::BufRead;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use d1_client::ObjectFilter;
 use d1_model::{DateTime, Identifier, RESOURCE_MAP_FORMAT_ID};
@@ -18,49 +18,49 @@ use registry_backend::Access;
 use serde::Serialize;
 
 use crate::context::{Context, temporary_directory};
-use crate::failure::{ExitStatus, Failure};
+use crate::failure::{ExitStatus, Failure, sync_status};
 use crate::nodes::{NodeOptions, SelectionOptions};
-use crate::output::human;
+use crate::output::{Lines, human};
 
 /// Replicate packages from DataONE into a repository.
 ///
-/// Objects go straight through, each verified against the checksum that its system metadata declare; what the repository has already is
-/// not read again. A package is tagged by its identifier and by that of its resource map. One package that fails does not stop the rest;
-/// the same command again does what is missing.
+/// Objects stream from the node into the repository, each verified against the checksum in its system metadata. Objects that the
+/// repository has are not read again. A package is tagged by its identifier and by that of its resource map. A failed package does not
+/// stop the others; run the same command again for the missing ones.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci replicate ghcr.io/owner/name doi:10.18739/A2D795C92\n\
                         Example: d1oci replicate oci:store --node https://arcticdata.io/metacat/d1/mn --journal arctic.jsonl")]
 pub(crate) struct Arguments {
-    /// Where to.
+    /// The target repository.
     repository: Reference,
-    /// DataONE identifiers of packages or of something in them; `-` reads them from standard input, one a line. Without any, all
-    /// packages of the `--node`.
+    /// DataONE identifiers of packages or of objects in them; `-` reads them from standard input, one per line. Default: all packages
+    /// of the `--node`.
     #[arg(value_name = "PID")]
     pids: Vec<String>,
-    /// Of all packages of the node, those whose map was changed at this time or later.
+    /// Only packages of the node whose map changed at this time or later.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
-    /// Of all packages of the node, those whose map was changed before this time.
+    /// Only packages of the node whose map changed before this time.
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
     /// Find the packages of the node by its objects of this format instead of by their maps.
     #[arg(long, value_name = "FORMAT")]
     format_id: Option<String>,
-    /// File that notes what is done: the next run with it asks for nothing that is done.
+    /// File that records finished packages: the next run with it skips them.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Replicate only this share of all packages: `2/5` is the second of five machines.
     #[arg(long, value_name = "I/N", value_parser = parse_shard)]
     shard: Option<(u64, u64)>,
-    /// Leave packages alone whose tag is there, without asking whether their system metadata have changed.
+    /// Skip packages whose tag exists, without checking for new system metadata.
     #[arg(long)]
     skip_existing: bool,
     #[command(flatten)]
     selection: SelectionOptions,
-    /// What becomes of the files, as in `push`.
+    /// How to store files, as in `push`.
     #[arg(long, value_enum, default_value_t, value_name = "LAYOUT")]
     layout: super::push::LayoutArgument,
-    /// Packages that are worked on at once.
+    /// Number of packages at once.
     #[arg(long, value_name = "NUMBER", default_value_t = 2)]
     parallel: usize,
     #[command(flatten)]
@@ -102,16 +102,26 @@ struct Summary {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let location = &arguments.repository.location;
     if arguments.repository.target.is_some() {
-        return Err(Failure::usage(format!("`{}` names more than a repository", arguments.repository))
-            .with_hint("packages are tagged by their identifiers"));
+        return Err(Failure::usage(format!(
+            "expected a repository, found the artifact `{}`",
+            arguments.repository
+        ))
+        .with_hint("packages are tagged by their identifiers"));
     }
-    let source = arguments.nodes.source()?;
-    let wanted = wanted(&arguments)?;
+    context.check_scheme(location)?;
+    let source = arguments.nodes.source(context)?;
+    let wanted = wanted(context, &arguments)?;
     let options = options(&arguments);
     let journal = arguments.journal.as_deref().map(|path| Journal::open(path, &location.to_string()));
     let journal = journal.transpose()?;
     let backend = context.open(location, Access::Create).await?;
-    let telling = Telling { context, location, counts: Counts::default(), failure: Mutex::new(None) };
+    let telling = Telling {
+        context,
+        location,
+        counts: Counts::default(),
+        failure: Mutex::new(None),
+        status: OnceLock::new(),
+    };
     let done = |identifier: &Identifier, outcome| telling.tell(identifier, &outcome);
     let (journal, observer) = (journal.as_ref(), context.observer());
     d1_sync::replicate_all(&*backend, &source, wanted, &options, journal, &observer, &done).await?;
@@ -131,15 +141,18 @@ fn options(arguments: &Arguments) -> BatchOptions {
     options
 }
 
-/// Returns the packages that were asked for, as they are found out.
-fn wanted(arguments: &Arguments) -> Result<BoxStream<'static, d1_sync::Result<Wanted>>, Failure> {
+/// Returns the wanted packages, as they become known.
+fn wanted(
+    context: &Context,
+    arguments: &Arguments,
+) -> Result<BoxStream<'static, d1_sync::Result<Wanted>>, Failure> {
     let any = |identifier| Wanted { identifier, is_resource_map: false, modified: None };
     match arguments.pids.as_slice() {
         [] if arguments.nodes.node.is_none() => {
-            Err(Failure::usage("neither identifiers nor a node are named")
+            Err(Failure::usage("expected identifiers or a node, found neither")
                 .with_hint("name packages by their identifiers, or all packages of a node with `--node URL`"))
         }
-        [] => listed(arguments),
+        [] => listed(context, arguments),
         [dash] if dash == "-" => {
             let lines = std::io::stdin().lock().lines().map(|line| line.map_err(Failure::input));
             let mut identifiers = Vec::new();
@@ -164,12 +177,15 @@ fn identifier(text: &str) -> Result<Identifier, Failure> {
 }
 
 /// Returns the packages that the node lists.
-fn listed(arguments: &Arguments) -> Result<BoxStream<'static, d1_sync::Result<Wanted>>, Failure> {
+fn listed(
+    context: &Context,
+    arguments: &Arguments,
+) -> Result<BoxStream<'static, d1_sync::Result<Wanted>>, Failure> {
     let date = |text: &Option<String>| {
         let date = text.as_deref().map(DateTime::from_text);
         match date {
             Some(date) if date.instant().is_none() => {
-                Err(Failure::usage(format!("`{}` is no date", date.text()))
+                Err(Failure::usage(format!("expected a date, found `{}`", date.text()))
                     .with_hint("write 2024-01-31 or 2024-01-31T12:00:00Z"))
             }
             date => Ok(date),
@@ -183,7 +199,7 @@ fn listed(arguments: &Arguments) -> Result<BoxStream<'static, d1_sync::Result<Wa
         format_id: Some(format_id.to_owned()),
         ..ObjectFilter::default()
     };
-    let listed = arguments.nodes.client()?.list_objects(&filter);
+    let listed = arguments.nodes.client(context)?.list_objects(&filter);
     let wanted = listed.map_ok(move |object| Wanted {
         identifier: object.identifier,
         is_resource_map,
@@ -194,7 +210,7 @@ fn listed(arguments: &Arguments) -> Result<BoxStream<'static, d1_sync::Result<Wa
 
 /// Reads `I/N`.
 fn parse_shard(text: &str) -> Result<(u64, u64), String> {
-    let wrong = || "write I/N, with I from 1 to N".to_owned();
+    let wrong = || "expected I/N, with I from 1 to N".to_owned();
     let (number, count) = text.split_once('/').ok_or_else(wrong)?;
     match (number.parse::<u64>(), count.parse::<u64>()) {
         (Ok(number), Ok(count)) if (1..=count).contains(&number) => Ok((number - 1, count)),
@@ -211,13 +227,15 @@ struct Counts {
     sent_bytes: AtomicU64,
 }
 
-/// Tells of packages as they are done, and keeps what the end has to know.
+/// Reports packages as they end, and counts them.
 struct Telling<'a> {
     context: &'a Context,
     location: &'a Location,
     counts: Counts,
-    /// The exit status of the first package that failed, and what standard output did not take.
+    /// The failure of standard output.
     failure: Mutex<Option<Failure>>,
+    /// The exit status of the package that failed first.
+    status: OnceLock<ExitStatus>,
 }
 
 impl Telling<'_> {
@@ -233,6 +251,7 @@ impl Telling<'_> {
             }
             BatchOutcome::Failed(error) => {
                 add(&self.counts.failed, 1);
+                self.status.get_or_init(|| sync_status(error));
                 let faults: &[MemberFault] = match error {
                     Error::Members { faults } => faults,
                     _ => &[],
@@ -271,12 +290,17 @@ impl Telling<'_> {
             return Ok(());
         }
         let message = format!("{} not replicated", human::count(failed, "package"));
-        Err(Failure::new(ExitStatus::Invalid, message)
-            .with_hint("run the same command again: it does what is missing"))
+        let status = self.status.get().copied().unwrap_or(ExitStatus::Network);
+        let failure = Failure::new(status, message);
+        // Invalid content stays invalid.
+        Err(match status {
+            ExitStatus::Invalid => failure,
+            _ => failure.with_hint("run the same command again: it does only the missing packages"),
+        })
     }
 }
 
-fn text(line: &Line<'_>) -> String {
+fn text(line: &Line<'_>, lines: &mut Lines<'_>) {
     match line {
         Line::Replicated { reference, report } => {
             let verb = if report.unchanged { "Unchanged" } else { "Replicated" };
@@ -288,29 +312,28 @@ fn text(line: &Line<'_>) -> String {
                 human::bytes(report.received_bytes),
             );
             if report.kept_objects > 0 {
-                text += &format!(", {} there already", human::count(report.kept_objects, "object"));
+                text += &format!(", {} already there", human::count(report.kept_objects, "object"));
             }
             if !report.skipped.is_empty() {
                 text += &format!(", {} left out", human::count(report.skipped.len() as u64, "member"));
             }
-            text
+            lines.add(text);
         }
-        Line::Skipped { identifier } => format!("Done before: {identifier}"),
+        Line::Skipped { identifier } => lines.add(format_args!("Done before: {identifier}")),
         Line::Failed { identifier, message, faults } => {
-            let mut text = format!("Failed {identifier}: {message}");
+            lines.add(format_args!("Failed {identifier}: {message}"));
             for fault in faults.iter().filter(|_| faults.len() > 1) {
-                text += &format!("\n  {}: {}", fault.identifier, fault.message);
+                lines.add(format_args!("  {}: {}", fault.identifier, fault.message));
             }
-            text
         }
-        Line::Summary(summary) => format!(
+        Line::Summary(summary) => lines.add(format_args!(
             "{} replicated, {} done before, {} failed; {} received, {} sent",
             human::count(summary.replicated, "package"),
             summary.skipped,
             summary.failed,
             human::bytes(summary.received_bytes),
             human::bytes(summary.sent_bytes),
-        ),
+        )),
     }
 }
 

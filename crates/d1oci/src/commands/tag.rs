@@ -1,13 +1,13 @@
-//! `d1oci tag`: further names for an artifact.
+//! `d1oci tag`: more tags for an artifact.
 
 use oci_model::{Digest, ManifestRef, Reference, Tag};
 use registry_backend::Access;
 use serde::Serialize;
 
-use crate::context::{Context, required_target};
+use crate::context::Context;
 use crate::failure::Failure;
 
-/// Give an artifact further tags.
+/// Give an artifact more tags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci tag oci:store:v1 latest doi_10.18739_A2D795C92")]
 pub(crate) struct Arguments {
@@ -25,7 +25,7 @@ struct Tagged {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let target = required_target(&arguments.reference)?;
+    let target = context.required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Modify).await?;
     let manifest = backend.read_manifest(target).await?;
@@ -33,7 +33,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         backend.write_manifest(&ManifestRef::Tag(tag.clone()), &manifest).await?;
     }
     let tagged = Tagged { digest: manifest.digest().clone(), tags: arguments.tags };
-    context.printer.result(&tagged, |tagged| {
-        tagged.tags.iter().map(|tag| format!("{location}:{tag} is {}\n", tagged.digest)).collect()
+    context.printer.result(&tagged, |tagged, lines| {
+        for tag in &tagged.tags {
+            lines.add(format_args!("{location}:{tag} is {}", tagged.digest));
+        }
     })
 }

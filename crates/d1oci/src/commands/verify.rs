@@ -11,16 +11,16 @@ use registry_backend::Access;
 use serde::Serialize;
 
 use super::audit_report::{AuditReport, Audited};
-use super::bag::{self, AcceptArgument, fault_line};
+use super::bag::{self, AcceptArgument};
 use super::package;
-use crate::context::{Context, repository_only, temporary_directory};
+use crate::context::{Context, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
-use crate::output::human;
+use crate::output::{Lines, human};
 
 /// Verify a bag on disk, a package in a repository, or everything in a repository.
 ///
-/// In a repository, the manifest, the index and the tag files are read and all blobs are looked up; `--deep` reads every byte. Of damaged
-/// packages, all faults are listed. With `--all`, every artifact that has a tag is verified, whatever is found on the way.
+/// In a repository, the command reads the manifest, the index and the tag files, and checks that all blobs exist; `--deep` reads every
+/// byte. It lists all faults of a damaged package. With `--all`, it verifies every tagged artifact and does not stop at faults.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci verify --deep oci:store:v1\n         \
                         d1oci verify --all --sysmeta oci:store --report audit.json")]
@@ -31,21 +31,21 @@ pub(crate) struct Arguments {
     /// DataONE identifier of the package or an object in it, in place of a tag.
     #[arg(long, value_name = "PID", conflicts_with = "all")]
     id: Option<Identifier>,
-    /// Verify everything in the repository that has a tag.
+    /// Verify every tagged artifact in the repository.
     #[arg(long)]
     all: bool,
     /// Read every byte.
     #[arg(long)]
     deep: bool,
-    /// Read every object, and compare it with the checksum and size that its system metadata declare: those in the package, or the newest that are
-    /// attached to an object which is stored by itself.
+    /// Read every object, and compare it with checksum and size in its system metadata: those in the package, or the newest ones
+    /// attached to a single object.
     #[arg(long)]
     sysmeta: bool,
-    /// Write a report of every object to this file, as JSON if its name ends in `.json`, else as text; `-` is standard output, in
-    /// place of the results. It implies `--sysmeta`.
+    /// Write a report of every object to this file, as JSON if its name ends in `.json`, else as text; `-` is standard output, and
+    /// replaces the results. Implies `--sysmeta`.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Faults that are tolerated.
+    /// Tolerate known faults.
     #[arg(long, value_enum, value_name = "WHOSE")]
     accept: Option<AcceptArgument>,
 }
@@ -68,15 +68,13 @@ struct VerifiedOfAll<'a> {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     if Path::new(&arguments.subject).exists() {
         if arguments.all || arguments.report.is_some() {
-            return Err(Failure::usage("`--all` and `--report` are for what is in a repository"));
+            return Err(Failure::usage("`--all` and `--report` need a repository, but this is a local path"));
         }
-        return bag::validate::run(
-            context,
-            &bag::validate::Arguments::of(&arguments.subject, arguments.accept),
-        );
+        return bag::validate(context, &arguments.subject, arguments.accept).await;
     }
     let reference: Reference = arguments.subject.parse().map_err(|error: oci_model::ReferenceError| {
-        Failure::new(ExitStatus::Usage, error).with_hint("name a directory that exists, or a reference")
+        Failure::new(ExitStatus::Usage, error)
+            .with_hint("name an existing directory or archive, or a reference")
     })?;
     let mut options = VerifyOptions::default();
     options.temporary_directory = Some(temporary_directory());
@@ -103,12 +101,14 @@ async fn one(
 ) -> Result<(), Failure> {
     let backend = context.open(&reference.location, Access::Read).await?;
     let observer = context.observer();
-    let target = package::target(&*backend, reference, identifier, &observer).await?;
+    let target = package::target(context, &*backend, reference, identifier, &observer).await?;
     let report = d1_transfer::verify(&*backend, &target, options, &observer).await?;
     let name = format!("{}@{}", reference.location, report.digest);
     if audit.as_ref().is_none_or(|audit| !audit.is_on_standard_output()) {
         let verified = Verified { reference: name.clone(), report: &report };
-        context.printer.result(&verified, |verified| text(&verified.reference, verified.report))?;
+        context.printer.result(&verified, |verified, lines| {
+            text(&verified.reference, verified.report, lines);
+        })?;
     }
     if let Some(audit) = &mut audit {
         audit.artifact(&Audited::of_one(&name, &target, &report))?;
@@ -126,14 +126,14 @@ async fn one(
     ))
 }
 
-/// Verifies everything that has a tag.
+/// Verifies every tagged artifact.
 async fn everything(
     context: &Context,
     reference: &Reference,
     options: &VerifyOptions,
     mut audit: Option<AuditReport>,
 ) -> Result<(), Failure> {
-    let location = repository_only(reference, "verify --all")?;
+    let location = context.repository_only(reference, "verify --all")?;
     let backend = context.open(location, Access::Read).await?;
     let observer = context.observer();
     let is_shown = audit.as_ref().is_none_or(|audit| !audit.is_on_standard_output());
@@ -178,36 +178,38 @@ fn fault_count(report: &VerifyReport) -> u64 {
     (report.faults.len() + bag + audit) as u64
 }
 
-fn text_of_all(shown: &VerifiedOfAll<'_>) -> String {
+fn text_of_all(shown: &VerifiedOfAll<'_>, lines: &mut Lines<'_>) {
     match (&shown.artifact.report, &shown.artifact.error) {
-        (Some(report), _) => text(&format!("{} ({})", shown.reference, shown.artifact.tag), report),
-        (None, error) => format!("error    {}: {}", shown.reference, error.as_deref().unwrap_or_default()),
+        (Some(report), _) => {
+            text(&format!("{} ({})", shown.reference, shown.artifact.tag), report, lines);
+        }
+        (None, error) => {
+            lines.add(format_args!("error    {}: {}", shown.reference, error.as_deref().unwrap_or_default()))
+        }
     }
 }
 
-fn text(reference: &str, report: &VerifyReport) -> String {
-    let mut text = String::new();
+fn text(reference: &str, report: &VerifyReport, lines: &mut Lines<'_>) {
     let audit = report.system_metadata.as_ref();
     for fault in report.faults.iter().chain(audit.into_iter().flat_map(|audit| &audit.faults)) {
-        text += &format!("error    {}: {}\n", fault.path, fault.message);
+        lines.add(format_args!("error    {}: {}", fault.path, fault.message));
     }
     for fault in report.bag.iter().flat_map(|bag| &bag.faults) {
-        text += &format!("{:<8} {}\n", format!("{:?}", fault.severity).to_lowercase(), fault_line(fault));
+        lines.add(format_args!("{:<8} {fault}", format!("{:?}", fault.severity).to_lowercase()));
     }
     if let Some(audit) = audit {
         let objects = human::count(audit.verified, "object");
-        text += &format!("{objects} as their system metadata declare\n");
+        lines.add(format_args!("{objects} match their system metadata"));
     }
     let verdict = if report.valid { "valid" } else { "not valid" };
     let how = match report.deep {
         true => format!("every byte read: {}", human::bytes(report.read_bytes)),
-        false => "all blobs are there; `--deep` reads them".to_owned(),
+        false => "all blobs exist; `--deep` reads them".to_owned(),
     };
     let how = if report.valid || report.deep { how } else { "not every byte was read".to_owned() };
-    text += &format!(
+    lines.add(format_args!(
         "{reference} is {verdict} ({}, {}; {how})",
         human::count(report.files, "file"),
         human::bytes(report.bytes),
-    );
-    text
+    ));
 }

@@ -1,7 +1,6 @@
 //! One credential file in the form of Docker's `config.json` and Podman's `auth.json`.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -14,8 +13,9 @@ use serde_json::{Map, Value};
 
 use super::key::{Key, stored_key};
 use super::replace::{prepare, replace};
+use crate::files::read_regular_text;
 
-/// A file as it was read. What is not understood is kept.
+/// The content of a file. Unknown fields stay.
 pub(crate) struct AuthFile {
     path: PathBuf,
     content: Map<String, Value>,
@@ -37,13 +37,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl AuthFile {
-    /// Reads a file; one that is not there is empty.
+    /// Reads a file; a missing one counts as empty.
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io) if it cannot be read or is not what it should be. Nothing of its content is in the error.
+    /// [`Io`](ErrorKind::Io) if it cannot be read or has the wrong form. The error has nothing of its content.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = match read_bounded(path) {
+        let text = match read_regular_text(path, LARGEST_FILE) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(failure("read", path).caused_by(error)),
@@ -52,14 +52,14 @@ impl AuthFile {
             return Ok(Self { path: path.to_owned(), content: Map::new() });
         }
         let value: Value = serde_json::from_str(&text)
-            .map_err(|error| failure("read", path).because("it is no JSON").caused_by(error))?;
+            .map_err(|error| failure("read", path).because("expected JSON").caused_by(error))?;
         let Value::Object(content) = value else {
-            return Err(failure("read", path).because("it is no JSON object"));
+            return Err(failure("read", path).because("expected a JSON object"));
         };
         Ok(Self { path: path.to_owned(), content })
     }
 
-    /// Changes a file, if there is anything to change.
+    /// Changes a file if `change` says that it changed something.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl AuthFile {
         self.content.get("credsStore")?.as_str().filter(|name| !name.is_empty())
     }
 
-    /// Returns the login of the most specific key for the repository.
+    /// Returns the login under the most specific key for the repository.
     ///
     /// # Errors
     ///
@@ -155,16 +155,7 @@ impl AuthFile {
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let size = File::open(path)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
-    if size as u64 > LARGEST_FILE {
-        return Err(io::Error::other(format!("it has more than {LARGEST_FILE} bytes")));
-    }
-    Ok(text)
-}
-
-/// Returns an object's object, made new if there is something else.
+/// Returns an object inside an object, after replacing any other value with an empty one.
 fn object_in<'a>(object: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
     let value = object.entry(name.to_owned()).or_insert(Value::Null);
     if !value.is_object() {

@@ -1,9 +1,9 @@
 //! Credentials in environment variables, for continuous integration.
 //!
-//! No variable gives a credential to a registry that is not named with it: a reference with a mistyped host must not
-//! get a password.
+//! A variable gives its credential only to the registry that is named with it: a reference with a mistyped host must not get
+//! a password.
 
-use distribution_client::{Credential, Secret};
+use distribution_client::{Credential, LoginFacts, Secret};
 
 use super::key::canonical_host;
 use crate::environment::Environment;
@@ -14,32 +14,36 @@ use crate::settings::HostSettings;
 ///
 /// # Errors
 ///
-/// If there is a password without what belongs to it.
+/// If there is a password without its registry or without its user name.
 pub(crate) fn environment_credential(
     environment: &Environment,
     host: &str,
     settings: Option<&HostSettings>,
+    login: &LoginFacts,
 ) -> Result<Option<(Credential, String)>, Failure> {
     if let Some(suffix) = host_suffix(host) {
         let (username, password) = (format!("D1OCI_USERNAME_{suffix}"), format!("D1OCI_PASSWORD_{suffix}"));
         if let Some(secret) = environment.text(&password) {
             let name = environment.text(&username);
+            let name = name.or(login.default_username);
             return credential(host, name, secret, &username).map(|found| Some((found, password)));
         }
     }
     if let Some(secret) = environment.text("D1OCI_PASSWORD") {
         let registry = environment.text("D1OCI_REGISTRY").ok_or_else(|| {
             Failure::usage("D1OCI_PASSWORD is set, but D1OCI_REGISTRY does not say for which registry")
-                .with_hint(format!("set `D1OCI_REGISTRY={host}` if it is meant for {host}"))
+                .with_hint(format!("set `D1OCI_REGISTRY={host}` if it is for {host}"))
         })?;
         if canonical_host(registry) == canonical_host(host) {
-            let name = environment.text("D1OCI_USERNAME");
+            let name = environment.text("D1OCI_USERNAME").or(login.default_username);
             let found = credential(host, name, secret, "D1OCI_USERNAME")?;
             return Ok(Some((found, "D1OCI_PASSWORD".to_owned())));
         }
     }
     let Some((variable, name)) = settings.and_then(HostSettings::password_variable) else { return Ok(None) };
     let Some(secret) = environment.text(variable) else { return Ok(None) };
+    let source = login.token_sources.iter().find(|source| source.variable == variable);
+    let name = name.or(source.map(|source| source.username)).or(login.default_username);
     let found = credential(host, name, secret, "`username` in the configuration file")?;
     Ok(Some((found, variable.to_owned())))
 }
@@ -50,15 +54,10 @@ fn credential(
     secret: &str,
     place_of_name: &str,
 ) -> Result<Credential, Failure> {
-    let username = match username {
-        Some(username) => username,
-        // GitHub does not look at the name.
-        None if host == "ghcr.io" => "token",
-        None => {
-            return Err(Failure::usage(format!(
-                "the environment has a password for {host}, but no name that goes with it: set {place_of_name}"
-            )));
-        }
+    let Some(username) = username else {
+        return Err(Failure::usage(format!(
+            "the environment has a password for {host}, but no user name for it: set {place_of_name}"
+        )));
     };
     Ok(Credential::Password { username: username.to_owned(), password: Secret::new(secret) })
 }
@@ -87,11 +86,24 @@ fn host_suffix(host: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use distribution_client::{Profile, TokenSource};
+
     use super::*;
+
+    /// A registry that ignores names where a token says who it is, and one that does not.
+    fn login(host: &str) -> LoginFacts {
+        let mut login = Profile::generic().login;
+        if host == "ghcr.io" {
+            login.default_username = Some("token");
+        }
+        login.token_sources = &[TokenSource { variable: "CI_JOB_TOKEN", username: "gitlab-ci-token" }];
+        login
+    }
 
     fn found(variables: &[(&str, &str)], host: &str) -> Option<(String, String, String)> {
         let environment = Environment::made_up(variables.iter().copied());
-        let (credential, variable) = environment_credential(&environment, host, None).unwrap()?;
+        let (credential, variable) =
+            environment_credential(&environment, host, None, &login(host)).unwrap()?;
         let Credential::Password { username, password } = credential else { panic!() };
         Some((username, password.reveal().to_owned(), variable))
     }
@@ -128,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn github_needs_no_name_and_others_do() {
+    fn a_name_is_needed_where_the_profile_has_none() {
         assert_eq!(
             found(&[("D1OCI_PASSWORD_GHCR_IO", "p")], "ghcr.io"),
             some("token", "p", "D1OCI_PASSWORD_GHCR_IO")
@@ -139,7 +151,8 @@ mod tests {
             vec![("D1OCI_PASSWORD", "s3cret"), ("D1OCI_USERNAME", "u")],
         ] {
             let environment = Environment::made_up(variables);
-            let failure = environment_credential(&environment, "quay.io", None).unwrap_err();
+            let failure =
+                environment_credential(&environment, "quay.io", None, &login("quay.io")).unwrap_err();
             assert!(!format!("{failure} {failure:?}").contains("s3cret"));
         }
     }
@@ -147,13 +160,23 @@ mod tests {
     #[test]
     fn other_programs_variables_are_read_only_when_the_configuration_names_them() {
         let environment = Environment::made_up([("GITHUB_TOKEN", "t")]);
-        assert!(environment_credential(&environment, "ghcr.io", None).unwrap().is_none());
+        assert!(environment_credential(&environment, "ghcr.io", None, &login("ghcr.io")).unwrap().is_none());
         let settings: HostSettings = toml::from_str("password-variable = \"GITHUB_TOKEN\"").unwrap();
         let (credential, variable) =
-            environment_credential(&environment, "ghcr.io", Some(&settings)).unwrap().unwrap();
+            environment_credential(&environment, "ghcr.io", Some(&settings), &login("ghcr.io"))
+                .unwrap()
+                .unwrap();
         assert_eq!(variable, "GITHUB_TOKEN");
         assert!(matches!(credential, Credential::Password { username, .. } if username == "token"));
-        let failure = environment_credential(&environment, "registry.example", Some(&settings)).unwrap_err();
+        let failure = environment_credential(&environment, "registry.example", Some(&settings), &login(""))
+            .unwrap_err();
         assert!(failure.to_string().contains("`username`"), "{failure}");
+        let environment = Environment::made_up([("CI_JOB_TOKEN", "t")]);
+        let settings: HostSettings = toml::from_str("password-variable = \"CI_JOB_TOKEN\"").unwrap();
+        let (credential, _) =
+            environment_credential(&environment, "gitlab.example", Some(&settings), &login(""))
+                .unwrap()
+                .unwrap();
+        assert!(matches!(credential, Credential::Password { username, .. } if username == "gitlab-ci-token"));
     }
 }

@@ -1,4 +1,4 @@
-//! Which credential files there may be, in the order in which they are looked at.
+//! The credential files that may exist, in the order of looking.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ pub(crate) fn credential_files(environment: &Environment) -> Vec<PathBuf> {
         .map(|directory| directory.join("config.json"));
     let runtime = environment.path("XDG_RUNTIME_DIR").map(|directory| directory.join("containers/auth.json"));
     let places = [
-        // Whoever names a file wants that one (containers-auth.json(5)).
+        // A file that the user names comes first (containers-auth.json(5)).
         environment.path("REGISTRY_AUTH_FILE"),
         docker,
         runtime,

@@ -23,13 +23,13 @@ pub(crate) struct Helper {
     patience: Duration,
 }
 
-/// How long a helper may take: it may ask a person to unlock something.
+/// How long a helper may take: it may wait for a person to unlock something.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The largest answer that is read, in bytes.
+/// The largest answer in bytes.
 const LARGEST_ANSWER: u64 = 256 * 1024;
 
-/// What a helper says when it has nothing for a registry (docker-credential-helpers credentials/error.go).
+/// The answer of a helper that has nothing for a registry (docker-credential-helpers credentials/error.go).
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
 #[derive(Deserialize)]
@@ -60,13 +60,13 @@ impl Helper {
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io) if that is no name: what a file names must not run just any program.
+    /// [`Io`](ErrorKind::Io) if that is not a name: a file must not make this program run just any other.
     pub(crate) fn new(name: &str) -> Result<Self> {
         let is_name = !name.is_empty()
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if !is_name {
             return Err(Error::new(ErrorKind::Io, "use", format_args!("the credential helper `{name}`"))
-                .because("this is no name of one"));
+                .because("expected letters, digits, `-`, `_` and `.`"));
         }
         Ok(Self { program: format!("docker-credential-{name}").into(), patience: PATIENCE })
     }
@@ -75,7 +75,7 @@ impl Helper {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such program, [`Io`](ErrorKind::Io) if it fails.
+    /// [`Io`](ErrorKind::Io) if the program does not exist or fails.
     pub(crate) async fn get(&self, host: &str) -> Result<Option<Credential>> {
         let answer = self.run("get", stored_key(host).as_bytes()).await?;
         if !answer.status.success() {
@@ -84,7 +84,7 @@ impl Helper {
         }
         // The error of the parser might show a part of the answer.
         let found: Found = serde_json::from_slice(&answer.output)
-            .map_err(|_| self.failure("get", ErrorKind::Io).because("its answer is not what it should be"))?;
+            .map_err(|_| self.failure("get", ErrorKind::Io).because("expected a login in JSON"))?;
         let is_empty = found.secret.is_empty();
         Ok((!is_empty).then(|| named(&found.username, &found.secret)))
     }
@@ -93,7 +93,7 @@ impl Helper {
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get); [`Unsupported`](ErrorKind::Unsupported) for what helpers have no room for.
+    /// As [`get`](Self::get); [`Unsupported`](ErrorKind::Unsupported) for a credential that helpers cannot store.
     pub(crate) async fn store(&self, host: &str, credential: &Credential) -> Result<()> {
         let (username, secret) = match credential {
             Credential::Password { username, password } => (username.as_str(), password),
@@ -130,17 +130,15 @@ impl Helper {
             .kill_on_drop(true)
             .spawn();
         let child = spawned.map_err(|error| {
-            let is_absent = error.kind() == io::ErrorKind::NotFound;
-            let kind = if is_absent { ErrorKind::NotFound } else { ErrorKind::Io };
-            self.failure(action, kind).because("it cannot be run").caused_by(error)
+            self.failure(action, ErrorKind::Io).because("it cannot be run").caused_by(error)
         })?;
         match tokio::time::timeout(self.patience, talk(child, input)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                Err(self.failure(action, ErrorKind::Io).because("it broke off").caused_by(error))
+                Err(self.failure(action, ErrorKind::Io).because("it ended early").caused_by(error))
             }
             Err(_) => {
-                let reason = format!("it does not answer for {} seconds", self.patience.as_secs());
+                let reason = format!("no answer within {} s", self.patience.as_secs());
                 Err(self.failure(action, ErrorKind::Io).because(reason))
             }
         }
@@ -177,7 +175,7 @@ async fn talk(mut child: Child, input: &[u8]) -> io::Result<Answer> {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let writing = async {
         if let Some(mut stdin) = stdin {
-            // A helper need not read what it can do without.
+            // A helper may end without reading its input.
             let _ = stdin.write_all(input).await;
         }
     };

@@ -1,4 +1,4 @@
-//! Storing a login, and forgetting it.
+//! Stores and removes logins.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use super::key::canonical_host;
 use crate::environment::Environment;
 use crate::failure::Failure;
 
-/// Where a login is.
+/// The place of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
     /// With the helper of this name.
     Helper(String),
-    /// In this file, for everyone to read who may read the file.
+    /// In this file, readable for everyone who may read the file.
     File(PathBuf),
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Stored {
 ///
 /// # Errors
 ///
-/// If there is no place for such a file, or file or helper fail.
+/// If no place for such a file is known, or the file or the helper fails.
 pub(crate) async fn store(
     environment: &Environment,
     host: &str,
@@ -36,7 +36,7 @@ pub(crate) async fn store(
     let host = canonical_host(host);
     if let Some(name) = helper_of(&AuthFile::read(&path)?, &host) {
         Helper::new(&name)?.store(&host, credential).await?;
-        // What the file held before would be forgotten there, in the open.
+        // An old login in the file would stay there in the open.
         AuthFile::update(&path, |file| Ok(file.remove(&host)))?;
         return Ok(Stored::Helper(name));
     }
@@ -47,7 +47,7 @@ pub(crate) async fn store(
     Ok(Stored::File(path))
 }
 
-/// Forgets the login in the place where [`store`] would store one. Returns where there was one.
+/// Removes the login from the place where [`store`] would put one. Returns the places that had one.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ pub(crate) async fn remove(environment: &Environment, host: &str) -> Result<Vec<
     }
     if let Some(name) = helper_of(&AuthFile::read(&path)?, &host) {
         let helper = Helper::new(&name)?;
-        // Not every helper takes it well to be asked to erase what it does not have.
+        // Some helpers fail when they are asked to erase a login that they do not have.
         if helper.get(&host).await?.is_some() {
             helper.erase(&host).await?;
             places.push(Stored::Helper(name));
@@ -75,7 +75,7 @@ pub(crate) async fn remove(environment: &Environment, host: &str) -> Result<Vec<
 
 fn first_file(environment: &Environment) -> Result<PathBuf, Failure> {
     credential_files(environment).into_iter().next().ok_or_else(|| {
-        Failure::usage("there is no home directory to keep logins in")
+        Failure::usage("cannot store a login: the home directory is unknown")
             .with_hint("set `DOCKER_CONFIG` to a directory, or `REGISTRY_AUTH_FILE` to a file")
     })
 }

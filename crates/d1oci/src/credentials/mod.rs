@@ -1,6 +1,6 @@
-//! Where credentials for a registry come from, and where a login goes.
+//! The sources of credentials for a registry, and the place of a login.
 //!
-//! The first of these that has one for the registry gives it; nothing else is asked:
+//! The first of these sources that has a credential for the registry counts:
 //!
 //! 1. the environment variables `D1OCI_USERNAME_HOST` and `D1OCI_PASSWORD_HOST`, named after the registry ([`environment`]);
 //! 2. `D1OCI_USERNAME` and `D1OCI_PASSWORD`, if `D1OCI_REGISTRY` names the registry;

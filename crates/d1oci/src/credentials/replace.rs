@@ -1,4 +1,4 @@
-//! Replacing a private file whole.
+//! Replaces a private file as a whole.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 /// How many links in a row are followed.
 const MOST_LINKS: usize = 16;
 
-/// Replaces a file, or what a link in its place points to, in one step: who reads it sees the old content or the new one.
-/// Only its owner may read it.
+/// Replaces a file, or the target of a link in its place, in one step: a reader sees the old content or the new one. Only
+/// its owner may read it.
 ///
 /// # Errors
 ///
-/// If the content cannot be written; the old one is still there then.
+/// If the content cannot be written; the old content stays.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let target = target_of(path)?;
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -22,14 +22,14 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     temporary.write_all(content)?;
     temporary.as_file().sync_all()?;
     temporary.persist(&target).map_err(|error| error.error)?;
-    // The name is as important as the content; not every system lets a directory be synchronised.
+    // Not every system can synchronise a directory.
     if let Ok(directory) = File::open(directory) {
         let _ = directory.sync_all();
     }
     Ok(())
 }
 
-/// Makes the directory of a file, for its owner alone, and waits for others who are about to replace a file in it.
+/// Creates the directory of a file, for its owner alone, and waits for others who replace a file in it.
 ///
 /// # Errors
 ///
@@ -62,11 +62,11 @@ fn target_of(path: &Path) -> io::Result<PathBuf> {
                 let directory = target.parent().unwrap_or(Path::new("")).to_owned();
                 target = directory.join(next);
             }
-            // It is no link, or nothing at all.
+            // It is not a link, or does not exist.
             Err(_) => return Ok(target),
         }
     }
-    Err(io::Error::other("there are too many links"))
+    Err(io::Error::other("expected at most 16 links in a row, found more"))
 }
 
 #[cfg(all(test, unix))]

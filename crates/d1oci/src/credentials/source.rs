@@ -1,4 +1,4 @@
-//! Looking up the credential for one registry in all places where there may be one.
+//! Finds the credential for one registry in the environment, in files and with helpers.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use distribution_client::{Credential, CredentialSource};
+use distribution_client::{Credential, CredentialSource, LoginFacts};
 use oci_model::RepositoryName;
 use registry_backend::Result;
 use tokio::sync::Mutex;
@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::output::Printer;
 use crate::settings::HostSettings;
 
-/// The places where there may be credentials for one registry, and what was found there last.
+/// The places that may have credentials for one registry, and the credentials found last.
 pub(crate) struct CredentialPlaces {
     /// The registry's host, in its canonical form.
     host: String,
@@ -30,12 +30,11 @@ pub(crate) struct CredentialPlaces {
     files: Vec<PathBuf>,
     printer: Printer,
     has_warned: AtomicBool,
-    /// What was found for each repository that was asked for.
+    /// The credential of each repository, with the time of its look-up.
     kept: Mutex<HashMap<Option<RepositoryName>, (Instant, Credential)>>,
 }
 
-/// For how long a credential is kept: parallel requests must not start a helper each, but helpers also give tokens that
-/// soon expire.
+/// How long a credential is kept: parallel requests must not each start a helper, and tokens of helpers expire soon.
 const KEPT_FOR: Duration = Duration::from_secs(15);
 
 impl CredentialPlaces {
@@ -43,16 +42,17 @@ impl CredentialPlaces {
     ///
     /// # Errors
     ///
-    /// If the environment has a password without what belongs to it.
+    /// If the environment has a password without its registry or without its user name.
     pub(crate) fn new(
         environment: &Environment,
         settings: Option<&HostSettings>,
+        login: &LoginFacts,
         host: &str,
         printer: Printer,
     ) -> Result<Self, Failure> {
         let host = canonical_host(host);
         Ok(Self {
-            environment: environment_credential(environment, &host, settings)?,
+            environment: environment_credential(environment, &host, settings, login)?,
             host,
             files: credential_files(environment),
             printer,
@@ -61,8 +61,7 @@ impl CredentialPlaces {
         })
     }
 
-    /// Returns the credential that would be used for a repository, or for the registry as a whole, and the place that it is
-    /// from.
+    /// Returns the credential for a repository, or for the registry as a whole, and the place that has it.
     ///
     /// # Errors
     ///
@@ -104,8 +103,8 @@ impl CredentialPlaces {
         Ok(found.map(|credential| (credential, format!("`{}`", path.display()))))
     }
 
-    /// Asks a helper that is named for all registries. That it does not work is told but no failure: it is so on many
-    /// machines, and most content is public.
+    /// Asks a helper that is named for all registries. If it does not work, that is a warning: many machines have such a
+    /// helper, and most content is public.
     async fn ask_general_helper(&self, name: &str) -> Option<Credential> {
         let found = match Helper::new(name) {
             Ok(helper) => helper.get(&self.host).await,
@@ -179,7 +178,8 @@ mod tests {
         let variables = variables.iter().map(|(name, value)| (*name, value.as_str()));
         let environment = Environment::made_up(variables.chain([("HOME", root)]));
         let printer = Printer::new(Format::Text, true, false);
-        let places = CredentialPlaces::new(&environment, None, "quay.io", printer).unwrap();
+        let places =
+            CredentialPlaces::new(&environment, None, &LoginFacts::default(), "quay.io", printer).unwrap();
         let repository: RepositoryName = repository.parse().unwrap();
         assert_eq!(places.credential("other.example", Some(&repository)).await?, Credential::Anonymous);
         let found = places.find(Some(&repository)).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Writes a size in bytes with a binary unit and three significant digits: `5.11 MiB`.
+/// Returns a size in bytes with a binary unit and three significant digits: `5.11 MiB`.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
@@ -19,7 +19,7 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{value:.decimals$} {}", UNITS[unit])
 }
 
-/// Writes a duration with its two largest units: `41 s`, `3 min 20 s`, `2 h 5 min`.
+/// Returns a duration with its two largest units: `41 s`, `3 min 20 s`, `2 h 5 min`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -30,15 +30,10 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// Writes a number with its noun in the right form: `1 file`, `64 files`.
+/// Returns a number with its noun in the right form: `1 file`, `64 files`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{ending}")
-}
-
-/// Writes a text of outside origin on one line: whatever would break it or steer a terminal becomes a space.
-pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 #[cfg(test)]

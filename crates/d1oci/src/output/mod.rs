@@ -1,13 +1,19 @@
-//! What people and programs get to see.
+//! Text that leaves the program: results on standard output, status on standard error.
+//!
+//! Every line passes through [`escaped`] here, so text from archives, registries and nodes cannot steer a terminal or
+//! forge a line. JSON leaves as it is.
 
 pub(crate) mod human;
-mod list;
-mod printer;
-mod progress;
+pub(crate) mod progress;
 
-pub(crate) use list::List;
-pub(crate) use printer::{Printer, ProgressStyle, to_stderr};
-pub(crate) use progress::Progress;
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
 
 /// The form of results on standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -17,4 +23,363 @@ pub(crate) enum Format {
     Text,
     /// JSON with documented fields, for programs.
     Json,
+}
+
+/// Writes results and status in the form that the user chose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printer {
+    format: Format,
+    quiet: bool,
+    progress: bool,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProgressStyle {
+    /// Not at all.
+    None,
+    /// As moving bars, on a terminal.
+    Bars,
+    /// As a line from time to time, in logs.
+    Lines,
+}
+
+impl Printer {
+    /// Returns a printer; `progress` allows progress to be shown.
+    pub(crate) fn new(format: Format, quiet: bool, progress: bool) -> Self {
+        Self { format, quiet, progress: progress && !quiet }
+    }
+
+    /// Writes a result: as JSON, or as the lines that `text` adds.
+    ///
+    /// # Errors
+    ///
+    /// If standard output fails.
+    pub(crate) fn result<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T, &mut Lines<'_>),
+    ) -> Result<(), Failure> {
+        let mut output = BufWriter::new(io::stdout().lock());
+        let written = match self.format {
+            Format::Json => serde_json::to_writer_pretty(&mut output, value)
+                .map_err(io::Error::from)
+                .and_then(|()| output.write_all(b"\n")),
+            Format::Text => Lines::write(&mut output, |lines| text(value, lines)),
+        };
+        written.and_then(|()| output.flush()).map_err(Failure::output)
+    }
+
+    /// Writes one result of many: as one line of JSON, or as the lines that `text` adds.
+    ///
+    /// # Errors
+    ///
+    /// If standard output fails.
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn item<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T, &mut Lines<'_>),
+    ) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        match self.format {
+            Format::Json => {
+                serde_json::to_writer(&mut bytes, value).map_err(|error| Failure::output(error.into()))?;
+                bytes.push(b'\n');
+            }
+            Format::Text => {
+                Lines::write(&mut bytes, |lines| text(value, lines)).map_err(Failure::output)?;
+            }
+        }
+        self.raw(&bytes)
+    }
+
+    /// Begins a list of results that are written as they come: in JSON, an object with these fields and an array of this
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// If standard output fails.
+    pub(crate) fn list(self, fields: &[(&str, String)], name: &str) -> Result<List, Failure> {
+        List::begin(self.format, fields, name)
+    }
+
+    /// Returns the form of results.
+    pub(crate) fn format(self) -> Format {
+        self.format
+    }
+
+    /// Writes bytes to standard output as they are.
+    ///
+    /// # Errors
+    ///
+    /// If standard output fails.
+    pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut output = io::stdout().lock();
+        output.write_all(bytes).and_then(|()| output.flush()).map_err(Failure::output)
+    }
+
+    /// Writes a line about the work to standard error, unless the user wants quiet.
+    pub(crate) fn status(self, line: impl Display) {
+        if !self.quiet {
+            to_stderr(&line);
+        }
+    }
+
+    /// Writes a warning to standard error, even if the user wants quiet.
+    pub(crate) fn warning(self, line: impl Display) {
+        to_stderr(&format_args!("warning: {line}"));
+    }
+
+    /// Returns how to show progress.
+    pub(crate) fn progress_style(self) -> ProgressStyle {
+        match (self.progress, io::stderr().is_terminal()) {
+            (false, _) => ProgressStyle::None,
+            (true, true) => ProgressStyle::Bars,
+            (true, false) => ProgressStyle::Lines,
+        }
+    }
+}
+
+/// Lines of text for people. Each is escaped as a whole: a line break in a value stays visible inside its line.
+pub(crate) struct Lines<'a> {
+    output: &'a mut dyn Write,
+    result: io::Result<()>,
+}
+
+impl<'a> Lines<'a> {
+    /// Writes the lines that `add` adds.
+    ///
+    /// # Errors
+    ///
+    /// If the output fails.
+    pub(crate) fn write(output: &'a mut dyn Write, add: impl FnOnce(&mut Self)) -> io::Result<()> {
+        let mut lines = Self { output, result: Ok(()) };
+        add(&mut lines);
+        lines.result
+    }
+
+    /// Adds a line.
+    pub(crate) fn add(&mut self, line: impl Display) {
+        if self.result.is_ok() {
+            self.result = writeln!(self.output, "{}", escaped(&line));
+        }
+    }
+}
+
+/// A list on standard output: lines for each item, or one JSON object in which the items are elements of an array.
+///
+/// Memory holds one item. A list that ends in an error has no end in JSON either, so no program takes it for the whole.
+#[derive(Debug)]
+pub(crate) struct List {
+    format: Format,
+    output: BufWriter<Stdout>,
+    items: u64,
+}
+
+impl List {
+    fn begin(format: Format, fields: &[(&str, String)], name: &str) -> Result<Self, Failure> {
+        let mut list = Self { format, output: BufWriter::new(io::stdout()), items: 0 };
+        if list.format == Format::Json {
+            let mut text = String::from("{\n");
+            for (field, value) in fields {
+                text += &format!("  {}: {},\n", json(field)?, json(value)?);
+            }
+            text += &format!("  {}: [", json(name)?);
+            list.bytes(text.as_bytes())?;
+        }
+        Ok(list)
+    }
+
+    /// Writes an item at once.
+    pub(crate) fn item<T: Serialize>(
+        &mut self,
+        value: &T,
+        text: impl FnOnce(&T, &mut Lines<'_>),
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Text => {
+                Lines::write(&mut self.output, |lines| text(value, lines)).map_err(Failure::output)?;
+            }
+            Format::Json => {
+                let comma = if self.items == 0 { "" } else { "," };
+                let item = format!("{comma}\n    {}", json(value)?);
+                self.bytes(item.as_bytes())?;
+            }
+        }
+        self.items += 1;
+        self.output.flush().map_err(Failure::output)
+    }
+
+    /// Ends the list, and returns the number of its items.
+    pub(crate) fn end(mut self) -> Result<u64, Failure> {
+        if self.format == Format::Json {
+            let newline = if self.items == 0 { "" } else { "\n  " };
+            self.bytes(format!("{newline}]\n}}\n").as_bytes())?;
+        }
+        self.output.flush().map_err(Failure::output)?;
+        Ok(self.items)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.output.write_all(bytes).map_err(Failure::output)
+    }
+}
+
+/// Standard output for content. It notes that its reader has gone away, which is not a failure of the program.
+#[derive(Debug, Default)]
+pub(crate) struct ContentOutput {
+    closed: Arc<AtomicBool>,
+}
+
+impl ContentOutput {
+    /// Returns a writer to standard output.
+    pub(crate) fn writer(&self) -> impl Write + Send + 'static {
+        let output = BufWriter::with_capacity(64 * 1024, io::stdout());
+        ContentWriter { output, closed: Arc::clone(&self.closed) }
+    }
+
+    /// Returns the failure of a command that wrote to this output.
+    pub(crate) fn failure(&self, failure: impl Into<Failure>) -> Failure {
+        match self.closed.load(Ordering::Relaxed) {
+            true => Failure::output(io::ErrorKind::BrokenPipe.into()),
+            false => failure.into(),
+        }
+    }
+}
+
+struct ContentWriter {
+    output: BufWriter<Stdout>,
+    closed: Arc<AtomicBool>,
+}
+
+impl ContentWriter {
+    fn noted<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            self.closed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl Write for ContentWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.output.write(bytes);
+        self.noted(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.output.flush();
+        self.noted(result)
+    }
+}
+
+/// Writes a line to standard error. If that fails, there is no place to report it.
+pub(crate) fn to_stderr(line: &dyn Display) {
+    let _ = writeln!(io::stderr().lock(), "{}", escaped(line));
+}
+
+/// Returns a writer to standard error that escapes everything but line breaks, for logs.
+pub(crate) fn escaping_stderr() -> impl Write {
+    EscapingWriter(io::stderr())
+}
+
+struct EscapingWriter<W>(W);
+
+impl<W: Write> Write for EscapingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        for (number, line) in text.split('\n').enumerate() {
+            let newline = if number == 0 { "" } else { "\n" };
+            write!(self.0, "{newline}{}", escaped(&line))?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Returns a text with every character written out, as `\u{1b}`, that could steer a terminal or forge a line.
+pub(crate) fn escaped<T: Display + ?Sized>(text: &T) -> impl Display + use<'_, T> {
+    struct Escaped<'a, T: ?Sized>(&'a T);
+
+    impl<T: Display + ?Sized> Display for Escaped<'_, T> {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(Escaping(formatter), "{}", self.0)
+        }
+    }
+
+    Escaped(text)
+}
+
+struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(is_hostile) {
+            let (plain, from) = rest.split_at(at);
+            self.0.write_str(plain)?;
+            let mut characters = from.chars();
+            if let Some(hostile) = characters.next() {
+                write!(self.0, "{}", hostile.escape_unicode())?;
+            }
+            rest = characters.as_str();
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// Control characters of ASCII and of C1, separators of lines, and marks that change the direction of text (Unicode Standard
+/// Annex 9, section 2).
+fn is_hostile(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+        )
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::output(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_characters_are_written_out_and_others_stay() {
+        for (text, expected) in [
+            ("plain é 北 𝄞", "plain é 北 𝄞"),
+            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("bell\u{7}", "bell\\u{7}"),
+            ("\u{9b}1A", "\\u{9b}1A"),
+            ("two\nlines\r", "two\\u{a}lines\\u{d}"),
+            ("csv\u{202e}exe", "csv\\u{202e}exe"),
+            ("\u{2028}\u{2067}\u{feff}", "\\u{2028}\\u{2067}\\u{feff}"),
+        ] {
+            assert_eq!(escaped(text).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_break_in_a_value_does_not_end_its_line() {
+        let mut output = Vec::new();
+        Lines::write(&mut output, |lines| {
+            lines.add(format_args!("path {}", "a\nerror: forged"));
+            lines.add("next");
+        })
+        .unwrap();
+        assert_eq!(output, b"path a\\u{a}error: forged\nnext\n");
+    }
+
+    #[test]
+    fn a_log_keeps_its_own_line_breaks() {
+        let mut log = EscapingWriter(Vec::new());
+        log.write_all(b"one \x1b[2J\ntwo\n").unwrap();
+        assert_eq!(log.0, b"one \\u{1b}[2J\ntwo\n");
+    }
 }

@@ -1,4 +1,4 @@
-//! How far a transfer has come: bars on a terminal, a line now and then elsewhere.
+//! The progress of a transfer: bars on a terminal, a line from time to time elsewhere.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use d1_transfer::{BlobOutcome, Event, Observer, Phase};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle as BarStyle};
 
-use super::{Printer, ProgressStyle, human};
+use super::human;
+use super::{Printer, ProgressStyle};
 
-/// How often a line is written where there is no terminal.
+/// The time between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows what a transfer tells.
+/// Shows the events of a transfer.
 pub(crate) struct Progress {
     printer: Printer,
     style: ProgressStyle,
@@ -21,7 +22,7 @@ pub(crate) struct Progress {
     phases: Mutex<HashMap<Phase, Meter>>,
 }
 
-/// How far one phase has come.
+/// The progress of one phase.
 struct Meter {
     bar: Option<ProgressBar>,
     began: Instant,
@@ -72,7 +73,7 @@ impl Progress {
         if let Some(bar) = &meter.bar {
             bar.finish_and_clear();
         }
-        // A phase that was over at once is not worth a line.
+        // A short phase is not worth a line.
         if self.style == ProgressStyle::Lines && meter.began.elapsed() >= LINE_EVERY {
             self.printer.status(meter.line(phase));
         }

@@ -1,25 +1,28 @@
-//! What can be set for one registry, and what it changes.
+//! The settings of one registry, and the changes that they make to its profile.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use distribution_client::{Profile, UploadStrategy};
+use registry_backend::Fit;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::units::{Attempts, Seconds, Size};
 
-/// What is set for one registry.
+/// The settings of one registry.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(try_from = "Written")]
 pub(crate) struct HostSettings {
     written: Written,
 }
 
-/// The fields as they stand in the file.
+/// The fields as the file has them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Written {
-    backend: Option<BackendKind>,
-    api: Option<String>,
+    backend: Option<Spanned<String>>,
+    api: Option<Spanned<String>>,
     plain_http: Option<bool>,
     ca_file: Option<PathBuf>,
     client_certificate: Option<PathBuf>,
@@ -37,15 +40,6 @@ struct Written {
     attempts: Option<Attempts>,
 }
 
-/// The kinds of backend for registries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum BackendKind {
-    Generic,
-    Ghcr,
-    Quay,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Upload {
@@ -54,10 +48,10 @@ enum Upload {
     Chunks,
 }
 
-/// The smallest chunk in bytes: below it a large file takes more requests than anyone wants to answer.
+/// The smallest chunk in bytes: with smaller ones, a large file takes too many requests.
 const SMALLEST_CHUNK: u64 = 64 * 1024;
 
-/// The size of chunks in bytes where none is set.
+/// The default size of chunks in bytes.
 const USUAL_CHUNK: u64 = 16 * 1024 * 1024;
 
 impl TryFrom<Written> for HostSettings {
@@ -72,8 +66,8 @@ impl TryFrom<Written> for HostSettings {
     }
 }
 
-/// What does not go together, or is out of bounds.
-fn faults(written: &Written) -> [(bool, &'static str); 8] {
+/// Settings that contradict each other or are out of bounds.
+fn faults(written: &Written) -> [(bool, &'static str); 7] {
     let rate = written.requests_per_second;
     [
         (
@@ -98,10 +92,6 @@ fn faults(written: &Written) -> [(bool, &'static str); 8] {
         ),
         (written.chunk_size.is_some_and(|size| size.0 < SMALLEST_CHUNK), "`chunk-size` is at least `64 KiB`"),
         (written.part_size.is_some_and(|size| size.0 < SMALLEST_PART), "`part-size` is at least `1 MiB`"),
-        (
-            written.api.is_some() && written.backend != Some(BackendKind::Ghcr),
-            "`api`, the URL of GitHub's REST interface, goes with `backend = \"ghcr\"`",
-        ),
     ]
 }
 
@@ -109,23 +99,62 @@ fn faults(written: &Written) -> [(bool, &'static str); 8] {
 const SMALLEST_PART: u64 = 1024 * 1024;
 
 impl HostSettings {
-    /// Returns which backend to use.
-    pub(crate) fn backend(&self) -> Option<BackendKind> {
-        self.written.backend
+    /// Returns the name of the backend to use.
+    pub(crate) fn backend(&self) -> Option<&str> {
+        self.written.backend.as_ref().map(|name| name.get_ref().as_str())
     }
 
-    /// Tells whether the URL of GitHub's REST interface is set.
-    pub(crate) fn has_api(&self) -> bool {
-        self.written.api.is_some()
-    }
-
-    /// Returns the URL of GitHub's REST interface, for a server of one's own.
-    #[cfg(feature = "backend-ghcr")]
+    /// Returns the URL of the vendor's interface.
     pub(crate) fn api(&self) -> Option<&str> {
-        self.written.api.as_deref()
+        self.written.api.as_ref().map(|url| url.get_ref().as_str())
     }
 
-    /// Returns whether to do without TLS, if that is set.
+    /// Checks the settings of a host against the kinds of registries that exist.
+    ///
+    /// # Errors
+    ///
+    /// The place in the file, and what is wrong there.
+    pub(crate) fn check(&self, host: &str, profiles: &[Profile]) -> Result<(), (Range<usize>, String)> {
+        let named = match &self.written.backend {
+            None => None,
+            Some(name) => {
+                let found = profiles.iter().find(|profile| profile.name == name.get_ref());
+                let known =
+                    || profiles.iter().map(|profile| format!("`{}`", profile.name)).collect::<Vec<_>>();
+                let profile = found.ok_or_else(|| {
+                    let text = format!(
+                        "unknown backend `{}`: expected one of {} (`d1oci backends` lists the backends of this program)",
+                        name.get_ref(),
+                        known().join(", ")
+                    );
+                    (name.span(), text)
+                })?;
+                Some((name, profile))
+            }
+        };
+        match (&self.written.api, named) {
+            (Some(api), named) if named.is_none_or(|(_, profile)| profile.vendor.is_none()) => {
+                let with: Vec<_> = profiles.iter().filter(|profile| profile.vendor.is_some()).collect();
+                let with: Vec<_> =
+                    with.iter().map(|profile| format!("`backend = \"{}\"`", profile.name)).collect();
+                Err((
+                    api.span(),
+                    format!("`api`, the URL of a vendor's interface, goes with {}", with.join(" or ")),
+                ))
+            }
+            // A host that only this setting makes one of the kind: nobody else knows where its interface is.
+            (None, Some((name, profile))) if profile.fit(host) == Fit::No => Err((
+                name.span(),
+                format!(
+                    "`backend = \"{}\"` goes with `api`, the URL of the server's REST interface",
+                    profile.name
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether to use plain HTTP, if that is set.
     pub(crate) fn plain_http(&self) -> Option<bool> {
         self.written.plain_http
     }
@@ -145,12 +174,12 @@ impl HostSettings {
         self.written.password_variable.as_deref().map(|name| (name, self.written.username.as_deref()))
     }
 
-    /// Changes what is known about the registry to what is set.
+    /// Puts the settings into a profile.
     pub(crate) fn apply(&self, profile: &mut Profile) {
         let written = &self.written;
         if let Some(rate) = written.requests_per_second {
             profile.budget.requests_per_second = rate;
-            // What comes at once is worth ten seconds of the rate, as for the registries whose limits are known.
+            // A burst is worth ten seconds of the rate, as for the registries with known limits.
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -182,16 +211,5 @@ impl HostSettings {
         Seconds::replace(written.connect_timeout, &mut times.connect);
         Seconds::replace(written.silence_timeout, &mut times.silence);
         Seconds::replace(written.commit_timeout, &mut times.commit);
-    }
-}
-
-impl BackendKind {
-    /// Returns the name, as `d1oci backends` lists it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Generic => "generic",
-            Self::Ghcr => "ghcr",
-            Self::Quay => "quay",
-        }
     }
 }

@@ -1,13 +1,31 @@
 //! Tests of the configuration file: what it means, and what is said about mistakes.
 
+use std::fs;
 use std::time::Duration;
 
-use distribution_client::{Profile, UploadStrategy};
+use distribution_client::{Profile, UploadStrategy, VendorInterface};
+use registry_backend::{Error, ErrorKind, Fit};
 
 use super::*;
 
+/// Three kinds of registries: any, some on request, and one whose vendor has an interface of its own.
+fn profiles() -> Vec<Profile> {
+    let mut on_request = Profile::generic();
+    on_request.name = "quay";
+    on_request.elsewhere = Fit::OnRequest;
+    let mut vendor = Profile::generic();
+    vendor.name = "ghcr";
+    vendor.hosts = &["ghcr.io"];
+    vendor.elsewhere = Fit::No;
+    vendor.vendor = Some(VendorInterface {
+        url: |_| None,
+        deleter: |_| Err(Error::new(ErrorKind::Unsupported, "open", "for tests")),
+    });
+    vec![Profile::generic(), on_request, vendor]
+}
+
 fn parsed(text: &str) -> Result<Settings, String> {
-    Settings::parse(text, Path::new("/etc/d1oci/config.toml"))
+    Settings::parse(text, Path::new("/etc/d1oci/config.toml"), &profiles())
 }
 
 #[test]
@@ -18,7 +36,7 @@ fn the_documented_example_says_what_it_documents() {
     let (example, _) = rest.split_once("```").unwrap();
     let settings = parsed(example).unwrap();
     let ours = settings.host("registry.example:5000").unwrap();
-    assert_eq!(ours.backend(), Some(BackendKind::Generic));
+    assert_eq!(ours.backend(), Some("generic"));
     assert_eq!(ours.plain_http(), Some(false));
     assert_eq!(settings.resolve(ours.ca_file().unwrap()), Path::new("/etc/d1oci/registry-example-ca.pem"));
     assert!(ours.client_certificate().is_some());
@@ -33,7 +51,7 @@ fn the_documented_example_says_what_it_documents() {
     assert_eq!(profile.times.commit, Duration::from_secs(1800));
     assert_eq!(profile.retry.attempts, 10);
     assert_eq!(settings.host("ghcr.io").unwrap().password_variable(), Some(("GITHUB_TOKEN", None)));
-    assert_eq!(settings.host("quay.internal.example").unwrap().backend(), Some(BackendKind::Quay));
+    assert_eq!(settings.host("quay.internal.example").unwrap().backend(), Some("quay"));
     assert!(parsed("[host.\"ghcr.io\"]\nbackend = \"ghcr\"\n").is_ok());
     // Every key of the tables below the example is one.
     let (of_hosts, of_nodes) = rest.split_once("| key of `[dataone]`").unwrap();
@@ -63,29 +81,29 @@ fn the_table_for_nodes_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn mistakes_are_told_with_file_line_and_key() {
+fn a_mistake_is_reported_with_file_line_and_key() {
     for (text, parts) in [
         (
             "[host.\"a.example\"]\nplain-htp = true\n",
-            ["line 2, `[host.\"a.example\"]`, `plain-htp = true`", "unknown field"],
+            ["line 2, `[host.\"a.example\"]`, `plain-htp`", "unknown field"],
         ),
         (
             "\n[host.\"a.example\"]\n# why\nparallel = \"many\" # so\n",
-            ["line 4, `[host.\"a.example\"]`, `parallel", "invalid type"],
+            ["line 4, `[host.\"a.example\"]`, `parallel`", "invalid type: text, expected"],
         ),
         ("[hosts.\"a.example\"]\n", ["line 1, `[hosts.\"a.example\"]`", "unknown field `hosts`"]),
         (
             "[host.\"https://a.example\"]\n",
-            ["line 1, `[host.\"https://a.example\"]`", "not a registry's host"],
+            ["line 1, `[host.\"https://a.example\"]`", "expected a registry's host"],
         ),
-        ("[host.\"a.example/b\"]\n", ["line 1,", "not a registry's host"]),
-        ("[host.\"a.example\"]\nbackend = \"harbor\"\n", ["line 2,", "unknown variant `harbor`"]),
+        ("[host.\"a.example/b\"]\n", ["line 1,", "expected a registry's host"]),
+        ("[host.\"a.example\"]\nbackend = \"harbor\"\n", ["line 2,", "unknown backend `harbor`"]),
         ("[host.\"a.example\"]\npart-size = \"big\"\n", ["line 2,", "such as `512 MiB`"]),
         ("[host.\"a.example\"]\npart-size = 1.5\n", ["line 2,", "such as `512 MiB`"]),
         ("[host.\"a.example\"]\npart-size = 100\n", ["line 1,", "`part-size` is at least"]),
         ("[host.\"a.example\"]\nconnect-timeout = 0\n", ["line 2,", "between 1 and 86400"]),
         ("[host.\"a.example\"]\nattempts = 0\n", ["line 2,", "between 1 and 100"]),
-        ("[dataone]\nanswer = 5\n", ["line 2, `[dataone]`, `answer = 5`", "unknown field"]),
+        ("[dataone]\nanswer = 5\n", ["line 2, `[dataone]`, `answer`", "unknown field"]),
         ("[host.\"a.example\"]\nclient-key = \"k\"\n", ["line 1,", "go together"]),
         ("[host.\"a.example\"]\nusername = \"u\"\n", ["line 1,", "password-variable"]),
         ("[host.\"a.example\"]\nrequests-per-second = 0\n", ["line 1,", "between 0.01 and"]),
@@ -93,8 +111,8 @@ fn mistakes_are_told_with_file_line_and_key() {
         ("[host.\"a.example\"]\nparallel = 0\n", ["line 1,", "between 1 and 64"]),
         ("[host.\"a.example\"]\nchunk-size = 100000\n", ["line 1,", "goes with `upload"]),
         ("[host.\"a.example\"]\nupload = \"chunks\"\nchunk-size = 1\n", ["line 1,", "at least `64 KiB`"]),
-        ("[host.\"a.example\"]\napi = \"https://x\"\n", ["line 1,", "goes with `backend"]),
-        ("[host.\"a.example\"]\nbackend = \"ghcr\"\n", ["[host.\"a.example\"]", "goes with `api`"]),
+        ("[host.\"a.example\"]\napi = \"https://x\"\n", ["line 2,", "goes with `backend = \"ghcr\"`"]),
+        ("[host.\"a.example\"]\nbackend = \"ghcr\"\n", ["line 2, `[host.\"a.example\"]`", "goes with `api`"]),
         ("[host.\"a.example\"]\nparallel = 1\nparallel = 2\n", ["line 3,", "duplicate key"]),
         ("[host.\"a.example\"\n", ["line 1", "`config.toml`"]),
     ] {
@@ -107,6 +125,23 @@ fn mistakes_are_told_with_file_line_and_key() {
 }
 
 #[test]
+fn a_password_in_the_file_is_not_in_the_error() {
+    for line in [
+        "password = \"s3cret\"",
+        "password = s3cret",
+        "password = \"s3cret",
+        "parallel = \"s3cret\" # a note",
+        "attempts = \"s3cret\"",
+        "part-size = \"s3cret\"",
+        "plain-http = 's3cret'",
+        "password = \"\"\"\ns3cret\n\"\"\"",
+    ] {
+        let error = parsed(&format!("[host.\"a.example\"]\n{line}\n")).unwrap_err();
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
 fn hosts_are_found_whatever_their_case() {
     let settings = parsed("[host.\"Registry.Example:5000\"]\nplain-http = true\n").unwrap();
     assert_eq!(settings.host("registry.example:5000").unwrap().plain_http(), Some(true));
@@ -114,17 +149,17 @@ fn hosts_are_found_whatever_their_case() {
 }
 
 #[test]
-fn a_file_that_is_named_has_to_be_there() {
+fn a_named_file_must_exist() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("own.toml");
     let named = Environment::made_up([("D1OCI_CONFIG", path.to_str().unwrap())]);
-    let error = Settings::load(&named).unwrap_err();
+    let error = Settings::load(&named, &profiles()).unwrap_err();
     assert!(error.to_string().contains("own.toml"), "{error}");
     fs::write(&path, "[host.\"a.example\"]\nplain-http = true\n").unwrap();
-    assert!(Settings::load(&named).unwrap().host("a.example").is_some());
+    assert!(Settings::load(&named, &profiles()).unwrap().host("a.example").is_some());
     let unnamed = Environment::made_up([("XDG_CONFIG_HOME", place.path().to_str().unwrap())]);
-    assert!(Settings::load(&unnamed).unwrap().host("a.example").is_none());
+    assert!(Settings::load(&unnamed, &profiles()).unwrap().host("a.example").is_none());
     fs::create_dir(place.path().join("d1oci")).unwrap();
     fs::rename(&path, place.path().join("d1oci/config.toml")).unwrap();
-    assert!(Settings::load(&unnamed).unwrap().host("a.example").is_some());
+    assert!(Settings::load(&unnamed, &profiles()).unwrap().host("a.example").is_some());
 }

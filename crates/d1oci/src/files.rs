@@ -1,0 +1,65 @@
+//! Small files of the user: configuration, keys, tokens, documents.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+///
+/// If it cannot be read, is larger, or is a pipe, a device or a directory: reading one could hang or never end.
+pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    require_regular(path)?;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("expected at most {limit} bytes, found more")));
+    }
+    Ok(bytes)
+}
+
+/// As [`read_regular`], for text.
+///
+/// # Errors
+///
+/// Also if the file is not UTF-8.
+pub(crate) fn read_regular_text(path: &Path, limit: u64) -> io::Result<String> {
+    let bytes = read_regular(path, limit)?;
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "expected UTF-8 text, found other bytes"))
+}
+
+/// Refuses a path that exists and is not a regular file, before opening it can hang.
+///
+/// # Errors
+///
+/// If the path does not exist, or is not a regular file.
+pub(crate) fn require_regular(path: &Path) -> io::Result<()> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    let found = if kind.is_dir() { "a directory" } else { "a pipe or device" };
+    Err(io::Error::other(format!("expected a regular file, found {found}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_bounded_size_are_read() {
+        let place = std::env::temp_dir().join(format!("d1oci-files-{}", std::process::id()));
+        fs::write(&place, "12345").unwrap();
+        assert_eq!(read_regular(&place, 5).unwrap(), b"12345");
+        assert!(read_regular(&place, 4).unwrap_err().to_string().contains("at most 4 bytes"));
+        fs::remove_file(&place).unwrap();
+        assert_eq!(read_regular(&place, 4).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(read_regular(Path::new("/"), 4).unwrap_err().to_string().contains("found a directory"));
+        #[cfg(unix)]
+        assert!(
+            read_regular(Path::new("/dev/zero"), 4).unwrap_err().to_string().contains("a pipe or device")
+        );
+    }
+}

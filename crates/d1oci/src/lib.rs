@@ -1,0 +1,46 @@
+//! The `d1oci` program as a library: data packages of DataONE repositories in OCI registries and image layouts.
+//!
+//! A program with a backend of its own is this program plus one line in `main`. The backend serves its own scheme, such as
+//! `tape:vault/7:v1`, or registries of its own, on the whole command line.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! # use oci_model::Location;
+//! # use registry_backend::{BackendFactory, Fit, OpenOptions, RegistryBackend, Result};
+//! # #[derive(Debug)]
+//! # struct TapeFactory;
+//! # #[async_trait::async_trait]
+//! # impl BackendFactory for TapeFactory {
+//! #     fn name(&self) -> &'static str { "tape" }
+//! #     fn about(&self) -> &'static str { "tapes" }
+//! #     fn fit(&self, _: &Location) -> Fit { Fit::No }
+//! #     async fn open(&self, _: &Location, _: &OpenOptions) -> Result<Box<dyn RegistryBackend>> { unimplemented!() }
+//! # }
+//! fn main() -> ExitCode {
+//!     d1oci::Program::new().with_backend(TapeFactory).run()
+//! }
+//! ```
+//!
+//! `examples/own-backend` in the source repository is a whole such program.
+
+mod backends;
+mod cli;
+mod commands;
+mod context;
+#[cfg(feature = "distribution-client")]
+mod credentials;
+#[cfg(any(feature = "distribution-client", feature = "d1-client"))]
+mod environment;
+mod failure;
+mod files;
+#[cfg(feature = "d1-client")]
+mod nodes;
+mod output;
+mod program;
+#[cfg(feature = "distribution-client")]
+mod registries;
+#[cfg(feature = "distribution-client")]
+mod settings;
+
+pub use program::Program;

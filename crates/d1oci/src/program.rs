@@ -1,0 +1,247 @@
+//! The program: arguments in, exit code out.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+#[cfg(feature = "distribution-client")]
+use distribution_client::Profile;
+use registry_backend::{BackendFactory, Backends};
+
+use crate::cli::Cli;
+use crate::context::Context;
+use crate::failure::{ExitStatus, Failure};
+use crate::output::{escaping_stderr, to_stderr};
+
+/// The program, to which a third party adds backends of its own.
+///
+/// ```
+/// use std::process::ExitCode;
+///
+/// let code = d1oci::Program::new().run_with(["d1oci", "backends"]);
+/// assert_eq!(code, ExitCode::SUCCESS);
+/// ```
+#[derive(Debug)]
+pub struct Program {
+    backends: Backends,
+    #[cfg(feature = "distribution-client")]
+    profiles: Vec<Profile>,
+}
+
+/// How long an interrupted command may take to clean up.
+const CLEAN_UP: Duration = Duration::from_secs(10);
+
+impl Program {
+    /// Returns the program with the backends that its features name.
+    pub fn new() -> Self {
+        Self {
+            backends: crate::backends::backends(),
+            #[cfg(feature = "distribution-client")]
+            profiles: crate::backends::profiles(),
+        }
+    }
+
+    /// Returns the program with another backend. It comes before the program's own where both fit equally well.
+    #[must_use]
+    pub fn with_backend(mut self, factory: impl BackendFactory + 'static) -> Self {
+        self.backends = self.backends.with(factory);
+        self
+    }
+
+    /// Returns the program with another kind of registry. The configuration file knows it by the profile's name.
+    #[cfg(feature = "distribution-client")]
+    #[must_use]
+    pub fn with_registry(mut self, profile: Profile) -> Self {
+        self.profiles.push(profile);
+        self
+    }
+
+    /// Runs the command on the command line of the process, and returns its exit code.
+    pub fn run(self) -> ExitCode {
+        self.run_with(std::env::args_os())
+    }
+
+    /// Runs a command, and returns its exit code. The first argument is the name of the program.
+    pub fn run_with(self, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let cli = match Cli::try_parse_from(&arguments) {
+            Ok(cli) => cli,
+            Err(error) => return not_parsed(&error, wants_json(&arguments)),
+        };
+        start_tracing(cli.global.verbose);
+        let Self { backends, .. } = self;
+        let context = Context::new(
+            &cli.global,
+            backends,
+            #[cfg(feature = "distribution-client")]
+            self.profiles,
+        );
+        let is_json = cli.global.format == crate::output::Format::Json;
+        match in_runtime(&context, cli) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) if failure.is_closed_stdout() => ExitCode::SUCCESS,
+            Err(failure) => report(&failure, is_json),
+        }
+    }
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn report(failure: &Failure, is_json: bool) -> ExitCode {
+    match is_json {
+        true => to_stderr(&failure.json()),
+        false => failure.lines().iter().for_each(|line| to_stderr(line)),
+    }
+    failure.status().into()
+}
+
+/// Answers a command line that is not a command: with help, the version, or a usage error.
+fn not_parsed(error: &clap::Error, is_json: bool) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    if is_json {
+        let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        return report(&Failure::usage(message), true);
+    }
+    // The parser quotes arguments, which a script may have from strangers.
+    if text.chars().any(|character| character != '\n' && character.is_control()) {
+        text.lines().for_each(|line| to_stderr(&line));
+    } else {
+        let _ = error.print();
+    }
+    ExitStatus::Usage.into()
+}
+
+/// Tells whether errors are to be JSON, where the command line cannot be parsed.
+fn wants_json(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|argument| argument == "--format=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
+}
+
+/// Runs a command until it ends or a signal interrupts it. Then it stops, unfinished uploads are cancelled and temporary
+/// files deleted. A second signal ends the process at once.
+fn in_runtime(context: &Context, cli: Cli) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(ExitStatus::LocalIo, error))?;
+    let resume_hint = cli.command.resume_hint();
+    let signalled = signals::first();
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            status = signalled => Err(status),
+            result = cli.command.run(context) => Ok(result),
+        }
+    });
+    let status = match ended {
+        Ok(result) => {
+            // Threads that read for a failed transfer end by themselves: nobody waits for them.
+            runtime.shutdown_background();
+            return result;
+        }
+        Err(status) => status,
+    };
+    // Threads see that nobody waits for their results, and delete their temporary files.
+    runtime.shutdown_timeout(CLEAN_UP);
+    let failure = Failure::new(status, "interrupted by a signal");
+    Err(match resume_hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    })
+}
+
+#[cfg(unix)]
+mod signals {
+    //! The signals that end the program: SIGINT and SIGTERM.
+
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    use tokio::sync::oneshot;
+
+    use crate::failure::ExitStatus;
+
+    /// Returns a future that ends at the first signal. The second signal ends the process.
+    ///
+    /// A thread of its own waits for both, since the runtime of the command may be about to stop.
+    pub(super) fn first() -> impl Future<Output = ExitStatus> {
+        let (sender, receiver) = oneshot::channel();
+        std::thread::spawn(move || wait(sender));
+        async move {
+            match receiver.await {
+                Ok(status) => status,
+                // Signals cannot be received: they end the process as usual.
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    fn wait(sender: oneshot::Sender<ExitStatus>) {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        runtime.block_on(async move {
+            let (Ok(mut interrupts), Ok(mut terminations)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            let status = next(&mut interrupts, &mut terminations).await;
+            // The command may have ended meanwhile.
+            let _ = sender.send(status);
+            let status = next(&mut interrupts, &mut terminations).await;
+            exit(status);
+        });
+    }
+
+    async fn next(interrupts: &mut Signal, terminations: &mut Signal) -> ExitStatus {
+        tokio::select! {
+            _ = interrupts.recv() => ExitStatus::Interrupted,
+            _ = terminations.recv() => ExitStatus::Terminated,
+        }
+    }
+
+    #[expect(clippy::exit, reason = "a second signal leaves no time to clean up")]
+    fn exit(status: ExitStatus) -> ! {
+        std::process::exit(status as i32)
+    }
+}
+
+#[cfg(not(unix))]
+mod signals {
+    //! The signal that ends the program: Ctrl-C.
+
+    use crate::failure::ExitStatus;
+
+    /// Returns a future that ends at Ctrl-C.
+    pub(super) async fn first() -> ExitStatus {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => ExitStatus::Interrupted,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Sends the logs of our own crates to standard error, if the user wants to read them. Logs of the HTTP library and the
+/// crates below it stay out: they may hold secrets.
+fn start_tracing(verbosity: u8) {
+    let level = match verbosity {
+        0 => return,
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    // The beginnings of the names of our crates.
+    let own = ["backend_", "bagit", "d1", "distribution_client", "http_transfer", "oci_", "registry_"];
+    let filter = own.map(|name| format!("{name}={level}")).join(",");
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_ansi(false)
+        .with_writer(escaping_stderr)
+        .with_target(verbosity > 1);
+    // A program that runs a second command keeps the first subscriber.
+    let _ = subscriber.without_time().try_init();
+}
