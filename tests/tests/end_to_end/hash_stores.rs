@@ -192,7 +192,7 @@ fn an_object_that_is_not_there_is_told() {
     let place = tempfile::tempdir().unwrap();
     let other = object("bad.1", 7, &ChecksumAlgorithm::Md5);
     fs::remove_file(good_and(place.path(), &other).object(&name_of(&other))).unwrap();
-    told(place.path(), "bad.1", "is not there");
+    told(place.path(), "bad.1", "its object does not exist");
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn an_identifier_without_a_reference_is_told() {
     let place = tempfile::tempdir().unwrap();
     let other = object("bad.1", 7, &ChecksumAlgorithm::Md5);
     fs::remove_file(good_and(place.path(), &other).reference("bad.1")).unwrap();
-    told(place.path(), "bad.1", "is not there");
+    told(place.path(), "bad.1", "does not exist");
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn an_identifier_that_is_not_there_is_told() {
     store(place.path(), &[object("good.1", 100, &ChecksumAlgorithm::Md5)]);
     let arguments = ["import", "oci:store", "--hashstore", "hashstore", "--id", "good.1", "--id", "none.1"];
     let told = d1oci(place.path(), &arguments).failure(1);
-    assert!(told.stderr.contains("none.1: the store has no object of this identifier"), "{}", told.stderr);
+    assert!(told.stderr.contains("none.1: the store has no object with this identifier"), "{}", told.stderr);
     assert!(told.text().contains("Imported 2 objects into oci:store: 1 new"), "{}", told.text());
 }
 

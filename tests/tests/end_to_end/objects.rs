@@ -184,7 +184,7 @@ fn an_identifier_never_gets_other_content() {
     push(place.path(), "sysmeta.xml");
     fs::write(place.path().join("object.csv"), "other content").unwrap();
     let refused = d1oci(place.path(), &["push", "oci:store", "object.csv", "--id", PID]).failure(1);
-    assert!(refused.stderr.contains("another object of this identifier"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("another object with this identifier"), "{}", refused.stderr);
     assert_eq!(d1oci(place.path(), &["cat", "oci:store", "--id", PID]).success().text(), CONTENT);
 }
 
