@@ -17,9 +17,9 @@ mod tokens;
 
 pub use answer::{Answer, RetryAfter};
 pub use behaviour::{
-    Behaviour, BlobBehaviour, Config, ContentRange, CutPatch, DeleteBehaviour, ManifestBehaviour, Mounts,
-    Preset, ReferrersApi, ReferrersBehaviour, TagsBehaviour, TokenBehaviour, UploadBehaviour, UploadState,
-    UploadStatus,
+    AcceptRule, Behaviour, BlobBehaviour, Config, ContentRange, CutPatch, DeleteBehaviour, ManifestBehaviour,
+    Mounts, Preset, ReferrersApi, ReferrersBehaviour, SeveralPatches, TagsBehaviour, TokenBehaviour,
+    UploadBehaviour, UploadState, UploadStatus,
 };
 pub use exchange::{Credentials, Request, RequestFacts, Server};
 pub use fault::{Action, Fault};

@@ -16,6 +16,7 @@ pub struct EmptyRepository {
 
 /// A feature of the store that a check needs beyond the plain contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Need {
     /// `capabilities().range_reads`.
     RangeReads,
@@ -29,6 +30,8 @@ pub enum Need {
     Pruner,
     /// The store takes SHA-512 digests, which an implementation may (image-spec descriptor.md, "SHA-512").
     Sha512,
+    /// The store keeps a manifest whose last tag has moved.
+    KeptDigests,
     /// The fixture supplies a second value bound to the same repository.
     SecondValue,
 }
@@ -94,7 +97,7 @@ impl EmptyRepository {
             Need::BlobLimit => backend.capabilities().max_blob_bytes.is_some(),
             Need::DeleteManifest | Need::DeleteTag => backend.admin().is_some(),
             Need::Pruner => backend.admin().is_some_and(|admin| admin.pruner().is_some()),
-            Need::Sha512 => true,
+            Need::Sha512 | Need::KeptDigests => true,
             Need::SecondValue => self.second.is_some(),
         };
         offered && !self.lacks.contains(&need)
@@ -123,6 +126,7 @@ impl fmt::Display for Need {
             Self::DeleteTag => "deleting tags",
             Self::Pruner => "pruning",
             Self::Sha512 => "SHA-512 digests",
+            Self::KeptDigests => "manifests whose tag has moved",
             Self::SecondValue => "a second value bound to the repository",
         })
     }

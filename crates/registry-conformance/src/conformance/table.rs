@@ -161,7 +161,7 @@ macro_rules! with_every_check {
                 writers_of_many_blobs_all_succeed: [],
                 writers_of_many_tags_all_succeed: [],
                 writers_of_one_tag_leave_it_with_one_of_them: [],
-                losers_of_a_tag_keep_their_manifests: [],
+                losers_of_a_tag_keep_their_manifests: [KeptDigests],
                 a_moving_tag_always_names_a_manifest: [],
                 referrers_written_at_once_are_all_listed: [],
                 one_manifest_written_at_once_is_stored: [],

@@ -68,6 +68,11 @@ impl Answer {
         Self::error(403, "DENIED", "Quota has been exceeded on namespace")
     }
 
+    /// Returns Quay's 409 for a tag that may not move.
+    pub fn immutable_tag() -> Self {
+        Self::error(409, "TAG_IMMUTABLE", "tag is immutable")
+    }
+
     /// Returns GitHub's 403 for a token that may not write.
     pub fn write_denied() -> Self {
         Self::error(403, "DENIED", "permission_denied: write_package")
@@ -92,6 +97,7 @@ pub(super) struct Refused {
     message: String,
     detail: Option<String>,
     headers: Vec<(HeaderName, String)>,
+    is_html: bool,
 }
 
 /// The answer of a route.
@@ -99,7 +105,17 @@ pub(super) type Answered = Result<Response, Refused>;
 
 impl Refused {
     pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), detail: None, headers: Vec::new() }
+        Self { status, code, message: message.into(), detail: None, headers: Vec::new(), is_html: false }
+    }
+
+    /// Returns the refusal of a proxy in front of the registry, a page of HTML.
+    pub(super) fn html(status: u16) -> Self {
+        Self { is_html: true, ..Self::new(status, "", "") }
+    }
+
+    pub(super) fn with_detail(mut self, message: impl Into<String>) -> Self {
+        self.detail = Some(message.into());
+        self
     }
 
     pub(super) fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
@@ -108,6 +124,9 @@ impl Refused {
     }
 
     pub(super) fn response(self) -> Response {
+        if self.is_html {
+            return Answer::html(self.status).response();
+        }
         let body = error_body(self.code, &self.message, self.detail.as_deref());
         let mut response = full(self.status, "application/json", body);
         for (name, value) in self.headers {

@@ -88,7 +88,10 @@ fn bearer_challenge(app: &App, bearer: &BearerAuth, target: &Target, error: Opti
             text += &behaviour.ping_scope.map(|scope| format!(",scope=\"{scope}\"")).unwrap_or_default();
         }
     }
-    text + &error.map(|error| format!(",error=\"{error}\"")).unwrap_or_default()
+    text + &error
+        .filter(|_| behaviour.states_error)
+        .map(|error| format!(",error=\"{error}\""))
+        .unwrap_or_default()
 }
 
 fn access_of(route: Route) -> Option<Access> {
@@ -128,9 +131,20 @@ pub(super) fn give(exchange: &Exchange<'_>, form: &Query) -> Answered {
     if user.is_none() && !bearer.anonymous_pull {
         return Err(Refused::new(401, "UNAUTHORIZED", "authentication required"));
     }
+    if behaviour.one_scope_per_parameter && fields.all("scope").any(|scopes| scopes.contains(' ')) {
+        return Err(Refused::new(400, "DENIED", "expected one scope per parameter"));
+    }
     let mut grants = Vec::new();
     for scope in fields.all("scope").flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty()) {
-        grants.push(grant(scope, user.as_ref(), behaviour.actions, behaviour.push_deletes)?);
+        let (repository, mut actions) =
+            grant(scope, user.as_ref(), behaviour.actions, behaviour.push_deletes)?;
+        if behaviour.push_creates && actions.iter().any(|action| action == "push" || action == "*") {
+            app.store.change(&repository, |_| {});
+        }
+        if behaviour.hides_absent && !app.store.knows(&repository) {
+            actions.clear();
+        }
+        grants.push((repository, actions));
     }
     let mut answer = Map::new();
     let offline = is_post && fields.get("access_type") == Some("offline");

@@ -94,6 +94,22 @@ pub struct UploadBehaviour {
     pub max_blob_bytes: Option<u64>,
     /// Whether SHA-512 digests are taken.
     pub sha512: bool,
+    /// The code of the error for content with another digest.
+    pub wrong_digest_code: &'static str,
+    /// The blob that several `PATCH` requests leave.
+    pub several_patches: SeveralPatches,
+}
+
+/// The blob that several `PATCH` requests leave under the right digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SeveralPatches {
+    /// The right bytes.
+    Right,
+    /// Half of the bytes, if the requests had `Content-Range` (Quay on S3).
+    HalvedWithContentRange,
+    /// All bytes but the last, if the requests had no `Content-Range` (Quay on a local disk).
+    TruncatedWithoutContentRange,
 }
 
 /// The query of an upload's `Location`.
@@ -173,14 +189,34 @@ pub struct ManifestBehaviour {
     pub max_bytes: usize,
     /// The status with which a larger one is refused.
     pub too_large_status: u16,
-    /// Whether a manifest is found only if `Accept` names its type.
-    pub needs_accept: bool,
+    /// Whether a larger one is refused with a page of HTML, by a proxy in front of the registry.
+    pub too_large_html: bool,
+    /// How `Accept` decides whether a manifest is found.
+    pub accept: AcceptRule,
+    /// How long a manifest stays that no tag names, or `None` if forever. Manifests with a subject then stay and cannot be deleted.
+    pub untagged_lifetime: Option<Duration>,
+    /// Whether a missing blob is called an invalid manifest, with the blob in the detail (Quay).
+    pub missing_is_invalid: bool,
+    /// The status for a `Content-Type` that is not that of a manifest.
+    pub unknown_type_status: u16,
     /// Whether the answers carry `Docker-Content-Digest`.
     pub states_digest: bool,
     /// Whether missing blobs and children are found.
     pub checks_content: bool,
     /// The only types of configurations that are taken, if there is such a list.
     pub config_types: Option<Vec<String>>,
+}
+
+/// How `Accept` decides whether a manifest is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AcceptRule {
+    /// It is not read.
+    Ignored,
+    /// It must name the manifest's type, or `*/*`.
+    Named,
+    /// By tag it must name exactly the manifest's type; by digest it is not read (Quay).
+    ExactByTag,
 }
 
 /// How tags are listed.
@@ -196,6 +232,8 @@ pub struct TagsBehaviour {
     pub absolute_link: bool,
     /// Whether the `Link` has quotes around `next`.
     pub quoted_link: bool,
+    /// Whether the error for a deleted tag has the code `TAG_EXPIRED` (Quay).
+    pub deleted_is_expired: bool,
 }
 
 /// How referrers are listed.
@@ -222,6 +260,8 @@ pub struct ReferrersApi {
     pub unknown_subject_is_invalid: bool,
     /// Whether what the fallback tag lists is listed too (Quay).
     pub merges_fallback_tag: bool,
+    /// Whether a manifest without an artifact type is listed with that of its configuration.
+    pub uses_config_type: bool,
 }
 
 /// The content that can be deleted; other requests get 405.
@@ -254,6 +294,14 @@ pub struct TokenBehaviour {
     pub oauth2: bool,
     /// Whether who may not do something is answered with 403 instead of 401.
     pub denies_with_403: bool,
+    /// Whether the challenge names an error.
+    pub states_error: bool,
+    /// Whether several scopes in one parameter are answered with 400.
+    pub one_scope_per_parameter: bool,
+    /// Whether a token for an absent repository covers no pull, so that absent and private ones look alike.
+    pub hides_absent: bool,
+    /// Whether giving a token for pushing creates the repository.
+    pub push_creates: bool,
 }
 
 /// A registry whose behaviour is known.
@@ -263,15 +311,17 @@ pub enum Preset {
     Strict,
     /// GitHub's container registry.
     Ghcr,
-    /// quay.io and Project Quay 3.13.
+    /// quay.io and Project Quay 3.13, with its blobs on S3.
     Quay,
+    /// Project Quay 3.13 with its blobs on a local disk.
+    QuayDisk,
     /// Docker registry 2.8, of before referrers.
     Old,
 }
 
 impl Preset {
     /// All presets.
-    pub const ALL: [Self; 4] = [Self::Strict, Self::Ghcr, Self::Quay, Self::Old];
+    pub const ALL: [Self; 5] = [Self::Strict, Self::Ghcr, Self::Quay, Self::QuayDisk, Self::Old];
 
     /// Returns the name, as `cargo xtask registry --preset` takes it.
     pub fn name(self) -> &'static str {
@@ -279,6 +329,7 @@ impl Preset {
             Self::Strict => "strict",
             Self::Ghcr => "ghcr",
             Self::Quay => "quay",
+            Self::QuayDisk => "quay-disk",
             Self::Old => "old",
         }
     }
@@ -289,6 +340,7 @@ impl Preset {
             Self::Strict => strict(),
             Self::Ghcr => ghcr(),
             Self::Quay => quay(),
+            Self::QuayDisk => quay_disk(),
             Self::Old => old(),
         }
     }
@@ -314,6 +366,8 @@ fn strict() -> Behaviour {
             mounts: Mounts::Anywhere,
             max_blob_bytes: None,
             sha512: true,
+            wrong_digest_code: "DIGEST_INVALID",
+            several_patches: SeveralPatches::Right,
         },
         blobs: BlobBehaviour {
             redirect: None,
@@ -324,7 +378,11 @@ fn strict() -> Behaviour {
         manifests: ManifestBehaviour {
             max_bytes: 4 * 1024 * 1024,
             too_large_status: 413,
-            needs_accept: true,
+            too_large_html: false,
+            accept: AcceptRule::Named,
+            untagged_lifetime: None,
+            missing_is_invalid: false,
+            unknown_type_status: 400,
             states_digest: true,
             checks_content: true,
             config_types: None,
@@ -335,6 +393,7 @@ fn strict() -> Behaviour {
             null_when_empty: false,
             absolute_link: false,
             quoted_link: true,
+            deleted_is_expired: false,
         },
         referrers: ReferrersBehaviour::Api(ReferrersApi {
             states_subject: true,
@@ -342,6 +401,7 @@ fn strict() -> Behaviour {
             page: Some(10),
             unknown_subject_is_invalid: false,
             merges_fallback_tag: false,
+            uses_config_type: true,
         }),
         deletes: DeleteBehaviour { manifests: true, tags: true, blobs: true },
         tokens: TokenBehaviour {
@@ -354,6 +414,10 @@ fn strict() -> Behaviour {
             any_user_name: false,
             oauth2: true,
             denies_with_403: false,
+            states_error: true,
+            one_scope_per_parameter: false,
+            hides_absent: false,
+            push_creates: false,
         },
     }
 }
@@ -375,7 +439,7 @@ fn ghcr() -> Behaviour {
     ghcr.uploads.max_blob_bytes = Some(10_000_000_000);
     ghcr.uploads.sha512 = false;
     ghcr.blobs.redirect = Some(307);
-    ghcr.manifests.needs_accept = false;
+    ghcr.manifests.accept = AcceptRule::Ignored;
     ghcr.tags.page = Some(100);
     ghcr.tags.oldest_first = true;
     ghcr.referrers = ReferrersBehaviour::NotFound("MANIFEST_UNKNOWN");
@@ -389,9 +453,12 @@ fn ghcr() -> Behaviour {
     ghcr
 }
 
-/// Quay (`endpoints/v2/blob.py`, `v2auth.py`, `referrers.py`): absolute locations, odd ranges, a cut `PATCH` is lost, a
-/// failed `PUT` ends the upload, blobs behind a 302 with HTML for 600 seconds, referrers without `OCI-Subject`, at
-/// most 100 tags, no scope with `delete`.
+/// Quay, as a complete installation of revision ffba0c70e answered with its blobs on S3.
+///
+/// Uploads have absolute locations and odd ranges, a failed `PUT` ends them, and several `PATCH` requests with `Content-Range` store half
+/// of the bytes. Blobs are behind a 302 with HTML for 600 seconds. A manifest that no tag names stays for an hour. One with a subject stays
+/// forever and cannot be deleted. nginx refuses manifests above 1 MiB. No scope has `delete`, absent repositories look private, and a token
+/// for pushing creates the repository.
 fn quay() -> Behaviour {
     let mut quay = strict();
     quay.uploads.absolute_location = true;
@@ -405,18 +472,26 @@ fn quay() -> Behaviour {
     quay.uploads.mounts = Mounts::NeedsFrom;
     quay.uploads.max_blob_bytes = Some(20 * 1024 * MIB);
     quay.uploads.sha512 = false;
+    quay.uploads.wrong_digest_code = "BLOB_UPLOAD_INVALID";
+    quay.uploads.several_patches = SeveralPatches::HalvedWithContentRange;
     quay.blobs.redirect = Some(302);
     quay.blobs.redirect_html = true;
     quay.blobs.link_lifetime = Duration::from_secs(600);
-    quay.manifests.max_bytes = 5_000_000;
+    quay.manifests.max_bytes = 1024 * 1024;
+    quay.manifests.too_large_html = true;
+    quay.manifests.accept = AcceptRule::ExactByTag;
+    quay.manifests.untagged_lifetime = Some(Duration::from_secs(3600));
+    quay.manifests.missing_is_invalid = true;
+    quay.manifests.unknown_type_status = 415;
     quay.tags.page = Some(100);
-    quay.tags.absolute_link = true;
+    quay.tags.deleted_is_expired = true;
     quay.referrers = ReferrersBehaviour::Api(ReferrersApi {
         states_subject: false,
         filters: true,
         page: None,
         unknown_subject_is_invalid: true,
         merges_fallback_tag: true,
+        uses_config_type: false,
     });
     quay.deletes.blobs = false;
     quay.tokens.path = "/v2/auth";
@@ -425,7 +500,23 @@ fn quay() -> Behaviour {
     quay.tokens.actions = &["pull", "push", "*"];
     quay.tokens.push_deletes = true;
     quay.tokens.oauth2 = false;
+    quay.tokens.states_error = false;
+    quay.tokens.one_scope_per_parameter = true;
+    quay.tokens.hides_absent = true;
+    quay.tokens.push_creates = true;
     quay
+}
+
+/// Quay with its blobs on a local disk: it sends them itself and ignores ranges, keeps the bytes of a cut `PATCH`, and several `PATCH`
+/// requests without `Content-Range` leave a truncated blob.
+fn quay_disk() -> Behaviour {
+    let mut disk = quay();
+    disk.uploads.cut_patch = CutPatch::KeepsBytes;
+    disk.uploads.several_patches = SeveralPatches::TruncatedWithoutContentRange;
+    disk.blobs.redirect = None;
+    disk.blobs.redirect_html = false;
+    disk.blobs.ranges = false;
+    disk
 }
 
 /// Docker registry 2.8 (`registry/handlers`): absolute locations with a state that changes, `Content-Range` not read, a

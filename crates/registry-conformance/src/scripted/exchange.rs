@@ -95,11 +95,12 @@ impl App {
     pub(super) fn new(mut config: Config, host: String, storage_host: String) -> io::Result<Self> {
         let faults = std::mem::take(&mut config.faults);
         let script = Script::new(faults.into_iter().map(|fault| (fault.route, fault.when, fault.action)));
+        let store = Store::new(config.behaviour.manifests.untagged_lifetime)?;
         Ok(Self {
             config,
             host,
             storage_host,
-            store: Store::new()?,
+            store,
             script,
             log: Log::default(),
             tokens: Tokens::default(),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use oci_model::{Digest, ManifestRef, RawManifest};
@@ -113,6 +114,16 @@ impl ScriptedRegistry {
     /// Forgets the requests so far.
     pub fn forget_requests(&self) {
         self.app.log.clear();
+    }
+
+    /// Creates an empty repository, unless it exists.
+    pub fn create_repository(&self, repository: &str) {
+        self.app.store.change(repository, |_| {});
+    }
+
+    /// Makes it later for manifests that stay only for a time.
+    pub fn pass_time(&self, time: Duration) {
+        self.app.store.pass_time(time);
     }
 
     /// Puts a blob into a repository.

@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -19,12 +20,16 @@ pub(super) struct Store {
     pub(super) spool: Spool,
     state: Mutex<State>,
     next_upload: AtomicU64,
+    /// How long a manifest without a tag stays, or `None` if forever.
+    untagged_lifetime: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     repositories: BTreeMap<String, Repository>,
     uploads: HashMap<String, Arc<Upload>>,
+    /// How much later it is here than on the clock.
+    later: Duration,
 }
 
 /// One repository.
@@ -34,6 +39,10 @@ pub(super) struct Repository {
     pub(super) manifests: HashMap<Digest, RawManifest>,
     /// In the order in which the tags were first written.
     pub(super) tags: Vec<(Tag, Digest)>,
+    /// Tags that were deleted and not written again.
+    pub(super) deleted_tags: HashSet<Tag>,
+    /// Until when manifests stay that no tag names, where they do not stay forever.
+    kept_until: HashMap<Digest, Instant>,
 }
 
 /// An upload in progress.
@@ -47,13 +56,26 @@ pub(super) struct Upload {
     pub(super) version: AtomicU64,
     /// Size in bytes, for those who ask while the content is held.
     pub(super) size: AtomicU64,
+    /// How many `PATCH` requests added to it, and how many of them had `Content-Range`.
+    pub(super) patches: AtomicU64,
+    pub(super) ranged_patches: AtomicU64,
     /// Set when a chunk was smaller than the smallest that is announced: only the last one may be.
     pub(super) had_small_chunk: std::sync::atomic::AtomicBool,
 }
 
 impl Store {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { spool: Spool::new()?, state: Mutex::default(), next_upload: AtomicU64::new(1) })
+    pub(super) fn new(untagged_lifetime: Option<Duration>) -> io::Result<Self> {
+        Ok(Self {
+            spool: Spool::new()?,
+            state: Mutex::default(),
+            next_upload: AtomicU64::new(1),
+            untagged_lifetime,
+        })
+    }
+
+    /// Makes it later.
+    pub(super) fn pass_time(&self, time: Duration) {
+        self.state().later += time;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -63,15 +85,48 @@ impl Store {
 
     /// Looks at a repository; one that was never written to is empty.
     pub(super) fn look<T>(&self, repository: &str, look: impl FnOnce(&Repository) -> T) -> T {
-        match self.state().repositories.get(repository) {
-            Some(found) => look(found),
+        let mut state = self.state();
+        let now = Instant::now() + state.later;
+        match state.repositories.get_mut(repository) {
+            Some(found) => {
+                self.expire(found, now);
+                look(found)
+            }
             None => look(&Repository::default()),
         }
     }
 
     /// Changes a repository, which is made if it is not there.
     pub(super) fn change<T>(&self, repository: &str, change: impl FnOnce(&mut Repository) -> T) -> T {
-        change(self.state().repositories.entry(repository.to_owned()).or_default())
+        let mut state = self.state();
+        let now = Instant::now() + state.later;
+        let found = state.repositories.entry(repository.to_owned()).or_default();
+        self.expire(found, now);
+        change(found)
+    }
+
+    /// Removes the manifests whose time is over.
+    fn expire(&self, repository: &mut Repository, now: Instant) {
+        if self.untagged_lifetime.is_none() {
+            return;
+        }
+        let mut kept: HashSet<Digest> = HashSet::new();
+        let tagged = repository.tags.iter().map(|(_, digest)| digest);
+        let still = repository.kept_until.iter().filter(|(_, until)| now < **until).map(|(digest, _)| digest);
+        let mut front: Vec<Digest> = tagged.chain(still).cloned().collect();
+        for (digest, raw) in &repository.manifests {
+            // A manifest with a subject stays forever.
+            if raw.parse().is_ok_and(|manifest| manifest.subject().is_some()) {
+                front.push(digest.clone());
+            }
+        }
+        while let Some(digest) = front.pop() {
+            let children = repository.manifests.get(&digest).and_then(|raw| raw.parse().ok());
+            let children = children.map(|manifest: Manifest| manifest.children().to_vec());
+            front.extend(children.into_iter().flatten().map(|child| child.digest));
+            kept.insert(digest);
+        }
+        repository.manifests.retain(|digest, _| kept.contains(digest));
     }
 
     /// Tells whether anything was ever written to a repository.
@@ -93,6 +148,8 @@ impl Store {
             content: tokio::sync::Mutex::new(self.spool.create()?),
             version: AtomicU64::new(0),
             size: AtomicU64::new(0),
+            patches: AtomicU64::new(0),
+            ranged_patches: AtomicU64::new(0),
             had_small_chunk: false.into(),
         });
         self.state().uploads.insert(upload.id.clone(), upload.clone());
@@ -120,9 +177,14 @@ impl Store {
 
     /// Stores a manifest, and makes the tag name it if `at` is a tag.
     pub(super) fn store_manifest(&self, repository: &str, at: &ManifestRef, manifest: &RawManifest) {
+        let until = self.untagged_lifetime.map(|lifetime| Instant::now() + self.state().later + lifetime);
         self.change(repository, |repository| {
             repository.manifests.insert(manifest.digest().clone(), manifest.clone());
-            let ManifestRef::Tag(tag) = at else { return };
+            let ManifestRef::Tag(tag) = at else {
+                repository.kept_until.extend(until.map(|until| (manifest.digest().clone(), until)));
+                return;
+            };
+            repository.deleted_tags.remove(tag);
             match repository.tags.iter_mut().find(|(known, _)| known == tag) {
                 Some((_, digest)) => *digest = manifest.digest().clone(),
                 None => repository.tags.push((tag.clone(), manifest.digest().clone())),
@@ -168,8 +230,14 @@ impl Repository {
             .cloned()
     }
 
+    /// Tells whether a manifest has a subject.
+    pub(super) fn has_subject(&self, digest: &Digest) -> bool {
+        let raw = self.manifests.get(digest);
+        raw.and_then(|raw| raw.parse().ok()).is_some_and(|manifest: Manifest| manifest.subject().is_some())
+    }
+
     /// The manifests whose subject is this digest, in the order of their digests.
-    pub(super) fn referrers(&self, subject: &Digest) -> Vec<Descriptor> {
+    pub(super) fn referrers(&self, subject: &Digest, uses_config_type: bool) -> Vec<Descriptor> {
         let mut found: Vec<_> = self
             .manifests
             .values()
@@ -177,7 +245,10 @@ impl Repository {
                 let manifest = raw.parse().ok()?;
                 manifest.subject().filter(|descriptor| descriptor.digest == *subject)?;
                 let mut descriptor = raw.descriptor();
-                descriptor.artifact_type = manifest.effective_artifact_type().cloned();
+                descriptor.artifact_type = match &manifest {
+                    Manifest::Image(image) if !uses_config_type => image.artifact_type.clone(),
+                    _ => manifest.effective_artifact_type().cloned(),
+                };
                 descriptor.annotations = manifest.annotations().clone();
                 Some(descriptor)
             })
@@ -271,6 +342,11 @@ impl Growing {
             };
             hasher.update(read);
         }
+    }
+
+    /// Cuts the content while its digest stays that of the whole.
+    pub(super) fn spoil(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
     }
 
     /// Moves the file to its final place.

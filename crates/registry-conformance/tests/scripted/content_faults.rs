@@ -154,7 +154,7 @@ async fn a_link_may_have_expired_when_it_is_given() {
 async fn unreferenced_blobs_may_be_collected_before_the_manifest() {
     let session = with(Preset::Quay, Route::ManifestPut, Action::CollectFirst).await;
     let raw = artifact(&session.registry, "one", None);
-    assert_eq!(code(session.put_manifest("v1", &raw).await).await, "MANIFEST_BLOB_UNKNOWN");
+    assert_eq!(code(session.put_manifest("v1", &raw).await).await, "MANIFEST_INVALID");
     let raw = artifact(&session.registry, "one", None);
     assert_eq!(session.put_manifest("v1", &raw).await.status(), 201);
 }

@@ -54,7 +54,10 @@ async fn links_have_the_form_of_each_registry() {
     let session = with_tags(Config::new(Preset::Strict), &["a", "b"]).await;
     let (_, link) = pages(&session, &tags_uri("?n=1")).await;
     assert_eq!(link.unwrap(), format!("<{}?n=1&last=a>; rel=\"next\"", tags_uri("")));
-    let config = Config::new(Preset::Quay).with_behaviour(|it| it.tags.quoted_link = false);
+    let config = Config::new(Preset::Quay).with_behaviour(|it| {
+        it.tags.absolute_link = true;
+        it.tags.quoted_link = false;
+    });
     let session = with_tags(config, &["a", "b"]).await;
     let (_, link) = pages(&session, &tags_uri("?n=1")).await;
     let url = session.registry.url();

@@ -7,4 +7,5 @@ mod content_faults;
 mod lists;
 mod manifests;
 mod presets;
+mod quay;
 mod uploads;

@@ -13,7 +13,7 @@ fn presets_have_names() {
         assert_eq!(preset.to_string(), preset.name());
     }
     let error = "harbor".parse::<Preset>().unwrap_err();
-    assert_eq!(error, "`harbor` is not a preset: there are `strict`, `ghcr`, `quay`, `old`");
+    assert_eq!(error, "`harbor` is not a preset: there are `strict`, `ghcr`, `quay`, `quay-disk`, `old`");
 }
 
 #[tokio::test]

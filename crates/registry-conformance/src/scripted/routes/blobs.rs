@@ -69,7 +69,10 @@ fn redirect(exchange: &Exchange<'_>, status: u16, digest: &Digest) -> Response {
     with_header(response, LOCATION, &url)
 }
 
-fn content(exchange: &Exchange<'_>, digest: &Digest, size: u64) -> Answered {
+fn content(exchange: &Exchange<'_>, digest: &Digest, stated: u64) -> Answered {
+    let path = exchange.app.store.spool.blob_path(digest);
+    // A spoiled blob has fewer bytes than the registry states.
+    let size = if exchange.parts.method == Method::HEAD { stated } else { path.metadata()?.len() };
     let ranges = exchange.app.config.behaviour.blobs.ranges && !exchange.lies.ignores_range;
     let range = exchange.header("range").filter(|_| ranges);
     let (status, range) = match range.map(|text| parse_range(text, size)) {
@@ -87,7 +90,7 @@ fn content(exchange: &Exchange<'_>, digest: &Digest, size: u64) -> Answered {
         range.as_ref().map_or((0, size), |range| (*range.start(), range.end() - range.start() + 1));
     let body = match exchange.parts.method {
         Method::HEAD => Body::empty(),
-        _ => Body::from_stream(store::read(&exchange.app.store.spool.blob_path(digest), start, length)?),
+        _ => Body::from_stream(store::read(&path, start, length)?),
     };
     let mut response = full(status, BINARY, body);
     response = with_header(response, CONTENT_LENGTH, &length.to_string());

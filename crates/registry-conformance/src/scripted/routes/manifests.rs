@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{CONTENT_DIGEST, digest, manifest_ref, with_next_page};
 use crate::scripted::answer::{Answered, Refused};
-use crate::scripted::behaviour::{ReferrersApi, ReferrersBehaviour};
+use crate::scripted::behaviour::{AcceptRule, ReferrersApi, ReferrersBehaviour};
 use crate::scripted::exchange::{Exchange, whole};
 use crate::scripted::store::Repository;
 
@@ -17,10 +17,21 @@ use crate::scripted::store::Repository;
 pub(in crate::scripted) fn read(exchange: &Exchange<'_>) -> Answered {
     let at = manifest_ref(exchange)?;
     let behaviour = &exchange.app.config.behaviour.manifests;
-    let found =
-        exchange.app.store.look(&exchange.target.repository, |repository| repository.find(&at).cloned());
-    let raw = found.ok_or_else(unknown)?;
-    if behaviour.needs_accept && !accepts(exchange, raw.media_type().as_str()) {
+    let (found, is_deleted) = exchange.app.store.look(&exchange.target.repository, |repository| {
+        let is_deleted = matches!(&at, ManifestRef::Tag(tag) if repository.deleted_tags.contains(tag));
+        (repository.find(&at).cloned(), is_deleted)
+    });
+    let raw = found.ok_or_else(|| {
+        let is_expired = is_deleted && exchange.app.config.behaviour.tags.deleted_is_expired;
+        if is_expired { Refused::new(404, "TAG_EXPIRED", "the tag was deleted") } else { unknown() }
+    })?;
+    let media_type = raw.media_type().as_str();
+    let is_accepted = match (behaviour.accept, &at) {
+        (AcceptRule::Named, _) => accepts(exchange, media_type, true),
+        (AcceptRule::ExactByTag, ManifestRef::Tag(_)) => accepts(exchange, media_type, false),
+        (AcceptRule::Ignored | AcceptRule::ExactByTag, _) => true,
+    };
+    if !is_accepted {
         return Err(Refused::new(
             404,
             "MANIFEST_UNKNOWN",
@@ -34,11 +45,11 @@ pub(in crate::scripted) fn read(exchange: &Exchange<'_>) -> Answered {
     Ok(with_header(response, CONTENT_DIGEST, raw.digest().as_str()))
 }
 
-fn accepts(exchange: &Exchange<'_>, media_type: &str) -> bool {
+fn accepts(exchange: &Exchange<'_>, media_type: &str, any: bool) -> bool {
     let values = exchange.parts.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|range| {
         let range = range.split(';').next().unwrap_or_default().trim();
-        range == media_type || range == "*/*"
+        range == media_type || (any && range == "*/*")
     })
 }
 
@@ -53,7 +64,10 @@ pub(in crate::scripted) fn delete(exchange: &Exchange<'_>) -> Answered {
     if !allowed {
         return Err(Refused::new(405, "UNSUPPORTED", "the operation is unsupported"));
     }
+    let keeps_subjects = exchange.app.config.behaviour.manifests.untagged_lifetime.is_some();
     let removed = exchange.app.store.change(&exchange.target.repository, |repository| match &at {
+        // It has a hidden tag without an end.
+        ManifestRef::Digest(digest) if keeps_subjects && repository.has_subject(digest) => false,
         ManifestRef::Digest(digest) => {
             repository.tags.retain(|(_, tagged)| tagged != digest);
             repository.manifests.remove(digest).is_some()
@@ -61,6 +75,7 @@ pub(in crate::scripted) fn delete(exchange: &Exchange<'_>) -> Answered {
         ManifestRef::Tag(tag) => {
             let before = repository.tags.len();
             repository.tags.retain(|(known, _)| known != tag);
+            repository.deleted_tags.insert(tag.clone());
             repository.tags.len() < before
         }
     });
@@ -75,8 +90,10 @@ fn unknown() -> Refused {
 pub(in crate::scripted) async fn put(exchange: &Exchange<'_>, received: &mut Pieces) -> Answered {
     let at = manifest_ref(exchange)?;
     let behaviour = &exchange.app.config.behaviour.manifests;
-    let too_large =
-        |_| Refused::new(behaviour.too_large_status, "MANIFEST_INVALID", "request body too large");
+    let too_large = |_| match behaviour.too_large_html {
+        true => Refused::html(behaviour.too_large_status),
+        false => Refused::new(behaviour.too_large_status, "MANIFEST_INVALID", "request body too large"),
+    };
     let bytes = whole(received, behaviour.max_bytes).await.map_err(too_large)?;
     let raw = verified(exchange, &at, bytes)?;
     let manifest = raw.parse().map_err(|error| Refused::new(400, "MANIFEST_INVALID", error.to_string()))?;
@@ -85,6 +102,10 @@ pub(in crate::scripted) async fn put(exchange: &Exchange<'_>, received: &mut Pie
     let repository = &exchange.target.repository;
     let missing = store.look(repository, |repository| repository.missing(&manifest));
     if let Some(missing) = missing.filter(|_| behaviour.checks_content) {
+        if behaviour.missing_is_invalid {
+            let refused = Refused::new(400, "MANIFEST_INVALID", "manifest invalid");
+            return Err(refused.with_detail(format!("Unknown blob `{missing}`")));
+        }
         let message = format!("blob unknown to registry: {missing}");
         return Err(Refused::new(400, "MANIFEST_BLOB_UNKNOWN", message));
     }
@@ -109,6 +130,11 @@ fn verified(exchange: &Exchange<'_>, at: &ManifestRef, bytes: Vec<u8>) -> Result
     let media_type: MediaType = content_type.parse().map_err(|_| {
         Refused::new(400, "MANIFEST_INVALID", format!("`{content_type}` is not a manifest's type"))
     })?;
+    let is_manifest = media_type.is_manifest() || media_type.is_index();
+    let status = exchange.app.config.behaviour.manifests.unknown_type_status;
+    if !is_manifest && status != 400 {
+        return Err(Refused::new(status, "MANIFEST_INVALID", "manifest type not supported"));
+    }
     let ManifestRef::Digest(digest) = at else { return Ok(RawManifest::new(bytes, media_type)) };
     let sha512 = exchange.app.config.behaviour.uploads.sha512;
     if digest.algorithm() == Some(DigestAlgorithm::Sha512) && !sha512 {
@@ -147,7 +173,7 @@ pub(in crate::scripted) fn referrers(exchange: &Exchange<'_>) -> Answered {
 
 fn list(exchange: &Exchange<'_>, api: &ReferrersApi, subject: &Digest) -> Answered {
     let (known, mut found) = exchange.app.store.look(&exchange.target.repository, |repository| {
-        let mut found = repository.referrers(subject);
+        let mut found = repository.referrers(subject, api.uses_config_type);
         if api.merges_fallback_tag {
             let listed = fallback(repository, subject);
             let is_new = |one: &Descriptor| !found.iter().any(|other| other.digest == one.digest);

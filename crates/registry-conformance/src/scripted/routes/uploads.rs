@@ -15,7 +15,7 @@ use tokio::sync::MutexGuard;
 use super::CONTENT_DIGEST;
 use crate::scripted::answer::{Answered, Refused};
 use crate::scripted::auth;
-use crate::scripted::behaviour::{ContentRange, CutPatch, Mounts, UploadState, UploadStatus};
+use crate::scripted::behaviour::{ContentRange, CutPatch, Mounts, SeveralPatches, UploadState, UploadStatus};
 use crate::scripted::exchange::{Exchange, Server};
 use crate::scripted::store::{Growing, Mark, Store, Upload};
 
@@ -80,6 +80,10 @@ pub(in crate::scripted) async fn patch(exchange: &Exchange<'_>, received: &mut P
         }
     };
     addition.take(exchange, received, skip).await?;
+    upload.patches.fetch_add(1, Ordering::Relaxed);
+    if exchange.header("content-range").is_some() {
+        upload.ranged_patches.fetch_add(1, Ordering::Relaxed);
+    }
     let size = addition.finish();
     let response = with_header(empty(202), LOCATION, &location(exchange, &upload));
     Ok(with_header(with_range(response, size), UPLOAD_ID, &upload.id))
@@ -94,6 +98,10 @@ fn place(exchange: &Exchange<'_>, upload: &Upload, size: u64) -> Result<u64, Ref
     }
     let misfit = || misfit(exchange, upload, size);
     // `^[0-9]+-[0-9]+$` (distribution-spec, "Pushing a blob in chunks").
+    let is_malformed = text.bytes().any(|byte| byte != b'-' && !byte.is_ascii_digit());
+    if is_malformed && behaviour.content_range == ContentRange::Overlapping {
+        return Err(Refused::new(400, "INVALID_REQUEST", "invalid Content-Range"));
+    }
     let (first, last) = text.split_once('-').ok_or_else(misfit)?;
     let (Ok(first), Ok(last)) = (first.parse::<u64>(), last.parse::<u64>()) else { return Err(misfit()) };
     let length = last.checked_sub(first).and_then(|length| length.checked_add(1)).ok_or_else(misfit)?;
@@ -152,9 +160,26 @@ fn wanted_digest(exchange: &Exchange<'_>) -> Result<Digest, Refused> {
 
 /// Stores a complete upload as a blob, if it has the digest.
 fn finish(exchange: &Exchange<'_>, mut addition: Addition<'_>, digest: &Digest) -> Answered {
+    let behaviour = &exchange.app.config.behaviour.uploads;
     let actual = addition.content.digest_like(digest)?;
     if actual.as_ref() != Some(digest) {
-        return Err(Refused::new(400, "DIGEST_INVALID", "provided digest did not match uploaded content"));
+        return Err(Refused::new(
+            400,
+            behaviour.wrong_digest_code,
+            "provided digest did not match uploaded content",
+        ));
+    }
+    let (patches, ranged) = addition.patches();
+    match behaviour.several_patches {
+        SeveralPatches::HalvedWithContentRange if ranged > 1 => {
+            let half = addition.content.size() / 2;
+            addition.content.spoil(half)?;
+        }
+        SeveralPatches::TruncatedWithoutContentRange if patches > 1 && ranged == 0 => {
+            let first = addition.content.size() - 1;
+            addition.content.spoil(first)?;
+        }
+        _ => {}
     }
     if !exchange.lies.pretends {
         exchange.app.store.store_blob(&exchange.target.repository, digest, &addition.content)?;
@@ -311,6 +336,9 @@ impl<'a> Addition<'a> {
             self.upload.size.store(self.content.size(), Ordering::Relaxed);
             if limit.is_some_and(|limit| self.content.size() > limit) {
                 self.rule = CutPatch::CancelsUpload;
+                if exchange.app.config.behaviour.manifests.too_large_html {
+                    return Err(Refused::html(413));
+                }
                 return Err(Refused::new(413, "SIZE_INVALID", "the blob is too large"));
             }
         }
@@ -319,6 +347,11 @@ impl<'a> Addition<'a> {
             return Err(Refused::new(400, "SIZE_INVALID", "the body is shorter than its Content-Length"));
         }
         Ok(())
+    }
+
+    /// Returns how many `PATCH` requests added to the upload, and how many of them had `Content-Range`.
+    fn patches(&self) -> (u64, u64) {
+        (self.upload.patches.load(Ordering::Relaxed), self.upload.ranged_patches.load(Ordering::Relaxed))
     }
 
     /// Leaves the upload as it is: nothing was added.
