@@ -93,7 +93,20 @@ impl Refused {
     }
 
     pub(crate) fn response(self, method: &Method, dialect: Dialect) -> Response {
-        if *method == Method::HEAD { self.in_headers(dialect) } else { self.in_document() }
+        match (method, dialect) {
+            (&Method::HEAD, _) => self.with_detail_of(dialect).in_headers(dialect),
+            // Django's page for an error that the node does not catch.
+            (_, Dialect::Gmn) if self.code == 500 => Answer::page(500, "Server Error (500)").response(),
+            _ => self.with_detail_of(dialect).in_document(),
+        }
+    }
+
+    /// The Generic Member Node does not know the detail codes of the specification.
+    fn with_detail_of(self, dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Metacat => self,
+            Dialect::Gmn => Self { detail_code: "0", ..self },
+        }
     }
 
     fn in_document(self) -> Response {

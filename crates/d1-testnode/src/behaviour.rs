@@ -40,7 +40,9 @@ pub enum Versions {
 pub enum Dialect {
     /// Those of the specification, which Metacat follows: `DataONE-ObjectFormat`.
     Metacat,
-    /// Those of the Generic Member Node: `DataONE-FormatId`, and further ones.
+    /// Those of the Generic Member Node: `DataONE-FormatId`, bare exception names and HTTP dates. This dialect also has the node's other
+    /// habits. The detail code is always 0. Unknown endpoints are 404 with XML, failures are 500 with HTML. Documents are chunked and
+    /// ranges ignored. Version 1 does not know series. A list may start at a day, and lists equal dates in the order of arrival.
     Gmn,
 }
 
@@ -65,6 +67,14 @@ impl Default for Behaviour {
             lists_itself: true,
             token: None,
         }
+    }
+}
+
+impl Behaviour {
+    /// Returns the behaviour of the Generic Member Node 3.5.2, which many nodes run: no search index, no ranges, and its own headers.
+    #[must_use]
+    pub fn gmn() -> Self {
+        Self { dialect: Dialect::Gmn, ranges: false, search: false, ..Self::default() }
     }
 }
 

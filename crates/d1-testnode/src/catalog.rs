@@ -26,6 +26,8 @@ pub struct Catalog {
     by_date: BTreeSet<(Option<Timestamp>, Identifier)>,
     by_series: BTreeMap<Identifier, BTreeSet<Identifier>>,
     relations: HashMap<Identifier, Relations>,
+    /// The order of arrival.
+    arrivals: HashMap<Identifier, u64>,
     /// How many objects were ever put here.
     count: u64,
 }
@@ -75,6 +77,7 @@ impl Catalog {
         }
         self.remove(&object.meta.identifier.clone());
         object.date(self.count);
+        self.arrivals.insert(object.meta.identifier.clone(), self.count);
         self.count += 1;
         let identifier = object.meta.identifier.clone();
         self.by_date.insert((instant(&object), identifier.clone()));
@@ -179,6 +182,11 @@ impl Catalog {
     pub(crate) fn series(&self, series: &Identifier) -> impl Iterator<Item = &Arc<StoredObject>> {
         let members = self.by_series.get(series);
         members.into_iter().flatten().filter_map(|identifier| self.objects.get(identifier))
+    }
+
+    /// Returns a number that tells the order in which objects arrived.
+    pub(crate) fn arrival(&self, identifier: &Identifier) -> Option<u64> {
+        self.arrivals.get(identifier).copied()
     }
 
     pub(crate) fn relations(&self, identifier: &Identifier) -> Option<&Relations> {

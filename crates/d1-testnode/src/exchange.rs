@@ -9,7 +9,7 @@ use scripted_http::axum::http::request::Parts;
 use scripted_http::{Log, Query, Script};
 
 use crate::answer::Refused;
-use crate::behaviour::Behaviour;
+use crate::behaviour::{Behaviour, Dialect};
 use crate::call::{Call, Role, Target};
 use crate::catalog::Catalog;
 use crate::fault::{About, Action, Lies};
@@ -127,7 +127,11 @@ impl Exchange<'_> {
         not_authorized: &'static str,
     ) -> Result<Arc<StoredObject>, Refused> {
         let identifier = self.identifier()?;
-        let found = self.app.catalog().find(identifier).cloned();
+        let found = match self.app.behaviour.dialect {
+            // Version 1 of the interface has no series.
+            Dialect::Gmn if self.target.version == 1 => self.app.catalog().get(identifier).cloned(),
+            _ => self.app.catalog().find(identifier).cloned(),
+        };
         let object = found.ok_or_else(|| {
             let description = format!("No object has the identifier {identifier}");
             Refused::new("NotFound", 404, not_found, description).of(identifier)

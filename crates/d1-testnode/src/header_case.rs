@@ -13,7 +13,7 @@ use scripted_http::axum::response::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The names as nodes spell them.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "Accept-Ranges",
     "Content-Length",
     "Content-Range",
@@ -31,6 +31,7 @@ const NAMES: [&str; 19] = [
     "DataONE-Obsoletes",
     "DataONE-SerialVersion",
     "DataONE-SeriesId",
+    "Date",
     "Last-Modified",
     "Location",
 ];

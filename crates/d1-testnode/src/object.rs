@@ -80,6 +80,12 @@ impl StoredObject {
         self
     }
 
+    /// Returns the object with another content, which its system metadata do not describe.
+    #[must_use]
+    pub fn with_content(self, content: Content) -> Self {
+        Self { content, ..self }
+    }
+
     /// Returns the object with nobody but its owner allowed to read it.
     #[must_use]
     pub fn private(self) -> Self {

@@ -2,17 +2,18 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use d1_model::Identifier;
 use scripted_http::axum::body::{Body, HttpBody};
-use scripted_http::axum::http::header::CONTENT_LENGTH;
+use scripted_http::axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use scripted_http::axum::http::{Method, Request as HttpRequest};
 use scripted_http::axum::response::Response;
-use scripted_http::{Listener, Log, Query, Script, Server, body};
+use scripted_http::{Listener, Log, Query, Script, Server, body, with_header};
 
 use crate::answer::{Answer, Answered, Refused};
 use crate::answers;
-use crate::behaviour::Behaviour;
+use crate::behaviour::{Behaviour, Dialect};
 use crate::call::{Call, Role, Target};
 use crate::catalog::Catalog;
 use crate::exchange::{App, Crowd, Exchange, Request, RequestFacts};
@@ -160,7 +161,7 @@ async fn serve(app: Arc<App>, request: HttpRequest<Body>) -> Option<Response> {
             answer(&exchange).unwrap_or_else(|refused| refused.response(&parts.method, dialect))
         }
     };
-    let mut response = fault::after(response, &actions).await?;
+    let mut response = fault::after(in_dialect(response, app.behaviour.dialect), &actions).await?;
     entry.answered(response.status().as_u16());
     app.header_case.spell(&mut response);
     if parts.method == Method::HEAD {
@@ -178,11 +179,26 @@ async fn serve(app: Arc<App>, request: HttpRequest<Body>) -> Option<Response> {
     Some(if has_length { counted } else { body::without_length(counted) })
 }
 
+/// Gives an answer the habits of the node's HTTP server.
+fn in_dialect(mut response: Response, dialect: Dialect) -> Response {
+    if dialect == Dialect::Metacat {
+        return response;
+    }
+    let now = httpdate::fmt_http_date(SystemTime::now());
+    response = with_header(response, DATE, &now);
+    let is_document = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "text/xml");
+    let is_content = response.headers().contains_key(CONTENT_LENGTH);
+    if is_document && !is_content { body::without_length(response) } else { response }
+}
+
 fn answer(exchange: &Exchange<'_>) -> Answered {
     let Exchange { app, target, .. } = exchange;
     if !app.behaviour.versions.has(target.version) {
         // A servlet container answers like this where there is no node.
         return Ok(Answer::page(404, "404 Not Found").response());
+    }
+    if target.call == Call::Unknown && app.behaviour.dialect == Dialect::Gmn {
+        return Err(Refused::new("NotFound", 404, "0", "Invalid API endpoint"));
     }
     match target.call {
         Call::Ping => Ok(Answer::text(200, "text/plain", "").response()),

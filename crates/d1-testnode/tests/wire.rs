@@ -94,3 +94,51 @@ async fn a_folder_is_served_as_it_is() {
     let answer = ask(&node, "GET /mn/v2/meta/x").await;
     assert!(answer.ends_with(std::str::from_utf8(&document).unwrap()));
 }
+
+fn has_line(answer: &str, line: &str) -> bool {
+    answer.lines().any(|own| own == line)
+}
+
+#[tokio::test]
+async fn the_generic_member_node_has_habits_of_its_own() {
+    let mut catalog = Catalog::default();
+    for name in ["z", "a"] {
+        let object =
+            StoredObject::new(name.parse().unwrap(), "text/csv", Content::text("0123456789")).unwrap();
+        let same_date = object.edited(|meta| {
+            meta.series_id = "series".parse().ok();
+            meta.date_modified = Some(d1_model::DateTime::from_text("2024-01-31T12:00:00Z"));
+        });
+        catalog.put(same_date).unwrap();
+    }
+    let config = Config { catalog, behaviour: Behaviour::gmn(), ..Config::default() };
+    let node = ScriptedNode::start(config).await.unwrap();
+    let answer = ask(&node, "GET /mn/v2/nothing").await;
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("<error "), "{answer}");
+    assert!(answer.contains("detailCode=\"0\""), "{answer}");
+    assert!(answer.lines().any(|line| line.starts_with("Date: ") && line.ends_with(" GMT")), "{answer}");
+    let answer = ask(&node, "HEAD /mn/v2/object/absent").await;
+    for line in ["DataONE-Exception-Name: NotFound", "DataONE-Exception-DetailCode: 0"] {
+        assert!(has_line(&answer, line), "{line} in {answer}");
+    }
+    let answer = ask(&node, "GET /mn/v2/object/a\nRange: bytes=0-1\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("0123456789"), "{answer}");
+    assert!(!answer.to_lowercase().contains("accept-ranges"), "{answer}");
+    assert!(ask(&node, "GET /mn/v2/meta/series").await.starts_with("HTTP/1.1 200"));
+    assert!(ask(&node, "GET /mn/v1/meta/series").await.starts_with("HTTP/1.1 404"));
+    let answer = ask(&node, "GET /mn/v2/meta/a").await;
+    assert!(answer.to_lowercase().contains("transfer-encoding: chunked"), "{answer}");
+    // Equal dates are listed in the order of arrival, and a list may start at a day.
+    let list = ask(&node, "GET /mn/v2/object?fromDate=2024-01-31").await;
+    let place = |name: &str| list.find(&format!("<identifier>{name}</identifier>")).unwrap();
+    assert!(place("z") < place("a"), "{list}");
+    let missing = Content::File { path: "/nonexistent/file".into(), size: 3 };
+    let broken = StoredObject::new("broken".parse().unwrap(), "text/csv", Content::text("abc")).unwrap();
+    node.change(|catalog| catalog.put(broken.with_content(missing))).unwrap();
+    let answer = ask(&node, "GET /mn/v2/checksum/broken").await;
+    assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("text/html"), "{answer}");
+    // The other dialect is as before.
+    let metacat = self::node(Dialect::Metacat).await;
+    assert!(ask(&metacat, "GET /mn/v2/nothing").await.starts_with("HTTP/1.1 501"));
+    assert!(ask(&metacat, "GET /mn/v1/meta/series").await.starts_with("HTTP/1.1 200"));
+}

@@ -4,6 +4,7 @@ use d1_model::{Checksum, ChecksumAlgorithm, DateTime};
 use jiff::Timestamp;
 
 use crate::answer::{Answered, Refused, xml};
+use crate::behaviour::Dialect;
 use crate::catalog::instant;
 use crate::exchange::Exchange;
 use crate::object::{StoredObject, wrong};
@@ -20,8 +21,11 @@ pub(crate) fn answer(exchange: &Exchange<'_>) -> Answered {
     }
     let filter = Filter::of(exchange)?;
     let catalog = exchange.app.catalog();
-    let found: Vec<_> =
+    let mut found: Vec<_> =
         catalog.objects().filter(|object| exchange.may_read(object) && filter.passes(object)).collect();
+    if exchange.app.behaviour.dialect == Dialect::Gmn {
+        found.sort_by_key(|object| (instant(object), catalog.arrival(object.identifier())));
+    }
     let total = found.len() as u64;
     // GMN refuses to begin behind the end.
     if start > 0 && start >= total {
@@ -83,7 +87,12 @@ fn number(exchange: &Exchange<'_>, name: &str) -> Result<Option<u64>, Refused> {
 
 fn date(exchange: &Exchange<'_>, name: &str) -> Result<Option<Timestamp>, Refused> {
     let invalid = || Refused::new("InvalidRequest", 400, "1540", format!("{name} is not a date"));
-    let read = |value: &str| DateTime::from_text(value).instant().ok_or_else(invalid);
+    let is_day = |value: &str| exchange.app.behaviour.dialect == Dialect::Gmn && !value.contains('T');
+    let read = |value: &str| {
+        let midnight = format!("{value}T00:00:00Z");
+        let text = if is_day(value) { &midnight } else { value };
+        DateTime::from_text(text).instant().ok_or_else(invalid)
+    };
     exchange.parameter(name).map(read).transpose()
 }
 

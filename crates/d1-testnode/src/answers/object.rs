@@ -23,8 +23,7 @@ use crate::object::{StoredObject, wrong};
 pub(crate) fn get(exchange: &Exchange<'_>) -> Answered {
     let object = object(exchange, "1020", "1000")?;
     let size = object.content().size();
-    let asked =
-        exchange.header("range").filter(|_| exchange.app.behaviour.ranges && !exchange.lies.ignores_range);
+    let asked = exchange.header("range").filter(|_| has_ranges(exchange) && !exchange.lies.ignores_range);
     let Some(asked) = asked.and_then(|value| parse_range(value, size)) else {
         let body = Body::from_stream(object.content().pieces(0..size));
         let response = described(exchange, &object, Response::new(body));
@@ -102,11 +101,16 @@ fn described(exchange: &Exchange<'_>, object: &StoredObject, mut response: Respo
     for (name, value) in headers {
         response = with_header(response, HeaderName::from_static(name), &value);
     }
-    if exchange.app.behaviour.ranges {
+    if has_ranges(exchange) {
         response = with_header(response, ACCEPT_RANGES, "bytes");
     }
     let media_type = media_type_for(&meta.format_id).unwrap_or("application/octet-stream");
     with_header(response, CONTENT_TYPE, media_type)
+}
+
+/// The Generic Member Node ignores `Range`.
+fn has_ranges(exchange: &Exchange<'_>) -> bool {
+    exchange.app.behaviour.ranges && exchange.app.behaviour.dialect == Dialect::Metacat
 }
 
 fn with_length(mut response: Response, length: u64) -> Response {
