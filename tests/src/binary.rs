@@ -136,7 +136,7 @@ impl Outcome {
     #[track_caller]
     pub fn failure(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.stderr, String::from_utf8_lossy(&self.stdout));
-        assert!(self.stderr.contains("error: "), "{}", self.stderr);
+        assert!(self.stderr.contains("error: ") || self.stderr.contains("{\"error\":{"), "{}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         self
     }

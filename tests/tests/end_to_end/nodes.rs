@@ -122,7 +122,7 @@ fn lists_of_identifiers_come_from_standard_input_and_every_package_is_reported()
     let list = format!("{}\n# a comment\n\n{}\ndoi:10.5072/NOT.THERE\n", scale.metadata(0), scale.data(1, 0));
     child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
     let outcome = Outcome::from(child.wait_with_output().unwrap());
-    assert_eq!(outcome.code, 1);
+    assert_eq!(outcome.code, 3);
     let lines: Vec<serde_json::Value> =
         outcome.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |wanted: &str| -> BTreeSet<&str> {
