@@ -130,6 +130,7 @@ async fn answer(State(seen): State<Seen>, request: Request) -> Response {
 
 fn connect(host: &str, options: &ClientOptions) -> Registry {
     let mut profile = Profile::generic();
+    profile.retry.attempts = 6;
     profile.retry.first_wait = Duration::from_millis(1);
     Registry::new(host, profile, options).unwrap()
 }

@@ -25,6 +25,7 @@ const TOKEN: &str = "ghp_example";
 
 fn fast() -> Profile {
     let mut profile = profile();
+    profile.retry.attempts = 6;
     profile.retry.first_wait = Duration::from_millis(1);
     profile.retry.limited_wait = Duration::from_millis(1);
     profile.commit_checks = vec![Duration::ZERO];

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 fn fast() -> Profile {
     let mut profile = profile().at("quay.example");
+    profile.retry.attempts = 6;
     profile.retry.first_wait = Duration::from_millis(1);
     profile.commit_checks = vec![Duration::ZERO];
     profile.budget.requests_per_second = 10_000.0;

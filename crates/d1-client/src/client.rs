@@ -1,36 +1,38 @@
-//! The client of one node: where it is, how it is asked.
+//! The client of one node.
 
 use std::fmt;
 use std::sync::Arc;
 
-use http_transfer::is_loopback;
-use reqwest::Url;
-use reqwest::header::HeaderValue;
+use http_transfer::{HeaderValue, Session, SessionSettings, Url, is_loopback};
 use tokio::sync::OnceCell;
 
-use crate::budget::Budget;
-use crate::connections::Connections;
-use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result};
-use crate::options::ClientOptions;
+use crate::error::{Context, ErrorKind, Result};
+use crate::options::{ApiVersion, ClientOptions};
 
 /// The base URL of DataONE's production Coordinating Node.
 pub const PRODUCTION_COORDINATING_NODE: &str = "https://cn.dataone.org/cn";
 
-/// Names a version of the DataONE interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ApiVersion {
-    /// Version 1, without series identifiers.
-    V1,
-    /// Version 2.
-    V2,
-}
+/// The query parameters of the interface, which hold no secrets.
+const LOGGED_PARAMETERS: [&str; 13] = [
+    "fromDate",
+    "toDate",
+    "formatId",
+    "identifier",
+    "replicaStatus",
+    "start",
+    "count",
+    "checksumAlgorithm",
+    "q",
+    "fl",
+    "fq",
+    "rows",
+    "wt",
+];
 
 /// Reads from one Member Node or Coordinating Node. Cloning is cheap, and clones share everything.
 ///
-/// Which calls a node offers depends on its kind: [`list_nodes`](Self::list_nodes), [`formats`](Self::formats) and
-/// [`resolve`](Self::resolve) are for Coordinating Nodes, [`node`](Self::node) is for Member Nodes. A node that does not
-/// offer a call answers with an error.
+/// [`list_nodes`](Self::list_nodes), [`formats`](Self::formats) and [`resolve`](Self::resolve) are calls of Coordinating
+/// Nodes, [`node`](Self::node) is one of Member Nodes. A node answers with an error to a call that it does not offer.
 #[derive(Clone)]
 pub struct NodeClient {
     pub(crate) inner: Arc<Inner>,
@@ -40,21 +42,16 @@ pub(crate) struct Inner {
     pub(crate) base: Url,
     /// The base URL as text, without a slash at its end.
     pub(crate) name: Arc<str>,
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) version: OnceCell<ApiVersion>,
 }
 
-impl ApiVersion {
-    /// Returns the version as it stands in URLs: `v1` or `v2`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V1 => "v1",
-            Self::V2 => "v2",
-        }
-    }
+/// The session, options and version-independent settings that clients of several nodes share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) session: Session,
+    pub(crate) options: ClientOptions,
 }
 
 impl NodeClient {
@@ -63,12 +60,26 @@ impl NodeClient {
     ///
     /// # Errors
     ///
-    /// [`Settings`](ErrorKind::Settings) if the URL is not one of http or https, or holds more than a place; if a token
-    /// would go over the network without TLS; if certificates or proxies cannot be used.
+    /// [`Settings`](ErrorKind::Settings) if the URL is not one of http or https, or has a user, a query or a fragment; if
+    /// a token would go over the network without TLS; if certificates or proxies cannot be used.
     pub fn new(base_url: &str, options: &ClientOptions) -> Result<Self> {
         let context = Context::new("set up", "the client", base_url.into());
-        let connections = Arc::new(Connections::new(options, &context)?);
-        let client = Self::with(base_url, connections, options.token.is_some(), &context)?;
+        let base =
+            parse_base(base_url).map_err(|reason| context.error(ErrorKind::Settings).because(reason))?;
+        let mut settings = SessionSettings::new(&base);
+        settings.user_agent = &options.user_agent;
+        settings.extra_authorities = &options.extra_authorities;
+        settings.proxies = &options.proxies;
+        settings.connect = options.times.connect;
+        settings.silence = options.times.silence;
+        settings.budget = options.budget;
+        // A list of locations leads to many nodes, each of which is spared.
+        settings.budget_for_all = true;
+        settings.logged_parameters = &LOGGED_PARAMETERS;
+        let session = Session::new(&settings)
+            .map_err(|error| context.error(ErrorKind::Settings).because(error.to_string()))?;
+        let shared = Arc::new(Shared { session, options: options.clone() });
+        let client = Self::with(base_url, shared, options.token.is_some(), &context)?;
         Ok(client.with_version(options.version))
     }
 
@@ -76,10 +87,10 @@ impl NodeClient {
     ///
     /// # Errors
     ///
-    /// [`Settings`](ErrorKind::Settings) if the URL is not one of http or https, or holds more than a place.
+    /// As [`new`](Self::new) for the URL.
     pub fn sibling(&self, base_url: &str) -> Result<Self> {
         let context = Context::new("set up", "the client", base_url.into());
-        Self::with(base_url, self.inner.connections.clone(), false, &context)
+        Self::with(base_url, self.inner.shared.clone(), false, &context)
     }
 
     /// Returns the node's base URL, without a version and without a slash at its end.
@@ -99,14 +110,14 @@ impl NodeClient {
         Context::new(operation, target, self.inner.name.clone())
     }
 
-    /// Returns the URL of a path below the base URL, whose segments are encoded already.
+    /// Returns the URL of a path below the base URL. The segments of the path are already encoded.
     pub(crate) fn url(&self, version: ApiVersion, path: &str, query: &str, context: &Context) -> Result<Url> {
         let base = self.inner.base.path().trim_end_matches('/');
         let wanted = format!("{base}/{}/{path}", version.as_str());
         let mut url = self.inner.base.clone();
         url.set_path(&wanted);
         if url.path() != wanted {
-            // RFC 3986 section 5.2.4: a segment `.` or `..` has no way to be written.
+            // RFC 3986 section 5.2.4: the segments `.` and `..` cannot be written.
             let reason = "it cannot be written as a segment of a URL";
             return Err(context.error(ErrorKind::Settings).because(reason));
         }
@@ -114,21 +125,15 @@ impl NodeClient {
         Ok(url)
     }
 
-    fn with(
-        base_url: &str,
-        connections: Arc<Connections>,
-        shows_token: bool,
-        context: &Context,
-    ) -> Result<Self> {
+    fn with(base_url: &str, shared: Arc<Shared>, shows_token: bool, context: &Context) -> Result<Self> {
         let fail = |reason: &str| context.error(ErrorKind::Settings).because(reason);
         let base = parse_base(base_url).map_err(fail)?;
-        let token = connections.options.token.as_ref().filter(|_| shows_token);
+        let token = shared.options.token.as_ref().filter(|_| shows_token);
         let authorization =
             token.map(|token| authorization(&base, token.reveal()).map_err(fail)).transpose()?;
         let name = base.as_str().trim_end_matches('/').into();
-        let budget = connections.budget(&base);
         let version = OnceCell::new();
-        Ok(Self { inner: Arc::new(Inner { base, name, connections, budget, authorization, version }) })
+        Ok(Self { inner: Arc::new(Inner { base, name, shared, authorization, version }) })
     }
 }
 
@@ -145,15 +150,15 @@ impl fmt::Debug for Inner {
 }
 
 fn parse_base(text: &str) -> Result<Url, &'static str> {
-    let mut url = Url::parse(text.trim()).map_err(|_| "it is no URL: `https://HOST/PATH` is wanted")?;
+    let mut url = Url::parse(text.trim()).map_err(|_| "expected a URL such as `https://HOST/PATH`")?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err("it is neither http nor https");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("the URL of a node has no user and no password");
+        return Err("the URL of a node must not have a user or a password");
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("the URL of a node has no query and no fragment");
+        return Err("the URL of a node must not have a query or a fragment");
     }
     let path = url.path().trim_end_matches('/');
     let path = path.strip_suffix("/v2").or_else(|| path.strip_suffix("/v1")).unwrap_or(path);
@@ -167,17 +172,9 @@ fn authorization(base: &Url, token: &str) -> Result<HeaderValue, &'static str> {
         return Err("a token is not sent without TLS");
     }
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
-        .map_err(|_| "the token has characters that no token has")?;
+        .map_err(|_| "the token has characters that HTTP does not allow")?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Adds what an error says about the version that was tried.
-pub(crate) fn no_node(error: Error) -> Error {
-    let status = error.status().map(|status| format!(" (status {status})")).unwrap_or_default();
-    error
-        .because(format!("there is no DataONE node at this URL: neither /v2 nor /v1 answers{status}"))
-        .with_kind(ErrorKind::Protocol)
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
-//! The error of everything that is asked of a node.
+//! Errors of requests to nodes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use d1_model::ErrorDocument;
 pub use http_transfer::Retry;
+use http_transfer::{SendError, TransferError};
 
-/// The result of asking a node.
+/// The result of a request to a node.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A request that failed: what kind of failure, which operation, on what, at which node, and whether trying again can
-/// help.
+/// A failed request: the kind of failure, the operation, its target, the node, and whether trying again can help.
 #[derive(Debug)]
 pub struct Error {
     // One pointer, so that results stay small.
@@ -29,40 +30,39 @@ struct Inner {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What a caller can match on. Where a node answers with a DataONE exception, the kind follows its name.
+/// The kinds of failure. If a node answers with a DataONE exception, the kind follows the exception's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The node does not have what was asked for.
+    /// The node does not have the object.
     NotFound,
-    /// The caller may not read it: it is not public, and no token or the wrong one was shown.
+    /// The object is not public, and the caller showed no token, or one without the right.
     NotAuthorized,
-    /// The token is not valid, or no longer.
+    /// The token is not valid, or has expired.
     InvalidToken,
     /// The node does not understand the request.
     InvalidRequest,
     /// The node does not offer this call.
     NotImplemented,
-    /// Something is broken at the node.
+    /// The node failed.
     ServiceFailure,
     /// The node asks for fewer requests.
     RateLimited,
     /// The node cannot be reached, or does not answer in time.
     Unavailable,
-    /// The node answers what the interface does not allow.
+    /// The node sent an answer that the interface does not allow.
     Protocol,
-    /// The content is not what it should be: another size than announced, other bytes than before, another object.
+    /// The content is wrong: another size than announced, other bytes than before, another object.
     Content,
-    /// The answer is larger than what is taken.
+    /// The answer is larger than the client accepts.
     TooLarge,
-    /// A list ends before it has as many entries as it says.
+    /// A list ends before it has as many entries as it states.
     Incomplete,
-    /// The client cannot be set up as it was told, or the request cannot be written down.
+    /// The client's settings are unusable, or the request cannot be written.
     Settings,
 }
 
 impl Error {
-    /// Returns an error for which trying again does not help.
     pub(crate) fn new(
         kind: ErrorKind,
         operation: &'static str,
@@ -125,7 +125,7 @@ impl Error {
         self.inner.operation
     }
 
-    /// Returns what the operation was about: an identifier, or words for what has none.
+    /// Returns the target of the operation: an identifier, or words for a target without one.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.inner.target
@@ -160,7 +160,7 @@ impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { operation, target, node, reason, kind, .. } = &*self.inner;
         write!(formatter, "cannot {operation} {target}")?;
-        // Words for the node itself are its URL already.
+        // The target can be the node itself.
         if target != node {
             write!(formatter, " at {node}")?;
         }
@@ -188,11 +188,61 @@ impl fmt::Display for ErrorKind {
             Self::ServiceFailure => "the node failed",
             Self::RateLimited => "the node asks for fewer requests",
             Self::Unavailable => "the node cannot be reached",
-            Self::Protocol => "the answer is not what the interface allows",
-            Self::Content => "the content is not what it should be",
+            Self::Protocol => "the interface does not allow this answer",
+            Self::Content => "the content is wrong",
             Self::TooLarge => "the answer is too large",
             Self::Incomplete => "the list is not complete",
             Self::Settings => "the settings cannot be used",
         })
+    }
+}
+
+/// The operation, its target, and the node that is asked, for messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    operation: &'static str,
+    target: Arc<str>,
+    node: Arc<str>,
+}
+
+impl Context {
+    pub(crate) fn new(operation: &'static str, target: impl fmt::Display, node: Arc<str>) -> Self {
+        Self { operation, target: target.to_string().into(), node }
+    }
+
+    pub(crate) fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, self.operation, &self.target, &self.node)
+    }
+
+    /// Returns the error for a request without an answer.
+    pub(crate) fn send_error(&self, error: SendError) -> Error {
+        let reason = error.reason("node", &self.node);
+        match error {
+            SendError::Transfer { error, .. } => self.transfer(error).because(reason),
+            _ => self.protocol(reason),
+        }
+    }
+
+    /// Returns the error for an answer that broke off.
+    pub(crate) fn transfer(&self, error: TransferError) -> Error {
+        let kind = match error {
+            TransferError::Request(_) => ErrorKind::Settings,
+            TransferError::PrivateName { .. } | TransferError::Encoding(_) => ErrorKind::Protocol,
+            _ => ErrorKind::Unavailable,
+        };
+        let retry = if error.may_pass() { Retry::Yes } else { Retry::No };
+        let failed = self.error(kind).because(error.reason("node")).with_retry(retry);
+        match error.into_cause() {
+            Some(cause) => failed.caused_by(cause),
+            None => failed,
+        }
+    }
+
+    pub(crate) fn protocol(&self, reason: impl Into<String>) -> Error {
+        self.error(ErrorKind::Protocol).because(reason)
+    }
+
+    pub(crate) fn content(&self, reason: impl Into<String>) -> Error {
+        self.error(ErrorKind::Content).because(reason)
     }
 }

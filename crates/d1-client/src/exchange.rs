@@ -1,54 +1,133 @@
-//! One request: within the budget, after redirects, and tried again until it has an answer.
+//! Requests with whole answers, repeated until they have one.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use d1_model::Parsed;
-use http_transfer::{Incoming, resolve, same_origin};
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Method, StatusCode, Url};
+use d1_model::{Oddity, Parsed};
+use http_transfer::{
+    Answer, Exchange, HeaderName, HeaderValue, Method, Received, Redirects, Request, RetryPolicy, RetryRules,
+    SendError, Url, looks_like_html, same_origin,
+};
 
-use crate::client::{ApiVersion, NodeClient, no_node};
-use crate::context::Context;
-use crate::document::Document;
-use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::refusal::{looks_like_html, refusal, refusal_in_success};
-use crate::transport::{Outgoing, redacted};
-
-/// The most redirects that are followed for one request.
-const MOST_REDIRECTS: u32 = 5;
+use crate::client::NodeClient;
+use crate::error::{Context, Error, ErrorKind, Result, Retry};
+use crate::options::{ApiVersion, Progress};
+use crate::refusal::{refusal, refusal_in_success};
 
 /// The largest error body that is read, in bytes.
-pub(crate) const LARGEST_ERROR: usize = 256 * 1024;
+pub(crate) const LARGEST_ERROR: u64 = 256 * 1024;
+
+/// A document as a node sent it, and its content.
+///
+/// Store the bytes: a value that is written again need not have the same ones.
+#[derive(Clone, Debug)]
+pub struct Document<T> {
+    /// The document as it came.
+    pub bytes: Bytes,
+    /// Its content.
+    pub value: T,
+    /// Its oddities, in order of first appearance.
+    pub oddities: Vec<Oddity>,
+}
+
+impl<T> Document<T> {
+    pub(crate) fn new(bytes: Bytes, parsed: Parsed<T>) -> Self {
+        Self { bytes, value: parsed.value, oddities: parsed.oddities }
+    }
+}
 
 /// A request to the node.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    pub(crate) answer: Duration,
-    /// Whether a redirect of status 302, 303 or 307 is an answer like any other, and not followed.
-    pub(crate) stays: bool,
-}
-
-/// A whole answer.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
+pub(crate) struct Call(Request);
 
 impl Call {
-    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+    pub(crate) fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self(self.0.with_header(name, value))
+    }
+
+    /// Returns the request with temporary redirects as answers, which are not followed.
+    pub(crate) fn with_redirects_as_answers(self) -> Self {
+        Self(self.0.with_redirects(Redirects::Permanent))
+    }
+
+    /// Returns the request with another time limit for the beginning of the answer.
+    pub(crate) fn with_answer_limit(mut self, limit: Duration) -> Self {
+        self.0.answer = limit;
+        self
+    }
+
+    /// Returns the request with a connection of its own for a large answer.
+    pub(crate) fn moving_content(mut self) -> Self {
+        self.0.moves_content = true;
         self
     }
 }
 
+/// Gives the token to the node itself.
+struct NodeExchange<'a> {
+    client: &'a NodeClient,
+    context: &'a Context,
+}
+
+impl Exchange for NodeExchange<'_> {
+    type Error = Error;
+
+    fn failed(&self, error: SendError) -> Error {
+        self.context.send_error(error)
+    }
+
+    async fn authorization(&mut self, url: &Url) -> Result<Option<HeaderValue>> {
+        let inner = &self.client.inner;
+        Ok(inner.authorization.clone().filter(|_| same_origin(&inner.base, url)))
+    }
+}
+
+/// Counts failures without progress.
+pub(crate) type Failures = http_transfer::Failures<NodeRetries>;
+
+/// The rules of a client for retries.
+#[derive(Debug)]
+pub(crate) struct NodeRetries(NodeClient);
+
+impl RetryPolicy for NodeRetries {
+    type Error = Error;
+
+    fn rules(&self) -> &RetryRules {
+        &self.0.inner.shared.options.retry
+    }
+
+    fn retry(&self, error: &Error) -> Retry {
+        error.retry()
+    }
+
+    fn is_rate_limited(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::RateLimited
+    }
+
+    fn patience(&self, error: &Error) -> Duration {
+        let inner = &self.0.inner;
+        let is_new =
+            error.kind() == ErrorKind::Unavailable && !inner.shared.session.has_answered(&inner.base);
+        if is_new { self.rules().first_patience } else { self.rules().patience }
+    }
+
+    fn note_wait(&self, error: &Error, wait: Duration, is_stated: bool) {
+        self.0.inner.shared.options.progress.note(&Progress::Waiting { error, wait, is_stated });
+    }
+}
+
 impl NodeClient {
-    /// Returns a request for a path below the version that the node has.
+    /// Returns the version of the interface: that of the options, or version 2 if the node has it.
+    ///
+    /// # Errors
+    ///
+    /// If neither version answers.
+    pub async fn version(&self) -> Result<ApiVersion> {
+        self.inner.version.get_or_try_init(|| self.find_version()).await.copied()
+    }
+
+    /// Returns a request for a path below the node's version.
     ///
     /// # Errors
     ///
@@ -64,13 +143,16 @@ impl NodeClient {
         self.call_of(version, method, path, query, context)
     }
 
-    /// Returns the version of the interface that is used: the one of the options, or version 2 if the node has it.
-    ///
-    /// # Errors
-    ///
-    /// If neither version answers.
-    pub async fn version(&self) -> Result<ApiVersion> {
-        self.inner.version.get_or_try_init(|| self.find_version()).await.copied()
+    fn call_of(
+        &self,
+        version: ApiVersion,
+        method: Method,
+        path: &str,
+        query: &str,
+        context: &Context,
+    ) -> Result<Call> {
+        let url = self.url(version, path, query, context)?;
+        Ok(Call(Request::new(method, url, self.inner.shared.options.times.answer)))
     }
 
     async fn find_version(&self) -> Result<ApiVersion> {
@@ -89,31 +171,27 @@ impl NodeClient {
         }
         match ping(ApiVersion::V1).await {
             Ok(_) => Ok(ApiVersion::V1),
-            Err(_) => Err(no_node(error)),
+            Err(_) => {
+                let status = error.status().map(|status| format!(" (status {status})")).unwrap_or_default();
+                let reason =
+                    format!("found no DataONE node at this URL: neither /v2 nor /v1 answers{status}");
+                Err(error.because(reason).with_kind(ErrorKind::Protocol))
+            }
         }
     }
 
-    fn call_of(
-        &self,
-        version: ApiVersion,
-        method: Method,
-        path: &str,
-        query: &str,
-        context: &Context,
-    ) -> Result<Call> {
-        let url = self.url(version, path, query, context)?;
-        let answer = self.inner.connections.options.times.answer;
-        Ok(Call { method, url, headers: HeaderMap::new(), answer, stays: false })
+    /// Begins to count failures.
+    pub(crate) fn failures(&self) -> Failures {
+        Failures::new(NodeRetries(self.clone()))
     }
 
     /// Sends a request until it has a whole answer of success.
     ///
     /// # Errors
     ///
-    /// What the node means by another answer; or it has more than `limit` bytes.
-    pub(crate) async fn exchange(&self, call: &Call, limit: usize, context: &Context) -> Result<Answer> {
-        let failures = self.inner.connections.failures();
-        failures.retry(|| self.exchange_once(call, limit, context)).await
+    /// The meaning of another answer; [`TooLarge`](ErrorKind::TooLarge) above `limit` bytes.
+    pub(crate) async fn exchange(&self, call: &Call, limit: u64, context: &Context) -> Result<Answer> {
+        self.failures().retry(|| self.exchange_once(call, limit, context)).await
     }
 
     /// Reads a document.
@@ -124,91 +202,125 @@ impl NodeClient {
     pub(crate) async fn document<T>(
         &self,
         call: &Call,
-        limit: usize,
+        limit: u64,
         context: &Context,
         parse: impl Fn(&[u8]) -> d1_model::Result<Parsed<T>>,
     ) -> Result<Document<T>> {
         let Answer { body, .. } = self.exchange(call, limit, context).await?;
         match parse(&body) {
             Ok(parsed) => Ok(Document::new(body, parsed)),
-            Err(error) => Err(not_a_document(&body, error, context)),
+            Err(_) if looks_like_html(&body) => Err(context.protocol("the node answers with a web page")),
+            Err(error) => {
+                Err(context.protocol(format!("the answer cannot be read: {error}")).caused_by(error))
+            }
         }
     }
 
-    async fn exchange_once(&self, call: &Call, limit: usize, context: &Context) -> Result<Answer> {
-        let _permit = self.inner.budget.enter().await;
-        let mut incoming = self.send(call, context).await?;
-        let is_answer = incoming.status.is_success() || call.stays && incoming.status.is_redirection();
-        if !is_answer {
-            return Err(self.refused(incoming, context).await);
+    /// Sends a request once, and returns the head of the answer.
+    pub(crate) async fn send(&self, call: &Call, context: &Context) -> Result<Received> {
+        self.inner.shared.session.send(&call.0, &mut NodeExchange { client: self, context }).await
+    }
+
+    async fn exchange_once(&self, call: &Call, limit: u64, context: &Context) -> Result<Answer> {
+        let received = self.send(call, context).await?;
+        let status = received.incoming.status;
+        let takes_redirect = call.0.redirects == Redirects::Permanent && status.is_redirection();
+        if !status.is_success() && !takes_redirect {
+            return Err(self.refused(received, context).await);
         }
-        let (body, is_whole) =
-            incoming.collect(limit as u64).await.map_err(|error| context.transfer(error))?;
-        if !is_whole {
+        let answer = received.whole(limit, limit).await.map_err(|error| context.transfer(error))?;
+        if !answer.is_whole {
             let reason = format!("the answer has more than {limit} bytes");
             return Err(context.error(ErrorKind::TooLarge).because(reason));
         }
-        if let Some(error) = refusal_in_success(incoming.status, &body, context) {
-            return Err(error);
+        match refusal_in_success(answer.status, &answer.body, context) {
+            Some(error) => Err(error),
+            None => Ok(answer),
         }
-        let Incoming { status, headers, .. } = incoming;
-        Ok(Answer { status, headers, body })
     }
 
     /// Returns the error that an answer means, and lets everyone wait if the node asks for it.
-    pub(crate) async fn refused(&self, mut incoming: Incoming, context: &Context) -> Error {
-        // The status says enough where the body breaks off.
-        let body = incoming.collect(LARGEST_ERROR as u64).await.map(|(body, _)| body).unwrap_or_default();
+    pub(crate) async fn refused(&self, mut received: Received, context: &Context) -> Error {
+        let incoming = &mut received.incoming;
+        // The status says enough if the body breaks off.
+        let body = incoming.collect(LARGEST_ERROR).await.map(|(body, _)| body).unwrap_or_default();
         let error = refusal(incoming.status, &incoming.headers, &body, context);
         if let Retry::After(wait) = error.retry() {
-            self.inner.budget.pause(wait.min(self.inner.connections.options.retry.longest_stated_wait));
+            let shared = &self.inner.shared;
+            shared.session.pause(&received.url, wait.min(shared.options.retry.longest_stated_wait));
         }
         error
     }
+}
 
-    /// Sends a request once and follows redirects. The token goes to the node itself only.
-    pub(crate) async fn send(&self, call: &Call, context: &Context) -> Result<Incoming> {
-        let mut url = call.url.clone();
-        for _ in 0..=MOST_REDIRECTS {
-            let is_own = same_origin(&self.inner.base, &url);
-            let mut headers = call.headers.clone();
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            if let Some(authorization) = self.inner.authorization.as_ref().filter(|_| is_own) {
-                headers.insert(AUTHORIZATION, authorization.clone());
-            }
-            let outgoing = Outgoing {
-                method: call.method.clone(),
-                url: url.clone(),
-                headers,
-                answer: call.answer,
-                is_own,
-            };
-            let incoming = self.inner.connections.transport.send(outgoing, context).await?;
-            match next_place(call, &url, &incoming, context)? {
-                Some(next) => url = next,
-                None => return Ok(incoming),
-            }
+/// Writes names and values as `name=value&…`. All but unreserved characters (RFC 3986 section 2.3) are escaped, because
+/// servers disagree about `+`, `;` and `'` in queries.
+pub(crate) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut written = String::new();
+    for (name, value) in pairs {
+        if !written.is_empty() {
+            written.push('&');
         }
-        Err(context.protocol(format!("it redirects without end, last to {}", redacted(&url, false))))
+        escape(&mut written, name);
+        written.push('=');
+        escape(&mut written, value);
+    }
+    written
+}
+
+fn escape(written: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            written.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(written, "%{byte:02X}");
+        }
     }
 }
 
-/// Returns where a redirect leads, if the answer is one.
-fn next_place(call: &Call, base: &Url, incoming: &Incoming, context: &Context) -> Result<Option<Url>> {
-    let follows = match incoming.status.as_u16() {
-        301 | 308 => true,
-        302 | 303 | 307 => !call.stays,
-        _ => false,
-    };
-    let (true, Some(location)) = (follows, incoming.header(LOCATION.as_str())) else { return Ok(None) };
-    let url = resolve(base, location)
-        .map_err(|reason| context.protocol(format!("it redirects to where it should not: {reason}")))?;
-    Ok(Some(url))
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
-fn not_a_document(body: &[u8], error: d1_model::Error, context: &Context) -> Error {
-    if looks_like_html(body) {
-        return context.protocol("the node answers with a web page");
+    use super::*;
+    use crate::options::{ClientOptions, ProgressSink};
+
+    #[test]
+    fn ambiguous_characters_are_escaped() {
+        assert_eq!(
+            query([("fromDate", "2020-01-01T00:00:00.000+00:00"), ("q", "id:\"é;'&\"")]),
+            "fromDate=2020-01-01T00%3A00%3A00.000%2B00%3A00&q=id%3A%22%C3%A9%3B%27%26%22"
+        );
+        assert_eq!(query([]), "");
     }
-    context.protocol(format!("the answer cannot be read: {error}")).caused_by(error)
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_are_bounded_success_ends_them_and_waits_are_reported() {
+        for (retry, succeeds_at, expected) in [(Retry::No, 9, 1), (Retry::Yes, 99, 6), (Retry::Yes, 3, 3)] {
+            let (tries, waits) = (AtomicU32::new(0), Arc::new(AtomicU32::new(0)));
+            let reported = waits.clone();
+            let progress = ProgressSink::new(move |_| {
+                reported.fetch_add(1, Ordering::Relaxed);
+            });
+            let mut options = ClientOptions { progress, ..ClientOptions::default() };
+            options.retry.attempts = 6;
+            let client = NodeClient::new("https://mn.example", &options).unwrap();
+            let result = client
+                .failures()
+                .retry(|| async {
+                    match tries.fetch_add(1, Ordering::Relaxed) + 1 {
+                        number if number == succeeds_at => Ok(number),
+                        _ => {
+                            Err(Error::new(ErrorKind::ServiceFailure, "test", "x", "node").with_retry(retry))
+                        }
+                    }
+                })
+                .await;
+            assert_eq!(result.is_ok(), succeeds_at == expected);
+            assert_eq!(tries.into_inner(), expected);
+            assert_eq!(waits.load(Ordering::Relaxed), expected - 1);
+        }
+    }
 }

@@ -1,29 +1,25 @@
-//! A client of DataONE nodes that finishes its reads.
+//! Reads from DataONE nodes, and finishes its reads.
 #![doc = include_str!("../README.md")]
 
-mod budget;
-mod calls;
 mod client;
-mod connections;
-mod context;
-mod document;
+mod describe;
+mod documents;
 mod error;
 mod exchange;
-mod http;
+mod get;
+mod list;
 mod options;
-mod progress;
+mod packages;
 mod refusal;
-mod retry;
-mod transport;
+mod resolve;
 
-pub use calls::describe::Description;
-pub use calls::get::{GetOptions, ObjectRead};
-pub use calls::list::ObjectFilter;
-pub use calls::packages::PackageSearch;
-pub use calls::resolve::{Location, Locations};
-pub use client::{ApiVersion, NodeClient, PRODUCTION_COORDINATING_NODE};
-pub use document::Document;
+pub use client::{NodeClient, PRODUCTION_COORDINATING_NODE};
+pub use describe::Description;
 pub use error::{Error, ErrorKind, Result, Retry};
-pub use http_transfer::{Proxies, RetryRules, Secret};
-pub use options::{BudgetRules, ClientOptions, Limits, TimeLimits};
-pub use progress::{Progress, ProgressSink};
+pub use exchange::Document;
+pub use get::{GetOptions, ObjectRead};
+pub use http_transfer::{BudgetRules, Proxies, RetryRules, Secret};
+pub use list::ObjectFilter;
+pub use options::{ApiVersion, ClientOptions, Limits, Progress, ProgressSink, TimeLimits};
+pub use packages::PackageSearch;
+pub use resolve::{Location, Locations};

@@ -1,73 +1,159 @@
-//! How the caller wants to talk to nodes.
+//! Options of a client, and the events that it reports.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http_transfer::{Proxies, RetryRules, Secret};
+use d1_model::Identifier;
+use http_transfer::{BudgetRules, Proxies, RetryRules, Secret};
 
-use crate::client::ApiVersion;
-use crate::progress::ProgressSink;
+use crate::error::Error;
 
-/// How to talk to nodes.
+/// Says how to talk to nodes.
+///
+/// ```
+/// use d1_client::{ClientOptions, NodeClient};
+///
+/// let mut options = ClientOptions::default();
+/// options.budget.requests_per_second = 5.0;
+/// let node = NodeClient::new("https://cn.dataone.org/cn", &options)?;
+/// # let _ = node;
+/// # Ok::<(), d1_client::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// A bearer token of the DataONE portal (a signed JSON web token), which proves who asks; whitespace around it, as
-    /// files and copying leave it, is dropped. It is shown to the node of the client's base URL only, and only over TLS
-    /// or on this machine.
+    /// A bearer token of the DataONE portal (a signed JSON web token). Whitespace around it is dropped. Only the node of
+    /// the client's base URL sees it, and only over TLS or on this machine.
     pub token: Option<Secret>,
-    /// The version of the interface; without it, the node is asked once which one it has.
+    /// The version of the interface. Without it, the client asks the node once.
     pub version: Option<ApiVersion>,
-    /// How long to wait for what.
+    /// The time limits.
     pub times: TimeLimits,
     /// How often to try again, and when.
     pub retry: RetryRules,
-    /// How much is asked of one node at once.
+    /// How much one node is asked at once. Objects that are being read do not count as requests in flight: their number
+    /// is the caller's decision.
     pub budget: BudgetRules,
-    /// How much is taken.
+    /// How much is taken from a node.
     pub limits: Limits,
-    /// Certificates in PEM of further authorities to trust, beside those of the system.
+    /// Certificates of further trusted authorities in PEM, beside those of the system.
     pub extra_authorities: Vec<Vec<u8>>,
-    /// The proxies to use; none are looked up.
+    /// The proxies to use; the environment is not read.
     pub proxies: Proxies,
-    /// Who takes note of what happens.
+    /// Takes note of what happens.
     pub progress: ProgressSink,
 }
 
-/// How long to wait for what. There is no limit on a transfer as a whole.
+/// Names a version of the DataONE interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ApiVersion {
+    /// Version 1, without series identifiers.
+    V1,
+    /// Version 2.
+    V2,
+}
+
+/// Limits times. A transfer as a whole has no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimits {
     /// For a connection, TLS included.
     pub connect: Duration,
     /// For the beginning of an answer.
     pub answer: Duration,
-    /// For the beginning of an answer for which the node reads an object from end to end, which `getChecksum` does.
+    /// For the beginning of an answer for which the node reads a whole object, as `getChecksum` does.
     pub computation: Duration,
     /// For the next bytes of an answer.
     pub silence: Duration,
 }
 
-/// How much is asked of one node at once.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BudgetRules {
-    /// Requests per second in the long run.
-    pub requests_per_second: f64,
-    /// Requests that may come at once before the rate counts.
-    pub burst: u32,
-    /// Requests that wait for their answers at the same time. Objects that are being read do not count: how many are
-    /// read at once is the caller's decision.
-    pub parallel_requests: usize,
-}
-
-/// How much is taken from a node.
+/// Limits how much is taken from a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest object of which neither caller nor node say the size, in bytes.
+    /// The largest object in bytes if neither caller nor node states its size.
     pub unsized_object: u64,
     /// The most entries of one list.
     pub listed_objects: u64,
     /// The most locations of one object that are tried.
     pub locations: usize,
+}
+
+/// An event during a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// Bytes of an object came, and are handed on.
+    Received {
+        /// The object.
+        identifier: &'a Identifier,
+        /// How many bytes came now.
+        bytes: u64,
+    },
+    /// Some entries of a list came.
+    Listed {
+        /// How many entries came so far.
+        entries: u64,
+        /// How many the node states.
+        total: u64,
+    },
+    /// A request failed, and is repeated after a wait.
+    Waiting {
+        /// The failure.
+        error: &'a Error,
+        /// The length of the wait.
+        wait: Duration,
+        /// Whether the node asked for the wait.
+        is_stated: bool,
+    },
+    /// The reading of an object goes on at another node.
+    NextLocation {
+        /// The object.
+        identifier: &'a Identifier,
+        /// The failure of the node before.
+        error: &'a Error,
+        /// The base URL of the node that is asked now.
+        node: &'a str,
+    },
+}
+
+/// Takes note of events. It is called from the task that drives the request, and should return at once.
+#[derive(Clone)]
+pub struct ProgressSink(Arc<dyn Fn(&Progress<'_>) + Send + Sync>);
+
+impl ApiVersion {
+    /// Returns the version as it stands in URLs: `v1` or `v2`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
+}
+
+impl ProgressSink {
+    /// Makes a sink of a function.
+    pub fn new(note: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(note))
+    }
+
+    pub(crate) fn note(&self, progress: &Progress<'_>) {
+        (self.0)(progress);
+    }
+}
+
+impl Default for ProgressSink {
+    /// Returns a sink that ignores all events.
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for ProgressSink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ProgressSink")
+    }
 }
 
 impl Default for ClientOptions {
@@ -96,12 +182,6 @@ impl Default for TimeLimits {
             computation: Duration::from_secs(3600),
             silence: Duration::from_secs(60),
         }
-    }
-}
-
-impl Default for BudgetRules {
-    fn default() -> Self {
-        Self { requests_per_second: 50.0, burst: 50, parallel_requests: 8 }
     }
 }
 

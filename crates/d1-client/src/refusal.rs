@@ -1,71 +1,47 @@
-//! What a node's refusal means: the one place where a status, headers and a body become an error.
+//! The meaning of a node's refusal: the only place where a status, headers and a body become an error.
 
 use std::time::SystemTime;
 
 use d1_model::{ErrorDocument, looks_like_error};
-use http_transfer::{header, parse_retry_after};
-use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use http_transfer::{
+    HeaderMap, StatusCode, header, html_title, looks_like_html, parse_retry_after, shortened,
+};
+use reqwest::header::RETRY_AFTER;
 
-use crate::context::Context;
-use crate::error::{Error, ErrorKind, Retry};
+use crate::error::{Context, Error, ErrorKind, Retry};
 
-/// The most characters that a message repeats of what a node says.
-const MOST_CHARACTERS: usize = 500;
+/// The most characters of a node's words that a message repeats.
+pub(crate) const MOST_CHARACTERS: usize = 500;
 
-/// Returns the error that an answer means whose status is not one of success.
+/// Returns the error of an answer without the status of success.
 pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], context: &Context) -> Error {
     let document = error_document(body).or_else(|| error_headers(status, headers));
     let stated = header(headers, RETRY_AFTER.as_str())
         .and_then(|value| parse_retry_after(value, SystemTime::now()))
         .map_or(Retry::Yes, Retry::After);
     let (kind, may_retry) = match document.as_ref().and_then(by_name) {
-        // Proxies in front of nodes limit requests, and nodes may word that as a failure.
+        // Proxies in front of nodes limit requests, and nodes may report that as a failure.
         _ if matches!(status.as_u16(), 429 | 503) => by_status(status.as_u16()),
         Some(verdict) => verdict,
         None => by_status(status.as_u16()),
     };
     let reason = match &document {
-        Some(document) => shortened(&document.to_string()),
+        Some(document) => shortened(&document.to_string(), MOST_CHARACTERS),
         None => without_document(status, body),
     };
     let retry = if may_retry { stated } else { Retry::No };
     context.error(kind).because(reason).with_status(status.as_u16()).with_document(document).with_retry(retry)
 }
 
-/// Returns the error that a body means though its status is one of success.
+/// Returns the error in a body that has the status of success.
 pub(crate) fn refusal_in_success(status: StatusCode, body: &[u8], context: &Context) -> Option<Error> {
     let document = error_document(body)?;
     let code = u16::try_from(document.error_code).unwrap_or_default();
     let (kind, may_retry) = by_name(&document).unwrap_or_else(|| by_status(code));
     let retry = if may_retry { Retry::Yes } else { Retry::No };
-    let reason = shortened(&document.to_string());
+    let reason = shortened(&document.to_string(), MOST_CHARACTERS);
     let error = context.error(kind).because(reason).with_status(status.as_u16());
     Some(error.with_document(Some(document)).with_retry(retry))
-}
-
-/// Tells whether a body looks like a web page.
-pub(crate) fn looks_like_html(body: &[u8]) -> bool {
-    let start = body.trim_ascii_start();
-    let start = start.get(..64).unwrap_or(start).to_ascii_lowercase();
-    start.starts_with(b"<!doctype html") || start.starts_with(b"<html")
-}
-
-/// Shortens what a node says for a message, and brings it to one line.
-pub(crate) fn shortened(text: &str) -> String {
-    let mut words = String::new();
-    let mut characters = 0;
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
-        characters += word.chars().count() + 1;
-        if characters > MOST_CHARACTERS {
-            words.extend(word.chars().take(MOST_CHARACTERS / 10));
-            words.push('…');
-            break;
-        }
-        words.push_str(word);
-        words.push(' ');
-    }
-    words.trim_end().to_owned()
 }
 
 fn error_document(body: &[u8]) -> Option<ErrorDocument> {
@@ -87,7 +63,7 @@ fn error_headers(status: StatusCode, headers: &HeaderMap) -> Option<ErrorDocumen
     })
 }
 
-/// What an exception means, and whether trying again can help (DataONE architecture, “Exceptions”).
+/// The meaning of an exception, and whether trying again can help (DataONE architecture, “Exceptions”).
 fn by_name(document: &ErrorDocument) -> Option<(ErrorKind, bool)> {
     Some(match document.name.as_str() {
         "NotFound" => (ErrorKind::NotFound, false),
@@ -109,7 +85,7 @@ fn by_status(status: u16) -> (ErrorKind, bool) {
         405 | 501 => (ErrorKind::NotImplemented, false),
         429 => (ErrorKind::RateLimited, true),
         500 => (ErrorKind::ServiceFailure, true),
-        // 499 and 522 are nginx's and Cloudflare's words for a connection that broke behind them.
+        // 499 and 522 are nginx's and Cloudflare's statuses for a connection that broke behind them.
         408 | 425 | 499 | 502..=504 | 522 => (ErrorKind::Unavailable, true),
         _ => (ErrorKind::Protocol, false),
     }
@@ -120,20 +96,13 @@ fn without_document(status: StatusCode, body: &[u8]) -> String {
     let name = status.canonical_reason().unwrap_or_default();
     let mut reason = format!("the node answers {} {name} with {what}", status.as_u16());
     let text = String::from_utf8_lossy(body);
-    let said = if looks_like_html(body) { title(&text).unwrap_or_default() } else { &text };
-    let said = shortened(said);
+    let said = if looks_like_html(body) { html_title(&text).unwrap_or_default() } else { &text };
+    let said = shortened(said, MOST_CHARACTERS);
     if !said.is_empty() {
         reason += ": ";
         reason += &said;
     }
     reason
-}
-
-/// Returns the title of a web page.
-pub(crate) fn title(page: &str) -> Option<&str> {
-    let (_, rest) = page.split_once("<title>").or_else(|| page.split_once("<TITLE>"))?;
-    let (title, _) = rest.split_once("</")?;
-    Some(title)
 }
 
 #[cfg(test)]
@@ -209,13 +178,6 @@ mod tests {
         let error = refusal_in_success(StatusCode::OK, body, &context()).unwrap();
         assert_eq!((error.kind(), error.status()), (ErrorKind::NotFound, Some(200)));
         assert!(refusal_in_success(StatusCode::OK, b"<error/>", &context()).is_none());
-    }
-
-    #[test]
-    fn messages_are_short_and_on_one_line() {
-        assert_eq!(shortened(" a\n\n b\tc "), "a b c");
-        assert!(shortened(&"é ".repeat(100_000)).chars().count() < 600);
-        assert!(shortened(&"é".repeat(100_000)).chars().count() < 600);
     }
 
     proptest::proptest! {

@@ -1,4 +1,4 @@
-//! A repository as a backend.
+//! A repository as a backend of the contract.
 
 use std::ops::Range;
 

@@ -1,20 +1,19 @@
-//! Who the caller is, and where that is looked up.
+//! Credentials and their sources.
 
 use std::fmt;
 
 use async_trait::async_trait;
+use http_transfer::Secret;
 use oci_model::RepositoryName;
 use registry_backend::Result;
 
-use crate::Secret;
-
-/// What a caller shows a registry.
+/// A caller's proof of identity for a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credential {
-    /// Nothing: public content only.
+    /// None: public content only.
     Anonymous,
-    /// A name with a password or with a token that is used like one.
+    /// A name with a password, or with a token in its place.
     Password {
         /// The name.
         username: String,
@@ -28,10 +27,10 @@ pub enum Credential {
     RegistryToken(Secret),
 }
 
-/// Where credentials come from: a file, a helper program, an environment, a prompt.
+/// A source of credentials: a file, a helper program, the environment, a prompt.
 ///
-/// It is asked when a registry demands authentication, and again whenever a token has to be renewed; a source that is
-/// slow keeps what it found.
+/// The client asks it when a registry demands authentication, and again whenever a token has to be renewed. A slow source
+/// should cache its results.
 #[async_trait]
 pub trait CredentialSource: fmt::Debug + Send + Sync {
     /// Returns the credential for a repository of a registry, or for the registry as a whole;

@@ -3,32 +3,20 @@
 use std::hash::{BuildHasher, RandomState};
 
 use async_trait::async_trait;
+use http_transfer::{Method, StatusCode};
 use oci_model::{Descriptor, Digest, ImageManifest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{BytesSource, ErrorKind, Pruner, RepositoryAdmin, Result, WriteHint};
-use reqwest::{Method, StatusCode};
 
 use crate::context::Context;
-use crate::registry::Payload;
+use crate::registry::{SMALL_ANSWER, Sent};
 use crate::repository::{Doing, Repository};
-use crate::upload::SMALL_ANSWER;
-
-/// A vendor's own way to delete manifests, where the registry has none.
-#[async_trait]
-pub trait ManifestDeleter: Send + Sync {
-    /// Deletes a manifest, and all tags that name it.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`](ErrorKind::NotFound) if it is not there.
-    async fn delete_manifest(&self, digest: &Digest) -> Result<()>;
-}
 
 #[async_trait]
 impl RepositoryAdmin for Repository {
     async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
         let context = self.context("delete manifest", digest);
         let at = ManifestRef::Digest(digest.clone());
-        // Its subject is known by its content only, which is gone afterwards.
+        // Its content names its subject, and is gone afterwards.
         let manifest = match self.read_manifest(&at).await {
             Ok(manifest) => manifest,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -74,15 +62,16 @@ impl Repository {
 
     async fn delete(&self, at: &ManifestRef, context: &Context) -> Result<()> {
         let call = self.manifest_call(Method::DELETE, at, Doing::Delete, context)?;
-        let answer = self.registry().exchange(&call, Payload::Nothing, SMALL_ANSWER, context).await?;
+        let answer = self.registry().exchange(&call, Sent::Nothing, SMALL_ANSWER, context).await?;
         let good = [StatusCode::ACCEPTED, StatusCode::OK, StatusCode::NO_CONTENT];
         self.registry().expect(answer, &good, context).map(drop)
     }
 
-    /// Deletes a tag where only manifests can be deleted: the tag is moved to a manifest that exists for this alone, and
-    /// that one is deleted (as regclient does, scheme/reg/tag.go).
+    /// Deletes a tag where only manifests can be deleted: moves the tag to a stand-in, a manifest that exists for this
+    /// purpose alone, and deletes that (as regclient does, scheme/reg/tag.go).
     ///
-    /// A first stand-in, without the tag, shows that manifests can be deleted at all: else the tag would end up lost.
+    /// A first stand-in without the tag shows whether manifests can be deleted at all. Otherwise the tag could end up
+    /// at the stand-in.
     async fn delete_tag_with_stand_in(&self, tag: &Tag, context: &Context) -> Result<()> {
         let empty = BytesSource::new(Descriptor::EMPTY_CONTENT);
         self.write_blob(&empty, &WriteHint::default()).await?;
@@ -96,12 +85,13 @@ impl Repository {
     }
 }
 
-/// What registries answer that delete manifests but not tags: 405, or 400 since a tag is no digest.
+/// Tells whether a registry that refuses to delete a tag may still delete manifests: it answers 405, or 400 because a
+/// tag is not a digest.
 fn may_lack_tags(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Protocol)
 }
 
-/// Returns a manifest that nobody else has.
+/// Returns a unique manifest.
 fn stand_in(number: u64) -> RawManifest {
     let media_type = MediaType::from_static("application/vnd.distribution-client.deleted");
     let mut manifest = ImageManifest::new(media_type, Descriptor::empty());

@@ -1,19 +1,18 @@
-//! Manifests: asked for, read and stored as bytes.
+//! Manifests: found, read and stored as bytes.
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use http_transfer::{Answer, HeaderValue, Method, StatusCode, parse_digits};
 use oci_model::{Descriptor, Digest, MANIFEST_READ_LIMIT, Manifest, ManifestRef, MediaType, RawManifest};
 use registry_backend::{ErrorKind, Result, Retry};
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 
 use crate::context::Context;
-use crate::registry::{Answer, Call, Payload};
+use crate::download::refuses_head;
+use crate::registry::{Call, SMALL_ANSWER, Sent};
 use crate::repository::{Doing, Repository};
-use crate::retry::count_failures;
-use crate::upload::{SMALL_ANSWER, check_stored};
 
-/// All types that are understood: Docker's registry answers 404 to who does not name that of an index
+/// All manifest types that the client understands. Docker's registry answers 404 for an index if its type is not named
 /// (distribution-spec, "Pulling manifests").
 const ACCEPTED: HeaderValue = HeaderValue::from_static(
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
@@ -21,7 +20,7 @@ const ACCEPTED: HeaderValue = HeaderValue::from_static(
      application/vnd.docker.distribution.manifest.list.v2+json, */*;q=0.1",
 );
 
-/// How many blobs are asked for at once.
+/// How many blobs are looked for at once.
 const PARALLEL_CHECKS: usize = 4;
 
 impl Repository {
@@ -33,12 +32,15 @@ impl Repository {
     pub async fn stat_manifest(&self, at: &ManifestRef) -> Result<Option<Descriptor>> {
         let context = self.context("find manifest", at);
         let call = self.manifest_call(Method::HEAD, at, Doing::Read, &context)?.with_header(ACCEPT, ACCEPTED);
-        let answer = self.registry().exchange(&call, Payload::Nothing, SMALL_ANSWER, &context).await?;
+        let answer = self.registry().exchange(&call, Sent::Nothing, SMALL_ANSWER, &context).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
+        if refuses_head(answer.status) {
+            return self.descriptor_by_reading(at).await;
+        }
         let answer = self.registry().expect(answer, &[StatusCode::OK], &context)?;
-        let size = answer.header(CONTENT_LENGTH.as_str()).and_then(|value| value.trim().parse().ok());
+        let size = answer.header(CONTENT_LENGTH.as_str()).and_then(parse_digits);
         let digest = match at {
             ManifestRef::Digest(digest) => Some(digest.clone()),
             ManifestRef::Tag(_) => stated_digest(&answer),
@@ -47,12 +49,16 @@ impl Repository {
             (Some(media_type), Some(digest), Some(size)) => {
                 Ok(Some(Descriptor::new(media_type, digest, size)))
             }
-            // What the registry does not say, its bytes do.
-            _ => match self.read_manifest(at).await {
-                Ok(manifest) => Ok(Some(manifest.descriptor())),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
-            },
+            _ => self.descriptor_by_reading(at).await,
+        }
+    }
+
+    /// Computes a descriptor from the bytes, where the registry does not state it.
+    async fn descriptor_by_reading(&self, at: &ManifestRef) -> Result<Option<Descriptor>> {
+        match self.read_manifest(at).await {
+            Ok(manifest) => Ok(Some(manifest.descriptor())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -64,15 +70,15 @@ impl Repository {
     pub async fn read_manifest(&self, at: &ManifestRef) -> Result<RawManifest> {
         let context = self.context("read manifest", at);
         let call = self.manifest_call(Method::GET, at, Doing::Read, &context)?.with_header(ACCEPT, ACCEPTED);
-        let answer = self.registry().exchange(&call, Payload::Nothing, MANIFEST_READ_LIMIT, &context).await?;
+        let answer = self.registry().exchange(&call, Sent::Nothing, MANIFEST_READ_LIMIT, &context).await?;
         let answer = self.registry().expect(answer, &[StatusCode::OK], &context)?;
         let media_type = media_type(&answer).or_else(|| own_media_type(&answer.body));
         let media_type = media_type
-            .ok_or_else(|| context.protocol("the registry does not say what kind of manifest it is"))?;
+            .ok_or_else(|| context.protocol("the registry does not state the manifest's media type"))?;
         let bytes = answer.body.to_vec();
         let expected = match at {
             ManifestRef::Digest(digest) => Some(digest.clone()),
-            // A digest that cannot be computed cannot be trusted either.
+            // A digest of an unknown algorithm cannot be checked.
             ManifestRef::Tag(_) => stated_digest(&answer).filter(|digest| digest.algorithm().is_some()),
         };
         match expected {
@@ -92,7 +98,8 @@ impl Repository {
         let context = self.context("write manifest", at);
         let limit = self.profile().capabilities.max_manifest_bytes;
         if manifest.bytes().len() as u64 > limit {
-            let reason = format!("it has {} bytes, and at most {limit} are sent", manifest.bytes().len());
+            let reason =
+                format!("it has {} bytes, and the registry takes at most {limit}", manifest.bytes().len());
             return Err(context.error(ErrorKind::TooLarge).because(reason));
         }
         let parsed = manifest.parse();
@@ -106,12 +113,12 @@ impl Repository {
         if !self.profile().checks_manifest_content {
             self.check_manifest_content(manifest, &parsed, &context).await?;
         }
-        let mut failures = count_failures(self.rules());
+        let mut failures = self.registry().failures();
         let answer = loop {
             match self.put_manifest(at, manifest, &context).await {
                 Ok(answer) => break answer,
-                // Registries were seen to miss blobs that are there, for a moment (GHCR: infobloxopen/konk issue 626;
-                // Docker's registry while another writer stores the same blob). So all are looked for.
+                // Registries sometimes miss existing blobs for a moment (GHCR: infobloxopen/konk issue 626; Docker's
+                // registry while another writer stores the same blob). So the client looks for all of them.
                 Err(error) if error.kind() == ErrorKind::Incomplete => {
                     parsed.blobs().into_iter().for_each(|blob| self.forget(&blob.digest));
                     self.check_manifest_content(manifest, &parsed, &context).await?;
@@ -123,7 +130,7 @@ impl Repository {
         self.list_among_referrers(manifest, &parsed, &answer).await
     }
 
-    /// Sends a manifest, and nothing else.
+    /// Sends a manifest, without the updates around it.
     pub(crate) async fn put_manifest(
         &self,
         at: &ManifestRef,
@@ -132,11 +139,12 @@ impl Repository {
     ) -> Result<Answer> {
         let call = self.manifest_call(Method::PUT, at, Doing::Write, context)?;
         let content_type = HeaderValue::from_str(manifest.media_type().as_str());
-        let content_type = content_type
-            .map_err(|_| context.error(ErrorKind::Invalid).because("its media type is no header"))?;
+        let content_type = content_type.map_err(|_| {
+            context.error(ErrorKind::Invalid).because("its media type does not fit into a header")
+        })?;
         let call = call.with_header(CONTENT_TYPE, content_type);
         let body = Bytes::copy_from_slice(manifest.bytes());
-        let answer = self.registry().exchange(&call, Payload::Bytes(&body), SMALL_ANSWER, context).await?;
+        let answer = self.registry().exchange(&call, Sent::Bytes(&body), SMALL_ANSWER, context).await?;
         let good = [StatusCode::CREATED, StatusCode::OK, StatusCode::ACCEPTED, StatusCode::NO_CONTENT];
         let answer = self.registry().expect(answer, &good, context)?;
         check_stored(&answer, manifest.digest(), context)?;
@@ -153,8 +161,8 @@ impl Repository {
         self.call(method, format_args!("manifests/{at}"), doing, context)
     }
 
-    /// Makes sure that all content of a manifest is there, where the registry does not. A manifest that is there
-    /// already was accepted with its content.
+    /// Checks that all content of a manifest is there, for registries that do not. A manifest that is already there was
+    /// accepted with its content.
     async fn check_manifest_content(
         &self,
         manifest: &RawManifest,
@@ -164,7 +172,7 @@ impl Repository {
         let unknown: Vec<&Descriptor> = parsed
             .blobs()
             .into_iter()
-            // What has other places to be had from need not be here (image-spec descriptor.md, "urls").
+            // Content with other places may be missing here (image-spec descriptor.md, "urls").
             .filter(|blob| blob.urls.is_empty() && !self.remembers(&blob.digest))
             .collect();
         if unknown.is_empty() && parsed.children().is_empty() {
@@ -204,7 +212,7 @@ fn media_type(answer: &Answer) -> Option<MediaType> {
     (media_type.is_manifest() || media_type.is_index()).then_some(media_type)
 }
 
-/// What the manifest says of itself, for registries that serve everything as plain JSON.
+/// The media type inside the manifest, for registries that serve everything as plain JSON.
 fn own_media_type(body: &[u8]) -> Option<MediaType> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     let media_type = MediaType::received(value.get("mediaType")?.as_str()?);
@@ -213,4 +221,16 @@ fn own_media_type(body: &[u8]) -> Option<MediaType> {
 
 fn stated_digest(answer: &Answer) -> Option<Digest> {
     answer.header("docker-content-digest").and_then(|value| value.trim().parse().ok())
+}
+
+/// Checks that the registry stored content under its digest: Docker's registry stores content with a SHA-512 digest under
+/// the SHA-256 one.
+pub(crate) fn check_stored(answer: &Answer, digest: &Digest, context: &Context) -> Result<()> {
+    match answer.header("docker-content-digest") {
+        Some(stored) if stored != digest.as_str() && !stored.is_empty() => {
+            let reason = format!("the registry stores it under another digest, {stored}");
+            Err(context.error(ErrorKind::Unsupported).because(reason))
+        }
+        _ => Ok(()),
+    }
 }

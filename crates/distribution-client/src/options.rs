@@ -1,34 +1,39 @@
-//! How the caller wants to talk to registries.
+//! Options of a client.
 
 use std::fmt;
 use std::sync::Arc;
 
-use http_transfer::{ClientCertificate, Proxies, Url, is_loopback};
+use http_transfer::{ClientCertificate, Proxies, Url, WaitObserver, is_loopback};
 
-use crate::WarningSink;
 use crate::credentials::{CredentialSource, NoCredentials};
+use crate::upload_memory::UploadMemory;
+use crate::warning::WarningSink;
 
-/// How to talk to a registry.
+/// Says how to talk to a registry.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ClientOptions {
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Where credentials come from.
+    /// The source of credentials.
     pub credentials: Arc<dyn CredentialSource>,
-    /// With or without TLS.
+    /// Whether to use TLS.
     pub scheme: Scheme,
-    /// Certificates in PEM of further authorities to trust, beside those of the system.
+    /// Certificates of further trusted authorities in PEM, beside those of the system.
     pub extra_authorities: Vec<Vec<u8>>,
-    /// The certificate by which the caller identifies itself.
+    /// The certificate by which the caller identifies itself to the registry.
     pub client_certificate: Option<ClientCertificate>,
-    /// The proxies to use; none are looked up.
+    /// The proxies to use; the environment is not read.
     pub proxies: Proxies,
-    /// What to do with warnings of registries; without it they are logged.
+    /// Takes the warnings of registries. Without it they are logged.
     pub warnings: Option<WarningSink>,
+    /// Takes note of waits between tries.
+    pub waits: WaitObserver,
+    /// Remembers the sessions of large uploads across runs of the program.
+    pub uploads: Option<Arc<dyn UploadMemory>>,
 }
 
-/// With or without TLS.
+/// Says whether to use TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheme {
     /// With TLS, except on this machine.
@@ -50,6 +55,8 @@ impl Default for ClientOptions {
             client_certificate: None,
             proxies: Proxies::default(),
             warnings: None,
+            waits: WaitObserver::default(),
+            uploads: None,
         }
     }
 }
@@ -62,7 +69,7 @@ impl ClientOptions {
         self
     }
 
-    /// Tells whether a registry at this host is spoken to without TLS.
+    /// Tells whether the client uses plain HTTP for a registry at this host.
     pub fn speaks_plainly_to(&self, host: &str) -> bool {
         match self.scheme {
             Scheme::Https => false,

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_transfer::RetryRules;
+use http_transfer::{BudgetRules, RetryRules};
 use oci_model::RepositoryName;
 use registry_backend::{Capabilities, Error, ErrorKind, Fit, Result};
 
 use crate::Secret;
 use crate::credentials::Credential;
-use crate::delete::ManifestDeleter;
+use crate::repository::ManifestDeleter;
 use crate::options::{ClientOptions, is_loopback_host};
 use crate::refusal::{Refusal, Verdict};
 
@@ -177,19 +177,6 @@ pub struct Segments {
     pub bytes: u64,
     /// How many segments of one blob to read at once.
     pub parallel: usize,
-}
-
-/// How many requests a registry gets at once.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BudgetRules {
-    /// Requests per second in the long run.
-    pub requests_per_second: f64,
-    /// Requests that may go out at once before the rate counts.
-    pub burst: u32,
-    /// Requests in flight that carry no blob.
-    pub parallel_requests: usize,
-    /// Requests in flight that send a blob.
-    pub parallel_uploads: usize,
 }
 
 /// How long to wait for answers. A transfer as a whole has no limit.

@@ -1,26 +1,35 @@
-//! Referrers: listed by the registry's interface, or kept under the fallback tag.
-
-mod keep;
+//! Referrers: listed by the registry's API, or kept under the fallback tag (distribution-spec, "Listing Referrers" and
+//! "Referrers Tag Schema").
 
 use std::collections::HashSet;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use oci_model::{Descriptor, Digest, ImageIndex, MediaType};
+use http_transfer::{Answer, HeaderValue, Method, StatusCode, jittered};
+use oci_model::{Descriptor, Digest, ImageIndex, Manifest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{ErrorKind, Result};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 
 use crate::context::Context;
-use crate::pages::Pages;
+use crate::lists::{Pages, unreadable};
 use crate::profile::ReferrersMode;
-use crate::registry::{Answer, ReferrersApi};
+use crate::registry::ReferrersApi;
 use crate::repository::{Doing, Repository};
-pub(crate) use keep::SubjectLocks;
 
 /// The most referrers of one subject that are listed.
 const MOST_REFERRERS: usize = 200_000;
+
+/// The operation of a writer of the fallback tag, in errors.
+const UPDATING: &str = "update the referrers of";
+
+/// How often a change is repeated after another writer overwrote it.
+const MOST_ROUNDS: u32 = 8;
+
+/// The wait before the check whether another writer overwrote a change. No registry honours `If-Match`, so a writer that
+/// read the old index may still write. The wait is several times as long as a writer takes from reading to writing.
+const SETTLING: Duration = Duration::from_millis(250);
 
 impl Repository {
     /// Lists the manifests whose `subject` is this digest, each once; only those of one artifact type if it is given.
@@ -58,14 +67,14 @@ impl Repository {
         };
         let mut seen = HashSet::new();
         found.retain(|descriptor| {
-            // The filter is applied here too: a registry may ignore it (distribution-spec, "Listing Referrers").
+            // A registry may ignore the filter (distribution-spec, "Listing Referrers").
             let fits = artifact_type.is_none() || descriptor.artifact_type.as_ref() == artifact_type;
             fits && seen.insert(descriptor.digest.clone())
         });
         Ok(found)
     }
 
-    /// Asks the interface; `None` if the registry has none.
+    /// Asks the API; `None` if the registry has none.
     async fn referrers_by_api(
         &self,
         subject: &Digest,
@@ -74,7 +83,7 @@ impl Repository {
     ) -> Result<Option<Vec<Descriptor>>> {
         let mut call = self.call(Method::GET, format_args!("referrers/{subject}"), Doing::Read, context)?;
         if let Some(artifact_type) = artifact_type {
-            call.url.query_pairs_mut().append_pair("artifactType", artifact_type.as_str());
+            call = call.with_parameter("artifactType", artifact_type.as_str());
         }
         let call = call.with_header(ACCEPT, HeaderValue::from_static(MediaType::IMAGE_INDEX));
         let mut pages = Pages::new(self.clone(), call, context.clone());
@@ -84,8 +93,7 @@ impl Repository {
             let page = match pages.next_page().await {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(Some(found)),
-                // Quay answers 400 for a subject that it does not have, and registries without the interface whatever
-                // they answer to an unknown path.
+                // Quay answers 400 for an unknown subject. Registries without the API answer as to any unknown path.
                 Err(error) if found.is_empty() && is_no_support(error.kind()) => {
                     if error.kind() != ErrorKind::Invalid {
                         self.registry().note_referrers_api(false);
@@ -123,7 +131,7 @@ impl Repository {
         subject: &Digest,
         context: &Context,
     ) -> Result<Option<ImageIndex>> {
-        let Some(tag) = crate::fallback_tag::fallback_tag(subject) else { return Ok(None) };
+        let Some(tag) = fallback_tag(subject) else { return Ok(None) };
         let raw = match self.read_manifest(&tag.clone().into()).await {
             Ok(raw) => raw,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -131,10 +139,10 @@ impl Repository {
         };
         match raw.parse() {
             Ok(oci_model::Manifest::Index(index)) => Ok(Some(index)),
-            // Reading, that is no referrers; writing, it is not to be overwritten.
-            Ok(_) if context.operation != keep::KEEPING => Ok(None),
+            // A reader finds no referrers there. A writer must not overwrite it.
+            Ok(_) if context.operation != UPDATING => Ok(None),
             Ok(_) => {
-                let reason = format!("the tag {tag}, where they are kept, is taken by something else");
+                let reason = format!("expected an index under the fallback tag {tag}, found something else");
                 Err(context.error(ErrorKind::Conflict).because(reason))
             }
             Err(error) => Err(context
@@ -152,11 +160,11 @@ enum Page {
 }
 
 fn is_no_support(kind: ErrorKind) -> bool {
-    // A redirect to a page of a web site, as GHCR has it, is no answer that the protocol knows.
+    // GHCR redirects to a page of a web site, which counts as a protocol error.
     matches!(kind, ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Protocol | ErrorKind::NotFound)
 }
 
-/// Reads a page. Only an index is an answer of the interface.
+/// Reads a page. Only an index is an answer of the API.
 fn read_page(answer: &Answer, context: &Context) -> Result<Page> {
     if answer.status == StatusCode::NOT_FOUND {
         let body = String::from_utf8_lossy(&answer.body);
@@ -166,8 +174,211 @@ fn read_page(answer: &Answer, context: &Context) -> Result<Page> {
     if content_type.map(str::trim) != Some(MediaType::IMAGE_INDEX) {
         return Ok(Page::NoSupport);
     }
-    let index: ImageIndex = serde_json::from_slice(&answer.body).map_err(|error| {
-        context.protocol("the list of referrers is not what it should be").caused_by(error)
-    })?;
+    let index: ImageIndex = serde_json::from_slice(&answer.body)
+        .map_err(|error| unreadable(answer, "an index of referrers", error, context))?;
     Ok(Page::Referrers(index.manifests))
+}
+
+/// Returns the tag for the referrers of a subject: the algorithm cut to 32 characters and the encoded part cut to 64,
+/// with `-` for characters that a tag cannot have (distribution-spec, "Referrers Tag Schema").
+fn fallback_tag(subject: &Digest) -> Option<Tag> {
+    let fitting = |text: &str, limit| -> String {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        text.chars().take(limit).map(|c| if allowed(c) { c } else { '-' }).collect()
+    };
+    let text = format!("{}-{}", fitting(subject.algorithm_name(), 32), fitting(subject.encoded(), 64));
+    text.parse().ok()
+}
+
+/// Tells whether a tag is the fallback tag of a subject with a known algorithm.
+pub(crate) fn is_fallback_tag(tag: &Tag) -> bool {
+    let encoded = tag.as_str().strip_prefix("sha256-").or_else(|| tag.as_str().strip_prefix("sha512-"));
+    encoded.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+}
+
+impl Repository {
+    /// Lists a manifest that was stored under the fallback tag of its subject, unless the registry lists it itself
+    /// (distribution-spec, "Pushing Manifests with Subject").
+    pub(crate) async fn list_among_referrers(
+        &self,
+        manifest: &RawManifest,
+        parsed: &Manifest,
+        answer: &Answer,
+    ) -> Result<()> {
+        let Some(subject) = parsed.subject() else { return Ok(()) };
+        if answer.header("oci-subject").is_some() {
+            self.registry().note_referrers_api(true);
+            return Ok(());
+        }
+        let subject = &subject.digest;
+        if self.profile().referrers == ReferrersMode::ApiWithoutSubjectHeader
+            && self.is_listed(subject, manifest.digest()).await?
+        {
+            return Ok(());
+        }
+        let mut entry = manifest.descriptor();
+        entry.artifact_type = parsed.effective_artifact_type().cloned();
+        entry.annotations = parsed.annotations().clone();
+        self.change_fallback(subject, &Change::Add(&entry)).await
+    }
+
+    /// Removes a manifest that was deleted from the fallback tag of its subject.
+    pub(crate) async fn remove_from_referrers(&self, subject: &Digest, referrer: &Digest) -> Result<()> {
+        if self.registry().referrers_api() == ReferrersApi::Present {
+            return Ok(());
+        }
+        self.change_fallback(subject, &Change::Remove(referrer)).await
+    }
+
+    async fn is_listed(&self, subject: &Digest, referrer: &Digest) -> Result<bool> {
+        let mut listed = self.referrers(subject, None);
+        while let Some(descriptor) = listed.try_next().await? {
+            if descriptor.digest == *referrer {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn change_fallback(&self, subject: &Digest, change: &Change<'_>) -> Result<()> {
+        let context = self.context(UPDATING, subject);
+        let tag = fallback_tag(subject).ok_or_else(|| {
+            context.error(ErrorKind::Unsupported).because("its digest does not fit into a tag")
+        })?;
+        let lock = self.registry().subject_locks().of(&format!("{}@{subject}", self.name()));
+        let _turn = lock.lock().await;
+        for round in 0..MOST_ROUNDS {
+            let index = self.fallback_index(subject, &context).await?;
+            let Some(changed) = change.applied(index) else {
+                if round == 0 {
+                    return Ok(());
+                }
+                // The round before wrote the change. It must still be there after other writers had their turn.
+                tokio::time::sleep(self.settling()).await;
+                let index = self.fallback_index(subject, &context).await?;
+                if change.applied(index).is_none() {
+                    return Ok(());
+                }
+                continue;
+            };
+            if round > 0 {
+                tokio::time::sleep(jittered(self.settling())).await;
+            }
+            self.put_index(&tag, changed, &context).await?;
+        }
+        Err(context.error(ErrorKind::Conflict).because("other writers keep overwriting the list"))
+    }
+
+    /// Stores the index. Some registries refuse entries whose manifests were deleted: these are removed.
+    async fn put_index(&self, tag: &Tag, mut index: ImageIndex, context: &Context) -> Result<()> {
+        let at = ManifestRef::Tag(tag.clone());
+        let raw = RawManifest::from_index(&index);
+        self.check_index_size(&raw, context)?;
+        match self.put_manifest(&at, &raw, context).await {
+            Err(error) if error.kind() == ErrorKind::Incomplete => {}
+            other => return other.map(drop),
+        }
+        let mut present = Vec::new();
+        for entry in index.manifests {
+            if self.stat_manifest(&entry.digest.clone().into()).await?.is_some() {
+                present.push(entry);
+            }
+        }
+        index.manifests = present;
+        self.put_manifest(&at, &RawManifest::from_index(&index), context).await.map(drop)
+    }
+
+    fn settling(&self) -> Duration {
+        // A registry on this machine answers in a millisecond. The first wait between tries reflects that.
+        SETTLING.min(self.profile().retry.first_wait)
+    }
+
+    fn check_index_size(&self, raw: &RawManifest, context: &Context) -> Result<()> {
+        let limit = self.profile().capabilities.max_manifest_bytes;
+        if raw.bytes().len() as u64 <= limit {
+            return Ok(());
+        }
+        Err(context
+            .error(ErrorKind::TooLarge)
+            .because(format!("the list would have more than {limit} bytes")))
+    }
+}
+
+/// A change of the index under a fallback tag.
+enum Change<'a> {
+    Add(&'a Descriptor),
+    Remove(&'a Digest),
+}
+
+impl Change<'_> {
+    /// Returns the changed index, `None` if there is nothing to change.
+    fn applied(&self, index: Option<ImageIndex>) -> Option<ImageIndex> {
+        match self {
+            Self::Add(entry) => {
+                let mut index = index.unwrap_or_else(|| ImageIndex::new(Vec::new()));
+                if index.manifests.iter().any(|listed| listed.digest == entry.digest) {
+                    return None;
+                }
+                index.media_type = Some(MediaType::from_static(MediaType::IMAGE_INDEX));
+                index.manifests.push((*entry).clone());
+                Some(index)
+            }
+            Self::Remove(digest) => {
+                let mut index = index?;
+                let before = index.manifests.len();
+                index.manifests.retain(|listed| listed.digest != **digest);
+                (index.manifests.len() < before).then_some(index)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(content: &[u8]) -> Descriptor {
+        let media_type = MediaType::from_static(MediaType::IMAGE_MANIFEST);
+        Descriptor::new(media_type, Digest::sha256_of(content), 1)
+    }
+
+    #[test]
+    fn an_entry_is_listed_once() {
+        let one = entry(b"1");
+        let index = Change::Add(&one).applied(None).unwrap();
+        assert_eq!(index.manifests, std::slice::from_ref(&one));
+        assert!(Change::Add(&one).applied(Some(index.clone())).is_none());
+        let two = entry(b"2");
+        let both = Change::Add(&two).applied(Some(index)).unwrap();
+        assert_eq!(both.manifests, [one.clone(), two.clone()]);
+        let left = Change::Remove(&one.digest).applied(Some(both)).unwrap();
+        assert_eq!(left.manifests, [two]);
+        assert!(Change::Remove(&one.digest).applied(Some(left)).is_none());
+        assert!(Change::Remove(&one.digest).applied(None).is_none());
+    }
+
+    #[test]
+    fn the_tag_is_that_of_the_specification() {
+        let sha256 = Digest::sha256_of(b"");
+        let tag = fallback_tag(&sha256).unwrap();
+        assert_eq!(tag.as_str(), format!("sha256-{}", sha256.encoded()));
+        assert!(is_fallback_tag(&tag));
+        let sha512: Digest = format!("sha512:{}", "ab".repeat(64)).parse().unwrap();
+        let tag = fallback_tag(&sha512).unwrap();
+        assert_eq!(tag.as_str(), format!("sha512-{}", "ab".repeat(32)));
+        assert!(is_fallback_tag(&tag));
+        let odd: Digest =
+            format!("test+algorithm+using+algorithm+separators+and+lots+of+characters:{}", "=".repeat(90))
+                .parse()
+                .unwrap();
+        let expected = format!("test-algorithm-using-algorithm-s-{}", "-".repeat(64));
+        assert_eq!(fallback_tag(&odd).unwrap().as_str(), expected);
+    }
+
+    #[test]
+    fn tags_of_signatures_are_tags_like_any_other() {
+        for text in [format!("sha256-{}.sig", "a".repeat(64)), "sha256-abc".to_owned(), "latest".to_owned()] {
+            assert!(!is_fallback_tag(&text.parse().unwrap()), "{text}");
+        }
+    }
 }

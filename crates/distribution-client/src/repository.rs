@@ -1,21 +1,20 @@
-//! One repository of a registry.
+//! One repository of a registry: its requests, and the knowledge about its blobs.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http_transfer::RetryRules;
+use async_trait::async_trait;
+use http_transfer::{Method, Url};
 use oci_model::{Digest, RepositoryName};
 use registry_backend::{Access, Result};
-use reqwest::{Method, Url};
 
 use crate::auth::Scopes;
 use crate::context::Context;
-use crate::delete::ManifestDeleter;
 use crate::profile::Profile;
 use crate::registry::{Call, Registry};
 
-/// A repository of a registry. Clones share what they know about it.
+/// A repository of a registry. Clones share their knowledge about it.
 #[derive(Clone)]
 pub struct Repository {
     registry: Registry,
@@ -25,7 +24,18 @@ pub struct Repository {
     known: Arc<Mutex<HashSet<Digest>>>,
 }
 
-/// What a request does with the repository, which decides what its token has to allow.
+/// A vendor's own way to delete manifests, where the registry has none.
+#[async_trait]
+pub trait ManifestDeleter: Send + Sync {
+    /// Deletes a manifest, and all tags that name it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](registry_backend::ErrorKind::NotFound) if the manifest does not exist.
+    async fn delete_manifest(&self, digest: &Digest) -> Result<()>;
+}
+
+/// The purpose of a request, which decides the rights that its token needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Doing {
     Read,
@@ -33,14 +43,17 @@ pub(crate) enum Doing {
     Delete,
 }
 
-/// The number of blobs that are remembered to be there.
+/// The most blobs that are remembered to be there.
 const MOST_KNOWN: usize = 100_000;
 
-impl Repository {
-    pub(crate) fn new(registry: Registry, name: RepositoryName, access: Access) -> Self {
-        Self { registry, name, access, deleter: None, known: Arc::default() }
+impl Registry {
+    /// Returns a repository of the registry.
+    pub fn repository(&self, name: RepositoryName, access: Access) -> Repository {
+        Repository { registry: self.clone(), name, access, deleter: None, known: Arc::default() }
     }
+}
 
+impl Repository {
     /// Returns the repository with the vendor's own way to delete manifests.
     #[must_use]
     pub fn with_deleter(mut self, deleter: Arc<dyn ManifestDeleter>) -> Self {
@@ -66,10 +79,6 @@ impl Repository {
         self.registry.profile()
     }
 
-    pub(crate) fn rules(&self) -> &RetryRules {
-        &self.profile().retry
-    }
-
     pub(crate) fn context(&self, operation: &'static str, target: impl fmt::Display) -> Context {
         Context::new(operation, format_args!("{target} in {self}"))
     }
@@ -93,8 +102,7 @@ impl Repository {
     pub(crate) fn scopes(&self, doing: Doing) -> Scopes {
         let actions = match (doing, self.access) {
             (Doing::Read, Access::Read) => "pull",
-            // One token serves the whole of a push. A registry gives less than it is asked for where that is all that
-            // the caller may do.
+            // One token serves a whole push. A registry gives fewer rights to a caller who has fewer.
             (Doing::Read | Doing::Write, _) => "pull,push",
             (Doing::Delete, _) => self.profile().delete_actions,
         };

@@ -1,43 +1,45 @@
-//! A vendor's own interface beside the registry: JSON over HTTP with a token.
+//! A vendor's own API beside the registry: JSON over HTTP with a token.
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_transfer::{is_loopback, resolve, same_origin};
+use http_transfer::{
+    Answer, Content, Exchange, HeaderMap, HeaderName, HeaderValue, Method, Payload, Request, SendError,
+    StatusCode, Url, is_loopback, resolve, same_origin,
+};
 use oci_model::RepositoryName;
 use registry_backend::{Error, ErrorKind, Result, Retry};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LINK};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
 use serde_json::Value;
 
 use crate::auth::sensitive;
-use crate::context::Context;
+use crate::context::{Context, Retries};
 use crate::credentials::{Credential, CredentialSource};
-use crate::http::link::next_link;
+use crate::headers::next_link;
+use crate::lists::unreadable;
 use crate::options::ClientOptions;
 use crate::profile::Profile;
 use crate::refusal::Refusal;
-use crate::retry::with_retries;
-use crate::transport::{Outgoing, OutgoingBody, Transport};
+use crate::registry::session;
 
-/// A vendor's interface, asked with the password or token that the caller has for the registry, as a bearer token.
+/// A vendor's API. The caller's password or token for the registry is its bearer token.
 pub struct RestApi {
     base: Url,
     host: String,
     repository: Option<RepositoryName>,
     credentials: Arc<dyn CredentialSource>,
-    transport: Transport,
+    retries: Retries,
     profile: Profile,
     headers: HeaderMap,
 }
 
-/// What a request does.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestMethod {
     /// Reads.
     Get,
-    /// Makes something, or does something.
+    /// Creates something, or does something.
     Post,
     /// Changes something.
     Put,
@@ -52,45 +54,51 @@ const LARGEST_ANSWER: u64 = 16 * 1024 * 1024;
 const MOST_PAGES: usize = 10_000;
 
 impl RestApi {
-    /// Prepares to talk to the interface at a URL with the credentials for a registry's host.
+    /// Prepares to talk to the API at a URL with the credentials for a registry's host.
     ///
     /// # Errors
     ///
-    /// [`Invalid`](ErrorKind::Invalid) if the URL is none, or would send the token in the open.
+    /// [`Invalid`](ErrorKind::Invalid) if it is not a URL, or would send the token over plain HTTP.
     pub fn new(base: &str, host: &str, profile: Profile, options: &ClientOptions) -> Result<Self> {
-        let invalid =
-            |reason: &str| Error::new(ErrorKind::Invalid, "use the interface at", base).because(reason);
-        let mut url = Url::parse(base).map_err(|_| invalid("it is no URL"))?;
+        let invalid = |reason: &str| Error::new(ErrorKind::Invalid, "use the API at", base).because(reason);
+        let mut url = Url::parse(base).map_err(|_| invalid("expected a URL"))?;
         if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
-            return Err(invalid("a token is sent with https only"));
+            return Err(invalid("a token is sent over https only"));
         }
-        // Names below it are added, which a URL without a slash at its end would lose.
+        // Names are added below it. A URL without a slash at its end would lose its last segment.
         if !url.path().ends_with('/') {
             let path = format!("{}/", url.path());
             url.set_path(&path);
         }
-        // A client certificate is for the registry, which may be elsewhere.
-        let own =
-            Url::parse(&format!("https://{host}/")).map_err(|_| invalid("the registry's host is none"))?;
+        // Only the registry sees a client certificate, and the API may be elsewhere.
+        let registry =
+            Url::parse(&format!("https://{host}/")).map_err(|_| invalid("expected the registry's host"))?;
+        let retries = Retries {
+            rules: profile.retry.clone(),
+            session: Arc::new(session(options, &profile, &url, &registry)?),
+            url: url.clone(),
+            observer: options.waits.clone(),
+            answer_limit: profile.times.silence,
+        };
         Ok(Self {
             base: url,
             host: host.to_owned(),
             repository: None,
             credentials: options.credentials.clone(),
-            transport: Transport::new(options, profile.times, &own)?,
+            retries,
             profile,
             headers: HeaderMap::new(),
         })
     }
 
-    /// Returns the interface with the credentials for one repository of the registry.
+    /// Returns the API with the credentials for one repository of the registry.
     #[must_use]
     pub fn for_repository(mut self, repository: RepositoryName) -> Self {
         self.repository = Some(repository);
         self
     }
 
-    /// Returns the interface with a header for all requests.
+    /// Returns the API with a header for all requests.
     ///
     /// # Panics
     ///
@@ -106,8 +114,7 @@ impl RestApi {
     ///
     /// # Errors
     ///
-    /// What the interface's refusal means, or what keeps it from being asked. `operation` and the last part of the path
-    /// are in the error.
+    /// The meaning of a refusal; if the API cannot be asked. `operation` and the last part of the path are in the error.
     pub async fn send(
         &self,
         operation: &'static str,
@@ -125,7 +132,7 @@ impl RestApi {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); [`Protocol`](ErrorKind::Protocol) if a page is no list, or there is no end of them.
+    /// As [`send`](Self::send); [`Protocol`](ErrorKind::Protocol) if a page is not a list, or the list has no end.
     pub async fn list(
         &self,
         operation: &'static str,
@@ -138,7 +145,9 @@ impl RestApi {
         for _ in 0..MOST_PAGES {
             let Some(url) = next.take() else { return Ok(all) };
             let (page, link) = self.exchange(RestMethod::Get, url.clone(), None, &context).await?;
-            let Value::Array(entries) = page else { return Err(context.protocol("the answer is no list")) };
+            let Value::Array(entries) = page else {
+                return Err(context.protocol("expected a list, found another JSON value"));
+            };
             all.extend(entries);
             next = link;
         }
@@ -156,7 +165,7 @@ impl RestApi {
             Ok(mut segments) => {
                 segments.pop_if_empty().extend(path);
             }
-            Err(()) => return Err(context.error(ErrorKind::Invalid).because("the URL has no path")),
+            Err(()) => return Err(context.error(ErrorKind::Invalid).because("expected a URL with a path")),
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -172,47 +181,83 @@ impl RestApi {
         context: &Context,
     ) -> Result<(Value, Option<Url>)> {
         let body = body.map(|value| Bytes::from(value.to_string()));
-        with_retries(&self.profile.retry, || async {
-            let outgoing = self.outgoing(method, &url, body.clone()).await?;
-            let mut incoming = self.transport.send(outgoing, context).await?;
-            let (body, whole) =
-                incoming.collect(LARGEST_ANSWER).await.map_err(|error| context.transfer(error))?;
-            if !incoming.status.is_success() {
-                let refusal = Refusal::new(incoming.status, &incoming.headers, &body);
+        let mut request = Request::new(method.into(), url.clone(), self.retries.answer_limit);
+        request.headers.clone_from(&self.headers);
+        request.headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        if body.is_some() {
+            request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let answer = self
+            .retries
+            .retry(|| async {
+                let mut exchange = RestExchange { api: self, method, body: body.as_ref(), context };
+                let received = self.retries.session.send(&request, &mut exchange).await?;
+                let answer = received.whole(LARGEST_ANSWER, LARGEST_ANSWER).await;
+                let answer = answer.map_err(|error| once(method, context.transfer(error)))?;
+                if answer.status.is_success() {
+                    return Ok(answer);
+                }
+                let refusal = Refusal::new(answer.status, &answer.headers, &answer.body);
                 let error = refusal.into_error(self.profile.classify, context);
-                // Who makes something a second time may have made two.
-                return Err(if method == RestMethod::Post { error.with_retry(Retry::No) } else { error });
-            }
-            if !whole {
-                return Err(context.error(ErrorKind::TooLarge).because("the answer is too large"));
-            }
-            let next =
-                next_link(incoming.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()));
-            let next =
-                next.and_then(|target| resolve(&url, target).ok()).filter(|next| same_origin(next, &url));
-            Ok((read(incoming.status, &body, context)?, next))
-        })
-        .await
+                // The API has not done anything that it refuses because of a rate limit.
+                let is_untouched = error.kind() == ErrorKind::RateLimited;
+                Err(if is_untouched { error } else { once(method, error) })
+            })
+            .await?;
+        if !answer.is_whole {
+            let error = context.error(ErrorKind::TooLarge);
+            return Err(error.because(format!("the answer has more than {LARGEST_ANSWER} bytes")));
+        }
+        let links = answer.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+        let network = self.retries.session.network_of(&url).await;
+        let next = next_link(links).and_then(|target| resolve(&url, network, target).ok());
+        let next = next.filter(|next| same_origin(next, &url));
+        Ok((read(&answer, context)?, next))
     }
 
-    async fn outgoing(&self, method: RestMethod, url: &Url, body: Option<Bytes>) -> Result<Outgoing> {
-        let mut headers = self.headers.clone();
-        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+    async fn authorization(&self) -> Result<Option<HeaderValue>> {
         match self.credentials.credential(&self.host, self.repository.as_ref()).await? {
             Credential::Password { password: token, .. } | Credential::RegistryToken(token) => {
-                headers.insert(AUTHORIZATION, sensitive(&format!("Bearer {}", token.reveal()))?);
+                sensitive(&format!("Bearer {}", token.reveal())).map(Some)
             }
             // A refresh token is for the registry's token server alone.
-            Credential::IdentityToken(_) | Credential::Anonymous => {}
+            Credential::IdentityToken(_) | Credential::Anonymous => Ok(None),
         }
-        let body = match body {
-            None => OutgoingBody::Nothing,
-            Some(bytes) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                OutgoingBody::Bytes(bytes)
-            }
-        };
-        Ok(Outgoing { method: method.into(), url: url.clone(), headers, body })
+    }
+}
+
+/// Returns the error of a request that was or may have been received. A `POST` is not repeated: it could create two
+/// things.
+fn once(method: RestMethod, error: Error) -> Error {
+    if method == RestMethod::Post { error.with_retry(Retry::No) } else { error }
+}
+
+/// Shows the token to the API itself.
+struct RestExchange<'a> {
+    api: &'a RestApi,
+    method: RestMethod,
+    body: Option<&'a Bytes>,
+    context: &'a Context,
+}
+
+impl Exchange for RestExchange<'_> {
+    type Error = Error;
+
+    fn failed(&self, error: SendError) -> Error {
+        let was_sent = matches!(&error, SendError::Transfer { error, .. } if error.may_have_been_sent());
+        let error = self.context.send_error(error, &self.api.base);
+        if was_sent { once(self.method, error) } else { error }
+    }
+
+    async fn authorization(&mut self, url: &Url) -> Result<Option<HeaderValue>> {
+        if same_origin(&self.api.base, url) { self.api.authorization().await } else { Ok(None) }
+    }
+
+    async fn payload(&mut self) -> Result<Payload<Error>> {
+        Ok(match self.body {
+            Some(bytes) => Payload::Content(Content::bytes(bytes.clone())),
+            None => Payload::Nothing,
+        })
     }
 }
 
@@ -233,14 +278,14 @@ impl fmt::Debug for RestApi {
     }
 }
 
-fn read(status: StatusCode, body: &[u8], context: &Context) -> Result<Value> {
-    if body.is_empty() || status == StatusCode::NO_CONTENT {
+fn read(answer: &Answer, context: &Context) -> Result<Value> {
+    if answer.body.is_empty() || answer.status == StatusCode::NO_CONTENT {
         return Ok(Value::Null);
     }
-    // Quay answers some requests with a word of plain text.
-    match serde_json::from_slice(body) {
+    match serde_json::from_slice(&answer.body) {
         Ok(value) => Ok(value),
-        Err(_) if status == StatusCode::CREATED => Ok(Value::Null),
-        Err(error) => Err(context.protocol("the answer is no JSON").caused_by(error)),
+        // Quay answers some requests with a word of plain text.
+        Err(_) if answer.status == StatusCode::CREATED => Ok(Value::Null),
+        Err(error) => Err(unreadable(answer, "JSON", error, context)),
     }
 }

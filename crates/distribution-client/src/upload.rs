@@ -1,26 +1,31 @@
-//! Sending blobs: by the registry's strategies, and until they are there.
+//! Uploads: by the registry's strategies, until the blob is there.
 
-mod attempts;
-mod chunks;
+mod sending;
 mod session;
-mod whole;
 
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use http_transfer::{Method, Secret, StatusCode, Url, resolve};
 use oci_model::{Digest, DigestHasher, RepositoryName};
-use registry_backend::{BlobSource, ErrorKind, Result, WriteHint, Written};
-use reqwest::{Method, StatusCode};
+use registry_backend::{BlobSource, ErrorKind, Result, Retry, WriteHint, Written};
 
 use crate::context::Context;
-use crate::profile::MountRule;
-use crate::registry::Payload;
+use crate::profile::{MountRule, UploadStrategy};
+use crate::registry::{SMALL_ANSWER, Sent};
 use crate::repository::{Doing, Repository};
+use crate::upload_memory::{UploadMemory, UploadName};
+use sending::{Failure, Next};
 use session::Session;
-pub(crate) use whole::check_stored;
 
-/// The largest answer that is read where only the head counts, in bytes.
-pub(crate) const SMALL_ANSWER: u64 = 64 * 1024;
+/// The number of lost bytes from which a broken upload continues in chunks.
+const LARGE_LOSS: u64 = 16 * 1024 * 1024;
+
+/// The size in bytes from which the session of a blob is remembered. Smaller blobs are quickly sent again.
+const REMEMBERED_BYTES: u64 = 32 * 1024 * 1024;
 
 impl Repository {
-    /// Stores a blob unless it is there already.
+    /// Stores a blob unless it is already there.
     ///
     /// # Errors
     ///
@@ -66,18 +71,18 @@ impl Repository {
     }
 
     /// Asks the registry to link the blob from another repository (distribution-spec, "Mounting a blob from another
-    /// repository"). Whatever it says instead, the blob can still be sent.
+    /// repository"). After any other answer, the blob can still be sent.
     async fn mount(&self, digest: &Digest, from: &RepositoryName, context: &Context) -> Mount {
-        let Ok(mut call) = self.call(Method::POST, format_args!("blobs/uploads/"), Doing::Write, context)
-        else {
+        let Ok(call) = self.call(Method::POST, format_args!("blobs/uploads/"), Doing::Write, context) else {
             return Mount::Refused;
         };
-        call.url.query_pairs_mut().append_pair("mount", digest.as_str()).append_pair("from", from.as_str());
+        let mut call = call.with_parameter("mount", digest.as_str()).with_parameter("from", from.as_str());
         call.scopes = call.scopes.and_repository(from, "pull");
-        match self.registry().exchange(&call, Payload::Nothing, SMALL_ANSWER, context).await {
+        match self.registry().exchange(&call, Sent::Nothing, SMALL_ANSWER, context).await {
             Ok(answer) if answer.status == StatusCode::CREATED => Mount::Done,
             Ok(answer) if answer.status == StatusCode::ACCEPTED => {
-                Session::from_answer(&answer, context).map_or(Mount::Refused, Mount::Session)
+                let session = Session::opened_by(&answer, self.registry(), context).await;
+                session.map_or(Mount::Refused, Mount::Session)
             }
             Ok(answer) => {
                 tracing::debug!(status = answer.status.as_u16(), %digest, %from, "not mounted");
@@ -89,10 +94,210 @@ impl Repository {
             }
         }
     }
+
+    /// Sends the blob until it is there. After every failed try, the client looks for the blob before it starts a new
+    /// session: a commit that failed may have landed.
+    async fn upload(&self, source: &dyn BlobSource, first: Option<Session>, context: &Context) -> Result<()> {
+        let memory = self.memory(source);
+        let mut strategies = Strategies::new(&self.profile().uploads, memory.is_some());
+        let mut failures = self.registry().failures();
+        let mut session = match &memory {
+            Some(memory) => self.recalled_session(memory, context).await.or(first),
+            None => first,
+        };
+        let mut doubted = false;
+        let mut interrupted = false;
+        loop {
+            let strategy = strategies.current();
+            let tried =
+                self.try_upload(source, strategy, session.take(), interrupted, &memory, context).await;
+            let is_settled = !matches!(&tried, Err(failure) if failure.next != Next::Stop);
+            if let (Some(memory), true) = (&memory, is_settled) {
+                memory.forget();
+            }
+            let Err(failure) = tried else { return Ok(()) };
+            tracing::debug!(error = %failure.error, next = ?failure.next, ?strategy, "upload failed");
+            if failure.next == Next::Stop {
+                return Err(failure.error);
+            }
+            if self.landed(source, failure.may_land, context).await? {
+                return Ok(());
+            }
+            let mut error = failure.error;
+            match failure.next {
+                Next::Otherwise => {
+                    if !strategies.advance() {
+                        return Err(error);
+                    }
+                    error = error.with_retry(Retry::Yes);
+                }
+                Next::Interrupted { sent } => {
+                    // A kept connection that the other side has closed meanwhile breaks early, once.
+                    if interrupted || sent >= LARGE_LOSS {
+                        strategies.advance_to_chunks();
+                    }
+                    interrupted = true;
+                }
+                Next::DoubtContent if doubted => return Err(error),
+                Next::DoubtContent => {
+                    doubted = true;
+                    check_content(source, context).await?;
+                    error = error.with_retry(Retry::Yes);
+                }
+                Next::Again | Next::Stop => {}
+            }
+            failures.wait_after(error).await?;
+        }
+    }
+
+    async fn try_upload(
+        &self,
+        source: &dyn BlobSource,
+        strategy: UploadStrategy,
+        session: Option<Session>,
+        own_connections: bool,
+        memory: &Option<Remembered<'_>>,
+        context: &Context,
+    ) -> Result<(), Failure> {
+        let mut session = match session {
+            Some(session) => session,
+            None => match self.start_session(context).await.map_err(Failure::stop)? {
+                Some(session) => session,
+                None => return Ok(()),
+            },
+        };
+        session.own_connections = own_connections;
+        let tried = match strategy {
+            UploadStrategy::Put => self.commit(&session, source, true, context).await,
+            UploadStrategy::Patch => match self.patch_whole(&session, source, context).await {
+                Ok(session) => self.commit(&session, source, false, context).await,
+                Err(failure) => Err(failure),
+            },
+            UploadStrategy::Chunks { bytes } => {
+                let note = |session: &Session| {
+                    if let Some(memory) = memory {
+                        memory.remember(&session.url);
+                    }
+                };
+                note(&session);
+                return self.send_chunks(session, source, bytes, &note, context).await;
+            }
+        };
+        if tried.as_ref().is_err_and(|failure| failure.next == Next::Stop) {
+            self.cancel_session(&session, context).await;
+        }
+        tried
+    }
+
+    /// Looks for a blob whose upload failed: once, or as often as the profile says that it may take to appear.
+    async fn landed(&self, source: &dyn BlobSource, may_land: bool, context: &Context) -> Result<bool> {
+        let checks = &self.profile().commit_checks;
+        let checks = if may_land { checks.as_slice() } else { &[Duration::ZERO] };
+        for wait in checks {
+            tokio::time::sleep(*wait).await;
+            match self.stat_blob(source.digest()).await? {
+                Some(size) if size == source.size() => return Ok(true),
+                Some(size) => {
+                    let reason = format!("the registry has {size} bytes of it, not {}", source.size());
+                    return Err(context.error(ErrorKind::Invalid).because(reason));
+                }
+                None => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the memory for the session of a large blob, if the caller has one and the registry takes chunks.
+    fn memory<'a>(&'a self, source: &'a dyn BlobSource) -> Option<Remembered<'a>> {
+        let memory = self.registry().options().uploads.as_deref()?;
+        let takes_chunks = self.profile().uploads.iter().any(is_chunks);
+        let name = UploadName::new(self.registry().host(), self.name().as_str(), source.digest().as_str());
+        (takes_chunks && source.size() >= REMEMBERED_BYTES).then_some(Remembered { memory, name })
+    }
+
+    /// Returns the session that an earlier run began, if the registry still has it.
+    async fn recalled_session(&self, memory: &Remembered<'_>, context: &Context) -> Option<Session> {
+        let location = memory.memory.recall(&memory.name)?;
+        let base = self.registry().url("", context).ok()?;
+        let url = resolve(&base, self.registry().network().await, location.reveal()).ok()?;
+        let found = self.session_status(&Session::at(url), context).await;
+        match &found {
+            Some(session) => tracing::debug!(bytes = session.bytes(), "an earlier upload goes on"),
+            None => memory.forget(),
+        }
+        found
+    }
 }
 
 enum Mount {
     Done,
     Session(Session),
     Refused,
+}
+
+/// The memory for one upload.
+struct Remembered<'a> {
+    memory: &'a dyn UploadMemory,
+    name: UploadName<'a>,
+}
+
+impl Remembered<'_> {
+    fn remember(&self, url: &Url) {
+        self.memory.remember(&self.name, &Secret::new(url.as_str()));
+    }
+
+    fn forget(&self) {
+        self.memory.forget(&self.name);
+    }
+}
+
+/// The profile's strategies, and how many of them have been tried.
+struct Strategies {
+    all: Vec<UploadStrategy>,
+    place: usize,
+}
+
+impl Strategies {
+    /// Takes the strategies in their order, or with chunks first.
+    fn new(all: &[UploadStrategy], chunks_first: bool) -> Self {
+        let mut all = all.to_vec();
+        if chunks_first {
+            all.sort_by_key(|strategy| !is_chunks(strategy));
+        }
+        Self { all, place: 0 }
+    }
+
+    fn current(&self) -> UploadStrategy {
+        self.all.get(self.place).copied().unwrap_or(UploadStrategy::Put)
+    }
+
+    fn advance(&mut self) -> bool {
+        let has_next = self.place + 1 < self.all.len();
+        self.place += usize::from(has_next);
+        has_next
+    }
+
+    fn advance_to_chunks(&mut self) {
+        if let Some(steps) = self.all.get(self.place..).and_then(|rest| rest.iter().position(is_chunks)) {
+            self.place += steps;
+        }
+    }
+}
+
+fn is_chunks(strategy: &UploadStrategy) -> bool {
+    matches!(strategy, UploadStrategy::Chunks { .. })
+}
+
+/// Reads the source to find out whether its content or the registry is at fault for a wrong digest.
+async fn check_content(source: &dyn BlobSource, context: &Context) -> Result<()> {
+    let Some(mut hasher) = DigestHasher::matching(source.digest()) else { return Ok(()) };
+    let mut stream = source.open(0).await?;
+    while let Some(chunk) = stream.try_next().await? {
+        hasher.update(&chunk);
+    }
+    let actual = hasher.finish();
+    if actual == *source.digest() {
+        return Ok(());
+    }
+    Err(context.error(ErrorKind::Invalid).because(format!("its bytes have the digest {actual}")))
 }

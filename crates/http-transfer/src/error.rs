@@ -1,39 +1,20 @@
-//! What keeps a request from its answer, and a client from being set up.
+//! Errors: a client that cannot be set up, and requests without an answer.
 
 use std::error::Error;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
-/// Why a client cannot be set up as its settings say.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} cannot be used: {reason}")]
-pub struct SettingsError {
-    /// The setting, in words: `the client certificate`.
-    pub what: &'static str,
-    /// What is wrong with it.
-    pub reason: String,
-}
+use crate::destination::RefusedDestination;
 
-/// Why an answer did not come, or not to its end.
-///
-/// None of the errors within shows a URL, which may hold secrets.
-#[derive(Debug)]
-pub enum TransferError {
-    /// The request cannot be written down.
-    Request(reqwest::Error),
-    /// The server's certificate is not trusted.
-    Certificate(reqwest::Error),
-    /// There is no connection to the server.
-    Connect(reqwest::Error),
-    /// The connection broke.
-    Broken(reqwest::Error),
-    /// Nothing happened for too long.
-    Silence {
-        /// What the server does all the time, as a verb: `does not answer`.
-        what: &'static str,
-        /// How long it was waited for.
-        limit: Duration,
-    },
+/// Says which setting of a client is unusable, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot use {what}: {reason}")]
+pub struct SettingsError {
+    /// The setting in words, such as `the client certificate`.
+    pub what: &'static str,
+    /// The fault.
+    pub reason: String,
 }
 
 impl SettingsError {
@@ -42,35 +23,115 @@ impl SettingsError {
     }
 }
 
+/// Says why an answer did not arrive, or not completely.
+///
+/// The errors inside never show a URL: URLs can hold secrets.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The request cannot be written as HTTP.
+    Request(reqwest::Error),
+    /// The server's certificate is not trusted.
+    Certificate(reqwest::Error),
+    /// A server named a host whose addresses all belong to private networks.
+    PrivateName {
+        /// The host's name.
+        name: String,
+        /// One of its addresses.
+        address: IpAddr,
+    },
+    /// No connection to the server. The request was not sent.
+    Connect(reqwest::Error),
+    /// The connection broke after the request may have been sent.
+    Broken(reqwest::Error),
+    /// Nothing happened within a time limit.
+    Timeout {
+        /// The event that did not happen.
+        awaited: Awaited,
+        /// The time limit.
+        limit: Duration,
+    },
+    /// The body has a content encoding that cannot be undone.
+    Encoding(String),
+}
+
+/// Names the event that a time limit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Awaited {
+    /// The head of an answer.
+    Answer,
+    /// The next bytes of an answer's body.
+    Body,
+    /// A useful amount of an answer's body: it moves, but too slowly.
+    Rate,
+    /// The connection taking more of the content that is sent.
+    Upload,
+    /// The answer after all content was sent.
+    Confirmation,
+}
+
 impl TransferError {
-    /// Tells whether the same request may succeed later.
+    /// Tells whether the same request can succeed later.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        !matches!(self, Self::Request(_) | Self::Certificate(_))
-    }
-
-    /// Returns the reason in words, with a word for the server, such as `registry`.
-    #[must_use]
-    pub fn reason(&self, server: &str) -> String {
         match self {
-            Self::Request(_) => "the request cannot be made".to_owned(),
-            Self::Certificate(_) => format!("the {server}'s certificate is not trusted"),
-            Self::Connect(_) => format!("the {server} cannot be reached"),
-            Self::Broken(_) => "the connection broke".to_owned(),
-            Self::Silence { what, limit } => {
-                format!("the {server} {what} for {} seconds", limit.as_secs_f64())
-            }
+            Self::Request(_) | Self::Certificate(_) | Self::PrivateName { .. } | Self::Encoding(_) => false,
+            Self::Connect(_) | Self::Broken(_) | Self::Timeout { .. } => true,
         }
     }
 
-    /// Returns what the connection said, if it said anything.
+    /// Tells whether the server may have received the request. A request that changes something is repeated
+    /// only if the server did not receive it.
+    #[must_use]
+    pub fn may_have_been_sent(&self) -> bool {
+        !matches!(self, Self::Request(_) | Self::Certificate(_) | Self::PrivateName { .. } | Self::Connect(_))
+    }
+
+    /// Tells whether the server could not be reached at all.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Connect(_))
+    }
+
+    /// Returns the reason in words, with a word for the server such as `registry`.
+    #[must_use]
+    pub fn reason(&self, server: &str) -> String {
+        match self {
+            Self::Request(_) => "the request cannot be written as HTTP".to_owned(),
+            Self::Certificate(_) => format!("the {server}'s certificate is not trusted"),
+            Self::PrivateName { name, address } => format!(
+                "the public {server} names the host {name}, whose address {address} belongs to a private network"
+            ),
+            Self::Connect(_) => format!("cannot connect to the {server}"),
+            Self::Broken(_) => format!("the connection to the {server} broke"),
+            Self::Timeout { awaited, limit } => {
+                let seconds = limit.as_secs_f64();
+                match awaited {
+                    Awaited::Answer => format!("no answer from the {server} within {seconds} s"),
+                    Awaited::Body => format!("no more data from the {server} within {seconds} s"),
+                    Awaited::Rate => format!("hardly any data from the {server} within {seconds} s"),
+                    Awaited::Upload => format!("the {server} accepted no more content within {seconds} s"),
+                    Awaited::Confirmation => {
+                        format!("the {server} did not confirm the content within {seconds} s")
+                    }
+                }
+            }
+            Self::Encoding(encoding) => format!(
+                "the answer has the content encoding `{encoding}`, which was not asked for: \
+                 a proxy in front of the {server} may add it"
+            ),
+        }
+    }
+
+    /// Returns the connection's own error, if there is one.
     #[must_use]
     pub fn into_cause(self) -> Option<reqwest::Error> {
         match self {
             Self::Request(error) | Self::Certificate(error) | Self::Connect(error) | Self::Broken(error) => {
                 Some(error)
             }
-            Self::Silence { .. } => None,
+            Self::PrivateName { .. } | Self::Timeout { .. } | Self::Encoding(_) => None,
         }
     }
 }
@@ -78,7 +139,10 @@ impl TransferError {
 impl From<reqwest::Error> for TransferError {
     fn from(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        if is_certificate_problem(&error) {
+        if let Some(PrivateName { name, address }) = find_cause::<PrivateName>(&error) {
+            return Self::PrivateName { name: name.clone(), address: *address };
+        }
+        if let Some(rustls::Error::InvalidCertificate(_)) = find_cause(&error) {
             Self::Certificate(error)
         } else if error.is_builder() || error.is_request() && error.status().is_some() {
             Self::Request(error)
@@ -102,54 +166,143 @@ impl Error for TransferError {
             Self::Request(error) | Self::Certificate(error) | Self::Connect(error) | Self::Broken(error) => {
                 Some(error)
             }
-            Self::Silence { .. } => None,
+            Self::PrivateName { .. } | Self::Timeout { .. } | Self::Encoding(_) => None,
         }
     }
 }
 
-fn is_certificate_problem(error: &reqwest::Error) -> bool {
+/// A name that resolves to private addresses only, reported by the resolver through the HTTP library.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} has the private address {address}")]
+pub(crate) struct PrivateName {
+    pub(crate) name: String,
+    pub(crate) address: IpAddr,
+}
+
+/// Says why [`Session::send`](crate::Session::send) has no answer to return.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The transfer failed.
+    Transfer {
+        /// The place that was asked, without its query.
+        place: String,
+        /// The failure.
+        error: TransferError,
+    },
+    /// The server redirects to a place that must not be followed.
+    Refused {
+        /// The place, without its query.
+        place: String,
+        /// Why it must not be followed.
+        reason: RefusedDestination,
+    },
+    /// The server redirects too many times.
+    Redirects {
+        /// The last place, without its query.
+        place: String,
+    },
+    /// The server redirects content to another host.
+    ContentRedirected {
+        /// The place, without its query.
+        place: String,
+    },
+    /// The content has more bytes than its stated size.
+    ContentTooLong {
+        /// The stated size in bytes.
+        stated: u64,
+    },
+    /// The content ends before its stated size.
+    ContentTooShort {
+        /// How many bytes are missing.
+        missing: u64,
+    },
+}
+
+impl SendError {
+    /// Returns the reason in words, with a word for the server such as `registry`. `own` is the URL of the service:
+    /// a failure at another server names that server.
+    #[must_use]
+    pub fn reason(&self, server: &str, own: &str) -> String {
+        match self {
+            Self::Transfer { place, error } if place.starts_with(own) => error.reason(server),
+            Self::Transfer { place, error } => {
+                format!("{} at {place}, where the {server} leads", error.reason("server"))
+            }
+            Self::Refused { place, reason } => {
+                format!("it redirects to where it should not, {place}: {reason}")
+            }
+            Self::Redirects { place } => format!("it redirects without end, last to {place}"),
+            Self::ContentRedirected { place } => format!("it redirects content to another host, {place}"),
+            Self::ContentTooLong { stated } => format!("the source has more than its stated {stated} bytes"),
+            Self::ContentTooShort { missing } => {
+                format!("the source ends {missing} bytes before its stated size")
+            }
+        }
+    }
+}
+
+/// Finds an error of a type among the causes of another.
+pub(crate) fn find_cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut source = error.source();
     while let Some(cause) = source {
-        if let Some(rustls::Error::InvalidCertificate(_)) = cause.downcast_ref() {
-            return true;
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
         }
-        // What an I/O error wraps is not its source but that source's.
+        // `source` of an I/O error skips the error that it wraps.
         let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         source = wrapped.map(|wrapped| wrapped as &dyn Error).or_else(|| cause.source());
+        if let Some(found) = wrapped.and_then(|wrapped| wrapped.downcast_ref()) {
+            return Some(found);
+        }
     }
-    false
+    None
 }
 
 #[cfg(test)]
 mod tests {
-    use reqwest::{Method, Url};
-
     use super::*;
-    use crate::{HttpClient, HttpSettings, Proxies};
 
     #[test]
-    fn silence_is_told_with_the_name_of_the_server_and_may_pass() {
-        let error = TransferError::Silence { what: "does not answer", limit: Duration::from_millis(1500) };
-        assert_eq!(error.reason("node"), "the node does not answer for 1.5 seconds");
-        assert_eq!(error.to_string(), "the server does not answer for 1.5 seconds");
-        assert!(error.may_pass() && error.into_cause().is_none());
+    fn timeouts_name_the_server_and_may_pass() {
+        let limit = Duration::from_millis(1500);
+        let error = TransferError::Timeout { awaited: Awaited::Answer, limit };
+        assert_eq!(error.reason("node"), "no answer from the node within 1.5 s");
+        assert_eq!(error.to_string(), "no answer from the server within 1.5 s");
+        assert!(error.may_pass() && error.may_have_been_sent() && error.into_cause().is_none());
     }
 
     #[test]
-    fn a_request_that_cannot_be_made_is_not_made_again_and_shows_no_url() {
-        let settings = HttpSettings {
-            user_agent: "test",
-            extra_authorities: &[],
-            client_certificate: None,
-            proxies: &Proxies::default(),
-            connect: Duration::ZERO,
-            silence: Duration::ZERO,
+    fn a_failure_elsewhere_names_the_place() {
+        let limit = Duration::from_secs(2);
+        let failed = |place: &str| SendError::Transfer {
+            place: place.to_owned(),
+            error: TransferError::Timeout { awaited: Awaited::Body, limit },
         };
-        let client = HttpClient::new(&settings).unwrap();
-        let url = Url::parse("https://u:secret@example.org/?sig=secret").unwrap();
-        let request = client.request(Method::GET, url).header("a\nb", "c").build();
-        let error = TransferError::from(request.unwrap_err());
-        assert!(matches!(error, TransferError::Request(_)) && !error.may_pass());
+        let own = "https://r.example:5000/";
+        assert_eq!(
+            failed("https://r.example:5000/v2/").reason("registry", own),
+            "no more data from the registry within 2 s"
+        );
+        assert_eq!(
+            failed("https://r.example/v2/").reason("registry", own),
+            "no more data from the server within 2 s at https://r.example/v2/, where the registry leads"
+        );
+    }
+
+    #[test]
+    fn a_malformed_request_is_not_repeated_and_shows_no_url() {
+        let client = reqwest::Client::builder().tls_backend_preconfigured(
+            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth(),
+        );
+        let request = client.build().unwrap().get("https://u:secret@example.org/?sig=secret");
+        let error = TransferError::from(request.header("a\nb", "c").build().unwrap_err());
+        assert!(matches!(error, TransferError::Request(_)));
+        assert!(!error.may_pass() && !error.may_have_been_sent());
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     }
 }

@@ -1,28 +1,38 @@
-//! What clients of HTTP services need to finish their transfers.
+//! Finishes HTTP transfers: budgets, retries, redirects, resumed bodies, time limits.
 #![doc = include_str!("../README.md")]
 
-mod client;
-mod content_range;
+mod budget;
+mod connection;
+mod destination;
 mod error;
+mod headers;
 mod incoming;
-mod place;
-mod rate;
+mod outgoing;
+mod resume;
 mod retry;
-mod retry_after;
 mod secret;
-mod settings;
+mod session;
 mod tls;
+mod words;
 
-pub use client::HttpClient;
-pub use content_range::{ContentRange, parse_content_range, parse_digits, parse_unsatisfied_range};
-pub use error::{SettingsError, TransferError};
-pub use incoming::{Incoming, header};
-pub use place::{RefusedPlace, check_reach, check_step, is_loopback, resolve, same_origin, without_query};
-pub use rate::RequestRate;
-pub use retry::{Failures, Retry, RetryPolicy, RetryRules, jittered};
-pub use retry_after::{parse_duration, parse_retry_after};
+pub use budget::{BudgetRules, Load};
+pub use connection::{ClientCertificate, Proxies, SessionSettings};
+pub use destination::{
+    Network, RefusedDestination, check_destination, check_redirect, is_loopback, redacted, resolve,
+    same_origin, without_query,
+};
+pub use error::{Awaited, SendError, SettingsError, TransferError};
+pub use headers::{
+    ContentRange, header, parse_content_range, parse_digits, parse_duration, parse_retry_after,
+    parse_unsatisfied_range,
+};
+pub use incoming::{Answer, Incoming, Received};
+pub use outgoing::Content;
+pub use resume::{BodyFault, Opened, RangeAnswer, RangeBody, RangeSource, ResumingRead, range_header};
+pub use retry::{Failures, Retry, RetryPolicy, RetryRules, Wait, WaitObserver, jittered};
 pub use secret::Secret;
-pub use settings::{ClientCertificate, HttpSettings, Proxies};
+pub use session::{Exchange, Payload, Redirects, Request, Session};
+pub use words::{html_title, looks_like_html, shortened};
 
-/// The URL type of this crate's functions.
-pub use reqwest::Url;
+pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+pub use reqwest::{Method, StatusCode, Url};

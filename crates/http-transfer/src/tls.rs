@@ -1,6 +1,4 @@
-//! Whom to trust and how to be known: the TLS settings.
-
-mod self_signed;
+//! TLS: which certificates are trusted, and the caller's own certificate.
 
 use std::sync::Arc;
 
@@ -9,21 +7,27 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
+use crate::connection::{ClientCertificate, SessionSettings};
 use crate::error::SettingsError;
-use crate::settings::{ClientCertificate, HttpSettings};
-use self_signed::SelfSigned;
 
 const AUTHORITY: &str = "the certificate of an authority";
 
-/// Returns the settings of TLS: what the system trusts, further authorities, and who the caller is.
+/// Holds the TLS settings of a session: one with the caller's certificate, and one without.
+pub(crate) struct TlsSettings {
+    pub(crate) own: ClientConfig,
+    pub(crate) foreign: ClientConfig,
+}
+
+/// Reads certificates and returns the TLS settings. Only the service itself sees the caller's certificate.
 ///
 /// # Errors
 ///
 /// If a certificate or key cannot be read.
-pub(crate) fn config(settings: &HttpSettings<'_>) -> Result<ClientConfig, SettingsError> {
+pub(crate) fn settings(settings: &SessionSettings<'_>) -> Result<TlsSettings, SettingsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut authorities = Vec::new();
     for pem in settings.extra_authorities {
@@ -35,8 +39,9 @@ pub(crate) fn config(settings: &HttpSettings<'_>) -> Result<ClientConfig, Settin
         .map_err(|error| SettingsError::new("TLS", error))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(SelfSigned { authorities, otherwise }));
-    let mut config = match settings.client_certificate {
-        None => builder.with_no_client_auth(),
+    let foreign = builder.clone().with_no_client_auth();
+    let own = match settings.client_certificate {
+        None => foreign.clone(),
         Some(ClientCertificate { chain, key }) => {
             let chain = certificates(chain, "the client certificate")?;
             let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes())
@@ -46,11 +51,10 @@ pub(crate) fn config(settings: &HttpSettings<'_>) -> Result<ClientConfig, Settin
                 .map_err(|error| SettingsError::new("the client certificate", error))?
         }
     };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(TlsSettings { own, foreign })
 }
 
-/// Trusts what the system trusts, and further authorities.
+/// Trusts the system's authorities and those of the caller.
 fn verifier(
     authorities: Vec<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
@@ -62,8 +66,8 @@ fn verifier(
     if let Ok(verifier) = Verifier::new_with_extra_roots(authorities, provider.clone()) {
         return Ok(Arc::new(verifier));
     }
-    // A system without any authority, such as a minimal container, can still talk without TLS: every certificate is
-    // refused when one is shown.
+    // A system without authorities, such as a minimal container, can still use plain HTTP. There, every certificate
+    // is refused.
     if own.is_empty() {
         return Ok(Arc::new(NobodyIsTrusted(provider)));
     }
@@ -76,7 +80,7 @@ fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'st
         .collect::<Result<_, _>>()
         .map_err(|error| SettingsError::new(what, error))?;
     if found.is_empty() {
-        return Err(SettingsError::new(what, "it has no certificate in PEM form"));
+        return Err(SettingsError::new(what, "expected a certificate in PEM form, found none"));
     }
     Ok(found)
 }
@@ -118,5 +122,62 @@ impl ServerCertVerifier for NobodyIsTrusted {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Also trusts a server whose own certificate is one of the caller's authorities.
+///
+/// RFC 5280 section 6.1 reserves an authority's certificate for signing others. Many laboratory servers use one
+/// certificate for both (`openssl req -x509` makes them), and other clients accept it.
+#[derive(Debug)]
+struct SelfSigned {
+    authorities: Vec<CertificateDer<'static>>,
+    otherwise: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for SelfSigned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified =
+            self.otherwise.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verified {
+            // The verifier reports an authority's certificate in this form, after it has checked the dates.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.authorities.iter().any(|own| own == end_entity) =>
+            {
+                let certificate = ParsedCertificate::try_from(end_entity)?;
+                rustls::client::verify_server_name(&certificate, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.otherwise.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.otherwise.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.otherwise.supported_verify_schemes()
     }
 }

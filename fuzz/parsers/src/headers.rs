@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use distribution_client::fuzzing;
 use http_transfer::{
-    ContentRange, Url, parse_content_range, parse_retry_after, parse_unsatisfied_range, resolve,
+    ContentRange, Network, Url, parse_content_range, parse_retry_after, parse_unsatisfied_range, resolve,
 };
 
 use crate::text;
@@ -67,7 +67,7 @@ pub fn warning(bytes: &[u8]) {
 
 fn check_place(text: &str) {
     let Ok(registry) = Url::parse(REGISTRY) else { return };
-    if let Ok(url) = resolve(&registry, text) {
+    if let Ok(url) = resolve(&registry, Network::of(&registry), text) {
         assert!(url.scheme() == "https" && !is_private(url.as_str()), "{url}");
     }
 }

@@ -25,6 +25,7 @@ pub(crate) struct Rig {
 pub(crate) fn profile() -> Profile {
     let mut profile = Profile::generic().at("localhost");
     profile.segments = Profile::generic().segments;
+    profile.retry.attempts = 6;
     profile.retry.first_wait = Duration::from_millis(2);
     profile.retry.limited_wait = Duration::from_millis(20);
     profile.commit_checks = vec![Duration::ZERO, Duration::from_millis(20)];

@@ -30,6 +30,7 @@ impl Client {
             options = options.with_credentials(FixedCredential::new(host, credential));
         }
         let mut profile = Profile::generic().at(host);
+        profile.retry.attempts = 6;
         profile.retry.first_wait = Duration::from_millis(10);
         profile.commit_checks = vec![Duration::ZERO];
         let registries = Arc::new(Registries::new(options));

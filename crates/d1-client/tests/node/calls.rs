@@ -137,7 +137,7 @@ async fn where_no_node_is_says_so() {
     let client = NodeClient::new(&elsewhere, &quick()).unwrap();
     let error = failed(client.meta(&id("small")).await);
     assert_eq!(error.kind(), ErrorKind::Protocol);
-    assert!(error.to_string().contains("there is no DataONE node at this URL"), "{error}");
+    assert!(error.to_string().contains("found no DataONE node at this URL"), "{error}");
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn without_an_index_a_map_stands_for_itself() {
     assert_eq!((found.object, found.resource_maps), (id("map.1"), vec![id("map.1")]));
     let error = failed(member(&without).find_packages(&id("eml.1")).await);
     assert_eq!(error.kind(), ErrorKind::NotImplemented);
-    assert!(error.to_string().contains("resource map is needed"), "{error}");
+    assert!(error.to_string().contains("name a resource map instead"), "{error}");
     // A web server says it in its own way.
     let bare = node(true).await;
     bare.add_fault(Fault::new(Call::Search, Action::Answer(Answer::page(404, "404"))));

@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use d1_client::{
-    ClientOptions, Error, GetOptions, NodeClient, ObjectRead, Progress, ProgressSink, Result, RetryRules,
-};
+use d1_client::{ClientOptions, Error, GetOptions, NodeClient, ObjectRead, Progress, ProgressSink, Result};
 use d1_model::Identifier;
 use d1_testnode::{Action, Behaviour, Call, Catalog, Config, Content, Fault, ScriptedNode, StoredObject};
 use futures::TryStreamExt;
@@ -15,14 +13,12 @@ pub(crate) const LARGE: u64 = 700_001;
 
 /// Options that do not let a test wait.
 pub(crate) fn quick() -> ClientOptions {
-    let retry = RetryRules {
-        attempts: 4,
-        first_wait: Duration::from_millis(1),
-        longest_wait: Duration::from_millis(4),
-        limited_wait: Duration::from_millis(1),
-        longest_stated_wait: Duration::from_secs(2),
-    };
-    let mut options = ClientOptions { retry, ..ClientOptions::default() };
+    let mut options = ClientOptions::default();
+    options.retry.attempts = 4;
+    options.retry.first_wait = Duration::from_millis(1);
+    options.retry.longest_wait = Duration::from_millis(4);
+    options.retry.limited_wait = Duration::from_millis(1);
+    options.retry.longest_stated_wait = Duration::from_secs(2);
     options.times.silence = Duration::from_millis(300);
     options
 }

@@ -38,6 +38,7 @@ struct Written {
     silence_timeout: Option<Seconds>,
     commit_timeout: Option<Seconds>,
     attempts: Option<Attempts>,
+    patience: Option<Seconds>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -207,6 +208,7 @@ impl HostSettings {
         if let Some(attempts) = written.attempts {
             profile.retry.attempts = attempts.0;
         }
+        Seconds::replace(written.patience, &mut profile.retry.patience);
         let times = &mut profile.times;
         Seconds::replace(written.connect_timeout, &mut times.connect);
         Seconds::replace(written.silence_timeout, &mut times.silence);

@@ -41,6 +41,7 @@ pub(crate) struct NodeSettings {
     answer_timeout: Option<Seconds>,
     silence_timeout: Option<Seconds>,
     attempts: Option<Attempts>,
+    patience: Option<Seconds>,
 }
 
 /// The largest file in bytes.
@@ -106,6 +107,7 @@ impl NodeSettings {
         Seconds::replace(self.connect_timeout, &mut times.connect);
         Seconds::replace(self.answer_timeout, &mut times.answer);
         Seconds::replace(self.silence_timeout, &mut times.silence);
+        Seconds::replace(self.patience, &mut options.retry.patience);
         if let Some(attempts) = self.attempts {
             options.retry.attempts = attempts.0;
         }

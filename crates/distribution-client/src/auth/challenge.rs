@@ -1,22 +1,22 @@
-//! What a registry asks for in `WWW-Authenticate` (RFC 9110 section 11.6.1, distribution "Token Authentication").
+//! Challenges: the `WWW-Authenticate` header (RFC 9110 section 11.6.1, distribution "Token Authentication").
 
-use http_transfer::{RefusedPlace, Url, check_step};
+use http_transfer::{Network, RefusedDestination, Url, check_redirect};
 
-/// How a registry wants to be shown who is asking.
+/// The way in which a registry wants requests to be authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
     Basic,
     Bearer(BearerChallenge),
 }
 
-/// Where tokens come from.
+/// The source of tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BearerChallenge {
     /// The token server.
     pub(crate) realm: Url,
     /// The name under which the token server knows the registry.
     pub(crate) service: Option<String>,
-    /// What the registry would have a token allow.
+    /// The scope that the registry suggests.
     pub(crate) scope: Option<String>,
 }
 
@@ -24,19 +24,20 @@ pub(crate) struct BearerChallenge {
 ///
 /// # Errors
 ///
-/// In words, if there is none that can be met or the token server is not one to send credentials to.
+/// In words, if no challenge can be met, or the token server must not get credentials.
 pub(crate) fn choose<'a>(
     registry: &Url,
+    network: Network,
     values: impl IntoIterator<Item = &'a str>,
 ) -> Result<Challenge, String> {
     let mut basic = false;
     let mut problem = None;
     for value in values {
-        // A header that is no list of challenges may stand beside one that is.
+        // A malformed header can stand beside a good one.
         let Ok(challenges) = http_auth::parse_challenges(value) else { continue };
         for challenge in challenges {
             if challenge.scheme.eq_ignore_ascii_case("bearer") {
-                match bearer(registry, &challenge.params) {
+                match bearer(registry, network, &challenge.params) {
                     Ok(bearer) => return Ok(Challenge::Bearer(bearer)),
                     Err(reason) => problem = Some(reason),
                 }
@@ -54,6 +55,7 @@ pub(crate) fn choose<'a>(
 
 fn bearer(
     registry: &Url,
+    network: Network,
     parameters: &[(&str, http_auth::ParamValue<'_>)],
 ) -> Result<BearerChallenge, String> {
     let find = |name: &str| {
@@ -61,9 +63,9 @@ fn bearer(
         found.map(|(_, value)| value.to_unescaped()).filter(|value| !value.is_empty())
     };
     let realm = find("realm").ok_or("the registry names no token server")?;
-    let refuse = |reason: RefusedPlace| format!("the token server `{realm}` is not asked: {reason}");
-    let url = Url::parse(&realm).map_err(|_| refuse(RefusedPlace::NoUrl))?;
-    check_step(registry, &url).map_err(refuse)?;
+    let refuse = |reason: RefusedDestination| format!("the token server `{realm}` is refused: {reason}");
+    let url = Url::parse(&realm).map_err(|_| refuse(RefusedDestination::NotUrl))?;
+    check_redirect(registry, network, &url).map_err(refuse)?;
     Ok(BearerChallenge { realm: url, service: find("service"), scope: find("scope") })
 }
 
@@ -72,7 +74,8 @@ mod tests {
     use super::*;
 
     fn chosen(registry: &str, values: &[&str]) -> Result<Challenge, String> {
-        choose(&Url::parse(registry).unwrap(), values.iter().copied())
+        let registry = Url::parse(registry).unwrap();
+        choose(&registry, Network::of(&registry), values.iter().copied())
     }
 
     #[test]
@@ -95,7 +98,7 @@ mod tests {
         for (registry, value, reason) in [
             ("https://r.example/", r#"Bearer realm="http://t.example/token""#, "https to http"),
             ("https://r.example/", r#"Bearer realm="https://127.0.0.1/token""#, "private network"),
-            ("https://r.example/", r#"Bearer realm="/token""#, "no URL"),
+            ("https://r.example/", r#"Bearer realm="/token""#, "expected a URL"),
             ("https://r.example/", r#"Bearer service="x""#, "no token server"),
             ("https://r.example/", r#"Basic realm="x", Bearer realm="ftp://t.example""#, "neither http"),
             ("https://r.example/", "Negotiate", "does not say how"),

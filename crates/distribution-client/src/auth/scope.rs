@@ -1,11 +1,11 @@
-//! Scopes of tokens (distribution, "Token Scope Documentation").
+//! Scopes: the rights of a token (distribution, "Token Scope Documentation").
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use oci_model::RepositoryName;
 
-/// What a token has to allow. Tokens are kept per exact value: some registries refuse a token that allows more.
+/// The rights that a token needs. Tokens are kept per exact value: some registries refuse a token with more rights.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Scopes {
     /// The repository whose credentials are shown.
@@ -31,7 +31,7 @@ impl Scopes {
         self
     }
 
-    /// Returns the repository that the request is about: a mount is about the one that it mounts into.
+    /// Returns the repository of the request; for a mount, the one that receives the blob.
     pub(crate) fn main_repository(&self) -> Option<&RepositoryName> {
         self.of.as_ref()
     }
@@ -40,10 +40,10 @@ impl Scopes {
         self.texts.iter().map(String::as_str)
     }
 
-    /// Returns the scopes with the actions that a challenge asks for in addition, `None` if it asks for nothing more.
+    /// Returns the scopes with the further actions of a challenge, `None` if it asks for nothing more.
     ///
-    /// Only repositories that are there already count: GHCR names `repository:user/image:pull` whatever is asked, and
-    /// no registry has a say in which other repositories the caller's credentials are used for.
+    /// Repositories without a scope are ignored. GHCR names `repository:user/image:pull` in every challenge, and no
+    /// registry may decide for which other repositories the caller's credentials are used.
     pub(crate) fn widened_by(&self, challenge: &str) -> Option<Self> {
         let mut widened = self.clone();
         for asked in challenge.split_ascii_whitespace() {

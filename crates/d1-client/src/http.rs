@@ -1,3 +1,0 @@
-//! What is written for HTTP.
-
-pub(crate) mod query;

@@ -1,0 +1,156 @@
+//! Finding the nodes that have an object.
+
+use d1_model::{Identifier, ObjectLocation, ObjectLocationList};
+use http_transfer::{Answer, Method, Network, Url, check_destination, header};
+use reqwest::header::LOCATION;
+
+use crate::client::NodeClient;
+use crate::error::{ErrorKind, Result};
+use crate::exchange::Document;
+use crate::get::{GetOptions, ObjectRead, read};
+use crate::options::ApiVersion;
+
+/// The largest list of locations, in bytes.
+const LARGEST_LIST: u64 = 4 * 1024 * 1024;
+
+/// A node that has an object.
+#[derive(Clone, Debug)]
+pub struct Location {
+    /// The node's identifier, such as `urn:node:KNB`.
+    pub node: Option<String>,
+    /// The client of that node; it has no token.
+    pub client: NodeClient,
+}
+
+/// The nodes that have an object, as far as a Coordinating Node knows them and they can be asked.
+#[derive(Clone, Debug)]
+pub struct Locations {
+    /// The object; where a series was asked for, its head.
+    pub identifier: Identifier,
+    /// Its nodes, in the order of the Coordinating Node. The caller may remove one that turns out to be bad.
+    pub locations: Vec<Location>,
+}
+
+impl NodeClient {
+    /// Asks a Coordinating Node which nodes have an object (`resolve`). Its redirect is not followed.
+    ///
+    /// # Errors
+    ///
+    /// If the node does not know the object or does not answer.
+    pub async fn resolve(&self, identifier: &Identifier) -> Result<Document<ObjectLocationList>> {
+        let context = self.context("resolve", identifier);
+        let path = format!("resolve/{}", identifier.to_path_segment());
+        let call = self.call(Method::GET, &path, "", &context).await?.with_redirects_as_answers();
+        let answer = self.exchange(&call, LARGEST_LIST, &context).await?;
+        match ObjectLocationList::parse(&answer.body) {
+            Ok(parsed) => Ok(Document::new(answer.body, parsed)),
+            Err(error) => match by_redirect(identifier, &answer) {
+                Some(value) => Ok(Document { bytes: answer.body, value, oddities: Vec::new() }),
+                None => Err(context.protocol(format!("the answer cannot be read: {error}")).caused_by(error)),
+            },
+        }
+    }
+
+    /// Asks a Coordinating Node which nodes have an object, and returns their clients.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`](Self::resolve); [`NotFound`](ErrorKind::NotFound) if no node can be asked.
+    pub async fn locate(&self, identifier: &Identifier) -> Result<Locations> {
+        let context = self.context("resolve", identifier);
+        let found = self.resolve(identifier).await?.value;
+        let most = self.inner.shared.options.limits.locations;
+        let network = self.inner.shared.session.network_of(&self.inner.base).await;
+        let mut locations: Vec<Location> = Vec::new();
+        for place in found.locations.iter().take(most) {
+            match self.location(place, network) {
+                Ok(location) if locations.iter().any(|known| is_same(known, &location)) => {}
+                Ok(location) => locations.push(location),
+                Err(reason) => tracing::debug!(url = place.url, reason, "a location cannot be used"),
+            }
+        }
+        if locations.is_empty() {
+            let reason = format!("none of its {} locations can be used", found.locations.len());
+            return Err(context.error(ErrorKind::NotFound).because(reason));
+        }
+        Ok(Locations { identifier: found.identifier, locations })
+    }
+
+    fn location(&self, place: &ObjectLocation, network: Network) -> Result<Location, String> {
+        let (base, version) = base_of(place).ok_or("expected a base URL or the URL of an object")?;
+        let url = Url::parse(&base).map_err(|error| error.to_string())?;
+        check_destination(network, &url).map_err(|reason| reason.to_string())?;
+        let client = self.sibling(&base).map_err(|error| error.to_string())?.with_version(version);
+        Ok(Location { node: place.node.clone(), client })
+    }
+}
+
+impl Locations {
+    /// Reads the object from the first node that has it. If that node fails, the next one goes on from the same place,
+    /// and overlapping bytes are compared. The caller checks the checksum.
+    ///
+    /// # Errors
+    ///
+    /// As [`NodeClient::get`], once all nodes have failed.
+    pub async fn get(&self, options: &GetOptions) -> Result<ObjectRead> {
+        let nodes = self.locations.iter().map(|location| location.client.clone()).collect();
+        read(nodes, &self.identifier, options).await
+    }
+}
+
+/// Returns the base URL of a location, and the version to use if it says.
+fn base_of(place: &ObjectLocation) -> Option<(String, Option<ApiVersion>)> {
+    let offers = |version: ApiVersion| place.versions.iter().any(|offered| offered == version.as_str());
+    let version = [ApiVersion::V2, ApiVersion::V1].into_iter().find(|version| offers(*version));
+    let of_url = [ApiVersion::V2, ApiVersion::V1].into_iter().find_map(|version| {
+        let (base, _) = place.url.split_once(&format!("/{}/object/", version.as_str()))?;
+        Some((base, version))
+    });
+    match (&place.base_url, of_url) {
+        (Some(base), of_url) => Some((base.clone(), version.or(of_url.map(|(_, version)| version)))),
+        (None, Some((base, own))) => Some((base.to_owned(), version.or(Some(own)))),
+        (None, None) => None,
+    }
+}
+
+/// Returns the place to which a Coordinating Node redirects without a list.
+fn by_redirect(identifier: &Identifier, answer: &Answer) -> Option<ObjectLocationList> {
+    let url = answer.status.is_redirection().then(|| header(&answer.headers, LOCATION.as_str()))??.to_owned();
+    let location = ObjectLocation { node: None, base_url: None, versions: Vec::new(), url, preference: None };
+    Some(ObjectLocationList { identifier: identifier.clone(), locations: vec![location] })
+}
+
+fn is_same(left: &Location, right: &Location) -> bool {
+    left.client.base_url() == right.client.base_url()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_is_stated_or_read_off_the_object() {
+        let place = |base: Option<&str>, versions: &[&str], url: &str| ObjectLocation {
+            node: None,
+            base_url: base.map(str::to_owned),
+            versions: versions.iter().map(|version| (*version).to_owned()).collect(),
+            url: url.to_owned(),
+            preference: None,
+        };
+        let (v1, v2) = (Some(ApiVersion::V1), Some(ApiVersion::V2));
+        for (place, expected) in [
+            (
+                place(Some("https://a/mn"), &["v1", "v2"], "https://a/mn/v1/object/x"),
+                Some(("https://a/mn", v2)),
+            ),
+            (place(Some("https://a/mn"), &["v1"], "https://a/mn/v2/object/x"), Some(("https://a/mn", v1))),
+            (place(Some("https://a/mn"), &[], "https://a/mn/v1/object/x"), Some(("https://a/mn", v1))),
+            (place(Some("https://a/mn"), &[], "https://a/x"), Some(("https://a/mn", None))),
+            (place(None, &[], "https://a/mn/v2/object/x%2Fy"), Some(("https://a/mn", v2))),
+            (place(None, &["v2"], "https://a/files/x"), None),
+        ] {
+            let expected = expected.map(|(base, version)| (base.to_owned(), version));
+            assert_eq!(base_of(&place), expected, "{place:?}");
+        }
+    }
+}
