@@ -207,12 +207,14 @@ impl Session {
         let mut request = request.clone();
         let mut redirects = 0;
         loop {
-            let (mut incoming, permit) = self.send_once(&request, exchange).await?;
-            if incoming.status == StatusCode::UNAUTHORIZED
-                && exchange.challenged(&request.url, &incoming.headers).await?
-            {
-                let _ = incoming.collect(LARGEST_REFUSAL).await;
-                continue;
+            let (mut incoming, mut permit) = self.send_once(&request, exchange).await?;
+            if incoming.status == StatusCode::UNAUTHORIZED {
+                // New credentials may need a request to this server: refused requests must not hold the places it needs.
+                permit = None;
+                if exchange.challenged(&request.url, &incoming.headers).await? {
+                    let _ = incoming.collect(LARGEST_REFUSAL).await;
+                    continue;
+                }
             }
             match self.redirect(&request, &incoming).await.map_err(|error| exchange.failed(error))? {
                 None => return Ok(Received { incoming, url: request.url, _permit: permit }),
