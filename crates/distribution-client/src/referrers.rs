@@ -176,6 +176,10 @@ fn read_page(answer: &Answer, context: &Context) -> Result<Page> {
     }
     let index: ImageIndex = serde_json::from_slice(&answer.body)
         .map_err(|error| unreadable(answer, "an index of referrers", error, context))?;
+    // Manifests are read leniently. Here a damaged answer must not look like one that lists no referrers.
+    if index.schema_version != 2 {
+        return Err(context.protocol("expected an index of referrers with schema version 2, found none"));
+    }
     Ok(Page::Referrers(index.manifests))
 }
 
