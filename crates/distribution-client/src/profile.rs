@@ -10,9 +10,9 @@ use registry_backend::{Capabilities, Error, ErrorKind, Fit, Result};
 
 use crate::Secret;
 use crate::credentials::Credential;
-use crate::repository::ManifestDeleter;
 use crate::options::{ClientOptions, is_loopback_host};
 use crate::refusal::{Refusal, Verdict};
+use crate::repository::ManifestDeleter;
 
 /// The facts in which registries differ. A crate for one kind of registry is a value of this type, and the vendor's own
 /// interface where it has one. [`RegistryFactory`](crate::RegistryFactory) serves every profile.
