@@ -190,9 +190,10 @@ impl RegistryBackend for LayoutBackend {
         self.manifests.storage.read(digest, range).await
     }
 
-    async fn write_blob(&self, blob: &dyn BlobSource, _hint: &WriteHint) -> Result<Written> {
+    async fn write_blob(&self, blob: &dyn BlobSource, hint: &WriteHint) -> Result<Written> {
         self.check_writable("write blob", blob.digest())?;
-        if self.publisher.keep(&self.manifests, blob.digest(), blob.size()).await? {
+        let size = blob.size();
+        if !hint.replace && self.publisher.keep(&self.manifests, blob.digest(), size).await? {
             return Ok(Written::AlreadyThere);
         }
         self.manifests.storage.store(blob).await?;
@@ -268,6 +269,15 @@ impl Pruner for LayoutBackend {
             self.check_writable("prune", self)?;
         }
         prune::prune(&self.manifests, options).await
+    }
+
+    fn listed(&self) -> BoxStream<'_, Result<Descriptor>> {
+        let listed = async {
+            let index = self.manifests.storage.index().await?;
+            let entries: Vec<_> = index.entries().map(|(_, entry)| Ok(entry.descriptor())).collect();
+            Ok(stream::iter(entries))
+        };
+        stream::once(listed).try_flatten().boxed()
     }
 }
 

@@ -21,6 +21,14 @@ pub enum Error {
         /// The repository.
         place: String,
     },
+    /// An artifact has another identifier than the caller expects.
+    #[error("expected an artifact with the identifier `{identifier}`, found {found}")]
+    OtherArtifact {
+        /// The identifier from the caller.
+        identifier: Identifier,
+        /// The digest of the artifact, and the identifier that it states.
+        found: String,
+    },
     /// Several artifacts have one identifier, and none replaces all the others.
     #[error("`{identifier}` stands for {} artifacts", candidates.len())]
     Ambiguous {

@@ -11,4 +11,4 @@ pub use artifact::{ArtifactKind, ArtifactSummary};
 pub use error::{Error, Result};
 pub use find::{Found, Query, find, parse_time};
 pub use history::{History, StoredVersion, Version, history};
-pub use locate::{Located, Purpose, locate};
+pub use locate::{Located, Purpose, check_identifier, locate};

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use d1_model::Identifier;
+use d1_package::annotations::{D1_IDENTIFIER, D1_RESOURCE_MAP, D1_SERIES_ID};
 use d1_transfer::parts::{Tagged, concerns_content};
-use d1_transfer::{Event, Observer};
+use d1_transfer::{Event, Observer, OpenPackage};
 use futures::TryStreamExt;
-use oci_model::{Digest, ManifestRef};
+use oci_model::{Digest, Manifest, ManifestRef};
 use registry_backend::RegistryBackend;
 
 use crate::artifact::{ArtifactKind, ArtifactSummary};
@@ -75,6 +76,40 @@ pub async fn locate(
             candidates: several.iter().map(|found| describe(&found.artifact)).collect(),
         }),
     }
+}
+
+/// Checks that an artifact has an identifier, or holds the object that has it, and returns the digest of its manifest.
+///
+/// # Errors
+///
+/// [`Error::OtherArtifact`] if it does not. Also fails if the artifact does not exist, or the store fails.
+pub async fn check_identifier(
+    backend: &dyn RegistryBackend,
+    at: &ManifestRef,
+    identifier: &Identifier,
+) -> Result<Digest> {
+    let raw = backend.read_manifest(at).await?;
+    let digest = raw.digest().clone();
+    let parsed = raw.parse().ok();
+    let annotations = parsed.as_ref().map(Manifest::annotations);
+    let stated = |key: &str| annotations.and_then(|annotations| annotations.get(key));
+    let is_named = [D1_IDENTIFIER, D1_RESOURCE_MAP, D1_SERIES_ID]
+        .into_iter()
+        .any(|key| stated(key).is_some_and(|stated| stated == identifier.as_str()));
+    if is_named {
+        return Ok(digest);
+    }
+    let found = match stated(D1_IDENTIFIER) {
+        Some(stated) => format!("{digest} with the identifier `{stated}`"),
+        None => format!("{digest}, which states no identifier"),
+    };
+    if let Some(Manifest::Image(image)) = parsed {
+        let package = OpenPackage::of_manifest(backend, raw, image).await?;
+        if package.view.entry_by_identifier(identifier.as_str()).is_some() {
+            return Ok(digest);
+        }
+    }
+    Err(Error::OtherArtifact { identifier: identifier.clone(), found })
 }
 
 /// Returns the artifact that the identifier's tag names, if the artifact or its resource map states the

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use d1_catalog::{ArtifactKind, Error, Found, History, Purpose, Query, find, history, locate, parse_time};
+use d1_catalog::{
+    ArtifactKind, Error, Found, History, Purpose, Query, check_identifier, find, history, locate, parse_time,
+};
 use d1_model::Identifier;
 use d1_package::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID};
 use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, single_files_manifest};
@@ -312,6 +314,25 @@ async fn a_series_stands_for_its_head() {
     let head = package(&*backend, "2", of_series(version("a-newer", Some("b-older")))).await;
     package(&*backend, "1", of_series(version("b-older", None))).await;
     assert_eq!(located(&*backend, "sid").await.unwrap(), head);
+}
+
+#[tokio::test]
+async fn a_named_artifact_is_compared_with_the_identifier() {
+    let backend = some_packages().await;
+    let check = async |name: &str, identifier: &str| {
+        check_identifier(&*backend, &at(name), &id(identifier))
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    let tag = id("doi:10.5072/A2").tag();
+    assert_eq!(check(&tag, "doi:10.5072/A2").await, Ok(()));
+    assert_eq!(check(&tag, "snow").await, Ok(()));
+    assert_eq!(check("three", "b.1").await, Ok(()));
+    let wrong = check(&tag, "doi:10.5072/A1").await.unwrap_err();
+    assert!(wrong.contains("expected an artifact with the identifier `doi:10.5072/A1`"), "{wrong}");
+    assert!(wrong.contains("doi:10.5072/A2"), "{wrong}");
+    assert!(check("three", "c.1").await.is_err());
 }
 
 async fn history_of(backend: &dyn RegistryBackend, identifier: &str) -> History {

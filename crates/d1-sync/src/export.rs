@@ -10,9 +10,10 @@ use bagit::{Algorithm, BagBuilder, RepairOptions, Report};
 use bytes::Bytes;
 use d1_model::{FormatType, Identifier, MAX_SYSTEM_METADATA_BYTES, ObjectFormatList};
 use d1_package::{BagNames, ObjectToPlace, PackageView, SYSTEM_METADATA_ARTIFACT_TYPE, object_layer_of};
-use d1_transfer::parts::{HashProgress, RunningPhase, run_blocking};
+use d1_transfer::parts::{
+    HashProgress, RunningPhase, referrers, run_blocking, sync_directory, sync_file_system,
+};
 use d1_transfer::{Observer, OpenPackage, Phase, PullOptions, open_package, pull};
-use futures::TryStreamExt;
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, annotations};
 use registry_backend::{RegistryBackend, RegistryBackendExt};
 use serde::Serialize;
@@ -151,7 +152,10 @@ impl Exporting {
                 path
             }
         };
+        sync_file_system(work.path())?;
         fs::rename(&made, target).map_err(|error| Error::io("rename to", target, error))?;
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_directory(parent.unwrap_or(Path::new(".")))?;
         let view = &self.package.view;
         Ok(ExportReport {
             digest: self.package.raw.digest().clone(),
@@ -187,9 +191,6 @@ impl Exporting {
     }
 }
 
-/// How many referrers of one object are read. Each change of its system metadata may have left one.
-const REFERRERS_LIMIT: usize = 10_000;
-
 /// Reads the newest system metadata of a single object. A package holds its own.
 pub(crate) async fn newest_system_metadata(
     backend: &dyn RegistryBackend,
@@ -202,9 +203,7 @@ pub(crate) async fn newest_system_metadata(
         return Ok(Vec::new());
     }
     let kind = MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE);
-    let listed = backend.referrers(package.raw.digest(), Some(&kind));
-    let mut referrers: Vec<Descriptor> =
-        futures::StreamExt::take(listed, REFERRERS_LIMIT).try_collect().await?;
+    let mut referrers = referrers(backend, package.raw.digest(), Some(&kind)).await?;
     let date =
         |referrer: &Descriptor| referrer.annotation(annotations::CREATED).unwrap_or_default().to_owned();
     referrers.sort_by_cached_key(|referrer| (date(referrer), referrer.digest.clone()));

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, Manifest, ManifestRef, RawManifest, RepositoryName, Tag};
 use registry_backend::{ErrorKind, RegistryBackend, WriteHint};
 use serde::Serialize;
 
 use crate::names::title;
 use crate::source::BackendSource;
+use crate::tagged::referrers;
 use crate::upload::{Upload, Uploader};
 use crate::{Error, Observer, Result};
 
@@ -24,6 +24,8 @@ pub struct CopyOptions {
     pub referrers: bool,
     /// The source repository, if both are on one registry. Its blobs are mounted.
     pub mount_from: Option<RepositoryName>,
+    /// Whether to read blobs that the target has, and to replace damaged ones.
+    pub repair: bool,
 }
 
 /// The result of a copy.
@@ -69,13 +71,13 @@ pub async fn copy(
         from,
         to,
         options,
-        uploader: Uploader::new(to, observer, hint),
+        uploader: Uploader::new(to, observer, hint).repairing(options.repair),
         seen: HashSet::new(),
         blobs: 0,
     };
     copying.artifact(root.clone(), 0).await?;
     for tag in &options.tags {
-        to.write_manifest(&ManifestRef::Tag(tag.clone()), &root).await?;
+        write_tag(to, tag, &root).await?;
     }
     let sent_bytes = copying.uploader.totals().bytes;
     Ok(CopyReport {
@@ -84,6 +86,30 @@ pub async fn copy(
         blobs: copying.blobs,
         sent_bytes,
     })
+}
+
+/// Makes a tag name a manifest. If the store names the manifest by another digest, the tag becomes what it was before.
+///
+/// Registries compute the SHA-256 of a manifest that is written to a tag, whatever its own digest is.
+async fn write_tag(to: &dyn RegistryBackend, tag: &Tag, manifest: &RawManifest) -> Result<()> {
+    let at = ManifestRef::Tag(tag.clone());
+    if manifest.digest().sha256_bytes().is_some() {
+        return Ok(to.write_manifest(&at, manifest).await?);
+    }
+    let before = to.stat_manifest(&at).await?;
+    let Err(failure) = to.write_manifest(&at, manifest).await else { return Ok(()) };
+    let now = to.stat_manifest(&at).await?;
+    if now.map(|now| now.digest) != before.as_ref().map(|before| before.digest.clone()) {
+        match (before, to.admin()) {
+            (Some(before), _) => {
+                let old = to.read_manifest(&ManifestRef::Digest(before.digest)).await?;
+                to.write_manifest(&at, &old).await?;
+            }
+            (None, Some(admin)) => admin.delete_tag(tag).await?,
+            (None, None) => {}
+        }
+    }
+    Err(failure.into())
 }
 
 struct Copying<'a> {
@@ -140,10 +166,8 @@ impl Copying<'_> {
     }
 
     async fn referrers(&mut self, subject: &Digest, depth: usize) -> Result<()> {
-        let listed = self.from.referrers(subject, None).take(MANIFEST_LIMIT);
-        let referrers: Vec<Digest> = listed.map_ok(|referrer| referrer.digest).try_collect().await?;
-        for referrer in referrers {
-            self.below(referrer, depth).await?;
+        for referrer in referrers(self.from, subject, None).await? {
+            self.below(referrer.digest, depth).await?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod pull;
 mod push;
 mod read;
 mod receive;
+mod repair;
 mod source;
 mod staging;
 mod tagged;
@@ -26,6 +27,7 @@ pub use pull::{Include, PullOptions, PullReport, pull};
 pub use push::files::{FileToPush, attach_files, push_files};
 pub use push::{PushOptions, PushReport, PushedLayer, push_directory};
 pub use read::{ByteRange, read_file};
+pub use repair::{RepairReport, RepairedBlob, repair};
 pub use verify::system_metadata::{AuditedObject, ObjectVerdict, SystemMetadataAudit};
 pub use verify::{VerifiedArtifact, VerifyOptions, VerifyReport, verify, verify_all};
 
@@ -41,7 +43,7 @@ pub mod parts {
     pub use crate::push::prepare::{HashedDirectory, Prepared, package_files};
     pub use crate::push::push_prepared;
     pub use crate::source::{FileSource, Spool, SpoolSource, SpoolWriter, SpooledLayer, read_range};
-    pub use crate::staging::{Released, Staging};
-    pub use crate::tagged::{Met, Tagged, concerns_content, walk};
+    pub use crate::staging::{Released, Staging, sync_directory, sync_file_system};
+    pub use crate::tagged::{Met, Tagged, concerns_content, referrers, walk};
     pub use crate::upload::{Counted, Totals};
 }

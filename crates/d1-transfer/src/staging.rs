@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -130,6 +130,8 @@ impl Staging {
             in_the_way.sort();
             return Err(Error::TargetHolds { paths: in_the_way });
         }
+        // After a power failure, no file may be empty under its final name.
+        sync_file_system(&self.files())?;
         merge(&self.files(), &self.output)?;
         for directory in [self.files(), self.parts()] {
             fs::remove_dir_all(&directory).map_err(|error| Error::io("remove", &directory, error))?;
@@ -163,7 +165,7 @@ fn lock_path(root: &Path) -> PathBuf {
 fn lock(output: &Path, root: &Path) -> Result<File> {
     let path = lock_path(root);
     for _ in 0..MOST_ATTEMPTS {
-        make_directory(root)?;
+        make_own_directory(root)?;
         if existing(&path)?.is_some_and(|found| !found.is_file()) {
             return Err(not_ours(&path));
         }
@@ -185,6 +187,48 @@ fn lock(output: &Path, root: &Path) -> Result<File> {
         }
     }
     Err(Error::Busy { directory: output.to_owned() })
+}
+
+/// Creates a directory that only its owner can use. One that exists must belong to this user, and no other user may
+/// have written into it.
+fn make_own_directory(path: &Path) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => return made.map_err(|error| Error::io("create", path, error)),
+    }
+    let Some(found) = existing(path)? else { return Err(not_ours(path)) };
+    let is_ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
+    if !is_ours || found.mode() & 0o022 != 0 {
+        return Err(not_ours(path));
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        .map_err(|error| Error::io("create", path, error))
+}
+
+/// Writes everything that the file system of a path has not written yet: one call for any number of files.
+///
+/// # Errors
+///
+/// [`Error::Io`] if it cannot be written.
+pub fn sync_file_system(path: &Path) -> Result<()> {
+    let failed = |error: io::Error| Error::io("sync", path, error);
+    let directory = File::open(path).map_err(failed)?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(&directory).map_err(|error| failed(error.into()))?;
+    #[cfg(not(target_os = "linux"))]
+    rustix::fs::sync();
+    drop(directory);
+    Ok(())
+}
+
+/// Writes the entries of a directory, so that a rename in it survives a power failure.
+///
+/// # Errors
+///
+/// [`Error::Io`] if they cannot be written.
+pub fn sync_directory(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| Error::io("sync", path, error))
 }
 
 /// Creates a directory unless it exists. Anything else at the path, such as a link, is refused.
@@ -278,7 +322,7 @@ fn merge(from: &Path, to: &Path) -> Result<()> {
             fs::rename(&source, &target).map_err(|error| Error::io("rename", &source, error))?;
         }
     }
-    Ok(())
+    sync_directory(to)
 }
 
 /// Returns the metadata of a path without following links.

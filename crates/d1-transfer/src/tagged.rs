@@ -1,13 +1,13 @@
-//! Walking the tags of a repository: each tag and each manifest once, several requests at a time.
+//! Walking the manifests of a repository: those with a tag, and those that are found from there. Each is read once.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use oci_model::{Manifest, ManifestRef, RawManifest, Tag};
+use oci_model::{Descriptor, Digest, Manifest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
-use crate::Result;
+use crate::error::{Error, Result};
 
 /// A manifest with a tag. If several tags name it, the first one counts.
 #[derive(Clone, Debug)]
@@ -74,6 +74,157 @@ async fn read(backend: &dyn RegistryBackend, tag: Tag, is_guess: bool) -> Result
         Err(error) => return Err(error.into()),
     };
     Ok(Some(Met::Unreadable { tag, error }))
+}
+
+/// A manifest that a walk over a whole repository reached.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    /// A tag that names it, if the walk reached it by a tag.
+    pub(crate) tag: Option<Tag>,
+    /// Its digest. Unknown only if its tag names nothing readable.
+    pub(crate) digest: Option<Digest>,
+    /// The manifest, or why it cannot be read.
+    pub(crate) manifest: registry_backend::Result<(RawManifest, Manifest)>,
+}
+
+/// Manifests to follow besides those with a tag and the children of indexes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Whether to follow referrers, and referrers of referrers.
+    pub(crate) referrers: bool,
+    /// Whether to include manifests without a tag, if the store lists them.
+    pub(crate) untagged: bool,
+}
+
+/// How many manifests a walk over a whole repository reaches at most.
+const MOST_MANIFESTS: usize = 1_000_000;
+
+/// Walks all manifests of a repository, each once: those with a tag, the children of indexes, and what `extent` adds.
+///
+/// # Errors
+///
+/// Fails if tags or referrers cannot be listed, or the store fails. An unreadable manifest is among the results.
+pub(crate) fn walk_everything(
+    backend: &dyn RegistryBackend,
+    extent: Extent,
+) -> BoxStream<'_, Result<Reached>> {
+    let pruner = backend.admin().filter(|_| extent.untagged).and_then(|admin| admin.pruner());
+    let listed = pruner.map_or_else(|| stream::empty().boxed(), |pruner| pruner.listed());
+    let walk = Everything {
+        backend,
+        extent,
+        tags: walk(backend, None),
+        listed,
+        pending: VecDeque::new(),
+        seen: HashSet::new(),
+    };
+    stream::try_unfold(walk, |mut walk| async move { Ok(walk.next().await?.map(|reached| (reached, walk))) })
+        .boxed()
+}
+
+struct Everything<'a> {
+    backend: &'a dyn RegistryBackend,
+    extent: Extent,
+    tags: BoxStream<'a, Result<Met>>,
+    listed: BoxStream<'a, registry_backend::Result<Descriptor>>,
+    /// Children and referrers that are still to be read.
+    pending: VecDeque<Digest>,
+    seen: HashSet<Digest>,
+}
+
+impl Everything<'_> {
+    async fn next(&mut self) -> Result<Option<Reached>> {
+        loop {
+            let digest = match self.pending.pop_front() {
+                Some(digest) => digest,
+                None => match self.tags.try_next().await? {
+                    Some(Met::Artifact(tagged)) => {
+                        let Tagged { tag, raw, manifest } = *tagged;
+                        if !self.see(raw.digest())? {
+                            continue;
+                        }
+                        self.follow(raw.digest(), Some(&manifest)).await?;
+                        let digest = Some(raw.digest().clone());
+                        return Ok(Some(Reached { tag: Some(tag), digest, manifest: Ok((raw, manifest)) }));
+                    }
+                    Some(Met::Unreadable { tag, error }) => {
+                        return Ok(Some(Reached { tag: Some(tag), digest: None, manifest: Err(error) }));
+                    }
+                    None => match self.listed.try_next().await? {
+                        Some(listed) => listed.digest,
+                        None => return Ok(None),
+                    },
+                },
+            };
+            if !self.see(&digest)? {
+                continue;
+            }
+            let at = ManifestRef::Digest(digest.clone());
+            let parsed = |raw: RawManifest| match raw.parse() {
+                Ok(manifest) => Ok((raw, manifest)),
+                Err(error) => {
+                    Err(BackendError::new(ErrorKind::Invalid, "read manifest", &at).caused_by(error))
+                }
+            };
+            let manifest = self.backend.read_manifest(&at).await.and_then(parsed);
+            if let Err(error) = &manifest
+                && !concerns_content(error.kind())
+            {
+                return manifest.map(|_| None).map_err(Into::into);
+            }
+            self.follow(&digest, manifest.as_ref().ok().map(|(_, manifest)| manifest)).await?;
+            return Ok(Some(Reached { tag: None, digest: Some(digest), manifest }));
+        }
+    }
+
+    /// Notes a manifest. Returns `false` if the walk has reached it before.
+    fn see(&mut self, digest: &Digest) -> Result<bool> {
+        if self.seen.len() >= MOST_MANIFESTS {
+            return Err(Error::TooDeep { digest: digest.clone() });
+        }
+        Ok(self.seen.insert(digest.clone()))
+    }
+
+    async fn follow(&mut self, digest: &Digest, manifest: Option<&Manifest>) -> Result<()> {
+        self.pending
+            .extend(manifest.into_iter().flat_map(Manifest::children).map(|child| child.digest.clone()));
+        if self.extent.referrers {
+            let found = referrers(self.backend, digest, None).await?;
+            self.pending.extend(found.into_iter().map(|referrer| referrer.digest));
+        }
+        Ok(())
+    }
+}
+
+/// How many referrers of one manifest are listed at most, and how many bytes their annotations may have.
+const MOST_REFERRERS: usize = 100_000;
+const MOST_ANNOTATION_BYTES: usize = 64 << 20;
+
+/// Lists the referrers of a manifest, within bounds on their number and on the size of their annotations.
+///
+/// # Errors
+///
+/// Fails with [`TooLarge`](ErrorKind::TooLarge) beyond the bounds, or if the store fails.
+pub async fn referrers(
+    backend: &dyn RegistryBackend,
+    subject: &Digest,
+    artifact_type: Option<&MediaType>,
+) -> Result<Vec<Descriptor>> {
+    let (mut found, mut bytes) = (Vec::new(), 0_usize);
+    let mut listed = backend.referrers(subject, artifact_type);
+    while let Some(referrer) = listed.try_next().await? {
+        let annotations = referrer.annotations.iter().map(|(key, value)| key.len() + value.len());
+        bytes = annotations.fold(bytes, usize::saturating_add);
+        if found.len() >= MOST_REFERRERS || bytes > MOST_ANNOTATION_BYTES {
+            return Err(BackendError::new(ErrorKind::TooLarge, "list referrers", subject)
+                .because(format!(
+                    "expected at most {MOST_REFERRERS} referrers with {MOST_ANNOTATION_BYTES} bytes of annotations"
+                ))
+                .into());
+        }
+        found.push(referrer);
+    }
+    Ok(found)
 }
 
 /// Tells whether a failure concerns only the artifact, and not the whole store.

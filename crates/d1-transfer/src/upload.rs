@@ -8,7 +8,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use oci_model::Digest;
-use registry_backend::{BlobSource, ByteStream, RegistryBackend, WriteHint, Written};
+use registry_backend::{BlobSource, ByteStream, ErrorKind, RegistryBackend, WriteHint, Written, verified};
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Phase, RunningPhase, total};
@@ -25,6 +25,8 @@ pub(crate) struct Uploader<'a> {
     to: &'a dyn RegistryBackend,
     observer: Arc<dyn Observer>,
     hint: WriteHint,
+    /// Whether to read blobs that the store has, and to replace damaged ones.
+    repair: bool,
     totals: Totals,
 }
 
@@ -39,7 +41,13 @@ pub struct Totals {
 
 impl<'a> Uploader<'a> {
     pub(crate) fn new(to: &'a dyn RegistryBackend, observer: &Arc<dyn Observer>, hint: WriteHint) -> Self {
-        Self { to, observer: Arc::clone(observer), hint, totals: Totals::default() }
+        Self { to, observer: Arc::clone(observer), hint, repair: false, totals: Totals::default() }
+    }
+
+    /// Reads every blob that the store has, and replaces it if it is damaged.
+    pub(crate) fn repairing(mut self, repair: bool) -> Self {
+        self.repair = repair;
+        self
     }
 
     /// Stores blobs, each digest once, several at a time.
@@ -81,14 +89,46 @@ impl<'a> Uploader<'a> {
         let observer = Arc::clone(&self.observer);
         let advance = move |bytes| observer.event(&Event::Advanced { phase: Phase::Upload, items: 0, bytes });
         let counted = Counted::new(upload.source, Arc::new(advance));
-        let written = self.to.write_blob(&counted, &self.hint).await;
+        let (digest, size) = (upload.source.digest(), upload.source.size());
+        let mut hint = self.hint.clone();
+        if self.repair && !is_whole(self.to, digest, size).await? {
+            hint = hint.replacing();
+        }
+        let written = self.to.write_blob(&counted, &hint).await;
         let written = written.map_err(|source| Error::Upload { title: upload.title.clone(), source })?;
-        let (size, bytes) = (upload.source.size(), counted.counted());
+        let bytes = counted.counted();
         phase.advance(1, size.saturating_sub(bytes));
-        let digest = upload.source.digest();
         self.observer.event(&Event::Blob { title: &upload.title, digest, size, outcome: written.into() });
         Ok(Totals { blobs: u64::from(written == Written::Uploaded), bytes })
     }
+}
+
+/// Reads a blob to its end, and tells whether it exists with this size and digest.
+///
+/// # Errors
+///
+/// Fails if the store fails for another reason than a missing or damaged blob.
+pub(crate) async fn is_whole(
+    store: &dyn RegistryBackend,
+    digest: &Digest,
+    size: u64,
+) -> registry_backend::Result<bool> {
+    let read = async {
+        let read = store.read_blob(digest, None).await?;
+        let has_size = read.blob_size == size;
+        let mut stream = verified(read, digest)?;
+        while stream.try_next().await?.is_some() {}
+        Ok::<_, registry_backend::Error>(has_size)
+    };
+    match read.await {
+        Err(error) if is_loss(error.kind()) => Ok(false),
+        read => read,
+    }
+}
+
+/// Tells whether the failure of a read means that the blob is missing or altered.
+pub(crate) fn is_loss(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::Invalid)
 }
 
 /// A source that reports how far it has been read. Bytes that are read again count once.

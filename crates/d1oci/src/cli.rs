@@ -47,6 +47,7 @@ pub(crate) enum Command {
     Delete(commands::delete::Arguments),
     Prune(commands::prune::Arguments),
     Copy(commands::copy::Arguments),
+    Repair(commands::repair::Arguments),
     Export(commands::export::Arguments),
     Import(commands::import::Arguments),
     #[cfg(feature = "d1-client")]
@@ -84,6 +85,7 @@ impl Command {
             Self::Delete(arguments) => commands::delete::run(context, arguments).await,
             Self::Prune(arguments) => commands::prune::run(context, arguments).await,
             Self::Copy(arguments) => commands::copy::run(context, arguments).await,
+            Self::Repair(arguments) => commands::repair::run(context, arguments).await,
             Self::Export(arguments) => commands::export::run(context, arguments).await,
             Self::Import(arguments) => commands::import::run(context, arguments).await,
             #[cfg(feature = "d1-client")]
@@ -104,7 +106,7 @@ impl Command {
     /// Returns how to continue after an interruption, for a command that keeps its finished work.
     pub(crate) fn resume_hint(&self) -> Option<&'static str> {
         match self {
-            Self::Push(_) | Self::Copy(_) | Self::Import(_) | Self::Attach(_) => {
+            Self::Push(_) | Self::Copy(_) | Self::Repair(_) | Self::Import(_) | Self::Attach(_) => {
                 Some("run the same command again: it sends only the missing content")
             }
             Self::Pull(_) => Some("run the same command again: it keeps the files that are complete"),

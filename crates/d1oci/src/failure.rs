@@ -292,6 +292,11 @@ impl From<CatalogError> for Failure {
                 Vec::new(),
                 Some("only artifacts with a tag are found; `d1oci find REPOSITORY` lists them"),
             ),
+            CatalogError::OtherArtifact { .. } => (
+                ExitStatus::NotFound,
+                Vec::new(),
+                Some("leave the tag out to search the repository for the identifier"),
+            ),
             CatalogError::Ambiguous { candidates, .. } => (
                 ExitStatus::Usage,
                 candidates.clone(),

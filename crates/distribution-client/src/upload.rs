@@ -42,7 +42,7 @@ impl Repository {
             let reason = format!("it has {} bytes, and the registry takes at most {limit}", source.size());
             return Err(context.error(ErrorKind::TooLarge).because(reason));
         }
-        if self.stat_blob(digest).await?.is_some() {
+        if !hint.replace && self.stat_blob(digest).await?.is_some() {
             return Ok(Written::AlreadyThere);
         }
         let session = match hint.mount_from.as_ref().filter(|from| self.may_mount(from)) {

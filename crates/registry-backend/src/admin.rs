@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use oci_model::{Digest, Tag};
+use futures::stream::BoxStream;
+use oci_model::{Descriptor, Digest, Tag};
 
 use crate::Result;
 
@@ -40,6 +41,9 @@ pub trait Pruner: Send + Sync {
     ///
     /// If the store cannot be read as a whole. Then it removes nothing.
     async fn prune(&self, options: &PruneOptions) -> Result<PruneReport>;
+
+    /// Lists all manifests that the store lists itself, with and without a tag, whether or not their content exists.
+    fn listed(&self) -> BoxStream<'_, Result<Descriptor>>;
 }
 
 /// Options for pruning.

@@ -96,6 +96,8 @@ pub trait RegistryBackend: fmt::Display + fmt::Debug + Send + Sync {
 pub struct WriteHint {
     /// Another repository of the same registry that has the blob and from which it can be mounted.
     pub mount_from: Option<RepositoryName>,
+    /// Send the blob even if the store has it, because the stored bytes are damaged.
+    pub replace: bool,
 }
 
 impl WriteHint {
@@ -103,6 +105,13 @@ impl WriteHint {
     #[must_use]
     pub fn with_mount_from(mut self, repository: RepositoryName) -> Self {
         self.mount_from = Some(repository);
+        self
+    }
+
+    /// Returns the hint that the stored blob is damaged and must be sent again.
+    #[must_use]
+    pub fn replacing(mut self) -> Self {
+        self.replace = true;
         self
     }
 }

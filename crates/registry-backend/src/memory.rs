@@ -88,10 +88,10 @@ impl RegistryBackend for MemoryBackend {
         Ok(BlobRead { range, blob_size, stream })
     }
 
-    async fn write_blob(&self, blob: &dyn BlobSource, _hint: &WriteHint) -> Result<Written> {
+    async fn write_blob(&self, blob: &dyn BlobSource, hint: &WriteHint) -> Result<Written> {
         let digest = blob.digest();
         let invalid = |reason| Error::new(ErrorKind::Invalid, "write blob", digest).because(reason);
-        if self.stat_blob(digest).await?.is_some() {
+        if !hint.replace && self.stat_blob(digest).await?.is_some() {
             return Ok(Written::AlreadyThere);
         }
         if self.capabilities.max_blob_bytes.is_some_and(|limit| blob.size() > limit) {

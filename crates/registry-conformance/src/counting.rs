@@ -15,7 +15,7 @@ use registry_backend::{
 };
 
 use crate::Operation;
-use crate::operation::{inner_admin, inner_pruner};
+use crate::operation::{inner_admin, inner_pruner, listed};
 
 /// Records every call, and the bytes read of each blob and manifest.
 #[derive(Debug)]
@@ -177,6 +177,10 @@ impl Pruner for CountingBackend {
     async fn prune(&self, options: &PruneOptions) -> Result<PruneReport> {
         self.record(Operation::Prune, "", None);
         inner_pruner(&*self.inner)?.prune(options).await
+    }
+
+    fn listed(&self) -> BoxStream<'_, Result<Descriptor>> {
+        listed(&*self.inner)
     }
 }
 

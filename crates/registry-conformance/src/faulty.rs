@@ -14,7 +14,7 @@ use registry_backend::{
 };
 
 use crate::fault::{Script, planned};
-use crate::operation::{inner_admin, inner_pruner};
+use crate::operation::{inner_admin, inner_pruner, listed};
 use crate::spoil::{Spoiled, spoil};
 use crate::{Fault, FaultAction, Operation};
 
@@ -160,6 +160,10 @@ impl Pruner for FaultyBackend {
         let action = self.begin(Operation::Prune, self)?;
         let report = inner_pruner(&*self.inner)?.prune(options).await?;
         finish(action, Operation::Prune, self, report)
+    }
+
+    fn listed(&self) -> BoxStream<'_, Result<Descriptor>> {
+        listed(&*self.inner)
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use oci_model::Descriptor;
 use registry_backend::{Error, ErrorKind, Pruner, RegistryBackend, RepositoryAdmin, Result};
 
 /// One operation of [`RegistryBackend`] or its administration.
@@ -54,6 +57,14 @@ impl fmt::Display for Operation {
 /// Returns the administration of a wrapped backend.
 pub(crate) fn inner_admin(inner: &dyn RegistryBackend, operation: Operation) -> Result<&dyn RepositoryAdmin> {
     inner.admin().ok_or_else(|| Error::new(ErrorKind::Unsupported, operation.name(), inner))
+}
+
+/// Returns the manifests that a wrapped backend lists.
+pub(crate) fn listed(inner: &dyn RegistryBackend) -> BoxStream<'_, Result<Descriptor>> {
+    match inner_pruner(inner) {
+        Ok(pruner) => pruner.listed(),
+        Err(error) => futures::stream::iter([Err(error)]).boxed(),
+    }
 }
 
 /// Returns the pruner of a wrapped backend.

@@ -112,3 +112,61 @@ fn all_damaged_files_are_named_at_once() {
         assert!(pulled.stderr.contains(&format!("file-{number:05}.csv")), "{}", pulled.stderr);
     }
 }
+
+#[test]
+fn a_damaged_layout_is_healed_from_replicas_and_the_rest_is_reported() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new()
+        .payload_files(3, 600)
+        .file("data/large.csv", payload(3, 300_000))
+        .write(&place.path().join("bag"));
+    d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+    d1oci(place.path(), &["copy", "oci:store:v1", "oci:replica:v1"]).success();
+    let spoil = || {
+        for (number, (blob, size)) in blobs(&place.path().join("store")).into_iter().enumerate() {
+            let whole = fs::read(&blob).unwrap();
+            make_writable(&blob);
+            match number % 3 {
+                0 => fs::remove_file(&blob).unwrap(),
+                1 => fs::write(&blob, &whole[..usize::try_from(size / 2).unwrap()]).unwrap(),
+                _ => fs::write(&blob, whole.iter().map(|byte| byte ^ 1).collect::<Vec<_>>()).unwrap(),
+            }
+        }
+    };
+    spoil();
+    let lost = d1oci(place.path(), &["verify", "--all", "--deep", "oci:store"]);
+    assert_eq!(lost.code, 1, "{}", lost.stderr);
+    let healed = d1oci(place.path(), &["repair", "oci:store", "--from", "oci:replica"]);
+    assert_eq!(healed.code, 0, "{}{}", healed.text(), healed.stderr);
+    d1oci(place.path(), &["verify", "--deep", "oci:store:v1"]).success();
+
+    let (blob, _) = blobs(&place.path().join("replica")).into_iter().max_by_key(|(_, size)| *size).unwrap();
+    let name = blob.file_name().unwrap().to_string_lossy().into_owned();
+    make_writable(&blob);
+    fs::write(&blob, "damaged too").unwrap();
+    spoil();
+    let partly = d1oci(place.path(), &["repair", "oci:store", "--from", "oci:replica"]);
+    assert_eq!(partly.code, 1, "{}", partly.stderr);
+    assert!(partly.text().contains(&name), "{}", partly.text());
+}
+
+#[test]
+fn an_identifier_beside_a_tag_is_checked() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().payload_files(1, 600).write(&place.path().join("bag"));
+    d1oci(place.path(), &["push", "oci:store:v1", "bag", "--id", "doi:10.5072/A1"]).success();
+    for (command, more) in [
+        ("pull", &["-o", "out"][..]),
+        ("ls", &[]),
+        ("inspect", &[]),
+        ("verify", &[]),
+        ("export", &["-o", "exported"]),
+        ("history", &[]),
+    ] {
+        for (identifier, code) in [("doi:10.5072/A2", 3), ("doi:10.5072/A1", 0)] {
+            let arguments = [&[command, "oci:store:v1", "--id", identifier], more].concat();
+            let ended = d1oci(place.path(), &arguments);
+            assert_eq!(ended.code, code, "{command} {identifier}: {}", ended.stderr);
+        }
+    }
+}

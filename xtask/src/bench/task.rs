@@ -185,7 +185,6 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
     use std::fs;
     use std::path::Path;
 

@@ -60,6 +60,8 @@ pub struct PushOptions {
     pub index: bool,
     /// Whether to pack all archive layers again, even those that the replaced package has.
     pub repack: bool,
+    /// Whether to read every stored blob, and to replace damaged ones. It packs all archives again.
+    pub repair: bool,
     /// Whether to do everything except storing.
     pub dry_run: bool,
     /// Directory for large temporary files. They have no name there.
@@ -85,6 +87,7 @@ impl PushOptions {
             compression: Compression::default(),
             index: true,
             repack: false,
+            repair: false,
             dry_run: false,
             temporary_directory,
         }
@@ -244,7 +247,8 @@ pub async fn push_prepared(
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
     let options = storable(options, backend).with_default_tag(prepared.facts.identifier.as_ref());
-    let replaced = if options.repack { None } else { replaced_archives(backend, &options).await };
+    let replaced =
+        if options.repack || options.repair { None } else { replaced_archives(backend, &options).await };
     let max_manifest_bytes = backend.capabilities().max_manifest_bytes;
     let artifact = {
         let (options, observer) = (options.clone(), Arc::clone(observer));

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, Manifest, ManifestRef, RawManifest};
 use registry_backend::{BlobSource, RegistryBackend, WriteHint};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::names::title;
 use crate::push::{PushOptions, PushReport};
@@ -32,16 +33,18 @@ pub(crate) async fn publish(
 ) -> Result<PushReport> {
     let Artifact { manifest, files, bytes, identifier, .. } = &artifact;
     let mut report = PushReport::new(manifest, &options.tags, (*files, *bytes), identifier.clone())?;
-    report.unchanged = is_there(backend, &artifact.manifest, options).await?;
+    // A tag may outlive blobs of its artifact.
+    report.unchanged = is_there(backend, &artifact.manifest, options).await?
+        && has_all_blobs(backend, &artifact.manifest).await?;
     // A push that packs everything again also checks that everything is still stored.
-    if report.unchanged && !options.repack {
+    if report.unchanged && !options.repack && !options.repair {
         return Ok(report);
     }
     if options.dry_run {
         estimate(backend, &artifact, &mut report).await?;
         return Ok(report);
     }
-    let mut uploader = Uploader::new(backend, observer, WriteHint::default());
+    let mut uploader = Uploader::new(backend, observer, WriteHint::default()).repairing(options.repair);
     uploader.upload_all(uploads(&artifact)).await?;
     store_manifest(backend, &artifact.manifest, options).await?;
     let totals = uploader.totals();
@@ -76,6 +79,24 @@ async fn is_there(
         match backend.stat_manifest(name).await? {
             Some(found) if found.digest == *manifest.digest() => {}
             _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+/// Tells whether the store has all blobs of a manifest, each in its size.
+async fn has_all_blobs(backend: &dyn RegistryBackend, manifest: &RawManifest) -> Result<bool> {
+    let Ok(manifest) = manifest.parse() else { return Ok(false) };
+    let parallel = backend.capabilities().parallel_blobs.max(1);
+    let blobs: Vec<(Digest, u64)> =
+        manifest.blobs().into_iter().map(|blob| (blob.digest.clone(), blob.size)).collect();
+    let look = |(digest, size)| async move {
+        Ok::<_, Error>(backend.stat_blob(&digest).await?.is_some_and(|found| found == size))
+    };
+    let mut found = futures::stream::iter(blobs).map(look).buffer_unordered(parallel);
+    while let Some(is_there) = found.try_next().await? {
+        if !is_there {
+            return Ok(false);
         }
     }
     Ok(true)

@@ -15,7 +15,7 @@ use bagit::{AlgorithmSet, Digests};
 use d1_package::PackageView;
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, annotations};
-use registry_backend::{ErrorKind, RegistryBackend};
+use registry_backend::RegistryBackend;
 
 use crate::archive::read_archive_layer;
 use crate::blocking::run_blocking;
@@ -30,6 +30,7 @@ use crate::receive::file::{Came, Incoming, Keeping, KeptBytes, Partial, Sink, re
 use crate::receive::files::{CameFiles, Expected, FileSet, lock};
 use crate::receive::job::{ArchiveJob, Blob, Job, jobs, position_among};
 use crate::staging::{Staging, refuse_links};
+use crate::upload::is_loss;
 
 /// The target of received files.
 #[derive(Clone, Debug)]
@@ -319,11 +320,6 @@ fn lost(error: Error, job: &Job) -> Error {
         Job::Archive { layer, .. } => vec![ContentFault { path: layer.title.clone(), message }],
     };
     Error::Content { faults }
-}
-
-/// Tells whether a blob is missing or altered.
-pub(crate) fn is_loss(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NotFound | ErrorKind::Invalid)
 }
 
 fn judge(files: &[Expected], came: &Came) -> Vec<ContentFault> {

@@ -186,3 +186,18 @@ fn a_link_in_the_place_of_the_staging_directory_is_not_followed() {
         assert_eq!(names(elsewhere.path()), ["mine"]);
     }
 }
+
+#[test]
+fn a_directory_that_others_can_write_to_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    drop(open(place.path()).unwrap());
+    let manifest = Digest::sha256_of(b"manifest");
+    let root = place.path().join(format!(".d1oci-pull-{}", manifest.short()));
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(matches!(open(place.path()), Err(Error::Io { operation: "use", .. })));
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+    let staging = open(place.path()).unwrap();
+    assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
+    drop(staging);
+}

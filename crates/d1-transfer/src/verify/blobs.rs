@@ -10,7 +10,7 @@ use registry_backend::{RegistryBackend, verified};
 use crate::error::{ContentFault, Result};
 use crate::names::title;
 use crate::package::OpenPackage;
-use crate::receive::is_loss;
+use crate::upload::is_loss;
 
 /// Looks up all blobs, several at once. Returns those that are missing or have another size.
 pub(super) async fn missing(

@@ -10,18 +10,21 @@ use std::sync::Arc;
 use bagit::{Accept, Algorithm, AlgorithmSet, CheckOptions, Report, TagFiles};
 use d1_model::MAX_SYSTEM_METADATA_BYTES;
 use d1_package::annotations::D1_IDENTIFIER;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use oci_model::{Digest, Manifest, ManifestRef, Tag};
-use registry_backend::RegistryBackend;
+use oci_model::{Digest, Manifest, ManifestRef, RawManifest, Tag};
+use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 use serde::Serialize;
 
 use crate::error::{ContentFault, Error, Result, with_causes};
-use crate::event::{Event, Observer, total};
-use crate::package::{IndexCopy, OpenPackage, open_read, open_stored};
+use crate::event::{Observer, total};
+use crate::names::title;
+use crate::package::{IndexCopy, OpenPackage, open_read};
 use crate::receive::files::check_kept_size;
 use crate::receive::{Arrived, Destination, Receiving, Wanted, receive_package};
-use crate::tagged::{Met, Tagged, walk};
+use crate::tagged::{Extent, Reached, concerns_content, walk_everything};
+use crate::upload::is_whole;
 use crate::verify::system_metadata::{Attached, SystemMetadataAudit, algorithm_of, attached, is_object};
 
 /// Options of a verification.
@@ -66,9 +69,12 @@ pub struct VerifyReport {
     /// The result of comparing objects with their system metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system_metadata: Option<SystemMetadataAudit>,
+    /// The results for the children of an image index. Their files count in this report too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<VerifyReport>,
 }
 
-/// Verifies a package in a store.
+/// Verifies a package in a store, or the children of an image index.
 ///
 /// Without `deep`, archives without an index are not read.
 ///
@@ -81,8 +87,7 @@ pub async fn verify(
     options: &VerifyOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<VerifyReport> {
-    let package = Arc::new(open_stored(backend, at).await?);
-    verify_package(backend, &package, options, observer).await
+    verify_at(backend, at, (options, 0), observer).await
 }
 
 /// Verifies a package that was opened already.
@@ -235,6 +240,7 @@ fn report(
         faults: arrived.faults,
         bag,
         system_metadata,
+        children: Vec::new(),
     }
 }
 
@@ -259,9 +265,10 @@ const ARTIFACTS_AT_ONCE: usize = 2;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct VerifiedArtifact {
-    /// A tag that names it.
-    pub tag: Tag,
-    /// Digest of the manifest that the tag names, if it could be read.
+    /// A tag that names it. Absent for a child of an index, a referrer, and an artifact without a tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+    /// Digest of its manifest. Absent if its tag names nothing readable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// DataONE identifier that it states.
@@ -283,56 +290,153 @@ impl VerifiedArtifact {
     }
 }
 
-/// Verifies every artifact that has a tag, each once, in the order of the store's tags. An artifact that cannot
-/// be verified is among the results. Image indexes are skipped with a warning.
+/// Verifies every artifact that has a tag, and the children of image indexes. With `deep`, it also verifies referrers,
+/// and artifacts without a tag if the store lists them. An artifact that cannot be verified is among the results.
 ///
 /// # Errors
 ///
-/// Fails if the tags cannot be listed, or the store fails.
+/// Fails if the repository does not exist, tags or referrers cannot be listed, or the store fails.
 pub fn verify_all<'a>(
     backend: &'a dyn RegistryBackend,
     options: &'a VerifyOptions,
     observer: &'a Arc<dyn Observer>,
 ) -> BoxStream<'a, Result<VerifiedArtifact>> {
-    walk(backend, None)
-        .map_ok(move |met| async move {
-            match met {
-                Met::Artifact(tagged) => verify_tagged(backend, *tagged, options, observer).await,
-                Met::Unreadable { tag, error } => Ok(Some(VerifiedArtifact {
-                    tag,
-                    digest: None,
-                    identifier: None,
-                    report: None,
-                    error: Some(with_causes(&error)),
-                })),
-            }
-        })
+    walk_everything(backend, Extent { referrers: options.deep, untagged: options.deep })
+        .map_ok(move |reached| verify_reached(backend, reached, options, observer))
         .try_buffered(ARTIFACTS_AT_ONCE)
-        .try_filter_map(|artifact| std::future::ready(Ok(artifact)))
         .boxed()
 }
 
-async fn verify_tagged(
+async fn verify_reached(
     backend: &dyn RegistryBackend,
-    tagged: Tagged,
+    reached: Reached,
     options: &VerifyOptions,
     observer: &Arc<dyn Observer>,
-) -> Result<Option<VerifiedArtifact>> {
-    let Tagged { tag, raw, manifest } = tagged;
-    let identifier = manifest.annotations().get(D1_IDENTIFIER).cloned();
-    let Manifest::Image(image) = manifest else {
-        let text = format!("`{tag}` is skipped: it is an image index, which has no content of its own");
-        observer.event(&Event::Warning(&text));
-        return Ok(None);
+) -> Result<VerifiedArtifact> {
+    let Reached { tag, digest, manifest } = reached;
+    let (raw, manifest) = match manifest {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            let error = Some(with_causes(&error));
+            return Ok(VerifiedArtifact { tag, digest, identifier: None, report: None, error });
+        }
     };
-    let digest = raw.digest().clone();
-    let verified = match open_read(backend, raw, image, IndexCopy::Blob).await {
-        Ok(package) => verify_package(backend, &Arc::new(package), options, observer).await,
-        Err(error) => Err(error),
+    let identifier = manifest.annotations().get(D1_IDENTIFIER).cloned();
+    let verified = match manifest {
+        // The walk reaches its children too.
+        Manifest::Index(_) => Ok(VerifyReport::of_index(raw.digest(), options, Vec::new(), Vec::new())),
+        Manifest::Image(image) => match open_read(backend, raw, image, IndexCopy::Blob).await {
+            Ok(package) => verify_package(backend, &Arc::new(package), options, observer).await,
+            Err(error) => Err(error),
+        },
+        other => Ok(verify_blobs(backend, raw.digest(), &other, options).await?),
     };
     let (report, error) = match verified {
         Ok(report) => (Some(report), None),
         Err(error) => (None, Some(with_causes(&error))),
     };
-    Ok(Some(VerifiedArtifact { tag, digest: Some(digest), identifier, report, error }))
+    Ok(VerifiedArtifact { tag, digest, identifier, report, error })
+}
+
+/// How deep image indexes may nest.
+const DEEPEST_INDEX: usize = 16;
+
+/// How many children of an image index are verified.
+const MOST_CHILDREN: usize = 10_000;
+
+/// Verifies the children of an image index, one after the other.
+fn verify_index<'a>(
+    backend: &'a dyn RegistryBackend,
+    raw: RawManifest,
+    index: Manifest,
+    (options, depth): (&'a VerifyOptions, usize),
+    observer: &'a Arc<dyn Observer>,
+) -> BoxFuture<'a, Result<VerifyReport>> {
+    Box::pin(async move {
+        let (mut children, mut faults) = (Vec::new(), Vec::new());
+        let all = index.children();
+        if depth >= DEEPEST_INDEX || all.len() > MOST_CHILDREN {
+            return Err(Error::TooDeep { digest: raw.digest().clone() });
+        }
+        for child in all {
+            let at = ManifestRef::Digest(child.digest.clone());
+            match verify_at(backend, &at, (options, depth + 1), observer).await {
+                Ok(report) => children.push(report),
+                Err(error) if error.of_store().is_none_or(|error| concerns_content(error.kind())) => {
+                    let (path, message) = (child.digest.to_string(), with_causes(&error));
+                    faults.push(ContentFault { path, message });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(VerifyReport::of_index(raw.digest(), options, children, faults))
+    })
+}
+
+async fn verify_at(
+    backend: &dyn RegistryBackend,
+    at: &ManifestRef,
+    (options, depth): (&VerifyOptions, usize),
+    observer: &Arc<dyn Observer>,
+) -> Result<VerifyReport> {
+    let raw = backend.read_manifest(at).await?;
+    let parsed = raw
+        .parse()
+        .map_err(|error| BackendError::new(ErrorKind::Invalid, "read manifest", at).caused_by(error))?;
+    match parsed {
+        Manifest::Image(image) => {
+            let package = Arc::new(open_read(backend, raw, image, IndexCopy::Blob).await?);
+            verify_package(backend, &package, options, observer).await
+        }
+        index @ Manifest::Index(_) => verify_index(backend, raw, index, (options, depth), observer).await,
+        other => verify_blobs(backend, raw.digest(), &other, options).await,
+    }
+}
+
+/// Verifies the blobs of a manifest that is neither an image nor an index.
+async fn verify_blobs(
+    backend: &dyn RegistryBackend,
+    digest: &Digest,
+    manifest: &Manifest,
+    options: &VerifyOptions,
+) -> Result<VerifyReport> {
+    let mut report = VerifyReport::of_index(digest, options, Vec::new(), Vec::new());
+    for blob in manifest.blobs() {
+        let is_right = match options.deep {
+            true => is_whole(backend, &blob.digest, blob.size).await?,
+            false => backend.stat_blob(&blob.digest).await? == Some(blob.size),
+        };
+        report.files += 1;
+        report.bytes = report.bytes.saturating_add(blob.size);
+        if !is_right {
+            let message = format!("the blob {} is missing or damaged", blob.digest);
+            report.faults.push(ContentFault { path: title(blob).to_owned(), message });
+        }
+    }
+    report.read_bytes = if options.deep { report.bytes } else { 0 };
+    report.valid = report.faults.is_empty();
+    Ok(report)
+}
+
+impl VerifyReport {
+    /// Returns the report of an image index with these children, and with faults of children that cannot be opened.
+    fn of_index(
+        digest: &Digest,
+        options: &VerifyOptions,
+        children: Vec<Self>,
+        faults: Vec<ContentFault>,
+    ) -> Self {
+        Self {
+            digest: digest.clone(),
+            deep: options.deep,
+            valid: faults.is_empty() && children.iter().all(|child| child.valid),
+            files: total(children.iter().map(|child| child.files)),
+            bytes: total(children.iter().map(|child| child.bytes)),
+            read_bytes: total(children.iter().map(|child| child.read_bytes)),
+            faults,
+            bag: None,
+            system_metadata: None,
+            children,
+        }
+    }
 }

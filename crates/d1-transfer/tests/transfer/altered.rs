@@ -108,7 +108,7 @@ impl RegistryBackend for Altered {
         let written = self.inner.write_blob(blob, hint).await?;
         // A write restores a lost blob.
         let was_lost = self.altered(blob.digest()) == Some(None);
-        if was_lost {
+        if was_lost || hint.replace {
             self.blobs.lock().unwrap().remove(blob.digest());
         }
         Ok(if was_lost { Written::Uploaded } else { written })

@@ -181,8 +181,10 @@ async fn a_repository_is_verified_to_its_end_whatever_is_found() {
     let mut options = VerifyOptions::default();
     options.system_metadata = true;
     let found: Vec<_> = verify_all(&faulty, &options, &silent()).try_collect().await.unwrap();
-    let verdicts: Vec<_> =
-        found.iter().map(|artifact| (artifact.tag.as_str(), artifact.is_valid())).collect();
+    let verdicts: Vec<_> = found
+        .iter()
+        .map(|artifact| (artifact.tag.as_ref().map_or("", |tag| tag.as_str()), artifact.is_valid()))
+        .collect();
     assert_eq!(verdicts, [("a0", false), ("b0", true), ("v1", true)]);
     assert!(found[0].error.is_some() && found[0].report.is_none());
 }

@@ -4,6 +4,7 @@ mod altered;
 mod audits;
 mod damage;
 mod failing_stores;
+mod healing;
 mod moved;
 mod pulling;
 mod pushing;

@@ -75,11 +75,12 @@ impl<'a> Audited<'a> {
         let audit = report.and_then(|report| report.system_metadata.as_ref());
         let mut faults = report.map(faults).unwrap_or_default();
         if let Some(message) = &artifact.error {
-            faults.push(ContentFault { path: artifact.tag.to_string(), message: message.clone() });
+            let path = artifact.tag.as_ref().map_or_else(|| reference.to_owned(), ToString::to_string);
+            faults.push(ContentFault { path, message: message.clone() });
         }
         Self {
             reference,
-            tag: Some(artifact.tag.to_string()),
+            tag: artifact.tag.as_ref().map(ToString::to_string),
             identifier: artifact.identifier.as_deref(),
             valid: artifact.is_valid(),
             faults,

@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// Copy the artifacts that refer to it too: attached system metadata, signatures.
     #[arg(short, long)]
     referrers: bool,
+    /// Read every blob that the target has, and replace damaged ones.
+    #[arg(long)]
+    repair: bool,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
@@ -37,6 +40,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     });
     options.tags = tag.into_iter().chain(&arguments.tags).cloned().collect();
     options.referrers = arguments.referrers;
+    options.repair = arguments.repair;
     options.mount_from = match (&arguments.from.location, &arguments.to.location) {
         (Location::Registry { host, repository }, Location::Registry { host: other, .. })
             if host == other =>

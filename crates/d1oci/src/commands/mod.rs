@@ -27,6 +27,7 @@ mod package;
 pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod repair;
 #[cfg(feature = "d1-client")]
 pub(crate) mod replicate;
 pub(crate) mod resolve;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use d1_catalog::{Purpose, locate};
+use d1_catalog::{Purpose, check_identifier, locate};
 use d1_model::Identifier;
 use d1_transfer::{Observer, OpenPackage, open_package};
 use oci_model::{ManifestRef, Reference};
@@ -55,7 +55,11 @@ async fn find_target(
     observer: &Arc<dyn Observer>,
 ) -> Result<ManifestRef, Failure> {
     match (&reference.target, identifier) {
-        (Some(target), _) => Ok(target.clone()),
+        (Some(target), Some(identifier)) => {
+            let digest = check_identifier(backend, target, identifier).await?;
+            Ok(ManifestRef::Digest(digest))
+        }
+        (Some(target), None) => Ok(target.clone()),
         (None, Some(identifier)) => {
             let located = locate(backend, identifier, purpose, observer).await?;
             Ok(ManifestRef::Digest(located.digest))

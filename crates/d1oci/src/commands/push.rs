@@ -85,6 +85,9 @@ pub(crate) struct Arguments {
     /// Build all archive layers again instead of reusing those in the repository.
     #[arg(long)]
     repack: bool,
+    /// Read every blob that the repository has, and replace damaged ones.
+    #[arg(long, conflicts_with = "dry_run")]
+    repair: bool,
     /// Do everything except storing.
     #[arg(long)]
     dry_run: bool,
@@ -138,6 +141,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.compression = arguments.compression.into();
     options.index = !arguments.no_index;
     options.repack = arguments.repack;
+    options.repair = arguments.repair;
     options.dry_run = arguments.dry_run;
 
     let location = &arguments.reference.location;

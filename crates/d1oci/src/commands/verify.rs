@@ -148,7 +148,10 @@ async fn everything(
         invalid += u64::from(!artifact.is_valid());
         let reference = match &artifact.digest {
             Some(digest) => format!("{location}@{digest}"),
-            None => format!("{location}:{}", artifact.tag),
+            None => match &artifact.tag {
+                Some(tag) => format!("{location}:{tag}"),
+                None => location.to_string(),
+            },
         };
         if let Some(audit) = &mut audit {
             audit.artifact(&Audited::of(&reference, &artifact))?;
@@ -175,21 +178,27 @@ async fn everything(
 fn fault_count(report: &VerifyReport) -> u64 {
     let bag = report.bag.as_ref().map_or(0, |bag| bag.errors().count());
     let audit = report.system_metadata.as_ref().map_or(0, |audit| audit.faults.len());
-    (report.faults.len() + bag + audit) as u64
+    let children: u64 = report.children.iter().map(fault_count).sum();
+    (report.faults.len() + bag + audit) as u64 + children
 }
 
 fn text_of_all(shown: &VerifiedOfAll<'_>, lines: &mut Lines<'_>) {
     match (&shown.artifact.report, &shown.artifact.error) {
-        (Some(report), _) => {
-            text(&format!("{} ({})", shown.reference, shown.artifact.tag), report, lines);
-        }
+        (Some(report), _) => match &shown.artifact.tag {
+            Some(tag) => text(&format!("{} ({tag})", shown.reference), report, lines),
+            None => text(&shown.reference, report, lines),
+        },
         (None, error) => {
-            lines.add(format_args!("error    {}: {}", shown.reference, error.as_deref().unwrap_or_default()))
+            lines.add(format_args!("error    {}: {}", shown.reference, error.as_deref().unwrap_or_default()));
         }
     }
 }
 
 fn text(reference: &str, report: &VerifyReport, lines: &mut Lines<'_>) {
+    let repository = reference.split_once('@').map_or(reference, |(repository, _)| repository);
+    for child in &report.children {
+        text(&format!("{repository}@{}", child.digest), child, lines);
+    }
     let audit = report.system_metadata.as_ref();
     for fault in report.faults.iter().chain(audit.into_iter().flat_map(|audit| &audit.faults)) {
         lines.add(format_args!("error    {}: {}", fault.path, fault.message));
