@@ -1,8 +1,10 @@
-//! Small files of the user: configuration, keys, tokens, documents.
+//! Local files of the user: small ones to read, and results to write.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 /// Reads a regular file of at most `limit` bytes.
 ///
@@ -44,9 +46,117 @@ pub(crate) fn require_regular(path: &Path) -> io::Result<()> {
     Err(io::Error::other(format!("expected a regular file, found {found}")))
 }
 
+/// A file for a result. A regular file appears under its name when it is complete; a device or pipe is written through.
+#[derive(Debug)]
+pub(crate) enum ResultFile {
+    /// A device or pipe.
+    Through(File),
+    /// A new file with a random name, and the name that it gets.
+    Replace(NamedTempFile, PathBuf),
+}
+
+impl ResultFile {
+    /// Opens a file for a result. A link stays a link: its target is the file.
+    ///
+    /// # Errors
+    ///
+    /// If the path is a directory, or cannot be written.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let target = match fs::canonicalize(path) {
+            Ok(target) => target,
+            // A dangling link may point anywhere: nothing is created through it.
+            Err(_) if fs::symlink_metadata(path).is_ok() => {
+                return Err(io::Error::other("expected a file, found a link that leads nowhere"));
+            }
+            Err(_) => path.to_owned(),
+        };
+        match fs::metadata(&target).map(|metadata| metadata.file_type()) {
+            Ok(kind) if kind.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(kind) if !kind.is_file() => return Ok(Self::Through(File::options().write(true).open(path)?)),
+            _ => {}
+        }
+        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".d1oci-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.tempfile_in(directory.unwrap_or(Path::new(".")))?;
+        Ok(Self::Replace(temporary, target))
+    }
+
+    /// Syncs a complete file and gives it its name. Without this call, nothing appears.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be synced or renamed.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        match self {
+            Self::Through(_) => Ok(()),
+            Self::Replace(temporary, target) => {
+                temporary.as_file().sync_all()?;
+                let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let directory = directory.unwrap_or(Path::new(".")).to_owned();
+                temporary.persist(&target).map_err(|error| error.error)?;
+                // Some systems cannot sync a directory.
+                if let Ok(directory) = File::open(directory) {
+                    let _ = directory.sync_all();
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Write for ResultFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Through(file) => file.write(bytes),
+            Self::Replace(temporary, _) => temporary.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Through(file) => file.flush(),
+            Self::Replace(temporary, _) => temporary.flush(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_result_replaces_a_file_and_is_written_through_a_link_and_a_device() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        let write = |path: &Path| {
+            let mut result = ResultFile::create(path)?;
+            result.write_all(b"new")?;
+            result.finish()
+        };
+        fs::write(&file, "old and longer").unwrap();
+        drop(ResultFile::create(&file).unwrap());
+        assert_eq!(fs::read(&file).unwrap(), b"old and longer");
+        #[cfg(unix)]
+        {
+            let link = place.path().join("link");
+            std::os::unix::fs::symlink("file", &link).unwrap();
+            write(&link).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            std::os::unix::fs::symlink("nowhere", place.path().join("dangling")).unwrap();
+            assert!(write(&place.path().join("dangling")).is_err());
+            let null = place.path().join("null");
+            std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+            write(&null).unwrap();
+            assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        }
+        write(&file).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(write(place.path()).is_err());
+    }
 
     #[test]
     fn only_regular_files_of_bounded_size_are_read() {

@@ -1,6 +1,5 @@
 //! The report of an audit, for the files of a repository manager: written object by object, to a file or to standard output.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,16 +10,21 @@ use serde::Serialize;
 
 use crate::context::{Context, source_date_epoch};
 use crate::failure::Failure;
+use crate::files::ResultFile;
 use crate::output::{Format, Lines, human};
 
-/// A report in progress. Its file has a temporary name until it is complete.
+/// A report in progress. Its file appears when it is complete.
 pub(crate) struct AuditReport {
     format: Format,
-    output: Box<dyn Write>,
-    /// The temporary and the final name.
-    files: Option<(PathBuf, PathBuf)>,
+    output: Output,
     totals: Totals,
     artifact_count: u64,
+}
+
+/// The place of a report.
+enum Output {
+    Standard(BufWriter<io::Stdout>),
+    File(BufWriter<ResultFile>, PathBuf),
 }
 
 /// The part of the report about one artifact.
@@ -107,24 +111,14 @@ impl AuditReport {
         let date = source_date_epoch()?.unwrap_or_else(Timestamp::now);
         let date = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(0)).timestamp_to_string(&date);
         let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-        let mut report = Self {
-            format: if is_json { Format::Json } else { Format::Text },
-            output: Box::new(io::sink()),
-            files: None,
-            totals: Totals::default(),
-            artifact_count: 0,
-        };
-        if file == Path::new("-") {
-            report.format = context.printer.format();
-            report.output = Box::new(BufWriter::new(io::stdout()));
+        let (format, output) = if file == Path::new("-") {
+            (context.printer.format(), Output::Standard(BufWriter::new(io::stdout())))
         } else {
-            let mut name = file.file_name().unwrap_or_default().to_owned();
-            name.push(".d1oci-part");
-            let partial = file.with_file_name(name);
-            let created = File::create(&partial).map_err(|error| Failure::file("create", &partial, error))?;
-            report.output = Box::new(BufWriter::new(created));
-            report.files = Some((partial, file.to_owned()));
-        }
+            let created = ResultFile::create(file).map_err(|error| Failure::file("write", file, error))?;
+            let format = if is_json { Format::Json } else { Format::Text };
+            (format, Output::File(BufWriter::new(created), file.to_owned()))
+        };
+        let mut report = Self { format, output, totals: Totals::default(), artifact_count: 0 };
         let program = concat!("d1oci ", env!("CARGO_PKG_VERSION"));
         let heading = Heading { program, date, repository: location.to_string() };
         report.heading(&heading)?;
@@ -133,7 +127,7 @@ impl AuditReport {
 
     /// Tells whether the report takes standard output for itself.
     pub(crate) fn is_on_standard_output(&self) -> bool {
-        self.files.is_none()
+        matches!(self.output, Output::Standard(_))
     }
 
     fn heading(&mut self, heading: &Heading<'_>) -> Result<(), Failure> {
@@ -176,26 +170,22 @@ impl AuditReport {
             Format::Text => self.totals.text(),
         };
         self.write(&text)?;
-        self.output.flush().map_err(Failure::output)?;
-        if let Some((partial, file)) = self.files.take() {
-            std::fs::rename(&partial, &file).map_err(|error| Failure::file("rename", &partial, error))?;
+        match self.output {
+            Output::Standard(mut output) => output.flush().map_err(Failure::output),
+            Output::File(output, file) => {
+                let finished = output.into_inner().map_err(io::IntoInnerError::into_error);
+                let finished = finished.and_then(ResultFile::finish);
+                finished.map_err(|error| Failure::file("write", &file, error))
+            }
         }
-        Ok(())
     }
 
     fn write(&mut self, text: &str) -> Result<(), Failure> {
-        self.output.write_all(text.as_bytes()).map_err(|error| match &self.files {
-            Some((partial, _)) => Failure::file("write", partial, error),
-            None => Failure::output(error),
-        })
-    }
-}
-
-impl Drop for AuditReport {
-    fn drop(&mut self) {
-        // A report without its end is useless.
-        if let Some((partial, _)) = &self.files {
-            let _ = std::fs::remove_file(partial);
+        match &mut self.output {
+            Output::Standard(output) => output.write_all(text.as_bytes()).map_err(Failure::output),
+            Output::File(output, file) => {
+                output.write_all(text.as_bytes()).map_err(|error| Failure::file("write", file, error))
+            }
         }
     }
 }

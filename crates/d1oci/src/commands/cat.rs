@@ -1,6 +1,5 @@
 //! `d1oci cat`: one file of a package.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use d1_catalog::Purpose;
@@ -11,6 +10,7 @@ use oci_model::Reference;
 use super::package::{self, Opened};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::files::ResultFile;
 use crate::output::ContentOutput;
 
 /// Write one file of a package to standard output, or to a file.
@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// DataONE identifier of the file; without a tag or digest in the reference, the whole repository is searched.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
-    /// Write to this file.
+    /// Write to this file; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Bytes to read, counted from 0, both ends included: `0-99`, `100-`.
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let opened = package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Bytes).await?;
     let path = path(&opened, &arguments)?;
-    match &arguments.output {
+    match arguments.output.as_deref().filter(|output| *output != Path::new("-")) {
         None => {
             let output = ContentOutput::default();
             let read =
@@ -50,29 +50,17 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     Ok(())
 }
 
-/// Writes under a temporary name, and renames when everything is right.
+/// Writes a file, which appears when everything is right.
 async fn write_file(
     opened: &Opened,
     path: &str,
     range: Option<ByteRange>,
     output: &Path,
 ) -> Result<(), Failure> {
-    let mut name = output.file_name().unwrap_or_default().to_owned();
-    name.push(".d1oci-part");
-    let partial = output.with_file_name(name);
-    let file = File::create(&partial).map_err(|error| Failure::file("create", &partial, error))?;
-    let written = read_file(&*opened.backend, &opened.package, path, range, file).await;
-    let renamed = match written {
-        Ok(file) => {
-            drop(file);
-            std::fs::rename(&partial, output).map_err(|error| Failure::file("rename", &partial, error))
-        }
-        Err(error) => Err(error.into()),
-    };
-    if renamed.is_err() {
-        let _ = std::fs::remove_file(&partial);
-    }
-    renamed
+    let failed = |error| Failure::file("write", output, error);
+    let file = ResultFile::create(output).map_err(failed)?;
+    let file = read_file(&*opened.backend, &opened.package, path, range, file).await?;
+    file.finish().map_err(failed)
 }
 
 /// Returns the path of the file: as given, or that of the member with the identifier, or of the only file.

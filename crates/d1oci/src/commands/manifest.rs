@@ -1,12 +1,14 @@
 //! `d1oci manifest fetch`: the stored bytes of a manifest.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use oci_model::Reference;
 use registry_backend::Access;
 
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
+use crate::files::ResultFile;
 
 /// Work with manifests.
 #[derive(Debug, clap::Args)]
@@ -33,7 +35,7 @@ struct FetchArguments {
     /// Print its descriptor instead.
     #[arg(long)]
     descriptor: bool,
-    /// Write it to a file.
+    /// Write it to a file; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -58,8 +60,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         (false, false) => manifest.bytes().to_vec(),
     };
     match &arguments.output {
-        Some(path) => std::fs::write(path, &bytes).map_err(|error| Failure::file("write", path, error)),
-        None => {
+        Some(path) if path != Path::new("-") => {
+            let failed = |error| Failure::file("write", path, error);
+            let mut file = ResultFile::create(path).map_err(failed)?;
+            file.write_all(&bytes).and_then(|()| file.finish()).map_err(failed)
+        }
+        _ => {
             if arguments.pretty || arguments.descriptor {
                 bytes.push(b'\n');
             }

@@ -1,6 +1,6 @@
 //! `d1oci pull`: a package into a directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bagit::Accept;
@@ -68,6 +68,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.keep_going = arguments.keep_going;
     options.no_bag_check = arguments.no_verify;
     options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
+    if arguments.output == Path::new("-") {
+        return Err(Failure::usage("cannot pull a directory to standard output")
+            .with_hint("`d1oci cat` writes a file to standard output; `-o ./-` names a directory"));
+    }
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Read).await?;
     let observer = context.observer();
