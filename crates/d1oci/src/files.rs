@@ -62,19 +62,17 @@ impl ResultFile {
     ///
     /// If the path is a directory, or cannot be written.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        let target = match fs::canonicalize(path) {
-            Ok(target) => target,
+        // Names such as /dev/stdout lead to pipes, which have no path of their own: ask for the kind first.
+        let target = match fs::metadata(path).map(|metadata| metadata.file_type()) {
+            Ok(kind) if kind.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(kind) if !kind.is_file() => return Ok(Self::Through(File::options().write(true).open(path)?)),
+            Ok(_) => fs::canonicalize(path)?,
             // A dangling link may point anywhere: nothing is created through it.
             Err(_) if fs::symlink_metadata(path).is_ok() => {
                 return Err(io::Error::other("expected a file, found a link that leads nowhere"));
             }
             Err(_) => path.to_owned(),
         };
-        match fs::metadata(&target).map(|metadata| metadata.file_type()) {
-            Ok(kind) if kind.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(kind) if !kind.is_file() => return Ok(Self::Through(File::options().write(true).open(path)?)),
-            _ => {}
-        }
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let mut builder = tempfile::Builder::new();
         builder.prefix(".d1oci-");
