@@ -15,7 +15,9 @@
 //! #     fn name(&self) -> &'static str { "tape" }
 //! #     fn about(&self) -> &'static str { "tapes" }
 //! #     fn fit(&self, _: &Location) -> Fit { Fit::No }
-//! #     async fn open(&self, _: &Location, _: &OpenOptions) -> Result<Box<dyn RegistryBackend>> { unimplemented!() }
+//! #     async fn open(&self, at: &Location, _: &OpenOptions) -> Result<Box<dyn RegistryBackend>> {
+//! #         Err(registry_backend::Error::new(registry_backend::ErrorKind::Unsupported, "open", at))
+//! #     }
 //! # }
 //! fn main() -> ExitCode {
 //!     d1oci::Program::new().with_backend(TapeFactory).run()
@@ -23,6 +25,7 @@
 //! ```
 //!
 //! `examples/own-backend` in the source repository is a whole such program.
+#![doc = include_str!("../README.md")]
 
 mod backends;
 mod cli;

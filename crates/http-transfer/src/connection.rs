@@ -17,7 +17,7 @@ use crate::Secret;
 use crate::budget::BudgetRules;
 use crate::destination::{Network, is_private_address, same_origin};
 use crate::error::{PrivateName, SettingsError};
-use crate::tls;
+use crate::tls::{self, ClientCertificate};
 
 /// How often the operating system checks that an idle connection still stands.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -57,15 +57,6 @@ pub struct SessionSettings<'a> {
     pub budget_for_all: bool,
     /// Query parameters whose values may appear in logs.
     pub logged_parameters: &'static [&'static str],
-}
-
-/// The certificate by which a caller identifies itself.
-#[derive(Clone, Debug)]
-pub struct ClientCertificate {
-    /// The certificate and its chain in PEM.
-    pub chain: Vec<u8>,
-    /// The private key in PEM.
-    pub key: Secret,
 }
 
 /// Proxies, as URLs: `http://[USER:PASSWORD@]HOST:PORT`, or `socks5://…` and `socks5h://…`.
@@ -127,7 +118,7 @@ pub(crate) struct Connections {
 
 impl Connections {
     pub(crate) fn new(settings: &SessionSettings<'_>) -> Result<Self, SettingsError> {
-        let tls = tls::settings(settings)?;
+        let tls = tls::settings(settings.extra_authorities, settings.client_certificate)?;
         let names = Arc::new(Names::new(settings, system_lookup()));
         let own = OwnNames(names.clone());
         let foreign = ForeignNames(names.clone());

@@ -16,7 +16,7 @@ mod tls;
 mod words;
 
 pub use budget::{BudgetRules, Load};
-pub use connection::{ClientCertificate, Proxies, SessionSettings};
+pub use connection::{Proxies, SessionSettings};
 pub use destination::{
     Network, RefusedDestination, check_destination, check_redirect, is_loopback, redacted, resolve,
     same_origin, without_query,
@@ -32,6 +32,7 @@ pub use resume::{BodyFault, Opened, RangeAnswer, RangeBody, RangeSource, Resumin
 pub use retry::{Failures, Retry, RetryPolicy, RetryRules, Wait, WaitObserver, jittered};
 pub use secret::Secret;
 pub use session::{Exchange, Payload, Redirects, Request, Session};
+pub use tls::ClientCertificate;
 pub use words::{html_title, looks_like_html, shortened};
 
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

@@ -11,8 +11,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-use crate::connection::{ClientCertificate, SessionSettings};
 use crate::error::SettingsError;
+use crate::secret::Secret;
 
 const AUTHORITY: &str = "the certificate of an authority";
 
@@ -22,15 +22,27 @@ pub(crate) struct TlsSettings {
     pub(crate) foreign: ClientConfig,
 }
 
+/// The certificate by which a caller identifies itself.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The certificate and its chain in PEM.
+    pub chain: Vec<u8>,
+    /// The private key in PEM.
+    pub key: Secret,
+}
+
 /// Reads certificates and returns the TLS settings. Only the service itself sees the caller's certificate.
 ///
 /// # Errors
 ///
 /// If a certificate or key cannot be read.
-pub(crate) fn settings(settings: &SessionSettings<'_>) -> Result<TlsSettings, SettingsError> {
+pub(crate) fn settings(
+    extra_authorities: &[Vec<u8>],
+    client_certificate: Option<&ClientCertificate>,
+) -> Result<TlsSettings, SettingsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut authorities = Vec::new();
-    for pem in settings.extra_authorities {
+    for pem in extra_authorities {
         authorities.extend(certificates(pem, AUTHORITY)?);
     }
     let otherwise = verifier(authorities.clone(), provider.clone())?;
@@ -40,7 +52,7 @@ pub(crate) fn settings(settings: &SessionSettings<'_>) -> Result<TlsSettings, Se
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(SelfSigned { authorities, otherwise }));
     let foreign = builder.clone().with_no_client_auth();
-    let own = match settings.client_certificate {
+    let own = match client_certificate {
         None => foreign.clone(),
         Some(ClientCertificate { chain, key }) => {
             let chain = certificates(chain, "the client certificate")?;

@@ -19,9 +19,12 @@ const MOST_LINES: usize = 70;
 pub(super) fn check(project: &Project) -> Result<Vec<Fault>> {
     let members = project.metadata.members();
     let mut faults: Vec<_> = members.iter().flat_map(|package| check_package(package, &members)).collect();
-    // The fuzzer is a workspace of its own, with one call in it.
+    // The fuzzer and the example are workspaces of their own: the example stands for a program in another repository.
+    const OTHER_WORKSPACES: [&str; 2] = ["fuzz/Cargo.toml", "examples/own-backend/Cargo.toml"];
     let manifests = project.files.iter().filter(|file| file.path.ends_with("Cargo.toml"));
-    faults.extend(manifests.filter(|file| file.path != "fuzz/Cargo.toml").flat_map(check_lints));
+    faults.extend(
+        manifests.filter(|file| !OTHER_WORKSPACES.contains(&file.path.as_str())).flat_map(check_lints),
+    );
     faults.extend(check_function_length(project.files.iter().find(|file| file.path == CLIPPY)));
     Ok(faults)
 }

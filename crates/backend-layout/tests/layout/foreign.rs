@@ -163,7 +163,7 @@ async fn a_manifest_of_an_unknown_json_type_keeps_all_digests_that_it_names() {
     let loose = crate::support::store_blob(&layout, "loose").await;
     let text = format!("{{\"blobs\":[{{\"any\":\"{}\"}}]}}", needed.digest);
     let odd = crate::support::store_blob(&layout, &text).await;
-    let kind = "application/vnd.oci.artifact.manifest.v1+json";
+    let kind = "application/vnd.example.manifest.v9+json";
     write_index(
         &root,
         &[format!("{{\"mediaType\":\"{kind}\",\"size\":{},\"digest\":\"{}\"}}", odd.size, odd.digest)],

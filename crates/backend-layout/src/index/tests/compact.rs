@@ -31,7 +31,7 @@ fn plainly(text: &str) -> Option<Fields> {
         _ => SubjectHint::Unknown,
     };
     Some((
-        fields.get("mediaType")?.as_str()?.parse().ok()?,
+        MediaType::received(fields.get("mediaType")?.as_str()?),
         fields.get("digest")?.as_str()?.parse().ok()?,
         fields.get("size")?.as_u64()?,
         name,
