@@ -1,5 +1,6 @@
 //! Repairing a repository blob by blob from its replicas.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
@@ -74,16 +75,24 @@ pub async fn repair(
     replicas: &[&dyn RegistryBackend],
     observer: &Arc<dyn Observer>,
 ) -> Result<RepairReport> {
-    let mut repairing =
-        Repairing { store, replicas, observer, seen: Default::default(), report: RepairReport::default() };
-    // A repaired manifest may name others that the walk could not reach before.
+    let mut repairing = Repairing {
+        store,
+        replicas,
+        observer,
+        seen: Default::default(),
+        lost: Vec::new(),
+        report: RepairReport::default(),
+    };
+    // A repaired manifest may name others that the walk could not reach before, and a tag may name it.
     loop {
         let before = repairing.report.repaired.len();
+        repairing.lost.clear();
         let mut walk = walk_everything(store, Extent { referrers: true, untagged: true });
         while let Some(reached) = walk.try_next().await? {
             repairing.reached(reached).await?;
         }
         if repairing.report.repaired.len() == before {
+            repairing.report.faults.append(&mut repairing.lost);
             return Ok(repairing.report);
         }
     }
@@ -94,7 +103,9 @@ struct Repairing<'a> {
     replicas: &'a [&'a dyn RegistryBackend],
     observer: &'a Arc<dyn Observer>,
     /// Manifests and blobs that were read.
-    seen: std::collections::HashSet<Digest>,
+    seen: HashSet<Digest>,
+    /// Tags whose manifest the current walk could not find.
+    lost: Vec<ContentFault>,
     report: RepairReport,
 }
 
@@ -102,10 +113,8 @@ impl Repairing<'_> {
     async fn reached(&mut self, reached: Reached) -> Result<()> {
         let Some(digest) = reached.digest else {
             // Without its digest, nothing says which manifest of a replica is the right one.
-            if let (Some(tag), Err(error)) = (reached.tag, reached.manifest)
-                && self.report.faults.iter().all(|fault| fault.path != tag.as_str())
-            {
-                self.report.faults.push(ContentFault { path: tag.to_string(), message: with_causes(&error) });
+            if let (Some(tag), Err(error)) = (reached.tag, reached.manifest) {
+                self.lost.push(ContentFault { path: tag.to_string(), message: with_causes(&error) });
             }
             return Ok(());
         };
