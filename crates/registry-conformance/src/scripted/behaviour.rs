@@ -348,27 +348,31 @@ impl Preset {
 
 const MIB: u64 = 1024 * 1024;
 
+fn strict_uploads() -> UploadBehaviour {
+    UploadBehaviour {
+        absolute_location: false,
+        path_word: "uploads",
+        state: UploadState::Token,
+        range_after_start: None,
+        content_range_limit: None,
+        content_range: ContentRange::Checked,
+        chunk_min_bytes: None,
+        status: UploadStatus::Plain,
+        cut_patch: CutPatch::KeepsBytes,
+        failed_commit_cancels: false,
+        single_post: true,
+        needs_content_length: true,
+        mounts: Mounts::Anywhere,
+        max_blob_bytes: None,
+        sha512: true,
+        wrong_digest_code: "DIGEST_INVALID",
+        several_patches: SeveralPatches::Right,
+    }
+}
+
 fn strict() -> Behaviour {
     Behaviour {
-        uploads: UploadBehaviour {
-            absolute_location: false,
-            path_word: "uploads",
-            state: UploadState::Token,
-            range_after_start: None,
-            content_range_limit: None,
-            content_range: ContentRange::Checked,
-            chunk_min_bytes: None,
-            status: UploadStatus::Plain,
-            cut_patch: CutPatch::KeepsBytes,
-            failed_commit_cancels: false,
-            single_post: true,
-            needs_content_length: true,
-            mounts: Mounts::Anywhere,
-            max_blob_bytes: None,
-            sha512: true,
-            wrong_digest_code: "DIGEST_INVALID",
-            several_patches: SeveralPatches::Right,
-        },
+        uploads: strict_uploads(),
         blobs: BlobBehaviour {
             redirect: None,
             redirect_html: false,
