@@ -248,14 +248,6 @@ mod tests {
             (400, error_body("MANIFEST_INVALID", "manifest invalid"), ErrorKind::Invalid, Retry::No),
             (
                 400,
-                r#"{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid",
-                    "detail":{"message":"Unknown blob sha256:ab"}}]}"#
-                    .to_owned(),
-                ErrorKind::Incomplete,
-                Retry::No,
-            ),
-            (
-                400,
                 error_body("MANIFEST_INVALID", "http: request body too large"),
                 ErrorKind::TooLarge,
                 Retry::No,
@@ -298,6 +290,14 @@ mod tests {
             let error = refusal(status, &body).into_error(|_| None, &Context::new("read blob", "x"));
             assert_eq!((error.kind(), error.retry()), (kind, retry), "{status} {body}: {error}");
         }
+    }
+
+    #[test]
+    fn a_missing_blob_is_recognised_by_the_detail_alone() {
+        let body = r#"{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid",
+            "detail":{"message":"Unknown blob sha256:ab"}}]}"#;
+        let error = refusal(400, body).into_error(|_| None, &Context::new("read blob", "x"));
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Incomplete, Retry::No), "{error}");
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl RangeBody {
 
 /// The result of opening a whole at some place.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every value is a body, and none is kept")]
 pub enum Opened {
     /// Bytes come.
     Bytes(RangeBody),
