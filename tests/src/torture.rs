@@ -1,5 +1,5 @@
 //! A fault run: runs commands of the built binary while registries fail, links are lost, disks are full, clocks jump,
-//! links are planted, and processes are interrupted or killed.
+//! and processes are killed.
 //!
 //! A round depends only on the seed and its number, so it can be repeated. After each round all earlier content exists, no
 //! wrong file has a final name, files outside are untouched, and the same command completes.
