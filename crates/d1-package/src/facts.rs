@@ -59,7 +59,7 @@ pub struct PackageFacts {
     pub archived: bool,
     /// The number of objects in the package that not everybody may read.
     pub not_public: usize,
-    /// Digest of the identities of all members, see [`content_digest`](crate::content_digest).
+    /// Digest of the identities of all members, see [`content_digest`](crate::content_digest()).
     pub content_digest: Option<Digest>,
     /// Title of the package for people.
     pub title: Option<String>,

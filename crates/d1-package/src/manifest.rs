@@ -14,7 +14,7 @@ use crate::{FileView, ObjectFacts, PART_ANNOTATION, PackageFacts, media_type_of}
 /// How to write a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestOptions {
-    /// Type of the artifact, such as [`bag_artifact_type`].
+    /// Type of the artifact, such as `application/bagit-1.0`.
     pub artifact_type: MediaType,
     /// Which configuration blob the manifest has.
     pub configuration: Configuration,

@@ -22,7 +22,7 @@ pub struct Member {
     pub tar_length: u64,
 }
 
-/// What to read of a blob to get a range of its tar archive; [`SpanReader`](crate::SpanReader) does it.
+/// The bytes of a blob that a range of its tar archive needs. [`SpanReader`] reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberSpan {
     /// The bytes of the blob: whole members.

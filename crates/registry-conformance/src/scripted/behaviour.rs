@@ -48,7 +48,7 @@ impl Config {
     }
 }
 
-/// The ways in which a registry differs from others; [`Preset`](super::Preset) has values for those that exist.
+/// The ways in which a registry differs from others; [`Preset`] has values for those that exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is described at its type")]
 pub struct Behaviour {
