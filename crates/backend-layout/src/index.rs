@@ -30,7 +30,7 @@ pub(crate) const EMPTY_INDEX: &str =
 /// The annotation with which our entries name the digest of the manifest's `subject`, or [`NO_SUBJECT`].
 ///
 /// It lets a reader find referrers without reading every manifest. It repeats what the manifest says, so it stays true wherever the
-/// entry is copied. Whoever relies on it still reads the manifest.
+/// entry is copied. A reader that relies on it still reads the manifest.
 const SUBJECT_HINT: &str = "org.dataone.subject";
 
 /// The value of [`SUBJECT_HINT`] for a manifest without a subject.

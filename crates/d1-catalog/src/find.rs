@@ -113,7 +113,7 @@ pub struct Found {
 ///
 /// # Errors
 ///
-/// Fails if the repository does not exist, or the store fails.
+/// Fails if the store fails. A registry lists no tags for a repository that does not exist, so nothing is found there.
 pub fn find<'a>(
     backend: &'a dyn RegistryBackend,
     query: &'a Query,

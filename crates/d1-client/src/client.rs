@@ -73,7 +73,7 @@ impl NodeClient {
         settings.connect = options.times.connect;
         settings.silence = options.times.silence;
         settings.budget = options.budget;
-        // A list of locations leads to many nodes, each of which is spared.
+        // A list of locations leads to many nodes, and the budget spares each of them.
         settings.budget_for_all = true;
         settings.logged_parameters = &LOGGED_PARAMETERS;
         let session = Session::new(&settings)

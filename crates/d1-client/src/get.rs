@@ -120,7 +120,7 @@ pub(crate) async fn read(
     }
 }
 
-/// An object at several nodes, of which one is asked at a time.
+/// An object at several nodes. The source asks one node at a time.
 struct ObjectSource {
     nodes: Vec<NodeClient>,
     current: usize,

@@ -31,7 +31,7 @@ pub struct ObjectFilter {
     pub format_id: Option<String>,
     /// Only this object, or all of this series.
     pub identifier: Option<Identifier>,
-    /// Whether replicas are listed too, or only objects of which the node is the origin.
+    /// Whether replicas are listed too, or only objects whose origin is the node.
     pub replicas: Option<bool>,
     /// The number of entries of a page; `None` means 1000.
     pub page_size: Option<u32>,

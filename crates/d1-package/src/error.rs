@@ -27,7 +27,7 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// Names what is wrong with a package.
+/// The kind of a fault in a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -86,7 +86,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// Returns what is wrong.
+    /// Returns the kind of the fault.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind

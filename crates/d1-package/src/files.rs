@@ -1,4 +1,4 @@
-//! The files of a package: what is known of each, their order, and which lists of files are a package.
+//! The files of a package: the facts about each, their order, and the rules for a list of files.
 
 use std::ops::Range;
 

@@ -139,7 +139,7 @@ impl RoCrate {
             match inventory.file(&path) {
                 Some(entry) => file.check(&path, entry, oddities),
                 None => {
-                    let message = format!("the crate describes `{}`, and there is no such file", file.path);
+                    let message = format!("the crate describes `{}`, but no file has that path", file.path);
                     oddities.add(PackageOddityCode::CratePart, &document, message);
                 }
             }
@@ -191,7 +191,7 @@ impl RoCrate {
         });
         missing.sort_unstable();
         for path in missing {
-            let message = format!("`hasPart` names `{path}`, and there is no such file or directory");
+            let message = format!("`hasPart` names `{path}`, but no file or directory has that path");
             oddities.add(PackageOddityCode::CratePart, document, message);
         }
     }

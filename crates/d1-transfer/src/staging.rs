@@ -227,8 +227,7 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
 ///
 /// [`Error::Io`] if they cannot be written.
 pub fn sync_directory(path: &Path) -> Result<()> {
-    let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| Error::io("sync", path, error))
+    safe_files::sync_directory(path).map_err(|error| Error::io("sync", path, error))
 }
 
 /// Creates a directory unless it exists. Anything else at the path, such as a link, is refused.

@@ -46,6 +46,24 @@ pub(crate) fn require_regular(path: &Path) -> io::Result<()> {
     Err(io::Error::other(format!("expected a regular file, found {found}")))
 }
 
+/// Returns the directory of a file.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Syncs a complete temporary file and gives it its name. A reader sees the old content or the new one.
+///
+/// # Errors
+///
+/// If the file cannot be synced or renamed.
+pub(crate) fn put_in_place(temporary: NamedTempFile, target: &Path) -> io::Result<()> {
+    temporary.as_file().sync_all()?;
+    temporary.persist(target).map_err(|error| error.error)?;
+    // Some file systems cannot sync a directory.
+    let _ = safe_files::sync_directory(directory_of(target));
+    Ok(())
+}
+
 /// A file for a result. A regular file appears under its name when it is complete; a device or pipe is written through.
 #[derive(Debug)]
 pub(crate) enum ResultFile {
@@ -73,12 +91,11 @@ impl ResultFile {
             }
             Err(_) => path.to_owned(),
         };
-        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let mut builder = tempfile::Builder::new();
         builder.prefix(".d1oci-");
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.tempfile_in(directory.unwrap_or(Path::new(".")))?;
+        let temporary = builder.tempfile_in(directory_of(&target))?;
         Ok(Self::Replace(temporary, target))
     }
 
@@ -91,17 +108,7 @@ impl ResultFile {
         self.flush()?;
         match self {
             Self::Through(_) => Ok(()),
-            Self::Replace(temporary, target) => {
-                temporary.as_file().sync_all()?;
-                let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-                let directory = directory.unwrap_or(Path::new(".")).to_owned();
-                temporary.persist(&target).map_err(|error| error.error)?;
-                // Some systems cannot sync a directory.
-                if let Ok(directory) = File::open(directory) {
-                    let _ = directory.sync_all();
-                }
-                Ok(())
-            }
+            Self::Replace(temporary, target) => put_in_place(temporary, &target),
         }
     }
 }

@@ -12,7 +12,7 @@ use oci_model::Digest;
 use registry_backend::{BlobRead, BlobSource, Error, ErrorKind, Result};
 use tokio::task::JoinHandle;
 
-use super::files::{Paths, TemporaryFile, blocking, failure, joined, sync_directory};
+use super::files::{Paths, TemporaryFile, blocking, failure, joined};
 use crate::storage::{Batch, BlobCheck, Presence, StoredBlob, absent, next_batch, outside};
 
 const READ: &str = "read blob";
@@ -176,10 +176,10 @@ pub(super) fn sync_names(paths: &Paths) -> io::Result<()> {
     for algorithm in algorithms {
         let algorithm = algorithm?;
         if algorithm.file_type()?.is_dir() {
-            sync_directory(&algorithm.path())?;
+            safe_files::sync_directory(&algorithm.path())?;
         }
     }
-    sync_directory(&blobs)
+    safe_files::sync_directory(&blobs)
 }
 
 /// Lists all blobs. Files whose names are not digests are ignored.

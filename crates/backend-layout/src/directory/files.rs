@@ -203,16 +203,3 @@ fn is_linked(file: &File) -> io::Result<bool> {
 fn is_linked(_: &File) -> io::Result<bool> {
     Ok(true)
 }
-
-/// Syncs a directory, so that the names in it survive a power cut.
-#[cfg(unix)]
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Other systems cannot sync a directory.
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the signature is that of the other systems")]
-pub(super) fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
-}

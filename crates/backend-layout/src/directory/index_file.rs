@@ -12,7 +12,7 @@ use registry_backend::{Error, ErrorKind, Result, Retry};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::blobs;
-use super::files::{Paths, blocking, failure, sync_directory, write_file};
+use super::files::{Paths, blocking, failure, write_file};
 use crate::index::{Edit, INDEX_LIMIT, Index};
 use crate::storage::{Commit, IndexUpdate, StoredBlob};
 
@@ -315,7 +315,7 @@ impl Held {
         }
         let path = paths.index();
         write_file(paths, &path, index.pieces(edit)).map_err(|error| failed(&path, error))?;
-        sync_directory(paths.root()).map_err(|error| failed(paths.root(), error))?;
+        safe_files::sync_directory(paths.root()).map_err(|error| failed(paths.root(), error))?;
         Ok(Commit::Done)
     }
 }

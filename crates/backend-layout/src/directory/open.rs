@@ -6,7 +6,7 @@ use std::path::Path;
 
 use registry_backend::{Access, Error, ErrorKind, Result};
 
-use super::files::{Paths, failure, sync_directory, write_file};
+use super::files::{Paths, failure, write_file};
 use super::index_file::{IndexLock, Mode};
 use crate::index::{EMPTY_INDEX, Index};
 use crate::storage::{INDEX_FILE, LAYOUT_FILE_CONTENT, LAYOUT_FILE_LIMIT, check_layout_file};
@@ -107,12 +107,12 @@ pub(super) fn create(paths: &Paths, _lock: &IndexLock) -> Result<()> {
     if !holds_index(&paths.index()) {
         at(&paths.index(), write_file(paths, &paths.index(), [EMPTY_INDEX]))?;
     }
-    at(paths.root(), sync_directory(paths.root()))?;
+    at(paths.root(), safe_files::sync_directory(paths.root()))?;
     at(&paths.layout_file(), write_file(paths, &paths.layout_file(), [LAYOUT_FILE_CONTENT]))?;
-    at(paths.root(), sync_directory(paths.root()))?;
+    at(paths.root(), safe_files::sync_directory(paths.root()))?;
     // The directory itself may be new too. Users who may not read its parent do without this sync.
     if let Some(parent) = paths.root().parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        let _ = sync_directory(parent);
+        let _ = safe_files::sync_directory(parent);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Tests that look behind the contract: locks, races, and what is remembered.
+//! Tests that look behind the contract: locks, races and caches.
 
 use std::fs;
 use std::path::{Path, PathBuf};

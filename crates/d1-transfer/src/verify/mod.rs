@@ -295,7 +295,8 @@ impl VerifiedArtifact {
 ///
 /// # Errors
 ///
-/// Fails if the repository does not exist, tags or referrers cannot be listed, or the store fails.
+/// Fails if tags or referrers cannot be listed, or the store fails. A registry lists no tags for a repository that
+/// does not exist, so nothing is verified there.
 pub fn verify_all<'a>(
     backend: &'a dyn RegistryBackend,
     options: &'a VerifyOptions,

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::files::{directory_of, put_in_place};
+
 /// How many links in a row are followed.
 const MOST_LINKS: usize = 16;
 
@@ -15,18 +17,10 @@ const MOST_LINKS: usize = 16;
 /// If the content cannot be written; the old content stays.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let target = target_of(path)?;
-    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
-    // Files of this kind are made for their owner alone.
-    let mut temporary = tempfile::Builder::new().prefix(".d1oci-").tempfile_in(directory)?;
+    // The builder's files are for their owner alone.
+    let mut temporary = tempfile::Builder::new().prefix(".d1oci-").tempfile_in(directory_of(&target))?;
     temporary.write_all(content)?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(&target).map_err(|error| error.error)?;
-    // Not every system can synchronise a directory.
-    if let Ok(directory) = File::open(directory) {
-        let _ = directory.sync_all();
-    }
-    Ok(())
+    put_in_place(temporary, &target)
 }
 
 /// Creates the directory of a file, for its owner alone, and waits for others who replace a file in it.
