@@ -1,20 +1,29 @@
-//! The bag's metadata, `bag-info.txt`: ordered elements of a label and a value (RFC 8493, section 2.2.2).
+//! The metadata of a bag, `bag-info.txt`: ordered elements of a label and a value (RFC 8493, section 2.2.2).
 
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
+use crate::report::Faults;
 use crate::text::{is_blank, lines};
 use crate::version::Version;
 
 const FOLD_COLUMN: usize = 79;
 
-/// Holds the elements of `bag-info.txt` in their order; labels may repeat.
+/// Holds the elements of `bag-info.txt` in their order. Labels may repeat, and their case does not matter.
+///
+/// ```
+/// use bagit::{BagInfo, Version};
+///
+/// let (info, faults) = BagInfo::parse("Contact-Name: Mooring Group\nBag-Count: 1 of 1\n", Version::V1_0);
+/// assert!(faults.is_empty());
+/// assert_eq!(info.get("bag-count"), Some("1 of 1"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BagInfo {
     elements: Vec<(String, String)>,
 }
 
 impl BagInfo {
-    /// Starts without elements.
+    /// Returns metadata without elements.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -23,8 +32,8 @@ impl BagInfo {
     /// Adds an element at the end.
     ///
     /// # Errors
-    /// [`Error::Tag`] if the label is empty, has a colon, a line end, or white space around it, or the value has a
-    /// line or white space that would be lost.
+    /// [`Error::Tag`] if the label is empty or has a colon, a line end or white space around it, or if the value has lines or white space
+    /// that a reader would lose.
     pub fn push(&mut self, label: &str, value: &str) -> Result<()> {
         let refuse = |reason: &str| Err(Error::Tag { label: label.to_owned(), reason: reason.to_owned() });
         if label.is_empty() || label.contains([':', '\n', '\r']) {
@@ -44,7 +53,7 @@ impl BagInfo {
         Ok(())
     }
 
-    /// Replaces the first element with this label by a new value and removes the others; adds it if there is none.
+    /// Gives the first element with this label a new value and removes the others, or adds an element.
     ///
     /// # Errors
     /// As [`BagInfo::push`].
@@ -58,24 +67,24 @@ impl BagInfo {
         Ok(())
     }
 
-    /// Gives the first value of a label, whose case does not matter, as it stands with its line breaks.
+    /// Returns the first value of a label, with its line breaks.
     #[must_use]
     pub fn get(&self, label: &str) -> Option<&str> {
         self.iter().find(|(held, _)| held.eq_ignore_ascii_case(label)).map(|(_, value)| value)
     }
 
-    /// Walks all values of a label, whose case does not matter.
+    /// Iterates over all values of a label.
     pub fn all<'a>(&'a self, label: &'a str) -> impl Iterator<Item = &'a str> {
         self.iter().filter(move |(held, _)| held.eq_ignore_ascii_case(label)).map(|(_, value)| value)
     }
 
-    /// Gives the first value of a label with its lines joined by one space.
+    /// Returns the first value of a label, with its lines joined by one space.
     #[must_use]
     pub fn get_unfolded(&self, label: &str) -> Option<String> {
         self.get(label).map(|value| value.replace('\n', " "))
     }
 
-    /// Walks labels and values in their order.
+    /// Iterates over labels and values in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.elements.iter().map(|(label, value)| (label.as_str(), value.as_str()))
     }
@@ -86,11 +95,11 @@ impl BagInfo {
         self.elements.is_empty()
     }
 
-    /// Reads the decoded text of a metadata file, and reports the lines that are not well formed.
+    /// Reads the decoded text of a metadata file. Malformed lines become faults.
     #[must_use]
-    pub fn parse(text: &str, version: Version) -> (Self, Vec<Fault>) {
+    pub fn parse(text: &str, version: Version) -> (Self, Faults) {
         let mut info = Self::new();
-        let mut faults = Vec::new();
+        let mut faults = Faults::default();
         for (number, line) in lines(text) {
             if line.starts_with(is_blank) {
                 match info.elements.last_mut() {
@@ -98,7 +107,7 @@ impl BagInfo {
                         value.push('\n');
                         value.push_str(line.trim_start_matches(is_blank));
                     }
-                    None => faults.push(malformed(number, "continues nothing")),
+                    None => faults.push(malformed(number, "continues no other line")),
                 }
                 continue;
             }
@@ -128,7 +137,7 @@ impl BagInfo {
         (info, faults)
     }
 
-    /// Gives the text of the metadata file, with lines folded at 79 characters where a space allows it.
+    /// Returns the text of the metadata file, with lines folded at 79 characters where a space allows it.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -153,7 +162,7 @@ fn malformed(number: usize, what: &str) -> Fault {
     Fault::new(FaultCode::InfoLineMalformed, None, format!("line {number} {what}"))
 }
 
-/// Gives label and value of one line, or `None` if 1.0 does not allow its white space.
+/// Returns label and value of one line, or `None` if version 1.0 does not allow its white space.
 fn element<'a>(label: &'a str, value: &'a str, version: Version) -> Option<(&'a str, &'a str)> {
     if !version.is_rfc() {
         return Some((label.trim_matches(is_blank), value.trim_start_matches(is_blank)));
@@ -162,7 +171,7 @@ fn element<'a>(label: &'a str, value: &'a str, version: Version) -> Option<(&'a 
     value.filter(|_| !label.ends_with(is_blank)).map(|value| (label, value))
 }
 
-/// Adds a line and breaks it where a lone space between two words allows that, so that unfolding gives it back.
+/// Adds a line, broken at single spaces between words, so that unfolding restores it.
 fn fold_into(text: &mut String, line: &str, mut column: usize) {
     let mut words = line.split(' ').peekable();
     while let Some(word) = words.next() {
@@ -183,7 +192,7 @@ fn fold_into(text: &mut String, line: &str, mut column: usize) {
 
 pub(crate) const OXUM_LABEL: &str = "Payload-Oxum";
 
-/// Says whether the text is a date of the form YYYY-MM-DD with a possible month and day.
+/// Says whether a text is a date of the form YYYY-MM-DD with a possible month and day.
 pub fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.trim_matches(is_blank).split('-').collect();
     let [year, month, day] = parts.as_slice() else { return false };
@@ -205,7 +214,7 @@ mod tests {
 
     fn parse(text: &str, version: Version) -> (Vec<(String, String)>, Vec<&'static str>) {
         let (info, faults) = BagInfo::parse(text, version);
-        (info.elements, faults.iter().map(|fault| fault.code.as_str()).collect())
+        (info.elements, faults.kept().iter().map(|fault| fault.code.as_str()).collect())
     }
 
     fn pair(label: &str, value: &str) -> (String, String) {

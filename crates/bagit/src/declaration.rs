@@ -8,17 +8,18 @@ pub(crate) const FILE_NAME: &str = "bagit.txt";
 const VERSION_LABEL: &str = "BagIt-Version";
 const ENCODING_LABEL: &str = "Tag-File-Character-Encoding";
 
-/// Holds what `bagit.txt` declares.
+/// The content of `bagit.txt`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Declaration {
-    /// The version, where one could be read.
+    /// The version, where the file has a readable one.
     pub version: Option<Version>,
-    /// The encoding of the other tag files, as it is spelled there.
+    /// The encoding of the other tag files, as the file spells it.
     pub encoding: Option<String>,
 }
 
 impl Declaration {
-    /// Reads `bagit.txt` and reports what is wrong with it.
+    /// Reads `bagit.txt` and returns its faults.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> (Self, Vec<Fault>) {
         let mut reader = Reader { declaration: Self::default(), faults: Vec::new(), loose_lines: Vec::new() };
@@ -26,7 +27,7 @@ impl Declaration {
         (reader.declaration, reader.faults)
     }
 
-    /// Gives the text of a declaration of version 1.0 in UTF-8.
+    /// Returns the text of a declaration of version 1.0 in UTF-8.
     #[must_use]
     pub fn text() -> String {
         format!("{VERSION_LABEL}: {}\n{ENCODING_LABEL}: UTF-8\n", Version::V1_0)
@@ -42,7 +43,7 @@ struct Reader {
 impl Reader {
     fn read(&mut self, bytes: &[u8]) {
         let rest = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]).or_else(|| {
-            // UTF-16 marks: whatever follows is not UTF-8 text either, but the mark is the fault.
+            // A UTF-16 mark is the fault to report, although the text behind it is not UTF-8 either.
             bytes.strip_prefix(&[0xFE, 0xFF]).or_else(|| bytes.strip_prefix(&[0xFF, 0xFE]))
         });
         if rest.is_some() {
@@ -63,7 +64,7 @@ impl Reader {
         if let Some(extra) = all.get(2) {
             self.fault(
                 FaultCode::BagitTxtMalformed,
-                format!("line 3 of bagit.txt is one too many: {extra:?}"),
+                format!("bagit.txt has more than two lines, line 3 is {extra:?}"),
             );
         }
         self.report_white_space();
@@ -74,7 +75,7 @@ impl Reader {
         let Some(line) = all.get(index) else {
             self.fault(
                 FaultCode::BagitTxtMalformed,
-                format!("bagit.txt has no line {number} (`{label}: …`)"),
+                format!("expected `{label}: …` in line {number} of bagit.txt, found no such line"),
             );
             return None;
         };
@@ -82,7 +83,7 @@ impl Reader {
         let Some((key, value)) = found else {
             self.fault(
                 FaultCode::BagitTxtMalformed,
-                format!("line {number} of bagit.txt is not `{label}: …`: {line:?}"),
+                format!("expected `{label}: …` in line {number} of bagit.txt, found {line:?}"),
             );
             return None;
         };
@@ -106,8 +107,10 @@ impl Reader {
             return;
         }
         let strict = self.declaration.version.is_none_or(Version::is_rfc);
-        let message =
-            format!("bagit.txt must have exactly one space after each colon: lines {:?}", self.loose_lines);
+        let message = format!(
+            "bagit.txt must have exactly one space after each colon, unlike lines {:?}",
+            self.loose_lines
+        );
         let fault = Fault::new(FaultCode::BagitTxtWhitespace, Some(FILE_NAME), message);
         self.faults.push(if strict { fault } else { fault.with_severity(Severity::Warning) });
     }

@@ -1,4 +1,4 @@
-//! The error of this crate: what could not be done, and where.
+//! The error of this crate: the operation that failed, its target, and the reason.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use crate::fault::Fault;
 use crate::report::Report;
 
-/// Reports why a bag could not be read, made or repaired. Faults of a bag are not errors: they are in its [`Report`].
+/// Reports why a bag could not be read, created or repaired. Faults of a bag are not errors: they are in its [`Report`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
+    /// The operating system refused an operation.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// What it was tried on.
+        /// The file or directory.
         path: PathBuf,
-        /// Why it failed.
+        /// The reason.
         source: io::Error,
     },
     /// An archive cannot be read at all.
@@ -25,51 +25,60 @@ pub enum Error {
     Archive {
         /// `tar` or `zip`.
         format: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         message: String,
-        /// Why it failed, where another library knows.
+        /// The error of the library that reads the format, where it has one.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The input holds more than a limit of [`crate::Limits`] allows.
+    /// A file is not an archive that this crate reads.
+    #[error("the file is not a zip or tar archive: it is {found}")]
+    NotAnArchive {
+        /// The kind of the file, such as `an HTML page that begins with …`.
+        found: String,
+    },
+    /// The input exceeds a limit of [`crate::Limits`].
     #[error("{what} is over the limit of {limit}")]
     Limit {
-        /// What there is too much of.
+        /// The quantity.
         what: String,
         /// The limit.
         limit: u64,
     },
-    /// The target of a new bag exists and holds something.
+    /// The target of a new bag exists and is not an empty directory.
     #[error("{} exists and is not empty", .0.display())]
     TargetNotEmpty(PathBuf),
-    /// The source is a bag already.
+    /// The source of a new bag is a bag already.
     #[error("{} is a bag already", .0.display())]
     AlreadyBag(PathBuf),
     /// The source of a repair is not a bag.
     #[error("{} is not a bag", .0.display())]
     NotABag(PathBuf),
-    /// Files cannot go into a bag.
+    /// Some files cannot go into a bag.
     #[error("{} cannot go into a bag: {}", plural(faults), first(faults))]
     Unbaggable {
-        /// All of them, with the reasons.
+        /// The files with the reasons: all of them, up to the bounds of [`crate::Faults`].
         faults: Vec<Fault>,
     },
-    /// A file changed or vanished between two looks at it.
+    /// A file changed or vanished while the program worked with it.
     #[error("{} changed while it was read", .0.display())]
     Changed(PathBuf),
-    /// A metadata element cannot be written.
+    /// A metadata element has a label or value that `bag-info.txt` cannot hold.
     #[error("the metadata element `{label}` cannot be written: {reason}")]
     Tag {
-        /// Its label.
+        /// The label.
         label: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// A bag is not valid, or not of version 1.0.
-    #[error("the bag is not a valid one of version 1.0 ({} faults)", .0.errors().count())]
+    #[error("the bag is not a valid bag of version 1.0 ({} faults)", .0.error_count())]
     NotValid(Box<Report>),
-    /// A bag is not repaired, because it has faults that only its owner can judge.
-    #[error("the bag has faults that cannot be repaired ({} in all)", .0.errors().count())]
+    /// A bag cannot be repaired, because only its owner can judge its faults.
+    #[error("the bag has faults that cannot be repaired ({} in all)", .0.error_count())]
     NotRepairable(Box<Report>),
+    /// The caller cancelled the work ([`crate::Progress::is_cancelled`]).
+    #[error("the work was cancelled")]
+    Cancelled,
 }
 
 impl Error {
@@ -87,5 +96,5 @@ fn first(faults: &[Fault]) -> String {
     faults.first().map(Fault::to_string).unwrap_or_default()
 }
 
-/// Gives the result of this crate's operations.
+/// The result of the operations of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

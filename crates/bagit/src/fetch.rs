@@ -1,24 +1,34 @@
-//! The fetch file, `fetch.txt`: files of the payload that are elsewhere (RFC 8493, section 2.2.3).
+//! The fetch file, `fetch.txt`: URLs of payload files (RFC 8493, section 2.2.3).
+
+use std::borrow::Cow;
 
 use crate::fault::{Fault, FaultCode};
-use crate::path;
-use crate::text::{is_blank, lines};
+use crate::report::Faults;
+use crate::text::{decode_path, encode_path, is_blank, lines};
 use crate::version::Version;
 
 pub(crate) const FILE_NAME: &str = "fetch.txt";
 
-/// Says where one payload file can be got.
+/// The URL of one payload file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchEntry {
-    /// The absolute URL. It comes from outside: whoever fetches it decides which schemes and hosts are allowed.
+    /// The absolute URL. It comes from outside, so the fetching program must choose the schemes and hosts that it allows.
     pub url: String,
-    /// The size in bytes, where it is given.
+    /// The size in bytes, where the line has one.
     pub length: Option<u64>,
-    /// The bag-relative path, with the escapes of the version undone.
+    /// The bag-relative path, decoded.
     pub path: String,
 }
 
-/// Holds the entries of `fetch.txt` in their order.
+/// The entries of `fetch.txt` in their order.
+///
+/// ```
+/// use bagit::{FetchList, Version};
+///
+/// let (list, faults) = FetchList::parse("https://example.org/a.csv 25 data/a.csv\n", Version::V1_0);
+/// assert!(faults.is_empty());
+/// assert_eq!(list.entries[0].length, Some(25));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FetchList {
     /// The entries.
@@ -26,37 +36,55 @@ pub struct FetchList {
 }
 
 impl FetchList {
-    /// Reads the decoded text of `fetch.txt`, and reports the lines that are not well formed.
+    /// Reads the decoded text of `fetch.txt`. Malformed lines become faults.
     #[must_use]
-    pub fn parse(text: &str, version: Version) -> (Self, Vec<Fault>) {
+    pub fn parse(text: &str, version: Version) -> (Self, Faults) {
         let mut list = Self::default();
-        let mut faults = Vec::new();
-        for (number, line) in lines(text) {
-            let Some((url, length, path)) = split(line) else {
-                let message = format!("line {number} is not a URL, a length and a path: {line:?}");
-                faults.push(Fault::new(FaultCode::FetchLineMalformed, None, message));
-                continue;
-            };
-            if !is_absolute_url(url) {
-                let message = format!("line {number} has a URL that is not absolute: {url:?}");
-                faults.push(Fault::new(FaultCode::FetchUrlNotAbsolute, None, message));
-            }
-            let path = path::decode(path, version).into_owned();
-            list.entries.push(FetchEntry { url: url.to_owned(), length, path });
+        let mut faults = Faults::default();
+        for line in fetch_lines(text, version, &mut faults) {
+            let path = line.path.into_owned();
+            list.entries.push(FetchEntry { url: line.url.to_owned(), length: line.length, path });
         }
         (list, faults)
     }
 
-    /// Gives the text of `fetch.txt` in version 1.0.
+    /// Returns the text of `fetch.txt` in version 1.0.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         for entry in &self.entries {
             let length = entry.length.map_or_else(|| "-".to_owned(), |length| length.to_string());
-            text.push_str(&format!("{} {length} {}\n", entry.url, path::encode(&entry.path)));
+            text.push_str(&format!("{} {length} {}\n", entry.url, encode_path(&entry.path)));
         }
         text
     }
+}
+
+/// One line of `fetch.txt`, borrowed from its text.
+pub(crate) struct FetchLine<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) length: Option<u64>,
+    pub(crate) path: Cow<'a, str>,
+}
+
+/// Iterates over the well-formed lines of `fetch.txt`, and adds the faults of all lines.
+pub(crate) fn fetch_lines<'a>(
+    text: &'a str,
+    version: Version,
+    faults: &mut Faults,
+) -> impl Iterator<Item = FetchLine<'a>> {
+    lines(text).filter_map(move |(number, line)| {
+        let Some((url, length, path)) = split(line) else {
+            let message = format!("expected a URL, a length and a path in line {number}, found {line:?}");
+            faults.push(Fault::new(FaultCode::FetchLineMalformed, None, message));
+            return None;
+        };
+        if !is_absolute_url(url) {
+            let message = format!("expected an absolute URL in line {number}, found {url:?}");
+            faults.push(Fault::new(FaultCode::FetchUrlNotAbsolute, None, message));
+        }
+        Some(FetchLine { url, length, path: decode_path(path, version) })
+    })
 }
 
 fn split(line: &str) -> Option<(&str, Option<u64>, &str)> {
@@ -68,7 +96,7 @@ fn split(line: &str) -> Option<(&str, Option<u64>, &str)> {
     (!url.is_empty() && !path.is_empty()).then_some((url, length, path))
 }
 
-/// Says whether the text is an absolute URI with something after its scheme (RFC 3986, section 3).
+/// Says whether a text is an absolute URI with something after its scheme (RFC 3986, section 3).
 fn is_absolute_url(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once(':') else { return false };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
@@ -109,7 +137,11 @@ mod tests {
                 expected,
                 "{line}"
             );
-            assert_eq!(faults.iter().map(|fault| fault.code.as_str()).collect::<Vec<_>>(), codes, "{line}");
+            assert_eq!(
+                faults.kept().iter().map(|fault| fault.code.as_str()).collect::<Vec<_>>(),
+                codes,
+                "{line}"
+            );
         }
     }
 

@@ -1,6 +1,7 @@
-//! BagIt 1.0 and 0.9x (RFC 8493): read, validate and create bags in directories, tar streams and zip files.
+//! BagIt 1.0 and 0.9x (RFC 8493): open, validate, create and repair bags in directories, tar streams and zip files.
 #![doc = include_str!("../README.md")]
 
+mod bag;
 mod bag_info;
 mod check;
 mod create;
@@ -10,9 +11,8 @@ mod fault;
 mod fetch;
 mod inventory;
 mod manifest;
-mod parallel;
-pub mod path;
 mod progress;
+mod read_files;
 mod repair;
 mod report;
 mod scan;
@@ -20,10 +20,11 @@ mod tag_files;
 mod text;
 mod version;
 
+pub use multi_digest::{Algorithm, AlgorithmSet, Digests, DigestsView, MultiHasher, UnknownAlgorithm};
+
+pub use crate::bag::{Bag, hash_directory, is_bag, scan_directory, validate_directory};
 pub use crate::bag_info::{BagInfo, is_date};
-pub use crate::check::{
-    Accept, CheckOptions, check, payload_algorithms, required_algorithms, tag_algorithms,
-};
+pub use crate::check::{CheckOptions, check, payload_algorithms, required_algorithms, tag_algorithms};
 pub use crate::create::{BagBuilder, Created};
 pub use crate::declaration::Declaration;
 pub use crate::error::{Error, Result};
@@ -31,16 +32,18 @@ pub use crate::fault::{Fault, FaultCode, Severity};
 pub use crate::fetch::{FetchEntry, FetchList};
 pub use crate::inventory::{EntryKind, FileEntry, Inventory};
 pub use crate::manifest::{Manifest, ManifestEntry, ManifestKind};
-pub use crate::parallel::FILES_AT_ONCE;
-pub use crate::progress::{NoProgress, Progress, ProgressEvent};
-pub use crate::repair::{RepairOptions, Repaired, repair_directory, repair_in_place, repair_zip};
-pub use crate::report::{Report, Verdict};
-pub use crate::scan::{
-    FileToHash, HashOutcome, Limits, Scan, ScanOptions, hash_directory, hash_files, is_bag, scan_directory,
-    scan_tar, scan_zip, validate_directory, validate_tar, validate_zip,
-};
+pub use crate::progress::{Cancellable, NoProgress, Progress, ProgressEvent};
+pub use crate::read_files::{FILES_AT_ONCE, FileToHash, HashOutcome, hash_files};
+#[cfg(feature = "zip")]
+pub use crate::repair::repair_zip;
+pub use crate::repair::{RepairOptions, Repaired, repair_directory, repair_in_place};
+pub use crate::report::{Faults, Level, Report, Verdict};
+#[cfg(any(feature = "tar", feature = "zip"))]
+pub use crate::scan::validate_archive;
+pub use crate::scan::{Limits, Scan, ScanOptions};
+#[cfg(feature = "tar")]
+pub use crate::scan::{scan_tar, validate_tar};
+#[cfg(feature = "zip")]
+pub use crate::scan::{scan_zip, validate_zip};
 pub use crate::tag_files::TagFiles;
 pub use crate::version::{Version, VersionError};
-use multi_digest as algorithm;
-use multi_digest as digests;
-pub use multi_digest::{Algorithm, AlgorithmSet, Digests, DigestsView, MultiHasher, UnknownAlgorithm};

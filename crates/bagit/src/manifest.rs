@@ -2,18 +2,19 @@
 
 use std::borrow::Cow;
 
-use crate::algorithm::Algorithm;
+use multi_digest::Algorithm;
+
 use crate::fault::{Fault, FaultCode};
-use crate::path;
-use crate::text::{is_blank, lines};
+use crate::report::Faults;
+use crate::text::{decode_path, encode_path, is_blank, lines};
 use crate::version::Version;
 
-/// Tells the two kinds of manifest apart.
+/// The two kinds of manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManifestKind {
-    /// `manifest-ALG.txt`, which lists the payload.
+    /// `manifest-ALG.txt`. It lists the payload.
     Payload,
-    /// `tagmanifest-ALG.txt`, which lists the other files.
+    /// `tagmanifest-ALG.txt`. It lists the other files.
     Tag,
 }
 
@@ -25,14 +26,14 @@ impl ManifestKind {
         }
     }
 
-    /// Gives the file name of the manifest for an algorithm.
+    /// Returns the file name of the manifest of an algorithm.
     #[must_use]
     pub fn file_name(self, algorithm: Algorithm) -> String {
         format!("{}{algorithm}.txt", self.prefix())
     }
 }
 
-/// Holds what a manifest's file name says.
+/// The parts of a manifest's file name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ManifestName<'a> {
     pub(crate) kind: ManifestKind,
@@ -42,7 +43,7 @@ pub(crate) struct ManifestName<'a> {
 }
 
 impl<'a> ManifestName<'a> {
-    /// Reads a top-level file name, in any case; `None` if it is not a manifest's.
+    /// Reads a top-level file name in any case. Returns `None` for a file that is not a manifest.
     pub(crate) fn parse(name: &'a str) -> Option<Self> {
         let stem_length = name.len().checked_sub(4)?;
         let (stem, extension) = name.split_at_checked(stem_length)?;
@@ -56,27 +57,27 @@ impl<'a> ManifestName<'a> {
         })
     }
 
-    /// Says whether the name is spelled in lower case throughout.
+    /// Says whether the name has no upper-case letter.
     pub(crate) fn is_lower_case(name: &str) -> bool {
         !name.bytes().any(|byte| byte.is_ascii_uppercase())
     }
 
-    /// Says whether the algorithm is spelled with nothing but letters and digits.
+    /// Says whether the name spells the algorithm with letters and digits only.
     pub(crate) fn is_plain(&self) -> bool {
         self.spelled.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 }
 
-/// Holds one line of a manifest, as it stands there.
+/// One line of a manifest, not yet decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawLine<'a> {
     pub(crate) checksum: &'a str,
     pub(crate) path: Cow<'a, str>,
-    /// GNU md5sum marked and escaped the name.
+    /// Whether GNU md5sum escaped the path. The path is then unescaped already.
     pub(crate) gnu_escaped: bool,
 }
 
-/// Says what a line without a checksum and a path is.
+/// A line without a checksum and a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineFault {
     Blank,
@@ -84,7 +85,7 @@ pub(crate) enum LineFault {
     Malformed,
 }
 
-/// Splits a manifest line: leading white space separates, inner and trailing white space belongs to the path.
+/// Splits a manifest line. White space before the path separates; white space in it and behind it belongs to the path.
 pub(crate) fn split_line(line: &str) -> Result<RawLine<'_>, LineFault> {
     if line.trim_matches(is_blank).is_empty() {
         return Err(LineFault::Blank);
@@ -120,7 +121,7 @@ fn undo_gnu_escapes(path: &str) -> String {
     plain
 }
 
-/// Decodes a checksum in hexadecimal of any case; `None` if it is not one of the algorithm's length.
+/// Decodes a hexadecimal checksum in any case. Returns `None` if it does not have the length of the algorithm.
 pub(crate) fn decode_checksum(text: &str, algorithm: Algorithm) -> Option<Vec<u8>> {
     if text.len() != 2 * algorithm.digest_length() {
         return None;
@@ -128,16 +129,25 @@ pub(crate) fn decode_checksum(text: &str, algorithm: Algorithm) -> Option<Vec<u8
     hex::decode(text).ok()
 }
 
-/// Holds one entry of a manifest.
+/// One entry of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestEntry {
-    /// The bag-relative path, with the escapes of the version undone.
+    /// The bag-relative path, decoded.
     pub path: String,
     /// The bytes of the checksum.
     pub checksum: Vec<u8>,
 }
 
-/// Holds a manifest: the checksums of files by one algorithm.
+/// A manifest: the checksums of files by one algorithm.
+///
+/// ```
+/// use bagit::{Algorithm, Manifest, Version};
+///
+/// let text = "900150983cd24fb0d6963f7d28e17f72  data/100%25.csv\n";
+/// let (manifest, faults) = Manifest::parse(text, Algorithm::Md5, Version::V1_0);
+/// assert!(faults.is_empty());
+/// assert_eq!(manifest.entries[0].path, "data/100%.csv");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The algorithm of every checksum in it.
@@ -147,13 +157,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads the decoded text of a manifest, and reports the lines that are not entries.
-    ///
-    /// What the entries mean for a bag is the business of [`crate::check()`].
+    /// Reads the decoded text of a manifest. Malformed lines become faults. [`crate::check()`] interprets the entries.
     #[must_use]
-    pub fn parse(text: &str, algorithm: Algorithm, version: Version) -> (Self, Vec<Fault>) {
+    pub fn parse(text: &str, algorithm: Algorithm, version: Version) -> (Self, Faults) {
         let mut manifest = Self { algorithm, entries: Vec::new() };
-        let mut faults = Vec::new();
+        let mut faults = Faults::default();
         for (number, line) in lines(text) {
             let entry = split_line(line).map_err(LineFault::code).and_then(|raw| {
                 let checksum =
@@ -161,7 +169,7 @@ impl Manifest {
                 let path = if raw.gnu_escaped {
                     raw.path
                 } else {
-                    path::decode(&raw.path, version).into_owned().into()
+                    decode_path(&raw.path, version).into_owned().into()
                 };
                 Ok(ManifestEntry { path: path.into_owned(), checksum })
             });
@@ -173,7 +181,7 @@ impl Manifest {
         (manifest, faults)
     }
 
-    /// Gives the text of the manifest in version 1.0.
+    /// Returns the text of the manifest in version 1.0.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -184,9 +192,9 @@ impl Manifest {
     }
 }
 
-/// Makes one line of a manifest of version 1.0, with its end.
+/// Returns one line of a manifest of version 1.0, with its end.
 pub(crate) fn line(checksum: &[u8], path: &str) -> String {
-    format!("{}  {}\n", hex::encode(checksum), path::encode(path))
+    format!("{}  {}\n", hex::encode(checksum), encode_path(path))
 }
 
 impl LineFault {
@@ -201,11 +209,11 @@ impl LineFault {
 
 #[cfg(test)]
 mod tests {
+    use multi_digest::Algorithm;
     use proptest::collection::vec;
     use proptest::prelude::{any, proptest};
 
     use super::{Manifest, ManifestEntry, ManifestKind, ManifestName, split_line};
-    use crate::algorithm::Algorithm;
     use crate::version::Version;
 
     #[test]
@@ -252,7 +260,7 @@ mod tests {
         let text = "900150983CD24FB0D6963F7D28E17F72  data/x\nnonsense\n# note\n\n9001  data/y\n";
         let (manifest, faults) = Manifest::parse(text, Algorithm::Md5, Version::V1_0);
         assert_eq!(manifest.entries.len(), 1);
-        let codes: Vec<&str> = faults.iter().map(|fault| fault.code.as_str()).collect();
+        let codes: Vec<&str> = faults.kept().iter().map(|fault| fault.code.as_str()).collect();
         let expected =
             ["manifest-line-malformed", "manifest-comment-line", "manifest-blank-line", "checksum-malformed"];
         assert_eq!(codes, expected);

@@ -1,23 +1,28 @@
-//! Repairing bags: a correct bag of version 1.0 from one with the known faults of DataONE's producers.
+//! Repairing bags: new tag files of version 1.0 for bags whose payload is intact.
 
 use std::fs;
+#[cfg(feature = "zip")]
 use std::io::{Read, Seek};
 use std::path::Path;
 
-use crate::algorithm::{Algorithm, AlgorithmSet};
+use multi_digest::{Algorithm, AlgorithmSet};
+
+use crate::bag::{is_bag, scan_directory};
 use crate::bag_info::{BagInfo, is_date};
-use crate::check::{Accept, CheckOptions, check, payload_algorithms};
+use crate::check::{CheckOptions, check, payload_algorithms};
 use crate::create::{
     Created, PARTIAL_NAME, Plan, Staging, commit, commit_pending, copy_files, proven, write_tag_files,
 };
 use crate::declaration::{self, Declaration};
 use crate::error::{Error, Result};
-use crate::fault::Severity;
+use crate::fault::{Fault, Severity};
 use crate::fetch::{self, FetchList};
 use crate::inventory::Inventory;
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::scan::{Limits, Scan, ScanOptions, is_bag, scan_directory, scan_zip, unpack_zip};
+use crate::scan::{Limits, Scan, ScanOptions};
+#[cfg(feature = "zip")]
+use crate::scan::{scan_zip, unpack_zip};
 use crate::tag_files::TagFiles;
 use crate::text::TextEncoding;
 use crate::version::Version;
@@ -26,11 +31,11 @@ use crate::version::Version;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RepairOptions {
-    /// The algorithms of the new manifests, besides those that the bag has already; SHA-512 and SHA-256 by default.
+    /// The algorithms of the new manifests, besides those of the bag's own manifests. SHA-512 and SHA-256 by default.
     pub algorithms: AlgorithmSet,
-    /// The number of threads; 0, the default, is one per core.
+    /// The number of threads. 0, the default, stands for one per core.
     pub threads: usize,
-    /// The bounds for reading the bag.
+    /// The limits for reading the bag.
     pub limits: Limits,
 }
 
@@ -41,26 +46,43 @@ impl Default for RepairOptions {
     }
 }
 
-/// Holds the result of a repair.
+/// The result of a repair.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Repaired {
-    /// What was wrong, by strict rules.
+    /// The report on the bag before the repair, by strict rules.
     pub before: Report,
-    /// The bag as it is now.
+    /// The bag after the repair.
     pub after: Created,
-    /// Whether anything was written: a bag in place that has no fault stays as it is.
+    /// Whether anything was written. A bag without faults stays as it is.
     pub changed: bool,
 }
 
-/// Repairs a bag in its own directory. Only tag files at the top of the bag are replaced; the payload is not touched.
+/// Repairs a bag in its own directory. It replaces tag files at the top of the bag only, and does not touch the payload.
 ///
-/// A bag is repaired only if every payload byte that has a checksum matches it and everything else that is wrong is a
-/// known fault of DataONE's producers ([`crate::FaultCode::is_dataone`]) or a matter of an older version. The new tag
-/// files are complete before the first old one goes; after an interruption the same call finishes the work.
+/// The bag must match all its payload checksums, and every error must be repairable ([`crate::FaultCode::is_repairable`]). A bag of an
+/// older version becomes a bag of version 1.0. The new tag files are complete before the first old one is removed. After an
+/// interruption, the same call finishes the work.
 ///
 /// # Errors
-/// [`Error::NotABag`], [`Error::NotRepairable`] with the faults that stand in the way, [`Error::Io`].
+/// [`Error::NotABag`], [`Error::NotRepairable`] with all faults, [`Error::Io`], [`Error::Cancelled`].
+///
+/// ```
+/// use bagit::{BagBuilder, NoProgress, RepairOptions, repair_in_place};
+///
+/// # let work = tempfile::tempdir()?;
+/// # let bag = work.path().join("bag");
+/// # std::fs::write(work.path().join("a.csv"), "15,7.2\n")?;
+/// BagBuilder::new().payload_file("a.csv", work.path().join("a.csv")).create(&bag, &NoProgress)?;
+/// std::fs::rename(bag.join("manifest-sha256.txt"), bag.join("manifest-SHA256.txt"))?;
+/// std::fs::remove_file(bag.join("tagmanifest-sha256.txt"))?;
+/// std::fs::remove_file(bag.join("tagmanifest-sha512.txt"))?;
+///
+/// let repaired = repair_in_place(&bag, &RepairOptions::default(), &NoProgress)?;
+/// assert!(!repaired.before.valid && repaired.after.report.valid);
+/// assert!(bag.join("manifest-sha256.txt").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn repair_in_place(bag: &Path, options: &RepairOptions, progress: &dyn Progress) -> Result<Repaired> {
     let root = fs::canonicalize(bag).map_err(Error::io("open", bag))?;
     commit_pending(&root)?;
@@ -80,7 +102,7 @@ pub fn repair_in_place(bag: &Path, options: &RepairOptions, progress: &dyn Progr
     if is_right {
         return Ok(Repaired { after: proven(scan)?, before, changed: false });
     }
-    fs::create_dir(&partial).map_err(Error::io("make the directory", &partial))?;
+    fs::create_dir(&partial).map_err(Error::io("create the directory", &partial))?;
     let old = OldTagFiles::new(&scan.tag_files);
     let inventory = old.without_replaced(&scan.inventory);
     let after = finish(&old, inventory, algorithms, &partial)?;
@@ -90,10 +112,10 @@ pub fn repair_in_place(bag: &Path, options: &RepairOptions, progress: &dyn Progr
     Ok(Repaired { before, after: after.moved_to(&root), changed: true })
 }
 
-/// Writes a repaired copy of a bag into a new directory; the source is only read.
+/// Writes a repaired copy of a bag into a new directory. The source does not change.
 ///
 /// # Errors
-/// As [`repair_in_place`], and [`Error::TargetNotEmpty`], [`Error::Changed`] if the bag changes meanwhile.
+/// As [`repair_in_place`], [`Error::TargetNotEmpty`], and [`Error::Changed`] if the bag changes meanwhile.
 pub fn repair_directory(
     bag: &Path,
     target: &Path,
@@ -121,7 +143,8 @@ pub fn repair_directory(
 /// Writes the repaired bag of a zip file into a new directory.
 ///
 /// # Errors
-/// As [`repair_directory`], and [`Error::Archive`] and [`Error::Limit`] as for [`scan_zip`].
+/// As [`repair_directory`], and as [`crate::scan_zip`].
+#[cfg(feature = "zip")]
 pub fn repair_zip(
     mut reader: impl Read + Seek,
     target: &Path,
@@ -133,9 +156,9 @@ pub fn repair_zip(
     let old = OldTagFiles::new(&scan.tag_files);
     let staging = Staging::beside(target)?;
     let algorithms = options.algorithms.union(payload_algorithms(&scan.tag_files));
-    let wanted = |path: &str| !old.replaces(path);
-    let unpacked = unpack_zip(reader, &options.limits, staging.path(), algorithms, wanted, progress)?;
-    same_content(&old.without_replaced(&scan.inventory), &unpacked)?;
+    let judged = old.without_replaced(&scan.inventory);
+    let unpacked = unpack_zip(reader, &options.limits, staging.path(), algorithms, &judged, progress)?;
+    same_content(&judged, &unpacked)?;
     let after = finish(&old, unpacked, algorithms, staging.path())?;
     staging.publish(target)?;
     Ok(Repaired { before, after: after.moved_to(target), changed: true })
@@ -151,22 +174,23 @@ fn scan_options(options: &RepairOptions) -> ScanOptions {
     }
 }
 
-/// Says whether a directory holds nothing but tag files of a repair that was interrupted.
+/// Says whether a directory has only tag files of an interrupted repair.
 fn is_leftover(partial: &Path) -> bool {
     let is_ours = |entry: fs::DirEntry| entry.file_name().to_str().is_some_and(TagFiles::wants);
     fs::read_dir(partial).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_ours)))
 }
 
-/// Gives the strict report of a bag that can be repaired.
+/// Returns the strict report of a bag that can be repaired.
 fn judge(scan: &Scan) -> Result<Report> {
-    let tolerant = check(&scan.inventory, &scan.tag_files, &CheckOptions::accepting(Accept::DataOne));
+    let repairable = |fault: &Fault| fault.code.is_repairable();
+    let tolerant = check(&scan.inventory, &scan.tag_files, &CheckOptions::tolerating(&repairable));
     if !tolerant.valid {
         return Err(Error::NotRepairable(Box::new(tolerant)));
     }
     Ok(check(&scan.inventory, &scan.tag_files, &CheckOptions::default()))
 }
 
-/// Makes sure that what was copied is what was judged.
+/// Compares the copied files with the judged ones.
 fn same_content(judged: &Inventory, copied: &Inventory) -> Result<()> {
     for (path, entry) in judged.files() {
         let same = copied.file(path).is_some_and(|copy| {
@@ -182,7 +206,7 @@ fn same_content(judged: &Inventory, copied: &Inventory) -> Result<()> {
     Ok(())
 }
 
-/// Writes the tag files of version 1.0 into `directory`, and proves the bag that they make.
+/// Writes the tag files of version 1.0 into `directory`, and checks the new bag.
 fn finish(
     old: &OldTagFiles<'_>,
     mut inventory: Inventory,
@@ -194,7 +218,7 @@ fn finish(
     proven(Scan { inventory, tag_files, base_directory: None })
 }
 
-/// Reads the tag files of the bag that is repaired.
+/// The tag files of the bag before the repair.
 struct OldTagFiles<'a> {
     files: &'a TagFiles,
     version: Version,
@@ -219,12 +243,12 @@ impl<'a> OldTagFiles<'a> {
         names.into_iter().find(|name| self.files.get(name).is_some())
     }
 
-    /// Says whether a new file takes the place of the file at this path; a `package-info.txt` may be just a tag file.
+    /// Says whether a new file replaces the file at this path. A `package-info.txt` may be just a tag file.
     fn replaces(&self, path: &str) -> bool {
         TagFiles::wants(path) && (path != "package-info.txt" || self.info_name() == Some(path))
     }
 
-    /// Gives the inventory without the files that are replaced.
+    /// Returns the inventory without the replaced files.
     fn without_replaced(&self, inventory: &Inventory) -> Inventory {
         let mut kept = Inventory::new();
         inventory.directories().for_each(|directory| kept.insert_directory(directory));
@@ -234,7 +258,7 @@ impl<'a> OldTagFiles<'a> {
         kept
     }
 
-    /// Gives the elements of the metadata file, with a date where GMN writes a date and time.
+    /// Returns the elements of the metadata file. Of a date and time, as the DataONE software GMN writes it, the date stays.
     fn info(&self) -> BagInfo {
         let text = self.info_name().and_then(|name| self.text(name)).unwrap_or_default();
         let (mut info, _) = BagInfo::parse(&text, self.version);
@@ -244,7 +268,7 @@ impl<'a> OldTagFiles<'a> {
             .filter(|date| is_date(date))
             .map(str::to_owned);
         if let Some(date) = date.filter(|_| info.all("Bagging-Date").count() == 1) {
-            // A date has nothing that an element cannot hold.
+            // An element can hold any date.
             let _ = info.set("Bagging-Date", &date);
         }
         info

@@ -1,4 +1,4 @@
-//! The tag files that the rules read: in memory, and large manifests on disk.
+//! The tag files that the rules read. Large manifests stay on disk.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,16 +8,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::manifest::ManifestName;
-use crate::scan::is_same_state;
+use crate::read_files::is_same_state;
 
 /// Holds the top-level tag files that the rules read: the declaration, metadata, manifests and `fetch.txt`.
 ///
-/// Their bytes are in memory, but for manifests that [`TagFiles::insert_file`] leaves where they are: those of a million
-/// files have hundreds of megabytes.
+/// It holds their bytes in memory. [`TagFiles::insert_file`] leaves a manifest on disk, because the manifests of a million files
+/// have hundreds of megabytes.
+///
+/// ```
+/// use bagit::{Declaration, TagFiles};
+///
+/// let mut tag_files = TagFiles::new();
+/// tag_files.insert("bagit.txt", Declaration::text().into_bytes());
+/// assert!(tag_files.has("bagit.txt"));
+/// assert!(TagFiles::wants("manifest-md5.txt") && !TagFiles::wants("metadata/eml.xml"));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct TagFiles(BTreeMap<String, TagFile>);
 
-/// Holds the bytes of one tag file, or says where they are.
+/// The bytes of one tag file, or the file that holds them.
 #[derive(Clone, Debug)]
 pub(crate) enum TagFile {
     Held(Vec<u8>),
@@ -26,23 +35,23 @@ pub(crate) enum TagFile {
 }
 
 impl TagFiles {
-    /// The largest manifest that is worth holding in memory, in bytes: that of some ten thousand files.
+    /// The largest manifest to hold in memory, in bytes. It lists some ten thousand files.
     pub const MOST_HELD_BYTES: u64 = 1 << 20;
 
-    /// Starts an empty set.
+    /// Returns an empty set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says whether the rules read the file at this bag-relative path, so that its bytes belong in here.
+    /// Says whether the rules read the file at this bag-relative path, so that it belongs into the set.
     #[must_use]
     pub fn wants(path: &str) -> bool {
         Self::may_stay_on_disk(path)
             || matches!(path, "bagit.txt" | "bag-info.txt" | "package-info.txt" | "fetch.txt")
     }
 
-    /// Says whether the file at this bag-relative path is a manifest, which [`TagFiles::insert_file`] takes.
+    /// Says whether the file at this bag-relative path is a manifest, so that it may stay on disk.
     #[must_use]
     pub fn may_stay_on_disk(path: &str) -> bool {
         !path.contains('/') && ManifestName::parse(path).is_some()
@@ -53,12 +62,11 @@ impl TagFiles {
         self.0.insert(name.to_owned(), TagFile::Held(bytes));
     }
 
-    /// Adds a manifest that stands at `place`; it is read, line by line, when the rules are applied, and has to be as it is
-    /// now until then.
+    /// Adds the tag file at `place`. [`crate::check()`] reads a manifest line by line from there, and reports a file that has changed
+    /// since. Any other tag file is read into memory now.
     ///
     /// # Errors
-    ///
-    /// If it cannot be looked at. A tag file that is no manifest is read into memory, and may fail to be.
+    /// If the operating system cannot open the file or read its metadata.
     pub fn insert_file(&mut self, name: &str, place: &Path) -> io::Result<()> {
         let file = if Self::may_stay_on_disk(name) {
             TagFile::OnDisk { path: place.to_owned(), seen: fs::metadata(place)? }
@@ -69,18 +77,18 @@ impl TagFiles {
         Ok(())
     }
 
-    /// Adds a manifest whose bytes are all there is in an open file, which nobody else reads or writes any more.
+    /// Adds a manifest from an open file, which nobody else reads or writes any more.
     pub fn insert_open(&mut self, name: &str, file: Arc<File>) {
         self.0.insert(name.to_owned(), TagFile::Open(file));
     }
 
-    /// Says whether the tag file is here.
+    /// Says whether the set has the tag file.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// Gives the bytes of one tag file that is in memory, as every one is that is no manifest.
+    /// Returns the bytes of a tag file in memory. Every tag file but a manifest is in memory.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         match self.0.get(name)? {
@@ -89,12 +97,12 @@ impl TagFiles {
         }
     }
 
-    /// Walks the names of all tag files in their order.
+    /// Iterates over the names of all tag files in bytewise order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Walks the tag files that are in memory in order of their names.
+    /// Iterates over the tag files in memory in order of their names.
     pub fn held(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.names().filter_map(|name| Some((name, self.get(name)?)))
     }
@@ -103,7 +111,7 @@ impl TagFiles {
         self.0.iter().map(|(name, file)| (name.as_str(), file))
     }
 
-    /// Tells of where the bag is now; a tag file that cannot be found there will be found to have changed.
+    /// Changes the paths of manifests on disk after the bag has moved. A later check reports a manifest that is missing there.
     pub(crate) fn moved_to(&mut self, bag: &Path) {
         for (name, file) in &mut self.0 {
             if let TagFile::OnDisk { path, seen } = file {
@@ -115,7 +123,7 @@ impl TagFiles {
         }
     }
 
-    /// Takes the tag files that are in memory, in order of their names.
+    /// Returns the tag files in memory, in order of their names.
     pub fn into_held(self) -> impl Iterator<Item = (String, Vec<u8>)> {
         self.0.into_iter().filter_map(|(name, file)| match file {
             TagFile::Held(bytes) => Some((name, bytes)),
@@ -125,7 +133,7 @@ impl TagFiles {
 }
 
 impl TagFile {
-    /// Gives all bytes, read into memory if need be.
+    /// Returns all bytes.
     pub(crate) fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
         match self {
             Self::Held(bytes) => Ok(Cow::Borrowed(bytes)),
@@ -137,7 +145,7 @@ impl TagFile {
         }
     }
 
-    /// Gives the bytes to `work`, and fails if they are not those that were there when the file was added.
+    /// Passes the bytes to `work`, and fails if the file has changed since it was added.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&mut dyn BufRead) -> io::Result<T>) -> io::Result<T> {
         let (path, seen) = match self {
             Self::Held(bytes) => return work(&mut &bytes[..]),

@@ -1,32 +1,34 @@
-//! Text of tag files: decoding with the declared encoding, and splitting into lines.
+//! The text of tag files: its encoding, its lines, and the escapes of its paths.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead};
 
 use encoding_rs::Encoding;
 
-/// Decodes tag files as `Tag-File-Character-Encoding` declares.
+use crate::version::Version;
+
+/// The encoding of tag files, as `Tag-File-Character-Encoding` declares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TextEncoding {
     Utf8,
-    /// UTF-16 whose byte order the mark tells, big-endian without one (RFC 2781, section 4.3).
+    /// UTF-16 in the order of its byte-order mark, big-endian without one (RFC 2781, section 4.3).
     Utf16,
     Ascii,
-    /// ISO-8859-1 itself, which web standards take for windows-1252.
+    /// ISO-8859-1. Web standards read it as windows-1252, so `encoding_rs` does not decode it.
     Latin1,
     Other(&'static Encoding),
 }
 
 const UTF8_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
 
-/// Holds decoded text, and whether a byte-order mark was before it.
+/// Decoded text, and whether it began with a byte-order mark.
 pub(crate) struct Decoded<'a> {
     pub(crate) text: Cow<'a, str>,
     pub(crate) had_mark: bool,
 }
 
 impl TextEncoding {
-    /// Finds the encoding of a label, or `None` if it is not supported.
+    /// Returns the encoding of a label, or `None` for an unknown one.
     pub(crate) fn for_label(label: &str) -> Option<Self> {
         match label.to_ascii_lowercase().as_str() {
             "utf-8" | "utf8" => Some(Self::Utf8),
@@ -37,7 +39,7 @@ impl TextEncoding {
         }
     }
 
-    /// Decodes all bytes, or gives `None` if one of them does not fit the encoding.
+    /// Decodes all bytes, or returns `None` if they do not fit the encoding.
     pub(crate) fn decode(self, bytes: &[u8]) -> Option<Decoded<'_>> {
         match self {
             Self::Utf8 => {
@@ -67,7 +69,7 @@ impl TextEncoding {
     }
 }
 
-/// Splits text into numbered lines at LF, CR and CRLF and nowhere else; an end of line at the end is optional.
+/// Splits text into numbered lines at LF, CR and CRLF only. The last line needs no end.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -89,19 +91,19 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     .map(|(index, line)| (index + 1, line))
 }
 
-/// Says how reading lines ended.
+/// The end of reading lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Utf8Lines {
-    /// All of them came.
+    /// The text ended.
     All {
-        /// Whether a byte-order mark was before the first.
+        /// Whether a byte-order mark came before the first line.
         had_mark: bool,
     },
-    /// A line is not UTF-8; those before it came.
+    /// A line is not UTF-8. The lines before it were passed on.
     NotUtf8,
 }
 
-/// Gives the lines of UTF-8 text one by one with their numbers, as [`lines`] splits them; only one is in memory.
+/// Passes the lines of UTF-8 text to `take` with their numbers, as [`lines`] splits them. It holds one line in memory.
 pub(crate) fn read_utf8_lines(
     reader: &mut dyn BufRead,
     take: &mut dyn FnMut(usize, &str),
@@ -133,9 +135,58 @@ pub(crate) fn read_utf8_lines(
     }
 }
 
-/// Says whether a character is the white space of the format: space or tab.
+/// Says whether a character is white space of the format: space or tab.
 pub(crate) fn is_blank(character: char) -> bool {
     character == ' ' || character == '\t'
+}
+
+/// Encodes LF, CR and `%` of a path for a manifest or `fetch.txt` of version 1.0 (RFC 8493, section 2.1.3).
+pub(crate) fn encode_path(path: &str) -> Cow<'_, str> {
+    if path.contains(['\n', '\r', '%']) {
+        Cow::Owned(path.replace('%', "%25").replace('\n', "%0A").replace('\r', "%0D"))
+    } else {
+        Cow::Borrowed(path)
+    }
+}
+
+/// Decodes `%0A`, `%0D` and `%25` in version 1.0, the first two in 0.97, and nothing before.
+///
+/// Any other `%` stays (RFC 8493 and draft 0.97, section 2.1.3).
+pub(crate) fn decode_path(path: &str, version: Version) -> Cow<'_, str> {
+    if version < Version::V0_97 || !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut decoded = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        decoded.push_str(before);
+        let character = match after.get(..2).map(str::to_ascii_uppercase).as_deref() {
+            Some("0A") => Some('\n'),
+            Some("0D") => Some('\r'),
+            Some("25") if version.is_rfc() => Some('%'),
+            _ => None,
+        };
+        match character.zip(after.get(2..)) {
+            Some((character, tail)) => {
+                decoded.push(character);
+                rest = tail;
+            }
+            None => {
+                decoded.push('%');
+                rest = after;
+            }
+        }
+    }
+    decoded.push_str(rest);
+    Cow::Owned(decoded)
+}
+
+/// Says whether a path of a 1.0 manifest has a `%` that is not part of an escape, so that nobody encoded it.
+pub(crate) fn has_stray_percent(path: &str) -> bool {
+    path.split('%').skip(1).any(|after| {
+        let escape = after.get(..2).map(str::to_ascii_uppercase);
+        !matches!(escape.as_deref(), Some("0A" | "0D" | "25"))
+    })
 }
 
 #[cfg(test)]
@@ -143,9 +194,10 @@ mod tests {
     use std::io::BufReader;
 
     use proptest::collection::vec;
-    use proptest::prelude::{prop, proptest};
+    use proptest::prelude::{any, prop, proptest};
 
-    use super::{TextEncoding, Utf8Lines, lines, read_utf8_lines};
+    use super::{TextEncoding, Utf8Lines, decode_path, encode_path, lines, read_utf8_lines};
+    use crate::version::Version;
 
     #[test]
     fn lines_end_at_lf_cr_and_crlf_only() {
@@ -181,7 +233,7 @@ mod tests {
         assert_eq!(TextEncoding::for_label("hz-gb-2312"), None);
     }
 
-    /// Reads lines from memory and from a stream, and compares.
+    /// Compares the lines of text in memory with those of a stream.
     fn read_both_ways(bytes: &[u8], buffer: usize) {
         let mut streamed = Vec::new();
         let mut reader = BufReader::with_capacity(buffer, bytes);
@@ -215,10 +267,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn only_the_escapes_of_the_version_are_decoded() {
+        let cases = [
+            ("1.0", "a%0Ab%0dc%25d", "a\nb\rc%d"),
+            ("1.0", "a%250A", "a%0A"),
+            ("1.0", "a%7E%2", "a%7E%2"),
+            ("0.97", "a%0ab%25", "a\nb%25"),
+            ("0.96", "a%0A", "a%0A"),
+            ("1.0", "%é", "%é"),
+        ];
+        for (version, text, expected) in cases {
+            assert_eq!(decode_path(text, version.parse().unwrap()), expected, "{version} {text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_give_the_same_lines(bytes in vec(prop::sample::select(&b"\xEF\xBB\xBF\xC3\xA9ab\n\r"[..]), 0..40), buffer in 1_usize..9) {
             read_both_ways(&bytes, buffer);
+        }
+
+        #[test]
+        fn encoded_paths_decode_to_themselves(path in any::<String>()) {
+            let encoded = encode_path(&path);
+            assert!(!encoded.contains(['\n', '\r']));
+            assert_eq!(decode_path(&encoded, Version::V1_0), path.as_str());
+        }
+
+        #[test]
+        fn no_path_makes_decoding_panic(path in any::<String>()) {
+            for version in ["0.93", "0.97", "1.0"] {
+                let _ = decode_path(&path, version.parse().unwrap());
+            }
         }
     }
 }

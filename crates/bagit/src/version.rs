@@ -1,11 +1,18 @@
-//! The version that a bag declares, and the rules that differ between versions.
+//! The version of a bag, and the rules that depend on it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// States a BagIt version as `bagit.txt` declares it, such as `1.0` or `0.97`.
+/// A BagIt version as `bagit.txt` declares it, such as `1.0` or `0.97`.
+///
+/// ```
+/// use bagit::Version;
+///
+/// assert_eq!("0.97".parse(), Ok(Version::V0_97));
+/// assert!("1.0.0".parse::<Version>().is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// The number before the dot.
@@ -15,7 +22,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// The version of RFC 8493, and the one this crate writes.
+    /// The version of RFC 8493. This crate writes it.
     pub const V1_0: Self = Self { major: 1, minor: 0 };
     /// The last draft before RFC 8493.
     pub const V0_97: Self = Self { major: 0, minor: 97 };
@@ -28,13 +35,13 @@ impl Version {
         self == Self::V1_0 || (self.major == 0 && (93..=97).contains(&self.minor))
     }
 
-    /// Says whether the rules of RFC 8493 apply; every later version is read by them too.
+    /// Says whether the rules of RFC 8493 apply. They apply to later versions too.
     #[must_use]
     pub fn is_rfc(self) -> bool {
         self >= Self::V1_0
     }
 
-    /// Gives the name of the file with the bag's metadata: `package-info.txt` up to 0.95.
+    /// Returns the name of the metadata file: `package-info.txt` up to 0.95, then `bag-info.txt`.
     #[must_use]
     pub fn info_file_name(self) -> &'static str {
         if self < Self::V0_96 { "package-info.txt" } else { "bag-info.txt" }
@@ -49,7 +56,7 @@ impl fmt::Display for Version {
 
 /// Reports a text that is not `digits.digits` (RFC 8493, section 2.1.1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a version of the form M.N")]
+#[error("expected a version of the form M.N, found `{0}`")]
 pub struct VersionError(String);
 
 impl FromStr for Version {

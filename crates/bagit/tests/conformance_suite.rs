@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bagit::{Accept, CheckOptions, FaultCode, NoProgress, Report, ScanOptions, Severity, validate_directory};
+use bagit::{CheckOptions, FaultCode, NoProgress, Report, ScanOptions, Severity, validate_directory};
 
 const SUITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/samples/bagit-conformance-suite");
 
@@ -46,7 +46,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn validate(path: &Path) -> Report {
-    let options = CheckOptions::accepting(Accept::Strict);
+    let options = CheckOptions::default();
     validate_directory(path, &ScanOptions::default(), &options, &NoProgress).unwrap()
 }
 

@@ -1,11 +1,13 @@
 //! DataONE content: system metadata and resource maps, recognised by their content, never by their names.
 
+mod accept;
 mod documents;
 mod fixity;
 mod matching;
 mod names;
 mod recognise;
 
+pub use self::accept::{Accept, is_known_fault};
 pub use self::documents::{Documents, ObjectRecord, OpenFile, ResourceMapRecord, read_documents};
 pub(crate) use self::fixity::declared_algorithm;
 pub use self::fixity::{Mismatch, algorithm_to_compare, system_metadata_mismatches};

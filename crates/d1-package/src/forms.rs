@@ -113,7 +113,12 @@ impl Survey {
 
     /// Checks the files by the rules of the form. `options` are those of a bag.
     #[must_use]
-    pub fn validate(&self, files: &Inventory, tag_files: &TagFiles, options: &CheckOptions) -> Validation {
+    pub fn validate(
+        &self,
+        files: &Inventory,
+        tag_files: &TagFiles,
+        options: &CheckOptions<'_>,
+    ) -> Validation {
         let mut oddities = OddityList::of(&self.oddities);
         if let Some((ro_crate, root)) = &self.ro_crate {
             ro_crate.check(root, files, &mut oddities);

@@ -128,13 +128,11 @@ pub(crate) fn hash_documents(directory: &Path, package: &DescribedPackage) -> Re
             algorithms: package.algorithms,
         })
         .collect();
-    let outcomes = bagit::hash_files(directory, &to_hash, 0, &NoProgress);
+    let outcomes = bagit::hash_files(directory, &to_hash, 0, &NoProgress)?;
     let hashed = outcomes.into_iter().zip(&package.objects).map(|(outcome, object)| match outcome {
         HashOutcome::Hashed { digests, .. } => Ok(digests),
         HashOutcome::Unreadable(error) => Err(Error::io("read", directory.join(&*object.record.path), error)),
-        HashOutcome::Changed | HashOutcome::Vanished => {
-            Err(Error::content(&*object.record.path, "it changed while being read"))
-        }
+        _ => Err(Error::content(&*object.record.path, "it changed while being read")),
     });
     hashed.collect()
 }

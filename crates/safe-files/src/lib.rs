@@ -1,13 +1,19 @@
-//! Rules for paths and names that come from outside, and names that survive a power cut.
+//! Rules for paths and names that come from outside, and files that appear when they are complete.
 #![doc = include_str!("../README.md")]
 
+mod directory;
 mod durable;
 mod names;
+mod new_directory;
 mod paths;
+mod result_file;
 
+pub use crate::directory::{Directory, NodeKind};
 pub use crate::durable::sync_directory;
 pub use crate::names::{folded, normalised, same_when_folded};
+pub use crate::new_directory::NewDirectory;
 pub use crate::paths::{
     LONGEST_PATH, PathFault, ancestors, components, is_absolute, is_below, leaves, parent, path_fault,
     portability_fault, without_dots,
 };
+pub use crate::result_file::{Existing, ResultFile};

@@ -1,25 +1,22 @@
-//! The names of all files and directories: which escape, clash, are not portable, or do not belong.
+//! The names of all files and directories: unsafe, clashing, not portable, or left by an operating system.
 
-use safe_files::{leaves, normalised, portability_fault, same_when_folded};
+use safe_files::{leaves, normalised, parent, portability_fault, same_when_folded};
 
 use crate::fault::{Fault, FaultCode};
 use crate::inventory::Inventory;
-use crate::path::is_system_file;
 
-/// Judges every name of an inventory, and `missing` names that clash with one of them.
-pub(crate) fn name_faults(inventory: &Inventory, missing: &[String]) -> Vec<Fault> {
-    let mut faults = Vec::new();
+/// Judges every name of an inventory, and the names of `missing` files that clash with one of them.
+pub(crate) fn name_faults(inventory: &Inventory, missing: &Inventory, add: &mut dyn FnMut(Fault)) {
     for (path, _) in inventory.files() {
-        faults.extend(single_name(path));
+        single_name(path).for_each(&mut *add);
     }
     let directories: Vec<&str> = inventory.directories().collect();
-    clashing_names(inventory, &directories, missing, &mut faults);
+    clashing_names(inventory, &directories, missing, add);
     let payload = directories.into_iter().filter(|path| path.starts_with("data/"));
     for directory in payload.filter(|path| !inventory.has_anything_under(path)) {
-        let message = "a bag cannot represent an empty directory; it may get lost";
-        faults.push(Fault::new(FaultCode::EmptyDirectory, Some(directory), message));
+        let message = "a bag cannot represent an empty directory, so it may get lost";
+        add(Fault::new(FaultCode::EmptyDirectory, Some(directory), message));
     }
-    faults
 }
 
 fn single_name(path: &str) -> impl Iterator<Item = Fault> {
@@ -28,28 +25,33 @@ fn single_name(path: &str) -> impl Iterator<Item = Fault> {
         Fault::new(FaultCode::PathEscapes, Some(path), message)
     });
     let not_portable = portability_fault(path).map(|reason| {
-        let message = format!("the path does not work everywhere: {reason}");
+        let message = format!("the path does not work on every system: {reason}");
         Fault::new(FaultCode::NameNotPortable, Some(path), message)
     });
     let in_payload = path.starts_with("data/");
     let system = (in_payload && is_system_file(path))
-        .then(|| Fault::new(FaultCode::SystemFile, Some(path), "the file belongs to an operating system"));
+        .then(|| Fault::new(FaultCode::SystemFile, Some(path), "an operating system left the file here"));
     let nested = path.strip_suffix("/bagit.txt").filter(|_| in_payload).map(|directory| {
-        let message = "the payload holds another bag, which is not checked";
+        let message = "the payload contains another bag, which is not checked";
         Fault::new(FaultCode::NestedBag, Some(directory), message)
     });
     [escape, not_portable, system, nested].into_iter().flatten()
 }
 
-/// Reports names that are one on a file system that folds case or normalises.
-fn clashing_names(inventory: &Inventory, directories: &[&str], missing: &[String], faults: &mut Vec<Fault>) {
-    let listed = || missing.iter().map(String::as_str);
+/// Reports names that a file system may take for one, because it ignores case or normalises.
+fn clashing_names(
+    inventory: &Inventory,
+    directories: &[&str],
+    missing: &Inventory,
+    add: &mut dyn FnMut(Fault),
+) {
+    let listed = || missing.files().map(|(path, _)| path);
     let all = || inventory.files().map(|(path, _)| path).chain(directories.iter().copied()).chain(listed());
     let suspects = same_when_folded(all);
     for pair in suspects.windows(2) {
         let [(first_fold, first), (second_fold, second)] = pair else { continue };
-        // Below directories that clash, only the directories are reported.
-        if first_fold != second_fold || first == second || above(first) != above(second) {
+        // Of directories that clash, only the directories themselves are reported, and nothing below them.
+        if first_fold != second_fold || first == second || parent(first) != parent(second) {
             continue;
         }
         let (code, what) = if normalised(first) == normalised(second) {
@@ -58,10 +60,12 @@ fn clashing_names(inventory: &Inventory, directories: &[&str], missing: &[String
             (FaultCode::NamesDifferInCase, "case")
         };
         let message = format!("the name differs from {first:?} only in {what}");
-        faults.push(Fault::new(code, Some(second), message));
+        add(Fault::new(code, Some(second), message));
     }
 }
 
-fn above(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(above, _)| above)
+/// Says whether the file is one that an operating system leaves behind.
+fn is_system_file(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name == ".DS_Store" || name.eq_ignore_ascii_case("thumbs.db") || name.eq_ignore_ascii_case("desktop.ini")
 }

@@ -1,33 +1,43 @@
-//! Copying files into a bag, each read once for the copy and all digests.
+//! Copying files into a new bag, each read once for the copy and all digests.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
-use super::{BagBuilder, Created, Plan, Staging, dated_info, write_tag_files};
-use crate::algorithm::AlgorithmSet;
+use multi_digest::{AlgorithmSet, Digests, MultiHasher};
+
+use super::builder::{BagBuilder, Created, Source};
+use super::plan::Plan;
+use super::staging::Staging;
+use super::tag_files::{dated_info, write_tag_files};
 use crate::check::{CheckOptions, check};
-use crate::digests::MultiHasher;
 use crate::error::{Error, Result};
 use crate::inventory::{EntryKind, FileEntry, Inventory};
-use crate::parallel::{FILES_AT_ONCE, map_largest_first};
-use crate::progress::{Progress, ProgressEvent};
-use crate::scan::{ReadOutcome, Scan, read_unchanged};
+use crate::progress::{Progress, ProgressEvent, check_cancelled};
+use crate::read_files::{FILES_AT_ONCE, ReadOutcome, map_largest_first, read_unchanged};
+use crate::scan::Scan;
 
-/// Makes a new bag by copying.
-pub(super) fn create(builder: &BagBuilder, target: &Path, progress: &dyn Progress) -> Result<Created> {
-    let plan = Plan::new(builder)?;
-    let info = dated_info(builder)?;
-    refuse_bag(builder, &plan.inventory, target)?;
-    let staging = Staging::beside(target)?;
-    let mut inventory = copy_files(plan, staging.path(), builder.algorithms, builder.threads, progress)?;
-    let tag_files = write_tag_files(&mut inventory, info, None, builder.algorithms, staging.path())?;
-    let created = proven(Scan { inventory, tag_files, base_directory: None })?;
-    staging.publish(target)?;
-    Ok(created.moved_to(target))
+impl BagBuilder {
+    /// Copies everything into a new bag. Each file is read once. The target appears when the bag is complete.
+    ///
+    /// # Errors
+    /// [`Error::TargetNotEmpty`], [`Error::Unbaggable`] with every file that is a link, a device, or has an impossible name,
+    /// [`Error::AlreadyBag`] if the payload is a bag, [`Error::Changed`] if a file changes meanwhile, [`Error::Io`],
+    /// [`Error::Cancelled`]. In each case nothing stays at the target.
+    pub fn create(&self, target: &Path, progress: &dyn Progress) -> Result<Created> {
+        let plan = Plan::new(self)?;
+        let info = dated_info(self)?;
+        refuse_bag(self, &plan.inventory, target)?;
+        let staging = Staging::beside(target)?;
+        let mut inventory = copy_files(plan, staging.path(), self.algorithms, self.threads, progress)?;
+        let tag_files = write_tag_files(&mut inventory, info, None, self.algorithms, staging.path())?;
+        let created = proven(Scan { inventory, tag_files, base_directory: None })?;
+        staging.publish(target)?;
+        Ok(created.moved_to(target))
+    }
 }
 
-/// Refuses a payload that is a bag, which is nearly always a mistake.
+/// Refuses a payload that is a bag. Bagging a bag is nearly always a mistake.
 pub(super) fn refuse_bag(builder: &BagBuilder, inventory: &Inventory, place: &Path) -> Result<()> {
     let is_bag = inventory.file("data/bagit.txt").is_some() && !builder.allow_bag;
     if is_bag {
@@ -39,12 +49,12 @@ pub(super) fn refuse_bag(builder: &BagBuilder, inventory: &Inventory, place: &Pa
 
 fn source_of_payload(builder: &BagBuilder) -> Option<&Path> {
     builder.payload.iter().find_map(|(_, source)| match source {
-        super::Source::Directory(directory) => Some(directory.as_path()),
-        super::Source::File(_) => None,
+        Source::Directory(directory) => Some(directory.as_path()),
+        Source::File(_) => None,
     })
 }
 
-/// Checks a new bag by the rules, from the digests of what was written.
+/// Checks a new bag by the digests of the written files.
 pub(crate) fn proven(scan: Scan) -> Result<Created> {
     let report = check(&scan.inventory, &scan.tag_files, &CheckOptions::default());
     if report.valid {
@@ -53,7 +63,7 @@ pub(crate) fn proven(scan: Scan) -> Result<Created> {
     Err(Error::Unbaggable { faults: report.errors().cloned().collect() })
 }
 
-/// Copies all planned files and makes all planned directories below `target`; gives the inventory of the copies.
+/// Copies all planned files and creates all planned directories below `target`. Returns the inventory of the copies.
 pub(crate) fn copy_files(
     mut plan: Plan,
     target: &Path,
@@ -63,7 +73,7 @@ pub(crate) fn copy_files(
 ) -> Result<Inventory> {
     for directory in plan.inventory.directories() {
         let path = target.join(directory);
-        fs::create_dir_all(&path).map_err(Error::io("make the directory", path))?;
+        fs::create_dir_all(&path).map_err(Error::io("create the directory", path))?;
     }
     let bytes = plan.inventory.files().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
     progress.event(ProgressEvent::Planned { files: plan.inventory.len() as u64, bytes });
@@ -74,7 +84,7 @@ pub(crate) fn copy_files(
             let path = plan.inventory.get(*position).map_or("", |(path, _)| path);
             copy_file(&plan.source(*position), target, path, algorithms, buffer, progress)
         };
-        let copies = map_largest_first(batch, threads, size, copy);
+        let copies = map_largest_first(batch, threads, size, progress, copy)?;
         for (position, copy) in batch.iter().zip(copies) {
             let (size, digests) = copy?;
             let entry = FileEntry { size, digests: digests.view(), kind: EntryKind::File };
@@ -91,7 +101,7 @@ fn copy_file(
     algorithms: AlgorithmSet,
     buffer: &mut [u8],
     progress: &dyn Progress,
-) -> Result<(u64, crate::Digests)> {
+) -> Result<(u64, Digests)> {
     let copy = target.join(path);
     progress.event(ProgressEvent::Started { path });
     let mut written = File::create(&copy).map_err(Error::io("write", &copy))?;
@@ -100,6 +110,9 @@ fn copy_file(
     let outcome = read_unchanged(source, buffer, |bytes| {
         hasher.update(bytes);
         progress.event(ProgressEvent::Advanced { bytes: bytes.len() as u64 });
+        if progress.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         written.write_all(bytes).map_err(|error| {
             let kind = error.kind();
             write_failure = Some(error);
@@ -109,11 +122,12 @@ fn copy_file(
     if let Some(failure) = write_failure {
         return Err(Error::io("write", copy)(failure));
     }
+    check_cancelled(progress)?;
     let metadata = match outcome.map_err(Error::io("read", source))? {
         ReadOutcome::Unchanged(metadata) => metadata,
         ReadOutcome::Changed | ReadOutcome::Vanished => return Err(Error::Changed(source.to_owned())),
     };
-    // The time of the data is part of it for people; file systems without times lose nothing else.
+    // People care about the time of their data. A file system without times loses nothing else.
     if let Ok(time) = metadata.modified() {
         let _ = written.set_modified(time);
     }

@@ -4,20 +4,37 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::copy::{proven, refuse_bag};
-use super::{
-    BagBuilder, Created, PARTIAL_NAME, Plan, Source, commit, commit_pending, copy_files, dated_info,
-    write_tag_files,
-};
-use crate::algorithm::AlgorithmSet;
+use multi_digest::AlgorithmSet;
+
+use super::builder::{BagBuilder, Created, Source};
+use super::copy::{copy_files, proven, refuse_bag};
+use super::plan::Plan;
+use super::staging::{PARTIAL_NAME, commit, commit_pending};
+use super::tag_files::{dated_info, write_tag_files};
+use crate::bag::{Prefix, hash_positions, is_bag, scan_directory};
 use crate::error::{Error, Result};
 use crate::inventory::{EntryKind, FileEntry, Inventory};
 use crate::progress::{NoProgress, Progress};
-use crate::scan::{HashOutcome, Prefix, Scan, ScanOptions, hash_positions, is_bag, scan_directory};
+use crate::read_files::HashOutcome;
+use crate::scan::{Scan, ScanOptions};
 use crate::tag_files::TagFiles;
 
-/// Makes a bag of a directory, or goes on with what an interrupted call began.
-pub(super) fn create(builder: &BagBuilder, directory: &Path, progress: &dyn Progress) -> Result<Created> {
+impl BagBuilder {
+    /// Turns a directory into a bag: its content moves into its `data/`.
+    ///
+    /// Symbolic links are refused, even with [`BagBuilder::dereference`]. Everything is hashed before anything moves. While files move,
+    /// they are in `.bagit-in-place/data` below the directory. No file is ever in two places or none. After an interruption, the same
+    /// call continues the work.
+    ///
+    /// # Errors
+    /// As [`BagBuilder::create`], and [`Error::AlreadyBag`] if the directory is a bag.
+    pub fn create_in_place(&self, directory: &Path, progress: &dyn Progress) -> Result<Created> {
+        create(self, directory, progress)
+    }
+}
+
+/// Creates a bag of a directory, or continues the work of an interrupted call.
+fn create(builder: &BagBuilder, directory: &Path, progress: &dyn Progress) -> Result<Created> {
     let bag = fs::canonicalize(directory).map_err(Error::io("open", directory))?;
     if commit_pending(&bag)? {
         return proven(scan_directory(&bag, &ScanOptions::default(), progress)?);
@@ -35,7 +52,7 @@ pub(super) fn create(builder: &BagBuilder, directory: &Path, progress: &dyn Prog
     }
     let root = if resumed { data.clone() } else { bag.clone() };
     let inventory = hash_payload(builder, &root, progress)?;
-    fs::create_dir_all(&data).map_err(Error::io("make the directory", &data))?;
+    fs::create_dir_all(&data).map_err(Error::io("create the directory", &data))?;
     let filled = fill(builder, &bag, &partial, inventory, resumed);
     if filled.is_err() && !resumed {
         move_back(&partial, &bag);
@@ -62,7 +79,7 @@ fn fill(
     proven(Scan { inventory, tag_files, base_directory: None })
 }
 
-/// Removes a partial directory without payload that an interrupted call left, and nothing that may be someone's.
+/// Removes a partial directory of an interrupted call that has no payload. A directory with any other file is refused.
 fn discard(partial: &Path) -> Result<()> {
     let is_ours =
         |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(TagFiles::wants);
@@ -76,10 +93,10 @@ fn discard(partial: &Path) -> Result<()> {
     fs::remove_dir_all(partial).map_err(Error::io("remove", partial))
 }
 
-/// Hashes what will be the payload where it is; gives the inventory that it will have.
+/// Hashes the future payload where it is. Returns the inventory with its future paths.
 fn hash_payload(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> Result<Inventory> {
     let mut payload = builder.clone();
-    // A link that is moved stays a link.
+    // A link that moves stays a link.
     payload.dereference = false;
     payload.payload = vec![(String::new(), Source::Directory(root.to_owned()))];
     let mut plan = Plan::new(&payload)?;
@@ -126,9 +143,9 @@ fn copy_tags(builder: &BagBuilder, partial: &Path, inventory: &mut Inventory) ->
     Ok(())
 }
 
-/// Moves everything directly below the bag, but for the partial directory, into `target`.
+/// Moves everything directly below the bag into `target`, except the partial directory.
 fn move_all(bag: &Path, target: &Path) -> Result<()> {
-    fs::create_dir_all(target).map_err(Error::io("make the directory", target))?;
+    fs::create_dir_all(target).map_err(Error::io("create the directory", target))?;
     for from in entries(bag)? {
         let Some(name) = from.file_name().filter(|name| *name != PARTIAL_NAME) else { continue };
         let to = target.join(name);
@@ -147,7 +164,7 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// Undoes a move that failed halfway, as far as possible: what cannot go back stays where the next call finds it.
+/// Undoes a failed move as far as possible. The next call finds the rest.
 fn move_back(partial: &Path, bag: &Path) {
     let data = partial.join("data");
     for from in entries(&data).unwrap_or_default() {
@@ -157,7 +174,7 @@ fn move_back(partial: &Path, bag: &Path) {
             let _ = fs::rename(&from, &to);
         }
     }
-    // This fails where something is left in it, and then the rest stays as well.
+    // This fails if a file is left, and then the rest stays too.
     if fs::remove_dir(&data).is_ok() {
         let _ = fs::remove_dir_all(partial);
     }

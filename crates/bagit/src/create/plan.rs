@@ -1,37 +1,38 @@
-//! What will be in a new bag, known and judged before anything is written.
+//! The content of a new bag, planned and judged before anything is written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use multi_digest::Digests;
 use safe_files::leaves;
 
-use super::{BagBuilder, Source};
+use super::builder::{BagBuilder, Source};
 use crate::check::name_faults;
-use crate::digests::Digests;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode, Severity};
 use crate::inventory::{EntryKind, Inventory};
+use crate::report::Faults;
 use crate::scan::{Limits, Links, walk};
 use crate::tag_files::TagFiles;
 
-/// Says where the bytes of some files of a bag come from.
+/// The directory or file from which some files of a bag come.
 struct PlannedSource {
     root: PathBuf,
-    /// Where the path below the root begins in the path in the bag.
+    /// The position in a path of the bag where the path below the root begins.
     below: usize,
 }
 
-/// Lists the files and directories of a bag to be.
+/// The files and directories of a future bag.
 #[derive(Default)]
 pub(crate) struct Plan {
-    /// The files, without digests, each marked by the number of its source; and the directories.
+    /// The files and directories. The files have no digests, and the number of their source as mark.
     pub(crate) inventory: Inventory,
     sources: Vec<PlannedSource>,
-    faults: Vec<Fault>,
+    faults: Faults,
 }
 
 impl Plan {
-    /// Lists what a builder was given: the payload and the extra tag files.
+    /// Plans the payload and the extra tag files of a builder.
     pub(crate) fn new(builder: &BagBuilder) -> Result<Self> {
         let mut plan = Self::default();
         plan.inventory.insert_directory("data");
@@ -44,7 +45,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Lists the extra tag files alone.
+    /// Plans the extra tag files only.
     pub(crate) fn of_tags(builder: &BagBuilder) -> Result<Self> {
         let mut plan = Self::default();
         plan.add_tags(builder)?;
@@ -52,14 +53,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Lists every file below a directory under its own path.
+    /// Plans every file below a directory under its own path.
     pub(crate) fn of_directory(root: &Path, limits: &Limits) -> Result<Self> {
         let mut plan = Self::default();
         plan.add_directory("", root, limits, Links::Report)?;
         Ok(plan)
     }
 
-    /// Gives where the bytes of the file at a place of the inventory come from.
+    /// Returns the source of the file at a position of the inventory.
     pub(crate) fn source(&self, position: usize) -> PathBuf {
         let path = self.inventory.get(position).map_or("", |(path, _)| path);
         let Some(source) = self.sources.get(self.inventory.mark(position) as usize) else {
@@ -71,14 +72,16 @@ impl Plan {
         }
     }
 
-    /// Leaves out the files of which `keep` does not say otherwise.
+    /// Removes the files for which `keep` is false.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         let mut kept = Inventory::new();
         self.inventory.directories().for_each(|directory| kept.insert_directory(directory));
         for (position, (path, entry)) in self.inventory.files().enumerate() {
             if keep(path) {
                 kept.insert(path, entry);
-                kept.set_mark(path, self.inventory.mark(position));
+                if let Some(place) = kept.position(path) {
+                    kept.set_mark(place, self.inventory.mark(position));
+                }
             }
         }
         self.inventory = kept;
@@ -87,7 +90,7 @@ impl Plan {
     fn add_tags(&mut self, builder: &BagBuilder) -> Result<()> {
         for (path, source) in &builder.tags {
             if TagFiles::wants(path) || path == "data" || path.starts_with("data/") {
-                let message = "the path is not free for a tag file";
+                let message = "a tag file cannot have this path";
                 self.faults.push(Fault::new(FaultCode::PathOutsidePayload, Some(path), message));
             }
             self.add(path, source, builder)?;
@@ -119,10 +122,10 @@ impl Plan {
         for below in found.directories() {
             self.inventory.insert_directory(&format!("{prefix}{below}"));
         }
-        for fault in found.observations() {
-            let path = fault.path.as_ref().map(|path| format!("{prefix}{path}"));
-            self.faults.push(Fault { path, ..fault.clone() }.with_severity(Severity::Error));
-        }
+        self.faults.append(found.observations(), |mut fault| {
+            fault.path = fault.path.map(|path| format!("{prefix}{path}"));
+            fault.with_severity(Severity::Error)
+        });
         self.sources.push(PlannedSource { root, below: prefix.len() });
         for (below, entry) in found.files().filter(|(_, entry)| entry.kind == EntryKind::File) {
             self.add_planned(&format!("{prefix}{below}"), entry.size);
@@ -146,15 +149,17 @@ impl Plan {
     /// Adds a file of the source that was added last.
     fn add_planned(&mut self, path: &str, size: u64) {
         if self.inventory.insert_file(path, size, Digests::new()) {
-            let message = "two files were given for this path";
+            let message = "the builder has two files for this path";
             self.faults.push(Fault::new(FaultCode::DuplicateEntryConflict, Some(path), message));
         }
         // More sources than this type can count do not fit into memory.
-        let source = self.sources.len().saturating_sub(1);
-        self.inventory.set_mark(path, u32::try_from(source).unwrap_or(u32::MAX));
+        let source = u32::try_from(self.sources.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        if let Some(position) = self.inventory.position(path) {
+            self.inventory.set_mark(position, source);
+        }
     }
 
-    /// Refuses what cannot go into a bag, all of it at once.
+    /// Refuses all files that cannot go into a bag at once.
     fn judge(&mut self, builder: &BagBuilder) -> Result<()> {
         let unsafe_anywhere =
             |code| matches!(code, FaultCode::PathEscapes | FaultCode::NamesDifferInNormalisation);
@@ -162,17 +167,20 @@ impl Plan {
             |code| matches!(code, FaultCode::NameNotPortable | FaultCode::NamesDifferInCase);
         let refused =
             |fault: &Fault| unsafe_anywhere(fault.code) || (builder.portable && unsafe_elsewhere(fault.code));
-        let named = name_faults(&self.inventory, &[]).into_iter().filter(refused);
         let mut faults = std::mem::take(&mut self.faults);
-        faults.extend(named.map(|fault| fault.with_severity(Severity::Error)));
+        name_faults(&self.inventory, &Inventory::new(), &mut |fault| {
+            if refused(&fault) {
+                faults.push(fault.with_severity(Severity::Error));
+            }
+        });
         let clash = |(path, _): &(&str, _)| self.inventory.has_directory(path);
         faults.extend(self.inventory.files().filter(clash).map(|(path, _)| {
             Fault::new(
                 FaultCode::PathIsDirectory,
                 Some(path),
-                "a file and a directory were given for this path",
+                "the builder has a file and a directory for this path",
             )
         }));
-        if faults.is_empty() { Ok(()) } else { Err(Error::Unbaggable { faults }) }
+        if faults.is_empty() { Ok(()) } else { Err(Error::Unbaggable { faults: faults.into_kept() }) }
     }
 }

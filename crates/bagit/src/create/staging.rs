@@ -1,4 +1,4 @@
-//! Places where a bag is built before it is one, and the last steps that make it one.
+//! Directories in which a bag is built, and the last steps that make it a bag.
 
 use std::fs;
 use std::io;
@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use crate::declaration;
 use crate::error::{Error, Result};
 
-/// Names the directory below a bag where new content waits while it is not complete.
+/// The name of the directory below a bag that collects new content until it is complete.
 pub(crate) const PARTIAL_NAME: &str = ".bagit-in-place";
-/// Names the same directory once it is complete: what is in it only has to be moved up.
+/// The name of the same directory once it is complete. Its content only has to move up.
 pub(crate) const COMMIT_NAME: &str = ".bagit-commit";
-/// Names the list, within it, of files of the bag that are to go.
+/// The name of the list, in that directory, of obsolete files of the bag.
 const OBSOLETE_NAME: &str = ".obsolete";
 
-/// Holds a new directory beside a target; it is removed unless it is published.
+/// A new directory beside a target. It is removed unless it is published.
 pub(crate) struct Staging {
     path: Option<PathBuf>,
 }
 
 impl Staging {
-    /// Makes a directory beside the target, after making sure that the target is free.
+    /// Creates a directory beside the target, if the target is free.
     pub(crate) fn beside(target: &Path) -> Result<Self> {
         if !is_free(target).map_err(Error::io("look at", target))? {
             return Err(Error::TargetNotEmpty(target.to_owned()));
@@ -28,24 +28,24 @@ impl Staging {
         let absolute = std::path::absolute(target).map_err(Error::io("look at", target))?;
         let name = absolute.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let parent = absolute.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(parent).map_err(Error::io("make the directory", parent))?;
+        fs::create_dir_all(parent).map_err(Error::io("create the directory", parent))?;
         for attempt in 0..1000_u32 {
             let path = parent.join(format!(".{name}.partial-{}-{attempt}", std::process::id()));
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Self { path: Some(path) }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::io("make the directory", path)(error)),
+                Err(error) => return Err(Error::io("create the directory", path)(error)),
             }
         }
-        Err(Error::io("make a directory in", parent)(io::ErrorKind::AlreadyExists.into()))
+        Err(Error::io("create a directory in", parent)(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Gives the directory.
+    /// Returns the directory.
     pub(crate) fn path(&self) -> &Path {
         self.path.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Gives the directory its final name.
+    /// Renames the directory to the target.
     pub(crate) fn publish(mut self, target: &Path) -> Result<()> {
         // Some systems do not rename over an empty directory.
         if target.is_dir() {
@@ -60,7 +60,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // Best effort: the caller is told of the error that led here.
+            // Best effort: the caller gets the error that led here.
             let _ = fs::remove_dir_all(path);
         }
     }
@@ -75,9 +75,9 @@ fn is_free(target: &Path) -> io::Result<bool> {
     }
 }
 
-/// Declares the partial directory below a bag complete and moves what is in it up.
+/// Declares the partial directory below a bag complete, and moves its content up.
 ///
-/// `obsolete` names files directly below the bag that go away; none of them has the name of a new one.
+/// `obsolete` has the names of files directly below the bag to remove. No new file has one of these names.
 pub(crate) fn commit(bag: &Path, obsolete: &[String]) -> Result<()> {
     let partial = bag.join(PARTIAL_NAME);
     let list = partial.join(OBSOLETE_NAME);
@@ -87,7 +87,7 @@ pub(crate) fn commit(bag: &Path, obsolete: &[String]) -> Result<()> {
     finish_commit(bag)
 }
 
-/// Finishes a commit that was interrupted; `false` if there was none.
+/// Finishes an interrupted commit. Returns `false` if there is none.
 pub(crate) fn commit_pending(bag: &Path) -> Result<bool> {
     let pending = bag.join(COMMIT_NAME).is_dir();
     if pending {
@@ -96,7 +96,7 @@ pub(crate) fn commit_pending(bag: &Path) -> Result<bool> {
     Ok(pending)
 }
 
-/// Every step can be repeated: removing what is gone and moving what is moved already do nothing.
+/// Each step can be repeated: it skips the files that are removed or moved already.
 fn finish_commit(bag: &Path) -> Result<()> {
     let ready = bag.join(COMMIT_NAME);
     let list = ready.join(OBSOLETE_NAME);
@@ -124,7 +124,7 @@ fn finish_commit(bag: &Path) -> Result<()> {
     fs::remove_dir(&ready).map_err(Error::io("remove", ready))
 }
 
-/// Lists what a commit moves: payload first, the declaration that makes it a bag last.
+/// Lists the files that a commit moves: the payload first, and the declaration that makes it a bag last.
 fn names_in_order(ready: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(ready).map_err(Error::io("read the directory", ready))? {

@@ -1,14 +1,14 @@
-//! The tag files that every bag of ours has: declaration, metadata, manifests, tag manifests.
+//! Writing the tag files of a new bag: declaration, metadata, manifests, tag manifests.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::BagBuilder;
-use crate::algorithm::{Algorithm, AlgorithmSet};
+use multi_digest::{Algorithm, AlgorithmSet, MultiHasher};
+
+use super::builder::BagBuilder;
 use crate::bag_info::{BagInfo, OXUM_LABEL, is_date};
 use crate::declaration::{self, Declaration};
-use crate::digests::MultiHasher;
 use crate::error::{Error, Result};
 use crate::inventory::Inventory;
 use crate::manifest::{ManifestKind, ManifestName, line};
@@ -16,12 +16,12 @@ use crate::scan::Scan;
 use crate::tag_files::TagFiles;
 use crate::version::Version;
 
-/// Gives the metadata of a new bag but for the sizes: what the builder was given, and its date.
+/// Returns the metadata of a new bag without the sizes: the elements of the builder, and its date.
 pub(super) fn dated_info(builder: &BagBuilder) -> Result<BagInfo> {
     let mut info = builder.info.clone();
     if let Some(date) = builder.bagging_date.as_deref().filter(|_| info.get("Bagging-Date").is_none()) {
         if !is_date(date) {
-            let reason = format!("`{date}` is not a date of the form YYYY-MM-DD");
+            let reason = format!("expected a date of the form YYYY-MM-DD, found `{date}`");
             return Err(Error::Tag { label: "Bagging-Date".to_owned(), reason });
         }
         info.push("Bagging-Date", date)?;
@@ -29,7 +29,7 @@ pub(super) fn dated_info(builder: &BagBuilder) -> Result<BagInfo> {
     Ok(info)
 }
 
-/// Sets `Bag-Size`, of all files that are known before the metadata, and `Payload-Oxum` to what the inventory says.
+/// Sets `Payload-Oxum`, and `Bag-Size` of all files but the metadata, from the inventory.
 fn set_sizes(info: &mut BagInfo, inventory: &Inventory) -> Result<()> {
     let all = inventory.files().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
     let payload = inventory.payload().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
@@ -39,7 +39,7 @@ fn set_sizes(info: &mut BagInfo, inventory: &Inventory) -> Result<()> {
 
 /// Writes all tag files of version 1.0 into a directory, `bagit.txt` last, and adds them to the inventory.
 ///
-/// The sizes in `info` are set here. `fetch` is the text of a `fetch.txt`. Tag files that are in the inventory already are listed in the tag manifests.
+/// It sets the sizes in `info`. `fetch` is the text of a `fetch.txt`. The tag manifests also list the tag files in the inventory.
 pub(crate) fn write_tag_files(
     inventory: &mut Inventory,
     info: BagInfo,
@@ -53,7 +53,7 @@ pub(crate) fn write_tag_files(
     Ok(tag_files)
 }
 
-/// Makes the texts of all tag files in memory, and adds them to the inventory.
+/// Composes the texts of all tag files in memory, and adds them to the inventory.
 pub(crate) fn compose_tag_files(
     inventory: &mut Inventory,
     info: BagInfo,
@@ -63,7 +63,7 @@ pub(crate) fn compose_tag_files(
     compose(inventory, info, fetch, algorithms, &Place::Memory)
 }
 
-/// Writes a manifest of a bag of which all other files are known into a directory, and adds it to both.
+/// Writes one more manifest of a bag into a directory, and adds it to the scan.
 pub(super) fn write_manifest(
     scan: &mut Scan,
     kind: ManifestKind,
@@ -100,14 +100,14 @@ fn compose(
     Ok(tag_files)
 }
 
-/// Where tag files go.
+/// The place of new tag files.
 enum Place<'a> {
     Memory,
-    /// All but the declaration, which is written last.
+    /// For all files but the declaration, which is written last.
     Directory(&'a Path),
 }
 
-/// Makes tag files, one after the other, from what is known so far.
+/// Composes tag files, one after the other, from the inventory so far.
 struct Composing<'a, 'p> {
     inventory: &'a mut Inventory,
     tag_files: &'a mut TagFiles,
@@ -117,7 +117,7 @@ struct Composing<'a, 'p> {
 
 impl Composing<'_, '_> {
     fn manifest(&mut self, kind: ManifestKind, algorithm: Algorithm) -> Result<()> {
-        // No manifest lists tag manifests, so that nobody needs their digests.
+        // No manifest lists tag manifests, so nobody needs their digests.
         let algorithms = if kind == ManifestKind::Payload { self.algorithms } else { AlgorithmSet::EMPTY };
         let mut file = TagFileWriter::new(self.place, &kind.file_name(algorithm), algorithms)?;
         let is_listed = |path: &str| (kind == ManifestKind::Payload) == path.starts_with("data/");
@@ -140,12 +140,12 @@ fn is_tag_manifest(path: &str) -> bool {
     !path.contains('/') && ManifestName::parse(path).is_some_and(|name| name.kind == ManifestKind::Tag)
 }
 
-/// Takes the bytes of one tag file.
+/// Writes one tag file.
 struct TagFileWriter {
     name: String,
     hasher: MultiHasher,
     size: u64,
-    /// All bytes, as long as they are few or have no other place.
+    /// All bytes, if they are few or have no other place.
     held: Option<Vec<u8>>,
     file: Option<(PathBuf, BufWriter<File>)>,
 }
@@ -194,7 +194,7 @@ impl TagFileWriter {
     }
 }
 
-/// Gives a size for people in decimal units, as in the examples of RFC 8493, section 2.2.2.
+/// Returns a size in decimal units, as in the examples of RFC 8493, section 2.2.2.
 fn readable_size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 5] = [
         (1_000_000_000_000_000, "PB"),

@@ -1,10 +1,11 @@
-//! Bags that are made, in every way and after every interruption.
+//! Bags created in every way and after every interruption.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::{BagBuilder, COMMIT_NAME, Created, PARTIAL_NAME};
+use super::staging::{COMMIT_NAME, PARTIAL_NAME};
+use super::{BagBuilder, Created};
 use crate::scan::ScanOptions;
 use crate::{
     Algorithm, BagInfo, CheckOptions, Error, FaultCode, NoProgress, Report, is_bag, validate_directory,

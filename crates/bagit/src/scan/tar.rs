@@ -1,35 +1,56 @@
-//! The front end for tar streams: one pass forward, entries in any order, plain or gzip.
+//! The front end for tar streams: one forward pass over entries in any order, plain or gzip.
 
 use std::cell::Cell;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::rc::Rc;
 
+use multi_digest::{AlgorithmSet, MultiHasher};
 use tar::{Archive, Entry, EntryType};
 
-use super::archive::{Entries, Expansion, Found, entry_path, may_be_payload, may_be_tag_file};
-use super::{Scan, ScanOptions};
-use crate::algorithm::AlgorithmSet;
-use crate::check::{CheckOptions, check};
-use crate::digests::MultiHasher;
+use super::archive::{
+    Entries, Expansion, Found, entry_path, is_apple_double, may_be_payload, may_be_tag_file,
+};
+use super::options::{Scan, ScanOptions};
+use super::sparse::{SparseMap, SparseReader};
+use crate::check::{CheckOptions, check, payload_algorithms};
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
 use crate::manifest::{ManifestKind, ManifestName};
-use crate::parallel::BUFFER_SIZE;
-use crate::progress::{Progress, ProgressEvent};
-use crate::report::Report;
+use crate::progress::{Progress, ProgressEvent, check_cancelled};
+use crate::read_files::BUFFER_SIZE;
+use crate::report::{Level, Report};
 
-/// The most bytes that the headers of one entry may have, long names and extensions included.
+/// The largest size in bytes of the headers of one entry, with long names and extensions.
 const MOST_HEADER_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Takes the inventory of a bag in a tar stream, in one pass. A gzip stream is recognised and inflated.
+/// Lists and hashes the files of a bag in a tar stream, in one pass. A gzip stream is recognised and inflated.
 ///
-/// Payload that comes before the first payload manifest is hashed by [`ScanOptions::stream_algorithms`]. If a manifest
-/// then needs another algorithm, the check reports `checksum-not-computed`: a second pass is needed.
+/// Payload is hashed by [`ScanOptions::stream_algorithms`], and by the algorithms of the payload manifests that come before it. If a
+/// later manifest needs another algorithm, the check reports `checksum-not-computed`, and a second pass can prove the bag.
+///
+/// Sparse entries are read with their holes, and a hard link counts as the file that it names.
 ///
 /// # Errors
-/// [`Error::Archive`] if the stream is not a tar archive or ends early, [`Error::Limit`] if it holds more than the
-/// limits allow.
+/// [`Error::Archive`] if the stream is not a tar archive or ends early, [`Error::Limit`] if it exceeds a limit, [`Error::Cancelled`].
 pub fn scan_tar(reader: impl Read, options: &ScanOptions, progress: &dyn Progress) -> Result<Scan> {
+    scan_at(reader, options, Level::Full, Passes::One, progress)
+}
+
+/// Says whether the archive can be read again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Passes {
+    One,
+    /// The first of two passes may guess that all payload manifests have come before the payload.
+    FirstOfTwo,
+}
+
+fn scan_at(
+    reader: impl Read,
+    options: &ScanOptions,
+    level: Level,
+    passes: Passes,
+    progress: &dyn Progress,
+) -> Result<Scan> {
     let expansion = Expansion::new(options.limits, 0);
     let mut packed =
         BufReader::with_capacity(BUFFER_SIZE, Counted { inner: reader, expansion: expansion.clone() });
@@ -37,7 +58,7 @@ pub fn scan_tar(reader: impl Read, options: &ScanOptions, progress: &dyn Progres
     let is_gzip = head.starts_with(&[0x1F, 0x8B]);
     let unpacked: Box<dyn Read + '_> =
         if is_gzip { Box::new(flate2::bufread::MultiGzDecoder::new(packed)) } else { Box::new(packed) };
-    TarScan::new(options, expansion, progress).scan(unpacked)
+    TarScan::new(options, level, passes, expansion, progress).scan(unpacked)
 }
 
 /// Validates a bag in a tar stream: [`scan_tar`], then [`check`].
@@ -47,31 +68,59 @@ pub fn scan_tar(reader: impl Read, options: &ScanOptions, progress: &dyn Progres
 pub fn validate_tar(
     reader: impl Read,
     options: &ScanOptions,
-    check_options: &CheckOptions,
+    check_options: &CheckOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let scan = scan_tar(reader, options, progress)?;
+    let scan = scan_at(reader, options, check_options.level, Passes::One, progress)?;
     Ok(check(&scan.inventory, &scan.tag_files, check_options))
+}
+
+/// Validates a bag in a tar archive that can be read again, and reads it again only if payload came before the manifest that lists it.
+pub(super) fn validate_tar_file(
+    mut reader: impl Read + Seek,
+    options: &ScanOptions,
+    check_options: &CheckOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let scan = scan_at(&mut reader, options, check_options.level, Passes::FirstOfTwo, progress)?;
+    let report = check(&scan.inventory, &scan.tag_files, check_options);
+    if !report.has(FaultCode::ChecksumNotComputed) {
+        return Ok(report);
+    }
+    reader.rewind().map_err(broken)?;
+    let extra_algorithms = options.extra_algorithms.union(payload_algorithms(&scan.tag_files));
+    drop(scan);
+    validate_tar(reader, &ScanOptions { extra_algorithms, ..*options }, check_options, progress)
 }
 
 struct TarScan<'a> {
     options: &'a ScanOptions,
+    level: Level,
+    passes: Passes,
     progress: &'a dyn Progress,
     expansion: Expansion,
     header_budget: Rc<Cell<u64>>,
     entries: Entries,
-    /// What payload is hashed by, once the first payload file has come.
+    /// The algorithms for payload, once the first payload file has come.
     payload_algorithms: Option<AlgorithmSet>,
-    /// What the payload manifests that have come need.
+    /// The algorithms of the payload manifests that have come.
     manifests: AlgorithmSet,
     text_budget: u64,
     buffer: Vec<u8>,
 }
 
 impl<'a> TarScan<'a> {
-    fn new(options: &'a ScanOptions, expansion: Expansion, progress: &'a dyn Progress) -> Self {
+    fn new(
+        options: &'a ScanOptions,
+        level: Level,
+        passes: Passes,
+        expansion: Expansion,
+        progress: &'a dyn Progress,
+    ) -> Self {
         Self {
             options,
+            level,
+            passes,
             progress,
             expansion,
             header_budget: Rc::default(),
@@ -99,6 +148,7 @@ impl<'a> TarScan<'a> {
                 });
             }
             let Some(entry) = next else { break };
+            check_cancelled(self.progress)?;
             let entry = self.explained(entry)?;
             self.header_budget.set(u64::MAX);
             self.entry(entry)?;
@@ -113,7 +163,10 @@ impl<'a> TarScan<'a> {
     }
 
     fn entry(&mut self, mut entry: Entry<'_, impl Read>) -> Result<()> {
-        let path = match entry_path(&entry.path_bytes()) {
+        let sparse = self.sparse_map(&mut entry)?;
+        let name = sparse.as_ref().and_then(|map| map.name.clone());
+        let path = match entry_path(&name.map_or_else(|| entry.path_bytes().into_owned(), String::into_bytes))
+        {
             Ok(path) if path.is_empty() => return Ok(()),
             Ok(path) => path,
             Err(fault) => {
@@ -122,28 +175,52 @@ impl<'a> TarScan<'a> {
             }
         };
         let found = match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous => self.file(&path, &mut entry)?,
+            EntryType::Regular | EntryType::Continuous => match sparse {
+                Some(map) => {
+                    let mut reader = SparseReader::new(&mut entry, map, self.expansion.clone());
+                    let size = self.explained(reader.size())?;
+                    self.file(&path, size, &mut reader)?
+                }
+                None => {
+                    let size = entry.size();
+                    self.file(&path, size, &mut entry)?
+                }
+            },
             EntryType::Directory => Found::Directory,
-            // Their holes would make content of any size out of a few bytes.
             EntryType::GNUSparse => {
-                let message = format!("{path} is a sparse entry, which is not supported");
-                return Err(Error::Archive { format: "tar", message, source: None });
+                // The library fills the holes with zeros, which count as content.
+                let size = entry.size();
+                let expansion = self.expansion.clone();
+                self.file(&path, size, &mut GivenOut { inner: &mut entry, expansion })?
             }
-            EntryType::Symlink => link("a symbolic link"),
-            EntryType::Link => link("a hard link"),
+            EntryType::Symlink => {
+                let message = "the entry is a symbolic link, which a bag in an archive must not have";
+                Found::NotAFile(FaultCode::ArchiveLink, message.to_owned())
+            }
+            EntryType::Link => hard_link(&entry),
             EntryType::XGlobalHeader => return self.skip(&mut entry),
-            _ => Found::NotAFile(FaultCode::SpecialFile, "the entry is a device or a fifo".to_owned()),
+            _ => Found::NotAFile(FaultCode::SpecialFile, "the entry is a device or a FIFO".to_owned()),
         };
         self.skip(&mut entry)?;
         self.entries.add(path, found);
         Ok(())
     }
 
-    fn file(&mut self, path: &str, entry: &mut Entry<'_, impl Read>) -> Result<Found> {
+    /// Reads the map of a sparse entry in one of the PAX formats.
+    fn sparse_map(&self, entry: &mut Entry<'_, impl Read>) -> Result<Option<SparseMap>> {
+        let Some(records) = self.explained(entry.pax_extensions())? else { return Ok(None) };
+        let records = records.flatten().filter_map(|record| Some((record.key().ok()?, record.value().ok()?)));
+        self.explained(SparseMap::of_records(records))
+    }
+
+    fn file(&mut self, path: &str, size: u64, entry: &mut impl Read) -> Result<Found> {
         let payload = may_be_payload(path);
-        let algorithms = if payload { self.algorithms_for_payload() } else { AlgorithmSet::all() };
-        let size = entry.size();
-        let mut text = None;
+        let algorithms = match (self.level, payload) {
+            (Level::Full, true) => self.algorithms_for_payload(),
+            (Level::Full, false) => AlgorithmSet::all(),
+            _ => AlgorithmSet::EMPTY,
+        };
+        let (mut text, mut apple_double) = (None, None);
         if may_be_tag_file(path) {
             if size > self.text_budget {
                 self.skip(entry)?;
@@ -157,12 +234,16 @@ impl<'a> TarScan<'a> {
             text = Some(Vec::new());
         }
         self.progress.event(ProgressEvent::Started { path });
-        let mut hasher = MultiHasher::new(algorithms.union(self.options.extra_algorithms));
+        let extra =
+            if self.level == Level::Full { self.options.extra_algorithms } else { AlgorithmSet::EMPTY };
+        let mut hasher = MultiHasher::new(algorithms.union(extra));
         let mut total = 0_u64;
         loop {
             let count = entry.read(&mut self.buffer);
             let count = self.explained(count)?;
             let Some(bytes) = self.buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+            check_cancelled(self.progress)?;
+            apple_double.get_or_insert_with(|| is_apple_double(path, bytes));
             hasher.update(bytes);
             if let Some(text) = &mut text {
                 text.extend_from_slice(bytes);
@@ -183,17 +264,18 @@ impl<'a> TarScan<'a> {
             }
             self.entries.add_text(path, text);
         }
-        Ok(Found::File { size, digests: hasher.finish() })
+        let digests = hasher.finish();
+        Ok(match apple_double {
+            Some(true) => Found::AppleDouble { size, digests },
+            _ => Found::File { size, digests },
+        })
     }
 
-    /// Chooses once: the manifests' algorithms if the manifests came first, else those that are likely.
+    /// Chooses the algorithms once. More manifests may follow, but a first pass hopes that they do not.
     fn algorithms_for_payload(&mut self) -> AlgorithmSet {
-        let likely = self.options.stream_algorithms;
-        *self.payload_algorithms.get_or_insert(if self.manifests.is_empty() {
-            likely
-        } else {
-            self.manifests
-        })
+        let hopes = self.passes == Passes::FirstOfTwo && !self.manifests.is_empty();
+        let likely = if hopes { AlgorithmSet::EMPTY } else { self.options.stream_algorithms };
+        *self.payload_algorithms.get_or_insert(self.manifests.union(likely))
     }
 
     fn note_manifest(&mut self, path: &str) {
@@ -204,12 +286,12 @@ impl<'a> TarScan<'a> {
         }
     }
 
-    fn skip(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<()> {
+    fn skip(&mut self, entry: &mut impl Read) -> Result<()> {
         let copied = io::copy(entry, &mut io::sink());
         self.explained(copied).map(|_| ())
     }
 
-    /// Reads what follows the end of the archive, which should be nothing but zeros.
+    /// Reads the bytes behind the end of the archive, which should all be zero.
     fn rest(&mut self, mut reader: impl Read) -> Result<()> {
         let mut only_zeros = true;
         loop {
@@ -228,7 +310,7 @@ impl<'a> TarScan<'a> {
         Ok(())
     }
 
-    /// Tells a limit that stopped the reading from a broken archive.
+    /// Returns the limit that stopped the reading, or else the fault of the archive.
     fn explained<T>(&self, result: io::Result<T>) -> Result<T> {
         if result.is_err() {
             self.expansion.check()?;
@@ -237,18 +319,22 @@ impl<'a> TarScan<'a> {
     }
 }
 
-fn link(what: &str) -> Found {
-    Found::NotAFile(
-        FaultCode::ArchiveLink,
-        format!("the entry is {what}, which a bag in an archive must not have"),
-    )
+fn hard_link(entry: &Entry<'_, impl Read>) -> Found {
+    let target = entry.link_name_bytes().map(|name| entry_path(&name));
+    match target {
+        Some(Ok(target)) if !target.is_empty() => Found::HardLink(target),
+        _ => {
+            let message = "the entry is a hard link without a safe target";
+            Found::NotAFile(FaultCode::ArchiveLink, message.to_owned())
+        }
+    }
 }
 
 fn broken(error: io::Error) -> Error {
     Error::Archive { format: "tar", message: error.to_string(), source: Some(Box::new(error)) }
 }
 
-/// Counts what comes out of the packed stream.
+/// Counts the bytes of the archive.
 struct Counted<R> {
     inner: R,
     expansion: Expansion,
@@ -262,7 +348,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Stops a stream that expands too much, or that spends too many bytes on headers.
+/// Stops a stream that expands too much, or whose headers are too large.
 struct Guarded<R> {
     inner: R,
     expansion: Expansion,
@@ -281,6 +367,23 @@ impl<R: Read> Read for Guarded<R> {
             if self.budget.get() == 0 {
                 return Err(io::Error::other("the headers of an entry are too large"));
             }
+        }
+        Ok(count)
+    }
+}
+
+/// Counts content that does not stand in the archive.
+struct GivenOut<R> {
+    inner: R,
+    expansion: Expansion,
+}
+
+impl<R: Read> Read for GivenOut<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.expansion.give_out(count as u64);
+        if self.expansion.is_too_much() {
+            return Err(io::Error::other("the archive expands too much"));
         }
         Ok(count)
     }

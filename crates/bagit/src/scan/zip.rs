@@ -1,27 +1,44 @@
-//! The front end for zip files, which are read by their central directory.
+//! The front end for zip files. It reads them by their central directory.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
-use zip::ZipArchive;
+use multi_digest::{AlgorithmSet, Digests, MultiHasher};
 use zip::result::ZipError;
+use zip::{System, ZipArchive};
 
-use super::archive::{Entries, Expansion, Found, base_directory, entry_path, may_be_tag_file};
-use super::{Limits, Scan, ScanOptions};
+use super::archive::{
+    Entries, Expansion, Found, base_directory, entry_path, is_apple_double, may_be_tag_file,
+};
+use super::options::{Limits, Scan, ScanOptions};
 use crate::check::{CheckOptions, check};
-use crate::digests::{Digests, MultiHasher};
+use crate::declaration;
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
-use crate::parallel::BUFFER_SIZE;
-use crate::progress::{Progress, ProgressEvent};
-use crate::report::Report;
+use crate::inventory::Inventory;
+use crate::progress::{Progress, ProgressEvent, check_cancelled};
+use crate::read_files::BUFFER_SIZE;
+use crate::report::{Level, Report};
 use crate::tag_files::TagFiles;
 
-/// Takes the inventory of a bag in a zip file, with the digests that its manifests need.
+/// Lists and hashes the files of a bag in a zip file by the algorithms that its manifests need.
+///
+/// Names with `\\` from Windows are read with `/`, and files of the macOS archiver that no manifest lists are ignored.
 ///
 /// # Errors
-/// [`Error::Archive`] if the file is not a zip archive or its entries overlap, [`Error::Limit`] if it holds more than
-/// the limits allow.
+/// [`Error::Archive`] if the file is not a zip archive or its entries overlap, [`Error::Limit`] if it exceeds a limit,
+/// [`Error::Cancelled`].
 pub fn scan_zip(reader: impl Read + Seek, options: &ScanOptions, progress: &dyn Progress) -> Result<Scan> {
+    scan_at(reader, options, Level::Full, progress)
+}
+
+fn scan_at(
+    reader: impl Read + Seek,
+    options: &ScanOptions,
+    level: Level,
+    progress: &dyn Progress,
+) -> Result<Scan> {
     let mut zip = ZipScan::open(reader, &options.limits)?;
     let mut entries = std::mem::take(&mut zip.entries);
     let bytes = zip.members.iter().map(|member| member.size).fold(0, u64::saturating_add);
@@ -43,17 +60,10 @@ pub fn scan_zip(reader: impl Read + Seek, options: &ScanOptions, progress: &dyn 
             MemberKind::Refused(code, message) => {
                 Found::Unreadable { code: *code, message: message.clone(), size: member.size }
             }
-            MemberKind::File => {
-                let mut hasher = MultiHasher::new(if is_payload { payload } else { tags });
-                zip.read(&member, progress, |bytes| hasher.update(bytes))?.map_or_else(
-                    |message| Found::Unreadable {
-                        code: FaultCode::UnreadableFile,
-                        message,
-                        size: member.size,
-                    },
-                    |size| Found::File { size, digests: hasher.finish() },
-                )
+            MemberKind::File if level < Level::Full => {
+                Found::File { size: member.size, digests: Digests::new() }
             }
+            MemberKind::File => zip.hash(&member, if is_payload { payload } else { tags }, progress)?,
         };
         entries.add(member.path, found);
     }
@@ -63,53 +73,101 @@ pub fn scan_zip(reader: impl Read + Seek, options: &ScanOptions, progress: &dyn 
     Ok(entries.into_scan())
 }
 
-/// Validates a bag in a zip file: [`scan_zip`], then [`check`].
+/// Validates a bag in a zip file: [`scan_zip`], then [`check`]. Only [`Level::Full`] reads the payload.
 ///
 /// # Errors
 /// As [`scan_zip`].
 pub fn validate_zip(
     reader: impl Read + Seek,
     options: &ScanOptions,
-    check_options: &CheckOptions,
+    check_options: &CheckOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let scan = scan_zip(reader, options, progress)?;
+    let scan = scan_at(reader, options, check_options.level, progress)?;
     Ok(check(&scan.inventory, &scan.tag_files, check_options))
 }
 
-/// Describes one entry of the central directory.
-pub(super) struct Member {
-    index: usize,
-    /// Its path in the archive.
-    pub(super) path: String,
-    pub(super) size: u64,
-    header_start: u64,
-    pub(super) kind: MemberKind,
+/// Writes the files of the bag that are in `judged` into an empty directory, and hashes them on the way.
+///
+/// A scan has found no fault in the archive, so a file that cannot be read now is an error.
+pub(crate) fn unpack_zip(
+    reader: impl Read + Seek,
+    limits: &Limits,
+    target: &Path,
+    algorithms: AlgorithmSet,
+    judged: &Inventory,
+    progress: &dyn Progress,
+) -> Result<Inventory> {
+    let mut zip = ZipScan::open(reader, limits)?;
+    let mut inventory = Inventory::new();
+    let members = std::mem::take(&mut zip.members);
+    let bytes = members.iter().map(|member| member.size).fold(0, u64::saturating_add);
+    progress.event(ProgressEvent::Planned { files: members.len() as u64, bytes });
+    for member in members {
+        let Some(path) = member.path.strip_prefix(&zip.prefix).map(str::to_owned) else { continue };
+        let full = target.join(&path);
+        if matches!(member.kind, MemberKind::Directory) {
+            if judged.has_directory(&path) {
+                inventory.insert_directory(&path);
+                fs::create_dir_all(&full).map_err(Error::io("make the directory", full))?;
+            }
+            continue;
+        }
+        if judged.file(&path).is_none() {
+            continue;
+        }
+        if let Some(parent) = full.parent() {
+            fs::create_dir_all(parent).map_err(Error::io("make the directory", parent))?;
+        }
+        let mut file = File::create_new(&full).map_err(Error::io("write", &full))?;
+        let mut hasher = MultiHasher::new(algorithms);
+        let mut written = Ok(());
+        let read = zip.read(&member, progress, |bytes| {
+            hasher.update(bytes);
+            if written.is_ok() {
+                written = file.write_all(bytes);
+            }
+        })?;
+        written.map_err(Error::io("write", &full))?;
+        let size = read.map_err(|message| Error::Archive { format: "zip", message, source: None })?;
+        inventory.insert_file(&path, size, hasher.finish());
+    }
+    Ok(inventory)
 }
 
-pub(super) enum MemberKind {
+/// One entry of the central directory.
+struct Member {
+    index: usize,
+    /// The path in the archive.
+    path: String,
+    size: u64,
+    header_start: u64,
+    kind: MemberKind,
+}
+
+enum MemberKind {
     File,
     Directory,
     Link,
     Special,
-    /// A tag file whose bytes are in memory; its digests.
+    /// A tag file whose bytes are in memory, with its digests.
     Text(Digests),
     Refused(FaultCode, String),
 }
 
 /// Reads the entries of a zip file one by one.
-pub(super) struct ZipScan<R> {
+struct ZipScan<R> {
     archive: ZipArchive<R>,
     expansion: Expansion,
-    pub(super) members: Vec<Member>,
-    /// The bag's directory in the archive with a slash, or nothing.
-    pub(super) prefix: String,
+    members: Vec<Member>,
+    /// The directory of the bag in the archive with a slash, or nothing.
+    prefix: String,
     entries: Entries,
     buffer: Vec<u8>,
 }
 
 impl<R: Read + Seek> ZipScan<R> {
-    pub(super) fn open(mut reader: R, limits: &Limits) -> Result<Self> {
+    fn open(mut reader: R, limits: &Limits) -> Result<Self> {
         let size = reader.seek(SeekFrom::End(0)).map_err(|error| broken(error.into()))?;
         let mut entries = Entries::default();
         let mut members = Vec::new();
@@ -125,26 +183,37 @@ impl<R: Read + Seek> ZipScan<R> {
             let message = "entries overlap, as in archives made to explode".to_owned();
             return Err(Error::Archive { format: "zip", message, source: None });
         }
-        let mut names = Vec::new();
+        let (mut headers, mut has_backslashes) = (Vec::new(), false);
+        let backslash_separates = declares_with_backslash(&mut archive)?;
         for index in 0..archive.len() {
             let entry = archive.by_index_data(index).map_err(broken)?;
-            names.push((entry.header_start(), entry.name_raw().to_vec()));
-            match entry_path(&readable_name(entry.name_raw(), entry.name().ok().as_deref())) {
+            headers.push((entry.header_start(), entry.central_header_start()));
+            let mut name = readable_name(entry.name_raw(), entry.name().ok().as_deref());
+            let of_windows = matches!(entry.system(), System::Dos | System::WindowsNTFS);
+            if (of_windows || backslash_separates) && name.contains(&b'\\') {
+                has_backslashes = true;
+                name.iter_mut().filter(|byte| **byte == b'\\').for_each(|byte| *byte = b'/');
+            }
+            match entry_path(&name) {
                 Ok(path) if path.is_empty() => {}
                 Ok(path) => members.push(Member {
                     index,
                     path,
                     size: entry.size(),
                     header_start: entry.header_start(),
-                    kind: kind(entry.is_dir(), entry.unix_mode(), entry.encrypted()),
+                    kind: kind(entry.is_dir() || name.ends_with(b"/"), entry.unix_mode(), entry.encrypted()),
                 }),
                 Err(fault) => entries.fault(fault.code, fault.path.as_deref(), fault.message),
             }
         }
         drop(archive);
-        report_local_names(&mut reader, &names, &mut entries).map_err(|error| broken(error.into()))?;
+        if has_backslashes {
+            let message = "the entries have backslashes between names, which were read as slashes";
+            entries.fault(FaultCode::ArchiveBackslash, None, message);
+        }
+        report_local_names(&mut reader, &headers, &mut entries).map_err(|error| broken(error.into()))?;
         let archive = ZipArchive::new(reader).map_err(broken)?;
-        // In the order of the file the disk is read forward.
+        // Reads the archive forwards.
         members.sort_by_key(|member| member.header_start);
         let base = base_directory(
             members.iter().map(|member| (member.path.as_str(), matches!(member.kind, MemberKind::Directory))),
@@ -193,8 +262,23 @@ impl<R: Read + Seek> ZipScan<R> {
         Ok(tag_files)
     }
 
-    /// Gives all bytes of a file to `take`: the number of bytes, or why this one file cannot be read.
-    pub(super) fn read(
+    /// Reads and hashes one file.
+    fn hash(&mut self, member: &Member, algorithms: AlgorithmSet, progress: &dyn Progress) -> Result<Found> {
+        let (mut hasher, mut apple_double) = (MultiHasher::new(algorithms), None);
+        let read = self.read(member, progress, |bytes| {
+            apple_double.get_or_insert_with(|| is_apple_double(&member.path, bytes));
+            hasher.update(bytes);
+        })?;
+        let (size, digests) = (member.size, hasher.finish());
+        Ok(match (read, apple_double) {
+            (Err(message), _) => Found::Unreadable { code: FaultCode::UnreadableFile, message, size },
+            (Ok(_), Some(true)) => Found::AppleDouble { size, digests },
+            (Ok(_), _) => Found::File { size, digests },
+        })
+    }
+
+    /// Passes all bytes of a file to `take`. Returns their number, or the reason why this one file cannot be read.
+    fn read(
         &mut self,
         member: &Member,
         progress: &dyn Progress,
@@ -213,6 +297,7 @@ impl<R: Read + Seek> ZipScan<R> {
                 Err(error) => return Ok(Err(format!("the entry cannot be read: {error}"))),
             };
             let Some(bytes) = self.buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+            check_cancelled(progress)?;
             self.expansion.give_out(count as u64);
             self.expansion.check()?;
             total = total.saturating_add(count as u64);
@@ -229,9 +314,25 @@ impl<R: Read + Seek> ZipScan<R> {
         Ok(if total == member.size {
             Ok(total)
         } else {
-            Err(format!("the entry has {total} bytes and declares {}", member.size))
+            Err(format!("the entry declares {} bytes and has {total}", member.size))
         })
     }
+}
+
+/// Says whether the only declarations of a bag have a backslash before their name. Then every backslash is a separator.
+fn declares_with_backslash<R: Read + Seek>(archive: &mut ZipArchive<R>) -> Result<bool> {
+    let mut found = false;
+    for index in 0..archive.len() {
+        let entry = archive.by_index_data(index).map_err(broken)?;
+        let name = entry.name_raw();
+        let Some(before) = name.strip_suffix(declaration::FILE_NAME.as_bytes()) else { continue };
+        match before.last() {
+            Some(b'\\') => found = true,
+            None | Some(b'/') => return Ok(false),
+            Some(_) => {}
+        }
+    }
+    Ok(found)
 }
 
 fn kind(is_directory: bool, unix_mode: Option<u32>, encrypted: bool) -> MemberKind {
@@ -247,34 +348,46 @@ fn kind(is_directory: bool, unix_mode: Option<u32>, encrypted: bool) -> MemberKi
     }
 }
 
-/// Takes a name as UTF-8 where it is, whatever its flag says: many programs forget the flag.
+/// Returns a name as UTF-8 if it is UTF-8, whatever its flag says: many programs forget the flag.
 fn readable_name(raw: &[u8], decoded: Option<&str>) -> Vec<u8> {
     if std::str::from_utf8(raw).is_ok() { raw.to_vec() } else { decoded.map_or(raw, str::as_bytes).to_vec() }
 }
 
-/// Compares the names before the data with those of the central directory: readers differ in which they believe.
+/// Compares the names before the data with those of the central directory, because readers differ in which they believe.
+///
+/// `headers` has the positions of both headers of each entry.
 fn report_local_names<R: Read + Seek>(
     reader: &mut R,
-    names: &[(u64, Vec<u8>)],
+    headers: &[(u64, u64)],
     entries: &mut Entries,
 ) -> io::Result<()> {
-    const HEADER: usize = 30;
-    for (start, central) in names {
-        let mut header = [0; HEADER];
-        reader.seek(SeekFrom::Start(*start))?;
-        reader.read_exact(&mut header)?;
-        let length = match header {
-            [.., low, high, _, _] => u16::from_le_bytes([low, high]),
-        };
-        let mut local = vec![0; usize::from(length)];
-        reader.read_exact(&mut local)?;
-        if local != *central {
-            let (central, local) = (String::from_utf8_lossy(central), String::from_utf8_lossy(&local));
-            let message = format!("the entry is called {local:?} before its data");
+    for (local_start, central_start) in headers {
+        // The Unicode path field changes neither of the two names.
+        let local = raw_name(reader, *local_start, 26, 30)?;
+        let central = raw_name(reader, *central_start, 28, 46)?;
+        if local != central {
+            let (central, local) = (String::from_utf8_lossy(&central), String::from_utf8_lossy(&local));
+            let message = format!("the entry has the name {local:?} before its data");
             entries.fault(FaultCode::ArchiveNamesDiffer, Some(&central), message);
         }
     }
     Ok(())
+}
+
+/// Reads the name of a header: its length is at one offset, the name at another (APPNOTE, sections 4.3.7 and 4.3.12).
+fn raw_name(
+    reader: &mut (impl Read + Seek),
+    start: u64,
+    length_at: u64,
+    name_at: u64,
+) -> io::Result<Vec<u8>> {
+    let mut length = [0; 2];
+    reader.seek(SeekFrom::Start(start.saturating_add(length_at)))?;
+    reader.read_exact(&mut length)?;
+    let mut name = vec![0; usize::from(u16::from_le_bytes(length))];
+    reader.seek(SeekFrom::Start(start.saturating_add(name_at)))?;
+    reader.read_exact(&mut name)?;
+    Ok(name)
 }
 
 fn broken(error: ZipError) -> Error {

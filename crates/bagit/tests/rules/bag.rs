@@ -7,11 +7,31 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use bagit::{
-    Accept, Algorithm, AlgorithmSet, CheckOptions, Digests, Inventory, NoProgress, Report, Scan, ScanOptions,
+    Algorithm, AlgorithmSet, CheckOptions, Digests, Fault, Inventory, NoProgress, Report, Scan, ScanOptions,
     TagFiles, check, scan_directory, scan_tar, scan_zip,
 };
 
-/// Names the ways to read a bag.
+/// The tolerance of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accept {
+    Strict,
+    /// Tolerates the faults that a repair removes.
+    Repairable,
+}
+
+impl Accept {
+    pub(crate) fn options(self) -> CheckOptions<'static> {
+        fn is_repairable(fault: &Fault) -> bool {
+            fault.code.is_repairable()
+        }
+        match self {
+            Self::Strict => CheckOptions::default(),
+            Self::Repairable => CheckOptions::tolerating(&is_repairable),
+        }
+    }
+}
+
+/// The ways to read a bag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Front {
     /// An inventory filled by hand, as by someone who moves the bytes.
@@ -153,7 +173,7 @@ impl Bag {
 
     pub(crate) fn validate(&self, front: Front, accept: Accept) -> Report {
         let scan = self.scan(front);
-        check(&scan.inventory, &scan.tag_files, &CheckOptions::accepting(accept))
+        check(&scan.inventory, &scan.tag_files, &accept.options())
     }
 
     pub(crate) fn scan(&self, front: Front) -> Scan {

@@ -194,7 +194,7 @@ fn plain_directories_can_be_hashed_too() {
         bagit::FileToHash { path: "x", size: 3, algorithms },
         bagit::FileToHash { path: "y", size: 0, algorithms },
     ];
-    let outcomes = hash_files(directory.path(), &files, 0, &NoProgress);
+    let outcomes = hash_files(directory.path(), &files, 0, &NoProgress).unwrap();
     assert!(
         matches!(&outcomes[0], bagit::HashOutcome::Hashed { size: 3, digests } if digests.algorithms() == algorithms)
     );

@@ -2,23 +2,18 @@
 
 use std::io::{Cursor, Read, Write};
 
-use bagit::{Accept, CheckOptions, Error, NoProgress, Report, ScanOptions, validate_tar, validate_zip};
+use bagit::{CheckOptions, Error, NoProgress, Report, ScanOptions, validate_tar, validate_zip};
 use proptest::prelude::{any, proptest};
 
-use crate::bag::{Bag, digest};
+use crate::bag::{Accept, Bag, digest};
 use crate::graded;
 
 fn read_tar(bytes: impl Read) -> Result<Report, Error> {
-    validate_tar(bytes, &ScanOptions::default(), &CheckOptions::accepting(Accept::DataOne), &NoProgress)
+    validate_tar(bytes, &ScanOptions::default(), &Accept::Repairable.options(), &NoProgress)
 }
 
 fn read_zip(bytes: &[u8]) -> Result<Report, Error> {
-    validate_zip(
-        Cursor::new(bytes),
-        &ScanOptions::default(),
-        &CheckOptions::accepting(Accept::DataOne),
-        &NoProgress,
-    )
+    validate_zip(Cursor::new(bytes), &ScanOptions::default(), &Accept::Repairable.options(), &NoProgress)
 }
 
 fn found(report: &Report) -> Vec<String> {

@@ -1,8 +1,8 @@
 //! Sections 2.6 and 2.7 of the checklist: the metadata file and `fetch.txt`.
 
-use bagit::{Accept, FaultCode, Verdict};
+use bagit::{FaultCode, Verdict};
 
-use crate::bag::{Bag, Front};
+use crate::bag::{Accept, Bag, Front};
 use crate::{Case, case, check_all};
 
 fn add_info(bag: &mut Bag, text: &str) {

@@ -1,8 +1,8 @@
 //! Sections 2.3 to 2.5 of the checklist: payload manifests, tag manifests, algorithms.
 
-use bagit::{Accept, Algorithm};
+use bagit::Algorithm;
 
-use crate::bag::{ALGORITHMS, Bag, Front};
+use crate::bag::{ALGORITHMS, Accept, Bag, Front};
 use crate::{Case, case, check_all, in_memory};
 
 /// Drops one payload file from both manifests.

@@ -1,8 +1,8 @@
 //! Section 2.8 of the checklist: paths that escape, clash, or do not work everywhere; and the faults of DataONE.
 
-use bagit::{Accept, Algorithm, Severity};
+use bagit::{Algorithm, Severity};
 
-use crate::bag::{ALGORITHMS, Bag, Front};
+use crate::bag::{ALGORITHMS, Accept, Bag, Front};
 use crate::{Case, case, check_all, graded};
 
 #[test]
@@ -28,7 +28,7 @@ fn paths_in_manifests_that_could_escape() {
             let mut bag = Bag::good(version);
             bag.edit("manifest-md5.txt", |text| format!("{text}{}  {path}\n", "0".repeat(32)));
             bag.seal();
-            for accept in [Accept::Strict, Accept::DataOne] {
+            for accept in [Accept::Strict, Accept::Repairable] {
                 let report = bag.validate(Front::Memory, accept);
                 let refused = ["path-escapes", "path-outside-payload"];
                 let codes: Vec<&str> = report.errors().map(|fault| fault.code.as_str()).collect();
@@ -121,21 +121,20 @@ fn inventories_with_unsafe_names_are_refused() {
         let bag = Bag::good("1.0");
         let mut scan = bag.scan(Front::Memory);
         scan.inventory.insert_file(path, 1, bagit::Digests::new());
-        let report =
-            bagit::check(&scan.inventory, &scan.tag_files, &bagit::CheckOptions::accepting(Accept::DataOne));
+        let report = bagit::check(&scan.inventory, &scan.tag_files, &Accept::Repairable.options());
         assert!(report.has(bagit::FaultCode::PathEscapes), "{path}: {:?}", report.faults);
     }
 }
 
 /// Faults of DataONE's producers: errors strictly, warnings where they are accepted, and nothing else either way.
 #[test]
-fn faults_of_dataone_are_tolerated_on_request_only() {
+fn repairable_faults_are_tolerated_on_request_only() {
     type Mutate = fn(&mut Bag);
     let cases: [(&str, &str, &str, Mutate); 7] = [
         ("old Metacat", "1.0", "manifest-name-case", |bag| {
             bag.rename("manifest-md5.txt", "manifest-MD5.txt");
         }),
-        ("SpeedBagIt drops one of two equal files", "1.0", "dataone-duplicate-content", |bag| {
+        ("SpeedBagIt drops one of two equal files", "1.0", "duplicate-content-unlisted", |bag| {
             bag.put("data/0-duplicate-a.csv", "depth,temperature\n15,7.2\n");
             bag.reoxum();
         }),
@@ -146,10 +145,10 @@ fn faults_of_dataone_are_tolerated_on_request_only() {
             bag.seal_for_good();
             bag.edit("tagmanifest-md5.txt", |text| text.replace("  ", "\tpid/"));
         }),
-        ("datapack counts entries at the top", "0.97", "oxum-datapack", |bag| {
+        ("datapack counts entries at the top", "0.97", "oxum-counts-top-level", |bag| {
             bag.put("bag-info.txt", "Payload-Oxum: 58.2\n");
         }),
-        ("datapack counts tag files too", "0.97", "oxum-datapack", |bag| {
+        ("datapack counts tag files too", "0.97", "oxum-counts-top-level", |bag| {
             bag.put("bag-info.txt", "Payload-Oxum: 64.4\n");
         }),
         ("datapack does not list the manifest", "1.0", "tag-manifest-incomplete", |bag| {
@@ -168,13 +167,13 @@ fn faults_of_dataone_are_tolerated_on_request_only() {
         bag.seal();
         for front in Front::ALL {
             for (accept, severity) in
-                [(Accept::Strict, Severity::Error), (Accept::DataOne, Severity::Warning)]
+                [(Accept::Strict, Severity::Error), (Accept::Repairable, Severity::Warning)]
             {
                 let report = bag.validate(front, accept);
                 let found: Vec<_> =
                     report.faults.iter().map(|fault| (fault.code.as_str(), fault.severity)).collect();
                 assert_eq!(found, [(code, severity)], "{name} {front:?}: {:#?}", report.faults);
-                assert_eq!(report.valid, accept == Accept::DataOne, "{name}");
+                assert_eq!(report.valid, accept == Accept::Repairable, "{name}");
             }
         }
     }
@@ -200,12 +199,11 @@ fn an_oxum_that_overflowed_is_known_by_its_number() {
         let mut scan = bag.scan(Front::Memory);
         let digests = scan.inventory.file("data/big.bin").unwrap().digests.to_digests();
         scan.inventory.insert_file("data/big.bin", size, digests);
-        for accept in [Accept::Strict, Accept::DataOne] {
-            let report =
-                bagit::check(&scan.inventory, &scan.tag_files, &bagit::CheckOptions::accepting(accept));
+        for accept in [Accept::Strict, Accept::Repairable] {
+            let report = bagit::check(&scan.inventory, &scan.tag_files, &accept.options());
             let codes: Vec<&str> = report.faults.iter().map(|fault| fault.code.as_str()).collect();
             assert_eq!(codes, [code], "{size} {oxum}");
-            assert_eq!(report.valid, accept == Accept::DataOne && code == "oxum-int-overflow");
+            assert_eq!(report.valid, accept == Accept::Repairable && code == "oxum-int-overflow");
         }
     }
 }
@@ -217,7 +215,7 @@ fn equal_content_is_tolerated_only_beside_a_file_that_is_listed() {
     bag.put("data/y.csv", "one and the same");
     bag.reoxum();
     bag.seal();
-    let report = bag.validate(Front::Memory, Accept::DataOne);
+    let report = bag.validate(Front::Memory, Accept::Repairable);
     assert_eq!(report.faults.iter().map(graded).collect::<Vec<_>>(), ["E payload-file-unlisted"; 2]);
     assert_eq!(report.algorithms, [Algorithm::Md5, Algorithm::Sha256]);
 }

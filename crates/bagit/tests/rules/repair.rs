@@ -69,11 +69,11 @@ fn repairable() -> Vec<(&'static str, &'static str, Bag)> {
         bag.remove("manifest-sha256.txt");
         bag.rename("manifest-md5.txt", "manifest-MD5.txt");
     });
-    add("SpeedBagIt", "dataone-duplicate-content", "1.0", |bag| {
+    add("SpeedBagIt", "duplicate-content-unlisted", "1.0", |bag| {
         bag.put("data/0-duplicate-a.csv", "depth,temperature\n15,7.2\n");
         bag.reoxum();
     });
-    add("datapack", "oxum-datapack", "0.97", |bag| {
+    add("datapack", "oxum-counts-top-level", "0.97", |bag| {
         bag.put("bag-info.txt", "Payload-Oxum: 58.2\nBag-Size: 58.000000 B\nContact-Name: Q\n");
         bag.seal_for_good();
         bag.edit("tagmanifest-md5.txt", |text| {
@@ -115,7 +115,7 @@ fn check_repaired(name: &str, code: &str, bag: &Bag, root: &Path, repaired: &Rep
 }
 
 #[test]
-fn faults_of_dataone_are_repaired_in_every_way() {
+fn repairable_faults_are_repaired_in_every_way() {
     for (name, code, bag) in repairable() {
         let work = tempfile::tempdir().unwrap();
         let (source, copy, unzipped) =
@@ -189,7 +189,7 @@ fn an_oxum_that_overflowed_does_not_stand_in_the_way() {
         &[0x7c, 0x9e, 0xf8, 0xd1, 0x2b, 0x8b, 0x6a, 0x6b, 0x4f, 0x4f, 0xc9, 0xd2, 0xbd, 0x1f, 0x5d, 0x2c],
     );
     scan.inventory.insert_file("data/big.bin", 2_200_000_000, digests);
-    let accept = CheckOptions::accepting(bagit::Accept::DataOne);
+    let accept = crate::bag::Accept::Repairable.options();
     let report = bagit::check(&scan.inventory, &scan.tag_files, &accept);
     assert!(report.valid && report.has(bagit::FaultCode::OxumIntOverflow), "{:#?}", report.faults);
 }

@@ -1,7 +1,7 @@
 //! Sections 2.1 and 2.2 of the checklist: the declaration, the required parts, the text of tag files.
 
 use crate::bag::{ALGORITHMS, Bag};
-use crate::{Case, case, check_all};
+use crate::{Case, case, check_all, outside_archives};
 
 fn declare(bag: &mut Bag, text: &str) {
     bag.put("bagit.txt", text);
@@ -19,11 +19,11 @@ fn structure_and_declaration() {
                 ALGORITHMS.iter().for_each(|algorithm| bag.remove(&format!("manifest-{algorithm}.txt")));
             },
         ),
-        case("B1 no data directory", "1.0", &["E payload-directory-missing"], |bag| {
+        outside_archives(case("B1 no data directory", "1.0", &["E payload-directory-missing"], |bag| {
             bag.files.retain(|path, _| !path.starts_with("data/"));
             bag.relist();
             bag.reoxum();
-        }),
+        })),
         case("B1, M9 an empty data directory is fine", "1.0", &[], |bag| {
             bag.files.retain(|path, _| !path.starts_with("data/"));
             bag.directories.insert("data".to_owned());

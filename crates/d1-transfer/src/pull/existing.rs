@@ -64,12 +64,12 @@ impl Search {
     ///
     /// # Errors
     ///
-    /// [`Error::TargetHolds`] with all other files at the target, unless they may be replaced.
+    /// [`Error::TargetHolds`] with all other files at the target, unless they may be replaced. Also if the work is cancelled.
     pub(crate) fn run(&self) -> Result<Existing> {
         let output = self.staging.output();
         let (at_place, mut in_the_way) = self.candidates()?;
         let mut found = Existing::default();
-        let wrong = self.hash(output, &at_place, &mut found);
+        let wrong = self.hash(output, &at_place, &mut found)?;
         in_the_way.extend(wrong);
         if !in_the_way.is_empty() && !self.overwrite {
             in_the_way.sort();
@@ -85,7 +85,7 @@ impl Search {
             may_be_right.is_some()
         })?;
         staged.sort_unstable();
-        for path in self.hash(&self.staging.files(), &staged, &mut found) {
+        for path in self.hash(&self.staging.files(), &staged, &mut found)? {
             fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
         }
         found.files.iter().filter_map(|position| self.expected(position)).for_each(|file| self.tell(&file));
@@ -136,15 +136,19 @@ impl Search {
     }
 
     /// Hashes files below a root. Adds the right ones, and returns the paths of the others.
-    fn hash(&self, root: &Path, positions: &[usize], found: &mut Existing) -> Vec<PathBuf> {
+    fn hash(&self, root: &Path, positions: &[usize], found: &mut Existing) -> Result<Vec<PathBuf>> {
+        let mut wrong = Vec::new();
         if positions.is_empty() {
-            return Vec::new();
+            return Ok(wrong);
         }
         let view = &self.package.view;
         let sizes = positions.iter().filter_map(|position| view.entry_at(*position)).map(|file| file.size);
         let progress = HashProgress::over(&self.observer, positions.len() as u64, total(sizes));
-        let (root, batches) = (root.join(view.directory()), positions.chunks(bagit::FILES_AT_ONCE));
-        batches.flat_map(|batch| self.hash_batch(&root, batch, found, &progress)).collect()
+        let root = root.join(view.directory());
+        for batch in positions.chunks(bagit::FILES_AT_ONCE) {
+            wrong.extend(self.hash_batch(&root, batch, found, &progress)?);
+        }
+        Ok(wrong)
     }
 
     /// Hashes some files below the package's directory.
@@ -154,14 +158,14 @@ impl Search {
         positions: &[usize],
         found: &mut Existing,
         progress: &HashProgress,
-    ) -> Vec<PathBuf> {
+    ) -> Result<Vec<PathBuf>> {
         let files = positions.iter().filter_map(|position| self.expected(*position));
         let files: Vec<Expected> = files.collect();
         let to_hash: Vec<FileToHash<'_>> = files
             .iter()
             .map(|file| FileToHash { path: &file.path, size: file.size, algorithms: self.algorithms })
             .collect();
-        let outcomes = bagit::hash_files(root, &to_hash, 0, progress);
+        let outcomes = bagit::hash_files(root, &to_hash, 0, progress)?;
         let mut wrong = Vec::new();
         for (file, outcome) in files.iter().zip(outcomes) {
             let place = root.join(&file.path);
@@ -177,7 +181,7 @@ impl Search {
                 _ => wrong.push(place),
             }
         }
-        wrong
+        Ok(wrong)
     }
 
     fn tell(&self, file: &Expected) {

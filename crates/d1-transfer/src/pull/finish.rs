@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{Accept, CheckOptions, Report, ScanOptions, TagFiles};
+use bagit::{Report, ScanOptions, TagFiles};
+use d1_package::Accept;
 use d1_package::Entry;
 
 use crate::error::{Error, Result};
@@ -117,7 +118,7 @@ impl Finish {
             inserted.map_err(|error| Error::io("look at", &place, error))?;
         }
         let inventory = came.inventory(index.files().inventory());
-        Ok(Some(bagit::check(&inventory, &tag_files, &CheckOptions::accepting(self.accept))))
+        Ok(Some(bagit::check(&inventory, &tag_files, &self.accept.check_options())))
     }
 
     /// Returns the path of a received or existing file.
@@ -131,7 +132,7 @@ impl Finish {
         if !bagit::is_bag(&directory) {
             return Ok(None);
         }
-        let (scan, check) = (ScanOptions::default(), CheckOptions::accepting(self.accept));
+        let (scan, check) = (ScanOptions::default(), self.accept.check_options());
         let progress = HashProgress::new(&self.observer);
         Ok(Some(bagit::validate_directory(&directory, &scan, &check, &progress)?))
     }

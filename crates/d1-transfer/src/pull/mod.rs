@@ -8,7 +8,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use bagit::{Accept, Algorithm, AlgorithmSet, Report, TagFiles};
+use bagit::{Algorithm, AlgorithmSet, Report, TagFiles};
+use d1_package::Accept;
 use d1_package::{Entry, PackageView};
 use existing::{Existing, Search};
 use finish::{Finish, Judgement, is_read_in_place};

@@ -158,7 +158,7 @@ fn hash(
     }
     let bytes = total(to_hash.iter().map(|file| file.size));
     let progress = HashProgress::over(observer, files.len() as u64, bytes);
-    let outcomes = bagit::hash_files(Path::new(""), &to_hash, 0, &progress);
+    let outcomes = bagit::hash_files(Path::new(""), &to_hash, 0, &progress)?;
     outcomes.into_iter().zip(files).map(|(outcome, file)| hashed(outcome, &file.path)).collect()
 }
 
@@ -170,6 +170,6 @@ fn hashed(outcome: HashOutcome, path: &Path) -> Result<HashedFile> {
             Ok(HashedFile { digest: Digest::from_sha256(sha256.ok_or_else(changed)?), size, digests })
         }
         HashOutcome::Unreadable(error) => Err(Error::io("read", path, error)),
-        HashOutcome::Changed | HashOutcome::Vanished => Err(changed()),
+        _ => Err(changed()),
     }
 }

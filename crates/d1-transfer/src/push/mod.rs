@@ -8,8 +8,8 @@ mod publish;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::Accept;
 use d1_model::Identifier;
+use d1_package::Accept;
 use d1_package::{AssembledPackage, Layout, ManifestOptions, ReplacedArchives};
 use oci_model::{Annotations, Descriptor, Digest, ManifestRef, MediaType, RawManifest, Tag};
 use oci_pack::Compression;

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bagit::{
-    Accept, Algorithm, AlgorithmSet, BagInfo, CheckOptions, Fault, Inventory, Report, Scan, ScanOptions,
-    Severity, TagFiles, Version,
+    Algorithm, AlgorithmSet, BagInfo, Fault, Inventory, Report, Scan, ScanOptions, Severity, TagFiles,
+    Version,
 };
 use d1_model::Identifier;
+use d1_package::Accept;
 use d1_package::{
     BagRecord, PackageFacts, PackageFiles, PackageOddity, Plan, PlanLimits, PlanOptions, Survey, Validation,
 };
@@ -202,8 +203,8 @@ pub(crate) fn check_directory(
     options.extra_algorithms = checking.algorithms.union(survey.algorithms());
     options.extra_algorithms.insert(Algorithm::Sha256);
     let scan = bagit::scan_directory(directory, &options, &HashProgress::new(observer))?;
-    let observations = scan.inventory.observations();
-    let check_options = CheckOptions::accepting(checking.accept);
+    let observations = scan.inventory.observations().kept();
+    let check_options = checking.accept.check_options();
     let Validation { report, oddities, .. } =
         survey.validate(&scan.inventory, &scan.tag_files, &check_options);
     match &report {
@@ -267,7 +268,7 @@ fn judge(directory: &Path, report: &Report, verify: bool, observer: &Arc<dyn Obs
     if verify {
         return Err(Error::InvalidBag { directory: directory.to_owned(), report: Box::new(report.clone()) });
     }
-    let message = format!("pushing the bag with {} faults", report.errors().count());
+    let message = format!("pushing the bag with {} faults", report.error_count());
     observer.event(&Event::Warning(&message));
     Ok(())
 }

@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bagit::{Accept, Algorithm, AlgorithmSet, CheckOptions, Report, TagFiles};
+use bagit::{Algorithm, AlgorithmSet, Report, TagFiles};
 use d1_model::MAX_SYSTEM_METADATA_BYTES;
+use d1_package::Accept;
 use d1_package::annotations::D1_IDENTIFIER;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -254,7 +255,7 @@ fn check_bag(package: &OpenPackage, arrived: &mut Arrived, accept: Accept) -> Op
         }
     }
     let inventory = arrived.came.inventory(stated);
-    Some(bagit::check(&inventory, &tag_files, &CheckOptions::accepting(accept)))
+    Some(bagit::check(&inventory, &tag_files, &accept.check_options()))
 }
 
 /// How many artifacts are verified at once. The blobs of each are read in parallel too.

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
-use bagit::Accept;
+use d1_package::Accept;
 use d1_package::Layout;
 use d1_transfer::{Error, Phase, PullOptions, pull, push_directory};
 use registry_backend::MemoryBackend;

@@ -1,14 +1,14 @@
 //! `d1oci bag`: bags on disk, without any repository.
 
 use std::fs::File;
-use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use bagit::{
-    Accept, Algorithm, BagBuilder, BagInfo, CheckOptions, Error, ProgressEvent, RepairOptions, Repaired,
-    Report, ScanOptions, Verdict, Version,
+    Algorithm, BagBuilder, BagInfo, Error, ProgressEvent, RepairOptions, Repaired, Report, ScanOptions,
+    Verdict, Version,
 };
 use clap::Subcommand;
+use d1_package::Accept;
 use d1_transfer::{Event, Phase};
 use serde::Serialize;
 
@@ -237,7 +237,7 @@ fn read_info(path: &Path) -> Result<BagInfo, Failure> {
     if faults.is_empty() {
         return Ok(info);
     }
-    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let faults: Vec<_> = faults.kept().iter().map(ToString::to_string).collect();
     let message = format!("expected the form of `bag-info.txt` in `{}`", path.display());
     Err(Failure::new(ExitStatus::Invalid, message).with_details(faults))
 }
@@ -276,10 +276,10 @@ fn print(context: &Context, path: &Path, report: &Report) -> Result<(), Failure>
     if report.valid {
         return Ok(());
     }
-    let faults = human::count(report.errors().count() as u64, "fault");
+    let faults = human::count(report.error_count(), "fault");
     let state = if report.verdict == Verdict::IncompleteFetchable { "incomplete" } else { "not valid" };
     let failure = Failure::new(ExitStatus::Invalid, format!("`{}` is {state}: {faults}", path.display()));
-    let repairable = report.errors().all(|fault| fault.code.is_dataone());
+    let repairable = report.errors().all(|fault| fault.code.is_repairable());
     Err(if repairable {
         failure.with_hint("these are known faults of DataONE's own tools: `d1oci bag repair` fixes them")
     } else {
@@ -290,21 +290,14 @@ fn print(context: &Context, path: &Path, report: &Report) -> Result<(), Failure>
 fn report(arguments: &ValidateArguments, progress: &dyn bagit::Progress) -> Result<Report, Failure> {
     let mut scan = ScanOptions::default();
     scan.threads = arguments.threads;
-    let check = CheckOptions::accepting(arguments.accept.map_or(Accept::Strict, Accept::from));
+    let check = arguments.accept.map_or(Accept::Strict, Accept::from).check_options();
     let path = &arguments.bag;
     let metadata = std::fs::metadata(path).map_err(|error| Failure::file("open", path, error))?;
     if metadata.is_dir() {
         return Ok(bagit::validate_directory(path, &scan, &check, progress)?);
     }
-    let failed = |error| Failure::file("read", path, error);
-    let mut file = File::open(path).map_err(|error| Failure::file("open", path, error))?;
-    let mut magic = [0; 4];
-    let count = file.read(&mut magic).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    if magic.get(..count).is_some_and(|magic| magic.starts_with(b"PK")) {
-        return Ok(bagit::validate_zip(file, &scan, &check, progress)?);
-    }
-    Ok(bagit::validate_tar(file, &scan, &check, progress)?)
+    let file = File::open(path).map_err(|error| Failure::file("open", path, error))?;
+    Ok(bagit::validate_archive(file, &scan, &check, progress)?)
 }
 
 fn repaired(arguments: &RepairArguments, progress: &dyn bagit::Progress) -> Result<Repaired, Failure> {
@@ -347,7 +340,7 @@ fn validate_text(validated: &Validated<'_>, lines: &mut Lines<'_>) {
     let verdict = match report.verdict {
         Verdict::Valid => "valid",
         Verdict::IncompleteFetchable => "incomplete; `fetch.txt` lists the missing files",
-        Verdict::Invalid => "not valid",
+        _ => "not valid",
     };
     let algorithms: Vec<_> = report.algorithms.iter().map(|algorithm| algorithm.name()).collect();
     lines.add(format_args!(

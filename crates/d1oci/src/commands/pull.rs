@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::Accept;
 use d1_model::Identifier;
+use d1_package::Accept;
 use d1_transfer::{PullOptions, PullReport};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use oci_model::Reference;

@@ -2,8 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use bagit::Accept;
 use d1_model::Identifier;
+use d1_package::Accept;
 use d1_package::Layout;
 use d1_sync::{ObjectReport, ObjectToPush};
 use d1_transfer::{FileToPush, PushOptions, PushReport};

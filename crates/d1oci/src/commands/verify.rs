@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use bagit::Accept;
 use d1_model::Identifier;
+use d1_package::Accept;
 use d1_transfer::{VerifiedArtifact, VerifyOptions, VerifyReport, verify_all};
 use futures::TryStreamExt;
 use oci_model::Reference;
@@ -176,10 +176,10 @@ async fn everything(
 }
 
 fn fault_count(report: &VerifyReport) -> u64 {
-    let bag = report.bag.as_ref().map_or(0, |bag| bag.errors().count());
+    let bag = report.bag.as_ref().map_or(0, bagit::Report::error_count);
     let audit = report.system_metadata.as_ref().map_or(0, |audit| audit.faults.len());
     let children: u64 = report.children.iter().map(fault_count).sum();
-    (report.faults.len() + bag + audit) as u64 + children
+    (report.faults.len() + audit) as u64 + bag + children
 }
 
 fn text_of_all(shown: &VerifiedOfAll<'_>, lines: &mut Lines<'_>) {

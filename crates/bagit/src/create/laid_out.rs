@@ -1,21 +1,49 @@
-//! Completing a bag in a directory that nobody else sees yet: manifests that it lacks, or all tag files around a payload.
+//! Bags around content that is laid out already: in a directory that nobody else sees, or in an inventory.
 
 use std::fs;
 use std::path::Path;
 
+use multi_digest::{Algorithm, AlgorithmSet, Digests};
+
+use super::builder::{BagBuilder, Created};
 use super::copy::proven;
-use super::tag_files::{dated_info, write_manifest, write_tag_files};
-use super::{BagBuilder, Created};
-use crate::algorithm::{Algorithm, AlgorithmSet};
+use super::tag_files::{compose_tag_files, dated_info, write_manifest, write_tag_files};
+use crate::bag::scan_directory;
 use crate::check::{CheckOptions, check, payload_algorithms, tag_algorithms};
 use crate::declaration;
 use crate::error::{Error, Result};
+use crate::inventory::Inventory;
 use crate::manifest::ManifestKind;
 use crate::progress::Progress;
-use crate::scan::{Scan, ScanOptions, scan_directory};
+use crate::scan::{Scan, ScanOptions};
 use crate::version::Version;
 
-pub(crate) fn complete(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> Result<Created> {
+impl BagBuilder {
+    /// Completes the bag in a directory that nobody else sees yet. If it fails, it leaves the files that it has written.
+    ///
+    /// A valid bag of version 1.0 gets the manifests that it lacks and then new tag manifests. Everything else in it stays. In a
+    /// directory without `bagit.txt` that has its payload in `data/` already, it writes all tag files. The files of the builder are ignored.
+    ///
+    /// # Errors
+    /// [`Error::NotValid`] for any other bag, otherwise as [`BagBuilder::create`].
+    pub fn complete(&self, directory: &Path, progress: &dyn Progress) -> Result<Created> {
+        complete(self, directory, progress)
+    }
+
+    /// Composes the tag files of a bag whose payload was hashed before, and writes nothing.
+    ///
+    /// It is for programs that store a directory elsewhere as a bag. `payload` is the inventory of the payload directory, `tags` that of
+    /// further tag files by their paths in the bag. Both have digests by the algorithms of the builder. The files of the builder are
+    /// ignored. The result lists the whole bag, with payload paths that begin with `data/`.
+    ///
+    /// # Errors
+    /// As [`BagBuilder::create`] for the metadata.
+    pub fn around(&self, payload: Inventory, tags: &Inventory) -> Result<Scan> {
+        around(self, payload, tags)
+    }
+}
+
+fn complete(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> Result<Created> {
     let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
     let options = ScanOptions {
         threads: builder.threads,
@@ -30,14 +58,14 @@ pub(crate) fn complete(builder: &BagBuilder, root: &Path, progress: &dyn Progres
         return proven(scan);
     }
     let data = root.join("data");
-    fs::create_dir_all(&data).map_err(Error::io("make the directory", &data))?;
+    fs::create_dir_all(&data).map_err(Error::io("create the directory", &data))?;
     scan.inventory.insert_directory("data");
     let info = dated_info(builder)?;
     scan.tag_files = write_tag_files(&mut scan.inventory, info, None, builder.algorithms, &root)?;
     proven(scan)
 }
 
-/// Adds payload manifests for the algorithms that a valid bag lacks, and makes its tag manifests anew if there are some.
+/// Adds payload manifests for the algorithms that a valid bag lacks. If there are some, it writes new tag manifests.
 fn add_manifests(scan: &mut Scan, wanted: AlgorithmSet, root: &Path) -> Result<()> {
     let report = check(&scan.inventory, &scan.tag_files, &CheckOptions::default());
     if !report.valid || report.version != Some(Version::V1_0) {
@@ -58,12 +86,40 @@ fn add_manifests(scan: &mut Scan, wanted: AlgorithmSet, root: &Path) -> Result<(
     Ok(())
 }
 
+/// Combines the payload under `data/` with further tag files, and adds the tag files that list them.
+fn around(builder: &BagBuilder, payload: Inventory, tags: &Inventory) -> Result<Scan> {
+    let mut inventory = Inventory::new();
+    inventory.insert_directory("data");
+    for (path, entry) in tags.files() {
+        inventory.insert(path, entry);
+    }
+    for directory in payload.directories() {
+        inventory.insert_directory(&format!("data/{directory}"));
+    }
+    for (path, entry) in payload.files() {
+        inventory.insert(&format!("data/{path}"), entry);
+    }
+    inventory.observe_all(payload.observations());
+    // The manifests of a million files need the memory.
+    drop(payload);
+    let info = dated_info(builder)?;
+    let tag_files = compose_tag_files(&mut inventory, info, None, builder.algorithms)?;
+    // No manifest lists the tag manifests, but the caller needs their digests too.
+    for (name, bytes) in tag_files.held() {
+        inventory.insert_file(name, bytes.len() as u64, Digests::of(builder.algorithms, bytes));
+    }
+    Ok(Scan { inventory, tag_files, base_directory: None })
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
 
-    use crate::{Algorithm, BagBuilder, CheckOptions, Error, NoProgress, ScanOptions, validate_directory};
+    use crate::{
+        Algorithm, BagBuilder, CheckOptions, Digests, Error, Inventory, NoProgress, ScanOptions, check,
+        validate_directory,
+    };
 
     fn write(root: &Path, files: &[(&str, &str)]) {
         for (path, text) in files {
@@ -129,5 +185,23 @@ mod tests {
         );
         assert!(matches!(builder().complete(root.path(), &NoProgress), Err(Error::NotValid(_))));
         assert!(!root.path().join("manifest-md5.txt").exists());
+    }
+
+    #[test]
+    fn a_bag_around_an_inventory_is_valid() {
+        let algorithms = [Algorithm::Sha256, Algorithm::Sha512];
+        let mut payload = Inventory::new();
+        for path in ["a.csv", "sub/b.csv"] {
+            payload.insert_file(path, 3, Digests::of(algorithms.into_iter().collect(), b"abc"));
+        }
+        let mut tags = Inventory::new();
+        tags.insert_file("metadata/eml.xml", 3, Digests::of(algorithms.into_iter().collect(), b"xyz"));
+        let scan = BagBuilder::new().algorithms(algorithms).around(payload, &tags).unwrap();
+        let report = check(&scan.inventory, &scan.tag_files, &CheckOptions::default());
+        assert!(report.valid && report.payload_files == 2, "{report:?}");
+        let text = scan.tag_files.get("tagmanifest-sha256.txt").unwrap();
+        assert!(String::from_utf8_lossy(text).contains("metadata/eml.xml"));
+        let tag_manifest = scan.inventory.file("tagmanifest-sha256.txt").unwrap();
+        assert!(tag_manifest.digests.get(Algorithm::Sha256).is_some());
     }
 }

@@ -1,59 +1,134 @@
-//! Hashing files in parallel, and noticing when one changes meanwhile.
+//! Reading files once for all digests, in several threads, and noticing files that change meanwhile.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use crate::algorithm::AlgorithmSet;
-use crate::digests::{Digests, MultiHasher};
-use crate::parallel::map_largest_first;
-use crate::progress::{Progress, ProgressEvent};
+use multi_digest::{AlgorithmSet, Digests, MultiHasher};
 
-/// Names a file to be hashed.
+use crate::error::Result;
+use crate::progress::{Progress, ProgressEvent, check_cancelled};
+
+/// Names a file to hash.
 #[derive(Clone, Copy, Debug)]
 pub struct FileToHash<'a> {
-    /// Its path below the root, with `/` between the components.
+    /// The path below the root, with `/` between the components.
     pub path: &'a str,
-    /// Its size as far as it is known; it only decides the order.
+    /// The size, or a guess. It decides the order of the work only.
     pub size: u64,
-    /// The digests that are wanted.
+    /// The digests to compute.
     pub algorithms: AlgorithmSet,
 }
 
-/// Says what came of hashing one file.
+/// The result of hashing one file.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum HashOutcome {
-    /// All bytes were read and nothing changed meanwhile.
+    /// All bytes were read, and the file did not change meanwhile.
     Hashed {
         /// The number of bytes.
         size: u64,
-        /// Their digests.
+        /// The digests.
         digests: Digests,
     },
     /// The file is not a regular file, or could not be opened or read.
     Unreadable(io::Error),
-    /// The file was changed or replaced while it was read.
+    /// The file changed, or another file replaced it, while it was read.
     Changed,
-    /// The file was gone when its turn came, or afterwards.
+    /// The file vanished before or while it was read.
     Vanished,
 }
 
-/// Hashes files below a root with several threads, largest first, each file in one read for all its algorithms.
+/// Hashes files below a root in several threads, each file in one read for all its algorithms.
 ///
-/// `threads` 0 is one per core. The outcomes come in the order of the files; memory does not grow with their size.
-#[must_use]
+/// `threads` 0 stands for one per core. The outcomes come in the order of the files. Memory does not grow with the size of the files.
+///
+/// # Errors
+/// [`crate::Error::Cancelled`].
+///
+/// ```
+/// use bagit::{Algorithm, FileToHash, HashOutcome, NoProgress, hash_files};
+///
+/// let root = tempfile::tempdir()?;
+/// std::fs::write(root.path().join("a.csv"), "abc")?;
+/// let file = FileToHash { path: "a.csv", size: 3, algorithms: Algorithm::Sha1.into() };
+/// let outcomes = hash_files(root.path(), &[file], 0, &NoProgress)?;
+/// let HashOutcome::Hashed { digests, .. } = &outcomes[0] else { panic!("{outcomes:?}") };
+/// assert_eq!(digests.hex(Algorithm::Sha1).unwrap(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn hash_files(
     root: &Path,
     files: &[FileToHash<'_>],
     threads: usize,
     progress: &dyn Progress,
-) -> Vec<HashOutcome> {
+) -> Result<Vec<HashOutcome>> {
     map_largest_first(
         files,
         threads,
         |file| file.size,
+        progress,
         |file, buffer| hash_file(root, file, buffer, progress),
     )
+}
+
+/// The number of files to hash before the results move into an inventory, where they take far less memory.
+pub const FILES_AT_ONCE: usize = 1 << 15;
+
+/// The bytes that each thread reads at a time.
+pub(crate) const BUFFER_SIZE: usize = 256 * 1024;
+
+/// Returns the number of threads, where 0 stands for one per core.
+pub(crate) fn thread_count(wanted: usize) -> usize {
+    if wanted > 0 { wanted } else { thread::available_parallelism().map_or(1, std::num::NonZero::get) }
+}
+
+/// Does `work` on every job in several threads, and returns the results in the order of the jobs.
+///
+/// Each thread has a buffer of its own, and takes the largest job that is left, so that no large job starts last.
+///
+/// # Errors
+/// [`crate::Error::Cancelled`].
+pub(crate) fn map_largest_first<J: Sync, R: Send>(
+    jobs: &[J],
+    threads: usize,
+    size: impl Fn(&J) -> u64,
+    progress: &dyn Progress,
+    work: impl Fn(&J, &mut [u8]) -> R + Sync,
+) -> Result<Vec<R>> {
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    // Small files keep their order among themselves, which reads directories in sequence.
+    order.sort_by_key(|index| std::cmp::Reverse(jobs.get(*index).map_or(0, &size) / BUFFER_SIZE as u64));
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut buffer = vec![0; BUFFER_SIZE];
+        let mut results = Vec::new();
+        while let Some(index) =
+            order.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !progress.is_cancelled())
+        {
+            if let Some(job) = jobs.get(*index) {
+                results.push((*index, work(job, &mut buffer)));
+            }
+        }
+        results
+    };
+    let threads = thread_count(threads).min(jobs.len()).max(1);
+    let mut results: Vec<(usize, R)> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
+        let mut results = worker();
+        for other in others {
+            match other.join() {
+                Ok(more) => results.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    });
+    check_cancelled(progress)?;
+    results.sort_unstable_by_key(|(index, _)| *index);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
 fn hash_file(root: &Path, file: &FileToHash<'_>, buffer: &mut [u8], progress: &dyn Progress) -> HashOutcome {
@@ -62,7 +137,8 @@ fn hash_file(root: &Path, file: &FileToHash<'_>, buffer: &mut [u8], progress: &d
     let outcome = read_unchanged(&root.join(file.path), buffer, |bytes| {
         hasher.update(bytes);
         progress.event(ProgressEvent::Advanced { bytes: bytes.len() as u64 });
-        Ok(())
+        // Nobody sees this error: the caller is told that it cancelled the work.
+        if progress.is_cancelled() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     });
     progress.event(ProgressEvent::Finished { path: file.path });
     match outcome {
@@ -75,14 +151,14 @@ fn hash_file(root: &Path, file: &FileToHash<'_>, buffer: &mut [u8], progress: &d
     }
 }
 
-/// Says whether a file was the same before, during and after it was read.
+/// Says whether a file stayed the same while it was read.
 pub(crate) enum ReadOutcome {
     Unchanged(Metadata),
     Changed,
     Vanished,
 }
 
-/// Gives all bytes of a regular file to `take`, and compares what the file system says before and after.
+/// Passes all bytes of a regular file to `take`, and compares the state of the file before and after.
 pub(crate) fn read_unchanged(
     path: &Path,
     buffer: &mut [u8],
@@ -118,7 +194,7 @@ pub(crate) fn read_unchanged(
     Ok(if same { ReadOutcome::Unchanged(before) } else { ReadOutcome::Changed })
 }
 
-/// Says whether two looks at a file saw the same state of the same file.
+/// Says whether two looks at a path found the same state of the same file.
 pub(crate) fn is_same_state(first: &Metadata, second: &Metadata) -> bool {
     let times = first.modified().ok() == second.modified().ok();
     first.len() == second.len() && times && is_same_node(first, second)
@@ -141,9 +217,27 @@ mod tests {
     use std::fs;
     use std::io::Write;
 
-    use super::{FileToHash, HashOutcome, ReadOutcome, hash_files, read_unchanged};
-    use crate::algorithm::{Algorithm, AlgorithmSet};
+    use multi_digest::{Algorithm, AlgorithmSet, Digests};
+
+    use super::{FileToHash, HashOutcome, ReadOutcome, hash_files, map_largest_first, read_unchanged};
     use crate::progress::NoProgress;
+
+    #[test]
+    fn results_come_in_the_order_of_the_jobs() {
+        let jobs: Vec<u64> = (0..1000).map(|n| n * 7919 % 1000 * 1_000_000).collect();
+        for threads in [0, 1, 2, 7] {
+            let results = map_largest_first(
+                &jobs,
+                threads,
+                |job| *job,
+                &NoProgress,
+                |job, buffer| (*job, buffer.len()),
+            )
+            .unwrap();
+            assert!(results.iter().map(|(job, _)| job).eq(&jobs));
+        }
+        assert!(map_largest_first(&[] as &[u64], 3, |job| *job, &NoProgress, |_, _| ()).unwrap().is_empty());
+    }
 
     #[test]
     fn files_of_any_size_are_hashed_in_the_order_given() {
@@ -155,8 +249,8 @@ mod tests {
         }
         let algorithms: AlgorithmSet = [Algorithm::Sha256].into_iter().collect();
         let files: Vec<_> = names.iter().map(|path| FileToHash { path, size: 0, algorithms }).collect();
-        for (n, outcome) in (0..).zip(hash_files(directory.path(), &files, 3, &NoProgress)) {
-            let expected = crate::Digests::of(algorithms, &content(n));
+        for (n, outcome) in (0..).zip(hash_files(directory.path(), &files, 3, &NoProgress).unwrap()) {
+            let expected = Digests::of(algorithms, &content(n));
             assert!(matches!(outcome, HashOutcome::Hashed { digests, .. } if digests == expected), "{n}");
         }
     }
