@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Backends(commands::backends::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),
+    Version(commands::version::Arguments),
 }
 
 impl Command {
@@ -99,6 +100,7 @@ impl Command {
             Self::Backends(arguments) => commands::backends::run(context, &arguments),
             Self::Completions(arguments) => commands::completions::run(context, &arguments, Cli::command()),
             Self::Man(arguments) => commands::man::run(context, &arguments, Cli::command()),
+            Self::Version(arguments) => commands::version::run(context, &arguments),
             Self::Bag(arguments) => commands::bag::run(context, arguments).await,
         }
     }

@@ -106,9 +106,14 @@ impl Context {
         self.backends.clone()
     }
 
+    /// Tells whether the user asked for details.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbosity > 0
+    }
+
     /// Returns a new display of progress.
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
-        Arc::new(Progress::new(self.printer, self.verbosity > 0))
+        Arc::new(Progress::new(self.printer, self.is_verbose()))
     }
 
     /// Refuses a location whose scheme no backend knows. Such a text is often a name without a host.

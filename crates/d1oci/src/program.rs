@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 #[cfg(feature = "distribution-client")]
 use distribution_client::Profile;
+use multi_digest::UnknownVectors;
 use registry_backend::{BackendFactory, Backends};
 
 use crate::cli::Cli;
@@ -70,6 +71,9 @@ impl Program {
             Err(error) => return not_parsed(&error, wants_json(&arguments)),
         };
         start_tracing(cli.global.verbose);
+        if let Err(failure) = limit_vectors() {
+            return report(&failure, cli.global.format == crate::output::Format::Json);
+        }
         let Self { backends, .. } = self;
         let context = Context::new(
             &cli.global,
@@ -98,6 +102,18 @@ fn report(failure: &Failure, is_json: bool) -> ExitCode {
         false => failure.lines().iter().for_each(|line| to_stderr(line)),
     }
     failure.status().into()
+}
+
+/// Limits the vector instructions for checksums to those that the environment variable `D1OCI_VECTORS` names.
+fn limit_vectors() -> Result<(), Failure> {
+    let text = std::env::var_os("D1OCI_VECTORS").unwrap_or_default();
+    if !text.is_empty() {
+        let limit = text.to_string_lossy().parse();
+        let limit =
+            limit.map_err(|error: UnknownVectors| Failure::usage(format!("D1OCI_VECTORS: {error}")))?;
+        multi_digest::limit_vectors(limit);
+    }
+    Ok(())
 }
 
 /// Answers a command line that is not a command: with help, the version, or a usage error.

@@ -6,6 +6,7 @@
 mod archive;
 mod bags;
 mod dataone;
+mod digests;
 mod headers;
 mod layout;
 mod oci;
@@ -14,6 +15,7 @@ mod package;
 pub use archive::{archive, unpack};
 pub use bags::{bag_info, bag_tar, bag_zip, bagit_declaration, bagit_fetch, bagit_manifest, bagit_tag_files};
 pub use dataone::{dataone_documents, identifier, resource_map, system_metadata};
+pub use digests::many_streams;
 pub use headers::{content_range, link, location, retry_after, warning, www_authenticate};
 pub use layout::layout_index;
 pub use oci::{digest, index, manifest, reference, tag};
@@ -23,7 +25,7 @@ pub use package::{package_index, ro_crate};
 pub type Target = fn(&[u8]);
 
 /// All functions by name. The directory below `fuzz/corpus` has the same name.
-pub const TARGETS: [(&str, Target); 27] = [
+pub const TARGETS: [(&str, Target); 28] = [
     ("archive", archive),
     ("bag_info", bag_info),
     ("bag_tar", bag_tar),
@@ -41,6 +43,7 @@ pub const TARGETS: [(&str, Target); 27] = [
     ("link", link),
     ("location", location),
     ("manifest", manifest),
+    ("many_streams", many_streams),
     ("package_index", package_index),
     ("reference", reference),
     ("resource_map", resource_map),

@@ -34,3 +34,4 @@ pub(crate) mod resolve;
 pub(crate) mod tag;
 pub(crate) mod tags;
 pub(crate) mod verify;
+pub(crate) mod version;

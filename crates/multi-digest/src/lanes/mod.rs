@@ -1,0 +1,353 @@
+//! Digests of many streams at once.
+//!
+//! A checksum algorithm spends most of its time waiting for its own last result. Blocks of independent streams do not
+//! wait for each other, so one vector register holds the same word of several streams: each stream has a lane.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use sha2::block_api::{compress256, compress512};
+
+use crate::algorithm::Algorithm;
+use crate::digests::Digests;
+use crate::hasher::{GRANULE, MultiHasher};
+
+use self::schedule::{Work, compress_rest, run};
+
+mod kernels;
+mod schedule;
+#[cfg(target_arch = "x86_64")]
+mod sha_extensions;
+
+/// The widest vector instructions that may be used, narrowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Vectors {
+    /// No lanes: every stream is hashed alone, by the `RustCrypto` crates.
+    None,
+    /// Vectors of 128 bits, which every processor of the architecture has: SSE2 on x86-64, NEON on 64-bit ARM.
+    Bits128,
+    /// AVX2, 256 bits.
+    Avx2,
+    /// AVX-512 (F, BW, DQ and VL), 512 bits.
+    Avx512,
+}
+
+impl Vectors {
+    /// All values, narrowest first.
+    pub const ALL: [Self; 4] = [Self::None, Self::Bits128, Self::Avx2, Self::Avx512];
+
+    /// Returns the name that [`FromStr`] reads: `none`, `128`, `avx2` or `avx512`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Bits128 => "128",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
+impl fmt::Display for Vectors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// A text that names no [`Vectors`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected none, 128, avx2 or avx512, found `{0}`")]
+pub struct UnknownVectors(pub String);
+
+impl FromStr for Vectors {
+    type Err = UnknownVectors;
+
+    fn from_str(text: &str) -> Result<Self, UnknownVectors> {
+        let named = Self::ALL.into_iter().find(|vectors| vectors.name() == text);
+        named.ok_or_else(|| UnknownVectors(text.to_owned()))
+    }
+}
+
+/// The limit for [`Lanes::new`] in this process. The choice of instructions is a property of the process, like the
+/// processor's features, which the standard library also detects once and keeps.
+static LIMIT: OnceLock<Vectors> = OnceLock::new();
+
+/// Limits the vector instructions that [`Lanes::new`] chooses from now on, for tests and for processors that slow down
+/// when wide vectors run. Returns `false` if a limit was already set: the first one stays.
+pub fn limit_vectors(limit: Vectors) -> bool {
+    LIMIT.set(limit).is_ok()
+}
+
+/// Hashes many streams at once with the instructions of this processor.
+///
+/// ```
+/// use multi_digest::{Algorithm, Digests, Feed, Lanes, MultiHasher};
+///
+/// let lanes = Lanes::new();
+/// let texts = [&b"one file"[..], b"another file"];
+/// let mut hashers = vec![MultiHasher::new(Algorithm::Md5.into()); 2];
+/// let feeds = hashers.iter_mut().zip(texts).map(|(hasher, bytes)| Feed { hasher, bytes });
+/// lanes.update(feeds.collect());
+/// let digests = lanes.finish(hashers);
+/// assert_eq!(digests[1], Digests::of(Algorithm::Md5.into(), b"another file"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lanes {
+    // Both fields say what the processor has: only `detect` makes them, and `limited_to` lowers them.
+    vectors: Vectors,
+    sha: bool,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lanes {
+    /// The largest number of streams that share one vector. More streams in one call wait for a free lane.
+    pub const MOST: usize = 16;
+
+    /// Chooses the widest instructions that this processor has, up to the limit that [`limit_vectors`] set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::detect().limited_to(LIMIT.get().copied().unwrap_or(Vectors::Avx512))
+    }
+
+    /// Chooses the widest instructions that this processor has.
+    #[must_use]
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let has_avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            let vectors = match (has_avx512, is_x86_feature_detected!("avx2")) {
+                (true, true) => Vectors::Avx512,
+                (false, true) => Vectors::Avx2,
+                (_, false) => Vectors::Bits128,
+            };
+            let sha = is_x86_feature_detected!("sha")
+                && is_x86_feature_detected!("sse4.1")
+                && is_x86_feature_detected!("ssse3");
+            Self { vectors, sha }
+        }
+        #[cfg(target_arch = "aarch64")]
+        return Self { vectors: Vectors::Bits128, sha: false };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return Self { vectors: Vectors::None, sha: false };
+    }
+
+    /// Returns the same choice with no wider vectors than `limit`. [`Vectors::None`] also gives up the SHA extensions
+    /// of several streams; `RustCrypto` uses them for one stream all the same.
+    #[must_use]
+    pub fn limited_to(self, limit: Vectors) -> Self {
+        Self { vectors: self.vectors.min(limit), sha: self.sha && limit != Vectors::None }
+    }
+
+    /// Returns the same choice without the SHA extensions for several streams.
+    #[must_use]
+    pub fn without_sha_extensions(self) -> Self {
+        Self { sha: false, ..self }
+    }
+
+    /// Returns the widest vectors that are used.
+    #[must_use]
+    pub fn vectors(self) -> Vectors {
+        self.vectors
+    }
+
+    /// Feeds the next bytes of each stream to its hasher. Streams fill the lanes, longest first, and the next stream takes
+    /// a lane when the one before it ends. A single stream costs the same as [`MultiHasher::update`].
+    pub fn update(self, feeds: Vec<Feed<'_>>) {
+        if let [_] | [] = feeds[..] {
+            feeds.into_iter().for_each(|feed| feed.hasher.update(feed.bytes));
+            return;
+        }
+        let mut streams: Vec<_> = feeds
+            .into_iter()
+            .map(|feed| {
+                let granules = feed.hasher.begin_update(feed.bytes);
+                (feed.hasher, granules)
+            })
+            .collect();
+        for algorithm in Algorithm::ALL {
+            let wanting = streams.iter_mut().filter(|(hasher, _)| hasher.algorithms().contains(algorithm));
+            let wanting = wanting.map(|(hasher, granules)| (&mut **hasher, granules.as_flattened()));
+            self.compress(algorithm, wanting);
+        }
+    }
+
+    /// Ends the streams and returns their digests, in the same order.
+    #[must_use]
+    pub fn finish(self, mut hashers: Vec<MultiHasher>) -> Vec<Digests> {
+        if hashers.len() > 1 {
+            for algorithm in Algorithm::ALL {
+                let wanting = || hashers.iter().filter(|hasher| hasher.algorithms().contains(algorithm));
+                let padding: Vec<([u8; 2 * GRANULE], usize)> =
+                    wanting().map(|hasher| hasher.padding(algorithm)).collect();
+                let hashers = hashers.iter_mut().filter(|hasher| hasher.algorithms().contains(algorithm));
+                let wanting = hashers.zip(&padding);
+                let wanting = wanting
+                    .map(|(hasher, (bytes, length))| (hasher, bytes.get(..*length).unwrap_or_default()));
+                self.compress(algorithm, wanting);
+            }
+            return hashers.into_iter().map(MultiHasher::into_digests).collect();
+        }
+        hashers.into_iter().map(MultiHasher::finish).collect()
+    }
+
+    /// Compresses whole blocks of several streams by one algorithm.
+    fn compress<'a>(
+        self,
+        algorithm: Algorithm,
+        streams: impl Iterator<Item = (&'a mut MultiHasher, &'a [u8])>,
+    ) {
+        macro_rules! work {
+            ($state:ident) => {
+                streams
+                    .map(|(hasher, bytes)| Work {
+                        state: &mut hasher.states_mut().$state,
+                        blocks: bytes.as_chunks().0,
+                    })
+                    .collect()
+            };
+        }
+        match algorithm {
+            Algorithm::Md5 => self.md5(work!(md5)),
+            Algorithm::Sha1 => compress_rest(work!(sha1), sha1::block_api::compress),
+            Algorithm::Sha224 => self.sha256(work!(sha224)),
+            Algorithm::Sha256 => self.sha256(work!(sha256)),
+            Algorithm::Sha384 => self.sha512(work!(sha384)),
+            Algorithm::Sha512 => self.sha512(work!(sha512)),
+        }
+    }
+}
+
+/// Calls a function whose instructions `Lanes` has detected.
+#[cfg(target_arch = "x86_64")]
+macro_rules! detected {
+    ($kernel:path) => {
+        |states: &mut _, streams: &_, count| {
+            #[expect(unsafe_code, reason = "calling a function with target features")]
+            // SAFETY: the function's only requirement is that the processor has its target features. The caller has
+            // matched a field of `Lanes`, which `Lanes::detect` sets after it has detected exactly these features.
+            unsafe {
+                $kernel(states, streams, count);
+            }
+        }
+    };
+}
+
+/// The smallest number of streams for which lanes are faster than one stream after the other. Measured by
+/// `examples/throughput.rs`.
+#[cfg(target_arch = "x86_64")]
+impl Lanes {
+    fn md5(self, mut work: Vec<Work<'_, u32, 4, 64>>) {
+        if self.vectors == Vectors::Avx512 {
+            run(&mut work, 2, detected!(x86::md5_avx512));
+        }
+        if self.vectors == Vectors::Avx2 {
+            run(&mut work, 5, detected!(x86::md5_avx2));
+        }
+        if self.vectors != Vectors::None {
+            run(&mut work, 3, kernels::md5::<4>);
+        }
+        compress_rest(work, md5::block_api::compress);
+    }
+
+    fn sha256(self, mut work: Vec<Work<'_, u32, 8, 64>>) {
+        match (self.sha, self.vectors) {
+            (true, _) => {
+                run(&mut work, 4, detected!(sha_extensions::sha256::<4>));
+                run(&mut work, 2, detected!(sha_extensions::sha256::<2>));
+            }
+            (false, Vectors::Avx512) => run(&mut work, 4, detected!(x86::sha256_avx512)),
+            (false, Vectors::Avx2) => run(&mut work, 8, detected!(x86::sha256_avx2)),
+            (false, Vectors::Bits128 | Vectors::None) => {}
+        }
+        compress_rest(work, compress256);
+    }
+
+    fn sha512(self, mut work: Vec<Work<'_, u64, 8, 128>>) {
+        match self.vectors {
+            Vectors::Avx512 => run(&mut work, 5, detected!(x86::sha512_avx512)),
+            Vectors::Avx2 => run(&mut work, 10, detected!(x86::sha512_avx2)),
+            Vectors::Bits128 | Vectors::None => {}
+        }
+        compress_rest(work, compress512);
+    }
+}
+
+/// SHA-2 has instructions of its own on nearly all processors of other architectures, and `RustCrypto` uses them.
+#[cfg(not(target_arch = "x86_64"))]
+impl Lanes {
+    fn md5(self, mut work: Vec<Work<'_, u32, 4, 64>>) {
+        if self.vectors != Vectors::None {
+            run(&mut work, 3, kernels::md5::<4>);
+        }
+        compress_rest(work, md5::block_api::compress);
+    }
+
+    fn sha256(self, work: Vec<Work<'_, u32, 8, 64>>) {
+        compress_rest(work, compress256);
+    }
+
+    fn sha512(self, work: Vec<Work<'_, u64, 8, 128>>) {
+        compress_rest(work, compress512);
+    }
+}
+
+/// The compression functions with wider vectors than every x86-64 processor has.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::kernels::{self, States, Streams};
+
+    macro_rules! with_features {
+        ($name:ident, $kernel:ident, $word:ty, $words:literal, $block:literal, $lanes:literal, $features:literal) => {
+            #[target_feature(enable = $features)]
+            pub(super) fn $name(
+                states: &mut States<$word, $words, $lanes>,
+                streams: &Streams<'_, $block, $lanes>,
+                count: usize,
+            ) {
+                kernels::$kernel(states, streams, count);
+            }
+        };
+    }
+
+    with_features!(md5_avx512, md5, u32, 4, 64, 16, "avx2,avx512f,avx512bw,avx512dq,avx512vl");
+    with_features!(sha256_avx512, sha256, u32, 8, 64, 16, "avx2,avx512f,avx512bw,avx512dq,avx512vl");
+    with_features!(sha512_avx512, sha512, u64, 8, 128, 16, "avx2,avx512f,avx512bw,avx512dq,avx512vl");
+    // More lanes than one vector has: the vectors do not wait for each other, and the compiler turns only loops of this
+    // length into vector instructions.
+    with_features!(md5_avx2, md5, u32, 4, 64, 16, "avx2");
+    with_features!(sha256_avx2, sha256, u32, 8, 64, 16, "avx2");
+    with_features!(sha512_avx2, sha512, u64, 8, 128, 16, "avx2");
+}
+
+impl fmt::Display for Lanes {
+    /// Names the instructions, such as `AVX-512, SHA extensions`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let vectors = match (self.vectors, cfg!(target_arch = "x86_64")) {
+            (Vectors::None, _) => "no lanes",
+            (Vectors::Bits128, true) => "SSE2",
+            (Vectors::Bits128, false) => "NEON",
+            (Vectors::Avx2, _) => "AVX2",
+            (Vectors::Avx512, _) => "AVX-512",
+        };
+        write!(formatter, "{vectors}{}", if self.sha { ", SHA extensions" } else { "" })
+    }
+}
+
+/// The next bytes of one stream.
+#[derive(Debug)]
+pub struct Feed<'a> {
+    /// The hasher of the stream.
+    pub hasher: &'a mut MultiHasher,
+    /// The bytes that follow those that the hasher has seen.
+    pub bytes: &'a [u8],
+}
