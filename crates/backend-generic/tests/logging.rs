@@ -1,4 +1,4 @@
-//! What is logged shows no secret. Alone in its process: subscribers of other tests would decide what is logged.
+//! The log shows no secret. This test has its own process, because subscribers of other tests would change the log.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -73,7 +73,7 @@ impl Identity {
     }
 }
 
-/// What the server has seen.
+/// The connections and certificates that the server has seen.
 #[derive(Clone, Default)]
 struct Seen {
     connections: Arc<AtomicUsize>,
@@ -82,7 +82,7 @@ struct Seen {
     leads_to: Arc<std::sync::Mutex<Option<String>>>,
 }
 
-/// Starts a registry with TLS of which only `/v2/` is there.
+/// Starts a registry with TLS that has only `/v2/`.
 async fn start(server: &Identity, clients: Option<&Identity>, protocols: &[&[u8]]) -> (SocketAddr, Seen) {
     let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

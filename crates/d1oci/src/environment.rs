@@ -12,7 +12,7 @@ pub(crate) struct Environment {
     home: Option<PathBuf>,
 }
 
-/// What the environment says of proxies; the URLs may hold passwords.
+/// The proxy variables of the environment. Their URLs may hold passwords.
 pub(crate) struct ProxyVariables<'a> {
     pub(crate) http: Option<&'a str>,
     pub(crate) https: Option<&'a str>,

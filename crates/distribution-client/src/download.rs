@@ -319,7 +319,7 @@ impl BlobPart {
         }
     }
 
-    /// Returns the bytes of a range, of which an answer brings the first.
+    /// Returns the bytes of a range. An answer brings the first of them.
     fn stream(
         self,
         body: RangeBody,

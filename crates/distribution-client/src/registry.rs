@@ -26,8 +26,8 @@ pub(crate) const LARGEST_ERROR: u64 = 64 * 1024;
 /// The largest answer that is read where only the head counts, in bytes.
 pub(crate) const SMALL_ANSWER: u64 = 64 * 1024;
 
-/// How often a request is sent again with another token: once for an expired token, and once more if the registry then
-/// wants one with more rights.
+/// How often a request is sent again with another token: once for an expired token, and a second time if the registry
+/// then wants one with more rights.
 const MOST_CHALLENGES: u32 = 2;
 
 /// The query parameters that hold no secrets. Upload sessions and signed links carry theirs in the query.

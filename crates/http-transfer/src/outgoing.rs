@@ -28,7 +28,7 @@ pub struct Content<E> {
 }
 
 impl<E: Send + 'static> Content<E> {
-    /// Wraps a stream of which the first `length` bytes are sent. If `is_last` is set, more bytes are an error.
+    /// Wraps a stream and sends its first `length` bytes. If `is_last` is set, more bytes are an error.
     pub fn new(stream: BoxStream<'static, Result<Bytes, E>>, length: u64, is_last: bool) -> Self {
         Self { stream, length, is_last }
     }
@@ -81,7 +81,7 @@ pub(crate) enum Fault<E> {
     TooShort { missing: u64 },
 }
 
-/// What a body is waiting for.
+/// The next event that a body waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
     /// For its source to give bytes.

@@ -110,7 +110,7 @@ impl<'a> DigestsView<'a> {
     }
 
     /// Returns the digests as bytes, for a table of many files: one byte for the algorithms, then the digests, weakest
-    /// algorithm first. No digests are no bytes.
+    /// algorithm first. An empty set gives no bytes.
     #[must_use]
     pub fn as_bytes(self) -> &'a [u8] {
         self.0

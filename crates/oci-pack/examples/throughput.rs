@@ -62,7 +62,7 @@ fn walk(root: &Path, directory: &Path, found: &mut Vec<(String, u64)>) -> Result
     Ok(())
 }
 
-/// A stretch of time and of the process's own CPU time: on a shared machine the latter tells more.
+/// A duration, and the process's own CPU time in it. On a shared machine the CPU time says more.
 struct Stopwatch {
     start: Instant,
     cpu_ticks: u64,
@@ -81,7 +81,7 @@ impl Stopwatch {
     }
 }
 
-/// User and system time of this process in hundredths of a second, where Linux tells it, else 0.
+/// User and system time of this process in hundredths of a second; 0 where Linux does not report it.
 fn cpu_ticks() -> u64 {
     let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');

@@ -43,7 +43,7 @@ impl<R: BufRead> Read for Decoder<R> {
 /// Number of bytes at the start of a stream that [`detect`] wants to see.
 pub(crate) const DETECTION_LENGTH: usize = BLOCK;
 
-/// Returns the compression of a stream that begins with `head`, if it is an archive at all.
+/// Returns the compression of a stream that begins with `head`, or `None` if the stream is not an archive.
 pub(crate) fn detect(head: &[u8]) -> Option<Compression> {
     match head {
         [0x1f, 0x8b, ..] => Some(Compression::Gzip),
@@ -53,7 +53,7 @@ pub(crate) fn detect(head: &[u8]) -> Option<Compression> {
     }
 }
 
-/// Longest compressed member that is taken whole: a stored one, with room to spare.
+/// Longest compressed member that is inflated whole: a stored one, with room to spare.
 const LONGEST_PIECE: usize = MEMBER_LENGTH + (64 << 10);
 const READ_LENGTH: usize = 256 << 10;
 /// How each gzip member begins (RFC 1952 section 2.3.1).
@@ -66,7 +66,7 @@ pub(crate) struct MemberDecoder<R: Read> {
     state: State<R>,
     whole: Decompressor,
     magic: Finder<'static>,
-    /// A member that was inflated whole, and how much of it was given out.
+    /// A member that was inflated whole, and the number of its bytes already given out.
     output: Vec<u8>,
     position: usize,
 }
@@ -91,7 +91,7 @@ impl<R: Read> MemberDecoder<R> {
         }
     }
 
-    /// Begins the next member, and tells whether there is one.
+    /// Begins the next member. Returns whether there is one.
     fn next_member(&mut self, mut source: Lookahead<R>) -> io::Result<bool> {
         source.fill_to(1)?;
         if source.available().is_empty() {
@@ -152,7 +152,7 @@ impl<R: Read> Read for MemberDecoder<R> {
                         return Ok(count);
                     }
                 },
-                State::Failed => return Err(io::Error::other("reading goes on after an error")),
+                State::Failed => return Err(io::Error::other("cannot read on after an error")),
             }
         }
     }
@@ -175,7 +175,7 @@ impl<R: Read> Lookahead<R> {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Reads until there are at least `length` bytes, or the stream ends; tells whether there are.
+    /// Reads until there are at least `length` bytes, or the stream ends. Returns whether there are.
     fn fill_to(&mut self, length: usize) -> io::Result<bool> {
         while self.end - self.start < length {
             if self.buffer.len() - self.end < READ_LENGTH {
@@ -194,8 +194,8 @@ impl<R: Read> Lookahead<R> {
         Ok(true)
     }
 
-    /// Returns how long the member at the start is, if it looks like one of ours: up to where the next of ours begins or
-    /// the stream ends, and with nothing in it that could begin any other.
+    /// Returns the length of the member at the start, if it looks like one of ours. Such a member ends where the
+    /// next of ours begins or the stream ends, and holds nothing that could begin another.
     fn guess_member(&mut self, magic: &Finder<'_>) -> io::Result<Option<usize>> {
         self.fill_to(MEMBER_HEADER.len())?;
         if !self.available().starts_with(&MEMBER_HEADER) {
@@ -282,7 +282,7 @@ mod tests {
         output
     }
 
-    /// Yields at most so many bytes at once.
+    /// Yields at most this many bytes at once.
     struct Trickle<'a>(&'a [u8], usize);
 
     impl Read for Trickle<'_> {
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn members_of_any_writer_are_one_stream() {
         let (text, random) = (b"0.125,4.25\n".repeat(150_000), noise(1, MEMBER_LENGTH));
-        // Stored noise that holds a whole gzip member: its header is no boundary.
+        // Stored noise that holds a whole gzip member. The header inside does not begin a member.
         let nested =
             [&random[..1000], &member(b"inner"), &foreign_member(b"inner"), &random[..200_000]].concat();
         let large = noise(2, 3 * MEMBER_LENGTH);

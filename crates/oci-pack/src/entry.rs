@@ -1,4 +1,4 @@
-//! What goes into an archive: directories and files of known size, in the caller's order.
+//! The entries of an archive: directories and files of known size, in the caller's order.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ pub struct ArchiveEntry {
     pub kind: EntryKind,
 }
 
-/// Entries in their order, which need not all be in memory at once: an archive may have a million.
+/// Entries in order. They need not all be in memory at once: an archive may have a million.
 pub trait EntryList: Sync {
     /// Returns the number of entries.
     fn count(&self) -> usize;

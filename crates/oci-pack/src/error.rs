@@ -12,7 +12,7 @@ pub struct ArchiveError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What is wrong with an archive.
+/// The kind of a fault in an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ArchiveErrorKind {
@@ -24,23 +24,23 @@ pub enum ArchiveErrorKind {
     Truncated,
     /// Compressed data or tar headers are damaged.
     Corrupt,
-    /// Something other than padding follows the end of the archive.
+    /// Bytes other than padding follow the end of the archive.
     TrailingData,
     /// A name is not UTF-8.
     NotUtf8,
-    /// A name is absolute, has `..` or NUL, or is empty.
+    /// A name is absolute or empty, or has `..` or NUL.
     UnsafePath,
-    /// A name is not under the layer's title.
+    /// A name is not below the layer's title.
     OutsideTitle,
-    /// A device, a FIFO, a sparse file, or something else that is no directory, file or link.
+    /// An entry is not a directory, file or link: a device, a FIFO, a sparse file or another type.
     UnsupportedType,
-    /// A path leads through a link or a file that came earlier.
+    /// A path leads through an earlier link or file.
     ThroughNonDirectory,
     /// A name comes twice.
     Duplicate,
     /// Two names differ by case or Unicode normalisation alone.
     NameClash,
-    /// A link leads out of the archive, or a hard link to nothing that came earlier.
+    /// A link leads out of the archive, or a hard link names a file that did not come earlier.
     LinkTarget,
     /// There are too many entries.
     TooManyEntries,
@@ -61,7 +61,7 @@ impl ArchiveError {
         Self { kind, entry: None, detail: detail.into(), source: None }
     }
 
-    /// Names the entry, unless one is named already.
+    /// Names the entry, unless the error already names one.
     pub(crate) fn at(mut self, entry: impl Into<String>) -> Self {
         self.entry.get_or_insert_with(|| entry.into());
         self
@@ -72,17 +72,17 @@ impl ArchiveError {
         self
     }
 
-    /// Returns what is wrong.
+    /// Returns the kind of the fault.
     pub fn kind(&self) -> ArchiveErrorKind {
         self.kind
     }
 
-    /// Returns the name of the entry, as the archive has it, with control characters and wrong UTF-8 replaced.
+    /// Returns the entry's name from the archive. Control characters and wrong UTF-8 are replaced.
     pub fn entry(&self) -> Option<&str> {
         self.entry.as_deref()
     }
 
-    /// Returns the error that the visitor or the stream gave, for a caller to take back.
+    /// Returns the error of the visitor or the stream, for the caller to take back.
     pub fn into_source(self) -> Option<Box<dyn Error + Send + Sync>> {
         self.source
     }
@@ -110,12 +110,12 @@ impl Error for ArchiveError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackError {
-    /// An entry's name cannot stand in an archive, or stands there in the wrong place.
+    /// An entry's name is not allowed in an archive, or not at this position.
     #[error("`{path}` cannot be an archive entry: {reason}")]
     Entry {
         /// Name of the entry.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// The archive would be larger than 2^63 bytes.
@@ -129,7 +129,7 @@ pub enum PackError {
     Open {
         /// Name of the entry.
         path: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A file could not be read.
@@ -137,22 +137,22 @@ pub enum PackError {
     Read {
         /// Name of the entry.
         path: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A file has another size than was declared: it changed while it was read.
+    /// A file's size differs from the declared one: it changed while it was read.
     #[error("`{path}` changed while it was read: expected {declared} bytes, found {}{found}", if *.more { "more than " } else { "" })]
     SizeChanged {
         /// Name of the entry.
         path: String,
         /// The declared size in bytes.
         declared: u64,
-        /// The number of bytes that came.
+        /// Number of bytes read.
         found: u64,
-        /// Whether there are more bytes than `found`, which were not counted.
+        /// Whether the file has more bytes than `found`, which were not counted.
         more: bool,
     },
-    /// A file has another content than it had before: whoever inspects what is read says so.
+    /// A file's content differs from its earlier one. The inspector of the packing reports it.
     #[error("`{path}` changed before it was packed")]
     ContentChanged {
         /// Name of the entry.
@@ -161,13 +161,13 @@ pub enum PackError {
     /// The compressor failed.
     #[error("cannot compress the archive")]
     Compress {
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The archive could not be written to its destination.
     #[error("cannot write the archive")]
     Write {
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }

@@ -1,4 +1,5 @@
-//! The pipeline behind reading: one thread inflates, one consumes, one hashes. Chunks of bounded number go round between them.
+//! The pipeline behind reading: one thread inflates, one consumes, one hashes. A fixed number of chunks circulates
+//! between them.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Read};
@@ -13,7 +14,7 @@ use crate::tar::BLOCK;
 
 /// Size of a chunk in bytes.
 const CHUNK_LENGTH: usize = 256 << 10;
-/// Number of chunks that go round between the threads, which bounds the memory.
+/// Number of chunks that circulate between the threads. It bounds the memory.
 pub(crate) const CHUNK_COUNT: usize = 12;
 
 /// The largest ratio of inflated to compressed bytes, beyond a number of inflated bytes.
@@ -39,9 +40,9 @@ impl Chunk {
     }
 }
 
-/// Inflates all of `reader`, sends it in chunks, and returns the compression that was found.
+/// Inflates all of `reader`, sends it in chunks, and returns the compression that it found.
 ///
-/// Ends quietly when nobody takes chunks any more. A failure is sent as the last thing.
+/// Ends quietly when the receiver is gone. It sends a failure as the last item.
 pub(crate) fn inflate<R: Read>(
     reader: R,
     limit: RatioLimit,
@@ -51,7 +52,7 @@ pub(crate) fn inflate<R: Read>(
     match inflate_or_fail(reader, limit, free, inflated) {
         Ok(compression) => Some(compression),
         Err(error) => {
-            // If the other end is gone it has failed for a reason of its own.
+            // If the other end is gone, it has failed for a reason of its own.
             let _ = inflated.send(Err(error));
             None
         }
@@ -71,7 +72,7 @@ fn inflate_or_fail<R: Read>(
     let buffered = BufReader::with_capacity(CHUNK_LENGTH, counted);
     let mut decoder = Decoder::new(compression, buffered).map_err(unreadable)?;
     let mut inflated_length = 0_u64;
-    // The other end is gone when no chunk comes back or none is taken.
+    // The other end is gone when no chunk comes back or nobody accepts one.
     while let Ok(mut chunk) = free.recv() {
         let result = fill(&mut decoder, &mut chunk);
         inflated_length = inflated_length.saturating_add(chunk.filled as u64);
@@ -90,7 +91,7 @@ fn inflate_or_fail<R: Read>(
     Ok(compression)
 }
 
-/// Fills the chunk, and tells whether the stream ended; what came before an error is in the chunk.
+/// Fills the chunk, and returns whether the stream ended. Bytes read before an error are in the chunk.
 fn fill<R: io::BufRead>(decoder: &mut Decoder<R>, chunk: &mut Chunk) -> io::Result<bool> {
     chunk.filled = 0;
     while let Some(room) = chunk.bytes.get_mut(chunk.filled..).filter(|room| !room.is_empty()) {
@@ -146,7 +147,7 @@ struct Progress {
     failed: Cell<bool>,
 }
 
-/// Counts what is read, and notes whether an error came from the stream rather than from the decompressor.
+/// Counts the bytes read, and notes whether an error came from the stream or from the decompressor.
 struct CountingRead<'a, R> {
     inner: R,
     progress: &'a Progress,
@@ -163,20 +164,20 @@ impl<R: Read> Read for CountingRead<'_, R> {
     }
 }
 
-/// A chunk that was consumed, and how much of it belongs to the tar archive.
+/// A consumed chunk, and the number of its bytes that belong to the tar archive.
 pub(crate) struct SpentChunk {
     chunk: Chunk,
     hashed_length: usize,
 }
 
-/// Gives out the inflated bytes in order.
+/// Yields the inflated bytes in order.
 pub(crate) struct ChunkSource {
     incoming: Receiver<Result<Chunk, ArchiveError>>,
     spent: Sender<SpentChunk>,
     current: Option<Chunk>,
     position: usize,
     consumed: u64,
-    /// Where the archive ends in the current chunk, once it has ended.
+    /// Position in the current chunk at which the archive ends, once it has ended.
     end: Option<usize>,
 }
 
@@ -190,7 +191,7 @@ impl ChunkSource {
         self.consumed
     }
 
-    /// Waits for bytes, and returns how many are there: none at the end of the stream alone.
+    /// Waits for bytes, and returns their number: 0 only at the end of the stream.
     pub(crate) fn wait(&mut self) -> Result<usize, ArchiveError> {
         while self.available().is_empty() {
             self.retire();
@@ -202,13 +203,13 @@ impl ChunkSource {
         Ok(self.available().len())
     }
 
-    /// Returns the bytes that are there.
+    /// Returns the bytes that have arrived.
     pub(crate) fn available(&self) -> &[u8] {
         let content = self.current.as_ref().map(Chunk::content).unwrap_or_default();
         content.get(self.position..).unwrap_or_default()
     }
 
-    /// Drops bytes that are there.
+    /// Drops bytes that have arrived.
     pub(crate) fn consume(&mut self, count: usize) {
         self.position += count;
         self.consumed = self.consumed.saturating_add(count as u64);
@@ -253,7 +254,7 @@ impl ChunkSource {
         Ok(())
     }
 
-    /// Notes that the archive ends here and reads the padding that may follow, which has to be zeros.
+    /// Notes that the archive ends here. Reads the padding that may follow, which must be zeros.
     pub(crate) fn finish(mut self) -> Result<(), ArchiveError> {
         self.end = Some(self.position);
         loop {
@@ -262,34 +263,34 @@ impl ChunkSource {
                 return Ok(());
             }
             if self.available().iter().any(|&byte| byte != 0) {
-                let detail = "something other than padding follows the end of the archive";
+                let detail = "expected only padding after the end of the archive";
                 return Err(ArchiveError::new(ArchiveErrorKind::TrailingData, detail));
             }
             self.consume(count);
         }
     }
 
-    /// Hands the current chunk on to be hashed and used again.
+    /// Hands the current chunk on for hashing and reuse.
     fn retire(&mut self) {
         if let Some(chunk) = self.current.take() {
             let hashed_length = self.end.unwrap_or(self.position);
-            // Whatever comes after the end is not hashed at all.
+            // Bytes after the end are not hashed.
             self.end = self.end.map(|_| 0);
-            // If the hashing thread is gone its panic shows when it is joined.
+            // If the hashing thread is gone, its panic shows when it is joined.
             let _ = self.spent.send(SpentChunk { chunk, hashed_length });
         }
         self.position = 0;
     }
 }
 
-/// Computes the tar digest, if it is wanted, and gives the chunks back.
+/// Computes the tar digest if the caller wants it, and returns the chunks.
 pub(crate) fn hash_spent(wanted: bool, spent: &Receiver<SpentChunk>, free: &Sender<Chunk>) -> Option<Digest> {
     let mut hasher = wanted.then(|| DigestHasher::new(DigestAlgorithm::Sha256));
     for SpentChunk { chunk, hashed_length } in spent {
         if let Some(hasher) = &mut hasher {
             hasher.update(chunk.content().get(..hashed_length).unwrap_or_default());
         }
-        // The inflating thread may have ended; then nobody needs the chunk.
+        // The inflating thread may have ended. Then nobody needs the chunk.
         let _ = free.send(chunk);
     }
     hasher.map(DigestHasher::finish)

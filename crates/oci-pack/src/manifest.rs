@@ -1,4 +1,4 @@
-//! Layer descriptors as `oras` writes and reads them, and building a manifest within the limits of registries.
+//! Layer descriptors in the form of `oras`, and a builder that keeps a manifest within the limits of registries.
 
 use std::collections::HashSet;
 use std::io;
@@ -12,8 +12,8 @@ use crate::pack::PackedArchive;
 
 /// Returns the descriptor of an archive layer.
 ///
-/// A gzip layer has the three annotations by which `oras` unpacks it. `oras` takes every layer that is marked so for gzip
-/// and fails on any other, so layers of other compressions have the title and the tar digest, and no mark.
+/// A gzip layer has the three annotations by which `oras` unpacks it. `oras` reads every marked layer as gzip and
+/// fails on any other. So layers of other compressions have the title and the tar digest, but not the mark.
 pub fn archive_layer(archive: &PackedArchive, title: &str) -> Descriptor {
     let media_type = archive.compression.media_type();
     let layer = Descriptor::new(media_type, archive.blob_digest.clone(), archive.blob_size)
@@ -25,15 +25,15 @@ pub fn archive_layer(archive: &PackedArchive, title: &str) -> Descriptor {
     }
 }
 
-/// Returns the title of archive layer `number`, counted from 0, of several that unpack into one directory.
+/// Returns the title of archive layer `number`, counted from 0, for layers that unpack into one directory.
 ///
-/// `oras` refuses equal titles, but takes `dir`, `dir/.`, `dir/./.` for the same directory. Entry names in all of them
-/// begin with `dir`.
+/// `oras` refuses equal titles, but treats `dir`, `dir/.` and `dir/./.` as the same directory. Entry names in all
+/// of them begin with `dir`.
 pub fn archive_title(directory: &str, number: usize) -> String {
     format!("{directory}{}", "/.".repeat(number))
 }
 
-/// Returns the descriptor of a layer that is one file's bytes; its title is `directory/path`.
+/// Returns the descriptor of a layer that holds the bytes of one file. Its title is `directory/path`.
 pub fn object_layer(
     directory: &str,
     path: &str,
@@ -61,7 +61,7 @@ pub struct ManifestBuilder {
     manifest: ImageManifest,
 }
 
-/// A manifest that registries or `oras` would not take.
+/// A manifest that registries or `oras` would refuse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestBuildError {
@@ -75,7 +75,7 @@ pub enum ManifestBuildError {
         /// Number of layers.
         layers: usize,
     },
-    /// Two layers have one title, which `oras` refuses.
+    /// Two layers have the same title, which `oras` refuses.
     #[error("two layers have the title `{title}`")]
     DuplicateTitle {
         /// The title.
@@ -117,8 +117,8 @@ impl ManifestBuilder {
         self
     }
 
-    /// Returns the manifest; without layers it gets the empty one (image-spec manifest.md, "Guidance for an Empty
-    /// Descriptor").
+    /// Returns the manifest. One without layers gets the empty layer (image-spec manifest.md, "Guidance for an
+    /// Empty Descriptor").
     ///
     /// # Errors
     ///
@@ -142,10 +142,10 @@ impl ManifestBuilder {
     }
 }
 
-/// Returns the exact size of the manifest's bytes, without keeping them.
+/// Returns the exact size of the manifest in bytes, without keeping the bytes.
 pub fn manifest_size(manifest: &ImageManifest) -> u64 {
     let mut sink = HashingWriter::counting(io::sink());
-    // Maps with text keys and numbers in range, written to a sink: nothing here can fail.
+    // Maps with text keys and numbers in range, written to a sink: serialising them cannot fail.
     if let Err(error) = serde_json::to_writer(&mut sink, manifest) {
         unreachable!("{error}");
     }

@@ -1,4 +1,4 @@
-//! The member table, and reading a range of the tar archive from the members that hold it.
+//! The list of members, and reading a range of the tar archive from the members that hold it.
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -12,20 +12,20 @@ use crate::decoder::Decoder;
 /// One independently compressed piece of an archive: a gzip member or a zstd frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// Where the compressed bytes begin in the blob.
+    /// Start of the compressed bytes in the blob.
     pub offset: u64,
     /// Number of compressed bytes.
     pub length: u64,
-    /// Where the member's content begins in the tar archive.
+    /// Start of the member's content in the tar archive.
     pub tar_offset: u64,
     /// Number of bytes of the tar archive.
     pub tar_length: u64,
 }
 
-/// The bytes of a blob that a range of its tar archive needs. [`SpanReader`] reads them.
+/// The bytes of a blob that hold a range of its tar archive. [`SpanReader`] reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberSpan {
-    /// The bytes of the blob: whole members.
+    /// The range in the blob: whole members.
     pub compressed: Range<u64>,
     /// Number of inflated bytes to drop before the wanted ones.
     pub skip: u64,
@@ -33,7 +33,7 @@ pub struct MemberSpan {
     pub length: u64,
 }
 
-/// A member table that does not cover the wanted range, or is no table.
+/// A list of members that does not cover the wanted range, or contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemberError {
     /// The range reaches beyond what the members hold.
@@ -41,20 +41,20 @@ pub enum MemberError {
     Uncovered {
         /// First wanted byte.
         start: u64,
-        /// First byte that is not wanted any more.
+        /// First byte after the wanted ones.
         end: u64,
     },
     /// Members overlap, leave gaps, or reach beyond the largest number.
     #[error("member {index} does not follow the one before it")]
     Inconsistent {
-        /// Position in the table.
+        /// Position in the list.
         index: usize,
     },
 }
 
 /// Returns the compressed range whose members hold `wanted`, a range of the tar archive.
 ///
-/// An empty range needs no bytes at all.
+/// An empty range needs no bytes.
 ///
 /// # Errors
 ///
@@ -92,7 +92,8 @@ pub fn members_covering(members: &[Member], wanted: Range<u64>) -> Result<Member
 
 /// Yields exactly the wanted bytes of the tar archive, given the compressed bytes of a [`MemberSpan`].
 ///
-/// What it yields is not verified: a table that lies gives other bytes, which the caller's digest of the file tells.
+/// The bytes are not verified. A false list of members gives other bytes, and the caller must compare the file's
+/// digest.
 pub struct SpanReader<R: Read> {
     decoder: Decoder<BufReader<R>>,
     skip: u64,
@@ -102,7 +103,7 @@ pub struct SpanReader<R: Read> {
 const READ_LENGTH: usize = 64 << 10;
 
 impl<R: Read> SpanReader<R> {
-    /// Returns a reader of the span; `compressed` yields the bytes `span.compressed` of the blob.
+    /// Returns a reader of the span. `compressed` yields the bytes `span.compressed` of the blob.
     ///
     /// # Errors
     ///
@@ -134,7 +135,7 @@ impl<R: Read> SpanReader<R> {
 }
 
 impl<R: Read> Read for SpanReader<R> {
-    /// Reads on.
+    /// Reads the next bytes.
     ///
     /// # Errors
     ///

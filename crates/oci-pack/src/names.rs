@@ -1,4 +1,4 @@
-//! Which names an archive has used: repeats, clashes, and paths through things that are no directories.
+//! The names that an archive has used. Finds repeats, clashes, and paths through files or links.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 use safe_files::folded;
 
-/// What stands at a path.
+/// The kind of the entry at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NodeKind {
     Directory,
@@ -14,27 +14,27 @@ pub(crate) enum NodeKind {
     SymbolicLink,
 }
 
-/// Why a path is refused.
+/// The reason why a path is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NameFault {
     /// The path is in use.
     Duplicate,
-    /// The path leads through this path, which is no directory.
+    /// The path leads through this path, which is not a directory.
     Through(String),
     /// All names together are longer than 4 GiB.
     TooMuchText,
-    /// Too many paths differ from it by case or Unicode normalisation alone: looking for them takes too long.
+    /// Too many paths differ from it only by case or Unicode normalisation: searching them would take too long.
     TooManyAlike,
 }
 
-/// All names of an archive, one node for each component: about 20 bytes and the name for each file.
+/// All names of an archive, with one node for each component: about 20 bytes and the name for each file.
 pub(crate) struct NameTable {
     names: Names,
     /// Nodes by the hash of parent and folded name.
     places: HashTable<u32>,
 }
 
-/// Nodes and their names.
+/// Nodes, each with its name.
 struct Names {
     nodes: Vec<Node>,
     /// All names, one after the other.
@@ -50,7 +50,7 @@ struct Node {
 }
 
 const ROOT: u32 = 0;
-/// The most names in one directory beside another name that differ from it only in case or Unicode normalisation.
+/// The most names in one directory that differ from a name only by case or Unicode normalisation.
 pub const MOST_ALIKE: usize = 64;
 
 impl NameTable {
@@ -60,14 +60,14 @@ impl NameTable {
         Self { names, places: HashTable::new() }
     }
 
-    /// Number of paths, with directories that are only implied.
+    /// Number of paths, including implied directories.
     pub(crate) fn len(&self) -> u64 {
         self.names.nodes.len() as u64 - 1
     }
 
-    /// Takes a path and the directories above it; a directory may come again.
+    /// Adds a path and the directories above it. A directory may come again.
     ///
-    /// Returns an earlier path that differs by case or Unicode normalisation alone.
+    /// Returns an earlier path that differs only by case or Unicode normalisation.
     pub(crate) fn insert(&mut self, path: &str, kind: NodeKind) -> Result<Option<String>, NameFault> {
         let mut earlier = None;
         let mut parent = ROOT;
@@ -89,7 +89,7 @@ impl NameTable {
         Ok(earlier)
     }
 
-    /// Returns what stands at a path.
+    /// Returns the kind of the entry at a path.
     pub(crate) fn kind(&self, path: &str) -> Option<NodeKind> {
         let mut node = ROOT;
         for name in path.split('/') {
@@ -98,7 +98,8 @@ impl NameTable {
         self.names.get(node).map(|node| node.kind)
     }
 
-    /// Returns the node of a name, whether it is new, and another node whose name folds to the same if it is.
+    /// Returns the node of a name and whether it is new. For a new node, also returns another node whose name
+    /// folds to the same.
     fn find_or_add(
         &mut self,
         parent: u32,
@@ -180,7 +181,7 @@ impl Names {
     }
 }
 
-/// What the table knows of a name.
+/// The result of looking a name up.
 struct Lookup {
     /// The node with exactly this name.
     exact: Option<u32>,

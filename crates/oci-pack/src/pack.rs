@@ -17,26 +17,27 @@ use crate::members::Member;
 use crate::tar::{header_bytes, padding};
 use crate::tar_layout::{END_LENGTH, tar_layout};
 
-/// Opens the content of the entry with this position in the list; called once for each file, in order, from one thread.
+/// Opens the content of the entry at this position in the list. It is called once for each file, in order, from
+/// one thread.
 pub type OpenEntry<'a> = dyn Fn(usize) -> io::Result<Box<dyn Read + Send + 'a>> + Sync + 'a;
 
-/// How to write an archive.
+/// Options for writing an archive.
 #[derive(Clone, Copy)]
 pub struct PackOptions<'a> {
     /// Compression of the archive.
     pub compression: Compression,
-    /// Number of threads that compress; the result is the same for any number.
+    /// Number of threads that compress. The result is the same for any number.
     pub threads: NonZeroUsize,
-    /// Called from the calling thread with the number of further tar bytes that were written.
+    /// Called from the calling thread with the number of tar bytes written since the last call.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
-    /// Called from one thread with each file right after it was read, in order; an error ends the packing.
+    /// Called from one thread with each file after it was read, in order. An error ends the packing.
     pub inspect: Option<&'a InspectFile<'a>>,
 }
 
-/// Looks at a file that was read into an archive.
+/// Inspects a file that was read into an archive.
 pub type InspectFile<'a> = dyn Fn(&PackedFile) -> Result<(), PackError> + Sync + 'a;
 
-/// What was written.
+/// A written archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedArchive {
     /// Compression of the archive.
@@ -51,7 +52,7 @@ pub struct PackedArchive {
     pub tar_size: u64,
     /// The independently compressed pieces, in order and without gaps.
     pub members: Vec<Member>,
-    /// For each regular file, in the order of the entries, where its content begins in the tar archive.
+    /// For each regular file, in the order of the entries, the start of its content in the tar archive.
     pub data_offsets: Vec<u64>,
 }
 
@@ -64,7 +65,7 @@ pub struct PackedFile {
     pub size: u64,
     /// SHA-256 of the content.
     pub sha256: [u8; 32],
-    /// Where the content begins in the tar archive.
+    /// Start of the content in the tar archive.
     pub data_offset: u64,
 }
 
@@ -89,11 +90,12 @@ impl fmt::Debug for PackOptions<'_> {
 /// Writes the archive of `entries` to `output`.
 ///
 /// Equal entries with equal contents give equal bytes, on every machine and with any number of threads. Memory is
-/// bounded by a few members of 1 MiB for each thread. What is in `output` after an error is of no use.
+/// bounded by a few members of 1 MiB for each thread. After an error, discard the content of `output`.
 ///
 /// # Errors
 ///
-/// As `tar_layout`; if a file cannot be read, or has another size than its entry declares; if `output` fails.
+/// If [`tar_layout`](crate::tar_layout) refuses the entries; if a file cannot be read, or its size differs from
+/// the declared one; if `output` fails.
 pub fn pack_archive(
     entries: &(impl EntryList + ?Sized),
     open: &OpenEntry<'_>,
@@ -122,7 +124,7 @@ pub fn pack_archive(
             let (hashed, encoded_sender) = (hashed.clone(), encoded_sender.clone());
             scope.spawn(move || encode_members(options.compression, &hashed, &encoded_sender));
         }
-        // Only the compressors hold these now, so that each end is noticed at the other.
+        // Only the compressors hold these now, so each end notices when the other is gone.
         drop((hashed, encoded_sender));
         let written = write_members(&encoded, &free_sender, options, output);
         drop((encoded, free_sender));
@@ -146,12 +148,12 @@ pub fn pack_archive(
     })
 }
 
-/// Waits for a thread; its panic becomes this thread's.
+/// Waits for a thread. If it panicked, this thread panics too.
 pub(crate) fn join<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
     handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Computes the tar digest in order, before the members spread over the compressors.
+/// Computes the tar digest in order, before the members go to the compressors.
 fn hash_members(fed: &Receiver<Slot>, hashed: &Sender<Slot>) -> Digest {
     let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
     for slot in fed {
@@ -187,7 +189,7 @@ struct Written {
     members: Vec<Member>,
 }
 
-/// Writes members in order, and gives their slots back.
+/// Writes members in order, and returns their slots.
 fn write_members(
     encoded: &Receiver<io::Result<Slot>>,
     free: &Sender<Slot>,
@@ -210,7 +212,7 @@ fn write_members(
             if let Some(progress) = options.progress {
                 progress(tar_length);
             }
-            // The feed may have ended; then nobody needs the slot.
+            // The feed may have ended. Then nobody needs the slot.
             let _ = free.send(slot);
         }
     }
@@ -218,18 +220,18 @@ fn write_members(
     Ok(Written { digest: hasher.finish(), size, members })
 }
 
-/// A member begins anew at an entry that would not fit into it, if it has at least this many bytes: most small files then
-/// lie in one member, and no member is small enough to compress worse.
+/// A new member begins at an entry that would not fit into the current one, if that has at least this many bytes.
+/// So most small files lie in one member, and no member is so small that it compresses worse.
 const SMALLEST_CUT: u64 = 256 << 10;
 
-/// Largest single read: what is hashed right afterwards is still in the cache.
+/// Largest single read. Bytes that are hashed right after the read are still in the cache.
 const READ_LENGTH: usize = 256 << 10;
 
-/// One member on its way: slots go round between the threads, so their number bounds the memory.
+/// A member in work. Slots circulate between the threads, so their number bounds the memory.
 pub(crate) struct Slot {
     /// Position of the member in the archive.
     pub(crate) sequence: u64,
-    /// Where the member begins in the tar archive.
+    /// Start of the member in the tar archive.
     pub(crate) tar_offset: u64,
     /// Room for tar bytes, `MEMBER_LENGTH` long.
     raw: Vec<u8>,
@@ -238,9 +240,9 @@ pub(crate) struct Slot {
     pub(crate) encoded: Vec<u8>,
 }
 
-/// Why the feed ended early.
+/// The reason why the feed ended early.
 pub(crate) enum FeedError {
-    /// The threads that take the members are gone; they say why.
+    /// The threads that receive the members are gone. They report the reason.
     Stopped,
     /// The source failed.
     Pack(PackError),
@@ -284,7 +286,8 @@ impl<'a, 's, 'i> MemberFeed<'a, 's, 'i> {
         Self { free, full, open, inspect, slot: None, sequence: 0, tar_offset: 0 }
     }
 
-    /// Feeds all entries and the end of the archive; `offsets` are the places of their data. Returns those of files.
+    /// Feeds all entries and the end of the archive. `offsets` are the starts of their data. Returns the starts of
+    /// the files.
     pub(crate) fn run(
         mut self,
         entries: &(impl EntryList + ?Sized),
@@ -370,7 +373,7 @@ impl<'a, 's, 'i> MemberFeed<'a, 's, 'i> {
         Ok(())
     }
 
-    /// Returns the free part of the current member, which is not empty.
+    /// Returns the free part of the current member, which is never empty.
     fn room(&mut self) -> Result<&mut [u8], FeedError> {
         if self.slot.as_ref().is_some_and(|slot| slot.filled == MEMBER_LENGTH) {
             self.flush()?;

@@ -1,4 +1,4 @@
-//! Names in archives: what is safe, and what they mean below the layer's title.
+//! Names in archives: which names are safe, and which paths below the layer's title they mean.
 
 use safe_files::{LONGEST_PATH, PathFault, components, is_absolute};
 
@@ -9,7 +9,7 @@ use crate::error::{ArchiveError, ArchiveErrorKind};
 pub(crate) struct TitlePrefix(Vec<String>);
 
 impl TitlePrefix {
-    /// Reads a title: `dir` and `dir/.` are one, `.` and the empty title are no prefix.
+    /// Reads a title. `dir` and `dir/.` are the same; `.` and the empty title are not a prefix.
     pub(crate) fn new(title: &str) -> Result<Self, ArchiveError> {
         let refuse = |fault: PathFault| {
             let detail = format!("the layer's title `{title}` is unsafe: {fault}");
@@ -19,7 +19,7 @@ impl TitlePrefix {
         Ok(Self(components.into_iter().map(str::to_owned).collect()))
     }
 
-    /// Returns the path below the title, `""` for the title's directory itself.
+    /// Returns the path below the title; `""` means the title's directory itself.
     pub(crate) fn relative(&self, name: &[u8]) -> Result<String, ArchiveError> {
         let unsafe_path = |fault: PathFault| {
             ArchiveError::new(ArchiveErrorKind::UnsafePath, format!("the name is unsafe: {fault}"))
@@ -33,17 +33,17 @@ impl TitlePrefix {
         match components.split_at_checked(self.0.len()) {
             Some((prefix, rest)) if prefix == self.0 => Ok(rest.join("/")),
             _ => {
-                let detail = format!("the name is outside of the layer's title `{}`", self.0.join("/"));
+                let detail = format!("the name is outside the layer's title `{}`", self.0.join("/"));
                 Err(ArchiveError::new(ArchiveErrorKind::OutsideTitle, detail))
             }
         }
     }
 }
 
-/// Checks that a symbolic link at `path` cannot lead out: its target is relative and has `..` at its start alone, no more
-/// often than the link is deep.
+/// Checks that a symbolic link at `path` cannot lead out. Its target is relative, and has `..` only at its start,
+/// at most as often as the link is deep.
 ///
-/// `..` behind a name could leave through another link, since that name may be one.
+/// `..` after a name could leave through another link, because the name may be one.
 pub(crate) fn check_link_target<'a>(path: &str, target: &'a [u8]) -> Result<&'a str, ArchiveError> {
     let refuse = |detail: &str| ArchiveError::new(ArchiveErrorKind::LinkTarget, detail);
     let target = std::str::from_utf8(target).map_err(|_| refuse("the link's target is not UTF-8"))?;
@@ -59,15 +59,15 @@ pub(crate) fn check_link_target<'a>(path: &str, target: &'a [u8]) -> Result<&'a 
         ups += 1;
     }
     if components.any(|component| component == "..") {
-        return Err(refuse("the link's target has `..` behind a name"));
+        return Err(refuse("the link's target has `..` after a name"));
     }
     if ups > path.matches('/').count() {
-        return Err(refuse("the link's target is outside of the archive"));
+        return Err(refuse("the link's target is outside the archive"));
     }
     Ok(target)
 }
 
-/// Returns a name for messages: wrong UTF-8 and control characters replaced, and cut at 300 characters.
+/// Returns a name for messages: wrong UTF-8 and control characters are replaced, and it is cut at 300 characters.
 pub(crate) fn printable(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name.get(..LONGEST_PATH).unwrap_or(name));
     let mut printable: String = text

@@ -1,4 +1,4 @@
-//! Reading archives of any origin, as a stream and without trust: every check that an entry passes before a visitor sees it.
+//! Reading archives of any origin as a stream and without trust. Every entry is checked before a visitor sees it.
 
 use std::error::Error;
 use std::fmt;
@@ -16,98 +16,99 @@ use crate::pack::join;
 use crate::paths::{TitlePrefix, check_link_target, printable};
 use crate::tar::{PaxRecords, TarHeader, is_zero, padding, parse_header, parse_pax};
 
-/// What a visitor may stop the reading with.
+/// The error with which a visitor stops the reading.
 pub type VisitError = Box<dyn Error + Send + Sync>;
 
-/// How to read an archive.
+/// Options for reading an archive.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// Title of the layer: every name has to be under it, and it is taken off. `.` and the empty title are no prefix;
-    /// `dir/.` means `dir`.
+    /// Title of the layer. Every name must be below it, and the visitor sees paths relative to it. `.` and the
+    /// empty title are not a prefix; `dir/.` means `dir`.
     pub title: String,
-    /// What is too much.
+    /// Limits.
     pub limits: ReadLimits,
-    /// What to do about names that some file systems take for one.
+    /// How to treat names that some file systems consider equal.
     pub name_clashes: NameClashes,
-    /// Whether to compute the digest of the tar archive, which costs a pass of SHA-256 in a thread of its own.
+    /// Whether to compute the digest of the tar archive. It costs a pass of SHA-256 in its own thread.
     pub tar_digest: bool,
 }
 
-/// What is too much for an archive.
+/// Limits on an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// Largest number of entries, directories without an entry of their own included.
+    /// Largest number of entries, including directories without an entry of their own.
     pub entries: u64,
-    /// Largest size of all files together, in bytes.
+    /// Largest total size of the files in bytes.
     pub total_size: u64,
     /// Largest size of one file, in bytes.
     pub entry_size: u64,
-    /// Largest ratio of inflated to compressed bytes, beyond `ratio_floor`. A caller that knows the sizes from a trusted
-    /// place sets `total_size` and no ratio: zeros compress 1000 times.
+    /// Largest ratio of inflated to compressed bytes, beyond `ratio_floor`. A caller that knows the sizes from a
+    /// trusted source sets `total_size` and no ratio, because zeros compress 1000 times.
     pub ratio: Option<u64>,
-    /// Number of inflated bytes up to which any ratio is fine.
+    /// Number of inflated bytes up to which any ratio is allowed.
     pub ratio_floor: u64,
-    /// Largest extended header, in bytes; names are limited to 4096 bytes in any case.
+    /// Largest extended header in bytes. Names are limited to 4096 bytes in any case.
     pub extended_header: u64,
 }
 
-/// What to do about names that differ by case or Unicode normalisation alone.
+/// How to treat names that differ only by case or Unicode normalisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NameClashes {
     /// Refuse the archive.
     #[default]
     Refuse,
-    /// Tell the visitor.
+    /// Warn the visitor.
     Warn,
 }
 
-/// Something odd that does not stop the reading.
+/// An oddity that does not stop the reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArchiveWarning {
-    /// Two names differ by case or Unicode normalisation alone.
+    /// Two names differ only by case or Unicode normalisation.
     NameClash {
-        /// The name that came now.
+        /// The current name.
         path: String,
-        /// The name that came earlier.
+        /// The earlier name.
         earlier: String,
     },
 }
 
 /// Receives the entries of an archive in order.
 ///
-/// Paths are relative, clean (no `.`, `..`, double or trailing slashes), below the title, and come once. Directories
-/// that have no entry are not reported; the root itself neither.
+/// Paths are relative, clean (no `.`, `..`, double or trailing slashes) and below the title, and each comes once.
+/// The root and directories without an entry are not reported.
 pub trait ArchiveVisitor {
-    /// Takes a directory; one that has several entries comes several times.
+    /// Receives a directory. One that has several entries comes several times.
     ///
     /// # Errors
     ///
     /// Any error stops the reading.
     fn directory(&mut self, path: &str) -> Result<(), VisitError>;
 
-    /// Takes a file; content that is not read is skipped.
+    /// Receives a file. Content that the visitor does not read is skipped.
     ///
     /// # Errors
     ///
     /// Any error stops the reading.
     fn file(&mut self, path: &str, content: &mut EntryContent<'_>) -> Result<(), VisitError>;
 
-    /// Takes a symbolic link; following `target` from the link's directory stays inside.
+    /// Receives a symbolic link. Its `target`, followed from the link's directory, stays inside the root.
     ///
     /// # Errors
     ///
     /// Any error stops the reading.
     fn symbolic_link(&mut self, path: &str, target: &str) -> Result<(), VisitError>;
 
-    /// Takes a hard link to `target`, a path relative to the root, which came earlier as a file or hard link.
+    /// Receives a hard link to `target`, a path relative to the root. The target came earlier as a file or hard
+    /// link.
     ///
     /// # Errors
     ///
     /// Any error stops the reading.
     fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError>;
 
-    /// Takes a warning, before the entry that it is about.
+    /// Receives a warning, before the entry that it concerns.
     ///
     /// # Errors
     ///
@@ -115,19 +116,19 @@ pub trait ArchiveVisitor {
     fn warning(&mut self, warning: ArchiveWarning) -> Result<(), VisitError>;
 }
 
-/// What was read.
+/// A summary of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveSummary {
     /// Compression, as found.
     pub compression: Compression,
-    /// Digest of the tar archive up to and with its second closing zero block, as `io.deis.oras.content.digest` holds
-    /// it; absent if it was not asked for.
+    /// Digest of the tar archive up to and including its second closing zero block, as
+    /// `io.deis.oras.content.digest` holds it. It is absent unless the options ask for it.
     pub tar_digest: Option<Digest>,
     /// Size of the tar archive in bytes, without padding.
     pub tar_size: u64,
     /// Number of entries.
     pub entries: u64,
-    /// Size of all files together, in bytes.
+    /// Total size of the files in bytes.
     pub content_size: u64,
 }
 
@@ -158,13 +159,13 @@ impl ReadOptions {
 
 /// Reads an archive to its very end and shows its entries to `visitor`.
 ///
-/// gzip (of one or many members), zstd and plain tar are told apart by their first bytes. The stream is read and inflated in
-/// a thread of its own, and read to its end, so that a [`HashingReader`](multi_digest::HashingReader) around it has seen all. After an error the
-/// call returns as soon as a running read of `reader` does.
+/// The first bytes decide between gzip (with one or many members), zstd and plain tar. A thread of its own reads
+/// the stream to its end and inflates it, so a [`HashingReader`](multi_digest::HashingReader) around it sees all
+/// bytes. After an error, the call returns as soon as a running read of `reader` does.
 ///
 /// # Errors
 ///
-/// If the archive is damaged, holds something unsafe, exceeds a limit, or `visitor` stops the reading.
+/// If the archive is damaged, holds an unsafe entry, exceeds a limit, or `visitor` stops the reading.
 pub fn read_archive<R: Read + Send>(
     reader: R,
     options: &ReadOptions,
@@ -183,7 +184,7 @@ pub fn read_archive<R: Read + Send>(
         let inflater = scope.spawn(move || inflate(reader, ratio, &free, &inflated_sender));
         let hasher = scope.spawn(move || hash_spent(options.tar_digest, &spent, &free_sender));
         let source = ChunkSource::new(inflated, spent_sender);
-        // The walk takes the source with it, so that the threads end when it does.
+        // The walk owns the source, so the threads end when it does.
         let walked = ArchiveWalk::new(source, title, options, visitor).run();
         let compression = join(inflater);
         let tar_digest = join(hasher);
@@ -198,10 +199,10 @@ pub fn read_archive<R: Read + Send>(
     })
 }
 
-/// Most extended headers before one entry.
+/// The most extended headers before one entry.
 const MOST_EXTENDED_HEADERS: u32 = 8;
 
-/// Most names, whatever the options say: nodes are counted in 32 bits.
+/// The most names, whatever the options say: nodes are counted in 32 bits.
 const MOST_ENTRIES: u64 = 1 << 31;
 
 /// A walk through one archive.
@@ -215,14 +216,14 @@ pub(crate) struct ArchiveWalk<'a> {
     content_size: u64,
 }
 
-/// What a whole walk found.
+/// The totals of a whole walk.
 pub(crate) struct Walked {
     pub(crate) tar_size: u64,
     pub(crate) entries: u64,
     pub(crate) content_size: u64,
 }
 
-/// What extended headers say of the entry that follows them.
+/// The fields that extended headers set for the entry after them.
 #[derive(Default)]
 struct Extended {
     count: u32,
@@ -263,22 +264,22 @@ impl<'a> ArchiveWalk<'a> {
             }
         }
         if extended.count > 0 {
-            return Err(corrupt("an extended header has no entry behind it"));
+            return Err(corrupt("an extended header has no entry after it"));
         }
         let tar_size = self.source.consumed();
         self.source.finish()?;
         Ok(Walked { tar_size, entries: self.entries, content_size: self.content_size })
     }
 
-    /// Returns the next header, or `None` behind the zero blocks that end the archive.
+    /// Returns the next header, or `None` after the zero blocks that end the archive.
     fn next_header(&mut self) -> Result<Option<TarHeader>, ArchiveError> {
         let Some(block) = self.source.block()? else {
             return Err(truncated("the archive ends without its closing zero blocks"));
         };
         if is_zero(&block) {
-            // Like Go and others: one zero block does if nothing follows at all.
+            // Like Go and others: one zero block is enough if nothing follows it.
             return match self.source.block()? {
-                Some(second) if !is_zero(&second) => Err(corrupt("a zero block stands between entries")),
+                Some(second) if !is_zero(&second) => Err(corrupt("found a zero block between entries")),
                 _ => Ok(None),
             };
         }
@@ -303,7 +304,7 @@ impl<'a> ArchiveWalk<'a> {
             b'K' => extended.gnu_link_name = until_nul(data),
             b'x' => extended.pax = parse_pax(&data).ok_or_else(malformed)?,
             _ => {
-                // A global header may comment; nobody means a name or size for all entries.
+                // A global header may hold comments. Nobody means one name or size for all entries.
                 if parse_pax(&data).ok_or_else(malformed)? != PaxRecords::default() {
                     return Err(unsupported("a global header sets names or sizes"));
                 }
@@ -327,7 +328,7 @@ impl<'a> ArchiveWalk<'a> {
             b'0' | b'\0' | b'7' if ends_in_slash => Err(unsupported("a file's name ends in a slash")),
             b'0' | b'\0' | b'7' => {
                 let size = extended.pax.size.or(header.size);
-                self.file(&path, size.ok_or_else(|| corrupt("the size is no number"))?)
+                self.file(&path, size.ok_or_else(|| corrupt("the size is not a number"))?)
             }
             b'2' => self.symbolic_link(&path, link_name),
             b'1' => self.hard_link(&path, link_name),
@@ -363,7 +364,7 @@ impl<'a> ArchiveWalk<'a> {
         let mut content = EntryContent { source: &mut self.source, size, left: size, failure: None };
         let visited = self.visitor.file(path, &mut content);
         let EntryContent { left, failure, .. } = content;
-        // A fault of the archive shows to the visitor as a read error; the fault itself says more.
+        // A fault of the archive reaches the visitor as a read error. The stored fault says more.
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -381,7 +382,7 @@ impl<'a> ArchiveWalk<'a> {
     fn hard_link(&mut self, path: &str, target: &[u8]) -> Result<(), ArchiveError> {
         let refuse = || {
             let detail = format!(
-                "it is a hard link to `{}`, which is no earlier file of the archive",
+                "it is a hard link to `{}`, which is not an earlier file of the archive",
                 printable(target)
             );
             ArchiveError::new(ArchiveErrorKind::LinkTarget, detail)
@@ -394,7 +395,7 @@ impl<'a> ArchiveWalk<'a> {
         self.visitor.hard_link(path, &target).map_err(stopped)
     }
 
-    /// Notes the path, unless it repeats or contradicts an earlier one.
+    /// Records the path, unless it repeats or contradicts an earlier one.
     fn enter(&mut self, path: &str, kind: NodeKind) -> Result<(), ArchiveError> {
         if path.is_empty() {
             let detail = "the layer's title is not a directory in the archive";
@@ -409,7 +410,7 @@ impl<'a> ArchiveWalk<'a> {
         let Some(earlier) = clash else { return Ok(()) };
         match self.options.name_clashes {
             NameClashes::Refuse => {
-                let detail = format!("differs from `{earlier}` by case or Unicode normalisation alone");
+                let detail = format!("differs from `{earlier}` only by case or Unicode normalisation");
                 Err(ArchiveError::new(ArchiveErrorKind::NameClash, detail))
             }
             NameClashes::Warn => {
@@ -494,14 +495,14 @@ fn name_fault(fault: NameFault) -> ArchiveError {
     match fault {
         NameFault::Duplicate => ArchiveError::new(ArchiveErrorKind::Duplicate, "the name comes twice"),
         NameFault::Through(path) => {
-            let detail = format!("the path leads through `{path}`, which is no directory");
+            let detail = format!("the path leads through `{path}`, which is not a directory");
             ArchiveError::new(ArchiveErrorKind::ThroughNonDirectory, detail)
         }
         NameFault::TooMuchText => {
             ArchiveError::new(ArchiveErrorKind::TooManyEntries, "all names together are longer than 4 GiB")
         }
         NameFault::TooManyAlike => {
-            let detail = "too many names differ by case or Unicode normalisation alone";
+            let detail = "too many names differ only by case or Unicode normalisation";
             ArchiveError::new(ArchiveErrorKind::NameClash, detail)
         }
     }

@@ -1,11 +1,12 @@
 //! Tar headers: written as Go's `archive/tar` writes them, and read from any writer.
 //!
-//! `oras` is written in Go, and the digest of its tar archive is the identity of a directory layer. So the writer follows
-//! `Writer.WriteHeader` of Go byte for byte, with owner 0, no names and the modification time 0: USTAR, and PAX where USTAR does
-//! not suffice.
+//! `oras` is written in Go, and the digest of its tar archive identifies a directory layer. So the writer follows
+//! Go's `Writer.WriteHeader` byte for byte, with owner 0, no names and the modification time 0: USTAR, and PAX
+//! where USTAR is not enough.
 //!
-//! The reader accepts V7, USTAR, PAX and GNU fields as Go does. The `tar` crate is no option for it: it splits PAX records at line
-//! ends, which breaks names that hold one, and reads extended headers of any size into memory.
+//! The reader accepts V7, USTAR, PAX and GNU fields as Go does. The `tar` crate cannot serve as the reader. It
+//! splits PAX records at line ends, which breaks names that contain one, and reads extended headers of any size
+//! into memory.
 
 use crate::entry::EntryKind;
 
@@ -14,7 +15,7 @@ pub(crate) const BLOCK: usize = 512;
 
 const NAME_LENGTH: usize = 100;
 const PREFIX_LENGTH: usize = 155;
-/// The first size that eleven octal digits cannot tell: 8 GiB.
+/// The first size that does not fit into eleven octal digits: 8 GiB.
 const OCTAL_SIZE_END: u64 = 1 << 33;
 
 /// Returns the number of bytes that fill the last block of `size` bytes.
@@ -112,12 +113,12 @@ impl HeaderBlock {
         block
     }
 
-    /// Writes text, cut to the field; the closing NUL is left out where the text fills it.
+    /// Writes text, cut to the field. The closing NUL is left out where the text fills the field.
     fn text(&mut self, field: std::ops::Range<usize>, text: &str) {
         let field = &mut self.0[field];
         let length = text.len().min(field.len());
         field[..length].copy_from_slice(&text.as_bytes()[..length]);
-        // Go: some readers take a cut name that ends in a slash for a directory.
+        // Go does the same: some readers mistake a cut name that ends in a slash for a directory.
         if text.len() > field.len() && field[length - 1] == b'/' {
             let end = field[..length - 1].iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
             field[end] = 0;
@@ -134,23 +135,23 @@ impl HeaderBlock {
     fn finish(mut self) -> [u8; BLOCK] {
         self.0[148..156].fill(b' ');
         let sum: u64 = self.0.iter().map(|&byte| u64::from(byte)).sum();
-        // Six digits and a NUL; the space that follows is there already.
+        // Six digits and a NUL. The field is filled with spaces, so one follows.
         self.octal(148..155, sum);
         self.0
     }
 }
 
-/// What a header block says, before extended headers are applied.
+/// The fields of a header block, before extended headers are applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TarHeader {
     pub(crate) name: Vec<u8>,
     pub(crate) link_name: Vec<u8>,
     pub(crate) type_flag: u8,
-    /// `None` if the field is no number.
+    /// `None` if the field is not a number.
     pub(crate) size: Option<u64>,
 }
 
-/// The records of a PAX extended header that matter here.
+/// The PAX records that this reader uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PaxRecords {
     pub(crate) path: Option<Vec<u8>>,
@@ -159,12 +160,12 @@ pub(crate) struct PaxRecords {
     pub(crate) sparse: bool,
 }
 
-/// Tells whether the block is all zeros.
+/// Returns whether the block is all zeros.
 pub(crate) fn is_zero(block: &[u8; BLOCK]) -> bool {
     block.iter().all(|&byte| byte == 0)
 }
 
-/// Tells whether a tar archive can begin with this block.
+/// Returns whether a tar archive can begin with this block.
 pub(crate) fn is_header_or_zero(block: &[u8; BLOCK]) -> bool {
     is_zero(block) || checksum_is_right(block)
 }
@@ -198,7 +199,7 @@ pub(crate) fn parse_pax(mut data: &[u8]) -> Option<PaxRecords> {
         data = data.get(length..)?;
         let equals = record.iter().position(|&byte| byte == b'=')?;
         let (key, value) = (record.get(..equals)?, record.get(equals + 1..)?);
-        // An empty value takes an earlier one back.
+        // An empty value revokes an earlier one.
         let given = (!value.is_empty()).then(|| value.to_vec());
         match key {
             b"path" => records.path = given,
@@ -219,7 +220,7 @@ fn decimal(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok().filter(|&size| i64::try_from(size).is_ok())
 }
 
-/// Compares the sum of all bytes, the checksum's own taken as spaces; old writers summed signed bytes.
+/// Compares the sum of all bytes, with the checksum's own bytes as spaces. Old writers summed signed bytes.
 fn checksum_is_right(block: &[u8; BLOCK]) -> bool {
     let Some(declared) = number(&block[148..156]).and_then(|sum| i64::try_from(sum).ok()) else {
         return false;

@@ -1,4 +1,4 @@
-//! Where everything lies in the tar archive: a pure function of names and sizes.
+//! The positions of headers and contents in the tar archive: a pure function of names and sizes.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -11,28 +11,28 @@ use crate::tar::{BLOCK, header_bytes, padding};
 /// Positions in a tar archive that is written from a list of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TarLayout {
-    /// For each entry, where its data begins in the tar archive, in bytes; for a directory, where its header ends.
+    /// For each entry, the start of its data in the tar archive in bytes; for a directory, the end of its header.
     pub data_offsets: Vec<u64>,
     /// Size of the archive in bytes, with its two closing zero blocks.
     pub size: u64,
 }
 
-/// Number of bytes that end an archive: two zero blocks, and none of the padding to a record that other writers add,
-/// since `oras` hashes no further.
+/// Number of bytes that end an archive: two zero blocks. Other writers pad to a record, but `oras` hashes no
+/// further.
 pub(crate) const END_LENGTH: usize = 2 * BLOCK;
 
-/// Archives stay below the largest number that Go can count to.
+/// The largest size of an archive: the largest number that Go can count to.
 const LARGEST_ARCHIVE: u64 = i64::MAX.unsigned_abs();
 
-/// Longest name that is written, in bytes, so that what is written can be read.
+/// Longest name that is written, in bytes. The reader accepts no longer one.
 pub(crate) const LONGEST_PATH: usize = 4096;
 
 /// Returns the layout of the archive that [`pack_archive`](crate::pack_archive) writes from these entries.
 ///
 /// # Errors
 ///
-/// If a name is not a relative, clean path; if the first entry is not a directory, or another entry comes before its
-/// parent directory; if a name comes twice; if the archive would be larger than 2^63 bytes.
+/// If a name is not a relative, clean path; if the first entry is not a directory, or an entry comes before its
+/// parent directory; if a name repeats; if the archive would be larger than 2^63 bytes.
 pub fn tar_layout(entries: &(impl EntryList + ?Sized)) -> Result<TarLayout, PackError> {
     let mut order = OrderCheck::new(entries);
     let mut position = 0_u64;
@@ -49,11 +49,11 @@ pub fn tar_layout(entries: &(impl EntryList + ?Sized)) -> Result<TarLayout, Pack
     Ok(TarLayout { data_offsets, size: position + END_LENGTH as u64 })
 }
 
-/// Checks entries one after the other.
+/// Checks entries one by one.
 struct OrderCheck {
     is_first: bool,
     directories: HashSet<String>,
-    /// Names that may come twice, and those of them that came. All others come once, and need not be remembered.
+    /// Names that could repeat, and those of them that have come. Others cannot repeat and need not be remembered.
     suspects: HashSet<String>,
     seen: HashSet<String>,
 }
@@ -82,7 +82,7 @@ impl OrderCheck {
         }
         let is_directory = entry.kind == EntryKind::Directory;
         if is_root && !is_directory {
-            return refuse("the first entry has to be the directory that holds the others");
+            return refuse("the first entry must be the directory that holds the others");
         }
         let parent = entry.path.rsplit_once('/').map_or(".", |(parent, _)| parent);
         if !is_root && !self.directories.contains(parent) {
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn data_follows_headers_and_fills_blocks() {
         let found = layout(&[("d", None), ("d/a", Some(513)), ("d/é", Some(0)), ("d/z", Some(512))]).unwrap();
-        // The name with the accent takes an extended header and its record: three blocks.
+        // The name with the accent needs an extended header and its record: three blocks.
         assert_eq!(found.data_offsets, [512, 1024, 1024 + 1024 + 1536, 3584 + 512]);
         assert_eq!(found.size, 4096 + 512 + 1024);
     }

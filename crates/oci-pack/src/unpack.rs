@@ -1,4 +1,4 @@
-//! Unpacking an archive into a directory so that nothing leaves it and no partial file has a final name.
+//! Unpacking an archive into a directory. No entry leaves the directory, and no partial file has a final name.
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -11,47 +11,47 @@ use crate::read::{
     ArchiveSummary, ArchiveVisitor, ArchiveWarning, EntryContent, ReadOptions, VisitError, read_archive,
 };
 
-/// Size of a read while the file behind a hard link is copied.
+/// Size of one read while the target of a hard link is copied.
 const COPY_LENGTH: usize = 256 << 10;
 
-/// How the names of files that are being written begin; a process that was killed may leave such files behind.
+/// Prefix of the names of unfinished files. A killed process may leave such files.
 pub const TEMPORARY_PREFIX: &str = ".d1oci-unpack-";
 
-/// How to unpack an archive.
+/// Options for unpacking an archive.
 #[derive(Clone, Debug)]
 pub struct UnpackOptions {
-    /// How to read it.
+    /// Options for reading it.
     pub read: ReadOptions,
-    /// Whether files and links that are there already are replaced; else they stop the unpacking.
+    /// Whether to replace existing files and links. Otherwise they stop the unpacking.
     pub overwrite: bool,
-    /// Whether symbolic links are made; else they stop the unpacking.
+    /// Whether to create symbolic links. Otherwise they stop the unpacking.
     pub symbolic_links: bool,
 }
 
-/// Watches an archive being unpacked, chooses what is written, and judges each file before it gets its name.
+/// Watches an archive being unpacked, selects entries, and judges each file before it gets its name.
 pub trait UnpackObserver {
-    /// Tells whether to write this file, directory or link, the same each time for one path; the directories above what is
-    /// written are made anyway.
+    /// Returns whether to write this file, directory or link. The answer for one path is always the same.
+    /// Directories above a written entry are created anyway.
     fn wants(&mut self, path: &str) -> bool;
 
-    /// Learns that a file of `size` bytes begins.
+    /// Receives the start of a file of `size` bytes.
     ///
     /// # Errors
     ///
     /// Any error stops the unpacking.
     fn begin(&mut self, path: &str, size: u64) -> Result<(), VisitError>;
 
-    /// Takes the next bytes of the file that began last.
+    /// Receives the next bytes of the current file.
     fn bytes(&mut self, bytes: &[u8]);
 
-    /// Judges the file that began last.
+    /// Judges the current file at its end.
     ///
     /// # Errors
     ///
     /// An error removes the file and stops the unpacking.
     fn end(&mut self, path: &str) -> Result<(), VisitError>;
 
-    /// Learns of something odd.
+    /// Receives a warning.
     ///
     /// # Errors
     ///
@@ -59,16 +59,16 @@ pub trait UnpackObserver {
     fn warning(&mut self, warning: ArchiveWarning) -> Result<(), VisitError>;
 }
 
-/// What was unpacked.
+/// A summary of the unpacking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnpackReport {
-    /// What was read.
+    /// The summary of the archive.
     pub archive: ArchiveSummary,
-    /// Number of files written, hard links included.
+    /// Number of files written, including hard links.
     pub files: u64,
     /// Number of bytes written.
     pub bytes: u64,
-    /// Number of symbolic links made.
+    /// Number of symbolic links created.
     pub symbolic_links: u64,
 }
 
@@ -76,37 +76,37 @@ pub struct UnpackReport {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnpackError {
-    /// The archive is damaged, refused, or cannot be read.
+    /// The archive is damaged, was refused, or cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// The file system refused.
     #[error("cannot {operation} `{path}`")]
     Io {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// Something is there already.
-    #[error("`{path}` is there already")]
+    /// The path already exists.
+    #[error("`{path}` already exists")]
     Exists {
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
-    /// A link or file stands where a directory is needed.
+    /// A link or file has the path of a needed directory.
     #[error("`{path}` is not a directory, so nothing is written through it")]
     NotADirectory {
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
-    /// A link is refused.
+    /// A link was refused.
     #[error("archive entry `{path}`: {reason}")]
     Link {
         /// Path of the link in the archive.
         path: String,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
     /// The observer refused a file.
@@ -114,27 +114,29 @@ pub enum UnpackError {
     Refused {
         /// Path of the file in the archive.
         path: String,
-        /// Why.
+        /// The cause.
         source: VisitError,
     },
 }
 
 impl UnpackOptions {
-    /// Returns the defaults for a layer with this title: nothing is replaced, links are made.
+    /// Returns the defaults for a layer with this title: replace nothing, create links.
     pub fn new(title: impl Into<String>) -> Self {
         Self { read: ReadOptions::new(title), overwrite: false, symbolic_links: true }
     }
 }
 
-/// Unpacks an archive into `directory`, which stands for the layer's title and is made if it is not there.
+/// Unpacks an archive into `directory`, which corresponds to the layer's title. It is created if it does not
+/// exist.
 ///
-/// Files are written under a temporary name beside their place and renamed when they are complete and the observer
-/// has agreed. Nothing is written through a link. Symbolic links are made last. After an error, files that are
-/// complete stay, and nothing partial has a final name. Modes are 0755 and 0644 less the umask.
+/// Each file is written under a temporary name in its final directory, and renamed when it is complete and the
+/// observer has agreed. No write follows a link. Symbolic links are created last. After an error, complete files
+/// stay, and no partial file has a final name. Modes are 0755 and 0644 less the umask.
 ///
 /// # Errors
 ///
-/// If the archive is refused, the file system fails, something is in the way, or the observer refuses a file.
+/// If the archive is refused, the file system fails, an existing file is in the way, or the observer refuses a
+/// file.
 pub fn unpack_into<R: Read + Send>(
     directory: &Path,
     reader: R,
@@ -157,12 +159,12 @@ pub fn unpack_into<R: Read + Send>(
     Ok(UnpackReport { archive, files, bytes, symbolic_links: links.len() as u64 })
 }
 
-/// Writes what an archive shows.
+/// Writes the entries of an archive.
 struct Unpacking<'a> {
     target: UnpackTarget,
     options: &'a UnpackOptions,
     observer: &'a mut dyn UnpackObserver,
-    /// Path and target of the links to be made.
+    /// Path and target of the links to create.
     links: Vec<(String, String)>,
     files: u64,
     bytes: u64,
@@ -256,18 +258,18 @@ impl UnpackError {
     }
 }
 
-/// Most names that are tried for a temporary file: leftovers of killed processes may have some.
+/// The most temporary names to try. Leftovers of killed processes may have some of them.
 const MOST_NAMES: usize = 1000;
 
-/// A directory that is written into.
+/// The directory into which an archive is unpacked.
 pub(crate) struct UnpackTarget {
     root: PathBuf,
     overwrite: bool,
-    /// Directories that are known to be there and to be no links.
+    /// Directories that are known to exist and not to be links.
     known: HashSet<String>,
 }
 
-/// A file that has no final name yet; it is removed if it does not get one.
+/// A file without its final name. It is removed if it does not get one.
 pub(crate) struct TemporaryFile {
     file: File,
     path: PathBuf,
@@ -277,7 +279,7 @@ pub(crate) struct TemporaryFile {
 }
 
 impl UnpackTarget {
-    /// Opens or makes the directory.
+    /// Opens or creates the directory.
     pub(crate) fn new(root: &Path, overwrite: bool) -> Result<Self, UnpackError> {
         fs::create_dir_all(root).map_err(failed("create the directory", root))?;
         Ok(Self { root: root.to_owned(), overwrite, known: HashSet::new() })
@@ -287,7 +289,7 @@ impl UnpackTarget {
         self.root.join(relative)
     }
 
-    /// Makes a directory and those above it; a link in their place is an error, wherever it leads.
+    /// Creates a directory and those above it. A link in the place of one is an error, wherever it leads.
     pub(crate) fn directory(&mut self, relative: &str) -> Result<(), UnpackError> {
         if relative.is_empty() || self.known.contains(relative) {
             return Ok(());
@@ -309,7 +311,7 @@ impl UnpackTarget {
         Ok(())
     }
 
-    /// Begins a file, in the directory where it is to be.
+    /// Begins a file in its final directory.
     pub(crate) fn file(&mut self, relative: &str) -> Result<TemporaryFile, UnpackError> {
         let destination = self.place(relative)?;
         let (file, path) = with_temporary_name(&destination, |path| {
@@ -323,7 +325,7 @@ impl UnpackTarget {
         Ok(TemporaryFile { file, path, destination, overwrite: self.overwrite, renamed: false })
     }
 
-    /// Makes a symbolic link.
+    /// Creates a symbolic link.
     pub(crate) fn symbolic_link(&mut self, relative: &str, target: &str) -> Result<(), UnpackError> {
         let destination = self.place(relative)?;
         let ((), path) = with_temporary_name(&destination, |path| make_link(target, path))
@@ -331,7 +333,7 @@ impl UnpackTarget {
         rename(&path, &destination, self.overwrite).inspect_err(|_| remove(&path))
     }
 
-    /// Makes the directories above a file or link, and checks that its place is free.
+    /// Creates the directories above a file or link, and checks that its place is free.
     fn place(&mut self, relative: &str) -> Result<PathBuf, UnpackError> {
         if let Some((parent, _)) = relative.rsplit_once('/') {
             self.directory(parent)?;
@@ -347,7 +349,7 @@ impl TemporaryFile {
         self.file.write_all(bytes).map_err(failed("write", &self.destination))
     }
 
-    /// Gives the file its name.
+    /// Renames the file to its final name.
     pub(crate) fn rename(mut self) -> Result<(), UnpackError> {
         rename(&self.path, &self.destination, self.overwrite)?;
         self.renamed = true;
@@ -363,7 +365,7 @@ impl Drop for TemporaryFile {
     }
 }
 
-/// Returns what makes an error of the file system one of unpacking.
+/// Returns a function that makes an error of the file system an unpacking error.
 pub(crate) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> UnpackError {
     move |source| UnpackError::Io { operation, path: path.to_owned(), source }
 }
@@ -373,7 +375,7 @@ fn make_directory(path: &Path) -> Result<(), UnpackError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
     match builder.create(path) {
-        // Another layer may be unpacked into the same place at the same time.
+        // A parallel unpacking of another layer may create the same directory.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => Ok(()),
             _ => Err(UnpackError::NotADirectory { path: path.to_owned() }),
@@ -397,11 +399,11 @@ fn rename(from: &Path, destination: &Path, overwrite: bool) -> Result<(), Unpack
 }
 
 fn remove(path: &Path) {
-    // The unpacking has failed already, and says why.
+    // The unpacking has already failed with a reason.
     let _ = fs::remove_file(path);
 }
 
-/// Creates something under a temporary name in the directory of `destination`.
+/// Creates a file or link under a temporary name in the directory of `destination`.
 fn with_temporary_name<T>(
     destination: &Path,
     create: impl Fn(&Path) -> io::Result<T>,
@@ -426,5 +428,5 @@ fn make_link(target: &str, path: &Path) -> io::Result<()> {
 
 #[cfg(not(unix))]
 fn make_link(_: &str, _: &Path) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "symbolic links are made on Unix alone"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "symbolic links are supported on Unix only"))
 }

@@ -1,4 +1,4 @@
-//! What an error says, and to whom.
+//! The texts of errors, for users and for logs.
 
 use std::error::Error as _;
 use std::time::Duration;

@@ -66,22 +66,7 @@ const HABITS: [Habit; 26] = [
 const SUBJECT: &str = "a sentence that begins with `What` hides its subject: name it";
 
 /// Places whose text is not revised yet, with the most departures that each may have. The list only ever becomes shorter.
-const UNREVISED: [(&str, usize); 14] = [
-    ("crates/backend-generic/", 9),
-    ("crates/backend-ghcr/", 2),
-    ("crates/backend-quay/", 3),
-    ("crates/bagit/", 41),
-    ("crates/d1-client/", 27),
-    ("crates/multi-digest/", 1),
-    ("crates/d1oci/", 60),
-    ("crates/distribution-client/", 55),
-    ("crates/http-transfer/", 10),
-    ("crates/oci-model/", 14),
-    ("crates/oci-pack/", 46),
-    ("crates/registry-backend/", 16),
-    ("docs/", 38),
-    ("tests/", 1),
-];
+const UNREVISED: [(&str, usize); 1] = [("crates/bagit/", 41)];
 
 pub(super) fn check(project: &Project) -> Result<Vec<Fault>> {
     let faults: Vec<_> = project.files.iter().flat_map(check_file).collect();

@@ -1,4 +1,4 @@
-//! What servers say to users, and how long they want to be left alone.
+//! Messages of servers to users, and the waits that servers ask for.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

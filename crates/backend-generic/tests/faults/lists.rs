@@ -110,7 +110,7 @@ async fn another_writer_of_the_fallback_tag_loses_nothing() {
     let other = attach(&rig, &subject, 1).await.unwrap();
     let tag = fallback_tag(&subject);
     let theirs = rig.registry.manifest(NAME, &tag).unwrap();
-    // Theirs lands right after ours, without ours in it; and once more.
+    // Their list overwrites ours, without our entry. This happens twice.
     for number in [2, 4] {
         let store =
             Action::StoreFirst { repository: NAME.to_owned(), at: tag.clone(), manifest: theirs.clone() };

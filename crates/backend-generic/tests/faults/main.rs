@@ -1,4 +1,4 @@
-//! What goes wrong with registries, on a scripted one: each test is one thing that goes wrong, and what is to come of it.
+//! Faults of registries, on a scripted one. Each test has one fault and the expected outcome.
 
 #![expect(clippy::print_stdout, reason = "the case that fails is the last one that was printed")]
 

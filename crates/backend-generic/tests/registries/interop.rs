@@ -1,4 +1,4 @@
-//! What other clients wrote is read, and what this one writes is read by them, byte for byte.
+//! Other clients and this one read each other's content byte for byte.
 
 use std::path::Path;
 use std::process::Command;

@@ -93,7 +93,7 @@ async fn identifiers_go_out_as_the_golden_file_has_them() {
     let mut checked = 0;
     for line in golden.lines() {
         let Some((text, encoded)) = line.split_once('\t') else { continue };
-        // What has whitespace is no identifier.
+        // A text with whitespace is not an identifier.
         let is_path = text.starts_with("common-") || text.starts_with("path-");
         let Some(identifier) = text.parse::<d1_model::Identifier>().ok().filter(|_| is_path) else {
             continue;

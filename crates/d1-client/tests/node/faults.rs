@@ -1,4 +1,4 @@
-//! What goes wrong with documents and connections.
+//! Faults of documents and connections.
 
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ async fn a_silent_node_is_not_waited_for_without_end() {
     let error = failed(client.meta(&id("small")).await);
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(node.count(Call::Meta), 2);
-    // What takes a computation has a limit of its own.
+    // A call that makes the node compute has its own time limit.
     node.clear_faults();
     node.add_fault(Fault::new(Call::Checksum, Action::Delay(Duration::from_millis(200))));
     assert!(client.checksum(&id("small"), None).await.is_ok());

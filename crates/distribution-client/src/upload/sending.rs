@@ -127,8 +127,8 @@ impl Repository {
         Failure { error, next, may_land: answer.status.is_server_error() || next == Next::Again }
     }
 
-    /// Sends the content in chunks, from the byte after those that the session has, and commits it. `note` is told of
-    /// every place to which the session moves.
+    /// Sends the content in chunks, from the byte after those that the session has, and commits it. `note` receives
+    /// every location to which the session moves.
     pub(super) async fn send_chunks(
         &self,
         mut session: Session,

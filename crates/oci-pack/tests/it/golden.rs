@@ -1,7 +1,7 @@
 //! Golden digests: the bytes of a packed archive are part of the package format.
 //!
-//! A change of a blob digest means that the encoder gives other bytes: its identity (`Compression::encoder`) has to change
-//! with it. A change of the tar digest breaks the identity of every archive layer, and `oras` with it.
+//! A changed blob digest means that the encoder gives other bytes. Then its identity (`Compression::encoder`) must
+//! change too. A changed tar digest breaks the identity of every archive layer, and `oras` with it.
 
 use oci_pack::Compression;
 

@@ -148,7 +148,7 @@ fn every_refusal_has_its_kind_and_names_its_entry() {
     }
 }
 
-/// No temporary file and no part of a file is there.
+/// No temporary file and no part of a file remains.
 fn assert_no_leftovers(directory: &std::path::Path, what: &str) {
     for entry in std::fs::read_dir(directory).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -210,7 +210,7 @@ fn bombs_are_stopped_early() {
     assert!(read_all(&archive, &ReadOptions::new("pkg")).is_ok());
 }
 
-/// Zeros behind the end inflate without end; nothing declares their size.
+/// Zeros after the end inflate without end, and no header declares their size.
 #[test]
 fn padding_is_bounded_by_the_ratio() {
     let mut archive = tar().file("p/a", b"x").end();
@@ -229,7 +229,7 @@ fn a_flipped_byte_anywhere_is_noticed() {
         damaged[position] ^= 0x10;
         match read_all(&damaged, &ReadOptions::new("pkg")) {
             Err(_) => {}
-            // Bits that say nothing: in the gzip header, and those that fill the last byte of a block.
+            // Bits without meaning: in the gzip header, and those that fill the last byte of a block.
             Ok((_, summary)) => {
                 assert_eq!(summary.tar_digest.as_ref(), Some(&packed.tar_digest), "{position}");
                 unnoticed += 1;
@@ -257,7 +257,7 @@ proptest::proptest! {
             archive[position.min(last)] = byte;
         }
         archive.truncate(length);
-        // Headers are taken with right checksums so that the fields behind them are reached.
+        // The headers have right checksums, so the reader reaches the fields behind them.
         for block in archive.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
             block[148..156].fill(b' ');
             let sum: u64 = block.iter().map(|&byte| u64::from(byte)).sum();

@@ -1,4 +1,4 @@
-//! Archives as whole streams: round trips, golden digests, hostile input, and other people's tools.
+//! Archives as whole streams: round trips, golden digests, hostile input, and tools of other people.
 
 mod golden;
 mod hostile;

@@ -1,4 +1,4 @@
-//! The real `oras`: its tar digest is ours, and its layers unpack.
+//! The real `oras` computes the same tar digest, and our layers unpack with it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ fn make_tree(root: &Path) {
     }
 }
 
-/// Returns what Go's `filepath.Walk` visits, in its order.
+/// Returns the paths that Go's `filepath.Walk` visits, in its order.
 fn walk(path: &Path) -> Vec<(PathBuf, bool)> {
     let is_directory = fs::symlink_metadata(path).unwrap().is_dir();
     let mut found = vec![(path.to_owned(), is_directory)];
@@ -188,7 +188,7 @@ fn the_title_dot_is_no_prefix() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("pkg");
     make_tree(&root);
-    // `oras push .` would find its own layout in the directory; another directory as the layout's keeps it out.
+    // `oras push .` would find its own layout in the directory, so the layout has another directory.
     let output = Command::new("oras")
         .current_dir(&root)
         .args(["push", "--oci-layout", "../layout:test", "."])

@@ -1,4 +1,4 @@
-//! Tools that everybody has read what was packed, and what they write is read.
+//! Common tools read packed archives, and the reader reads their archives.
 
 use std::fs;
 use std::io::Write;
@@ -94,7 +94,7 @@ fn what_tar_writes_is_read() {
     }
 }
 
-/// Lets `tar` write `pkg`, in an order that has no first link before its file, padded to records as it does.
+/// Runs `tar` on `pkg`, in an order that puts a link before its file, and with padding to records.
 fn tar_of(directory: &Path, format: &str) -> Vec<u8> {
     let mut command = Command::new("tar");
     command.current_dir(directory).args(["-czf", "-", "--sort=name"]);

@@ -1,4 +1,4 @@
-//! What was packed reads back, whole and in pieces, and its bytes do not depend on the machine.
+//! A packed archive reads back, whole and in pieces. Its bytes do not depend on the machine.
 
 use std::io::Read;
 
@@ -21,7 +21,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Names that nest, with characters that need an extended header, and that are never each other's directory.
+/// Names that nest, with characters that need an extended header. No name is the directory of another.
 fn files() -> impl Strategy<Value = Vec<MemoryFile>> {
     let directory = prop_oneof![Just("data".to_owned()), "[a-z]{1,3}", "[a-zé文 ]{20,90}"];
     let path = (vec(directory, 0..4), "[a-z0-9.é]{1,30}")

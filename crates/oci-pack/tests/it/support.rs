@@ -1,4 +1,4 @@
-//! What the tests share: packing from memory, collecting what is read, and archives made by hand.
+//! Helpers of the tests: packing from memory, collecting entries, and archives made by hand.
 
 use std::io::{Cursor, Read};
 use std::num::NonZeroUsize;
@@ -11,7 +11,7 @@ use oci_pack::{
 /// A file: path and content.
 pub(crate) type MemoryFile = (String, Vec<u8>);
 
-/// What an archive showed.
+/// The entries of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Directory(String),
@@ -21,7 +21,7 @@ pub(crate) enum Event {
     Warning(ArchiveWarning),
 }
 
-/// Collects all that an archive shows.
+/// Collects all entries of an archive.
 #[derive(Default)]
 pub(crate) struct Collector(pub(crate) Vec<Event>);
 
@@ -55,7 +55,7 @@ impl ArchiveVisitor for Collector {
     }
 }
 
-/// Reads an archive and returns all that it shows.
+/// Reads an archive and returns all its entries.
 pub(crate) fn read_all(
     archive: &[u8],
     options: &ReadOptions,
@@ -183,7 +183,7 @@ pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Returns whether a program can be run, and says so if not.
+/// Returns whether a program can be run, and prints a line if not.
 pub(crate) fn has_program(name: &str, version_argument: &str) -> bool {
     let found =
         std::process::Command::new(name).arg(version_argument).output().is_ok_and(|out| out.status.success());

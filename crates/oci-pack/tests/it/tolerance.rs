@@ -1,4 +1,4 @@
-//! What the reader tolerates: archives of other writers, odd but harmless.
+//! Archives of other writers that the reader tolerates: odd but harmless.
 
 use oci_pack::{ArchiveErrorKind, ArchiveWarning, Compression, NameClashes, ReadOptions};
 

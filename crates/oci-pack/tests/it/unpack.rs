@@ -1,4 +1,4 @@
-//! Unpacking into a directory: what is written, what is refused, and what is left after an error.
+//! Unpacking into a directory: written entries, refused entries, and the state after an error.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use oci_pack::{
 
 use crate::support::{HandTar, gzip, noise, pack_files};
 
-/// Takes everything.
+/// Accepts everything.
 pub(crate) struct Accepting;
 
 impl UnpackObserver for Accepting {
@@ -36,7 +36,7 @@ impl UnpackObserver for Accepting {
     }
 }
 
-/// Takes what has a prefix, keeps what passes, and refuses a file by name at its end.
+/// Selects paths with a prefix, keeps the bytes that pass, and refuses a file by name at its end.
 #[derive(Default)]
 struct Watching {
     prefix: &'static str,
@@ -116,7 +116,7 @@ fn a_tree_is_written_with_plain_modes() {
     assert_eq!(fs::read(target.join("copy.csv")).unwrap(), b"1,2\n");
     assert_eq!(fs::read_link(target.join("link")).unwrap(), Path::new("data/a.csv"));
     let metadata = fs::metadata(target.join("copy.csv")).unwrap();
-    // The umask can only take bits away.
+    // The umask can only remove bits.
     assert_eq!(metadata.permissions().mode() & !0o644 & 0o777, 0);
     assert_eq!(metadata.nlink(), 1);
     assert_eq!(fs::metadata(target.join("data")).unwrap().permissions().mode() & !0o755 & 0o777, 0);
