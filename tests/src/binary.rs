@@ -37,8 +37,14 @@ pub fn xtask() -> &'static Path {
     XTASK.get_or_init(|| build("xtask"))
 }
 
-/// Builds the binary that has the name of its package.
+/// The directory of programs that were built before the tests. `cargo xtask test` sets it.
+const PROGRAMS: &str = "D1OCI_TEST_PROGRAMS";
+
+/// Builds the binary that has the name of its package, unless it was built before the tests.
 fn build(name: &str) -> PathBuf {
+    if let Some(programs) = std::env::var_os(PROGRAMS) {
+        return Path::new(&programs).join(name);
+    }
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let mut build = Command::new(cargo);
     build.args(["build", "--quiet", "--package", name, "--bin", name, "--message-format=json"]);

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: all checks of a change, the fastest first.
 
 use crate::error::Result;
-use crate::{docs, lint, test, tidy};
+use crate::{docs, lint, process, test, tidy, workspace};
 
 /// Runs tidy (seconds), lint and docs (minutes) and test (longest). Returns whether all tests passed.
 ///
@@ -11,6 +11,8 @@ use crate::{docs, lint, test, tidy};
 pub fn run() -> Result<bool> {
     tidy::run()?;
     lint::run()?;
-    docs::run(&docs::Arguments { check: true })?;
+    process::run(&mut workspace::cargo(&workspace::BUILD_ALL))?;
+    let d1oci = Some(workspace::target("debug").join("d1oci"));
+    docs::run(&docs::Arguments { check: true, d1oci })?;
     test::run(&test::Arguments::default())
 }

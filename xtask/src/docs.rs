@@ -21,15 +21,18 @@ pub struct Arguments {
     /// Write nothing; fail if the file is out of date
     #[arg(long)]
     pub check: bool,
+    /// Read the help of this d1oci instead of building one
+    #[arg(long, value_name = "FILE")]
+    pub d1oci: Option<PathBuf>,
 }
 
-/// Builds d1oci and writes or checks its reference.
+/// Writes or checks the reference of d1oci.
 ///
 /// # Errors
 ///
 /// Fails when d1oci does not build, the file cannot be written, or it is out of date.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let program = build()?;
+    let program = arguments.d1oci.clone().map_or_else(build, Ok)?;
     let text = reference(&|path| help(&program, path))?;
     let file = workspace::root().join(CLI_REFERENCE);
     if !arguments.check {

@@ -53,18 +53,19 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
     Ok(succeeded)
 }
 
-/// Builds the program that the end-to-end tests run, with the same arguments as they use.
+/// Builds all tests and the programs that they run. One call shares the dependencies: a build of one package alone
+/// would give them other features, and compile them a second time.
 fn build(arguments: &Arguments) -> Result<()> {
     if !arguments.selection.is_empty() {
         return Ok(());
     }
-    process::run(&mut workspace::cargo(&["build", "--package", "d1oci", "--bin", "d1oci"]))
+    process::run(&mut workspace::cargo(&workspace::BUILD_ALL))
 }
 
 fn test_command(arguments: &Arguments) -> Command {
     let mut command = workspace::cargo(&["test", "--no-fail-fast"]);
     if arguments.selection.is_empty() {
-        command.arg("--workspace");
+        command.arg("--workspace").env("D1OCI_TEST_PROGRAMS", workspace::target("debug"));
     }
     // Passed tests must show their output too: it says what they skipped.
     command.args(&arguments.selection).args(["--", "--show-output"]);

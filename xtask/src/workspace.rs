@@ -11,6 +11,9 @@ use crate::process;
 /// Directories of build results.
 const NOT_SOURCES: [&str; 4] = [".git", "target", "artifacts", "coverage"];
 
+/// The arguments of cargo that build all tests, d1oci and xtask with the same features of dependencies.
+pub const BUILD_ALL: [&str; 7] = ["build", "--workspace", "--tests", "--bin", "d1oci", "--bin", "xtask"];
+
 /// Returns the root of the workspace.
 #[must_use]
 pub fn root() -> &'static Path {

@@ -95,7 +95,7 @@ fn the_two_broken_cases_show_the_faults_they_have() {
     }
 }
 
-/// What each invalid case must be refused for, so that a right verdict is not luck.
+/// The fault for which each invalid case must be refused, so that a right verdict is not luck.
 #[test]
 fn invalid_cases_are_refused_for_the_fault_they_are_about() {
     if !Path::new(SUITE).is_dir() {

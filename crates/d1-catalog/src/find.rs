@@ -20,6 +20,16 @@ use crate::artifact::ArtifactSummary;
 use crate::error::{Error, Result};
 
 /// A query. An artifact matches if it satisfies every field that is set.
+///
+/// ```
+/// use d1_catalog::{Query, parse_time};
+///
+/// let mut query = Query::default();
+/// query.title = Some("mooring".to_owned());
+/// query.from = parse_time("2024-01-01");
+/// query.to = parse_time("2025-01-01");
+/// assert!(query.from < query.to);
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Query {
@@ -72,6 +82,13 @@ impl Query {
 }
 
 /// Parses a date and time of an annotation: RFC 3339, or a date alone, which means its first moment in UTC.
+///
+/// ```
+/// use d1_catalog::parse_time;
+///
+/// assert_eq!(parse_time("2024-09-18"), parse_time("2024-09-18T00:00:00Z"));
+/// assert_eq!(parse_time("last summer"), None);
+/// ```
 #[must_use]
 pub fn parse_time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
@@ -114,6 +131,33 @@ pub struct Found {
 /// # Errors
 ///
 /// Fails if the store fails. A registry lists no tags for a repository that does not exist, so nothing is found there.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use d1_catalog::{Query, find};
+/// use d1_transfer::{Observer, PushOptions, Silent, push_directory};
+/// use futures::TryStreamExt;
+/// use registry_backend::MemoryBackend;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # std::fs::write(folder.path().join("temperature.csv"), "15,7.2\n")?;
+/// let backend = MemoryBackend::new();
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let mut options = PushOptions::new(std::env::temp_dir());
+/// options.tags = vec!["v1".parse()?];
+/// options.created = Some("2024-09-18T12:00:00Z".to_owned());
+/// push_directory(&backend, folder.path(), &options, &observer).await?;
+///
+/// let mut query = Query::default();
+/// query.from = d1_catalog::parse_time("2024-09-01");
+/// let found: Vec<_> = find(&backend, &query, &observer).try_collect().await?;
+/// assert_eq!(found[0].artifact.tag.as_str(), "v1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn find<'a>(
     backend: &'a dyn RegistryBackend,
     query: &'a Query,

@@ -83,6 +83,32 @@ pub async fn locate(
 /// # Errors
 ///
 /// [`Error::OtherArtifact`] if it does not. Also fails if the artifact does not exist, or the store fails.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use d1_catalog::check_identifier;
+/// use d1_transfer::{Observer, PushOptions, Silent, push_directory};
+/// use registry_backend::MemoryBackend;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # std::fs::write(folder.path().join("temperature.csv"), "15,7.2\n")?;
+/// let backend = MemoryBackend::new();
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let mut options = PushOptions::new(std::env::temp_dir());
+/// options.tags = vec!["v1".parse()?];
+/// options.identifier = Some("doi:10.5072/A2MOORING".parse()?);
+/// let pushed = push_directory(&backend, folder.path(), &options, &observer).await?;
+///
+/// let at = options.tags[0].clone().into();
+/// let digest = check_identifier(&backend, &at, &"doi:10.5072/A2MOORING".parse()?).await?;
+/// assert_eq!(digest, pushed.digest);
+/// assert!(check_identifier(&backend, &at, &"doi:10.5072/A2OTHER".parse()?).await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn check_identifier(
     backend: &dyn RegistryBackend,
     at: &ManifestRef,

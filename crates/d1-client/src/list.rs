@@ -64,6 +64,24 @@ impl NodeClient {
     /// The stream ends with an error if a page cannot be read, with [`Incomplete`](ErrorKind::Incomplete) if the node stops
     /// before its stated total, and with [`Protocol`](ErrorKind::Protocol) or [`TooLarge`](ErrorKind::TooLarge) if the list
     /// has no end.
+    ///
+    /// ```no_run
+    /// use d1_client::{ClientOptions, NodeClient, ObjectFilter};
+    /// use d1_model::DateTime;
+    /// use futures::TryStreamExt;
+    ///
+    /// # async fn list() -> Result<(), Box<dyn std::error::Error>> {
+    /// let node = NodeClient::new("https://arcticdata.io/metacat/d1/mn", &ClientOptions::default())?;
+    /// let mut filter = ObjectFilter::default();
+    /// filter.from = Some(DateTime::from_text("2026-11-01T00:00:00Z"));
+    /// filter.format_id = Some("http://www.openarchives.org/ore/terms".to_owned());
+    /// let mut objects = node.list_objects(&filter);
+    /// while let Some(object) = objects.try_next().await? {
+    ///     println!("{}", object.identifier);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn list_objects(&self, filter: &ObjectFilter) -> BoxStream<'static, Result<ObjectInfo>> {
         let listing = Listing {
             client: self.clone(),

@@ -36,6 +36,19 @@ impl NodeClient {
     ///
     /// [`NotImplemented`](ErrorKind::NotImplemented) if the node has no search index and the identifier is not a map's;
     /// [`NotFound`](ErrorKind::NotFound) if the index does not know the identifier and it is not a map's.
+    ///
+    /// ```no_run
+    /// use d1_client::{ClientOptions, NodeClient};
+    ///
+    /// # async fn find() -> Result<(), Box<dyn std::error::Error>> {
+    /// let node = NodeClient::new("https://arcticdata.io/metacat/d1/mn", &ClientOptions::default())?;
+    /// let found = node.find_packages(&"doi:10.18739/A2D795C92".parse()?).await?;
+    /// for map in &found.resource_maps {
+    ///     println!("{map}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn find_packages(&self, identifier: &Identifier) -> Result<PackageSearch> {
         let context = self.context("find the package of", identifier);
         let unknown = match self.find_entry(identifier, &context).await {

@@ -56,6 +56,19 @@ impl NodeClient {
     /// # Errors
     ///
     /// As [`resolve`](Self::resolve); [`NotFound`](ErrorKind::NotFound) if no node can be asked.
+    ///
+    /// ```no_run
+    /// use d1_client::{ClientOptions, GetOptions, NodeClient, PRODUCTION_COORDINATING_NODE};
+    ///
+    /// # async fn read() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = NodeClient::new(PRODUCTION_COORDINATING_NODE, &ClientOptions::default())?;
+    /// let locations = network.locate(&"doi:10.18739/A2D795C92".parse()?).await?;
+    /// // The second node is asked if the first one fails.
+    /// let object = locations.get(&GetOptions::default()).await?;
+    /// println!("{:?} bytes", object.size);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn locate(&self, identifier: &Identifier) -> Result<Locations> {
         let context = self.context("resolve", identifier);
         let found = self.resolve(identifier).await?.value;

@@ -1,12 +1,26 @@
-//! Who may do what with an object.
+//! Access policies: the permissions of subjects on an object.
 
-/// The subject that stands for everybody, signed in or not.
+/// The subject that means everybody, signed in or not.
 pub const PUBLIC_SUBJECT: &str = "public";
 
-/// Lists who may read, write, or change the permissions of an object. Without a policy only the rights holder may.
+/// Lists who may read, write, or change the permissions of an object. Without a policy, only the rights holder
+/// may.
+///
+/// ```
+/// use d1_model::{AccessPolicy, AccessRule, PUBLIC_SUBJECT, Permission};
+///
+/// let rule = |subject: &str, permission| AccessRule {
+///     subjects: vec![subject.to_owned()],
+///     permissions: vec![permission],
+/// };
+/// let mut policy = AccessPolicy { rules: vec![rule("https://orcid.org/0000-0003-4703-1974", Permission::Write)] };
+/// assert!(!policy.is_public());
+/// policy.rules.push(rule(PUBLIC_SUBJECT, Permission::Read));
+/// assert!(policy.is_public());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccessPolicy {
-    /// The rules; each grants its permissions to its subjects.
+    /// The rules. Each grants its permissions to its subjects.
     pub rules: Vec<AccessRule>,
 }
 
@@ -19,7 +33,7 @@ pub struct AccessRule {
     pub permissions: Vec<Permission>,
 }
 
-/// Names what a subject may do; each permission contains the ones before it.
+/// A permission on an object. Each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
     /// Reading the object and its system metadata.
@@ -31,7 +45,7 @@ pub enum Permission {
 }
 
 impl AccessPolicy {
-    /// Tells whether everybody may read: a rule names [`PUBLIC_SUBJECT`] with any permission.
+    /// Returns whether everybody may read: a rule names [`PUBLIC_SUBJECT`] with any permission.
     #[must_use]
     pub fn is_public(&self) -> bool {
         self.rules.iter().any(|rule| {

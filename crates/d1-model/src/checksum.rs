@@ -1,14 +1,14 @@
-//! Checksums and the names of their algorithms as they occur in DataONE documents.
+//! Checksums and the names of their algorithms in DataONE documents.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Names a checksum algorithm.
+/// A checksum algorithm.
 ///
-/// DataONE takes the names from the Library of Congress list of cryptographic hash functions; real documents spell them
-/// in several ways (`SHA1`, `sha256`), which all read as the same algorithm.
+/// DataONE takes the names from the Library of Congress list of cryptographic hash functions. Real documents spell
+/// them in several ways (`SHA1`, `sha256`), which all mean the same algorithm.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ChecksumAlgorithm {
@@ -24,12 +24,12 @@ pub enum ChecksumAlgorithm {
     Sha384,
     /// SHA-512.
     Sha512,
-    /// Any other algorithm, under the name that the document gives.
+    /// Any other algorithm, with the name from the document.
     Other(String),
 }
 
 impl ChecksumAlgorithm {
-    /// Reads an algorithm's name; never fails, since an unknown name is kept as it is.
+    /// Reads an algorithm's name. It never fails: an unknown name is kept.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
         let name = name.trim();
@@ -60,7 +60,7 @@ impl ChecksumAlgorithm {
         }
     }
 
-    /// Returns the length of a digest in bytes, where the algorithm is known.
+    /// Returns the length of a digest in bytes, if the algorithm is known.
     #[must_use]
     pub fn digest_length(&self) -> Option<usize> {
         match self {
@@ -81,10 +81,10 @@ impl fmt::Display for ChecksumAlgorithm {
     }
 }
 
-/// States the checksum of an object: an algorithm and its result as text, normally hexadecimal.
+/// The checksum of an object: an algorithm and its result as text, normally hexadecimal.
 ///
-/// Two checksums are equal when the algorithm is the same and the text differs in letter case at most. The text form,
-/// `ALGORITHM:hex`, is what [`fmt::Display`] writes, [`FromStr`] reads, and a serialised checksum consists of.
+/// Two checksums are equal if they have the same algorithm and their values differ at most in letter case.
+/// [`fmt::Display`] writes the text form `ALGORITHM:hex`, [`FromStr`] reads it, and serde uses it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Checksum {
@@ -93,13 +93,14 @@ pub struct Checksum {
 }
 
 impl Checksum {
-    /// Makes a checksum from an algorithm and its result as text. Nothing is checked: see [`Checksum::is_well_formed`].
+    /// Returns a checksum of an algorithm and its result as text. The text is not checked: see
+    /// [`Checksum::is_well_formed`].
     #[must_use]
     pub fn new(algorithm: ChecksumAlgorithm, value: impl Into<String>) -> Self {
         Self { algorithm, value: value.into() }
     }
 
-    /// Makes a checksum from the bytes of a digest.
+    /// Returns the checksum of a digest's bytes.
     #[must_use]
     pub fn from_digest(algorithm: ChecksumAlgorithm, digest: &[u8]) -> Self {
         Self { algorithm, value: hex::encode(digest) }
@@ -111,13 +112,13 @@ impl Checksum {
         &self.algorithm
     }
 
-    /// Returns the result as text, spelt as it was given.
+    /// Returns the result as text, in its original spelling.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// Tells whether the text is hexadecimal and, where the algorithm is known, of the right length.
+    /// Returns whether the text is hexadecimal and, for a known algorithm, of the right length.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         let digits = self.value.len();
@@ -129,7 +130,7 @@ impl Checksum {
 
     /// Returns the algorithm whose digests have the length of the value, if the value is impossible for its own.
     ///
-    /// Nodes have objects with such checksums: an editor changed the name of the algorithm and left the value.
+    /// Nodes have objects with such checksums: an editor changed the name of the algorithm and kept the value.
     ///
     /// ```
     /// use d1_model::{Checksum, ChecksumAlgorithm};
@@ -154,13 +155,13 @@ impl Checksum {
         })
     }
 
-    /// Tells whether the bytes of a digest are what this checksum states.
+    /// Returns whether a digest equals this checksum.
     #[must_use]
     pub fn matches_digest(&self, digest: &[u8]) -> bool {
         self.matches_hex(&hex::encode(digest))
     }
 
-    /// Tells whether a hexadecimal text is what this checksum states, in either letter case.
+    /// Returns whether a hexadecimal text equals this checksum, in either letter case.
     #[must_use]
     pub fn matches_hex(&self, hex: &str) -> bool {
         self.value.eq_ignore_ascii_case(hex)
@@ -181,7 +182,7 @@ impl fmt::Display for Checksum {
     }
 }
 
-/// Says that a text is not `ALGORITHM:hex`.
+/// A text that is not `ALGORITHM:hex`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("“{text}” is not a checksum of the form ALGORITHM:hex")]
 pub struct ChecksumError {
@@ -193,7 +194,7 @@ impl FromStr for Checksum {
     type Err = ChecksumError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // The value has no colon, the name of an unknown algorithm might.
+        // The value has no colon, but the name of an unknown algorithm might.
         match text.rsplit_once(':') {
             Some((name, value)) if !name.trim().is_empty() && !value.trim().is_empty() => {
                 Ok(Self::new(ChecksumAlgorithm::from_name(name), value.trim()))

@@ -1,4 +1,4 @@
-//! A date as a document states it: its text, and the instant that the text means.
+//! A date in a document: its text, and the instant that the text means.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,10 +6,21 @@ use std::fmt;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-/// Holds a date and time as a document states it.
+/// A date and time in a document.
 ///
-/// The text is kept, since it may not read, or may be more or less exact than an instant. DataONE wants
-/// `yyyy-MM-ddThh:mm:ss.SSS+00:00`, and UTC where no zone is given.
+/// The text is kept, because it may be unreadable, or more or less exact than an instant. DataONE requires the
+/// form `yyyy-MM-ddThh:mm:ss.SSS+00:00`, and UTC for a text without a zone.
+///
+/// ```
+/// use d1_model::DateTime;
+///
+/// let date = DateTime::from_text("2024-09-18T17:18:33");
+/// assert_eq!(date.text(), "2024-09-18T17:18:33");
+/// assert!(!date.has_zone());
+/// let instant = date.instant().ok_or("not a date")?;
+/// assert_eq!(DateTime::from_instant(instant).text(), "2024-09-18T17:18:33.000+00:00");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DateTime {
     text: String,
@@ -18,7 +29,7 @@ pub struct DateTime {
 }
 
 impl DateTime {
-    /// Makes a date from its text; never fails, see [`DateTime::instant`].
+    /// Returns the date of a text. It never fails: see [`DateTime::instant`].
     #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
         let text = text.into();
@@ -26,7 +37,7 @@ impl DateTime {
         Self { text, instant, has_zone }
     }
 
-    /// Makes a date from an instant, in the form that DataONE wants.
+    /// Returns the date of an instant, in DataONE's form.
     #[must_use]
     pub fn from_instant(instant: jiff::Timestamp) -> Self {
         let civil = TimeZone::UTC.to_datetime(instant);
@@ -34,25 +45,25 @@ impl DateTime {
         Self { instant: read(&text).0, text, has_zone: true }
     }
 
-    /// Returns the text, as the document has it.
+    /// Returns the text of the document.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Returns the instant, if the text reads as a date and time; without a zone it is taken as UTC.
+    /// Returns the instant, if the text is a date and time. Without a zone, it counts as UTC.
     #[must_use]
     pub fn instant(&self) -> Option<jiff::Timestamp> {
         self.instant
     }
 
-    /// Tells whether the text has the form of the schema's type `xs:dateTime`.
+    /// Returns whether the text has the form of the schema's type `xs:dateTime`.
     #[must_use]
     pub fn is_schema_form(&self) -> bool {
         self.instant.is_some() && is_schema_form(&self.text)
     }
 
-    /// Returns the text if it has the schema's form, else the instant in that form, if the text means one.
+    /// Returns the text if it has the schema's form; otherwise its instant in that form, if it has one.
     pub(crate) fn schema_text(&self) -> Option<Cow<'_, str>> {
         if self.is_schema_form() {
             return Some(Cow::Borrowed(&self.text));
@@ -60,7 +71,7 @@ impl DateTime {
         self.instant.map(|instant| Cow::Owned(Self::from_instant(instant).text))
     }
 
-    /// Tells whether the text names a time zone or offset.
+    /// Returns whether the text names a time zone or offset.
     #[must_use]
     pub fn has_zone(&self) -> bool {
         self.has_zone
@@ -92,25 +103,25 @@ fn read(text: &str) -> (Option<jiff::Timestamp>, bool) {
     (instant, false)
 }
 
-/// Checks the form of `xs:dateTime`; that the numbers make a date is not its business.
+/// Checks only the form of `xs:dateTime`, not whether the numbers make a date.
 fn is_schema_form(text: &str) -> bool {
     let Some((date, time)) = text.split_once('T') else { return false };
     let time = time.strip_suffix('Z').or_else(|| without_offset(time)).unwrap_or(time);
     let (clock, fraction) = time.split_once('.').map_or((time, "0"), |(clock, fraction)| (clock, fraction));
     has_digits(date, '-', &[4, 2, 2])
         && has_digits(clock, ':', &[2, 2, 2])
-        // A leap second has a name of its own, which the schema does not know.
+        // The schema does not allow second 60, the leap second.
         && !clock.ends_with(":60")
         && has_digits(fraction, ' ', &[fraction.len().max(1)])
 }
 
-/// Returns a time without its offset, where that is one of the schema's: up to 14 hours, with a colon.
+/// Returns a time without its offset, if the schema allows the offset: up to 14 hours, with a colon.
 fn without_offset(time: &str) -> Option<&str> {
     let (clock, offset) = time.split_once(['+', '-'])?;
     (has_digits(offset, ':', &[2, 2]) && offset <= "14:00").then_some(clock)
 }
 
-/// Checks that a text is made of groups of digits with these lengths.
+/// Checks that a text consists of groups of digits with these lengths.
 fn has_digits(text: &str, separator: char, lengths: &[usize]) -> bool {
     text.split(separator).map(str::len).eq(lengths.iter().copied())
         && text.chars().all(|character| character.is_ascii_digit() || character == separator)

@@ -1,4 +1,4 @@
-//! The smaller documents that DataONE nodes answer with.
+//! The smaller documents in answers of DataONE nodes.
 
 mod checksum;
 mod error;

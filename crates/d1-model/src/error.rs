@@ -6,7 +6,7 @@ use std::io;
 /// Result of reading or writing a DataONE document.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A document that could not be read or written at all. A document that is merely odd has an [`crate::Oddity`].
+/// A document that could not be read or written. A document that is only odd has an [`crate::Oddity`].
 #[derive(Debug, thiserror::Error)]
 #[error("{document}{}: {detail}", Place { position: *position, element })]
 pub struct Error {
@@ -18,11 +18,11 @@ pub struct Error {
     source: Option<io::Error>,
 }
 
-/// Sorts the errors of reading and writing documents, for a caller to match on.
+/// The kind of an error, for callers to match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The document is larger, deeper or has longer parts than is allowed.
+    /// The document is larger or deeper than the limits, or has longer parts.
     TooLarge,
     /// The bytes are not UTF-8.
     NotUtf8,
@@ -32,11 +32,11 @@ pub enum ErrorKind {
     Malformed,
     /// This is another kind of document.
     WrongDocument,
-    /// An element or attribute that cannot be done without is missing.
+    /// A required element or attribute is missing.
     Missing,
-    /// A value that cannot be done without does not read.
+    /// A required value is not valid.
     InvalidValue,
-    /// A value cannot be written, since the schema or XML has no form for it.
+    /// The schema or XML has no form for a value that should be written.
     NotWritable,
     /// Reading or writing the bytes failed.
     Io,
@@ -87,7 +87,7 @@ impl Error {
     }
 }
 
-/// Writes where in the document an error lies.
+/// Writes the position of an error in the document.
 struct Place<'a> {
     position: Option<u64>,
     element: &'a str,

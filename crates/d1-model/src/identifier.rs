@@ -17,8 +17,8 @@ pub const MAX_IDENTIFIER_CHARACTERS: usize = 800;
 
 /// Names one DataONE object (a PID) or one chain of versions (a SID).
 ///
-/// An identifier has 1 to 800 Unicode characters, all printable, none of them whitespace (`dataoneTypes.xsd`, type
-/// `Identifier`). It is opaque: nothing may be concluded from its text. Comparison is exact.
+/// An identifier has 1 to 800 Unicode characters, all printable and none of them whitespace (`dataoneTypes.xsd`,
+/// type `Identifier`). It is opaque: its text has no meaning. Comparison is exact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Identifier(Box<str>);
@@ -30,7 +30,17 @@ impl Identifier {
         &self.0
     }
 
-    /// Returns the identifier as one percent-encoded segment of a URL path, as the DataONE REST interface wants it.
+    /// Returns the identifier as one percent-encoded segment of a URL path, for the DataONE REST interface.
+    ///
+    /// ```
+    /// use d1_model::Identifier;
+    ///
+    /// let identifier: Identifier = "doi:10.18739/A2D795C92".parse()?;
+    /// let segment = identifier.to_path_segment();
+    /// assert_eq!(segment, "doi:10.18739%2FA2D795C92");
+    /// assert_eq!(Identifier::from_path_segment(&segment)?, identifier);
+    /// # Ok::<(), d1_model::IdentifierError>(())
+    /// ```
     #[must_use]
     pub fn to_path_segment(&self) -> String {
         encode_path_segment(&self.0)
@@ -45,18 +55,27 @@ impl Identifier {
         decode_path_segment(segment)?.parse()
     }
 
-    /// Returns the OCI tag that stands for this identifier: at most 128 characters of `[A-Za-z0-9_.-]`.
+    /// Returns the OCI tag for this identifier: at most 128 characters of `[A-Za-z0-9_.-]`.
     ///
-    /// `urn:uuid:…` and plain DOIs keep their text with `:` and `/` as `_`; every other identifier gets a readable
-    /// prefix and the first 16 hexadecimal digits of the SHA-256 of its text, so that different identifiers have
+    /// `urn:uuid:…` and plain DOIs keep their text, with `_` for `:` and `/`. Any other identifier gets a readable
+    /// prefix and the first 16 hexadecimal digits of the SHA-256 of its text. So different identifiers have
     /// different tags.
+    ///
+    /// ```
+    /// use d1_model::Identifier;
+    ///
+    /// let tag = |text: &str| text.parse::<Identifier>().map(|identifier| identifier.tag());
+    /// assert_eq!(tag("doi:10.18739/A2D795C92")?, "doi_10.18739_A2D795C92");
+    /// assert_eq!(tag("knb.92123.1")?, "knb.92123.1-xbaf7e134ddc9cbb0");
+    /// # Ok::<(), d1_model::IdentifierError>(())
+    /// ```
     #[must_use]
     pub fn tag(&self) -> String {
         tag::tag_of(&self.0)
     }
 }
 
-/// Says why a text is not an identifier.
+/// The reason why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentifierError {
@@ -66,7 +85,7 @@ pub enum IdentifierError {
     /// The text has more than [`MAX_IDENTIFIER_CHARACTERS`] characters.
     #[error("an identifier has at most {MAX_IDENTIFIER_CHARACTERS} characters, this one has {characters}")]
     TooLong {
-        /// How many Unicode characters the text has.
+        /// The number of Unicode characters.
         characters: usize,
     },
     /// The text contains whitespace.
@@ -80,7 +99,7 @@ pub enum IdentifierError {
     /// The text contains a control character or another character that XML cannot carry.
     #[error("an identifier has printable characters only (U+{:04X} at character {position})", u32::from(*character))]
     NotPrintable {
-        /// The offending character.
+        /// The character.
         character: char,
         /// Its position, counted in characters from 0.
         position: usize,
@@ -88,7 +107,7 @@ pub enum IdentifierError {
     /// A path segment holds a `%` without two hexadecimal digits, or decodes to bytes that are not UTF-8.
     #[error("“{segment}” is not percent-encoded UTF-8")]
     BadPathEncoding {
-        /// The segment, as given.
+        /// The segment.
         segment: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Object formats: which media type and file extension a DataONE `formatId` stands for.
+//! Object formats: the media type and file extension of each DataONE `formatId`.
 
 mod builtin;
 
@@ -14,7 +14,7 @@ const KIND: DocumentKind = DocumentKind {
     max_bytes: 16 * 1024 * 1024,
 };
 
-/// Names the purpose of a format.
+/// The purpose of a format.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FormatType {
@@ -24,12 +24,12 @@ pub enum FormatType {
     Metadata,
     /// Documents that describe packages, such as resource maps.
     Resource,
-    /// Anything else, as the list has it.
+    /// Any other purpose, with its name from the list.
     Other(String),
 }
 
 impl FormatType {
-    /// Returns the name as the list has it, such as `METADATA`.
+    /// Returns the name in the list, such as `METADATA`.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -48,10 +48,10 @@ impl FormatType {
     }
 }
 
-/// Describes one format.
+/// One format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectFormat {
-    /// The format's identifier in DataONE; not a media type, even where it looks like one.
+    /// The format's identifier in DataONE. It is not a media type, even if it looks like one.
     pub format_id: String,
     /// The format's name for people.
     pub name: String,
@@ -64,22 +64,32 @@ pub struct ObjectFormat {
 }
 
 /// Lists formats, and finds them by their identifiers.
+///
+/// ```
+/// use d1_model::{FormatType, ObjectFormatList};
+///
+/// let formats = ObjectFormatList::builtin();
+/// let eml = formats.get("https://eml.ecoinformatics.org/eml-2.2.0").ok_or("unknown format")?;
+/// assert_eq!(eml.format_type, FormatType::Metadata);
+/// assert_eq!(eml.media_type.as_deref(), Some("text/xml"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObjectFormatList {
-    /// In the order of the list that was read.
+    /// The formats, in the order of the list.
     formats: Vec<ObjectFormat>,
     /// Positions in `formats`, ordered by `formatId`.
     by_format_id: Vec<usize>,
 }
 
 impl ObjectFormatList {
-    /// Returns the list that is built in: the 160 formats of list 1.28.
+    /// Returns the built-in list: the 160 formats of list 1.28.
     #[must_use]
     pub fn builtin() -> &'static Self {
         builtin::list()
     }
 
-    /// Reads an `objectFormatList` document, as a Coordinating Node gives it under `/v2/formats`.
+    /// Reads an `objectFormatList` document, the answer to `/v2/formats` of a Coordinating Node.
     ///
     /// # Errors
     ///
@@ -134,7 +144,7 @@ fn read_list(cursor: &mut Cursor<'_>, root: &Element) -> Result<ObjectFormatList
     }
     if count.is_some_and(|count| count != formats.len()) {
         cursor.odd(OddityCode::WrongCount, "@count", || {
-            format!("the list says {} and has {}", count.unwrap_or_default(), formats.len())
+            format!("expected {} formats, found {}", count.unwrap_or_default(), formats.len())
         });
     }
     Ok(ObjectFormatList::from_formats(formats))

@@ -2,15 +2,24 @@
 
 use std::fmt;
 
-/// How many different oddities one document may report; the rest is counted under [`OddityCode::MoreOddities`].
+/// The most different oddities of one document. The rest is counted under [`OddityCode::MoreOddities`].
 const MAX_ODDITIES: usize = 100;
-/// The longest text from a document that an oddity repeats, in characters.
+/// The longest text from a document in an oddity, in characters.
 const MAX_QUOTED_CHARACTERS: usize = 200;
 
 /// A value read from a document, and the oddities of that document.
 ///
-/// Reading borrows the document's bytes; they stay with the caller and are what should be stored, since a value that is
-/// written again need not have the same bytes.
+/// The document's bytes stay with the caller. Store these bytes: a value that is written again may have others.
+///
+/// ```
+/// use d1_model::{ErrorDocument, OddityCode, Parsed};
+///
+/// let document = br#"<error name="NotFound" errorCode="404" detailCode="1800"><sorry/></error>"#;
+/// let parsed: Parsed<ErrorDocument> = ErrorDocument::parse(document)?;
+/// assert_eq!(parsed.value.name, "NotFound");
+/// assert!(parsed.has(OddityCode::UnknownElement));
+/// # Ok::<(), d1_model::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed<T> {
     /// The content of the document.
@@ -20,14 +29,14 @@ pub struct Parsed<T> {
 }
 
 impl<T> Parsed<T> {
-    /// Tells whether an oddity with this code was found.
+    /// Returns whether an oddity has this code.
     #[must_use]
     pub fn has(&self, code: OddityCode) -> bool {
         self.oddities.iter().any(|oddity| oddity.code == code)
     }
 }
 
-/// Describes one departure from the schema or the conventions that did not prevent reading.
+/// One departure from the schema or the conventions that did not prevent reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oddity {
     /// The kind of departure.
@@ -36,7 +45,7 @@ pub struct Oddity {
     pub path: String,
     /// A sentence about the first occurrence.
     pub message: String,
-    /// How often it occurred at this path.
+    /// The number of occurrences at this path.
     pub occurrences: u64,
 }
 
@@ -56,7 +65,7 @@ impl fmt::Display for Oddity {
 
 macro_rules! oddity_codes {
     ($($(#[$doc:meta])+ $variant:ident = $text:literal,)+) => {
-        /// Names a kind of departure; the text form is stable.
+        /// A kind of departure. Its text form is stable.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum OddityCode {
@@ -94,43 +103,43 @@ oddity_codes! {
     ElementOrder = "element-order",
     /// An element or attribute has no content though it must have some; it was ignored.
     EmptyElement = "empty-element",
-    /// An element or attribute that must be there is not.
+    /// A required element or attribute is missing.
     MissingElement = "missing-element",
     /// Text stands between elements.
     StrayText = "stray-text",
     /// A value has whitespace around it; it was trimmed.
     SurroundingWhitespace = "surrounding-whitespace",
-    /// A value does not read; it was ignored.
+    /// A value is not valid and was ignored.
     InvalidValue = "invalid-value",
     /// A date has no time zone; it was taken as UTC.
     DateWithoutZone = "date-without-zone",
-    /// A date does not read or has another form than the schema's; its text was kept.
+    /// A date is not valid or does not have the schema's form. Its text was kept.
     InvalidDate = "invalid-date",
     /// A checksum algorithm has a name that is not in the vocabulary.
     UnknownAlgorithm = "unknown-algorithm",
     /// A checksum algorithm is spelt differently from the vocabulary.
     AlgorithmSpelling = "algorithm-spelling",
-    /// A checksum is not hexadecimal, or not of the length that its algorithm gives.
+    /// A checksum is not hexadecimal, or its length is wrong for its algorithm.
     MalformedChecksum = "malformed-checksum",
-    /// A list does not have as many entries as it says.
+    /// A list does not have the stated number of entries.
     WrongCount = "wrong-count",
-    /// The name of a blank node breaks the rules of XML names; it was read nevertheless.
+    /// The name of a blank node breaks the rules of XML names. It was read nevertheless.
     InvalidNodeId = "invalid-node-id",
-    /// An identifier is stated as the resolve address of itself; the identifier in the address counts.
+    /// An identifier is given as its own resolve address. The identifier in the address counts.
     IdentifierIsUri = "identifier-is-uri",
-    /// A resource map statement has text where a URI is due.
+    /// A resource map statement has text where a URI is required.
     LiteralObject = "literal-object",
-    /// Membership is stated by `ore:aggregates` or by `ore:isAggregatedBy` alone.
+    /// Membership is stated only by `ore:aggregates` or only by `ore:isAggregatedBy`.
     OneWayAggregation = "one-way-aggregation",
-    /// A relation is stated by `cito:documents` or by `cito:isDocumentedBy` alone.
+    /// A relation is stated only by `cito:documents` or only by `cito:isDocumentedBy`.
     OneWayDocumentation = "one-way-documentation",
     /// A resource has no `dcterms:identifier`; its identifier was taken from its URI.
     MissingIdentifier = "missing-identifier",
     /// A resource has several identifiers; the first one counts.
     SeveralIdentifiers = "several-identifiers",
-    /// A member's identifier cannot be found out; the member was left out.
+    /// The identifier of a member is unknown. The member was left out.
     UnidentifiedMember = "unidentified-member",
-    /// A resource's URI says another identifier than its `dcterms:identifier`, which counts.
+    /// A resource's URI contains another identifier than its `dcterms:identifier`, which counts.
     UriDisagrees = "uri-disagrees",
     /// A member's URI is not the resolve address of a Coordinating Node.
     NotResolveUri = "not-resolve-uri",
@@ -138,9 +147,9 @@ oddity_codes! {
     SeveralUris = "several-uris",
     /// The aggregation's URI is not the map's URI with `#aggregation`.
     AggregationUri = "aggregation-uri",
-    /// No statement says which resource the map itself is.
+    /// No statement says which resource is the map.
     MissingMap = "missing-map",
-    /// The document describes several aggregations; one was taken.
+    /// The document describes several aggregations. One was chosen.
     SeveralAggregations = "several-aggregations",
     /// The aggregation has no members.
     EmptyAggregation = "empty-aggregation",
@@ -152,7 +161,7 @@ oddity_codes! {
     RelationToNonMember = "relation-to-non-member",
     /// A member is documented by nothing and documents nothing.
     UndocumentedMember = "undocumented-member",
-    /// There were more oddities than can be listed.
+    /// There were more oddities than the list can hold.
     MoreOddities = "more-oddities",
 }
 
@@ -188,7 +197,7 @@ impl OddityList {
         } else if self.found.len() < MAX_ODDITIES {
             self.found.push(Oddity { code, path: path.to_owned(), message: message(), occurrences });
         } else if code != OddityCode::MoreOddities {
-            // The list is full: its last place counts what does not fit.
+            // The list is full. Its last entry counts the rest.
             self.count_the_rest(occurrences);
         }
     }

@@ -1,21 +1,21 @@
-//! The replicas of an object: where they may be, and where they are.
+//! The replicas of an object: the allowed ones, and the existing ones.
 
 use crate::date_time::DateTime;
 
-/// Says whether, how often and where an object may be replicated.
+/// The rules for replicas: whether, how many and where.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplicationPolicy {
-    /// Whether replicas may be made; the schema leaves the default open.
+    /// Whether replicas are allowed. The schema leaves the default open.
     pub replication_allowed: Option<bool>,
-    /// How many replicas are wanted; Coordinating Nodes take 3 where nothing is said.
+    /// The wanted number of replicas. Coordinating Nodes use 3 as the default.
     pub number_replicas: Option<i32>,
     /// Member Nodes that should hold replicas, such as `urn:node:KNB`.
     pub preferred_member_nodes: Vec<String>,
-    /// Member Nodes that must not.
+    /// Member Nodes that must not hold replicas.
     pub blocked_member_nodes: Vec<String>,
 }
 
-/// Describes one replica.
+/// One replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replica {
     /// The Member Node that holds it.
@@ -26,18 +26,18 @@ pub struct Replica {
     pub verified: DateTime,
 }
 
-/// Names the state of a replica.
+/// The state of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReplicationStatus {
-    /// It is to be made.
+    /// The replica will be made.
     Queued,
     /// The Member Node was asked to make it.
     Requested,
-    /// It is there.
+    /// The replica exists.
     Completed,
-    /// It could not be made.
+    /// The replica could not be made.
     Failed,
-    /// It was found to be damaged or missing.
+    /// The replica was found to be damaged or missing.
     Invalidated,
 }
 

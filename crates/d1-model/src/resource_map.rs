@@ -1,4 +1,4 @@
-//! Resource maps: the objects of a package, and which of them document which.
+//! Resource maps: the objects of a package, and the relations of documentation between them.
 
 mod builder;
 mod choose;
@@ -29,10 +29,10 @@ pub const RESOURCE_MAP_FORMAT_ID: &str = "http://www.openarchives.org/ore/terms"
 /// The largest resource map that is read, in bytes; 100,000 members take about 60 MB.
 pub const MAX_RESOURCE_MAP_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Describes a data package: an OAI-ORE resource map under the conventions of DataONE.
+/// A data package: an OAI-ORE resource map under the conventions of DataONE.
 ///
-/// Members are known by their position; relations between them are pairs of positions. Membership is what
-/// `ore:aggregates` and `ore:isAggregatedBy` say, and nothing else.
+/// Members are identified by their position, and relations are pairs of positions. Only `ore:aggregates` and
+/// `ore:isAggregatedBy` state membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceMap {
     identifier: Option<Identifier>,
@@ -53,7 +53,7 @@ pub struct ResourceMap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     identifier: Identifier,
-    /// Shared with what was collected while reading, which saves as much memory again.
+    /// Shared with the facts collected while reading, which halves the memory.
     uri: Arc<str>,
     at_location: Option<Box<str>>,
     is_resource_map: bool,
@@ -66,21 +66,20 @@ impl Member {
         &self.identifier
     }
 
-    /// Returns the URI under which the map aggregates the object. Its encoding differs between producers: it says less
-    /// than the identifier does.
+    /// Returns the URI under which the map aggregates the object. Producers encode it differently, so prefer the
+    /// identifier.
     #[must_use]
     pub fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// Returns where in the package's folders the object lies (`prov:atLocation`), as the map has it. Not safe as a
-    /// path.
+    /// Returns the object's location in the package's folders (`prov:atLocation`). It is not safe as a path.
     #[must_use]
     pub fn at_location(&self) -> Option<&str> {
         self.at_location.as_deref()
     }
 
-    /// Tells whether the map says that the object is a resource map itself. Maps seldom say it; the object's system
+    /// Returns whether the map says that the object is itself a resource map. Few maps say it; the object's system
     /// metadata do.
     #[must_use]
     pub fn is_resource_map(&self) -> bool {
@@ -93,8 +92,8 @@ impl ResourceMap {
     ///
     /// # Errors
     ///
-    /// Fails when the document is larger than [`MAX_RESOURCE_MAP_BYTES`], is not RDF/XML in UTF-8, defines entities,
-    /// or says nothing about an aggregation.
+    /// Fails when the document is larger than [`MAX_RESOURCE_MAP_BYTES`], is not RDF/XML in UTF-8, defines
+    /// entities, or describes no aggregation.
     pub fn parse(bytes: &[u8]) -> Result<Parsed<Self>> {
         read::read(bytes)
     }
@@ -108,7 +107,7 @@ impl ResourceMap {
         read::read(reader)
     }
 
-    /// Returns the identifier of the map itself, if it can be found out.
+    /// Returns the identifier of the map itself, if it is known.
     #[must_use]
     pub fn identifier(&self) -> Option<&Identifier> {
         self.identifier.as_ref()
@@ -132,13 +131,13 @@ impl ResourceMap {
         self.title.as_deref()
     }
 
-    /// Returns the name of who or what made the map.
+    /// Returns the name of the person or program that made the map.
     #[must_use]
     pub fn creator(&self) -> Option<&str> {
         self.creator.as_deref()
     }
 
-    /// Returns when the map was changed last.
+    /// Returns when the map last changed.
     #[must_use]
     pub fn modified(&self) -> Option<&DateTime> {
         self.modified.as_ref()
@@ -150,7 +149,7 @@ impl ResourceMap {
         &self.members
     }
 
-    /// Returns the URIs of members whose identifiers cannot be found out; they are not among the members.
+    /// Returns the URIs of resources whose identifiers are unknown. They are not among the members.
     #[must_use]
     pub fn unidentified_members(&self) -> &[String] {
         &self.unidentified
@@ -173,16 +172,16 @@ impl ResourceMap {
             .filter_map(|(from, to)| Some((usize::try_from(*from).ok()?, usize::try_from(*to).ok()?)))
     }
 
-    /// Finds the position of a member by its identifier; looks at all members.
+    /// Finds the position of a member by its identifier, in a linear search.
     #[must_use]
     pub fn position(&self, identifier: &Identifier) -> Option<usize> {
         self.members.iter().position(|member| member.identifier == *identifier)
     }
 
-    /// Writes the map as RDF/XML: the same map always gives the same bytes.
+    /// Writes the map as RDF/XML. The same map always gives the same bytes.
     ///
-    /// URIs are made from the identifiers, as resolve addresses of the Coordinating Nodes; all statements are made in
-    /// both directions. Statements about members that are resource maps are left out: clients take the only
+    /// URIs are resolve addresses of the Coordinating Nodes, made from the identifiers. All statements are made in
+    /// both directions. Statements about members that are resource maps are left out, because clients mistake any
     /// resource of that type for the map itself.
     ///
     /// # Errors
@@ -215,9 +214,20 @@ impl ResourceMap {
     }
 }
 
-/// Tells whether the bytes look like a resource map: RDF/XML that mentions the OAI-ORE vocabulary.
+/// Returns whether the bytes look like a resource map: RDF/XML that mentions the OAI-ORE vocabulary.
 ///
-/// The beginning of a file is enough; of a large file, no more than the first 64 KiB are looked at.
+/// Pass the beginning of the file. At most 64 KiB are searched.
+///
+/// ```
+/// use d1_model::{DateTime, ResourceMapBuilder, looks_like_resource_map, looks_like_system_metadata};
+///
+/// let modified = DateTime::from_text("2024-09-18T17:18:33.000+00:00");
+/// let map = ResourceMapBuilder::new("map.1".parse()?, "example", modified).build();
+/// let document = map.to_rdf_xml()?;
+/// assert!(looks_like_resource_map(&document));
+/// assert!(!looks_like_system_metadata(&document));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn looks_like_resource_map(bytes: &[u8]) -> bool {
     xml::first_element(bytes)

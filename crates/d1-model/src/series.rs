@@ -1,4 +1,4 @@
-//! Chains of versions: which object a series identifier (SID) stands for, and which of several resource maps is current.
+//! Chains of versions: the head of a series (SID), and the current one of several resource maps.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -6,17 +6,18 @@ use std::collections::BTreeSet;
 use crate::identifier::Identifier;
 use crate::system_metadata::SystemMetadata;
 
-/// Finds the object that a series identifier stands for, among all objects of that series.
+/// Finds the object that a series identifier means, among all objects of that series.
 ///
-/// An object is an end of the chain if nothing obsoletes it, or if what does is not in the series. A chain with one end
-/// has that end as its head; in any other chain the object uploaded last is the head (DataONE architecture, “Mutability
-/// of Content”). Of objects uploaded at the same time, the first one given counts.
+/// An object is an end of the chain if nothing obsoletes it, or if the object that obsoletes it is not in the
+/// series. The head of a chain with one end is that end. In any other chain, the object uploaded last is the head
+/// (DataONE architecture, “Mutability of Content”). Of objects uploaded at the same time, the first one in the
+/// list counts.
 #[must_use]
 pub fn head_of_series(objects: &[SystemMetadata]) -> Option<&SystemMetadata> {
     let mut ends = objects.iter().filter(|object| is_end(object, objects));
     match (ends.next(), ends.next()) {
         (Some(end), None) => Some(end),
-        // Of equals, `max_by_key` takes the last.
+        // Of equal items, `max_by_key` returns the last.
         _ => objects
             .iter()
             .rev()
@@ -30,15 +31,16 @@ pub fn head_of_series(objects: &[SystemMetadata]) -> Option<&SystemMetadata> {
 pub struct CurrentMap<'a> {
     /// The system metadata of the current map.
     pub map: &'a SystemMetadata,
-    /// Whether no other map is current by the chain of versions. Otherwise the date of upload, or at last the identifier, decided.
+    /// Whether no other map is current by the chain of versions. Otherwise the date of upload decided, or the
+    /// identifier if the dates are equal.
     pub is_only: bool,
 }
 
-/// Finds the current one of several resource maps that describe one package, given by their system metadata.
+/// Finds the current one of several resource maps of one package, given their system metadata.
 ///
-/// A map that another one obsoletes, by either statement and over any number of versions, is not current. Archived maps
-/// are current only if all are. Of the rest, the map uploaded last is current, and of maps uploaded at the same time the
-/// one whose identifier is the greatest. The order of `maps` does not matter.
+/// A map is not current if another one obsoletes it, by either statement and over any number of versions. Archived
+/// maps are current only if all are. Of the rest, the map uploaded last is current. Of maps uploaded at the same
+/// time, the one with the greatest identifier is current. The order of `maps` does not matter.
 ///
 /// ```
 /// use d1_model::{Checksum, SystemMetadata, current_map};

@@ -1,4 +1,4 @@
-//! System metadata: what DataONE knows about one object, in versions 1 and 2 of the schema.
+//! System metadata: the facts of DataONE about one object, in versions 1 and 2 of the schema.
 
 mod read;
 mod write;
@@ -17,7 +17,7 @@ use crate::xml;
 /// The largest system metadata document that is read, in bytes.
 pub const MAX_SYSTEM_METADATA_BYTES: usize = 8 * 1024 * 1024;
 
-/// Names a version of the system metadata schema.
+/// A version of the system metadata schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SchemaVersion {
     /// `http://ns.dataone.org/service/types/v1`.
@@ -26,7 +26,7 @@ pub enum SchemaVersion {
     V2,
 }
 
-/// Describes one object: its identity and fixity, who holds the rights, where it is, what it replaces.
+/// The system metadata of one object: identity, fixity, rights, locations and versions.
 ///
 /// Source of the rules: types `SystemMetadata` of `dataoneTypes.xsd` and `dataoneTypes_v2.0.xsd`.
 #[derive(Debug, Clone, PartialEq, Eq)]

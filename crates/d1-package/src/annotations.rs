@@ -8,9 +8,10 @@ pub const D1_RESOURCE_MAP: &str = "org.dataone.resource-map";
 pub const D1_SERIES_ID: &str = "org.dataone.series-id";
 /// The identifier of the version that this one replaces.
 pub const D1_OBSOLETES: &str = "org.dataone.obsoletes";
-/// The licence of a package, as an RO-Crate states it: an address or a text.
+/// The licence of a package from an RO-Crate: an address or a text.
 pub const D1_LICENSE: &str = "org.dataone.license";
-/// Digest of the identities of all members: packages with equal content have equal ones (docs/artifact-format.md section 6.5).
+/// Digest of the identities of all members. Packages with equal content have the same one (docs/artifact-format.md
+/// section 6.5).
 pub const D1_CONTENT_DIGEST: &str = "org.dataone.content-digest";
 /// `true` if the object that gave the package its identifier is archived.
 pub const D1_ARCHIVED: &str = "org.dataone.archived";

@@ -1,4 +1,4 @@
-//! From a plan and the layers that were made from it to the index and the layers' descriptors.
+//! Turns a plan and its finished layers into the index and the layers' descriptors.
 
 use oci_model::{Descriptor, Digest, RawManifest};
 use oci_pack::{Compression, ManifestBuilder, PackedArchive, archive_title};
@@ -19,7 +19,7 @@ use crate::reuse::ReusableArchive;
 pub enum LayerContent {
     /// The archive was packed.
     Packed(PackedArchive),
-    /// The archive is taken over from the package that is replaced.
+    /// The archive is reused from the replaced package.
     Reused(ReusableArchive),
     /// The layer is a file whose facts are all known.
     Object,
@@ -41,11 +41,11 @@ pub struct AssembledPackage {
     pub facts: PackageFacts,
 }
 
-/// Puts a package together; `contents` has one entry for each planned layer.
+/// Assembles a package. `contents` has one entry for each planned layer.
 ///
 /// # Errors
 ///
-/// If the contents are not those of the plan, or the plan is not one of the files.
+/// If the contents do not fit the plan, or the plan does not fit the files.
 pub fn assemble(
     plan: &Plan,
     files: PackageFiles,

@@ -1,4 +1,4 @@
-//! One digest by which packages of equal content are recognised, wherever they come from.
+//! A digest that packages of equal content share, whatever their origin.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use crate::PackageFiles;
 
 /// Returns the digest of the identities of all members of a package, or `None` if it has no DataONE objects.
 ///
-/// It depends on the identifier, declared checksum and SHA-256 of each member, and on nothing else: neither on system
-/// metadata nor on the names of the files, nor on the resource map, which nodes serialise in their own ways. The form
-/// is in docs/artifact-format.md, section 6.5.
+/// It depends only on the identifier, declared checksum and SHA-256 of each member. It does not depend on system
+/// metadata, on the names of files, or on the resource map, which nodes serialise in different ways.
+/// docs/artifact-format.md, section 6.5, specifies the form.
 ///
 /// ```
 /// use d1_package::{ObjectFacts, PackageFile, PackageFiles, content_digest};

@@ -13,4 +13,4 @@ pub(crate) use self::fixity::declared_algorithm;
 pub use self::fixity::{Mismatch, algorithm_to_compare, system_metadata_mismatches};
 pub(crate) use self::names::key as sanitised;
 pub use self::names::{BagNames, ObjectToPlace, bag_directory};
-pub use self::recognise::{DataOneFacts, identifier_of_package};
+pub use self::recognise::identifier_of_package;

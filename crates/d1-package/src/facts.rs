@@ -3,8 +3,10 @@
 use d1_model::Identifier;
 use oci_model::{Digest, MediaType};
 
+use crate::files::ObjectFacts;
 use crate::index::BagRecord;
 use crate::media::{RO_CRATE_ARTIFACT_TYPE, UNKNOWN_ARTIFACT_TYPE, bag_artifact_type};
+use crate::oddity::PackageOddity;
 use crate::ro_crate::METADATA_FILE;
 
 /// The file that makes a directory a bag (RFC 8493 section 2.1.1).
@@ -25,6 +27,14 @@ pub enum Form {
 
 impl Form {
     /// Returns the form of a directory with these files.
+    ///
+    /// ```
+    /// use d1_package::Form;
+    ///
+    /// assert_eq!(Form::of(["data/a.csv", "bagit.txt"]), Form::Bag);
+    /// assert_eq!(Form::of(["ro-crate-metadata.json", "a.csv"]), Form::RoCrate);
+    /// assert_eq!(Form::of(["a.csv"]), Form::Directory);
+    /// ```
     pub fn of<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
         let mut form = Self::Directory;
         for path in paths {
@@ -45,11 +55,12 @@ pub struct PackageFacts {
     pub form: Form,
     /// The facts in `bagit.txt` and in the names of the manifests, `None` unless it is a bag.
     pub bag: Option<BagRecord>,
-    /// Identifier of the package.
+    /// Identifier of the package: that of the science metadata, if exactly one such object documents the data, else that
+    /// of the resource map, else that of the RO-Crate.
     pub identifier: Option<Identifier>,
     /// Identifier of the resource map.
     pub resource_map: Option<Identifier>,
-    /// Series identifier of the package.
+    /// Series identifier of the object that gave the package its identifier.
     pub series_id: Option<Identifier>,
     /// Identifier of the version that this one replaces.
     pub obsoletes: Option<Identifier>,
@@ -69,6 +80,21 @@ pub struct PackageFacts {
     pub license: Option<String>,
     /// The names of the authors, separated by commas.
     pub authors: Option<String>,
+}
+
+/// The facts about a directory and its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FormFacts {
+    /// The facts about the package as a whole, without those about its bag.
+    pub package: PackageFacts,
+    /// The facts about files, by their position in [`PackageFiles::files`](crate::PackageFiles::files), ascending.
+    pub objects: Vec<(usize, ObjectFacts)>,
+    /// The date of publication, RFC 3339.
+    pub published: Option<String>,
+    /// Identifiers of objects in the package that not everybody may read.
+    pub not_public: Vec<Identifier>,
+    /// The oddities of the documents and the files.
+    pub oddities: Vec<PackageOddity>,
 }
 
 impl PackageFacts {

@@ -1,22 +1,21 @@
-//! The forms that a directory can have: which it has, whether it is valid, and its facts.
+//! The forms of a directory: detection, validation, and facts.
 //!
-//! This is the one place that knows the forms. A further form is a variant of [`Form`], its document in [`Survey`], and
-//! its facts in [`Survey::facts`].
+//! Only this file knows all forms. A new form needs a variant of [`Form`], its document in [`Survey`], and its
+//! facts in [`Survey::facts`].
 
 use bagit::{Algorithm, AlgorithmSet, CheckOptions, Inventory, Report, TagFiles};
-use d1_model::Identifier;
 
 use crate::dataone::{Documents, OpenFile, read_documents};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facts::{Form, PackageFacts};
+use crate::facts::{Form, FormFacts};
 use crate::files::{ObjectFacts, PackageFiles};
 use crate::oddity::{OddityList, PackageOddity, PackageOddityCode};
 use crate::ro_crate::{METADATA_FILE, RoCrate};
 
-/// The directory of a bag's payload.
+/// The payload directory of a bag.
 const PAYLOAD: &str = "data/";
 
-/// The form of a directory, and the documents in it that describe it, read before its files are hashed.
+/// The form of a directory and the documents that describe it, read before its files are hashed.
 ///
 /// ```
 /// use bagit::{CheckOptions, Inventory, TagFiles};
@@ -54,25 +53,11 @@ pub struct Validation {
     pub oddities: Vec<PackageOddity>,
 }
 
-/// The facts about a directory and its files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FormFacts {
-    /// The facts about the package, without those about its bag.
-    pub package: PackageFacts,
-    /// The facts about files, by their position in [`PackageFiles::files`], ascending.
-    pub objects: Vec<(usize, ObjectFacts)>,
-    /// The date of publication, RFC 3339.
-    pub published: Option<String>,
-    /// Identifiers of objects in the package that not everybody may read.
-    pub not_public: Vec<Identifier>,
-    /// Contradictions between the documents and the files.
-    pub oddities: Vec<PackageOddity>,
-}
-
 impl Survey {
-    /// Finds out the form of a directory from its files, given as path and size, and reads the documents that describe it.
+    /// Detects the form of a directory from its files, given as path and size, and reads the documents that
+    /// describe it.
     ///
-    /// A document that cannot be understood is an oddity, not an error.
+    /// A document that cannot be read is an oddity, not an error.
     ///
     /// # Errors
     ///
@@ -88,7 +73,7 @@ impl Survey {
         let mut survey = Self { form, documents, ro_crate: None, oddities: Vec::new() };
         let root = if form == Form::Bag { PAYLOAD } else { "" };
         let path = format!("{root}{METADATA_FILE}");
-        // A resource map describes a package of DataONE, and a crate in it is one of its members.
+        // A resource map describes a DataONE package, and a crate in it is one of its members.
         if survey.documents.resource_maps.is_empty() && paths().any(|listed| listed == path) {
             survey.read_crate(&path, root, open)?;
         }
@@ -101,7 +86,7 @@ impl Survey {
         self.form
     }
 
-    /// Returns the algorithms besides SHA-256 by which files have to be hashed to compare them with the documents.
+    /// Returns the algorithms besides SHA-256 that the comparison with the documents needs.
     #[must_use]
     pub fn algorithms(&self) -> AlgorithmSet {
         let records = self.documents.system_metadata.iter();
@@ -111,7 +96,7 @@ impl Survey {
         wanted.iter().filter(|algorithm| *algorithm != Algorithm::Sha256).collect()
     }
 
-    /// Checks the files by the rules of the form. `options` are those of a bag.
+    /// Checks the files by the rules of the form. `options` apply to a bag.
     #[must_use]
     pub fn validate(
         &self,
@@ -127,7 +112,7 @@ impl Survey {
         Validation { report, oddities: oddities.into_vec() }
     }
 
-    /// Returns the survey of the bag whose payload the directory becomes.
+    /// Returns the survey of a bag that gets the directory as its payload.
     #[must_use]
     pub fn into_payload(mut self) -> Self {
         self.form = Form::Bag;
@@ -136,17 +121,11 @@ impl Survey {
         self
     }
 
-    /// Returns the facts about the package and its files. Facts from DataONE documents win over those of an RO-Crate.
+    /// Returns the facts about the package and its files. Facts from DataONE documents override those of an
+    /// RO-Crate.
     #[must_use]
     pub fn facts(&self, files: &PackageFiles) -> FormFacts {
-        let found = self.documents.recognise(files);
-        let mut facts = FormFacts {
-            package: found.package_facts(None),
-            objects: found.objects,
-            published: None,
-            not_public: found.not_public,
-            oddities: found.oddities,
-        };
+        let mut facts = self.documents.recognise(files);
         facts.package.form = self.form;
         if let Some((ro_crate, root)) = &self.ro_crate {
             facts.add_crate(ro_crate, root, files);
@@ -183,7 +162,7 @@ impl FormFacts {
         for (path, media_type) in ro_crate.media_types() {
             let Some(position) = files.position(&format!("{root}{path}")) else { continue };
             match self.objects.binary_search_by_key(&position, |(of, _)| *of) {
-                // The format of a DataONE object says more than a crate.
+                // The format of a DataONE object is more exact than a crate's.
                 Ok(at) => {
                     if let Some((_, object)) =
                         self.objects.get_mut(at).filter(|(_, known)| known.format_id.is_none())

@@ -110,10 +110,10 @@ pub enum Place {
 }
 
 impl PackageIndex {
-    /// Reads an index and checks that it is consistent and fits the manifest whose configuration it is.
+    /// Reads an index. Checks that it is consistent and fits the manifest that names it as configuration.
     ///
-    /// Skips fields that are not known. Digests of contents remain claims until the bytes are read. Memory stays
-    /// below the size of the index times three, whatever it holds.
+    /// Unknown fields are skipped. Digests of contents remain claims until the bytes are read. Memory stays below
+    /// three times the size of the index, whatever its content.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl PackageIndex {
     /// Returns the descriptor of the bytes that [`PackageIndex::write`] writes.
     #[must_use]
     pub fn descriptor(&self) -> Descriptor {
-        // Maps with text keys and numbers in range, written to a sink: no step can fail.
+        // Maps with text keys and numbers in range, written to a sink: serialising them cannot fail.
         self.write(io::sink()).unwrap_or_else(|error| unreachable!("{error}"))
     }
 

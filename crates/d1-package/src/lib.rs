@@ -23,14 +23,14 @@ mod view;
 pub use crate::assemble::{AssembledPackage, LayerContent, assemble};
 pub use crate::content_digest::content_digest;
 pub use crate::dataone::{
-    Accept, BagNames, DataOneFacts, Documents, Mismatch, ObjectRecord, ObjectToPlace, OpenFile,
-    ResourceMapRecord, algorithm_to_compare, bag_directory, identifier_of_package, is_known_fault,
-    read_documents, system_metadata_mismatches,
+    Accept, BagNames, Documents, Mismatch, ObjectRecord, ObjectToPlace, OpenFile, ResourceMapRecord,
+    algorithm_to_compare, bag_directory, identifier_of_package, is_known_fault, read_documents,
+    system_metadata_mismatches,
 };
 pub use crate::error::{Error, ErrorKind, Result};
-pub use crate::facts::{Form, PackageFacts};
+pub use crate::facts::{Form, FormFacts, PackageFacts};
 pub use crate::files::{FileView, MAX_EMPTY_DIRECTORIES, NameClash, ObjectFacts, PackageFile, PackageFiles};
-pub use crate::forms::{FormFacts, Survey, Validation};
+pub use crate::forms::{Survey, Validation};
 pub use crate::index::{
     ArchiveRecord, BagRecord, LayerKind, LayerRecord, MAX_INDEX_BYTES, MAX_INLINE_INDEX_BYTES, PackageIndex,
     Place, ReplacedArchives,

@@ -11,28 +11,28 @@ use crate::annotations::{
 };
 use crate::{FileView, ObjectFacts, PART_ANNOTATION, PackageFacts, media_type_of};
 
-/// How to write a manifest.
+/// Options of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestOptions {
     /// Type of the artifact, such as `application/bagit-1.0`.
     pub artifact_type: MediaType,
-    /// Which configuration blob the manifest has.
+    /// The configuration blob of the manifest.
     pub configuration: Configuration,
-    /// Date and time for `org.opencontainers.image.created`, RFC 3339; without it the annotation is absent.
+    /// Date and time for `org.opencontainers.image.created`, RFC 3339. Without one, the annotation is absent.
     pub created: Option<String>,
-    /// Further annotations; they win over those that follow from the content.
+    /// Further annotations. They override those that follow from the content.
     pub annotations: Annotations,
     /// The largest manifest in bytes.
     pub max_manifest_bytes: u64,
 }
 
-/// Which configuration blob a package's manifest has.
+/// The configuration blob of a package's manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Configuration {
     /// The index.
     #[default]
     Index,
-    /// `{}`, for registries that take known types alone. The package has no index then.
+    /// `{}`, for registries that accept only known types. Such a package has no index.
     Empty,
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn archive_descriptor(
     archive_layer(&archive, title)
 }
 
-/// Returns the descriptor of the layer that is a file.
+/// Returns the descriptor of the layer that holds a file.
 pub(crate) fn object_descriptor(directory: &str, file: &FileView<'_>) -> Descriptor {
     let stated = file.object.and_then(|object| object.media_type.clone());
     let media_type = stated.unwrap_or_else(|| media_type_of(file.path, file.format_id()));
@@ -94,7 +94,7 @@ pub(crate) fn part_descriptor(
         .with_annotation(PART_ANNOTATION, format!("{number}/{count}"))
 }
 
-/// Returns what is annotated of an object.
+/// Returns the annotations of an object.
 pub(crate) fn object_annotations(object: &ObjectFacts) -> Annotations {
     let facts = [
         (D1_IDENTIFIER, object.identifier.as_ref().map(ToString::to_string)),
@@ -104,10 +104,10 @@ pub(crate) fn object_annotations(object: &ObjectFacts) -> Annotations {
     known(facts)
 }
 
-/// Returns what is annotated of a package.
+/// Returns the annotations of a package.
 ///
-/// Its title becomes a description: `oras` takes a title annotation that an image layout copies from the manifest
-/// for the name of a file, and writes the manifest there.
+/// Its title becomes a description. An image layout copies a title annotation of the manifest, and `oras` would
+/// treat it as a file name and write the manifest there.
 pub(crate) fn package_annotations(facts: &PackageFacts, created: Option<&str>) -> Annotations {
     let text = |identifier: &Option<d1_model::Identifier>| identifier.as_ref().map(ToString::to_string);
     known([

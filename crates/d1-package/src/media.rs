@@ -1,4 +1,4 @@
-//! Media types: those of the format itself, and the one that an object's layer gets.
+//! Media types: those of the format itself, and those of object layers.
 
 use bagit::Version;
 use d1_model::media_type_for;
@@ -26,6 +26,12 @@ pub const PART_ANNOTATION: &str = "org.dataone.part";
 pub(crate) const BAG_ARTIFACT_TYPE: &str = "application/bagit-";
 
 /// Returns the artifact type of a bag: `application/bagit-1.0`, with the version that the bag declares.
+///
+/// ```
+/// use bagit::Version;
+///
+/// assert_eq!(d1_package::bag_artifact_type(Version::V1_0).as_str(), "application/bagit-1.0");
+/// ```
 #[must_use]
 pub fn bag_artifact_type(version: Version) -> MediaType {
     let text = format!("{BAG_ARTIFACT_TYPE}{version}");
@@ -37,19 +43,28 @@ pub fn bag_artifact_type(version: Version) -> MediaType {
 /// `application/octet-stream`.
 ///
 /// A `formatId` is not a media type, even if it looks like one: only the list of object formats decides.
+///
+/// ```
+/// use d1_package::media_type_of;
+///
+/// assert_eq!(media_type_of("data/a.csv", None).as_str(), "text/csv");
+/// let eml = Some("https://eml.ecoinformatics.org/eml-2.2.0");
+/// assert_eq!(media_type_of("metadata/science-metadata.xml", eml).as_str(), "text/xml");
+/// ```
 #[must_use]
 pub fn media_type_of(path: &str, format_id: Option<&str>) -> MediaType {
     let by_format = format_id.and_then(media_type_for).and_then(|text| text.parse().ok());
     by_format.unwrap_or_else(|| MediaType::from_static(by_extension(path)))
 }
 
-/// Tells whether the layer of a file may have this media type: registries give those of OCI and Docker a meaning.
+/// Returns whether the layer of a file may have this media type. Registries give a meaning to the types of OCI and
+/// Docker.
 pub(crate) fn is_object_media_type(media_type: &MediaType) -> bool {
     let name = media_type.as_str().to_ascii_lowercase();
     !name.contains("vnd.oci.") && !name.contains("vnd.docker.")
 }
 
-/// Returns the compression of an archive layer with this media type, if it is one's.
+/// Returns the compression of archive layers with this media type, or `None` for other types.
 pub(crate) fn archive_compression(media_type: &MediaType) -> Option<Compression> {
     let known = [Compression::Gzip, Compression::Zstd, Compression::None];
     known.into_iter().find(|compression| compression.media_type() == *media_type)
@@ -65,7 +80,8 @@ fn by_extension(path: &str) -> &'static str {
         .map_or(MediaType::OCTET_STREAM, |(media_type, _)| media_type)
 }
 
-/// Media types, as the list of object formats and the IANA registry spell them, and the extensions of their files.
+/// Media types, in the spelling of the list of object formats and the IANA registry, and the extensions of their
+/// files.
 const EXTENSIONS: [(&str, &str); 46] = [
     ("text/csv", "csv"),
     ("text/tab-separated-values", "tsv tab"),

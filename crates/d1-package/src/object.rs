@@ -1,4 +1,4 @@
-//! Artifacts without a package around them: single files, and a DataONE object with its system metadata.
+//! Artifacts without a package: single files, and a DataONE object with its system metadata.
 
 use bagit::Algorithm;
 use d1_model::{Identifier, ObjectFormatList, SystemMetadata};
@@ -30,29 +30,48 @@ pub struct SingleFile {
     pub object: ObjectFacts,
 }
 
-/// How to write the manifest of single files.
+/// Options of a manifest of single files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SingleFileOptions {
-    /// Type of the artifact; without it, it is the media type that all files have, if they have one.
+    /// Type of the artifact. Without one, the common media type of all files is used, if they have one.
     pub artifact_type: Option<MediaType>,
     /// The manifest that the artifact refers to.
     pub subject: Option<Descriptor>,
-    /// Date and time for `org.opencontainers.image.created`, RFC 3339; without it the annotation is absent.
+    /// Date and time for `org.opencontainers.image.created`, RFC 3339. Without one, the annotation is absent.
     pub created: Option<String>,
-    /// Further annotations; they win over those that follow from the content.
+    /// Further annotations. They override those that follow from the content.
     pub annotations: Annotations,
     /// The largest manifest in bytes.
     pub max_manifest_bytes: u64,
 }
 
-/// Returns the manifest of an artifact whose layers are these files, in this order; without files, of an empty
-/// artifact.
+/// Returns the manifest of an artifact whose layers are these files, in this order. Without files, the artifact is
+/// empty.
 ///
-/// The configuration is the empty one. The annotations of the only file stand on the manifest as well.
+/// The configuration is the empty one. The annotations of an only file are on the manifest too.
 ///
 /// # Errors
 ///
-/// If the manifest is too large, or two files have one title.
+/// If the manifest is too large, or two files have the same title.
+///
+/// ```
+/// use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, single_files_manifest};
+/// use oci_model::{Digest, Manifest};
+///
+/// let file = SingleFile {
+///     title: "temperature.csv".to_owned(),
+///     media_type: None,
+///     digest: Digest::sha256_of(b"15,7.2\n"),
+///     size: 7,
+///     object: ObjectFacts::default(),
+/// };
+/// let manifest = single_files_manifest(&[file], &SingleFileOptions::default())?;
+/// let Manifest::Image(manifest) = manifest.parse()? else { return Err("expected an image manifest".into()) };
+/// // The type of the artifact is that of its only file.
+/// assert_eq!(manifest.artifact_type, Some("text/csv".parse()?));
+/// assert_eq!(manifest.layers[0].size, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn single_files_manifest(files: &[SingleFile], options: &SingleFileOptions) -> Result<RawManifest> {
     let media_types: Vec<MediaType> = files.iter().map(media_type).collect();
     let artifact_type = options.artifact_type.clone().or_else(|| common(&media_types));
@@ -84,7 +103,7 @@ fn media_type(file: &SingleFile) -> MediaType {
     file.media_type.clone().unwrap_or_else(|| media_type_of(&file.title, format_id))
 }
 
-/// Returns the media type that all have.
+/// Returns the common media type.
 fn common(media_types: &[MediaType]) -> Option<MediaType> {
     let (first, others) = media_types.split_first()?;
     others.iter().all(|other| other == first).then(|| first.clone())
@@ -102,17 +121,17 @@ impl Default for SingleFileOptions {
     }
 }
 
-/// Media type of system metadata, as the list of object formats has it.
+/// Media type of system metadata, from the list of object formats.
 const SYSTEM_METADATA_MEDIA_TYPE: &str = "text/xml";
 
-/// Longest file name that file systems take, in bytes.
+/// Longest file name on common file systems, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// How much of an identifier goes into a file name.
+/// Longest part of an identifier in a file name, in bytes.
 const LONGEST_IDENTIFIER: usize = 200;
 
-/// Returns an object as a file to be pushed by itself, by what its system metadata say of it. All of it follows from the
-/// document and the digest, so that nothing of the object has to be read.
+/// Returns an object as a single file. Everything follows from its system metadata and the digest, so the object
+/// is not read.
 ///
 /// A declared checksum that cannot be verified is left out.
 #[must_use]
@@ -133,8 +152,8 @@ pub fn object_file(document: &SystemMetadata, digest: Digest, size: u64) -> Sing
     }
 }
 
-/// Returns the manifest of an object that is pushed by itself. Annotations of the options win over those that follow
-/// from the system metadata.
+/// Returns the manifest of an object that is pushed by itself. Annotations of the options override those that
+/// follow from the system metadata.
 ///
 /// # Errors
 ///
@@ -157,8 +176,8 @@ pub fn object_manifest(
     single_files_manifest(std::slice::from_ref(file), &options)
 }
 
-/// Returns the manifest of an object's system metadata, which refers to the object. When it was made is when the system
-/// metadata were modified, if they say so.
+/// Returns the manifest of an object's system metadata, which refers to the object. Its creation time is the time
+/// of the last change of the system metadata, if they state it.
 ///
 /// # Errors
 ///
@@ -180,7 +199,7 @@ pub fn system_metadata_manifest(
     let modified = document.date_modified.as_ref().and_then(d1_model::DateTime::instant);
     let options = SingleFileOptions {
         artifact_type: Some(MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE)),
-        // Only what identifies the object: its annotations are its own.
+        // The subject has only the fields that identify it. Its annotations belong to itself.
         subject: Some(Descriptor::new(object.media_type.clone(), object.digest.clone(), object.size)),
         created: modified.map(|instant| instant.to_string()),
         max_manifest_bytes,
@@ -189,8 +208,8 @@ pub fn system_metadata_manifest(
     single_files_manifest(&[file], &options)
 }
 
-/// Returns the layer of an artifact that is this object pushed by itself, or `None` if it is anything else, such as a
-/// package of the same identifier.
+/// Returns the layer of an artifact that is this object pushed by itself. Returns `None` for any other artifact,
+/// such as a package with the same identifier.
 #[must_use]
 pub fn object_layer_of<'a>(manifest: &'a ImageManifest, identifier: &Identifier) -> Option<&'a Descriptor> {
     let is_named = |value: Option<&str>| value == Some(identifier.as_str());
@@ -203,13 +222,13 @@ pub fn object_layer_of<'a>(manifest: &'a ImageManifest, identifier: &Identifier)
     is_object.then_some(layer)
 }
 
-/// Returns the algorithm besides SHA-256 by which an object has to be hashed to verify what its system metadata declare.
+/// Returns the algorithm besides SHA-256 that the check of an object against its system metadata needs.
 #[must_use]
 pub fn object_algorithm(document: &SystemMetadata) -> Option<Algorithm> {
     algorithm_to_compare(&document.checksum).filter(|algorithm| *algorithm != Algorithm::Sha256)
 }
 
-/// Returns the file name of an object: the one that its system metadata suggest, if it is one, else one from its
+/// Returns the file name of an object: the one from its system metadata if it is safe, else one made from its
 /// identifier.
 fn object_title(document: &SystemMetadata) -> String {
     if let Some(name) = document.file_name.as_deref().filter(|name| is_file_name(name)) {
@@ -223,16 +242,16 @@ fn object_title(document: &SystemMetadata) -> String {
     }
 }
 
-/// Returns the file name of an object's system metadata: `sysmeta-`, the identifier with everything but `[A-Za-z0-9.-]` as
-/// `_`, as in Metacat's bags, and `.xml`.
+/// Returns the file name of an object's system metadata, as in Metacat's bags: `sysmeta-`, the identifier with `_`
+/// for every character outside `[A-Za-z0-9.-]`, and `.xml`.
 fn system_metadata_name(identifier: &Identifier) -> String {
     format!("sysmeta-{}.xml", name_of(identifier))
 }
 
-/// Returns an identifier as a file name, cut so that something may stand around it. It is not reversible, nor unique.
+/// Returns a file name for an identifier, cut to leave room for more. It is neither reversible nor unique.
 fn name_of(identifier: &Identifier) -> String {
     let name: String = sanitised(identifier.as_str()).chars().take(LONGEST_IDENTIFIER).collect();
-    // Such names are hidden, or directories.
+    // Such names are hidden files, or directories.
     if name.starts_with('.') { name.replacen('.', "_", 1) } else { name }
 }
 

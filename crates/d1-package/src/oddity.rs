@@ -13,17 +13,17 @@ pub struct PackageOddity {
     pub message: String,
 }
 
-/// Names a kind of oddity; the text form is stable.
+/// A kind of oddity. Its text form is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum PackageOddityCode {
-    /// A document looks like system metadata or a resource map and cannot be read as one.
+    /// A document looks like system metadata or a resource map, but cannot be read as one.
     UnreadableDocument,
-    /// A document departs from its schema in some way that did not prevent reading.
+    /// A document departs from its schema in a way that did not prevent reading.
     DocumentOddity,
     /// A document changed between being read and being hashed.
     DocumentChanged,
-    /// A file has not the checksum or size that its system metadata declare.
+    /// A file differs from the checksum or size that its system metadata declare.
     FixityMismatch,
     /// The object that system metadata describe is not in the package.
     ObjectMissing,
@@ -31,21 +31,21 @@ pub enum PackageOddityCode {
     UnverifiableChecksum,
     /// Two system metadata documents describe the same identifier.
     RepeatedIdentifier,
-    /// Several files and system metadata fit each other equally well; they were matched in a stable order.
+    /// Several files and system metadata fit each other equally well. They were matched in a fixed order.
     AmbiguousMatch,
     /// There are several resource maps, and none contains the others. The first one counts.
     SeveralResourceMaps,
-    /// The resource map says another identifier of itself than its system metadata.
+    /// The resource map states another identifier for itself than its system metadata.
     ResourceMapIdentifier,
     /// A member of the resource map is not in the package.
     MemberMissing,
-    /// The resource map is not byte for byte the object that its system metadata describe, as in what Metacat packs.
+    /// The resource map's bytes differ from those that its system metadata describe, as in packages by Metacat.
     ResourceMapRewritten,
-    /// The metadata document of an RO-Crate cannot be read as one.
+    /// The metadata document of an RO-Crate cannot be read.
     CrateUnreadable,
-    /// The root of an RO-Crate lacks a property that every crate has.
+    /// The root of an RO-Crate lacks a required property.
     CrateProperty,
-    /// An RO-Crate describes a file or directory that is not there.
+    /// An RO-Crate describes a file or directory that does not exist.
     CratePart,
     /// An RO-Crate describes a file that no `hasPart` links to its root.
     CratePartUnlinked,
@@ -55,12 +55,12 @@ pub enum PackageOddityCode {
     CrateSize,
     /// A file does not have the checksum that an RO-Crate states.
     CrateChecksum,
-    /// There were more oddities than are listed.
+    /// There were more oddities than the list can hold.
     MoreOddities,
 }
 
 impl PackageOddityCode {
-    /// Tells whether content is wrong, rather than merely described oddly.
+    /// Returns whether content is wrong, not only described oddly.
     #[must_use]
     pub fn is_fault(self) -> bool {
         matches!(self, Self::FixityMismatch | Self::DocumentChanged | Self::CrateChecksum)
@@ -94,7 +94,7 @@ impl PackageOddityCode {
     }
 }
 
-/// How many oddities are listed besides faults. Each file has one fault at most.
+/// The most oddities besides faults in a list. Each file has at most one fault.
 const MAX_ODDITIES: usize = 1000;
 
 /// Collects oddities, bounded in number.

@@ -2,7 +2,7 @@
 
 use safe_files::{PathFault, path_fault};
 
-/// Returns a title without its empty and `.` components. Nothing may be left.
+/// Returns a title without its empty and `.` components. The result may be empty.
 pub(crate) fn clean_title(title: &str) -> Result<String, PathFault> {
     if title.starts_with('/') {
         return Err(PathFault::Absolute);

@@ -1,4 +1,4 @@
-//! Deciding which files become layers of their own and which go into archives.
+//! Decides which files become layers of their own and which go into archives.
 
 mod archives;
 mod arrange;
@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind, PackageFiles, Result, path_fault};
 
 pub use self::archives::ArchiveEntries;
 
-/// How a package is laid out.
+/// The layout of a package.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// Payload files as layers of their own; tag files, empty files and many small files in archives.
@@ -23,7 +23,7 @@ pub enum Layout {
     Archive,
 }
 
-/// How to plan a package.
+/// Options of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanOptions {
     /// Name of the directory that the package unpacks into.
@@ -61,7 +61,7 @@ pub enum PlannedLayer {
         number: u32,
         /// Number of parts of the file.
         count: u32,
-        /// Which bytes of the file.
+        /// The bytes of the file in the part.
         range: Range<u64>,
     },
 }
@@ -77,7 +77,7 @@ pub struct PlannedArchive {
     pub empty_directories: bool,
 }
 
-/// A text that names no layout.
+/// A text that does not name a layout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a layout: use `objects` or `archive`")]
 pub struct LayoutError(String);
@@ -87,6 +87,22 @@ pub struct LayoutError(String);
 /// # Errors
 ///
 /// If the directory's name is not a clean relative path, or the package exceeds the limits in any layout.
+///
+/// ```
+/// use d1_package::{PackageFile, PackageFiles, PlanLimits, PlanOptions, PlannedLayer, plan};
+///
+/// let file = |path: &str, size| PackageFile::new(path, size, [0; 32]);
+/// let files = vec![file("data/large.nc", 3_000_000), file("data/notes.txt", 70_000)];
+/// let files = PackageFiles::new(files, Vec::new(), false)?;
+/// let mut options = PlanOptions::new("dataset");
+/// options.limits = PlanLimits { max_blob_bytes: Some(2_000_000), ..options.limits };
+///
+/// // The large file is cut into two parts.
+/// let plan = plan(&files, &options)?;
+/// assert!(matches!(plan.layers[0], PlannedLayer::Part { file: 0, number: 1, count: 2, .. }));
+/// assert_eq!(plan.layers.len(), 3);
+/// # Ok::<(), d1_package::Error>(())
+/// ```
 pub fn plan(files: &PackageFiles, options: &PlanOptions) -> Result<Plan> {
     if let Some(fault) = path_fault(&options.directory) {
         let message = format!("`{}` cannot be a package's directory: {fault}", options.directory);
@@ -107,10 +123,10 @@ pub struct PlanLimits {
 }
 
 impl PlanLimits {
-    /// Returns the ranges of the parts that a file of `size` bytes is cut into, or one range if it is not cut: what
-    /// has to be hashed before there is a plan.
+    /// Returns the ranges of the parts of a file of `size` bytes, or one range if it is not cut. A push hashes
+    /// them before the plan.
     pub fn parts_of(&self, size: u64) -> impl ExactSizeIterator<Item = Range<u64>> + use<> {
-        // A limit of 0 would never end; the number of parts is bounded by what a title can count to and more.
+        // A limit of 0 would never end. The number of parts is bounded by the largest number in a title.
         let part = self.max_blob_bytes.unwrap_or(u64::MAX).max(1);
         let count = size.div_ceil(part).max(1);
         (0..usize::try_from(count).unwrap_or(usize::MAX)).map(move |number| {
@@ -119,7 +135,7 @@ impl PlanLimits {
         })
     }
 
-    /// Tells whether a file of `size` bytes is cut into parts.
+    /// Returns whether a file of `size` bytes is cut into parts.
     #[must_use]
     pub fn needs_parts(&self, size: u64) -> bool {
         self.max_blob_bytes.is_some_and(|limit| size > limit)
@@ -152,7 +168,7 @@ impl PlanOptions {
 }
 
 impl Plan {
-    /// Returns the archives in order; they are the first layers.
+    /// Returns the archives in order. They are the first layers.
     pub fn archives(&self) -> impl Iterator<Item = &PlannedArchive> {
         self.layers.iter().filter_map(|layer| match layer {
             PlannedLayer::Archive(archive) => Some(archive),

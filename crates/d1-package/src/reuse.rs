@@ -1,4 +1,4 @@
-//! Recognises archive layers that packing would make again exactly as the replaced package has them.
+//! Recognises archive layers of the replaced package that packing would produce again.
 
 use oci_model::Digest;
 use oci_pack::Compression;
@@ -17,14 +17,14 @@ pub struct ReusableArchive {
     pub record: ArchiveRecord,
     /// Compression of the blob.
     pub compression: Compression,
-    /// Where the content of each file begins in the tar archive, in the order of the files.
+    /// Start of each file's content in the tar archive, in the order of the files.
     pub data_offsets: Vec<u64>,
 }
 
-/// Finds, for each of the plan's archives, a layer of the package that is replaced with the same files in the same
-/// order, by path, size and SHA-256, under the same directory and from the same encoder.
+/// Finds for each planned archive a layer of the replaced package with the same files. They must have the same
+/// order, paths, sizes, SHA-256 digests, directory and encoder.
 ///
-/// The index that is relied on is a claim, see `docs/decisions/0002-reuse-of-archive-layers.md`.
+/// The index is only a claim: see `docs/decisions/0002-reuse-of-archive-layers.md`.
 #[must_use]
 pub fn reusable_archives(
     plan: &Plan,
@@ -50,7 +50,7 @@ fn reusable(known: &ReplacedArchive, compression: Compression) -> ReusableArchiv
     }
 }
 
-/// An archive that would have to be packed if there is none like it.
+/// An archive that must be packed unless an equal one exists.
 struct Wanted<'a> {
     plan: &'a Plan,
     planned: &'a PlannedArchive,
@@ -60,7 +60,7 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Tells whether a known archive, the one with this number, is what packing would give.
+    /// Returns whether packing would produce the known archive with this number.
     fn is(&self, number: usize, known: &ReplacedArchive) -> bool {
         let empty_here = self.files.empty_directories().iter().filter(|_| self.planned.empty_directories);
         let empty_there = self.replaced.empty_directories.iter().filter(|_| number == 0);

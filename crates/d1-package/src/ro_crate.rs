@@ -1,8 +1,8 @@
 //! Reading an RO-Crate: its title, identifier, licence, authors and date, and its statements about files.
 //!
-//! The rules are those of RO-Crate 1.1 and 1.2 for attached crates (<https://w3id.org/ro/crate/1.2>). The document is
-//! read as JSON, not as general linked data, which the specification permits. It comes from outside: its size, depth
-//! and number of entities are bounded.
+//! The rules are those of RO-Crate 1.1 and 1.2 for attached crates (<https://w3id.org/ro/crate/1.2>). The document
+//! is read as JSON, not as general linked data, which the specification permits. Its size, depth and number of
+//! entities are bounded, because it comes from outside.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -158,7 +158,7 @@ impl RoCrate {
         }
     }
 
-    /// Reports properties that every crate must have.
+    /// Reports missing required properties.
     fn check_root(&self, document: &str, oddities: &mut OddityList) {
         let known = |version: &str| matches!(version, "1.0" | "1.1" | "1.2");
         if !self.version.as_deref().is_some_and(known) {
@@ -178,7 +178,7 @@ impl RoCrate {
         }
     }
 
-    /// Reports parts that are not there.
+    /// Reports parts that do not exist.
     fn check_parts(&self, root: &str, document: &str, inventory: &Inventory, oddities: &mut OddityList) {
         let described = |path: &str| self.files.binary_search_by(|file| (*file.path).cmp(path)).is_ok();
         let mut missing: Vec<&str> = self.parts.iter().map(|path| &**path).collect();
@@ -196,12 +196,12 @@ impl RoCrate {
         }
     }
 
-    /// Tells whether `hasPart` links a file to the root, by its path or by a directory around it.
+    /// Returns whether `hasPart` links a file to the root, by its path or by a directory around it.
     fn is_part(&self, path: &str) -> bool {
         self.parts.contains(path) || around(path).any(|directory| self.parts.contains(directory))
     }
 
-    /// Tells whether an entity describes a file, or a directory around it.
+    /// Returns whether an entity describes a file, or a directory around it.
     fn describes(&self, path: &str) -> bool {
         path == METADATA_FILE
             || path == "ro-crate-preview.html"
@@ -235,7 +235,7 @@ struct Document {
     graph: Vec<Entity>,
 }
 
-/// An entity, with the properties that are read. Any other is skipped.
+/// The properties of an entity that are read. All others are skipped.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Entity {
@@ -394,7 +394,7 @@ impl Graph {
         }
     }
 
-    /// Takes the statements about files and directories.
+    /// Collects the statements about files and directories.
     fn add_data_entities(&self, root: &Entity, described: &mut RoCrate) {
         for entity in self.entities.iter().filter(|entity| entity.id() != root.id()) {
             let Ok(Some(path)) = local_path(entity.id()) else { continue };
@@ -428,7 +428,7 @@ fn relative(id: &str) -> &str {
     }
 }
 
-/// Tells whether a reference is an absolute URI (RFC 3986 section 3.1).
+/// Returns whether a reference is an absolute URI (RFC 3986 section 3.1).
 fn is_absolute(id: &str) -> bool {
     let Some((scheme, _)) = id.split_once(':') else { return false };
     scheme.starts_with(|character: char| character.is_ascii_alphabetic())
@@ -484,7 +484,7 @@ fn spdx(license: &str) -> Option<String> {
         return is_name(name).then(|| name.to_owned());
     }
     let path = address.strip_prefix("creativecommons.org/")?.trim_end_matches('/');
-    // A version that was ported to one country has an identifier of its own, or none.
+    // A licence version for one country has its own identifier, or none.
     match *path.split('/').collect::<Vec<_>>() {
         ["licenses", terms, version] | ["licenses", terms, version, "legalcode"]
             if is_name(terms) && is_name(version) =>
@@ -498,7 +498,7 @@ fn spdx(license: &str) -> Option<String> {
     }
 }
 
-/// Joins texts for an annotation, as many as fit whole.
+/// Joins as many texts for an annotation as fit whole.
 fn joined(texts: &[Box<str>]) -> Option<String> {
     let mut line = String::new();
     for text in texts {

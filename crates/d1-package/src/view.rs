@@ -1,4 +1,4 @@
-//! A package as a reader sees it: its files and how to get at their bytes, with or without an index.
+//! The content of a package for readers, with or without an index: its files and the places of their bytes.
 
 mod foreign;
 mod read_plan;
@@ -32,13 +32,13 @@ pub struct Entry<'a> {
     pub path: &'a str,
     /// Size in bytes.
     pub size: u64,
-    /// SHA-256 of the content; a file in parts has none without an index.
+    /// SHA-256 of the content. Without an index, a file in parts does not have one.
     pub sha256: Option<[u8; 32]>,
     /// Further digests.
     pub checksums: Option<DigestsView<'a>>,
     /// The facts about the file in DataONE documents or an RO-Crate.
     pub object: Option<&'a ObjectFacts>,
-    /// Where its bytes are.
+    /// The place of its bytes.
     pub place: Place,
 }
 
@@ -49,27 +49,28 @@ pub struct ArchiveLayer<'a> {
     pub layer: usize,
     /// Descriptor of the layer.
     pub descriptor: &'a Descriptor,
-    /// Title of the layer, as it is, for [`oci_pack::ReadOptions`]: entry names begin with it.
+    /// Title of the layer for [`oci_pack::ReadOptions`]: entry names begin with it.
     pub title: &'a str,
-    /// Where the archive unpacks, below [`PackageView::directory`]; empty for the directory itself.
+    /// The directory that the archive unpacks into, below [`PackageView::directory`]; empty for the directory
+    /// itself.
     pub path: &'a str,
 }
 
 impl PackageView {
-    /// Tells whether the manifest's configuration is an index, which [`PackageIndex::read`] reads.
+    /// Returns whether the manifest's configuration is an index for [`PackageIndex::read`].
     #[must_use]
     pub fn has_index(manifest: &ImageManifest) -> bool {
         manifest.config.media_type.as_str() == crate::INDEX_MEDIA_TYPE
     }
 
-    /// Returns the view of a manifest, whoever wrote it.
+    /// Returns the view of a manifest by any writer.
     ///
-    /// Without an index, layers that are marked for unpacking are archives with unknown content, and other layers with a
+    /// Without an index, layers marked for unpacking are archives with unknown content, and other layers with a
     /// title are files. Layers without a title do not belong to the package, as in `oras`.
     ///
     /// # Errors
     ///
-    /// If a title is unsafe or stands for something else already, or parts are missing.
+    /// If a title is unsafe or already used, or parts are missing.
     pub fn new(manifest: ImageManifest, index: Option<PackageIndex>) -> Result<Self> {
         let foreign = match &index {
             Some(index) => {
@@ -96,16 +97,16 @@ impl PackageView {
         self.index.as_ref()
     }
 
-    /// Returns the directory that the package unpacks into; empty if it is none in particular.
+    /// Returns the directory that the package unpacks into, or an empty text if it names none.
     #[must_use]
     pub fn directory(&self) -> &str {
         self.index.as_ref().map_or(&self.foreign.directory, PackageIndex::directory)
     }
 
-    /// Returns the facts about the bag that the package is, or `None` if it is another form.
+    /// Returns the facts about the bag, or `None` if the package has another form.
     ///
-    /// An index is a claim: a package is also a bag if its artifact type and a `bagit.txt` say so, though the index does
-    /// not. The facts then come from the artifact type and the names of the manifests.
+    /// An index is only a claim. A package is also a bag if its artifact type and a `bagit.txt` show it. Then the
+    /// facts come from the artifact type and the names of the manifests.
     #[must_use]
     pub fn bag(&self) -> Option<BagRecord> {
         let index = self.index.as_ref()?;
@@ -129,7 +130,7 @@ impl PackageView {
         indexed.map(Identifier::as_str).or_else(annotated)
     }
 
-    /// Returns the files that are known: all of them with an index, else those that are layers.
+    /// Returns the known files: all files with an index, else those that are layers.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         let indexed = self.index.iter().flat_map(PackageIndex::entries);
         indexed.map(|(file, place)| indexed_entry(file, place)).chain(self.foreign.entries())
@@ -168,13 +169,13 @@ impl PackageView {
         })
     }
 
-    /// Returns the empty directories that are known.
+    /// Returns the known empty directories.
     #[must_use]
     pub fn empty_directories(&self) -> &[Box<str>] {
         self.index.as_ref().map_or(&[], |index| index.files().empty_directories())
     }
 
-    /// Returns the archive layers: what has to be unpacked to get the whole package.
+    /// Returns the archive layers. A pull of the whole package unpacks them.
     #[must_use]
     pub fn archives(&self) -> Vec<ArchiveLayer<'_>> {
         let records = self.index.iter().flat_map(|index| index.layers().iter().enumerate());
@@ -197,7 +198,7 @@ impl PackageView {
     ///
     /// # Errors
     ///
-    /// If there is no such file, or the range is not in it.
+    /// If the file does not exist, or the range is outside it.
     pub fn read_plan(&self, path: &str, range: Option<Range<u64>>) -> Result<ReadPlan<'_>> {
         read_plan::read_plan(self, path, range)
     }
@@ -225,7 +226,7 @@ impl Entry<'_> {
         digests
     }
 
-    /// Returns a digest that the package states, if it states one.
+    /// Returns a digest, if the package states it.
     #[must_use]
     pub fn digest(&self, algorithm: Algorithm) -> Option<&[u8]> {
         match (algorithm, &self.sha256) {
@@ -235,7 +236,7 @@ impl Entry<'_> {
     }
 }
 
-/// Tells whether the layers are the manifest's; [`PackageIndex::read`] has checked all else.
+/// Returns whether the layers are those of the manifest. [`PackageIndex::read`] has checked everything else.
 fn is_index_of(index: &PackageIndex, manifest: &ImageManifest) -> bool {
     let records = index.layers().iter().map(|record| (&record.digest, record.size));
     records.eq(manifest.layers.iter().map(|descriptor| (&descriptor.digest, descriptor.size)))

@@ -55,6 +55,21 @@ impl BatchOptions {
     }
 
     /// Tells whether a package belongs to this share. All machines with the same number of shares agree.
+    ///
+    /// ```
+    /// use d1_sync::{BatchOptions, ReplicateOptions};
+    ///
+    /// let replicate = ReplicateOptions::new(std::env::temp_dir());
+    /// let shard = |number| {
+    ///     let mut options = BatchOptions::new(replicate.clone());
+    ///     options.shard = Some((number, 3));
+    ///     options
+    /// };
+    /// // Exactly one of the processes replicates each package.
+    /// let identifier = "resource_map_doi:10.5072/A2MOORING".parse()?;
+    /// assert_eq!((0..3).filter(|number| shard(*number).is_ours(&identifier)).count(), 1);
+    /// # Ok::<(), d1_model::IdentifierError>(())
+    /// ```
     #[must_use]
     pub fn is_ours(&self, identifier: &Identifier) -> bool {
         let Some((number, count)) = self.shard.filter(|(_, count)| *count > 0) else { return true };

@@ -73,6 +73,32 @@ const WORK_PREFIX: &str = ".d1oci-export-";
 ///
 /// [`Error::TargetExists`] if the target exists. [`Error::Transfer`] if the package is a bag that cannot be
 /// repaired, or as [`pull`](pull()).
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use d1_sync::{ExportForm, export};
+/// use d1_transfer::{Observer, PushOptions, Silent, push_directory};
+/// use registry_backend::MemoryBackend;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let folder = tempfile::tempdir()?;
+/// let plots = folder.path().join("plots");
+/// std::fs::create_dir(&plots)?;
+/// std::fs::write(plots.join("temperature.csv"), "depth,temperature\n15,7.2\n")?;
+/// let backend = MemoryBackend::new();
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let pushed = push_directory(&backend, &plots, &PushOptions::new(std::env::temp_dir()), &observer).await?;
+///
+/// // A plain directory becomes a bag.
+/// let bag = folder.path().join("bag");
+/// let report = export(&backend, &pushed.digest.into(), &bag, ExportForm::Directory, &observer).await?;
+/// assert!(report.bag.valid);
+/// assert!(bag.join("bagit.txt").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn export(
     backend: &dyn RegistryBackend,
     at: &ManifestRef,

@@ -48,6 +48,25 @@ impl Default for FetchOptions {
 /// [`Error::Members`] with every member that cannot be read or is wrong. [`Error::Node`] if the map cannot be
 /// read. [`Error::NotPublic`] if the map is private. [`Error::Transfer`] if other files exist at the target.
 /// After an error, no file has its final name.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use std::sync::Arc;
+///
+/// use d1_client::{ClientOptions, NodeClient};
+/// use d1_sync::{DataOneSource, FetchOptions, fetch};
+/// use d1_transfer::{Observer, Silent};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let node = NodeClient::new("https://arcticdata.io/metacat/d1/mn", &ClientOptions::default())?;
+/// let source = DataOneSource::Node(node);
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let map = source.resource_map_of(&"doi:10.18739/A2D795C92".parse()?).await?;
+/// let report = fetch(&source, &map, Path::new("bags"), &FetchOptions::default(), &observer).await?;
+/// println!("bags/{}", report.directory);
+/// # Ok(())
+/// # }
+/// ```
 pub async fn fetch(
     source: &DataOneSource,
     map: &Identifier,

@@ -57,6 +57,16 @@ impl Journal {
     ///
     /// [`Error::Transfer`] if the file cannot be used. [`Error::Journal`] if it is not a journal, belongs to
     /// another repository, or is in use by another process.
+    ///
+    /// ```
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("replication.jsonl");
+    /// let journal = d1_sync::Journal::open(&path, "ghcr.io/owner/name")?;
+    /// drop(journal);
+    /// // A journal belongs to one repository.
+    /// assert!(d1_sync::Journal::open(&path, "ghcr.io/owner/other").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(path: &Path, repository: &str) -> Result<Self> {
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = opened.map_err(|error| Error::io("open", path, error))?;

@@ -65,6 +65,41 @@ pub struct AttachedSystemMetadata {
 /// object is private and the options do not include private objects. [`Error::TagTaken`] if the identifier's
 /// tag names another artifact. [`Error::Transfer`] if the object differs from its system metadata, a file
 /// cannot be read, or the store fails.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use d1_model::{AccessPolicy, AccessRule, Checksum, PUBLIC_SUBJECT, Permission, SystemMetadata};
+/// use d1_sync::{ObjectToPush, push_object};
+/// use d1_transfer::{Observer, PushOptions, Silent};
+/// use registry_backend::MemoryBackend;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("empty.csv");
+/// std::fs::write(&path, "")?;
+/// let checksum: Checksum = "MD5:d41d8cd98f00b204e9800998ecf8427e".parse()?;
+/// let mut document = SystemMetadata::new("urn:uuid:1".parse()?, "text/csv", 0, checksum, "someone");
+/// document.access_policy = Some(AccessPolicy {
+///     rules: vec![AccessRule {
+///         subjects: vec![PUBLIC_SUBJECT.to_owned()],
+///         permissions: vec![Permission::Read],
+///     }],
+/// });
+/// let system_metadata = folder.path().join("sysmeta.xml");
+/// std::fs::write(&system_metadata, document.to_xml()?)?;
+///
+/// let backend = MemoryBackend::new();
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let object = ObjectToPush { path, media_type: None, system_metadata: Some(system_metadata) };
+/// let options = PushOptions::new(std::env::temp_dir());
+/// let report = push_object(&backend, &object, &options, &observer).await?;
+/// assert_eq!(report.object.identifier.as_deref(), Some("urn:uuid:1"));
+/// assert!(report.system_metadata.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn push_object(
     backend: &dyn RegistryBackend,
     object: &ObjectToPush,

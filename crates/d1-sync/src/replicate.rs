@@ -72,6 +72,27 @@ impl ReplicateOptions {
 /// [`Error::Members`] with every member that cannot be read or is wrong. [`Error::Node`] if the map cannot be
 /// read. [`Error::NotPublic`] if the map is private. [`Error::Transfer`] if the store fails. After an error, no
 /// tag has moved. A second attempt with the same journal does not read the stored objects again.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use d1_client::{ClientOptions, NodeClient, PRODUCTION_COORDINATING_NODE};
+/// use d1_sync::{DataOneSource, ReplicateOptions, replicate};
+/// use d1_transfer::{Observer, Silent};
+/// use registry_backend::MemoryBackend;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let backend = MemoryBackend::new();
+/// let network = NodeClient::new(PRODUCTION_COORDINATING_NODE, &ClientOptions::default())?;
+/// let source = DataOneSource::Network(network);
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let map = source.resource_map_of(&"doi:10.18739/A2D795C92".parse()?).await?;
+/// let options = ReplicateOptions::new(std::env::temp_dir());
+/// let report = replicate(&backend, &source, &map, &options, None, &observer).await?;
+/// println!("{} objects, {}", report.objects, report.digest);
+/// # Ok(())
+/// # }
+/// ```
 pub async fn replicate(
     backend: &dyn RegistryBackend,
     source: &DataOneSource,

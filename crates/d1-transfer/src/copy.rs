@@ -55,6 +55,28 @@ const MANIFEST_LIMIT: usize = 1_000_000;
 /// # Errors
 ///
 /// Fails if the artifact does not exist, or either store fails. No tag has moved then.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use d1_transfer::{Observer, PushOptions, Silent, push_directory};
+/// use d1_transfer::{CopyOptions, copy};
+/// use registry_backend::{MemoryBackend, RegistryBackendExt};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # std::fs::write(folder.path().join("temperature.csv"), "15,7.2\n")?;
+/// # let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let (from, to) = (MemoryBackend::new(), MemoryBackend::new());
+/// # let pushed = push_directory(&from, folder.path(), &PushOptions::new(std::env::temp_dir()), &observer).await?;
+/// let mut options = CopyOptions::default();
+/// options.tags = vec!["v1".parse()?];
+/// let copied = copy(&from, &pushed.digest.clone().into(), &to, &options, &observer).await?;
+/// assert_eq!(copied.digest, pushed.digest);
+/// assert_eq!(to.resolve(&options.tags[0].clone().into()).await?.digest, pushed.digest);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn copy(
     from: &dyn RegistryBackend,
     at: &ManifestRef,

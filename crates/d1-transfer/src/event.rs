@@ -9,6 +9,28 @@ use oci_model::Digest;
 use registry_backend::{ByteStream, Written};
 
 /// Receives the events of a transfer. Many threads call it often, so it must return quickly.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use d1_transfer::{Event, Observer, Phase};
+///
+/// /// Counts the bytes that were sent.
+/// #[derive(Default)]
+/// struct Sent(AtomicU64);
+///
+/// impl Observer for Sent {
+///     fn event(&self, event: &Event<'_>) {
+///         if let Event::Advanced { phase: Phase::Upload, bytes, .. } = event {
+///             self.0.fetch_add(*bytes, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let sent = Sent::default();
+/// sent.event(&Event::Advanced { phase: Phase::Upload, items: 1, bytes: 7 });
+/// assert_eq!(sent.0.into_inner(), 7);
+/// ```
 pub trait Observer: Send + Sync {
     /// Receives an event.
     fn event(&self, event: &Event<'_>);

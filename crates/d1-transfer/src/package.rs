@@ -182,6 +182,28 @@ pub struct FileListing<'a> {
 /// # Errors
 ///
 /// Fails if an archive cannot be read.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use d1_transfer::{Observer, PushOptions, Silent, push_directory};
+/// use d1_transfer::{list_files, open_package};
+/// # use registry_backend::MemoryBackend;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # std::fs::write(folder.path().join("temperature.csv"), "15,7.2\n")?;
+/// # let backend = MemoryBackend::new();
+/// # let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// # let options = PushOptions::new(std::env::temp_dir());
+/// # let pushed = push_directory(&backend, folder.path(), &options, &observer).await?;
+/// let package = open_package(&backend, &pushed.digest.into()).await?;
+/// let listing = list_files(&backend, &package).await?;
+/// let files: Vec<_> = listing.iter().map(|file| (file.path, file.size)).collect();
+/// assert_eq!(files, [("temperature.csv".to_owned(), 7)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn list_files<'a>(
     backend: &dyn RegistryBackend,
     package: &'a OpenPackage,

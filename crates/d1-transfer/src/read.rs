@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read, Write};
 use d1_package::{ErrorKind, Piece, PieceEncoding, PlannedRead, ReadPlan};
 use multi_digest::HashingWriter;
 use oci_model::{Digest, DigestAlgorithm, DigestHasher};
-use oci_pack::SpanReader;
+use oci_pack::MemberReader;
 use registry_backend::RegistryBackend;
 
 use crate::archive::{search_archives, unknown_algorithm};
@@ -32,6 +32,28 @@ pub struct ByteRange {
 /// [`Error::NotInPackage`] if the package has no such file. [`Error::IsLink`] if it is a link in an archive
 /// without an index. [`Error::Content`] if the bytes are damaged. [`Error::Package`] if the range begins behind
 /// the file's end. [`Error::Io`] if `output` fails. Also fails if the store fails.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use d1_transfer::{Observer, PushOptions, Silent, push_directory};
+/// use d1_transfer::{ByteRange, open_package, read_file};
+/// # use registry_backend::MemoryBackend;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # std::fs::write(folder.path().join("temperature.csv"), "depth,temperature\n15,7.2\n")?;
+/// # let backend = MemoryBackend::new();
+/// # let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// # let options = PushOptions::new(std::env::temp_dir());
+/// # let pushed = push_directory(&backend, folder.path(), &options, &observer).await?;
+/// let package = open_package(&backend, &pushed.digest.into()).await?;
+/// let header = ByteRange { start: 0, end: Some(17) };
+/// let bytes = read_file(&backend, &package, "temperature.csv", Some(header), Vec::new()).await?;
+/// assert_eq!(bytes, b"depth,temperature");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn read_file<W: Write + Send + 'static>(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
@@ -118,7 +140,7 @@ impl Reading<'_> {
         read_blocking(stream, move |reader| {
             let copied = match &encoding {
                 PieceEncoding::Raw => copy_raw(reader, length, &mut writer, judge.as_mut()),
-                PieceEncoding::Members { compression, span } => SpanReader::new(reader, *compression, span)
+                PieceEncoding::Members { compression, part } => MemberReader::new(reader, *compression, part)
                     .map_err(CopyError::Read)
                     .and_then(|reader| copy(reader, &mut writer)),
             };

@@ -92,6 +92,15 @@ pub fn check_destination(network: Network, url: &Url) -> Result<(), RefusedDesti
 
 /// Tells whether two URLs have the same scheme, host and port (RFC 6454 section 5), so that they may share
 /// credentials.
+///
+/// ```
+/// use http_transfer::{Url, same_origin};
+///
+/// let registry: Url = "https://quay.io/v2/".parse()?;
+/// assert!(same_origin(&registry, &"https://quay.io:443/token".parse()?));
+/// assert!(!same_origin(&registry, &"https://cdn.quay.io/blob".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn same_origin(left: &Url, right: &Url) -> bool {
     left.origin() == right.origin()
@@ -110,6 +119,14 @@ pub fn without_query(url: &Url) -> String {
 }
 
 /// Returns the URL for logs: without user and password, and with the values of these query parameters only.
+///
+/// ```
+/// use http_transfer::redacted;
+///
+/// let url = "https://robot:secret@quay.io/token?service=quay.io&account=robot".parse()?;
+/// assert_eq!(redacted(&url, &["service"]), "https://quay.io/token?service=quay.io&account=…");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn redacted(url: &Url, harmless: &[&str]) -> String {
     let mut shown = without_query(url);

@@ -24,6 +24,15 @@ pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Reads `bytes FIRST-LAST/SIZE` or `bytes FIRST-LAST/*` (RFC 9110 section 14.4). Returns `None` for other units and
 /// for ranges that contradict themselves.
+///
+/// ```
+/// use http_transfer::parse_content_range;
+///
+/// let range = parse_content_range("bytes 0-499/1234").ok_or("not a range")?;
+/// assert_eq!((range.range, range.complete), (0..500, Some(1234)));
+/// assert!(parse_content_range("bytes 500-0/1234").is_none());
+/// # Ok::<(), &str>(())
+/// ```
 #[must_use]
 pub fn parse_content_range(value: &str) -> Option<ContentRange> {
     let (unit, rest) = value.trim().split_once(' ')?;
@@ -56,6 +65,16 @@ pub fn parse_digits(text: &str) -> Option<u64> {
 
 /// Reads the wait that a `Retry-After` asks for (RFC 9110 section 10.2.3): seconds, or a date that is compared with
 /// `now`. A date in the past asks for no wait. Durations as [`parse_duration`] reads them are accepted too.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use http_transfer::parse_retry_after;
+///
+/// assert_eq!(parse_retry_after("120", SystemTime::now()), Some(Duration::from_secs(120)));
+/// let past = parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", SystemTime::now());
+/// assert_eq!(past, Some(Duration::ZERO));
+/// ```
 #[must_use]
 pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();

@@ -9,6 +9,13 @@ pub fn looks_like_html(body: &[u8]) -> bool {
 }
 
 /// Returns the title of a web page, the only part of an error page that says anything.
+///
+/// ```
+/// use http_transfer::html_title;
+///
+/// let page = "<html><head><title>502 Bad Gateway</title></head></html>";
+/// assert_eq!(html_title(page), Some("502 Bad Gateway"));
+/// ```
 #[must_use]
 pub fn html_title(page: &str) -> Option<&str> {
     let lower = page.to_ascii_lowercase();
@@ -18,6 +25,12 @@ pub fn html_title(page: &str) -> Option<&str> {
 }
 
 /// Returns a text on one line, without control characters, cut to a number of characters.
+///
+/// ```
+/// use http_transfer::shortened;
+///
+/// assert_eq!(shortened("Bad\r\n   Gateway", 80), "Bad Gateway");
+/// ```
 #[must_use]
 pub fn shortened(text: &str, most_characters: usize) -> String {
     let mut short = String::new();

@@ -9,6 +9,13 @@ use zstd::bulk;
 use zstd::zstd_safe::CParameter;
 
 /// Compression of an archive layer.
+///
+/// ```
+/// use oci_pack::Compression;
+///
+/// assert_eq!(Compression::Zstd.name(), "zstd");
+/// assert_eq!(Compression::Gzip.media_type().as_str(), "application/vnd.oci.image.layer.v1.tar+gzip");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// gzip (RFC 1952), the only one that `oras` 1.3 unpacks.

@@ -82,6 +82,14 @@ impl ArchiveEntry {
 ///
 /// Files are `(path, size)` with the path relative to `root`, and keep their order. `oras` creates no parent directories
 /// while it unpacks, so every directory needs an entry of its own. A `root` of `.` gives names without a prefix.
+///
+/// ```
+/// use oci_pack::entries_with_directories;
+///
+/// let entries = entries_with_directories("bag", [("bagit.txt", 55), ("data/a.csv", 7)]);
+/// let paths: Vec<_> = entries.iter().map(|entry| entry.path.as_str()).collect();
+/// assert_eq!(paths, ["bag", "bag/bagit.txt", "bag/data", "bag/data/a.csv"]);
+/// ```
 pub fn entries_with_directories<'a>(
     root: &str,
     files: impl IntoIterator<Item = (&'a str, u64)>,

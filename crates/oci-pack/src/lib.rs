@@ -25,7 +25,7 @@ pub use manifest::{
     ManifestBuildError, ManifestBuilder, archive_layer, archive_title, manifest_size, object_layer,
     part_layer, part_title,
 };
-pub use members::{Member, MemberError, MemberSpan, SpanReader, members_covering};
+pub use members::{Member, MemberError, MemberRange, MemberReader, members_covering};
 pub use names::MOST_ALIKE;
 pub use pack::{InspectFile, OpenEntry, PackOptions, PackedArchive, PackedFile, pack_archive};
 pub use read::{

@@ -51,11 +51,32 @@ pub fn part_layer(title: String, digest: Digest, size: u64) -> Descriptor {
 }
 
 /// Returns the title of part `number`, counted from 1, of `count`: `directory/path.part-0001-of-0003`.
+///
+/// ```
+/// let title = oci_pack::part_title("dataset", "data/model.nc", 1, 3);
+/// assert_eq!(title, "dataset/data/model.nc.part-0001-of-0003");
+/// ```
 pub fn part_title(directory: &str, path: &str, number: u32, count: u32) -> String {
     format!("{directory}/{path}.part-{number:04}-of-{count:04}")
 }
 
 /// Collects layers and annotations for one manifest and checks it against limits.
+///
+/// ```
+/// use oci_model::{Descriptor, Digest};
+/// use oci_pack::{ManifestBuildError, ManifestBuilder, object_layer};
+///
+/// let digest = Digest::sha256_of(b"15,7.2\n");
+/// let layer = object_layer("dataset", "data/a.csv", "text/csv".parse()?, digest, 7);
+/// let builder = ManifestBuilder::new("application/bagit-1.0".parse()?, Descriptor::empty()).layer(layer.clone());
+/// let manifest = builder.clone().build(4 << 20)?;
+/// assert!(manifest.bytes().len() < 1000);
+///
+/// // `oras` refuses two layers with one title.
+/// let twice = builder.layer(layer).build(4 << 20);
+/// assert!(matches!(twice, Err(ManifestBuildError::DuplicateTitle { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ManifestBuilder {
     manifest: ImageManifest,

@@ -22,9 +22,9 @@ pub struct Member {
     pub tar_length: u64,
 }
 
-/// The bytes of a blob that hold a range of its tar archive. [`SpanReader`] reads them.
+/// The bytes of a blob that hold a range of its tar archive. [`MemberReader`] reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberSpan {
+pub struct MemberRange {
     /// The range in the blob: whole members.
     pub compressed: Range<u64>,
     /// Number of inflated bytes to drop before the wanted ones.
@@ -59,14 +59,26 @@ pub enum MemberError {
 /// # Errors
 ///
 /// If the members do not cover the range, or those that do are not contiguous.
-pub fn members_covering(members: &[Member], wanted: Range<u64>) -> Result<MemberSpan, MemberError> {
+///
+/// ```
+/// use oci_pack::{Member, members_covering};
+///
+/// let members = [
+///     Member { offset: 0, length: 300, tar_offset: 0, tar_length: 1000 },
+///     Member { offset: 300, length: 400, tar_offset: 1000, tar_length: 1000 },
+/// ];
+/// let covering = members_covering(&members, 1500..1600)?;
+/// assert_eq!((covering.compressed, covering.skip, covering.length), (300..700, 500, 100));
+/// # Ok::<(), oci_pack::MemberError>(())
+/// ```
+pub fn members_covering(members: &[Member], wanted: Range<u64>) -> Result<MemberRange, MemberError> {
     let uncovered = MemberError::Uncovered { start: wanted.start, end: wanted.end };
     if wanted.end < wanted.start {
         return Err(uncovered);
     }
     let length = wanted.end - wanted.start;
     if length == 0 {
-        return Ok(MemberSpan { compressed: 0..0, skip: 0, length: 0 });
+        return Ok(MemberRange { compressed: 0..0, skip: 0, length: 0 });
     }
     let first = members.partition_point(|member| member.tar_offset <= wanted.start).checked_sub(1);
     let (Some(first), Some(covering)) = (first, first.and_then(|first| members.get(first..))) else {
@@ -84,17 +96,17 @@ pub fn members_covering(members: &[Member], wanted: Range<u64>) -> Result<Member
         (next, next_tar) = (end, tar_end);
         if next_tar >= wanted.end {
             let skip = wanted.start - begin.tar_offset;
-            return Ok(MemberSpan { compressed: begin.offset..next, skip, length });
+            return Ok(MemberRange { compressed: begin.offset..next, skip, length });
         }
     }
     Err(uncovered)
 }
 
-/// Yields exactly the wanted bytes of the tar archive, given the compressed bytes of a [`MemberSpan`].
+/// Yields exactly the wanted bytes of the tar archive, given the compressed bytes of a [`MemberRange`].
 ///
 /// The bytes are not verified. A false list of members gives other bytes, and the caller must compare the file's
 /// digest.
-pub struct SpanReader<R: Read> {
+pub struct MemberReader<R: Read> {
     decoder: Decoder<BufReader<R>>,
     skip: u64,
     left: u64,
@@ -102,16 +114,16 @@ pub struct SpanReader<R: Read> {
 
 const READ_LENGTH: usize = 64 << 10;
 
-impl<R: Read> SpanReader<R> {
-    /// Returns a reader of the span. `compressed` yields the bytes `span.compressed` of the blob.
+impl<R: Read> MemberReader<R> {
+    /// Returns a reader of the range. `compressed` yields the bytes `covering.compressed` of the blob.
     ///
     /// # Errors
     ///
     /// If the decompressor cannot be set up.
-    pub fn new(compressed: R, compression: Compression, span: &MemberSpan) -> io::Result<Self> {
+    pub fn new(compressed: R, compression: Compression, covering: &MemberRange) -> io::Result<Self> {
         let buffered = BufReader::with_capacity(READ_LENGTH, compressed);
         let decoder = Decoder::new(compression, buffered)?;
-        Ok(Self { decoder, skip: span.skip, left: span.length })
+        Ok(Self { decoder, skip: covering.skip, left: covering.length })
     }
 
     fn skip_to_start(&mut self) -> io::Result<()> {
@@ -134,7 +146,7 @@ impl<R: Read> SpanReader<R> {
     }
 }
 
-impl<R: Read> Read for SpanReader<R> {
+impl<R: Read> Read for MemberReader<R> {
     /// Reads the next bytes.
     ///
     /// # Errors
@@ -158,9 +170,9 @@ impl<R: Read> Read for SpanReader<R> {
     }
 }
 
-impl<R: Read> fmt::Debug for SpanReader<R> {
+impl<R: Read> fmt::Debug for MemberReader<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = formatter.debug_struct("SpanReader");
+        let mut debug = formatter.debug_struct("MemberReader");
         debug.field("skip", &self.skip).field("left", &self.left).finish_non_exhaustive()
     }
 }
@@ -170,7 +182,7 @@ mod tests {
     use super::*;
     use crate::compression::MemberEncoder;
 
-    fn table() -> Vec<Member> {
+    fn members() -> Vec<Member> {
         [(0, 10, 0, 100), (10, 5, 100, 50), (15, 30, 150, 200)]
             .map(|(offset, length, tar_offset, tar_length)| Member { offset, length, tar_offset, tar_length })
             .to_vec()
@@ -188,22 +200,22 @@ mod tests {
             (349..350, 15..45, 199),
         ];
         for (wanted, compressed, skip) in cases {
-            let span = members_covering(&table(), wanted.clone()).unwrap();
+            let covering = members_covering(&members(), wanted.clone()).unwrap();
             let length = wanted.end - wanted.start;
-            assert_eq!(span, MemberSpan { compressed, skip, length }, "{wanted:?}");
+            assert_eq!(covering, MemberRange { compressed, skip, length }, "{wanted:?}");
         }
     }
 
     #[test]
     fn an_empty_range_costs_nothing() {
-        assert_eq!(members_covering(&table(), 400..400).unwrap().compressed, 0..0);
+        assert_eq!(members_covering(&members(), 400..400).unwrap().compressed, 0..0);
     }
 
     #[test]
     fn what_the_members_do_not_hold_is_an_error() {
         for wanted in [349..351, 350..351, 0..u64::MAX, Range { start: 9, end: 8 }] {
             assert!(
-                matches!(members_covering(&table(), wanted.clone()), Err(MemberError::Uncovered { .. })),
+                matches!(members_covering(&members(), wanted.clone()), Err(MemberError::Uncovered { .. })),
                 "{wanted:?}"
             );
         }
@@ -211,22 +223,22 @@ mod tests {
     }
 
     #[test]
-    fn a_table_with_gaps_is_an_error() {
+    fn members_with_gaps_are_an_error() {
         for change in [
             |member: &mut Member| member.offset += 1,
             |member: &mut Member| member.tar_offset += 1,
             |member: &mut Member| member.length = u64::MAX,
         ] {
-            let mut members = table();
+            let mut members = members();
             change(&mut members[1]);
             assert_eq!(members_covering(&members, 0..350), Err(MemberError::Inconsistent { index: 1 }));
         }
     }
 
     fn read(compressed: &[u8], compression: Compression, skip: u64, length: u64) -> io::Result<Vec<u8>> {
-        let span = MemberSpan { compressed: 0..compressed.len() as u64, skip, length };
+        let covering = MemberRange { compressed: 0..compressed.len() as u64, skip, length };
         let mut bytes = Vec::new();
-        SpanReader::new(compressed, compression, &span)?.read_to_end(&mut bytes)?;
+        MemberReader::new(compressed, compression, &covering)?.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

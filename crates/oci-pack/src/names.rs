@@ -28,7 +28,7 @@ pub(crate) enum NameFault {
 }
 
 /// All names of an archive, with one node for each component: about 20 bytes and the name for each file.
-pub(crate) struct NameTable {
+pub(crate) struct ArchiveNames {
     names: Names,
     /// Nodes by the hash of parent and folded name.
     places: HashTable<u32>,
@@ -53,7 +53,7 @@ const ROOT: u32 = 0;
 /// The most names in one directory that differ from a name only by case or Unicode normalisation.
 pub const MOST_ALIKE: usize = 64;
 
-impl NameTable {
+impl ArchiveNames {
     pub(crate) fn new() -> Self {
         let root = Node { parent: ROOT, start: 0, length: 0, kind: NodeKind::Directory };
         let names = Names { nodes: vec![root], text: String::new(), random: RandomState::new() };
@@ -197,12 +197,12 @@ struct Lookup {
 mod tests {
     use super::*;
 
-    fn table(entries: &[(&str, NodeKind)]) -> NameTable {
-        let mut table = NameTable::new();
+    fn names(entries: &[(&str, NodeKind)]) -> ArchiveNames {
+        let mut names = ArchiveNames::new();
         for (path, kind) in entries {
-            table.insert(path, *kind).unwrap();
+            names.insert(path, *kind).unwrap();
         }
-        table
+        names
     }
 
     #[test]
@@ -220,8 +220,8 @@ mod tests {
             ("x/l", SymbolicLink, Ok(())),
         ];
         for (path, kind, expected) in cases {
-            let mut table = table(&[("d/f", File), ("d/l", SymbolicLink)]);
-            assert_eq!(table.insert(path, kind).map(|_| ()), expected, "{path} {kind:?}");
+            let mut names = names(&[("d/f", File), ("d/l", SymbolicLink)]);
+            assert_eq!(names.insert(path, kind).map(|_| ()), expected, "{path} {kind:?}");
         }
     }
 
@@ -236,31 +236,31 @@ mod tests {
             ("file", "\u{fb01}le"),
         ];
         for (earlier, path) in cases {
-            let mut table = table(&[(earlier, NodeKind::File)]);
-            let clash = table.insert(path, NodeKind::File).unwrap().unwrap();
+            let mut names = names(&[(earlier, NodeKind::File)]);
+            let clash = names.insert(path, NodeKind::File).unwrap().unwrap();
             assert!(earlier.starts_with(&clash), "{clash}");
-            assert_eq!(table.insert(path, NodeKind::File), Err(NameFault::Duplicate));
+            assert_eq!(names.insert(path, NodeKind::File), Err(NameFault::Duplicate));
         }
-        let mut table = table(&[("Data/a", NodeKind::File), ("data/b", NodeKind::File)]);
-        assert_eq!(table.insert("data/c", NodeKind::File).unwrap(), None);
-        assert_eq!(table.len(), 5);
+        let mut names = names(&[("Data/a", NodeKind::File), ("data/b", NodeKind::File)]);
+        assert_eq!(names.insert("data/c", NodeKind::File).unwrap(), None);
+        assert_eq!(names.len(), 5);
     }
 
     #[test]
     fn the_kind_of_an_exact_path_is_known() {
-        let table = table(&[("d/f", NodeKind::File)]);
-        assert_eq!(table.kind("d"), Some(NodeKind::Directory));
-        assert_eq!(table.kind("d/f"), Some(NodeKind::File));
-        assert_eq!(table.kind("D/f"), None);
-        assert_eq!(table.kind("d/g"), None);
+        let names = names(&[("d/f", NodeKind::File)]);
+        assert_eq!(names.kind("d"), Some(NodeKind::Directory));
+        assert_eq!(names.kind("d/f"), Some(NodeKind::File));
+        assert_eq!(names.kind("D/f"), None);
+        assert_eq!(names.kind("d/g"), None);
     }
 
     #[test]
     fn names_that_fold_alike_are_bounded_in_number() {
-        let mut table = NameTable::new();
+        let mut names = ArchiveNames::new();
         let mut variants = (0..1000_u32)
             .map(|bits| (0..10).map(|bit| if bits >> bit & 1 == 0 { 'a' } else { 'A' }).collect::<String>());
-        let refused = variants.position(|name| table.insert(&name, NodeKind::File).is_err());
+        let refused = variants.position(|name| names.insert(&name, NodeKind::File).is_err());
         assert_eq!(refused, Some(MOST_ALIKE + 1));
     }
 }

@@ -96,6 +96,21 @@ impl fmt::Debug for PackOptions<'_> {
 ///
 /// If [`tar_layout`](crate::tar_layout) refuses the entries; if a file cannot be read, or its size differs from
 /// the declared one; if `output` fails.
+///
+/// ```
+/// use std::io::Read;
+///
+/// use oci_pack::{PackOptions, entries_with_directories, pack_archive};
+///
+/// let entries = entries_with_directories("dataset", [("a.csv", 7)]);
+/// let open = |_: usize| Ok(Box::new(&b"15,7.2\n"[..]) as Box<dyn Read + Send>);
+/// let mut blob = Vec::new();
+/// let packed = pack_archive(&entries, &open, &PackOptions::default(), &mut blob)?;
+/// assert_eq!(packed.blob_size, blob.len() as u64);
+/// // A header for the directory, a header and a block for the file, and two blocks that end the archive.
+/// assert_eq!(packed.tar_size, 5 * 512);
+/// # Ok::<(), oci_pack::PackError>(())
+/// ```
 pub fn pack_archive(
     entries: &(impl EntryList + ?Sized),
     open: &OpenEntry<'_>,

@@ -11,7 +11,7 @@ use oci_model::Digest;
 use crate::compression::Compression;
 use crate::error::{ArchiveError, ArchiveErrorKind};
 use crate::inflate::{CHUNK_COUNT, Chunk, ChunkSource, RatioLimit, hash_spent, inflate, truncated};
-use crate::names::{NameFault, NameTable, NodeKind};
+use crate::names::{ArchiveNames, NameFault, NodeKind};
 use crate::pack::join;
 use crate::paths::{TitlePrefix, check_link_target, printable};
 use crate::tar::{PaxRecords, TarHeader, is_zero, padding, parse_header, parse_pax};
@@ -166,6 +166,48 @@ impl ReadOptions {
 /// # Errors
 ///
 /// If the archive is damaged, holds an unsafe entry, exceeds a limit, or `visitor` stops the reading.
+///
+/// ```
+/// use std::io::Read;
+///
+/// use oci_pack::{
+///     ArchiveVisitor, ArchiveWarning, EntryContent, PackOptions, ReadOptions, VisitError,
+///     entries_with_directories, pack_archive, read_archive,
+/// };
+///
+/// /// Lists the files of an archive.
+/// #[derive(Default)]
+/// struct Files(Vec<(String, u64)>);
+///
+/// impl ArchiveVisitor for Files {
+///     fn directory(&mut self, _path: &str) -> Result<(), VisitError> {
+///         Ok(())
+///     }
+///     fn file(&mut self, path: &str, content: &mut EntryContent<'_>) -> Result<(), VisitError> {
+///         self.0.push((path.to_owned(), content.size()));
+///         Ok(())
+///     }
+///     fn symbolic_link(&mut self, path: &str, _target: &str) -> Result<(), VisitError> {
+///         Err(format!("`{path}` is a link").into())
+///     }
+///     fn hard_link(&mut self, path: &str, _target: &str) -> Result<(), VisitError> {
+///         Err(format!("`{path}` is a link").into())
+///     }
+///     fn warning(&mut self, _warning: ArchiveWarning) -> Result<(), VisitError> {
+///         Ok(())
+///     }
+/// }
+///
+/// let entries = entries_with_directories("dataset", [("a.csv", 7)]);
+/// let open = |_: usize| Ok(Box::new(&b"15,7.2\n"[..]) as Box<dyn Read + Send>);
+/// let mut blob = Vec::new();
+/// pack_archive(&entries, &open, &PackOptions::default(), &mut blob)?;
+///
+/// let mut files = Files::default();
+/// read_archive(&blob[..], &ReadOptions::new("dataset"), &mut files)?;
+/// assert_eq!(files.0, [("a.csv".to_owned(), 7)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read_archive<R: Read + Send>(
     reader: R,
     options: &ReadOptions,
@@ -211,7 +253,7 @@ pub(crate) struct ArchiveWalk<'a> {
     title: TitlePrefix,
     options: &'a ReadOptions,
     visitor: &'a mut dyn ArchiveVisitor,
-    names: NameTable,
+    names: ArchiveNames,
     entries: u64,
     content_size: u64,
 }
@@ -247,7 +289,7 @@ impl<'a> ArchiveWalk<'a> {
         options: &'a ReadOptions,
         visitor: &'a mut dyn ArchiveVisitor,
     ) -> Self {
-        Self { source, title, options, visitor, names: NameTable::new(), entries: 0, content_size: 0 }
+        Self { source, title, options, visitor, names: ArchiveNames::new(), entries: 0, content_size: 0 }
     }
 
     /// Visits all entries and reads the stream to its end.

@@ -33,6 +33,16 @@ pub(crate) const LONGEST_PATH: usize = 4096;
 ///
 /// If a name is not a relative, clean path; if the first entry is not a directory, or an entry comes before its
 /// parent directory; if a name repeats; if the archive would be larger than 2^63 bytes.
+///
+/// ```
+/// use oci_pack::{entries_with_directories, tar_layout};
+///
+/// let entries = entries_with_directories("dataset", [("a.csv", 7)]);
+/// let layout = tar_layout(&entries)?;
+/// assert_eq!(layout.data_offsets, [512, 1024]);
+/// assert_eq!(layout.size, 5 * 512);
+/// # Ok::<(), oci_pack::PackError>(())
+/// ```
 pub fn tar_layout(entries: &(impl EntryList + ?Sized)) -> Result<TarLayout, PackError> {
     let mut order = OrderCheck::new(entries);
     let mut position = 0_u64;

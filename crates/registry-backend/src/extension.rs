@@ -99,6 +99,21 @@ impl<B: RegistryBackend + ?Sized> RegistryBackendExt for B {
 ///
 /// [`Unsupported`](ErrorKind::Unsupported) if the digest's algorithm cannot be computed;
 /// [`Invalid`](ErrorKind::Invalid) if the stream is only a range of the blob.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use registry_backend::{BytesSource, BlobSource, MemoryBackend, RegistryBackend, WriteHint, verified};
+///
+/// # futures::executor::block_on(async {
+/// let backend = MemoryBackend::new();
+/// let blob = BytesSource::new("15,7.2");
+/// backend.write_blob(&blob, &WriteHint::default()).await?;
+/// let read = backend.read_blob(blob.digest(), None).await?;
+/// let pieces: Vec<_> = verified(read, blob.digest())?.try_collect().await?;
+/// assert_eq!(pieces.concat(), b"15,7.2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub fn verified(read: BlobRead, digest: &Digest) -> Result<ByteStream> {
     if !read.is_whole() {
         return Err(Error::new(ErrorKind::Invalid, "verify", digest)

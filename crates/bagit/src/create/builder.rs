@@ -1,4 +1,4 @@
-//! What goes into a new bag.
+//! The builder of a bag: its sources, algorithms, tag files and options.
 
 use std::path::{Path, PathBuf};
 

@@ -126,7 +126,7 @@ impl Bag {
         format!("{}  {path}\n", digest(algorithm, bytes))
     }
 
-    /// Writes the payload manifests anew.
+    /// Writes the payload manifests again.
     pub(crate) fn relist(&mut self) {
         for algorithm in ALGORITHMS {
             let payload: Vec<String> =
@@ -151,7 +151,7 @@ impl Bag {
         self.put(self.info_name(), &text);
     }
 
-    /// Writes the tag manifests anew, unless they are to stay as they are.
+    /// Writes the tag manifests again, unless they must stay unchanged.
     pub(crate) fn seal(&mut self) {
         if self.sealed {
             return;

@@ -1,4 +1,4 @@
-//! What only a directory can have: links, sockets, fifos, files that cannot be read or are not UTF-8.
+//! Entries that only a directory can have: links, sockets, fifos, files that cannot be read or are not UTF-8.
 #![cfg(unix)]
 
 use std::ffi::OsStr;

@@ -91,7 +91,7 @@ fn fetch_files() {
         case("F1 two fields", "1.0", &["E fetch-line-malformed"], |bag| {
             fetch(bag, &format!("{URL} data/a.csv"));
         }),
-        case("F1 a length that is no number", "1.0", &["E fetch-line-malformed"], |bag| {
+        case("F1 a length that is not a number", "1.0", &["E fetch-line-malformed"], |bag| {
             fetch(bag, &format!("{URL} x data/a.csv"));
         }),
         case("F1 a relative URL", "1.0", &["E fetch-url-not-absolute"], |bag| fetch(bag, "x/y - data/a.csv")),

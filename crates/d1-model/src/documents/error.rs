@@ -1,4 +1,4 @@
-//! The document that tells what went wrong at a node.
+//! The document that describes an error of a node.
 
 use std::fmt;
 use std::io;
@@ -11,24 +11,24 @@ use crate::xml::{self, Cursor, DocumentKind, Element, XmlWriter, read_document};
 const KIND: DocumentKind =
     DocumentKind { name: "DataONE error", root: "error", namespaces: &[""], max_bytes: 1024 * 1024 };
 
-/// Describes what went wrong at a node (`dataoneErrors.xsd`).
+/// An error of a node (`dataoneErrors.xsd`).
 ///
-/// Nodes may send it under any HTTP status, even 200, in place of what was asked for.
+/// A node may send it with any HTTP status, even 200, instead of the requested document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ErrorDocument {
     /// The name of the exception, such as `NotFound`.
     pub name: String,
-    /// The HTTP status that belongs to it, such as 404.
+    /// The HTTP status of the exception, such as 404.
     pub error_code: i64,
     /// The place in the service interface that raised it, such as `1020`.
     pub detail_code: String,
-    /// The identifier that was asked for, as text.
+    /// The requested identifier, as text.
     pub identifier: Option<String>,
     /// The node that raised it.
     pub node_id: Option<String>,
     /// The description, for people.
     pub description: Option<String>,
-    /// Where in the node's program it happened; text, or markup whose tags are left out here.
+    /// The place of the error in the node's program. Tags of markup are left out.
     pub trace_information: Option<String>,
 }
 
@@ -48,6 +48,21 @@ impl ErrorDocument {
     /// # Errors
     ///
     /// Fails when a text cannot be written in XML, or when writing to `out` fails.
+    ///
+    /// ```
+    /// use d1_model::ErrorDocument;
+    ///
+    /// let error = ErrorDocument {
+    ///     name: "NotFound".to_owned(),
+    ///     error_code: 404,
+    ///     detail_code: "1020".to_owned(),
+    ///     ..ErrorDocument::default()
+    /// };
+    /// let mut document = Vec::new();
+    /// error.write_xml(&mut document)?;
+    /// assert_eq!(ErrorDocument::parse(&document)?.value, error);
+    /// # Ok::<(), d1_model::Error>(())
+    /// ```
     pub fn write_xml(&self, out: impl io::Write) -> Result<()> {
         let mut writer = XmlWriter::new(out, KIND.name)?;
         let error_code = self.error_code.to_string();
@@ -74,7 +89,7 @@ impl fmt::Display for ErrorDocument {
     }
 }
 
-/// Tells whether the bytes look like an error document, from their first element alone.
+/// Returns whether the bytes look like an error document. It reads only their first element.
 #[must_use]
 pub fn looks_like_error(bytes: &[u8]) -> bool {
     xml::first_element(bytes).is_some_and(|element| element.name == KIND.root.as_bytes())

@@ -14,7 +14,7 @@ const NODE: DocumentKind = DocumentKind {
 const NODE_LIST: DocumentKind =
     DocumentKind { name: "node list", root: "nodeList", max_bytes: 64 * 1024 * 1024, ..NODE };
 
-/// Describes one Member Node or Coordinating Node; what concerns harvesting only is left out.
+/// A Member Node or Coordinating Node. Facts that concern only harvesting are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// The node's identifier, such as `urn:node:KNB`.
@@ -29,17 +29,17 @@ pub struct Node {
     pub node_type: Option<String>,
     /// `up`, `down` or `unknown`.
     pub state: Option<String>,
-    /// Whether the node takes replicas.
+    /// Whether the node accepts replicas.
     pub replicate: Option<bool>,
     /// Whether Coordinating Nodes harvest the node.
     pub synchronize: Option<bool>,
     /// The services that the node offers.
     pub services: Vec<NodeService>,
-    /// The largest replica that the node takes, in bytes.
+    /// The largest replica that the node accepts, in bytes.
     pub max_object_size: Option<u64>,
     /// The identities of the node itself.
     pub subjects: Vec<String>,
-    /// The identities of the people in charge.
+    /// The identities of the contact persons.
     pub contact_subjects: Vec<String>,
     /// Further facts: key and value.
     pub properties: Vec<(String, String)>,
@@ -70,7 +70,7 @@ impl Node {
         })
     }
 
-    /// Tells whether a service of some version can be used.
+    /// Returns whether a version of a service can be used.
     #[must_use]
     pub fn offers(&self, service: &str, version: &str) -> bool {
         self.services
@@ -108,7 +108,7 @@ impl NodeList {
     }
 }
 
-/// Reads a node; nothing if it lacks what a client needs, which is noted.
+/// Reads a node. Returns `None` and notes it if the node lacks a fact that a client needs.
 fn read_node(cursor: &mut Cursor<'_>, node: &Element) -> Result<Option<Node>> {
     let text = |name| node.attribute(name).map(|text| text.trim().to_owned());
     let mut value = Node {
@@ -159,7 +159,7 @@ fn read_services(cursor: &mut Cursor<'_>, services: &Element) -> Result<Vec<Node
             cursor.skip_unknown(&element)?;
             continue;
         }
-        // Where nothing is said, a service that is listed can be used.
+        // A listed service counts as available if the document does not say.
         let available = read_boolean_attribute(cursor, &element, "available").unwrap_or(true);
         let text = |name| element.attribute(name).unwrap_or_default().trim().to_owned();
         found.push(NodeService { name: text("name"), version: text("version"), available });

@@ -18,24 +18,24 @@ const KIND: DocumentKind = DocumentKind {
 /// Lists a slice of the objects of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectList {
-    /// How many objects the document says it lists.
+    /// The number of listed objects that the document states.
     pub count: u64,
     /// The position of the first of them among all objects that match.
     pub start: u64,
-    /// How many objects match.
+    /// The number of objects that match.
     pub total: u64,
     /// The objects.
     pub objects: Vec<ObjectInfo>,
-    /// The identifiers, as they stand, of entries that cannot be used: at most 1000 of them.
+    /// The texts of unusable identifiers: at most 1000 of them.
     pub unusable: Vec<String>,
-    /// The number of entries that cannot be used.
+    /// The number of unusable entries.
     pub unusable_count: u64,
 }
 
-/// How many identifiers of entries that cannot be used are kept.
+/// The most unusable identifiers that are kept.
 const MAX_UNUSABLE: usize = 1000;
 
-/// Describes one object of a list.
+/// One object of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectInfo {
     /// The object's identifier.
@@ -44,7 +44,7 @@ pub struct ObjectInfo {
     pub format_id: Option<String>,
     /// The object's checksum.
     pub checksum: Option<Checksum>,
-    /// When the object's system metadata were changed last.
+    /// When the object's system metadata last changed.
     pub date_modified: Option<DateTime>,
     /// The object's size in bytes.
     pub size: Option<u64>,
@@ -84,14 +84,14 @@ fn read(cursor: &mut Cursor<'_>, root: &Element) -> Result<ObjectList> {
     }
     let count = count.unwrap_or(entries);
     if count != entries {
-        cursor.odd(OddityCode::WrongCount, "@count", || format!("the list says {count} and has {entries}"));
+        cursor.odd(OddityCode::WrongCount, "@count", || format!("expected {count} entries, found {entries}"));
     }
-    // Without a total there is at least what the slice holds.
+    // Without a total, there are at least the objects of this slice.
     let total = total.unwrap_or_else(|| start.saturating_add(entries));
     Ok(ObjectList { count, start, total, objects, unusable, unusable_count })
 }
 
-/// Reads an entry, or returns the text of an identifier that breaks the rules.
+/// Reads an entry, or returns the text of an invalid identifier.
 fn read_object(cursor: &mut Cursor<'_>, object: &Element) -> Result<Result<ObjectInfo, String>> {
     let mut stated = String::new();
     let (mut identifier, mut format_id, mut checksum) = (None, None, None);

@@ -1,4 +1,4 @@
-//! The document that says where an object can be had, the answer of `resolve`.
+//! The document that lists the locations of an object: the answer of `resolve`.
 
 use crate::error::{ErrorKind, Result};
 use crate::identifier::Identifier;
@@ -13,16 +13,16 @@ const KIND: DocumentKind = DocumentKind {
     max_bytes: 4 * 1024 * 1024,
 };
 
-/// Lists the places of one object.
+/// The locations of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectLocationList {
     /// The object.
     pub identifier: Identifier,
-    /// The places, the preferred one first. Any of them may be down.
+    /// The locations, the preferred one first. Any of them may be down.
     pub locations: Vec<ObjectLocation>,
 }
 
-/// Describes one place of an object.
+/// One location of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectLocation {
     /// The node, such as `urn:node:KNB`.
@@ -31,9 +31,9 @@ pub struct ObjectLocation {
     pub base_url: Option<String>,
     /// The versions of the interface that the node speaks, such as `v2`.
     pub versions: Vec<String>,
-    /// Where to get the object.
+    /// The URL of the object.
     pub url: String,
-    /// How much the place is preferred; the list is in that order already.
+    /// The preference for this location. The list is already in this order.
     pub preference: Option<i32>,
 }
 

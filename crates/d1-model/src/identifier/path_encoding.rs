@@ -26,8 +26,8 @@ pub fn encode_path_segment(text: &str) -> String {
 
 /// Decodes one segment of a URL path.
 ///
-/// A `+` stays a `+`: it stands for a space in query strings only. A `/` is refused nowhere, since the caller has split
-/// the path already.
+/// A `+` stays a `+`: it means a space only in query strings. A `/` is allowed, because the caller has already
+/// split the path.
 ///
 /// # Errors
 ///

@@ -43,12 +43,12 @@ fn is_doi_suffix(text: &str) -> bool {
     !text.is_empty() && text.chars().all(stays)
 }
 
-/// Tells whether a character is the same in the tag. `_` is not: it is what the others become.
+/// Returns whether a character stays the same in the tag. `_` does not count, because other characters become `_`.
 fn stays(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '.' | '-')
 }
 
-/// Keeps the two forms apart: a DOI could otherwise be made to end in the hash of another identifier.
+/// Keeps the two forms apart. Otherwise somebody could make a DOI that ends in the hash of another identifier.
 fn ends_like_a_hashed_tag(tag: &str) -> bool {
     tag.rsplit_once(HASH_MARK)
         .is_some_and(|(_, end)| end.len() == HASH_DIGITS && end.bytes().all(|byte| byte.is_ascii_hexdigit()))

@@ -8,8 +8,8 @@ use super::{Member, ResourceMap};
 use crate::date_time::DateTime;
 use crate::identifier::Identifier;
 
-/// Makes a [`ResourceMap`]. Members are ordered by identifier, so that the same package gives the same map, in whatever
-/// order its members are named.
+/// Builds a [`ResourceMap`]. Members are ordered by identifier, so the same package gives the same map in any
+/// order of calls.
 #[derive(Debug, Clone)]
 pub struct ResourceMapBuilder {
     identifier: Identifier,
@@ -22,7 +22,8 @@ pub struct ResourceMapBuilder {
 }
 
 impl ResourceMapBuilder {
-    /// Starts a map with what OAI-ORE demands of one: its identifier, who or what makes it, and when.
+    /// Starts a map with the facts that OAI-ORE requires: its identifier, its creator, and the time of its last
+    /// change.
     #[must_use]
     pub fn new(identifier: Identifier, creator: impl Into<String>, modified: DateTime) -> Self {
         Self {
@@ -43,13 +44,13 @@ impl ResourceMapBuilder {
         self
     }
 
-    /// Adds a member, if it is not one already. The map itself never becomes one.
+    /// Adds a member, unless it is one already. The map itself never becomes one.
     pub fn member(&mut self, identifier: &Identifier) -> &mut Self {
         self.place(identifier);
         self
     }
 
-    /// Adds a member if needed, and says where in the package's folders it lies.
+    /// Adds a member if needed, and sets its location in the package's folders.
     pub fn member_at(&mut self, identifier: &Identifier, location: &str) -> &mut Self {
         let place = self.place(identifier).and_then(|position| usize::try_from(position).ok());
         if let Some((_, at_location)) = place.and_then(|position| self.members.get_mut(position)) {
@@ -58,7 +59,7 @@ impl ResourceMapBuilder {
         self
     }
 
-    /// Says that one object documents another; both become members if needed.
+    /// States that one object documents another. Both become members if needed.
     pub fn documents(&mut self, documenting: &Identifier, documented: &Identifier) -> &mut Self {
         if let (Some(from), Some(to)) = (self.place(documenting), self.place(documented)) {
             self.documents.push((from, to));
@@ -66,7 +67,7 @@ impl ResourceMapBuilder {
         self
     }
 
-    /// Makes the map.
+    /// Returns the map.
     #[must_use]
     pub fn build(self) -> ResourceMap {
         let mut order: Vec<u32> = (0..).take(self.members.len()).collect();

@@ -1,4 +1,4 @@
-//! Finds out which resource is the map and which is the aggregation that it describes.
+//! Determines which resource is the map and which is the aggregation that it describes.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use super::uri::{AGGREGATION_FRAGMENT, without_fragment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::oddity::{OddityCode, quoted};
 
-/// The map, where the document names it, and its aggregation.
+/// The map, if the document names it, and its aggregation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chosen {
     pub(super) map: Option<ResourceNumber>,
@@ -31,8 +31,8 @@ pub(super) fn choose(facts: &mut Facts) -> Result<Chosen> {
     Ok(chosen)
 }
 
-/// Finds an aggregation that has members and is described by a map; one that is not itself a member goes first, since a
-/// document may repeat what a nested map says.
+/// Finds an aggregation that has members and is described by a map. One that is not itself a member comes first,
+/// because a document may repeat statements of a nested map.
 fn described_aggregation(facts: &Facts) -> Option<Chosen> {
     let with_members: HashSet<ResourceNumber> =
         statements_of_membership(facts).map(|(from, _)| from).collect();
@@ -49,7 +49,7 @@ fn described_aggregation(facts: &Facts) -> Option<Chosen> {
         .map(|(map, aggregation)| Chosen { map: Some(*map), aggregation: *aggregation })
 }
 
-/// Finds the aggregation with the most members, where no map describes any.
+/// Finds the aggregation with the most members, if no map describes any.
 fn largest_aggregation(facts: &Facts) -> Option<Chosen> {
     let mut counts = vec![0_u64; facts.resources.len()];
     for (aggregation, _) in statements_of_membership(facts) {
@@ -57,14 +57,14 @@ fn largest_aggregation(facts: &Facts) -> Option<Chosen> {
             *count = count.saturating_add(1);
         }
     }
-    // The first of the largest: `max_by_key` would take the last.
+    // The first of the largest. `max_by_key` would return the last.
     let (index, _) =
         counts.iter().enumerate().rev().max_by_key(|(_, count)| **count).filter(|(_, count)| **count > 0)?;
     let aggregation = u32::try_from(index).ok()?;
     Some(Chosen { map: map_without_description(facts, aggregation), aggregation })
 }
 
-/// Finds the map of an aggregation that no statement connects to it.
+/// Finds the map of an aggregation if no statement connects them.
 fn map_without_description(facts: &Facts, aggregation: ResourceNumber) -> Option<ResourceNumber> {
     if let Some((map, _)) = facts.describes.first() {
         return Some(*map);
@@ -90,7 +90,7 @@ fn note_other_aggregations(facts: &mut Facts, chosen: ResourceNumber) {
     let count = u64::try_from(others.len()).unwrap_or(u64::MAX);
     let uri = facts.resource(chosen).map(|resource| quoted(&resource.uri)).unwrap_or_default();
     facts.oddities.add_many(OddityCode::SeveralAggregations, "ore:aggregates", count, || {
-        format!("there are other aggregations than “{uri}”, which was taken")
+        format!("there are other aggregations than “{uri}”, which was chosen")
     });
 }
 
@@ -99,7 +99,7 @@ fn note_aggregation_uri(facts: &mut Facts, chosen: Chosen) {
     let aggregation = uri_of(chosen.aggregation).unwrap_or_default();
     let Some(map) = chosen.map.and_then(uri_of) else {
         facts.oddities.add(OddityCode::MissingMap, "ore:describes", || {
-            format!("nothing says which map describes “{}”", quoted(&aggregation))
+            format!("no statement says which map describes “{}”", quoted(&aggregation))
         });
         return;
     };

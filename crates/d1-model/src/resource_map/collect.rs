@@ -1,4 +1,4 @@
-//! Collects what the statements of a resource map say, in little memory and in any order.
+//! Collects the statements of a resource map, in little memory and in any order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use crate::oddity::{OddityCode, OddityList, quoted};
 
 /// The name of the document in messages.
 pub(super) const DOCUMENT: &str = "resource map";
-/// How many resources a map may name.
+/// The most resources in a map.
 const MAX_RESOURCES: usize = 1_000_000;
-/// How many statements about resources a map may make.
+/// The most statements about resources in a map.
 const MAX_STATEMENTS: u64 = 10_000_000;
 
 /// The number of a resource: its position in [`Facts::resources`].
@@ -31,7 +31,7 @@ pub(super) struct Resource {
     pub(super) is_aggregation: bool,
 }
 
-/// The statements by kind, before they are put together.
+/// The statements by kind, before they are combined.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) resources: Vec<Resource>,
@@ -55,7 +55,7 @@ pub(super) struct Facts {
     statements: u64,
 }
 
-/// Who made a resource: a text, or a resource that has a name.
+/// The creator of a resource: a text, or a resource that has a name.
 #[derive(Debug)]
 pub(super) enum Creator {
     Text(String),
@@ -63,7 +63,7 @@ pub(super) enum Creator {
 }
 
 impl Facts {
-    /// Takes in one statement.
+    /// Adds one statement.
     pub(super) fn add(&mut self, triple: Triple) -> Result<()> {
         let Some(property) = Property::from_iri(triple.predicate.as_str()) else { return Ok(()) };
         self.statements = self.statements.saturating_add(1);
@@ -167,7 +167,7 @@ impl Facts {
             Term::Literal(literal) => {
                 let text = literal.value().trim();
                 self.oddities.add(OddityCode::LiteralObject, property.name(), || {
-                    format!("“{}” is given as text where a URI is due", quoted(text))
+                    format!("“{}” is given as text, expected a URI", quoted(text))
                 });
                 if text.is_empty() {
                     return Ok(());

@@ -1,4 +1,4 @@
-//! Finds out the identifiers of the resources of a map.
+//! Determines the identifiers of the resources of a map.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,14 +7,14 @@ use super::uri::{AGGREGATION_FRAGMENT, identifier_in, is_resolve_uri, without_fr
 use crate::identifier::Identifier;
 use crate::oddity::{OddityCode, quoted};
 
-/// An identifier, and whether a statement gives it or only a URI.
+/// An identifier, and whether it comes from a statement or only from a URI.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     pub(super) identifier: Identifier,
     pub(super) is_stated: bool,
 }
 
-/// Knows the ways from resources to identifiers.
+/// Maps resources to identifiers.
 pub(super) struct Identities {
     /// The map of each aggregation that one describes.
     map_of: HashMap<ResourceNumber, ResourceNumber>,
@@ -30,7 +30,7 @@ impl Identities {
         }
     }
 
-    /// Finds the identifier of a resource; of an aggregation, its map's.
+    /// Finds the identifier of a resource. For an aggregation, it is that of its map.
     pub(super) fn of(&self, facts: &Facts, number: ResourceNumber) -> Option<Identity> {
         let resource = facts.resource(number)?;
         let base = without_fragment(&resource.uri);
@@ -43,7 +43,7 @@ impl Identities {
         }
     }
 
-    /// Tells whether a resource is an aggregation, by a statement or by its URI.
+    /// Returns whether a resource is an aggregation, by a statement or by its URI.
     pub(super) fn is_aggregation(&self, facts: &Facts, number: ResourceNumber) -> bool {
         self.map_of.contains_key(&number)
             || facts.resource(number).is_some_and(|resource| {
@@ -51,7 +51,7 @@ impl Identities {
             })
     }
 
-    /// Tells whether a resource is a map, or the aggregation of one.
+    /// Returns whether a resource is a map, or the aggregation of one.
     pub(super) fn is_map(&self, facts: &Facts, number: ResourceNumber) -> bool {
         self.maps.contains(&number)
             || facts.resource(number).is_some_and(|resource| resource.is_resource_map)
@@ -59,7 +59,7 @@ impl Identities {
     }
 }
 
-/// Notes what is odd about how the map names a resource.
+/// Notes oddities in how the map names a resource.
 pub(super) fn note_naming(facts: &mut Facts, number: ResourceNumber, identity: &Identity, what: &str) {
     let Some(uri) = facts.resource(number).map(|resource| resource.uri.clone()) else { return };
     if !identity.is_stated {

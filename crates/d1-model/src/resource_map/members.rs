@@ -12,17 +12,17 @@ use super::vocabulary::Property;
 use crate::identifier::Identifier;
 use crate::oddity::{OddityCode, quoted};
 
-/// How many URIs of members without identifiers are kept.
+/// The most URIs of members without identifiers that are kept.
 const MAX_UNIDENTIFIED: usize = 1000;
 
-/// The members, and the way from resources to them.
+/// The members, and the map from resources to members.
 #[derive(Debug)]
 pub(super) struct Roster {
     pub(super) members: Vec<Member>,
     pub(super) unidentified: Vec<String>,
     /// Positions of the members, ordered by identifier.
     by_identifier: Vec<u32>,
-    /// For each resource, whether and where it is a member.
+    /// For each resource, its position among the members, if it is one.
     places: Vec<Place>,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn gather(
         by_identifier: Vec::new(),
         places: vec![Place::Unknown; facts.resources.len()],
     };
-    // For each member, the resource that is one.
+    // For each member, the resource it comes from.
     let mut found = Vec::with_capacity(numbers.len());
     for number in numbers {
         if let Some(member) = identify_member(facts, identities, &mut roster, number, map) {
@@ -66,7 +66,7 @@ pub(super) fn gather(
 }
 
 impl Roster {
-    /// Finds the member that a resource is, be it under another URI than the aggregation has.
+    /// Finds the member for a resource, even if its URI differs from the aggregation's.
     pub(super) fn position_of(
         &mut self,
         facts: &mut Facts,
@@ -101,7 +101,7 @@ impl Roster {
         Some(&self.members.get(usize::try_from(position).ok()?)?.identifier)
     }
 
-    /// Merges members that are one object under several URIs. The first URI counts.
+    /// Merges members that are the same object under several URIs. The first URI counts.
     fn merge_equal_members(&mut self, facts: &mut Facts, found: &[ResourceNumber]) {
         let first_of = first_of_equal(&self.members);
         let mut positions: Vec<u32> = Vec::with_capacity(found.len());
@@ -130,7 +130,7 @@ impl Roster {
         self.by_identifier = by_identifier;
     }
 
-    /// Notes where a resource is a member, and takes over what is said about it.
+    /// Records the member of a resource, and takes over the facts about it.
     fn merge(&mut self, facts: &Facts, number: ResourceNumber, position: u32) {
         let index = usize::try_from(number).unwrap_or(usize::MAX);
         if let Some(place) = self.places.get_mut(index) {
@@ -150,7 +150,7 @@ impl Roster {
 fn first_of_equal(members: &[Member]) -> Vec<usize> {
     let identifier_at = |index: &usize| members.get(*index).map(|member| &member.identifier);
     let mut order: Vec<usize> = (0..members.len()).collect();
-    // Stable: of equal members, the first one stays the first.
+    // The sort is stable, so the first of equal members stays first.
     order.sort_by(|left, right| identifier_at(left).cmp(&identifier_at(right)));
     let mut first_of = vec![0; members.len()];
     let mut first = None;
@@ -174,7 +174,7 @@ fn identify_member(
     let uri = Arc::clone(&facts.resource(number)?.uri);
     let Some(identity) = identities.of(facts, number) else {
         facts.oddities.add(OddityCode::UnidentifiedMember, Property::Aggregates.name(), || {
-            format!("the identifier of “{}” cannot be found out; the member was left out", quoted(&uri))
+            format!("the identifier of “{}” is unknown; the member was left out", quoted(&uri))
         });
         if roster.unidentified.len() < MAX_UNIDENTIFIED {
             roster.unidentified.push(uri.to_string());
@@ -192,7 +192,8 @@ fn identify_member(
     Some(Member { identifier: identity.identifier, uri, at_location: None, is_resource_map })
 }
 
-/// Returns the resources that are said to be members, in order of appearance, and notes what is said one way only.
+/// Returns the resources that are stated to be members, in order of appearance. Notes statements made in one
+/// direction only.
 fn member_numbers(facts: &mut Facts, chosen: Chosen) -> Vec<ResourceNumber> {
     const STATED_FORWARD: u8 = 1;
     const STATED_BACKWARD: u8 = 2;
@@ -228,7 +229,7 @@ fn member_numbers(facts: &mut Facts, chosen: Chosen) -> Vec<ResourceNumber> {
     numbers
 }
 
-/// Returns a test for resources that are the chosen aggregation, be it under a URI that is encoded differently.
+/// Returns a test for resources that are the chosen aggregation, even under a URI with another encoding.
 fn aggregation_test(facts: &Facts, chosen: Chosen) -> impl Fn(ResourceNumber) -> bool + use<> {
     let named = |number: ResourceNumber| {
         let uri = &facts.resource(number)?.uri;

@@ -1,10 +1,10 @@
-//! Names of blank nodes that a strict parser of RDF/XML would refuse.
+//! Names of blank nodes that a strict RDF/XML parser would refuse.
 
 use std::io::{self, Read};
 
-/// Passes a document through and makes the values of `nodeID` attributes into names that XML allows.
+/// Passes a document through and changes the values of `nodeID` attributes to valid XML names.
 ///
-/// Maps that the R package `datapack` wrote until 2017 have `rdf:nodeID="_:r1500"`, and `:` is not allowed there. Each byte
+/// The R package `datapack` wrote `rdf:nodeID="_:r1500"` until 2017, and XML does not allow `:` there. Each byte
 /// stays one byte, so positions in the document stay right.
 pub(super) struct NodeIdReader<R> {
     inner: R,
@@ -12,11 +12,11 @@ pub(super) struct NodeIdReader<R> {
     repaired: u64,
 }
 
-/// Where in the document the next byte is.
+/// The position of the next byte in the document's structure.
 #[derive(Clone, Copy)]
 enum Place {
     Text,
-    /// In a tag, with as many letters of `nodeID` as were just read.
+    /// In a tag, after this many letters of `nodeID`.
     Tag {
         matched: usize,
     },
@@ -70,7 +70,7 @@ impl<R> NodeIdReader<R> {
     }
 }
 
-/// Tells whether a byte may be in a name without a colon (Namespaces in XML, production `NCName`).
+/// Returns whether a byte may be in a name without a colon (Namespaces in XML, production `NCName`).
 fn is_allowed(byte: u8, is_first: bool) -> bool {
     let is_start = byte.is_ascii_alphabetic() || byte == b'_' || !byte.is_ascii();
     is_start || !is_first && (byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))

@@ -11,8 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::oddity::{OddityCode, Parsed, quoted};
 use crate::xml::{GuardLimits, GuardedReader};
 
-/// Bounds that real maps keep far away from: they nest five levels, declare a dozen namespaces, and a URI has a few
-/// thousand bytes at most. Depth times attributes bounds the namespaces through which the parser looks for each name.
+/// Real maps stay far below these bounds: they nest five levels, declare a dozen namespaces, and a URI has a few
+/// thousand bytes at most. The parser searches all namespaces in scope for each name, and depth times attributes
+/// bounds their number.
 const LIMITS: GuardLimits = GuardLimits {
     max_bytes: MAX_RESOURCE_MAP_BYTES,
     max_depth: 32,
@@ -43,7 +44,7 @@ pub(super) fn read(reader: impl Read) -> Result<Parsed<ResourceMap>> {
 
 fn collect(reader: &mut impl Read) -> Result<Facts> {
     let mut facts = Facts::default();
-    // Lenient: identifiers often stand in URIs unencoded, with characters that no IRI may have.
+    // Lenient: URIs often contain unencoded identifiers, with characters that an IRI must not have.
     for triple in RdfXmlParser::new().lenient().for_reader(reader) {
         let triple = triple.map_err(|error| match error {
             RdfXmlParseError::Io(error) => Error::io(DOCUMENT, error),

@@ -1,4 +1,4 @@
-//! Puts the statements of a resource map together.
+//! Combines the statements of a resource map.
 
 use super::choose::{Chosen, choose};
 use super::collect::{Creator, Facts, Pair, ResourceNumber};
@@ -44,7 +44,7 @@ pub(super) fn resolve(mut facts: Facts) -> Result<Parsed<ResourceMap>> {
     Ok(Parsed { value, oddities: facts.oddities.into_vec() })
 }
 
-/// Notes identifiers that break the rules. The URI stands in for them.
+/// Notes invalid identifiers. The URI is used instead.
 fn note_broken_identifiers(facts: &mut Facts) {
     for resource in &facts.resources {
         if let Some(text) = resource.identifier.as_deref().filter(|text| is_resolve_uri(text)) {
@@ -61,7 +61,7 @@ fn note_broken_identifiers(facts: &mut Facts) {
 }
 
 fn identify_map(facts: &mut Facts, identities: &Identities, chosen: Chosen) -> Option<Identifier> {
-    // An aggregation named after its map names the map, even where no statement does.
+    // The URI of an aggregation names its map, even if no statement does.
     let named = identities.is_aggregation(facts, chosen.aggregation).then_some(chosen.aggregation);
     let number = chosen.map.or(named)?;
     let identity = identities.of(facts, number)?;
@@ -69,7 +69,7 @@ fn identify_map(facts: &mut Facts, identities: &Identities, chosen: Chosen) -> O
     Some(identity.identifier)
 }
 
-/// Returns what is said about the map or else about the aggregation; titles normally belong to the latter.
+/// Returns the facts about the map, or else about the aggregation. Titles normally belong to the latter.
 fn describe<T>(chosen: Chosen, find: impl Fn(ResourceNumber) -> Option<T>) -> Option<T> {
     find(chosen.aggregation).or_else(|| find(chosen.map?))
 }

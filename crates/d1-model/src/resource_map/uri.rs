@@ -17,7 +17,8 @@ pub(super) fn without_fragment(uri: &str) -> &str {
     uri.split_once('#').map_or(uri, |(before, _)| before)
 }
 
-/// Tells whether a URI is the resolve address of a Coordinating Node: `…/cn/resolve/…`, `…/cn/v1/resolve/…` or v2.
+/// Returns whether a URI is the resolve address of a Coordinating Node: `…/cn/resolve/…`, `…/cn/v1/resolve/…` or
+/// v2.
 pub(super) fn is_resolve_uri(uri: &str) -> bool {
     let Some(rest) = uri.strip_prefix("https://").or_else(|| uri.strip_prefix("http://")) else {
         return false;
@@ -28,10 +29,10 @@ pub(super) fn is_resolve_uri(uri: &str) -> bool {
         .any(|start| path.strip_prefix(start).is_some_and(|tail| !tail.is_empty()))
 }
 
-/// Reads the identifier out of a URI: what follows the service's name in a DataONE address, else the last segment.
+/// Reads the identifier out of a URI: the part after the service's name in a DataONE address, else the last
+/// segment.
 ///
-/// A DataONE address may hold an identifier whose slashes nobody encoded. Percent signs that encode nothing are taken
-/// as they stand.
+/// Slashes of the identifier may be unencoded. A percent sign that encodes nothing is kept.
 pub(super) fn identifier_in(uri: &str) -> Option<Identifier> {
     let uri = without_fragment(uri);
     let tail = ["/resolve/", "/v1/object/", "/v2/object/", "/v1/meta/", "/v2/meta/"]

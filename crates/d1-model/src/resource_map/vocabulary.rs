@@ -14,7 +14,7 @@ pub(super) const TYPE_AGENT: &str = "http://purl.org/dc/terms/Agent";
 pub(super) const DATATYPE_DATE_TIME: &str = "http://www.w3.org/2001/XMLSchema#dateTime";
 pub(super) const DATATYPE_STRING: &str = "http://www.w3.org/2001/XMLSchema#string";
 
-/// A property that says something about a package.
+/// A property of a package that this crate uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Property {
     Type,
@@ -33,7 +33,7 @@ pub(super) enum Property {
 }
 
 impl Property {
-    /// Finds a property by its IRI; statements with any other property do not concern membership.
+    /// Finds a property by its IRI. Other properties do not concern membership.
     pub(super) fn from_iri(iri: &str) -> Option<Self> {
         let terms: [(&str, &[(&str, Self)]); 7] = [
             (

@@ -140,7 +140,7 @@ fn write_media_type<W: Write>(media_type: &MediaType, writer: &mut XmlWriter<W>)
     writer.end()
 }
 
-/// Writes a date as it stands, or, where its form is not the schema's, the instant that it means.
+/// Writes a date unchanged or, if it does not have the schema's form, the instant that it means.
 fn write_date<W: Write>(writer: &mut XmlWriter<W>, name: &'static str, date: &DateTime) -> Result<()> {
     let Some(text) = date.schema_text() else {
         let detail = format!("“{}” is not a date and time", quoted(date.text()));

@@ -1,4 +1,4 @@
-//! A cursor over an XML document that hands out elements one after the other, within bounds, and notes what is odd.
+//! A cursor over an XML document that returns its elements in order, within bounds, and notes oddities.
 
 use quick_xml::XmlVersion;
 use quick_xml::errors::Error as XmlError;
@@ -11,14 +11,14 @@ use super::is_xml_character;
 use crate::error::{Error, ErrorKind, Result};
 use crate::oddity::{OddityCode, OddityList, Parsed, quoted};
 
-/// How deep elements may be nested; the schemas need five levels.
+/// The deepest nesting of elements. The schemas need five levels.
 const MAX_DEPTH: usize = 64;
-/// How many attributes an element may have; the schemas need seven, namespaces a few more.
+/// The most attributes of an element. The schemas need seven, and namespaces a few more.
 const MAX_ATTRIBUTES: usize = 64;
-/// How many namespace declarations may be in scope.
+/// The most namespace declarations in scope.
 const MAX_NAMESPACES: usize = 64;
 
-/// Describes a kind of document to the cursor.
+/// A kind of document, for the cursor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DocumentKind {
     /// The name of the document in messages.
@@ -49,7 +49,7 @@ impl Element {
     }
 }
 
-/// Reads a document of the given kind: checks its root, and lets `read` turn its content into a value.
+/// Reads a document of the given kind. Checks its root, and calls `read` with its content.
 pub(crate) fn read_document<T>(
     kind: DocumentKind,
     bytes: &[u8],
@@ -93,7 +93,7 @@ impl<'a> Cursor<'a> {
         self.oddities.add(code, path, message);
     }
 
-    /// Makes an error at a path below the root.
+    /// Returns an error at a path below the root.
     pub(crate) fn error(&self, kind: ErrorKind, path: &str, detail: impl Into<String>) -> Error {
         Error::new(kind, self.kind.name, detail).at_element(path).at_position(self.reader.buffer_position())
     }
@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
         self.open.get(1..).unwrap_or_default().join("/")
     }
 
-    /// Returns the next child of `parent`, or nothing at its end tag. The rest of an earlier child is skipped.
+    /// Returns the next child of `parent`, or `None` at its end tag. The rest of an earlier child is skipped.
     pub(crate) fn next_child(&mut self, parent: &Element) -> Result<Option<Element>> {
         loop {
             match self.next_event()? {
@@ -128,7 +128,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Returns the text of `element` up to its end tag, as it stands. Elements within are skipped as unknown.
+    /// Returns the text of `element` up to its end tag, unchanged. Elements within are skipped as unknown.
     pub(crate) fn raw_text(&mut self, element: &Element) -> Result<String> {
         self.collect_text(element, false)
     }
@@ -172,7 +172,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Returns the text of `element` without the whitespace around it, which is noted.
+    /// Returns the trimmed text of `element`. Whitespace around it is noted.
     pub(crate) fn text(&mut self, element: &Element) -> Result<String> {
         let path = self.path();
         let text = self.raw_text(element)?;
@@ -188,7 +188,7 @@ impl<'a> Cursor<'a> {
         Ok(trimmed.to_owned())
     }
 
-    /// Returns the text of `element` as [`Cursor::text`] does, and notes it where it is empty.
+    /// Returns the text of `element` as [`Cursor::text`] does, and notes it if it is empty.
     pub(crate) fn filled_text(&mut self, element: &Element) -> Result<Option<String>> {
         let path = self.path();
         let text = self.text(element)?;
@@ -208,7 +208,7 @@ impl<'a> Cursor<'a> {
         self.skip(element)
     }
 
-    /// Skips an element with all that it holds.
+    /// Skips an element with its content.
     pub(crate) fn skip(&mut self, element: &Element) -> Result<()> {
         self.deep_text(element).map(drop)
     }
@@ -250,7 +250,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Reads what is left of the root element and of the document.
+    /// Reads the rest of the root element and of the document.
     fn finish(&mut self, root: &Element) -> Result<()> {
         if !self.open.is_empty() {
             while let Some(element) = self.next_child(root)? {
@@ -267,7 +267,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads the next event; the end of the document is an error, since an element is always expected or open.
+    /// Reads the next event. The end of the document is an error, because an element is always expected or open.
     fn next_event(&mut self) -> Result<Event<'a>> {
         let event = self.reader.read_event().map_err(|error| self.malformed(&error))?;
         match &event {
@@ -329,7 +329,7 @@ impl<'a> Cursor<'a> {
 
     fn read_attributes(&self, start: &BytesStart<'_>) -> Result<Vec<(String, String)>> {
         let mut attributes = Vec::new();
-        // Counting first keeps the check for equal names, which compares all with all, within bounds.
+        // Counting first bounds the check for equal names, which compares each pair.
         if start.attributes().with_checks(false).count() > MAX_ATTRIBUTES {
             let detail = format!("an element has more than {MAX_ATTRIBUTES} attributes");
             return Err(self.error(ErrorKind::TooLarge, "", detail));

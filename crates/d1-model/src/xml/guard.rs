@@ -1,4 +1,4 @@
-//! Watches over XML on its way to a parser that sets no bounds itself.
+//! Checks XML on its way to a parser that sets no bounds itself.
 
 use std::io::{self, Read};
 
@@ -9,11 +9,11 @@ use crate::error::ErrorKind;
 pub(crate) struct GuardLimits {
     /// The largest document, in bytes.
     pub(crate) max_bytes: u64,
-    /// How deep elements may be nested.
+    /// The deepest nesting of elements.
     pub(crate) max_depth: usize,
     /// The longest tag, in bytes.
     pub(crate) max_tag_bytes: usize,
-    /// How many attributes a tag may have.
+    /// The most attributes of a tag.
     pub(crate) max_attributes: usize,
     /// The longest text, comment or processing instruction, in bytes.
     pub(crate) max_text_bytes: usize,
@@ -27,10 +27,10 @@ pub(crate) struct GuardViolation {
     pub(crate) detail: &'static str,
 }
 
-/// Passes bytes through while it follows the lexical structure of XML, and stops at the first violation.
+/// Passes bytes through, follows the lexical structure of XML, and stops at the first violation.
 ///
-/// Declarations within a document type are refused, since they can define entities; the end of input within an element
-/// is an error, which a parser of events need not notice.
+/// Declarations within a document type are refused, because they can define entities. The end of input within an
+/// element is an error, which a parser of events might not notice.
 pub(crate) struct GuardedReader<R> {
     inner: R,
     limits: GuardLimits,
@@ -56,12 +56,12 @@ enum State {
     },
     /// After `<!`.
     Bang,
-    /// Within a text that must follow `<!`.
+    /// In a text that must follow `<!`.
     Expect {
         rest: &'static [u8],
         then: Until,
     },
-    /// Within something that ends with two equal bytes and `>`, or with one.
+    /// In a construct that ends with two equal bytes and `>`, or with one.
     Until {
         until: Until,
         matched: usize,
@@ -96,17 +96,17 @@ impl<R: Read> GuardedReader<R> {
         }
     }
 
-    /// Returns what the document did that is not allowed, if it did.
+    /// Returns the violation, if there was one.
     pub(crate) fn violation(&self) -> Option<&GuardViolation> {
         self.violation.as_ref()
     }
 
-    /// Tells whether the document has a document type declaration.
+    /// Returns whether the document has a document type declaration.
     pub(crate) fn has_document_type(&self) -> bool {
         self.document_type
     }
 
-    /// Returns how many bytes have passed.
+    /// Returns the number of bytes that have passed.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
@@ -117,8 +117,8 @@ impl<R: Read> GuardedReader<R> {
         io::Error::new(io::ErrorKind::InvalidData, detail)
     }
 
-    /// Counts the bytes at the beginning that leave the state as it is: most of them, so that they need not go through
-    /// it one by one.
+    /// Counts the bytes at the beginning that do not change the state. These are most bytes, so they skip the slow
+    /// path.
     fn uneventful(&self, bytes: &[u8]) -> usize {
         let until = |is_event: &dyn Fn(u8) -> bool| {
             bytes.iter().position(|byte| is_event(*byte)).unwrap_or(bytes.len())
@@ -210,7 +210,8 @@ impl<R: Read> GuardedReader<R> {
             (Some(_), _) => State::DocumentType { quote },
             (None, b'"' | b'\'') => State::DocumentType { quote: Some(byte) },
             (None, b'>') => self.begin(State::Text),
-            // The parser behind looks for entity declarations without regard to quotes: none may reach it.
+            // The parser after this reader looks for entity declarations without regard to quotes, so none may
+            // reach it.
             (None, b'[' | b'<') => {
                 let detail =
                     "declarations within the document type are refused, since they can define entities";

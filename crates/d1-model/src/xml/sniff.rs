@@ -1,6 +1,7 @@
 //! Finds the root element at the beginning of a file, without parsing the rest.
 
-/// How many bytes are looked at: a licence comment may stand before the root, a whole document need not be scanned.
+/// The number of bytes to search: a licence comment may precede the root, but the whole document need not be
+/// scanned.
 const MAX_PROLOG: usize = 64 * 1024;
 
 /// The first start tag of a document.
@@ -9,7 +10,7 @@ pub(crate) struct FirstElement<'a> {
     pub(crate) name: &'a [u8],
 }
 
-/// Finds the first start tag; nothing if the bytes do not begin as an XML document does.
+/// Finds the first start tag. Returns `None` if the bytes do not begin as an XML document does.
 pub(crate) fn first_element(bytes: &[u8]) -> Option<FirstElement<'_>> {
     let bytes = bytes.get(..MAX_PROLOG).unwrap_or(bytes);
     let mut rest = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
@@ -31,7 +32,7 @@ pub(crate) fn first_element(bytes: &[u8]) -> Option<FirstElement<'_>> {
     }
 }
 
-/// Finds a short text among the bytes that a sniff looks at.
+/// Finds a short text in the searched bytes.
 pub(crate) fn find_bytes(bytes: &[u8], wanted: &[u8]) -> bool {
     let bytes = bytes.get(..MAX_PROLOG).unwrap_or(bytes);
     bytes.windows(wanted.len().max(1)).any(|window| window == wanted)

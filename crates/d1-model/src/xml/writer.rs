@@ -1,4 +1,4 @@
-//! Writes XML: indented, deterministic, and never a character that XML cannot carry.
+//! Writes XML: indented, deterministic, and without characters that XML does not allow.
 
 use std::io::Write;
 
@@ -32,7 +32,7 @@ impl<W: Write> XmlWriter<W> {
         Ok(())
     }
 
-    /// Writes the end tag of the element that was started last.
+    /// Writes the end tag of the innermost open element.
     pub(crate) fn end(&mut self) -> Result<()> {
         let Some(name) = self.open.pop() else { return Ok(()) };
         self.indent()?;
@@ -41,7 +41,7 @@ impl<W: Write> XmlWriter<W> {
         self.put(">\n")
     }
 
-    /// Writes an element that holds text only.
+    /// Writes an element that holds only text.
     pub(crate) fn leaf(&mut self, name: &'static str, attributes: Attributes<'_>, text: &str) -> Result<()> {
         self.tag(name, attributes)?;
         self.put(">")?;
@@ -57,7 +57,7 @@ impl<W: Write> XmlWriter<W> {
         self.put("/>\n")
     }
 
-    /// Makes the error of a value that cannot be written.
+    /// Returns the error of a value that cannot be written.
     pub(crate) fn not_writable(&self, element: &str, detail: impl Into<String>) -> Error {
         Error::new(ErrorKind::NotWritable, self.document, detail).at_element(element)
     }
@@ -93,7 +93,7 @@ impl<W: Write> XmlWriter<W> {
             '&' => Some("&amp;"),
             '<' => Some("&lt;"),
             '>' => Some("&gt;"),
-            // A bare carriage return would be read as a line feed.
+            // A parser would read a bare carriage return as a line feed.
             '\r' => Some("&#xD;"),
             '"' if in_attribute => Some("&quot;"),
             '\t' if in_attribute => Some("&#x9;"),
@@ -114,7 +114,7 @@ impl<W: Write> XmlWriter<W> {
     }
 }
 
-/// Splits a text around the first character that is wanted.
+/// Splits a text at the first character that matches.
 fn split_at_first(text: &str, wanted: impl Fn(char) -> bool) -> Option<(&str, char, &str)> {
     let (position, character) = text.char_indices().find(|(_, character)| wanted(*character))?;
     let (before, rest) = text.split_at_checked(position)?;

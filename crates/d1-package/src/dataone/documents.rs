@@ -31,7 +31,7 @@ pub struct Documents {
     algorithms: BTreeMap<u64, AlgorithmSet>,
 }
 
-/// The facts about one object in its system metadata, as far as a package needs them.
+/// The facts about one object from its system metadata that a package needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectRecord {
     /// Path of the document in the package.
@@ -54,7 +54,7 @@ pub struct ObjectRecord {
     pub obsoleted_by: Option<Identifier>,
     /// Whether the object is archived.
     pub archived: bool,
-    /// The file name that is suggested for the object; not safe as a path.
+    /// The suggested file name of the object. It is not safe as a path.
     pub file_name: Option<Box<str>>,
     /// Whether everybody may read the object.
     pub is_public: bool,
@@ -73,9 +73,9 @@ pub struct ResourceMapRecord {
 
 /// Reads the DataONE documents among these files, given as path and size.
 ///
-/// Every tag file of a bag is looked at, whatever its name; of payload and of plain directories, files whose names
-/// end in `.xml` or `.rdf`, and files of the size of an object that system metadata call a resource map. A document
-/// that looks like one and cannot be read is an oddity.
+/// In a bag, it looks at every tag file, whatever its name. In the payload and in plain directories, it looks at
+/// files whose names end in `.xml` or `.rdf`, and at files with the size of an object that system metadata call a
+/// resource map. A document that looks like one but cannot be read is an oddity.
 ///
 /// # Errors
 ///
@@ -107,14 +107,14 @@ pub fn read_documents<'p>(
 }
 
 impl Documents {
-    /// Returns the algorithms by which a file of `size` bytes has to be hashed, besides SHA-256, to be matched with
-    /// its system metadata: none for most files.
+    /// Returns the algorithms besides SHA-256 that a file of `size` bytes needs for the match with its system
+    /// metadata. Most files need none.
     #[must_use]
     pub fn algorithms_for(&self, size: u64) -> AlgorithmSet {
         self.algorithms.get(&size).copied().unwrap_or(AlgorithmSet::EMPTY)
     }
 
-    /// Says that the files now lie in a directory, given with a slash at its end.
+    /// Moves all paths into a directory, given with a slash at its end.
     pub(crate) fn move_into(&mut self, directory: &str) {
         let paths = self.system_metadata.iter_mut().map(|record| &mut record.path);
         let paths = paths.chain(self.resource_maps.iter_mut().map(|record| &mut record.path));
@@ -124,10 +124,10 @@ impl Documents {
     }
 }
 
-/// How much of a file is looked at to tell whether it is a document.
+/// How many bytes of a file are searched to recognise a document.
 const HEAD_LENGTH: u64 = 64 << 10;
 
-/// Names do not say what a file is; they only keep payload of another kind from being opened.
+/// A name does not prove the type of a file. It only keeps other payload from being opened.
 fn is_named_like_xml(path: &str) -> bool {
     let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
     extension.eq_ignore_ascii_case("xml") || extension.eq_ignore_ascii_case("rdf")
@@ -189,7 +189,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Notes what departs from a schema: often the same in all documents, so it is listed once.
+    /// Notes a departure from a schema. All documents often share it, so it is listed once.
     fn note(&mut self, path: &str, oddities: Vec<Oddity>) {
         let mut seen = BTreeSet::new();
         for oddity in oddities {
@@ -224,7 +224,7 @@ impl Reading {
 }
 
 impl ObjectRecord {
-    /// Takes from a system metadata document at a path what a package needs of it.
+    /// Reads the facts that a package needs from a system metadata document at a path.
     #[must_use]
     pub fn new(path: &str, bytes: &[u8], document: SystemMetadata) -> Self {
         Self {

@@ -1,15 +1,15 @@
-//! Comparing a file with what its system metadata declare.
+//! Compares a file with the size and checksum in its system metadata.
 
 use bagit::Algorithm;
 use d1_model::Checksum;
 
 use crate::FileView;
 
-/// A difference between a file and what system metadata declare of it.
+/// A difference between a file and its system metadata.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// The size is another.
+    /// The sizes differ.
     #[error("the system metadata declare {declared} bytes, the file has {found}")]
     Size {
         /// Declared size in bytes.
@@ -17,7 +17,7 @@ pub enum Mismatch {
         /// Size of the file in bytes.
         found: u64,
     },
-    /// The checksum is another.
+    /// The checksums differ.
     #[error("the system metadata declare {declared}, the file has {found}")]
     Checksum {
         /// Declared checksum.
@@ -49,8 +49,22 @@ pub enum Mismatch {
     },
 }
 
-/// Compares a file with the size and checksum that its system metadata declare; nothing is returned if they are
-/// right.
+/// Compares a file with the size and checksum that its system metadata declare. Returns an empty list if they
+/// agree.
+///
+/// ```
+/// use d1_model::Checksum;
+/// use d1_package::{Mismatch, PackageFile, system_metadata_mismatches};
+/// use oci_model::Digest;
+///
+/// let sha256 = Digest::sha256_of(b"15,7.2\n").sha256_bytes().ok_or("no SHA-256")?;
+/// let file = PackageFile::new("data/temperature.csv", 7, sha256);
+/// let declared: Checksum = format!("SHA-256:{}", hex::encode(sha256)).parse()?;
+/// assert!(system_metadata_mismatches(7, &declared, &file.view()).is_empty());
+/// let found = system_metadata_mismatches(8, &declared, &file.view());
+/// assert!(matches!(found[..], [Mismatch::Size { declared: 8, found: 7 }]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn system_metadata_mismatches(
     declared_size: u64,
@@ -77,7 +91,8 @@ pub fn system_metadata_mismatches(
 }
 
 impl Mismatch {
-    /// Tells whether only the name of the checksum's algorithm is wrong: the value is the file's digest by another one.
+    /// Returns whether only the name of the checksum's algorithm is wrong: the value is the file's digest by
+    /// another one.
     #[must_use]
     pub fn is_mislabelled(&self) -> bool {
         matches!(self, Self::Impossible { is_right: Some(true), .. })
@@ -114,8 +129,18 @@ fn impossible(declared: &Checksum, looks_like: Option<Algorithm>, is_right: Opti
     }
 }
 
-/// Returns the algorithm by which a file has to be hashed to compare it with a declared checksum: the declared one, or the one
-/// that an impossible value looks like.
+/// Returns the algorithm that a comparison with a declared checksum needs: the declared one, or the one that an
+/// impossible value looks like.
+///
+/// ```
+/// use bagit::Algorithm;
+/// use d1_package::algorithm_to_compare;
+///
+/// // Nodes declare such checksums: the value is an MD5.
+/// let mislabelled = "SHA-256:d41d8cd98f00b204e9800998ecf8427e".parse()?;
+/// assert_eq!(algorithm_to_compare(&mislabelled), Some(Algorithm::Md5));
+/// # Ok::<(), d1_model::ChecksumError>(())
+/// ```
 #[must_use]
 pub fn algorithm_to_compare(checksum: &Checksum) -> Option<Algorithm> {
     declared_algorithm(checksum).or_else(|| suspected_algorithm(checksum))
@@ -130,7 +155,7 @@ pub(crate) fn declared_algorithm(checksum: &Checksum) -> Option<Algorithm> {
     computable(checksum).map(|(algorithm, _)| algorithm)
 }
 
-/// Returns the algorithm and the digest that a checksum states, if it can be computed and compared at all.
+/// Returns the algorithm and the digest of a checksum, if this crate can compute and compare it.
 pub(super) fn computable(checksum: &Checksum) -> Option<(Algorithm, Vec<u8>)> {
     let algorithm = checksum.algorithm().name().parse().ok()?;
     let digest = hex::decode(checksum.value()).ok()?;

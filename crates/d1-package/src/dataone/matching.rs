@@ -1,4 +1,4 @@
-//! Matches system metadata with files of the same content, one to one, and explains the documents that match none.
+//! Matches system metadata with files of the same content, one to one, and explains the documents without a match.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use super::names::{key, keys_of_path};
 use crate::files::PackageFiles;
 use crate::oddity::{OddityList, PackageOddityCode};
 
-/// Which file each system metadata document describes.
+/// The file that each system metadata document describes.
 pub(super) struct Assignment<'a> {
     pub(super) files: &'a PackageFiles,
     pub(super) records: &'a [ObjectRecord],
@@ -32,9 +32,9 @@ impl<'a> Assignment<'a> {
         Self { files, records, locations, file_of, record_of }
     }
 
-    /// Matches all records whose content is there; `skipped` ones are repeats of others.
+    /// Matches all records whose content exists. Records in `skipped` repeat others.
     pub(super) fn match_by_content(&mut self, skipped: &[bool], oddities: &mut OddityList) {
-        let table = ContentTable::new(self.records, self.files);
+        let by_content = FilesByContent::new(self.records, self.files);
         let mut groups: BTreeMap<ContentKey, Vec<usize>> = BTreeMap::new();
         for (number, record) in self.records.iter().enumerate() {
             if let Some(content) =
@@ -44,7 +44,7 @@ impl<'a> Assignment<'a> {
             }
         }
         for (content, records) in &groups {
-            self.match_group(records, table.files(content), oddities);
+            self.match_group(records, by_content.files(content), oddities);
         }
     }
 
@@ -57,7 +57,7 @@ impl<'a> Assignment<'a> {
             }
         }
         if self.left(records, candidates).is_some_and(|(records, files)| records.len() + files.len() > 2) {
-            let names = NameTable::new(self.files, candidates.iter().copied());
+            let names = FilesByName::new(self.files, candidates.iter().copied());
             self.match_names(records, &names, |record| record.file_name.as_deref());
             self.match_names(records, &names, |record| Some(record.identifier.as_str()));
         }
@@ -66,7 +66,12 @@ impl<'a> Assignment<'a> {
         }
     }
 
-    fn match_names(&mut self, records: &[usize], names: &NameTable, name: fn(&ObjectRecord) -> Option<&str>) {
+    fn match_names(
+        &mut self,
+        records: &[usize],
+        names: &FilesByName,
+        name: fn(&ObjectRecord) -> Option<&str>,
+    ) {
         for number in records.iter().copied() {
             let Some(wanted) = self.records.get(number).and_then(name) else { continue };
             let found = names.files(wanted).iter().copied().find(|file| self.is_free(*file));
@@ -76,7 +81,7 @@ impl<'a> Assignment<'a> {
         }
     }
 
-    /// Matches what nothing tells apart: by identifier and path, so that it is the same every time.
+    /// Matches indistinguishable files by identifier and path, so that the result is always the same.
     fn match_in_order(&mut self, records: &[usize], files: &[usize], oddities: &mut OddityList) {
         let mut records = records.to_vec();
         let identifier = |number: &usize| self.records.get(*number).map(|record| &record.identifier);
@@ -95,7 +100,7 @@ impl<'a> Assignment<'a> {
         }
     }
 
-    /// Returns the records and files that are not matched yet, unless there are none on either side.
+    /// Returns the records and files without a match, if there are some on both sides.
     fn left(&self, records: &[usize], candidates: &[usize]) -> Option<(Vec<usize>, Vec<usize>)> {
         let records: Vec<_> = records.iter().copied().filter(|record| self.is_open(*record)).collect();
         let files: Vec<_> = candidates.iter().copied().filter(|file| self.is_free(*file)).collect();
@@ -122,10 +127,10 @@ impl<'a> Assignment<'a> {
     }
 }
 
-/// Files by the names that they may be known by.
-pub(super) struct NameTable(HashMap<String, Vec<usize>>);
+/// Files by their possible names.
+pub(super) struct FilesByName(HashMap<String, Vec<usize>>);
 
-impl NameTable {
+impl FilesByName {
     pub(super) fn new(files: &PackageFiles, positions: impl Iterator<Item = usize>) -> Self {
         let mut names: HashMap<String, Vec<usize>> = HashMap::new();
         for position in positions {
@@ -139,13 +144,13 @@ impl NameTable {
         Self(names)
     }
 
-    /// Returns the files that may have this name, in their order.
+    /// Returns the files that this name may mean, in their order.
     pub(super) fn files(&self, name: &str) -> &[usize] {
         self.0.get(&key(name)).map_or(&[], Vec::as_slice)
     }
 }
 
-/// Explains each record that fits no file.
+/// Explains each record without a file.
 pub(super) fn explain_the_rest(assignment: &mut Assignment<'_>, repeats: &[bool], oddities: &mut OddityList) {
     let is_left = |assignment: &Assignment<'_>, number: usize| {
         assignment.is_open(number) && !repeats.get(number).copied().unwrap_or(false)
@@ -160,13 +165,13 @@ pub(super) fn explain_the_rest(assignment: &mut Assignment<'_>, repeats: &[bool]
         .filter(|file| assignment.is_free(*file))
         .filter(|file| assignment.files.file(*file).is_some_and(|file| !documents.contains(file.path)))
         .collect();
-    let names = NameTable::new(assignment.files, others.into_iter());
+    let names = FilesByName::new(assignment.files, others.into_iter());
     for number in left {
         explain(assignment, number, &names, oddities);
     }
 }
 
-fn explain(assignment: &mut Assignment<'_>, number: usize, names: &NameTable, oddities: &mut OddityList) {
+fn explain(assignment: &mut Assignment<'_>, number: usize, names: &FilesByName, oddities: &mut OddityList) {
     let Some(record) = assignment.records.get(number) else { return };
     let known_by = |name: &str| match names.files(name) {
         [only] => Some(*only),
@@ -194,7 +199,7 @@ fn explain(assignment: &mut Assignment<'_>, number: usize, names: &NameTable, od
     } else {
         PackageOddityCode::FixityMismatch
     };
-    // Of a file that is wrong in any case, it does not matter what else is not known.
+    // A wrong file stays wrong, whatever else is unknown about it.
     let told = if wrong.is_empty() { unknown } else { wrong };
     let told: Vec<String> = told.iter().map(ToString::to_string).collect();
     let message = format!("compared with `{}` in `{}`: {}", record.identifier, record.path, told.join("; "));
@@ -204,27 +209,27 @@ fn explain(assignment: &mut Assignment<'_>, number: usize, names: &NameTable, od
 /// The identity of content.
 pub(super) type ContentKey = (u64, Algorithm, Vec<u8>);
 
-/// The files whose content is that of some object, by content.
-pub(super) struct ContentTable {
+/// The files that may be objects, by content.
+pub(super) struct FilesByContent {
     files: HashMap<ContentKey, Vec<usize>>,
 }
 
-impl ContentTable {
-    /// Enters the files that have the size of a described object, by the algorithms of its checksums.
+impl FilesByContent {
+    /// Adds the files with the size of a described object, by the algorithms of its checksums.
     pub(super) fn new(records: &[ObjectRecord], files: &PackageFiles) -> Self {
         let mut wanted: BTreeMap<u64, BTreeSet<Algorithm>> = BTreeMap::new();
         for (size, algorithm, _) in records.iter().filter_map(content_of) {
             wanted.entry(size).or_default().insert(algorithm);
         }
-        let mut table: HashMap<ContentKey, Vec<usize>> = HashMap::new();
+        let mut by_content: HashMap<ContentKey, Vec<usize>> = HashMap::new();
         for (position, file) in files.files().enumerate() {
             for algorithm in wanted.get(&file.size).into_iter().flatten() {
                 if let Some(digest) = file.digest(*algorithm) {
-                    table.entry((file.size, *algorithm, digest.to_vec())).or_default().push(position);
+                    by_content.entry((file.size, *algorithm, digest.to_vec())).or_default().push(position);
                 }
             }
         }
-        Self { files: table }
+        Self { files: by_content }
     }
 
     /// Returns the files with this content, in their order.
@@ -233,7 +238,7 @@ impl ContentTable {
     }
 }
 
-/// Returns what identifies the content that system metadata describe, if its checksum can be computed.
+/// Returns the identity of the content that system metadata describe, if its checksum can be computed.
 pub(super) fn content_of(record: &ObjectRecord) -> Option<ContentKey> {
     let (algorithm, digest) = computable(&record.checksum)?;
     Some((record.size, algorithm, digest))

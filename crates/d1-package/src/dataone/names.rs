@@ -1,4 +1,4 @@
-//! Names of objects: the places that a new bag gives them, and the names by which the files of other producers may be known.
+//! Names of objects: their paths in a new bag, and the file names that other producers may have given them.
 
 use std::collections::HashSet;
 
@@ -6,34 +6,53 @@ use d1_model::{FormatType, Identifier, ObjectFormatList, RESOURCE_MAP_FORMAT_ID}
 use oci_model::Digest;
 use safe_files::{folded, path_fault, portability_fault};
 
-/// Where system metadata lie.
+/// The directory of system metadata.
 const SYSTEM_METADATA: &str = "metadata/sysmeta";
-/// The longest name of a file or directory, in bytes: what common file systems take, less what marks a repeat.
+/// The longest name of a file or directory, in bytes: the limit of common file systems, less the mark of a repeat.
 const LONGEST_NAME: usize = 230;
-/// How many hexadecimal digits of its SHA-256 stand for the rest of a name that was cut.
+/// The number of hexadecimal digits of its SHA-256 that replace the rest of a cut name.
 const HASH_DIGITS: usize = 16;
 
-/// The facts about an object before it has a place.
+/// The facts about an object without a path.
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectToPlace<'a> {
     /// Its identifier.
     pub identifier: &'a Identifier,
     /// Its format.
     pub format_id: &'a str,
-    /// The file name that its system metadata suggest; not safe.
+    /// The file name that its system metadata suggest. It is not safe.
     pub file_name: Option<&'a str>,
-    /// Where the resource map says that it lies (`prov:atLocation`); not safe.
+    /// Its location in the resource map (`prov:atLocation`). It is not safe.
     pub location: Option<&'a str>,
     /// Whether it is the resource map of this package.
     pub is_resource_map: bool,
 }
 
-/// Gives the objects of one package their places in its bag, in the layout that Metacat's package download has: data under
-/// `data/`, documents under `metadata/`. The same objects in the same order always get the same places.
+/// Assigns paths in a bag to the objects of one package, in the layout of Metacat's package download: data under
+/// `data/`, documents under `metadata/`. The same objects in the same order always get the same paths.
 ///
-/// Names come from `prov:atLocation`, else from the file name, else from the identifier, as Metacat has it
-/// (`PackageDownloaderV2`), and are made safe and unique: no place leads out of the bag, none is another one's directory, and no
-/// two are one file where case or normalisation do not count.
+/// A name comes from `prov:atLocation`, else from the file name, else from the identifier, as in Metacat's
+/// `PackageDownloaderV2`. Names are made safe and unique: no path leads out of the bag, no path is a directory of
+/// another, and no two paths are equal on a file system that ignores case or normalisation.
+///
+/// ```
+/// use d1_package::{BagNames, ObjectToPlace};
+///
+/// let mut names = BagNames::new();
+/// let identifiers = ["urn:uuid:1".parse()?, "urn:uuid:2".parse()?];
+/// let places = identifiers.each_ref().map(|identifier| {
+///     names.place(&ObjectToPlace {
+///         identifier,
+///         format_id: "text/csv",
+///         file_name: Some("../temperature.csv"),
+///         location: None,
+///         is_resource_map: false,
+///     })
+/// });
+/// assert!(places.iter().all(|place| place.starts_with("data/") && !place.contains("/../")));
+/// assert_ne!(places[0], places[1]);
+/// # Ok::<(), d1_model::IdentifierError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct BagNames {
     files: HashSet<String>,
@@ -41,13 +60,13 @@ pub struct BagNames {
 }
 
 impl BagNames {
-    /// Starts without places.
+    /// Starts without paths.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Gives an object its place.
+    /// Assigns a path to an object.
     pub fn place(&mut self, object: &ObjectToPlace<'_>) -> String {
         let format = ObjectFormatList::builtin().get(object.format_id);
         let extension = format.and_then(|format| format.extension.as_deref());
@@ -76,7 +95,7 @@ impl BagNames {
         self.claim("data", &name)
     }
 
-    /// Gives the system metadata of an object their place.
+    /// Assigns a path to the system metadata of an object.
     pub fn place_system_metadata(&mut self, identifier: &Identifier) -> String {
         self.claim(SYSTEM_METADATA, &safe_name(&format!("sysmeta-{}.xml", key(identifier.as_str()))))
     }
@@ -91,7 +110,8 @@ impl BagNames {
         self.first_free(directory, std::iter::once(format!("{stem}.{extension}")).chain(repeats))
     }
 
-    /// Takes the first of these names that is free; a directory that is a file somewhere gets another name itself.
+    /// Uses the first of these names that is free. A directory whose path is already a file gets another name
+    /// itself.
     fn first_free(&mut self, directory: &str, names: impl Iterator<Item = String>) -> String {
         let directory = self.free_directory(directory);
         for name in names {
@@ -101,7 +121,7 @@ impl BagNames {
                 return path;
             }
         }
-        // The names do not end.
+        // The list of names never ends.
         directory
     }
 
@@ -119,25 +139,32 @@ impl BagNames {
     }
 }
 
-/// Returns the name of the directory that a package unpacks into: `dataset_` and the identifier as a tag has it, without `doi_`.
+/// Returns the name of the directory that a package unpacks into: `dataset_` and the identifier's tag, without
+/// `doi_`.
+///
+/// ```
+/// let identifier = "doi:10.18739/A2D795C92".parse()?;
+/// assert_eq!(d1_package::bag_directory(&identifier), "dataset_10.18739_A2D795C92");
+/// # Ok::<(), d1_model::IdentifierError>(())
+/// ```
 #[must_use]
 pub fn bag_directory(identifier: &Identifier) -> String {
     let tag = identifier.tag();
     format!("dataset_{}", tag.strip_prefix("doi_").unwrap_or(&tag))
 }
 
-/// Makes a location safe: every component by itself, without those that lead elsewhere.
+/// Makes a location safe, component by component, and drops those that lead elsewhere.
 fn safe_location(location: &str) -> String {
     let mut components: Vec<String> = Vec::new();
     for component in location.split(['/', '\\']) {
         let kept: String = component.chars().filter(|character| is_kept(*character)).collect();
-        // A component whose characters are all dropped still keeps a place of its own.
+        // A component whose characters are all dropped still counts.
         let kept = if kept.trim().is_empty() && !component.trim().is_empty() { "_" } else { kept.trim() };
         if !matches!(kept, "" | "." | "..") {
             components.push(safe_name(kept));
         }
     }
-    // Locations are relative to the payload directory for some producers, to the bag for others.
+    // Some producers write locations relative to the payload directory, others relative to the bag.
     if components.len() > 1 && components.first().is_some_and(|first| first == "data") {
         components.remove(0);
     }
@@ -148,19 +175,19 @@ fn safe_location(location: &str) -> String {
     place
 }
 
-/// Returns a file name with `_` for each character that some file system does not take, or that hides others.
+/// Returns a file name with `_` for each character that some file system refuses, or that hides others.
 fn with_letters(name: &str) -> String {
     name.chars().map(|character| if is_kept(character) { character } else { '_' }).collect()
 }
 
-/// Tells whether a character of a suggested name is kept. Letters of all scripts are.
+/// Returns whether a character of a suggested name is kept. Letters of all scripts are.
 fn is_kept(character: char) -> bool {
-    // Marks that change the direction of text, join or hide letters.
+    // Marks that change the direction of text, join letters or hide them.
     let is_invisible = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !character.is_control() && !is_invisible && !"<>:\"/\\|?*".contains(character)
 }
 
-/// Makes a name safe: not too long, and one that Windows has no other meaning for.
+/// Makes a name safe: short enough, and without a special meaning on Windows.
 fn safe_name(name: &str) -> String {
     let trimmed = name.trim_matches(|character: char| character == ' ').trim_end_matches('.');
     let mut safe = if trimmed.is_empty() { "_".to_owned() } else { trimmed.to_owned() };
@@ -182,13 +209,13 @@ fn safe_name(name: &str) -> String {
     safe
 }
 
-/// How producers mark the kind of an object in the names that they make from identifiers.
+/// Suffixes by which producers mark the kind of an object in names made from identifiers.
 const KIND_MARKS: [&str; 3] = ["-DATA", "-METADATA", "-RESOURCE"];
 
-/// Returns the keys under which a file's name may fit a `fileName` or an identifier, the most exact first.
+/// Returns the keys by which a file's name may match a `fileName` or an identifier, the most exact first.
 ///
-/// Producers replace characters that they take for unsafe, put `0-duplicate-` before names that come twice, and
-/// name files `IDENTIFIER-DATA.csv` where there is no file name.
+/// Producers replace characters that they consider unsafe, put `0-duplicate-` before repeated names, and name
+/// files `IDENTIFIER-DATA.csv` if the system metadata have no file name.
 pub(super) fn keys_of_path(path: &str) -> Vec<String> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let mut keys = vec![key(name)];
@@ -206,7 +233,7 @@ pub(super) fn keys_of_path(path: &str) -> Vec<String> {
     keys
 }
 
-/// Returns a text as producers sanitise it: everything but `[A-Za-z0-9.-]` as `_`.
+/// Returns a text sanitised as producers do it: `_` for every character outside `[A-Za-z0-9.-]`.
 pub(crate) fn key(text: &str) -> String {
     let is_kept = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-');
     text.chars().map(|character| if is_kept(character) { character } else { '_' }).collect()

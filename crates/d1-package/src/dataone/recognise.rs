@@ -1,4 +1,4 @@
-//! Puts together the facts that the documents of a package state about its files.
+//! Combines the facts about files that the documents of a package state.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -7,69 +7,23 @@ use d1_model::{FormatType, Identifier, ObjectFormatList, RESOURCE_MAP_FORMAT_ID,
 use super::documents::{Documents, ObjectRecord, ResourceMapRecord};
 use super::fixity::system_metadata_mismatches;
 use super::matching::{Assignment, explain_the_rest};
-use crate::facts::PackageFacts;
+use crate::facts::{FormFacts, PackageFacts};
 use crate::files::{ObjectFacts, PackageFiles};
-use crate::index::BagRecord;
-use crate::oddity::{OddityList, PackageOddity, PackageOddityCode};
-
-/// The facts about a package and its files in DataONE documents.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DataOneFacts {
-    /// Identifier of the package: that of the science metadata, if exactly one such object documents the data, else
-    /// that of the resource map.
-    pub identifier: Option<Identifier>,
-    /// Identifier of the resource map.
-    pub resource_map: Option<Identifier>,
-    /// Series identifier of the object that gave the package its identifier.
-    pub series_id: Option<Identifier>,
-    /// The version that the object that gave the package its identifier replaces.
-    pub obsoletes: Option<Identifier>,
-    /// The version that replaces the object that gave the package its identifier.
-    pub obsoleted_by: Option<Identifier>,
-    /// Whether the object that gave the package its identifier is archived.
-    pub archived: bool,
-    /// Title of the package, from the resource map.
-    pub title: Option<String>,
-    /// Facts of files, by their position in [`crate::PackageFiles::files`], ascending.
-    pub objects: Vec<(usize, ObjectFacts)>,
-    /// Identifiers of objects in the package that not everybody may read.
-    pub not_public: Vec<Identifier>,
-    /// The oddities of documents and files.
-    pub oddities: Vec<PackageOddity>,
-}
-
-impl DataOneFacts {
-    /// Returns the facts about the package as a whole.
-    #[must_use]
-    pub fn package_facts(&self, bag: Option<BagRecord>) -> PackageFacts {
-        PackageFacts {
-            bag,
-            identifier: self.identifier.clone(),
-            resource_map: self.resource_map.clone(),
-            series_id: self.series_id.clone(),
-            obsoletes: self.obsoletes.clone(),
-            obsoleted_by: self.obsoleted_by.clone(),
-            archived: self.archived,
-            not_public: self.not_public.len(),
-            title: self.title.clone(),
-            ..PackageFacts::default()
-        }
-    }
-}
+use crate::oddity::{OddityList, PackageOddityCode};
 
 impl Documents {
     /// Matches the documents with the files.
     ///
-    /// Files are matched by checksum and size, among equal ones by the resource map's `prov:atLocation`, then by
-    /// `fileName`, then by identifier, and in the last resort in a stable order, which is an oddity.
+    /// Files are matched by checksum and size. Among equal files, the resource map's `prov:atLocation` decides,
+    /// then `fileName`, then the identifier. Otherwise the match follows a fixed order and is an oddity.
     #[must_use]
-    pub fn recognise(&self, files: &PackageFiles) -> DataOneFacts {
+    pub fn recognise(&self, files: &PackageFiles) -> FormFacts {
         recognise(self, files)
     }
 }
 
 /// Matches the documents with the files.
-fn recognise(documents: &Documents, files: &PackageFiles) -> DataOneFacts {
+fn recognise(documents: &Documents, files: &PackageFiles) -> FormFacts {
     let mut oddities = OddityList::of(&documents.oddities);
     note_changed_documents(documents, files, &mut oddities);
     let records = &documents.system_metadata;
@@ -90,16 +44,23 @@ fn recognise(documents: &Documents, files: &PackageFiles) -> DataOneFacts {
     let mut objects = described_objects(&assignment);
     add_maps(&mut objects, &assignment, &documents.resource_maps, &identifiers);
     add_located_members(&mut objects, documents, files, &mut oddities);
-    DataOneFacts {
+    let not_public = not_public(&assignment);
+    let package = PackageFacts {
         series_id: record.and_then(|record| record.series_id.clone()),
         obsoletes: record.and_then(|record| record.obsoletes.clone()),
         obsoleted_by: record.and_then(|record| record.obsoleted_by.clone()),
         archived: record.is_some_and(|record| record.archived),
         title: map.and_then(|record| record.map.title()).map(str::to_owned),
+        not_public: not_public.len(),
         identifier,
         resource_map,
-        not_public: not_public(&assignment),
+        ..PackageFacts::default()
+    };
+    FormFacts {
+        package,
         objects: sorted(objects),
+        published: None,
+        not_public,
         oddities: oddities.into_vec(),
     }
 }
@@ -116,7 +77,7 @@ fn note_changed_documents(documents: &Documents, files: &PackageFiles, oddities:
     }
 }
 
-/// Tells for each record whether one before it describes the same identifier.
+/// Returns for each record whether an earlier one describes the same identifier.
 fn note_repeats(records: &[ObjectRecord], oddities: &mut OddityList) -> Vec<bool> {
     let mut first: HashMap<&Identifier, &str> = HashMap::with_capacity(records.len());
     let mut repeats = Vec::with_capacity(records.len());
@@ -133,7 +94,7 @@ fn note_repeats(records: &[ObjectRecord], oddities: &mut OddityList) -> Vec<bool
     repeats
 }
 
-/// Returns for each record the file at the place that a resource map gives its object.
+/// Returns for each record the file at the location of its object in a resource map.
 fn locations(documents: &Documents, files: &PackageFiles) -> Vec<Option<usize>> {
     let members = documents.resource_maps.iter().flat_map(|record| record.map.members());
     let located: HashMap<&Identifier, usize> = members
@@ -142,14 +103,14 @@ fn locations(documents: &Documents, files: &PackageFiles) -> Vec<Option<usize>> 
     documents.system_metadata.iter().map(|record| located.get(&record.identifier).copied()).collect()
 }
 
-/// Finds the file at a location, which is relative to the payload directory or to the package's.
+/// Finds the file at a location, which is relative to the payload directory or to the package's directory.
 fn file_at(location: &str, files: &PackageFiles) -> Option<usize> {
     let location = location.trim_start_matches("./").trim_start_matches('/');
     files.position(location).or_else(|| files.position(&format!("data/{location}")))
 }
 
-/// Matches a resource map whose bytes are not those that its system metadata describe by the identifier that it
-/// gives itself.
+/// Matches a resource map by the identifier that it states, if its bytes differ from those that its system
+/// metadata describe.
 fn match_rewritten_maps(
     assignment: &mut Assignment<'_>,
     maps: &[ResourceMapRecord],
@@ -164,14 +125,14 @@ fn match_rewritten_maps(
             assignment.is_open(*number) && Some(&candidate.identifier) == record.map.identifier()
         });
         if let Some((number, described)) = described {
-            let message = format!("it has not the checksum that `{}` declares of it", described.path);
+            let message = format!("its checksum differs from the one that `{}` declares", described.path);
             oddities.add(PackageOddityCode::ResourceMapRewritten, &record.path, message);
             assignment.assign(number, file);
         }
     }
 }
 
-/// Returns the identifiers of the resource maps: what their system metadata say, else what they say themselves.
+/// Returns the identifiers of the resource maps. Their system metadata count first, then the maps themselves.
 fn map_identifiers(
     assignment: &Assignment<'_>,
     maps: &[ResourceMapRecord],
@@ -214,7 +175,7 @@ fn described_objects(assignment: &Assignment<'_>) -> HashMap<usize, ObjectFacts>
         .collect()
 }
 
-/// Adds resource maps that no system metadata describe.
+/// Adds resource maps without system metadata.
 fn add_maps(
     objects: &mut HashMap<usize, ObjectFacts>,
     assignment: &Assignment<'_>,
@@ -231,7 +192,7 @@ fn add_maps(
     }
 }
 
-/// Adds members of resource maps that no system metadata describe, where the map says where they are.
+/// Adds members of resource maps without system metadata, if the map states their location.
 fn add_located_members(
     objects: &mut HashMap<usize, ObjectFacts>,
     documents: &Documents,
@@ -288,10 +249,10 @@ pub(super) fn main_map(
     let first = outer.next();
     if let (Some(first), count @ 1..) = (first, outer.count()) {
         let path = maps.get(first).map_or("", |record| &*record.path);
-        let message = format!("{count} more resource maps are not members of any; this one was taken");
+        let message = format!("{count} more resource maps are not members of any; this one was chosen");
         oddities.add(PackageOddityCode::SeveralResourceMaps, path, message);
     }
-    // Maps that contain each other have no outermost one.
+    // Maps that contain each other do not have an outermost one.
     first.or_else(|| (!maps.is_empty()).then_some(0))
 }
 

@@ -85,22 +85,22 @@ pub(super) fn check_members(number: usize, layer: &LayerRecord) -> Result<()> {
     Ok(())
 }
 
-/// How far the files of an archive have come, one after the other.
+/// The progress through the files of an archive.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ArchiveRoom {
-    /// Where the last file ends, in whole blocks.
+    /// The end of the last file, in whole blocks.
     end: u64,
-    /// Where its content ends.
+    /// The end of its content.
     content_end: u64,
 }
 
 impl ArchiveRoom {
-    /// Adds a file; says why it cannot lie there.
+    /// Adds a file, or returns the reason why it cannot be there.
     pub(super) fn add(&mut self, offset: u64, size: u64) -> Result<(), &'static str> {
         if !offset.is_multiple_of(BLOCK) {
             return Err("its offset is not at a block of the archive");
         }
-        // The header takes a block at least.
+        // The header takes at least one block.
         if offset < self.end.saturating_add(BLOCK) {
             return Err("it overlaps the file before it in the archive, or is not in the archive's order");
         }
@@ -109,7 +109,7 @@ impl ArchiveRoom {
         Ok(())
     }
 
-    /// Tells whether an archive of this size has room for all files so far.
+    /// Returns whether an archive of this size has room for all files so far.
     pub(super) fn fits(&self, tar_size: u64) -> bool {
         self.content_end <= tar_size.saturating_sub(END)
     }
@@ -127,12 +127,12 @@ fn check_title(number: usize, expected: Option<String>, descriptor: &Descriptor)
     Err(Error::index(ErrorKind::Title, layer_name(number), detail))
 }
 
-/// Goes through the files in order and gives each layer out once.
+/// Walks the files in order and assigns each layer once.
 struct PlaceCheck<'a> {
     index: &'a PackageIndex,
-    /// For each archive, how far its files have come.
+    /// The progress of each archive.
     rooms: Vec<ArchiveRoom>,
-    /// For each object and part, the title that follows from the file that it holds.
+    /// For each object and part, the title that its file requires.
     titles: Vec<Option<String>>,
 }
 
@@ -193,11 +193,11 @@ impl<'a> PlaceCheck<'a> {
         }
     }
 
-    /// Gives a layer to a file.
+    /// Assigns a layer to a file.
     fn take(&mut self, file: &FileView<'_>, layer: u32, kind: &LayerKind, title: String) -> Result<()> {
         let is_of_kind = self.index.layers.get(layer as usize).is_some_and(|record| record.kind == *kind);
         let Some(slot) = self.titles.get_mut(layer as usize).filter(|_| is_of_kind) else {
-            return Err(misplaced(file, "its layer is not there, or of another kind"));
+            return Err(misplaced(file, "its layer does not exist, or has another kind"));
         };
         if slot.replace(title).is_some() {
             return Err(misplaced(file, "its layer is that of another file"));
@@ -211,6 +211,6 @@ fn misplaced(file: &FileView<'_>, detail: &str) -> Error {
 }
 
 fn wrong_size(file: &FileView<'_>, found: u64) -> Error {
-    let detail = format!("it has {} bytes, what holds it {found}", file.size);
+    let detail = format!("it has {} bytes, its layers have {found}", file.size);
     Error::index(ErrorKind::FileSize, file.path, detail)
 }

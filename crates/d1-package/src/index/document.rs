@@ -1,7 +1,7 @@
-//! The index as a JSON document: one description of its form, by which it is written and read.
+//! The index as a JSON document. One description of its form serves writing and reading.
 //!
-//! A million files pass through here. They are written without a copy of the list, and read straight into the
-//! compact form in which they are kept. An index comes from outside: every list and every text in it is bounded.
+//! A million files pass through this code. They are written without a copy of the list, and read directly into
+//! compact form. An index comes from outside, so every list and every text in it is bounded.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -26,16 +26,16 @@ use super::{
 use crate::files::{MAX_EMPTY_DIRECTORIES, order_key};
 use crate::{Error, ErrorKind, FileView, INDEX_MEDIA_TYPE, ObjectFacts, PackageFiles, Result};
 
-/// How much is read or written at once, in bytes.
+/// Size of the buffer for reading and writing, in bytes.
 const BUFFER_LENGTH: usize = 64 << 10;
 
-/// The most layers that are read: more than the largest manifest of any registry can name.
+/// The most layers that are read. It exceeds the layers that the largest manifest of any registry can name.
 const MAX_LAYERS: usize = 1 << 16;
 
 /// The most lists that are read. Each member of an archive is one, so these are the members of 8 TiB.
 const MAX_LISTS: usize = 1 << 23;
 
-/// The longest text that is read, in bytes of JSON: more than twice a path of 4096 escaped bytes.
+/// The longest text that is read, in bytes of JSON. It is more than twice a path of 4096 escaped bytes.
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
 /// Reads an index and checks it.
@@ -59,7 +59,7 @@ pub(super) fn read_index(reader: impl Read, manifest: &ImageManifest) -> Result<
     Ok(index)
 }
 
-/// Reads an index as far as it can be checked by itself; `K` holds the facts about its files that the caller needs.
+/// Reads an index and checks it by itself. `K` holds the facts about its files that the caller needs.
 pub(super) fn read_document<K: KeepFiles>(
     reader: impl Read,
     manifest: &ImageManifest,
@@ -87,7 +87,7 @@ pub(super) fn read_document<K: KeepFiles>(
 }
 
 fn parse<K: KeepFiles>(reader: impl Read, size: u64) -> Result<ReadDocument<K>> {
-    // One byte more, so that a longer index is noticed.
+    // One byte more, to notice a longer index.
     let mut guarded = Guard::new(reader.take(size.saturating_add(1)));
     let parsed = serde_json::from_reader(BufReader::with_capacity(BUFFER_LENGTH, &mut guarded));
     if let Some(fault) = guarded.fault {
@@ -346,7 +346,7 @@ impl Serialize for FilesOf<'_> {
     }
 }
 
-/// Keeps the facts about the files of an index that a reader needs.
+/// Keeps the facts about files that a reader of an index needs.
 pub(super) trait KeepFiles: Default {
     /// Keeps a file whose path can be in a package.
     fn keep(&mut self, file: FileRecord<'_>, place: Place);
@@ -624,12 +624,12 @@ where
     Cow::<'_, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-/// Counts the bytes that pass through, and ends a document whose texts or lists would take too much memory.
+/// Counts the bytes that pass, and ends a document whose texts or lists would take too much memory.
 struct Guard<R> {
     inner: R,
     count: u64,
     lists: usize,
-    /// The bytes of the text that is being read, `None` outside of texts.
+    /// The bytes of the current text, `None` outside texts.
     text_bytes: Option<usize>,
     after_backslash: bool,
     fault: Option<String>,
@@ -670,7 +670,7 @@ impl<R: Read> Read for Guard<R> {
     }
 }
 
-/// The digest of the index, and its bytes as long as they fit into the manifest.
+/// The digest of the index, and its bytes if they fit into the manifest.
 struct Described {
     hasher: DigestHasher,
     inline: Option<Vec<u8>>,

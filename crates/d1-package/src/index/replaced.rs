@@ -1,4 +1,4 @@
-//! The archives in an index that a push could take over: 24 bytes for each file in one.
+//! The archives in an index that a push can reuse: 24 bytes for each file in one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,26 +12,26 @@ use super::{ArchiveRecord, LayerKind, Place};
 use crate::error::layer_name;
 use crate::{Error, ErrorKind, FileView, Result};
 
-/// The archives of a package that is replaced, as its index describes them.
+/// The archives of a replaced package, as its index describes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplacedArchives {
     pub(crate) directory: Box<str>,
     pub(crate) empty_directories: Vec<Box<str>>,
-    /// In the order of the manifest: the first holds the empty directories.
+    /// The archives, in the order of the manifest. The first holds the empty directories.
     pub(crate) archives: Vec<ReplacedArchive>,
 }
 
-/// An archive of a package that is replaced.
+/// An archive of a replaced package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReplacedArchive {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
     pub(crate) record: ArchiveRecord,
-    /// Its files in order, each with the place of its content in the tar archive.
+    /// Its files in order, each with the start of its content in the tar archive.
     pub(crate) files: Vec<(Fingerprint, u64)>,
 }
 
-/// Stands for the path, size and SHA-256 of a file.
+/// A hash of the path, size and SHA-256 of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u8; 16]);
 
@@ -53,7 +53,8 @@ impl Fingerprint {
 }
 
 impl ReplacedArchives {
-    /// Reads of an index what tells which archives can be taken over. Of what it says of other layers, nothing is checked.
+    /// Reads the parts of an index that decide which archives can be reused. Facts about other layers are not
+    /// checked.
     ///
     /// # Errors
     ///
@@ -84,11 +85,11 @@ impl ReplacedArchives {
     }
 }
 
-/// The files that lie in archives, by the number of the layer.
+/// The files in archives, by the number of the layer.
 #[derive(Default)]
 struct ArchivedFiles {
     of_layers: BTreeMap<u32, (ArchiveRoom, Vec<(Fingerprint, u64)>)>,
-    /// The first file that cannot lie where it is said to.
+    /// The first file with an impossible place.
     wrong: Option<(Box<str>, &'static str)>,
 }
 

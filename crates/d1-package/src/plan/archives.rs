@@ -8,14 +8,14 @@ use safe_files::ancestors;
 
 use crate::{PackageFiles, Plan, PlannedArchive};
 
-/// The entries of an archive, as [`oci_pack::pack_archive`] takes them, in 8 bytes each.
+/// The entries of an archive for [`oci_pack::pack_archive`], in 8 bytes each.
 #[derive(Clone, Debug)]
 pub struct ArchiveEntries<'a> {
     directory: &'a str,
     files: &'a PackageFiles,
     /// The entries after the directory itself.
     nodes: Vec<Node>,
-    /// Directories that are not known from files.
+    /// Directories that contain no file.
     directories: Vec<ArchiveEntry>,
 }
 
@@ -29,7 +29,7 @@ struct Node {
 }
 
 impl Plan {
-    /// Returns the entries of one of the plan's archives: the directory, then its files, each behind the
+    /// Returns the entries of one of the plan's archives: the directory, then its files, each after the
     /// directories that lead to it, then the empty directories.
     #[must_use]
     pub fn entries<'a>(&'a self, archive: &PlannedArchive, files: &'a PackageFiles) -> ArchiveEntries<'a> {
@@ -57,7 +57,7 @@ impl Plan {
 }
 
 impl ArchiveEntries<'_> {
-    /// Returns the position in [`PackageFiles::files`] of the file that an entry is, `None` for a directory.
+    /// Returns the position of an entry's file in [`PackageFiles::files`], or `None` for a directory.
     #[must_use]
     pub fn file(&self, entry: usize) -> Option<u32> {
         let node = self.nodes.get(entry.checked_sub(1)?)?;

@@ -1,4 +1,4 @@
-//! Arranging files into layers: which go into archives, where archives end, and how the limits are met.
+//! Arranges files into layers: chooses files for archives, ends archives, and keeps the limits.
 
 use oci_model::{Descriptor, Digest, ImageManifest, MediaType};
 use oci_pack::{Compression, archive_title, manifest_size};
@@ -10,13 +10,13 @@ use crate::files::{FileView, PackageFiles};
 use crate::manifest::{archive_descriptor, object_descriptor, part_descriptor};
 use crate::media::UNKNOWN_ARTIFACT_TYPE;
 
-/// In packages of more payload files than this, small ones go into archives.
+/// In a package with more payload files than this, small ones go into archives.
 const FEW_PAYLOAD_FILES: usize = 64;
 
 /// Payload files below this size are small, in bytes.
 const SMALL_FILE: u64 = 256 << 10;
 
-/// Finds the lowest threshold, doubling from [`SMALL_FILE`], at which the limits are kept.
+/// Finds the lowest threshold that keeps the limits, doubling from [`SMALL_FILE`].
 pub(super) fn arrange(files: &PackageFiles, options: &PlanOptions) -> Result<Plan> {
     let payload_files = files.files().filter(|file| files.is_payload(file.path)).count();
     let mut threshold = match options.layout {
@@ -60,17 +60,17 @@ struct Arrangement<'a> {
     files: &'a PackageFiles,
     options: &'a PlanOptions,
     threshold: u64,
-    /// Largest tar archive whose compressed form surely keeps the limit.
+    /// Largest tar archive whose compressed form cannot exceed the limit.
     archive_limit: u64,
     archives: Vec<PlannedArchive>,
-    /// Positions of the files that do not go into archives.
+    /// Positions of the files outside archives.
     others: Vec<usize>,
 }
 
-/// Where a file goes, if it fits.
+/// The destination of a file, if it fits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Group {
-    /// The archives with tag files and empty files: they change when metadata do.
+    /// The archives with tag files and empty files. They change when metadata change.
     Metadata,
     /// The archives with small payload files.
     Payload,
@@ -80,8 +80,8 @@ enum Group {
 
 impl<'a> Arrangement<'a> {
     fn new(files: &'a PackageFiles, options: &'a PlanOptions, threshold: u64) -> Self {
-        // Incompressible bytes grow: 5 bytes for a stored block of 64 KiB and 18 for a member of at least 256
-        // KiB, far less than 1 in 1024; and once for the last member, which may be small.
+        // Incompressible bytes grow by 5 bytes for a stored block of 64 KiB and 18 for a member of at least 256
+        // KiB: far less than 1 in 1024. The last member may be small, so its growth is counted in full.
         let limit = options.limits.max_blob_bytes.unwrap_or(u64::MAX);
         let archive_limit = (limit - limit / 1024).saturating_sub(64);
         Self { files, options, threshold, archive_limit, archives: Vec::new(), others: Vec::new() }
@@ -106,7 +106,7 @@ impl<'a> Arrangement<'a> {
         Ok(layers)
     }
 
-    /// Counts the layers that are needed for files outside of archives, without making them.
+    /// Counts the layers for files outside archives, without making them.
     fn layers_of_files(&mut self) -> u64 {
         let mut count = 0_u64;
         for (position, file) in self.files.files().enumerate() {
@@ -158,7 +158,7 @@ impl<'a> Arrangement<'a> {
         }
     }
 
-    /// Returns the room of the next archive; the first one has the empty directories.
+    /// Returns the room of the next archive. The first one holds the empty directories.
     fn next_room(&self) -> ArchiveRoom<'a> {
         let mut room = ArchiveRoom::new(self.options);
         if self.archives.is_empty() {
@@ -174,7 +174,7 @@ impl<'a> Arrangement<'a> {
         self.archives.push(PlannedArchive { number, files, empty_directories: number == 0 });
     }
 
-    /// Makes the archive of a package without any file, or with empty directories beside files that are in none.
+    /// Makes the archive of a package without files, or with empty directories but no other archive.
     fn hold_empty_directories(&mut self) -> Result<()> {
         let is_needed = !self.files.empty_directories().is_empty() || self.files.is_empty();
         if !is_needed {
@@ -204,7 +204,7 @@ impl<'a> Arrangement<'a> {
             return vec![PlannedLayer::Object { file: position }];
         }
         let parts = self.options.limits.parts_of(size);
-        // More parts than layers are refused before this.
+        // Plans with more parts than layers were refused before.
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         (1..=count)
             .zip(parts)
@@ -225,7 +225,7 @@ struct ArchiveRoom<'a> {
     /// Length of the directory's name with its slash.
     prefix: u64,
     is_ascii: bool,
-    /// The path that was added last: what is below a directory comes in a row.
+    /// The path added last. Entries of one directory are consecutive.
     previous: &'a str,
 }
 
@@ -239,7 +239,8 @@ impl<'a> ArchiveRoom<'a> {
         room
     }
 
-    /// Adds a file, or a directory of size 0, and the directories that lead to it; returns the size of the archive.
+    /// Adds a file, or a directory of size 0, and the directories that lead to it. Returns the size of the
+    /// archive.
     fn add(&mut self, path: &'a str, size: u64) -> u64 {
         self.add_ancestors(path);
         self.add_entry(path, size)
@@ -270,7 +271,7 @@ fn round_up(size: u64) -> u64 {
 }
 
 /// Room for the configuration, the type of the artifact, and annotations of the manifest: four identifiers of 800
-/// characters, a title, and a user's own.
+/// characters, a title, and the user's annotations.
 const RESERVE: u64 = 32 << 10;
 
 /// Returns the largest size that the manifest of these layers can have, in bytes.
@@ -282,7 +283,7 @@ fn manifest_bound(layers: &[PlannedLayer], files: &PackageFiles, options: &PlanO
     manifest_size(&manifest).saturating_add(RESERVE)
 }
 
-/// Returns a descriptor as long as the layer's can get.
+/// Returns a descriptor with the largest size that the layer's descriptor can have.
 fn placeholder(layer: &PlannedLayer, files: &PackageFiles, directory: &str) -> Option<Descriptor> {
     let digest = Digest::from_sha256([0; 32]);
     Some(match layer {

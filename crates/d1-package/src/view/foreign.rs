@@ -15,15 +15,15 @@ use crate::{Error, ErrorKind, ObjectFacts, PART_ANNOTATION, Place, Result};
 /// The content of a manifest without an index.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ForeignContent {
-    /// The directory that everything is below; empty if there is none.
+    /// The common directory of everything; empty if there is none.
     pub(super) directory: String,
     /// The files that are layers, by their paths below the directory.
     pub(super) files: Vec<(Box<str>, ForeignFile)>,
-    /// The archives: position of the layer, and where it unpacks below the directory.
+    /// The archives: position of the layer, and the directory it unpacks into below the common one.
     pub(super) archives: Vec<(usize, String)>,
 }
 
-/// A file that is a layer, or several.
+/// A file in one or more layers.
 #[derive(Clone, Debug)]
 pub(super) struct ForeignFile {
     size: u64,
@@ -87,7 +87,7 @@ impl ForeignContent {
         }
     }
 
-    /// Takes the directory of all archives off, if everything is below it.
+    /// Removes the common directory of all archives from the paths.
     fn find_directory(&mut self) {
         let Some((_, directory)) = self.archives.first() else { return };
         let inside = format!("{directory}/");
@@ -135,7 +135,7 @@ impl ForeignFile {
     }
 }
 
-/// Reads what annotations say of an object; a value that does not read is nothing that is known.
+/// Reads the annotations of an object. An invalid value counts as absent.
 fn annotated_object(descriptor: &Descriptor) -> Option<ObjectFacts> {
     let object = ObjectFacts {
         identifier: descriptor.annotation(D1_IDENTIFIER).and_then(|text| text.parse().ok()),
@@ -153,7 +153,7 @@ struct PartJoiner {
     open: Option<OpenFile>,
 }
 
-/// A file whose parts have not all been read.
+/// A file with some of its parts.
 struct OpenFile {
     path: String,
     first: u32,
@@ -165,7 +165,7 @@ struct OpenFile {
 }
 
 impl PartJoiner {
-    /// Adds a part; returns the file if it was the last one.
+    /// Adds a part. Returns the file after the last one.
     fn add(
         &mut self,
         layer: u32,
@@ -212,7 +212,7 @@ impl PartJoiner {
     }
 }
 
-/// Takes the part's number off a title.
+/// Removes the part's number from a title.
 fn path_of_part(title: &str, number: u32, count: u32) -> Option<String> {
     if number == 0 || number > count {
         return None;

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use oci_model::Descriptor;
-use oci_pack::{Compression, MemberError, MemberSpan, members_covering};
+use oci_pack::{Compression, MemberError, MemberRange, members_covering};
 
 use super::{ArchiveLayer, PackageView};
 use crate::media::archive_compression;
 use crate::{Error, ErrorKind, LayerKind, Place, Result, path_fault};
 
-/// How to read a file.
+/// The way to read a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadPlan<'a> {
     /// Read these ranges of blobs.
@@ -25,9 +25,9 @@ pub struct PlannedRead<'a> {
     pub size: u64,
     /// The wanted bytes of the file.
     pub range: Range<u64>,
-    /// SHA-256 of the whole file, to verify by when all of it is read.
+    /// SHA-256 of the whole file, to verify a complete read.
     pub sha256: Option<[u8; 32]>,
-    /// The pieces to read, in order; none for an empty range.
+    /// The pieces to read, in order. An empty range has none.
     pub pieces: Vec<Piece<'a>>,
 }
 
@@ -49,12 +49,12 @@ pub struct Piece<'a> {
 pub enum PieceEncoding {
     /// Bytes of the file.
     Raw,
-    /// Whole members of an archive, for [`oci_pack::SpanReader`].
+    /// Whole members of an archive, for [`oci_pack::MemberReader`].
     Members {
         /// Compression of the archive.
         compression: Compression,
         /// The part of them that belongs to the file.
-        span: MemberSpan,
+        part: MemberRange,
     },
 }
 
@@ -80,7 +80,7 @@ pub(super) fn read_plan<'a>(
     Ok(ReadPlan::Pieces(PlannedRead { size, range, sha256: entry.sha256, pieces }))
 }
 
-/// Without an index, a file may be in any archive that unpacks into one of its directories.
+/// Without an index, any archive whose directory contains the path may hold the file.
 fn search<'a>(view: &'a PackageView, path: &str) -> Result<ReadPlan<'a>> {
     let mut archives = if view.index().is_some() { Vec::new() } else { view.archives() };
     archives.retain(|archive| {
@@ -131,9 +131,9 @@ impl<'a> Layers<'a> {
         else {
             return Err(wrong(MemberError::Uncovered { start, end }));
         };
-        let span = members_covering(&archive.members, start..end).map_err(wrong)?;
-        let range = span.compressed.clone();
-        let encoding = PieceEncoding::Members { compression, span };
+        let part = members_covering(&archive.members, start..end).map_err(wrong)?;
+        let range = part.compressed.clone();
+        let encoding = PieceEncoding::Members { compression, part };
         Ok(vec![Piece { layer: layer as usize, descriptor, range, encoding }])
     }
 }

@@ -12,7 +12,7 @@ use d1_package::{
 };
 use oci_model::annotations::{ORAS_CONTENT_UNPACK, TITLE};
 use oci_model::{Descriptor, Digest, ImageManifest, MediaType};
-use oci_pack::SpanReader;
+use oci_pack::MemberReader;
 use proptest::prelude::*;
 
 use crate::support::{Built, Content, noise, slice};
@@ -29,8 +29,8 @@ fn fetch(view: &PackageView, blobs: &BTreeMap<Digest, Vec<u8>>, path: &str, rang
         let raw = slice(blob, piece.range.clone());
         match &piece.encoding {
             PieceEncoding::Raw => bytes.extend_from_slice(raw),
-            PieceEncoding::Members { compression, span } => {
-                SpanReader::new(raw, *compression, span).unwrap().read_to_end(&mut bytes).unwrap();
+            PieceEncoding::Members { compression, part } => {
+                MemberReader::new(raw, *compression, part).unwrap().read_to_end(&mut bytes).unwrap();
             }
         }
     }

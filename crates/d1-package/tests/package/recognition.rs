@@ -9,7 +9,7 @@ use d1_model::{
     RESOURCE_MAP_FORMAT_ID, ResourceMapBuilder, SystemMetadata,
 };
 use d1_package::{
-    DataOneFacts, Documents, ErrorKind, ObjectFacts, PackageFiles, PackageOddityCode, PlanOptions,
+    Documents, ErrorKind, FormFacts, ObjectFacts, PackageFiles, PackageOddityCode, PlanOptions,
     read_documents,
 };
 
@@ -25,7 +25,7 @@ fn documents(content: &Content) -> Documents {
     read_documents(listed, content.is_bag, &mut open).unwrap()
 }
 
-fn recognised(content: &Content) -> (PackageFiles, DataOneFacts) {
+fn recognised(content: &Content) -> (PackageFiles, FormFacts) {
     let documents = documents(content);
     let files = content.package_files_hashed_by(|size| documents.algorithms_for(size));
     let facts = documents.recognise(&files);
@@ -33,17 +33,17 @@ fn recognised(content: &Content) -> (PackageFiles, DataOneFacts) {
 }
 
 /// Returns the identifier that was found for a path.
-fn identifier_of<'a>(found: &'a (PackageFiles, DataOneFacts), path: &str) -> Option<&'a str> {
+fn identifier_of<'a>(found: &'a (PackageFiles, FormFacts), path: &str) -> Option<&'a str> {
     facts_of(found, path)?.identifier.as_ref().map(Identifier::as_str)
 }
 
-fn facts_of<'a>((files, facts): &'a (PackageFiles, DataOneFacts), path: &str) -> Option<&'a ObjectFacts> {
+fn facts_of<'a>((files, facts): &'a (PackageFiles, FormFacts), path: &str) -> Option<&'a ObjectFacts> {
     let position = files.position(path).unwrap_or_else(|| panic!("no file {path}"));
     facts.objects.iter().find(|(file, _)| *file == position).map(|(_, object)| object)
 }
 
 /// Returns what was odd, besides departures of documents from their schemas.
-fn codes((_, facts): &(PackageFiles, DataOneFacts)) -> Vec<PackageOddityCode> {
+fn codes((_, facts): &(PackageFiles, FormFacts)) -> Vec<PackageOddityCode> {
     let codes = facts.oddities.iter().map(|oddity| oddity.code);
     codes.filter(|code| *code != PackageOddityCode::DocumentOddity).collect()
 }
@@ -101,8 +101,8 @@ fn a_real_package_is_recognised() {
         assert!(facts.declared_checksum.is_some() && facts.system_metadata.is_some(), "{name}");
     }
     assert_eq!(identifier_of(&found, "data/data.1.1"), Some("data.1.1"));
-    assert_eq!(found.1.identifier.as_ref().map(Identifier::as_str), Some("peggym.133.1"));
-    assert!(found.1.resource_map.is_some());
+    assert_eq!(found.1.package.identifier.as_ref().map(Identifier::as_str), Some("peggym.133.1"));
+    assert!(found.1.package.resource_map.is_some());
     assert!(!found.1.oddities.iter().any(|oddity| oddity.code.is_fault()), "{:?}", found.1.oddities);
 
     // The facts go into the index and come back from it.
@@ -120,7 +120,7 @@ fn files_without_documents_are_left_alone() {
         Content::bag([("data/a.xml", b"<eml:eml xmlns:eml='x'/>".to_vec()), ("data/b", b"b".to_vec())]);
     let documents = documents(&content);
     assert_eq!(documents, Documents::default());
-    assert_eq!(documents.recognise(&content.package_files()), DataOneFacts::default());
+    assert_eq!(documents.recognise(&content.package_files()), FormFacts::default());
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn the_identifier_is_that_of_the_only_science_metadata() {
     builder.documents(&id("doi:10.1/eml"), &id("data-1"));
     let mut content = bag(&objects[..2]);
     content.files.insert("metadata/oai-ore.xml".to_owned(), builder.clone().build().to_rdf_xml().unwrap());
-    let (_, facts) = recognised(&content);
+    let facts = recognised(&content).1.package;
     assert_eq!(facts.identifier, Some(id("doi:10.1/eml")));
     assert_eq!(facts.resource_map, Some(id("map-1")));
     assert_eq!((facts.series_id, facts.obsoletes), (Some(id("series")), Some(id("doi:10.1/old"))));
@@ -158,10 +158,10 @@ fn the_identifier_is_that_of_the_only_science_metadata() {
     builder.documents(&id("doi:10.1/other"), &id("data-1"));
     let mut content = bag(&objects);
     content.files.insert("metadata/oai-ore.xml".to_owned(), builder.build().to_rdf_xml().unwrap());
-    assert_eq!(recognised(&content).1.identifier, Some(id("map-1")));
+    assert_eq!(recognised(&content).1.package.identifier, Some(id("map-1")));
     // Without a map, it is the only metadata's; with several of them, none.
-    assert_eq!(recognised(&bag(&objects[..2])).1.identifier, Some(id("doi:10.1/eml")));
-    assert_eq!(recognised(&bag(&objects)).1.identifier, None);
+    assert_eq!(recognised(&bag(&objects[..2])).1.package.identifier, Some(id("doi:10.1/eml")));
+    assert_eq!(recognised(&bag(&objects)).1.package.identifier, None);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn a_package_without_system_metadata_is_known_by_its_resource_map() {
     let found = recognised(&content);
     assert_eq!(identifier_of(&found, "data/sub/d.csv"), Some("data-1"));
     assert_eq!(identifier_of(&found, "metadata/oai-ore.xml"), Some("map-1"));
-    assert_eq!(found.1.identifier, Some(id("eml-1")));
+    assert_eq!(found.1.package.identifier, Some(id("eml-1")));
     assert_eq!(codes(&found), [PackageOddityCode::MemberMissing]);
 }
 
@@ -287,11 +287,11 @@ fn of_nested_resource_maps_the_outer_one_is_the_packages() {
     maps(&mut content, "a", "inner", "x");
     maps(&mut content, "b", "outer", "inner");
     let found = recognised(&content);
-    assert_eq!(found.1.resource_map, Some(id("outer")));
+    assert_eq!(found.1.package.resource_map, Some(id("outer")));
     assert!(!codes(&found).contains(&PackageOddityCode::SeveralResourceMaps));
     maps(&mut content, "c", "beside", "x");
     let found = recognised(&content);
-    assert_eq!(found.1.resource_map, Some(id("outer")));
+    assert_eq!(found.1.package.resource_map, Some(id("outer")));
     assert!(codes(&found).contains(&PackageOddityCode::SeveralResourceMaps));
 }
 
@@ -313,7 +313,7 @@ fn system_metadata_beside_the_data_are_found_too() {
     ]);
     let found = recognised(&content);
     assert_eq!(identifier_of(&found, "data/d.csv"), Some("data-1"));
-    assert_eq!(found.1.resource_map, Some(id("map-1")));
+    assert_eq!(found.1.package.resource_map, Some(id("map-1")));
     assert_eq!(codes(&found), []);
 }
 

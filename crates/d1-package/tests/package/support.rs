@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use bagit::{Algorithm, AlgorithmSet, Digests};
 use d1_package::{
-    AssembledPackage, Configuration, DataOneFacts, LayerContent, ManifestOptions, ObjectFacts, PackageFacts,
+    AssembledPackage, Configuration, FormFacts, LayerContent, ManifestOptions, ObjectFacts, PackageFacts,
     PackageFile, PackageFiles, PackageIndex, PackageView, PlanOptions, PlannedLayer, assemble, plan,
 };
 use oci_model::{Descriptor, Digest, ImageManifest, Manifest, RawManifest};
@@ -18,7 +18,7 @@ pub(crate) struct Content {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) empty_directories: Vec<String>,
     pub(crate) is_bag: bool,
-    pub(crate) facts: Option<DataOneFacts>,
+    pub(crate) facts: Option<FormFacts>,
     /// The facts about a directory of any form, and about its files.
     pub(crate) form_facts: Option<(PackageFacts, Vec<(usize, ObjectFacts)>)>,
 }
@@ -130,7 +130,7 @@ impl Content {
         if let Some((facts, _)) = &self.form_facts {
             return PackageFacts { bag, ..facts.clone() };
         }
-        self.facts.clone().unwrap_or_default().package_facts(bag)
+        PackageFacts { bag, ..self.facts.clone().unwrap_or_default().package }
     }
 
     pub(crate) fn pack(

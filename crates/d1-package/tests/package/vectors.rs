@@ -7,8 +7,8 @@ use bagit::{Algorithm, AlgorithmSet};
 use boon::{Compiler, Schemas};
 use d1_model::Identifier;
 use d1_package::{
-    Configuration, DataOneFacts, Layout, ManifestOptions, ObjectFacts, PackageIndex, PlanLimits, PlanOptions,
-    bag_artifact_type,
+    Configuration, FormFacts, Layout, ManifestOptions, ObjectFacts, PackageFacts, PackageIndex, PlanLimits,
+    PlanOptions, bag_artifact_type,
 };
 use oci_model::{Annotations, Digest, RawManifest};
 use serde::Deserialize;
@@ -85,11 +85,14 @@ fn build(input: &Input, form: &PackageInput) -> (Built, RawManifest) {
         };
         (plain.position(path).unwrap(), facts)
     });
-    content.facts = Some(DataOneFacts {
-        identifier: Some(input.identifier.clone()),
-        resource_map: Some(input.resource_map.clone()),
+    content.facts = Some(FormFacts {
+        package: PackageFacts {
+            identifier: Some(input.identifier.clone()),
+            resource_map: Some(input.resource_map.clone()),
+            ..PackageFacts::default()
+        },
         objects: objects.collect(),
-        ..DataOneFacts::default()
+        ..FormFacts::default()
     });
     let algorithms: AlgorithmSet =
         input.checksums.iter().map(|name| name.parse::<Algorithm>().unwrap()).collect();

@@ -91,6 +91,32 @@ impl fmt::Debug for PullOptions {
 /// all faults if `keep_going` is set. [`Error::InvalidBag`] if the bag is not valid. [`Error::NotInPackage`] if
 /// the selection matches nothing. [`Error::NoIndex`] if files are selected in a package without an index. Also
 /// fails if the store or the file system fails.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use d1_transfer::{Observer, PullOptions, PushOptions, Silent, pull, push_directory};
+/// # use registry_backend::MemoryBackend;
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let plots = folder.path().join("plots");
+/// # std::fs::create_dir(&plots)?;
+/// # std::fs::write(plots.join("temperature.csv"), "15,7.2\n")?;
+/// # std::fs::write(plots.join("notes.txt"), "calm sea\n")?;
+/// # let backend = MemoryBackend::new();
+/// # let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// # let pushed = push_directory(&backend, &plots, &PushOptions::new(std::env::temp_dir()), &observer).await?;
+/// // Only the tables.
+/// let mut options = PullOptions::default();
+/// options.include = Some(Arc::new(|path: &str| path.ends_with(".csv")));
+/// let output = folder.path().join("copy");
+/// let pulled = pull(&backend, &pushed.digest.into(), &output, &options, &observer).await?;
+/// assert_eq!(pulled.files, 1);
+/// assert!(output.join("plots/temperature.csv").exists());
+/// assert!(!output.join("plots/notes.txt").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn pull(
     backend: &dyn RegistryBackend,
     at: &ManifestRef,

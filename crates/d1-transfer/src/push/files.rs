@@ -32,6 +32,28 @@ pub struct FileToPush {
 ///
 /// Fails if a path is not a regular file or cannot be read, a title is unsafe or contradicts another one, or
 /// the store fails.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use d1_transfer::{FileToPush, Observer, PushOptions, Silent, push_files};
+/// use registry_backend::{MemoryBackend, RegistryBackend};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("temperature.csv");
+/// std::fs::write(&path, "depth,temperature\n15,7.2\n")?;
+///
+/// let backend = MemoryBackend::new();
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let file = FileToPush { path, title: "temperature.csv".to_owned(), media_type: None };
+/// let pushed = push_files(&backend, &[file], &PushOptions::new(std::env::temp_dir()), &observer).await?;
+/// // The layer is the file itself, so its digest is the file's SHA-256.
+/// assert_eq!(backend.stat_blob(&pushed.layers[0].digest).await?, Some(25));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn push_files(
     backend: &dyn RegistryBackend,
     files: &[FileToPush],
@@ -46,6 +68,36 @@ pub async fn push_files(
 /// # Errors
 ///
 /// As [`push_files`]. Also fails if the other artifact does not exist.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use d1_transfer::{FileToPush, Observer, PushOptions, Silent, attach_files, push_files};
+/// use futures::TryStreamExt;
+/// use registry_backend::{MemoryBackend, RegistryBackend};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let folder = tempfile::tempdir()?;
+/// let file = |name: &str, content: &str| {
+///     let path = folder.path().join(name);
+///     std::fs::write(&path, content)?;
+///     Ok::<_, std::io::Error>(FileToPush { path, title: name.to_owned(), media_type: None })
+/// };
+/// let backend = MemoryBackend::new();
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let mut options = PushOptions::new(std::env::temp_dir());
+/// let data = [file("temperature.csv", "15,7.2\n")?];
+/// let pushed = push_files(&backend, &data, &options, &observer).await?;
+///
+/// options.artifact_type = Some("text/markdown".parse()?);
+/// let review = [file("review.md", "Depths are below the surface.\n")?];
+/// let attached = attach_files(&backend, &pushed.digest.clone().into(), &review, &options, &observer).await?;
+/// let found: Vec<_> = backend.referrers(&pushed.digest, None).try_collect().await?;
+/// assert_eq!(found[0].digest, attached.digest);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn attach_files(
     backend: &dyn RegistryBackend,
     subject: &ManifestRef,

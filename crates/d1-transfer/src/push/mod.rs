@@ -193,6 +193,32 @@ impl PushReport {
 /// [`Error::InvalidBag`] with all faults. [`Error::Content`] for files that cannot be pushed.
 /// [`Error::Options`] if the package could not be read again. Also fails if the package exceeds the store's
 /// limits, a file changes during the push, or the store fails. No tag has moved then.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use d1_transfer::{Observer, PushOptions, Silent, push_directory};
+/// use registry_backend::MemoryBackend;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("temperature.csv"), "depth,temperature\n15,7.2\n")?;
+///
+/// let backend = MemoryBackend::new();
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let mut options = PushOptions::new(std::env::temp_dir());
+/// options.tags = vec!["v1".parse()?];
+/// options.make_bag = true;
+/// let first = push_directory(&backend, folder.path(), &options, &observer).await?;
+/// assert_eq!(first.artifact_type.as_str(), "application/bagit-1.0");
+///
+/// // Unchanged content has the same digest, and sends no blob.
+/// let second = push_directory(&backend, folder.path(), &options, &observer).await?;
+/// assert_eq!((second.digest, second.sent_blobs), (first.digest, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn push_directory(
     backend: &dyn RegistryBackend,
     directory: &Path,

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use d1_package::{LayerKind, PieceEncoding, Place, ReadPlan};
 use oci_model::{Descriptor, DigestAlgorithm, DigestHasher};
-use oci_pack::{Compression, Member, SpanReader, members_covering};
+use oci_pack::{Compression, Member, MemberReader, members_covering};
 use registry_backend::RegistryBackend;
 
 use crate::blocking::{CHUNK_BYTES, read_blocking};
@@ -107,14 +107,14 @@ impl DamagedArchive<'_> {
         let files: Vec<Located> = self.files.get(first..).unwrap_or_default().to_vec();
         let (Some(begin), Some(last)) = (files.first(), files.last()) else { return Ok((Vec::new(), None)) };
         let (start, end) = (begin.offset, last.offset.saturating_add(last.file.size));
-        let Ok(span) = members_covering(self.members, start..end) else {
+        let Ok(covering) = members_covering(self.members, start..end) else {
             return Ok((Vec::new(), Some(first)));
         };
         let Descriptor { digest, size, .. } = self.descriptor;
-        let stream = read_range(self.backend, digest, *size, span.compressed.clone()).await?;
+        let stream = read_range(self.backend, digest, *size, covering.compressed.clone()).await?;
         let compression = self.compression;
         let read = read_blocking(stream, move |reader| {
-            let Ok(mut reader) = SpanReader::new(reader, compression, &span) else {
+            let Ok(mut reader) = MemberReader::new(reader, compression, &covering) else {
                 return (Vec::new(), Some(0));
             };
             let (mut faults, mut position) = (Vec::new(), start);

@@ -82,6 +82,29 @@ pub struct VerifyReport {
 /// # Errors
 ///
 /// Fails if the package cannot be opened or the store fails. Damage is in the report.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use d1_transfer::{Observer, PushOptions, Silent, push_directory};
+/// use d1_transfer::{VerifyOptions, verify};
+/// # use registry_backend::MemoryBackend;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # std::fs::write(folder.path().join("temperature.csv"), "15,7.2\n")?;
+/// # let backend = MemoryBackend::new();
+/// # let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// # let pushed =
+/// #     push_directory(&backend, folder.path(), &PushOptions::new(std::env::temp_dir()), &observer).await?;
+/// let mut options = VerifyOptions::default();
+/// options.deep = true;
+/// let report = verify(&backend, &pushed.digest.into(), &options, &observer).await?;
+/// assert!(report.valid && report.faults.is_empty());
+/// assert_eq!((report.files, report.bytes), (1, 7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn verify(
     backend: &dyn RegistryBackend,
     at: &ManifestRef,

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use oci_pack::{
-    Compression, ReadOptions, SpanReader, entries_with_directories, members_covering, tar_layout,
+    Compression, MemberReader, ReadOptions, entries_with_directories, members_covering, tar_layout,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -91,10 +91,10 @@ proptest! {
         let end = start + fraction(if part.is_finite() { part } else { 0.5 }, tar.len() - start);
         for compression in COMPRESSIONS {
             let (packed, blob) = pack_files(&files, compression, 2);
-            let span = members_covering(&packed.members, start as u64..end as u64).unwrap();
-            let compressed = usize::try_from(span.compressed.start).unwrap()..usize::try_from(span.compressed.end).unwrap();
+            let covering = members_covering(&packed.members, start as u64..end as u64).unwrap();
+            let compressed = usize::try_from(covering.compressed.start).unwrap()..usize::try_from(covering.compressed.end).unwrap();
             let mut bytes = Vec::new();
-            SpanReader::new(&blob[compressed], compression, &span).unwrap().read_to_end(&mut bytes).unwrap();
+            MemberReader::new(&blob[compressed], compression, &covering).unwrap().read_to_end(&mut bytes).unwrap();
             prop_assert!(bytes == tar[start..end], "{start}..{end}");
         }
     }

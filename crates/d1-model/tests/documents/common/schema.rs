@@ -12,7 +12,7 @@ pub(crate) struct Schemas {
 }
 
 impl Schemas {
-    /// Prepares the schemas, or says why that cannot be done.
+    /// Prepares the schemas, or returns the reason why it cannot.
     pub(crate) fn prepare() -> Option<Self> {
         let source = samples()?.join("schemas");
         if Command::new("xmllint").arg("--version").output().is_err() {
@@ -39,7 +39,7 @@ impl Schemas {
         Some(Self { folder })
     }
 
-    /// Checks documents against one of the schemas; of a document that fails, returns the message and the text.
+    /// Checks documents against one of the schemas. For a document that fails, returns the message and the text.
     pub(crate) fn check<'a>(
         &self,
         schema: &str,

@@ -1,6 +1,4 @@
-//! Every document among the samples reads, and what is odd about it is reported.
-
-mod common;
+//! Every document among the samples can be read, and its oddities are reported.
 
 use std::fs;
 
@@ -162,7 +160,7 @@ const RESOURCE_MAPS: &[(&str, &str, usize, usize, &[&str])] = &[
     ),
 ];
 
-/// The other documents, which have tests of their own below.
+/// The other documents, which have their own tests below.
 const OTHERS: &[&str] = &[
     "api/error_invalid_request.xml",
     "api/node_v2_0.xml",

@@ -1,11 +1,5 @@
 //! Written documents read back with every field, and are valid by the schemas.
 
-mod common;
-#[path = "common/schema.rs"]
-mod schema;
-#[path = "common/strategies.rs"]
-mod strategies;
-
 use std::collections::BTreeSet;
 
 use d1_model::{
@@ -20,9 +14,9 @@ use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
+use crate::common::schema::Schemas;
+use crate::common::strategies::{date, identifier, system_metadata, text};
 use crate::common::{sample, samples};
-use crate::schema::Schemas;
-use crate::strategies::{date, identifier, system_metadata, text};
 
 const SYSTEM_METADATA: &[&str] = &[
     "objects/doi_10.18739_A2901ZH2M.sysmeta.xml",

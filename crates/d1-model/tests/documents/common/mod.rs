@@ -1,9 +1,12 @@
 //! Shared parts of the tests: samples, and messages about tests that cannot run.
 
+pub(crate) mod schema;
+pub(crate) mod strategies;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Returns the folder of DataONE samples, or says that it is not there.
+/// Returns the folder of DataONE samples, or prints that it does not exist.
 pub(crate) fn samples() -> Option<PathBuf> {
     let folder =
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/samples/dataone")).to_owned();
@@ -14,7 +17,7 @@ pub(crate) fn samples() -> Option<PathBuf> {
     None
 }
 
-/// Says that a test cannot be run here.
+/// Prints that a test cannot run here.
 #[expect(clippy::print_stdout, reason = "a test that cannot be run must say so")]
 pub(crate) fn skipped(reason: &str) {
     println!("skipped: {reason}");

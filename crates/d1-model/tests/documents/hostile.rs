@@ -1,7 +1,5 @@
 //! Hostile documents end in an error within bounds, never in a panic.
 
-mod common;
-
 use std::io::{self, Read};
 
 use d1_model::{
