@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use multi_digest::{AlgorithmSet, Digests, MultiHasher};
+use multi_digest::{AlgorithmSet, Digests, Feed, Lanes, MultiHasher};
 
 use crate::error::Result;
 use crate::progress::{Progress, ProgressEvent, check_cancelled};
@@ -43,7 +43,8 @@ pub enum HashOutcome {
 
 /// Hashes files below a root in several threads, each file in one read for all its algorithms.
 ///
-/// `threads` 0 stands for one per core. The outcomes come in the order of the files. Memory does not grow with the size of the files.
+/// Each thread hashes up to [`Lanes::MOST`] files side by side, in a megabyte of memory. `threads` 0 stands for one per core. The
+/// outcomes come in the order of the files.
 ///
 /// # Errors
 /// [`crate::Error::Cancelled`].
@@ -65,13 +66,10 @@ pub fn hash_files(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Vec<HashOutcome>> {
-    map_largest_first(
-        files,
-        threads,
-        |file| file.size,
-        progress,
-        |file, buffer| hash_file(root, file, buffer, progress),
-    )
+    let size = |file: &FileToHash<'_>| file.size;
+    spread_largest_first(files, threads, size, progress, |queue| {
+        hash_side_by_side(root, files, queue, progress)
+    })
 }
 
 /// The number of files to hash before the results move into an inventory, where they take far less memory.
@@ -98,22 +96,41 @@ pub(crate) fn map_largest_first<J: Sync, R: Send>(
     progress: &dyn Progress,
     work: impl Fn(&J, &mut [u8]) -> R + Sync,
 ) -> Result<Vec<R>> {
+    spread_largest_first(jobs, threads, size, progress, |queue| {
+        let mut buffer = vec![0; BUFFER_SIZE];
+        let mut results = Vec::new();
+        while let Some(index) = queue.next().filter(|_| !progress.is_cancelled()) {
+            results.extend(jobs.get(index).map(|job| (index, work(job, &mut buffer))));
+        }
+        results
+    })
+}
+
+/// The positions of jobs that no thread has taken yet, largest jobs first.
+struct Queue {
+    order: Vec<usize>,
+    next: AtomicUsize,
+}
+
+impl Queue {
+    fn next(&self) -> Option<usize> {
+        self.order.get(self.next.fetch_add(1, Ordering::Relaxed)).copied()
+    }
+}
+
+/// Runs a worker in each of several threads, and returns all their results in the order of the jobs.
+fn spread_largest_first<J, R: Send>(
+    jobs: &[J],
+    threads: usize,
+    size: impl Fn(&J) -> u64,
+    progress: &dyn Progress,
+    worker: impl Fn(&Queue) -> Vec<(usize, R)> + Sync,
+) -> Result<Vec<R>> {
     let mut order: Vec<usize> = (0..jobs.len()).collect();
     // Small files keep their order among themselves, which reads directories in sequence.
     order.sort_by_key(|index| std::cmp::Reverse(jobs.get(*index).map_or(0, &size) / BUFFER_SIZE as u64));
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut buffer = vec![0; BUFFER_SIZE];
-        let mut results = Vec::new();
-        while let Some(index) =
-            order.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !progress.is_cancelled())
-        {
-            if let Some(job) = jobs.get(*index) {
-                results.push((*index, work(job, &mut buffer)));
-            }
-        }
-        results
-    };
+    let queue = Queue { order, next: AtomicUsize::new(0) };
+    let worker = || worker(&queue);
     let threads = thread_count(threads).min(jobs.len()).max(1);
     let mut results: Vec<(usize, R)> = thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
@@ -131,24 +148,87 @@ pub(crate) fn map_largest_first<J: Sync, R: Send>(
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
-fn hash_file(root: &Path, file: &FileToHash<'_>, buffer: &mut [u8], progress: &dyn Progress) -> HashOutcome {
-    progress.event(ProgressEvent::Started { path: file.path });
-    let mut hasher = MultiHasher::new(file.algorithms);
-    let outcome = read_unchanged(&root.join(file.path), buffer, |bytes| {
-        hasher.update(bytes);
-        progress.event(ProgressEvent::Advanced { bytes: bytes.len() as u64 });
-        // Nobody sees this error: the caller is told that it cancelled the work.
-        if progress.is_cancelled() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
-    });
-    progress.event(ProgressEvent::Finished { path: file.path });
-    match outcome {
-        Ok(ReadOutcome::Unchanged(metadata)) => {
-            HashOutcome::Hashed { size: metadata.len(), digests: hasher.finish() }
+/// The bytes that a thread reads into before it hashes them. They fit into the second-level cache.
+const ROOM: usize = 1024 * 1024;
+
+/// A file that is being hashed.
+struct Hashing {
+    /// Its position among the files.
+    index: usize,
+    file: WatchedFile,
+    hasher: MultiHasher,
+    /// The bytes that the last read gave; fewer than asked for at the end of the file.
+    read: io::Result<usize>,
+}
+
+/// Hashes files from the queue side by side until it is empty.
+fn hash_side_by_side(
+    root: &Path,
+    files: &[FileToHash<'_>],
+    queue: &Queue,
+    progress: &dyn Progress,
+) -> Vec<(usize, HashOutcome)> {
+    let lanes = Lanes::new();
+    let mut room = vec![0; ROOM];
+    let mut results = Vec::new();
+    let mut open: Vec<Hashing> = Vec::with_capacity(Lanes::MOST);
+    loop {
+        // One large file in each round: then other threads get some of the large files too.
+        let mut taken = 0;
+        while open.len() < Lanes::MOST && taken < ROOM as u64 && !progress.is_cancelled() {
+            let Some(index) = queue.next() else { break };
+            let Some(file) = files.get(index) else { continue };
+            progress.event(ProgressEvent::Started { path: file.path });
+            match WatchedFile::open(root.join(file.path)) {
+                Ok(Some(opened)) => {
+                    let hasher = MultiHasher::new(file.algorithms);
+                    open.push(Hashing { index, file: opened, hasher, read: Ok(0) });
+                    taken += file.size;
+                }
+                Ok(None) => results.push((index, HashOutcome::Vanished)),
+                Err(error) => results.push((index, HashOutcome::Unreadable(error))),
+            }
         }
-        Ok(ReadOutcome::Changed) => HashOutcome::Changed,
-        Ok(ReadOutcome::Vanished) => HashOutcome::Vanished,
-        Err(error) => HashOutcome::Unreadable(error),
+        if open.is_empty() || progress.is_cancelled() {
+            return results;
+        }
+        let piece = ROOM / open.len();
+        read_and_hash(lanes, &mut open, &mut room, piece, progress);
+        let (ended, rest): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|hashing| hashing.read.as_ref().map_or(true, |count| *count < piece));
+        open = rest;
+        let (states, hashers): (Vec<_>, Vec<_>) = ended
+            .into_iter()
+            .map(|hashing| ((hashing.index, hashing.file, hashing.read), hashing.hasher))
+            .unzip();
+        for ((index, file, read), digests) in states.into_iter().zip(lanes.finish(hashers)) {
+            let path = files.get(index).map_or("", |file| file.path);
+            let outcome = match read.and_then(|_| file.finish()) {
+                Ok(ReadOutcome::Unchanged(metadata)) => HashOutcome::Hashed { size: metadata.len(), digests },
+                Ok(ReadOutcome::Changed) => HashOutcome::Changed,
+                Ok(ReadOutcome::Vanished) => HashOutcome::Vanished,
+                Err(error) => HashOutcome::Unreadable(error),
+            };
+            results.push((index, outcome));
+            progress.event(ProgressEvent::Finished { path });
+        }
     }
+}
+
+/// Reads the next piece of each file and hashes all pieces.
+fn read_and_hash(lanes: Lanes, open: &mut [Hashing], room: &mut [u8], piece: usize, progress: &dyn Progress) {
+    for (hashing, room) in open.iter_mut().zip(room.chunks_exact_mut(piece)) {
+        hashing.read = hashing.file.fill(room);
+    }
+    let pieces = open.iter_mut().zip(room.chunks_exact(piece)).map(|(hashing, room)| {
+        let count = *hashing.read.as_ref().unwrap_or(&0);
+        Feed { hasher: &mut hashing.hasher, bytes: room.get(..count).unwrap_or_default() }
+    });
+    let feeds: Vec<Feed<'_>> = pieces.collect();
+    let counts: Vec<u64> =
+        feeds.iter().map(|feed| feed.bytes.len() as u64).filter(|count| *count > 0).collect();
+    lanes.update(feeds);
+    counts.into_iter().for_each(|bytes| progress.event(ProgressEvent::Advanced { bytes }));
 }
 
 /// Says whether a file stayed the same while it was read.
@@ -158,40 +238,76 @@ pub(crate) enum ReadOutcome {
     Vanished,
 }
 
+/// A regular file whose state is compared before and after it is read.
+struct WatchedFile {
+    path: PathBuf,
+    file: File,
+    before: Metadata,
+    total: u64,
+}
+
+impl WatchedFile {
+    /// Opens a file; `None` means that there is no such file.
+    fn open(path: PathBuf) -> io::Result<Option<Self>> {
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let before = file.metadata()?;
+        if !before.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Some(Self { path, file, before, total: 0 }))
+    }
+
+    /// Reads until the buffer is full or the file ends, and returns the number of bytes.
+    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match self.file.read(room) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.total = self.total.saturating_add(filled as u64);
+        Ok(filled)
+    }
+
+    /// Compares the state of the file with that before.
+    fn finish(self) -> io::Result<ReadOutcome> {
+        let after = self.file.metadata()?;
+        let there = match fs::metadata(&self.path) {
+            Ok(there) => there,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReadOutcome::Vanished),
+            Err(error) => return Err(error),
+        };
+        let before = self.before;
+        let same =
+            self.total == before.len() && is_same_state(&before, &after) && is_same_state(&before, &there);
+        Ok(if same { ReadOutcome::Unchanged(before) } else { ReadOutcome::Changed })
+    }
+}
+
 /// Passes all bytes of a regular file to `take`, and compares the state of the file before and after.
 pub(crate) fn read_unchanged(
     path: &Path,
     buffer: &mut [u8],
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<ReadOutcome> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReadOutcome::Vanished),
-        Err(error) => return Err(error),
-    };
-    let before = file.metadata()?;
-    if !before.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut total = 0_u64;
+    let Some(mut file) = WatchedFile::open(path.to_owned())? else { return Ok(ReadOutcome::Vanished) };
     loop {
-        let count = match file.read(buffer) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
-        total = total.saturating_add(bytes.len() as u64);
-        take(bytes)?;
+        let count = file.fill(buffer)?;
+        let bytes = buffer.get(..count).unwrap_or_default();
+        if !bytes.is_empty() {
+            take(bytes)?;
+        }
+        if count < buffer.len() {
+            return file.finish();
+        }
     }
-    let after = file.metadata()?;
-    let there = match fs::metadata(path) {
-        Ok(there) => there,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReadOutcome::Vanished),
-        Err(error) => return Err(error),
-    };
-    let same = total == before.len() && is_same_state(&before, &after) && is_same_state(&before, &there);
-    Ok(if same { ReadOutcome::Unchanged(before) } else { ReadOutcome::Changed })
 }
 
 /// Says whether two looks at a path found the same state of the same file.
@@ -252,6 +368,39 @@ mod tests {
         for (n, outcome) in (0..).zip(hash_files(directory.path(), &files, 3, &NoProgress).unwrap()) {
             let expected = Digests::of(algorithms, &content(n));
             assert!(matches!(outcome, HashOutcome::Hashed { digests, .. } if digests == expected), "{n}");
+        }
+    }
+
+    #[test]
+    fn more_files_than_lanes_have_the_digests_that_each_has_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let sizes: Vec<usize> = [0, 1, 63, 64, 127, 128, 129, 1_048_575, 1_048_576, 1_048_577, 3_000_001]
+            .into_iter()
+            .chain((0..60).map(|n| n * 1_009))
+            .collect();
+        let names: Vec<String> = sizes.iter().enumerate().map(|(n, _)| format!("f{n}")).collect();
+        let content = |n: usize| (0..sizes[n]).map(|at| (at * (n + 3)).to_le_bytes()[1]).collect::<Vec<u8>>();
+        for (n, name) in names.iter().enumerate() {
+            fs::write(directory.path().join(name), content(n)).unwrap();
+        }
+        let set = |n: usize| Algorithm::ALL.into_iter().skip(n % 3).step_by(2).collect::<AlgorithmSet>();
+        let size = |n: usize| sizes[n] as u64;
+        let files = names.iter().enumerate();
+        let files = files.map(|(n, path)| FileToHash { path, size: size(n), algorithms: set(n) });
+        let mut files: Vec<_> = files.collect();
+        files.push(FileToHash { path: "absent", size: 1, algorithms: set(0) });
+        files.push(FileToHash { path: ".", size: 1, algorithms: set(0) });
+        for threads in [1, 2, 5] {
+            let outcomes = hash_files(directory.path(), &files, threads, &NoProgress).unwrap();
+            assert_eq!(outcomes.len(), files.len());
+            for (n, outcome) in outcomes.iter().enumerate().take(names.len()) {
+                let HashOutcome::Hashed { size: found, digests } = outcome else {
+                    panic!("{n}: {outcome:?}")
+                };
+                assert_eq!((*found, digests), (size(n), &Digests::of(set(n), &content(n))), "{n}");
+            }
+            assert!(matches!(outcomes[names.len()], HashOutcome::Vanished));
+            assert!(matches!(outcomes[names.len() + 1], HashOutcome::Unreadable(_)));
         }
     }
 
