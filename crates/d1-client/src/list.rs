@@ -1,6 +1,6 @@
 //! Listing a node's objects, page by page.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use d1_model::{DateTime, Identifier, ObjectInfo, ObjectList, OddityCode};
 use futures::StreamExt;
@@ -59,6 +59,10 @@ impl NodeClient {
 
     /// Lists objects. Pages are requested one after the other, as entries are taken.
     ///
+    /// Objects that change while the list is read do not hide others. Where a node orders its list by date, each page
+    /// begins at the last date of the page before. Elsewhere pages overlap, and the list is read from an earlier entry
+    /// where they do not meet. An object that changes meanwhile can be listed twice, or only with its earlier date.
+    ///
     /// # Errors
     ///
     /// The stream ends with an error if a page cannot be read, with [`Incomplete`](ErrorKind::Incomplete) if the node stops
@@ -87,9 +91,12 @@ impl NodeClient {
             client: self.clone(),
             filter: filter.clone(),
             next: 0,
+            listed: 0,
             first_total: None,
             is_done: false,
             page: VecDeque::new(),
+            recent: HashSet::new(),
+            overlap: 0,
             last_page: None,
         };
         stream::try_unfold(listing, Listing::step).boxed()
@@ -100,14 +107,26 @@ impl NodeClient {
     }
 }
 
+/// The most entries by which one page overlaps the page before.
+const MOST_OVERLAP: usize = 10;
+/// How often a page is read from an earlier entry before the list counts as unreadable.
+const MOST_STEPS_BACK: u32 = 32;
+
 struct Listing {
     client: NodeClient,
+    /// The filter. Its `from` moves on where the node orders its list by date.
     filter: ObjectFilter,
-    /// The number of the entry at which the next page begins.
+    /// The number of the entry at which the next page begins, in the list that `filter` selects.
     next: u64,
+    /// How many entries of all pages were read.
+    listed: u64,
     first_total: Option<u64>,
     is_done: bool,
     page: VecDeque<ObjectInfo>,
+    /// The objects of the page before.
+    recent: HashSet<Identifier>,
+    /// How many entries of the page before the next page repeats.
+    overlap: usize,
     /// The identifiers with which the page before began and ended.
     last_page: Option<(Identifier, Identifier)>,
 }
@@ -128,32 +147,95 @@ impl Listing {
     /// Reads the next page.
     async fn turn(&mut self) -> Result<()> {
         let context = self.client.list_context();
-        let count = self.filter.page_size.unwrap_or(PAGE_SIZE).max(1);
-        let page = self.client.list_page(&self.filter, self.next, count).await?;
+        let (start, page) = self.read_page(&context).await?;
         let is_counted_wrong = page.oddities.iter().any(|oddity| oddity.code == OddityCode::WrongCount);
         let ObjectList { count, total, objects, .. } = page.value;
         // Entries without an identifier are left out of `objects`, but have their places in the list.
         let read = objects.len() as u64;
         let entries = if is_counted_wrong { read } else { count.max(read) };
-        self.next = self.next.saturating_add(entries);
-        self.check_bounds(total, &context)?;
+        let before = self.listed;
+        self.next = start.saturating_add(entries);
+        let repeated = objects.iter().filter(|object| self.recent.contains(&object.identifier)).count();
+        self.listed = self.listed.saturating_add(entries.saturating_sub(repeated as u64));
+        let all = self.listed.saturating_add(total.saturating_sub(self.next));
+        self.check_bounds(all, &context)?;
         if entries == 0 && self.next < total {
-            let reason = format!("the node lists {} objects and then none, of {total}", self.next);
+            let reason = format!("the node lists {before} objects and then none, of {all}");
             return Err(context.error(ErrorKind::Incomplete).because(reason));
         }
         self.check_repetition(&objects, &context)?;
         self.is_done = entries == 0 || self.next >= total;
-        self.page = objects.into();
+        let new = |object: &&ObjectInfo| !self.recent.contains(&object.identifier);
+        self.page = objects.iter().filter(new).cloned().collect();
+        self.prepare_next(&objects, &context);
         let progress = &self.client.inner.shared.options.progress;
-        progress.note(&Progress::Listed { entries: self.next, total });
+        progress.note(&Progress::Listed { entries: self.listed, total: all });
         Ok(())
+    }
+
+    /// Reads a page that continues the one before, and returns where it begins. Where objects left the list
+    /// meanwhile, it reads from an earlier entry.
+    async fn read_page(&self, context: &Context) -> Result<(u64, Document<ObjectList>)> {
+        let count = self.filter.page_size.unwrap_or(PAGE_SIZE).max(1);
+        let mut back = self.overlap as u64;
+        for _ in 0..MOST_STEPS_BACK {
+            let start = self.next.saturating_sub(back);
+            let more = u32::try_from(self.overlap).unwrap_or(0);
+            match self.client.list_page(&self.filter, start, count.saturating_add(more)).await {
+                Ok(page) => {
+                    let first = page.value.objects.first();
+                    let continues = first.is_some_and(|first| self.recent.contains(&first.identifier));
+                    if start == 0 || self.overlap == 0 || continues {
+                        return Ok((start, page));
+                    }
+                }
+                // The Generic Member Node refuses to begin behind the end of a list that has become shorter.
+                Err(error) if start > 0 && error.kind() == ErrorKind::InvalidRequest => {}
+                Err(error) => return Err(error),
+            }
+            back = back.saturating_mul(2).max(u64::from(count));
+        }
+        Err(context.error(ErrorKind::Incomplete).because("the list changes faster than it can be read"))
+    }
+
+    /// Chooses where the next page begins: at the date of the last entry, if the list is ordered by date.
+    fn prepare_next(&mut self, objects: &[ObjectInfo], context: &Context) {
+        let is_new_list = self.last_date(objects, context).inspect(|(date, _)| {
+            self.filter.from = Some(date.clone());
+            self.next = 0;
+        });
+        self.overlap = match is_new_list {
+            Some((_, same)) => same,
+            None => (objects.len() / 4).min(MOST_OVERLAP),
+        };
+        self.recent = objects.iter().map(|object| object.identifier.clone()).collect();
+    }
+
+    /// Returns the date of the last entry, and how many entries have it. Returns `None` if the page is not ordered by
+    /// date, begins before the filter, or has too many entries of that date.
+    fn last_date(&self, objects: &[ObjectInfo], context: &Context) -> Option<(DateTime, usize)> {
+        let instant = |object: &ObjectInfo| object.date_modified.as_ref().and_then(DateTime::instant);
+        let dates: Vec<_> = objects.iter().map(instant).collect::<Option<_>>()?;
+        let begins_later = |from: &DateTime| from.instant().is_none_or(|from| dates.first() >= Some(&from));
+        if !dates.is_sorted() || !self.filter.from.as_ref().is_none_or(begins_later) {
+            return None;
+        }
+        // Written as a parameter, a date can lose digits. All entries that it may mean count.
+        let written = |date: &DateTime| written_date(date, context).ok();
+        let last = objects.last()?.date_modified.as_ref()?;
+        let text = written(last)?;
+        let is_same = |object: &&ObjectInfo| {
+            object.date_modified.as_ref().and_then(written).is_some_and(|date| date == text)
+        };
+        let same = objects.iter().rev().take_while(is_same).count();
+        (2 * same <= objects.len()).then(|| (DateTime::from_text(text), same))
     }
 
     fn check_bounds(&mut self, total: u64, context: &Context) -> Result<()> {
         let first_total = *self.first_total.get_or_insert(total);
         let most = self.client.inner.shared.options.limits.listed_objects;
         let bound = first_total.saturating_mul(2).saturating_add(MOST_ADDED).min(most);
-        if self.next > bound {
+        if self.listed > bound {
             let reason = format!("the list of {first_total} objects does not end after {bound}");
             return Err(context.error(ErrorKind::TooLarge).because(reason));
         }
@@ -171,6 +253,14 @@ impl Listing {
     }
 }
 
+/// Writes a date as the interface expects it.
+fn written_date(date: &DateTime, context: &Context) -> Result<String> {
+    let instant = date.instant().ok_or_else(|| {
+        context.error(ErrorKind::InvalidRequest).because(format!("“{date}” is not a date and time"))
+    })?;
+    Ok(DateTime::from_instant(instant).to_string())
+}
+
 fn parameters(
     filter: &ObjectFilter,
     start: u64,
@@ -180,10 +270,7 @@ fn parameters(
     let mut parameters = Vec::new();
     for (name, date) in [("fromDate", &filter.from), ("toDate", &filter.to)] {
         let Some(date) = date else { continue };
-        let instant = date.instant().ok_or_else(|| {
-            context.error(ErrorKind::InvalidRequest).because(format!("“{date}” is not a date and time"))
-        })?;
-        parameters.push((name, DateTime::from_instant(instant).to_string()));
+        parameters.push((name, written_date(date, context)?));
     }
     parameters.extend(filter.format_id.clone().map(|format_id| ("formatId", format_id)));
     parameters.extend(filter.identifier.as_ref().map(|identifier| ("identifier", identifier.to_string())));

@@ -84,7 +84,7 @@ async fn a_page_that_fails_is_asked_for_again() {
     let node = scaled(5).await;
     node.add_fault(Fault::new(Call::List, Action::CutAnswer { after: 100 }).when(When::Every(2)));
     assert_eq!(listed(&member(&node), &ObjectFilter::default()).await.unwrap().len(), 25);
-    assert_eq!(node.count(Call::List), 9);
+    assert_eq!(node.count(Call::List), 11);
 }
 
 #[tokio::test]
@@ -120,5 +120,64 @@ async fn a_list_that_stops_early_is_not_taken_for_whole() {
             Err(error) => break error,
         }
     };
-    assert_eq!((found, error.kind()), (10, ErrorKind::Incomplete));
+    assert_eq!((found, error.kind()), (9, ErrorKind::Incomplete));
+}
+
+/// Objects change, vanish and arrive between the pages. Every object that stayed as it was must be listed.
+#[tokio::test]
+async fn no_object_is_missed_while_the_list_changes() {
+    let orders: [fn(u64) -> String; 2] = [
+        // A minute apart, as the catalog has them: the list is ordered by date.
+        |_| String::new(),
+        // All at one time: the list is in another order.
+        |_| "2024-01-01T00:00:00.000+00:00".to_owned(),
+    ];
+    for (behaviour, date) in [Behaviour::default(), Behaviour::gmn()]
+        .into_iter()
+        .flat_map(|behaviour| orders.map(|date| (behaviour.clone(), date)))
+    {
+        for round in 0..25_u64 {
+            let scale = Scale { packages: 8, objects: 5, smallest: 1, largest: 9, seed: round };
+            let mut catalog = scale.catalog().unwrap();
+            let all: Vec<_> = catalog.objects().map(|object| object.identifier().clone()).collect();
+            for (number, identifier) in (0..).zip(&all) {
+                let date = date(number);
+                if !date.is_empty() {
+                    catalog
+                        .edit(identifier, |meta| meta.date_modified = Some(DateTime::from_text(date)))
+                        .unwrap();
+                }
+            }
+            let node = ScriptedNode::start(Config {
+                catalog,
+                behaviour: behaviour.clone(),
+                ..Config::default()
+            });
+            let node = node.await.unwrap();
+            let filter = ObjectFilter { page_size: Some(5), ..ObjectFilter::default() };
+            let mut stream = member(&node).list_objects(&filter);
+            let (mut found, mut changed) = (Vec::new(), Vec::new());
+            let mut random = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            while let Some(object) = stream.next().await {
+                found.push(object.unwrap().identifier);
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let chosen = &all[usize::try_from(random >> 33).unwrap() % all.len()];
+                match (random >> 20) % 4 {
+                    0 => node.change(|catalog| {
+                        let now = format!("2025-01-01T00:00:{:02}Z", found.len());
+                        catalog.edit(chosen, |meta| meta.date_modified = Some(DateTime::from_text(now)))
+                    }),
+                    1 => node.change(|catalog| Ok(_ = catalog.remove(chosen))),
+                    _ => continue,
+                }
+                .unwrap();
+                changed.push(chosen.clone());
+            }
+            let missing: Vec<_> = all
+                .iter()
+                .filter(|object| !changed.contains(object) && !found.contains(object))
+                .collect();
+            assert!(missing.is_empty(), "round {round}, {behaviour:?}: {missing:?} of {}", all.len());
+        }
+    }
 }

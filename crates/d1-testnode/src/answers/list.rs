@@ -19,7 +19,9 @@ pub(crate) fn answer(exchange: &Exchange<'_>) -> Answered {
         let entries: Vec<_> = (start..start.saturating_add(count)).map(made_up).collect();
         return Ok(xml(200, object_list(start, start.saturating_add(count).saturating_add(1), &entries)));
     }
-    let filter = Filter::of(exchange)?;
+    let mut filter = Filter::of(exchange)?;
+    // A node that sends its first page for ever ignores the beginning.
+    filter.from = filter.from.filter(|_| !lies.repeats_pages);
     let catalog = exchange.app.catalog();
     let mut found: Vec<_> =
         catalog.objects().filter(|object| exchange.may_read(object) && filter.passes(object)).collect();
