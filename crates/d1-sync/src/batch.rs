@@ -1,19 +1,23 @@
 //! Replication of many packages, several at once. A package that fails does not stop the others.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use d1_model::Identifier;
 use d1_transfer::{Event, Observer};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, stream};
 use registry_backend::RegistryBackend;
 
 use crate::error::{Error, Result};
 use crate::journal::Journal;
 use crate::node::DataOneSource;
-use crate::replicate::{ReplicateOptions, ReplicateReport, Replicating, is_done, replicate_with};
+use crate::package_finder::PackageFinder;
+use crate::replicate::{
+    ReplicateOptions, ReplicateReport, Replicating, SharedState, is_done, replicate_with,
+};
 use crate::store_objects::SpoolRoom;
 
 /// How deep packages may nest.
@@ -106,55 +110,131 @@ pub async fn replicate_all(
     observer: &Arc<dyn Observer>,
     done: &(dyn Fn(&Identifier, BatchOutcome) + Sync),
 ) -> Result<()> {
-    let push = &options.replicate.push;
-    let spool = SpoolRoom::new(push.temporary_directory.clone(), options.replicate.spool_bytes);
-    let quiet: Arc<dyn Observer> = Arc::new(WithoutPhases(Arc::clone(observer)));
-    let replicating = Replicating {
-        backend,
-        source,
-        options: &options.replicate,
-        journal,
-        observer: &quiet,
-        spool: &spool,
-    };
-    let batch = Batch { replicating, options, done, seen: Mutex::default() };
-    let ours = wanted.filter(|wanted| {
-        let is_ours = wanted.as_ref().map_or(true, |wanted| options.is_ours(&wanted.identifier));
-        std::future::ready(is_ours)
-    });
-    let work = ours.map(|wanted| batch.one(wanted, 0));
-    let mut work = std::pin::pin!(work.buffer_unordered(options.parallel.max(1)));
-    let mut ended = Ok(());
-    while let Some(result) = work.next().await {
-        if ended.is_ok() {
-            ended = result;
-        }
-    }
-    ended
+    let batch = Batch::new(backend, source, options, journal, observer, done);
+    batch.run_stream(wanted, false).await
 }
 
-struct Batch<'a> {
-    replicating: Replicating<'a>,
+/// Replication of many packages, and its state.
+pub(crate) struct Batch<'a> {
+    backend: &'a dyn RegistryBackend,
+    pub(crate) finder: PackageFinder<'a>,
+    source: &'a DataOneSource,
     options: &'a BatchOptions,
+    journal: Option<&'a Journal>,
+    observer: Arc<dyn Observer>,
+    spool: SpoolRoom,
+    shared: SharedState,
     done: &'a (dyn Fn(&Identifier, BatchOutcome) + Sync),
+    failed: AtomicU64,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(
+        backend: &'a dyn RegistryBackend,
+        source: &'a DataOneSource,
+        options: &'a BatchOptions,
+        journal: Option<&'a Journal>,
+        observer: &Arc<dyn Observer>,
+        done: &'a (dyn Fn(&Identifier, BatchOutcome) + Sync),
+    ) -> Self {
+        let push = &options.replicate.push;
+        Self {
+            backend,
+            finder: PackageFinder::new(source),
+            source,
+            options,
+            journal,
+            observer: Arc::new(WithoutPhases(Arc::clone(observer))),
+            spool: SpoolRoom::new(push.temporary_directory.clone(), options.replicate.spool_bytes),
+            shared: SharedState::default(),
+            done,
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    /// Replicates these packages. If `is_changed`, a member of each has changed, and the journal does not count.
+    pub(crate) async fn run(
+        &self,
+        wanted: impl IntoIterator<Item = Wanted, IntoIter: Send>,
+        is_changed: bool,
+    ) {
+        let wanted = stream::iter(wanted).map(Ok).boxed();
+        // Only the stream itself can fail.
+        _ = self.run_stream(wanted, is_changed).await;
+    }
+
+    async fn run_stream(&self, wanted: BoxStream<'_, Result<Wanted>>, is_changed: bool) -> Result<()> {
+        let ours = wanted.filter(|wanted| {
+            let is_ours = wanted.as_ref().map_or(true, |wanted| self.options.is_ours(&wanted.identifier));
+            std::future::ready(is_ours)
+        });
+        let pass = Pass { batch: self, is_changed, seen: Mutex::default() };
+        let work = ours.map(|wanted| pass.one(wanted, 0));
+        let mut work = std::pin::pin!(work.buffer_unordered(self.options.parallel.max(1)));
+        let mut ended = Ok(());
+        while let Some(result) = work.next().await {
+            if ended.is_ok() {
+                ended = result;
+            }
+        }
+        ended
+    }
+
+    /// Reports that the packages of an object could not be replicated.
+    pub(crate) fn fail(&self, identifier: &Identifier, error: Error) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        (self.done)(identifier, BatchOutcome::Failed(error));
+    }
+
+    /// Returns how many packages failed.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether an object, in the state of this date, is a member of a package that this batch compared with the
+    /// node.
+    pub(crate) fn has_copied(&self, object: &Identifier, modified: Option<&str>) -> bool {
+        self.shared.has_copied(object, modified)
+    }
+
+    fn replicating(&self) -> Replicating<'_> {
+        Replicating {
+            backend: self.backend,
+            source: self.source,
+            options: &self.options.replicate,
+            journal: self.journal,
+            observer: &self.observer,
+            spool: &self.spool,
+            shared: &self.shared,
+        }
+    }
+}
+
+/// One pass over a list of packages.
+struct Pass<'a> {
+    batch: &'a Batch<'a>,
+    /// Whether a member of each package has changed.
+    is_changed: bool,
     /// The maps that were handled.
     seen: Mutex<HashSet<Identifier>>,
 }
 
-impl Batch<'_> {
+impl Pass<'_> {
     fn one(&self, wanted: Result<Wanted>, depth: usize) -> BoxFuture<'_, Result<()>> {
         async move {
             let wanted = wanted?;
             let outcome = self.package(&wanted).await;
             let nested = match &outcome {
-                Ok(Some(BatchOutcome::Replicated(report))) if self.options.nested => report.nested.clone(),
+                Ok(Some(BatchOutcome::Replicated(report))) if self.batch.options.nested => {
+                    report.nested.clone()
+                }
                 _ => Vec::new(),
             };
             match outcome {
-                Ok(Some(outcome)) => (self.done)(&wanted.identifier, outcome),
+                Ok(Some(outcome)) => (self.batch.done)(&wanted.identifier, outcome),
                 // The package was handled under another identifier.
                 Ok(None) => {}
-                Err(error) => (self.done)(&wanted.identifier, BatchOutcome::Failed(error)),
+                Err(error) => self.batch.fail(&wanted.identifier, error),
             }
             if depth < DEEPEST {
                 for identifier in nested {
@@ -170,24 +250,26 @@ impl Batch<'_> {
     async fn package(&self, wanted: &Wanted) -> Result<Option<BatchOutcome>> {
         let map = match wanted.is_resource_map {
             true => wanted.identifier.clone(),
-            false => self.replicating.source.resource_map_of(&wanted.identifier).await?,
+            false => self.batch.finder.only(&wanted.identifier).await?,
         };
         if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(map.clone()) {
             return Ok(None);
         }
-        let is_there = is_done(&self.replicating, &map, wanted.modified.as_deref()).await?
-            || (self.options.skip_existing && self.is_tagged(&map).await?);
+        let replicating = self.batch.replicating();
+        let is_there = !self.is_changed
+            && (is_done(&replicating, &map, wanted.modified.as_deref()).await?
+                || (self.batch.options.skip_existing && self.is_tagged(&map).await?));
         if is_there {
             return Ok(Some(BatchOutcome::Skipped));
         }
-        let report = replicate_with(&self.replicating, &map).await?;
+        let report = replicate_with(&replicating, &map).await?;
         Ok(Some(BatchOutcome::Replicated(Box::new(report))))
     }
 
     async fn is_tagged(&self, map: &Identifier) -> Result<bool> {
         let Ok(tag) = map.tag().parse() else { return Ok(false) };
         let at = oci_model::ManifestRef::Tag(tag);
-        Ok(self.replicating.backend.stat_manifest(&at).await?.is_some())
+        Ok(self.batch.backend.stat_manifest(&at).await?.is_some())
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn describe(
     meter: &Meter,
 ) -> Result<DescribedPackage> {
     let document = source.system_metadata(map).await?;
-    let modified = document.value.date_modified.as_ref().map(|date| date.text().to_owned());
+    let system_metadata = document.value.clone();
     let uploaded = document.value.date_uploaded.as_ref().and_then(d1_model::DateTime::instant);
     let mut describing = Describing { names: BagNames::new(), staging, objects: Vec::new() };
     let resource_map = describing.map(source, document, selection, meter).await?;
@@ -59,7 +59,7 @@ pub(crate) async fn describe(
         date: uploaded.map(|instant| instant.strftime("%F").to_string()),
         algorithms: MANIFEST_ALGORITHMS.into_iter().chain(declared).collect(),
         objects,
-        modified,
+        map: system_metadata,
     })
 }
 
@@ -185,6 +185,7 @@ impl Describing<'_> {
     ) -> Result<DescribedObject> {
         write(&self.staging.join(path), &document.bytes)?;
         let document_size = document.bytes.len() as u64;
+        let modified = document.value.date_modified.as_ref().map(|date| date.text().into());
         let record = ObjectRecord::new(path, &document.bytes, document.value);
         let path = self.names.place(&ObjectToPlace {
             identifier: &record.identifier,
@@ -193,7 +194,7 @@ impl Describing<'_> {
             location,
             is_resource_map,
         });
-        Ok(DescribedObject { record, document_size, path })
+        Ok(DescribedObject { record, document_size, modified, path })
     }
 }
 

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 
 /// The journal of replications into one repository: a file of JSON lines that only grows.
 ///
-/// It lists the stored objects and the complete packages. The replication asks the repository about every
-/// listed object, so a lost journal costs only time.
+/// It lists the stored objects, the complete packages with the dates of their members, and how far the node's list
+/// was read. The replication asks the repository about every listed object, so a lost journal costs only time.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -28,7 +28,15 @@ struct State {
     file: File,
     objects: HashMap<Identifier, (u64, Digests)>,
     packages: HashMap<Identifier, DonePackage>,
+    /// The packages of each member, by their resource maps, with the date of the member's system metadata.
+    members: HashMap<Identifier, Vec<DatedMember>>,
+    /// Until when the list of each scope was read.
+    listed: HashMap<String, String>,
 }
+
+/// A member of a package, and when its system metadata last changed. A member that was left out has no date. In
+/// [`State`], the identifier is that of the package's resource map instead.
+pub(crate) type DatedMember = (Identifier, Option<Box<str>>);
 
 /// A complete package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +47,10 @@ pub(crate) struct DonePackage {
     pub(crate) modified: Option<String>,
 }
 
-/// The longest line that is read, in bytes. An identifier has at most 800 characters.
+/// The longest line that is read, in bytes. An identifier has at most 800 characters of 4 bytes each.
 const LONGEST_LINE: u64 = 64 << 10;
+/// How many members one line names. Escaped as JSON, an identifier takes at most twice its bytes.
+const MEMBERS_OF_A_LINE: usize = 8;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", untagged)]
@@ -48,6 +58,8 @@ enum Line {
     Head { journal: u32, repository: String },
     Object { object: Identifier, size: u64, digests: Vec<(String, String)> },
     Package { package: Identifier, digest: Digest, modified: Option<String> },
+    Members { of: Identifier, members: Vec<DatedMember> },
+    Listed { listed: String, until: String },
 }
 
 impl Journal {
@@ -79,7 +91,13 @@ impl Journal {
             Err(TryLockError::WouldBlock) => return Err(unusable(path, "another process uses it")),
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, error)),
         }
-        let mut state = State { file, objects: HashMap::new(), packages: HashMap::new() };
+        let mut state = State {
+            file,
+            objects: HashMap::new(),
+            packages: HashMap::new(),
+            members: HashMap::new(),
+            listed: HashMap::new(),
+        };
         let end = state.read(path, repository)?;
         let failed = |error| Error::io("write", path, error);
         state.file.set_len(end).map_err(failed)?;
@@ -113,16 +131,59 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes a complete package.
-    pub(crate) fn note_package(&self, map: &Identifier, done: DonePackage) -> Result<()> {
+    /// Returns the resource maps of all complete packages.
+    pub(crate) fn packages(&self) -> Vec<Identifier> {
+        self.state().packages.keys().cloned().collect()
+    }
+
+    /// Returns the resource maps of the packages that were copied when the object had another date. Returns `None` if
+    /// no package has the object.
+    pub(crate) fn outdated(&self, object: &Identifier, modified: Option<&str>) -> Option<Vec<Identifier>> {
+        let state = self.state();
+        let packages = state.members.get(object)?;
+        let is_other = |noted: &Option<Box<str>>| modified.is_none() || noted.as_deref() != modified;
+        Some(packages.iter().filter(|(_, noted)| is_other(noted)).map(|(map, _)| map.clone()).collect())
+    }
+
+    /// Notes a complete package. The members are noted before the package, so a package is complete only with them.
+    pub(crate) fn note_package(
+        &self,
+        map: &Identifier,
+        done: DonePackage,
+        members: &[DatedMember],
+    ) -> Result<()> {
         let mut state = self.state();
-        if state.packages.get(map) == Some(&done) {
+        let is_noted = |(member, date): &DatedMember| {
+            let noted = state.members.get(member);
+            noted.is_some_and(|noted| noted.iter().any(|(of, noted)| of == map && noted == date))
+        };
+        if state.packages.get(map) == Some(&done) && members.iter().all(is_noted) {
             return Ok(());
+        }
+        for members in members.chunks(MEMBERS_OF_A_LINE) {
+            let line = Line::Members { of: map.clone(), members: members.to_vec() };
+            self.append(&mut state, &line)?;
+            state.take(line);
         }
         let DonePackage { digest, modified } = done.clone();
         self.append(&mut state, &Line::Package { package: map.clone(), digest, modified })?;
         state.file.sync_data().map_err(|error| Error::io("write", &self.path, error))?;
         state.packages.insert(map.clone(), done);
+        Ok(())
+    }
+
+    /// Returns until when the list of this scope was read and all its packages were copied.
+    pub(crate) fn listed_until(&self, scope: &str) -> Option<String> {
+        self.state().listed.get(scope).cloned()
+    }
+
+    /// Notes until when the list of a scope was read. All packages until then must be complete.
+    pub(crate) fn note_listed(&self, scope: &str, until: &str) -> Result<()> {
+        let mut state = self.state();
+        let line = Line::Listed { listed: scope.to_owned(), until: until.to_owned() };
+        self.append(&mut state, &line)?;
+        state.file.sync_data().map_err(|error| Error::io("write", &self.path, error))?;
+        state.take(line);
         Ok(())
     }
 
@@ -185,6 +246,16 @@ impl State {
             Line::Package { package, digest, modified } => {
                 self.packages.insert(package, DonePackage { digest, modified });
             }
+            Line::Members { of, members } => {
+                for (member, date) in members {
+                    let packages = self.members.entry(member).or_default();
+                    match packages.iter_mut().find(|(map, _)| *map == of) {
+                        Some((_, noted)) => *noted = date,
+                        None => packages.push((of.clone(), date)),
+                    }
+                }
+            }
+            Line::Listed { listed, until } => _ = self.listed.insert(listed, until),
         }
     }
 }
@@ -221,12 +292,19 @@ mod tests {
         let done = DonePackage { digest: Digest::sha256_of(b"m"), modified: Some("2024".to_owned()) };
         let journal = Journal::open(&path, "oci:store").unwrap();
         journal.note_object(&object, 1, &digests("x")).unwrap();
-        journal.note_package(&map, done.clone()).unwrap();
+        let member = (object.clone(), Some("2024-02".into()));
+        journal.note_package(&map, done.clone(), &[member]).unwrap();
+        journal.note_listed("node", "2024-03").unwrap();
         assert!(matches!(Journal::open(&path, "oci:store"), Err(Error::Journal { .. })), "it is in use");
         drop(journal);
         let journal = Journal::open(&path, "oci:store").unwrap();
         assert_eq!(journal.object(&object), Some((1, digests("x"))));
         assert_eq!(journal.package(&map), Some(done));
+        assert_eq!(journal.outdated(&object, Some("2024-02")), Some(Vec::new()));
+        assert_eq!(journal.outdated(&object, Some("2024-05")), Some(vec![map.clone()]));
+        assert_eq!(journal.outdated(&map, Some("2024-05")), None);
+        assert_eq!(journal.listed_until("node").as_deref(), Some("2024-03"));
+        assert_eq!(journal.listed_until("other"), None);
         drop(journal);
         assert!(matches!(Journal::open(&path, "oci:other"), Err(Error::Journal { .. })));
     }

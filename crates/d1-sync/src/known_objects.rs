@@ -13,7 +13,7 @@ use registry_backend::{ErrorKind, RegistryBackend};
 
 use crate::error::{Error, Result};
 use crate::journal::Journal;
-use crate::package::{DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS, has_all};
+use crate::package::{DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS, SkippedMember, has_all};
 
 /// The file that marks a bag (RFC 8493 section 2.1.1).
 const DECLARATION: &str = "bagit.txt";
@@ -66,6 +66,29 @@ impl KnownObjects {
     pub(crate) fn unchanged(&self, package: &DescribedPackage) -> Option<Digest> {
         let is_it = |known: &&OpenPackage| known.view.index().is_some_and(|index| is_copy(index, package));
         self.packages.iter().find(is_it).map(|known| known.raw.digest().clone())
+    }
+
+    /// Returns the other resource maps whose packages in the repository have the same identifier.
+    pub(crate) fn other_maps(&self, package: &DescribedPackage) -> Vec<Identifier> {
+        let indexes = self.packages.iter().filter_map(|known| known.view.index());
+        let rivals = indexes.filter(|index| index.identifier() == Some(&package.identifier));
+        let maps = rivals.filter_map(|index| index.resource_map());
+        maps.filter(|map| **map != package.resource_map).cloned().collect()
+    }
+
+    /// Returns the digest of the package's last copy, if it has members that the new copy would lack, and those members.
+    pub(crate) fn richer_copy(&self, package: &DescribedPackage) -> Option<(Digest, Vec<SkippedMember>)> {
+        let is_of_map = |index: &PackageIndex| index.resource_map() == Some(&package.resource_map);
+        let copy = self.packages.iter().find(|known| known.view.index().is_some_and(is_of_map))?;
+        let members: BTreeSet<&str> = copy
+            .view
+            .index()?
+            .entries()
+            .filter_map(|(file, _)| file.identifier().map(Identifier::as_str))
+            .collect();
+        let kept = package.skipped.iter().filter(|skipped| members.contains(&*skipped.identifier));
+        let kept: Vec<_> = kept.cloned().collect();
+        (!kept.is_empty()).then(|| (copy.raw.digest().clone(), kept))
     }
 
     /// Copies an object from an archive in the repository to its path below a directory. Returns `false` if a

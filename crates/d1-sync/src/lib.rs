@@ -23,7 +23,11 @@ mod node;
 #[cfg(feature = "d1-client")]
 mod package;
 #[cfg(feature = "d1-client")]
+mod package_finder;
+#[cfg(feature = "d1-client")]
 mod replicate;
+#[cfg(feature = "d1-client")]
+mod replicate_node;
 #[cfg(feature = "d1-client")]
 mod store_objects;
 
@@ -44,4 +48,8 @@ pub use node::DataOneSource;
 #[cfg(feature = "d1-client")]
 pub use package::SkippedMember;
 #[cfg(feature = "d1-client")]
+pub use package_finder::find_resource_map;
+#[cfg(feature = "d1-client")]
 pub use replicate::{ReplicateOptions, ReplicateReport, replicate};
+#[cfg(feature = "d1-client")]
+pub use replicate_node::{NodeSelection, replicate_node};

@@ -28,27 +28,6 @@ pub enum DataOneSource {
 }
 
 impl DataOneSource {
-    /// Finds the resource map of the package that an identifier belongs to. The identifier may be that of a
-    /// map, of metadata, of data, or of a series.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Node`] if the node cannot answer. [`Error::NoPackage`] if the object is in no package.
-    /// [`Error::SeveralPackages`] if it is in several.
-    pub async fn resource_map_of(&self, identifier: &Identifier) -> Result<Identifier> {
-        let mut maps = self.client().find_packages(identifier).await?.resource_maps;
-        match maps.len() {
-            1 => Ok(maps.swap_remove(0)),
-            0 => {
-                // A resource map under another format is a map to nobody: the reader of the error has to know.
-                let document = self.system_metadata(identifier).await.ok();
-                let format_id = document.map(|document| document.value.format_id);
-                Err(Error::NoPackage { identifier: identifier.clone(), format_id })
-            }
-            _ => Err(Error::SeveralPackages { identifier: identifier.clone(), resource_maps: maps }),
-        }
-    }
-
     pub(crate) async fn system_metadata(
         &self,
         identifier: &Identifier,
@@ -70,7 +49,7 @@ impl DataOneSource {
         }
     }
 
-    fn client(&self) -> &NodeClient {
+    pub(crate) fn client(&self) -> &NodeClient {
         let (Self::Node(client) | Self::Network(client)) = self;
         client
     }

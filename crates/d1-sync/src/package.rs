@@ -6,12 +6,13 @@ use bagit::{
     Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, FileToHash, HashOutcome, Inventory, NoProgress,
     Scan,
 };
-use d1_model::{Checksum, Identifier};
+use d1_model::{Checksum, DateTime, Identifier, SystemMetadata};
 use d1_package::{ObjectRecord, PackageFile};
 use d1_transfer::Event;
 use serde::Serialize;
 
 use crate::error::{Error, MemberFault, Result};
+use crate::journal::DatedMember;
 
 /// A package before its data are downloaded.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ pub(crate) struct DescribedPackage {
     pub(crate) date: Option<String>,
     /// The algorithms for every object: those of the bag's manifests, and those of the system metadata.
     pub(crate) algorithms: AlgorithmSet,
-    /// When the system metadata of the map last changed.
-    pub(crate) modified: Option<String>,
+    /// The system metadata of the map.
+    pub(crate) map: SystemMetadata,
 }
 
 /// An object of a package, and its paths in the bag.
@@ -40,6 +41,8 @@ pub(crate) struct DescribedObject {
     pub(crate) record: ObjectRecord,
     /// Size of the system metadata document in bytes.
     pub(crate) document_size: u64,
+    /// When its system metadata last changed.
+    pub(crate) modified: Option<Box<str>>,
     /// Path of its content in the bag.
     pub(crate) path: String,
 }
@@ -51,6 +54,20 @@ impl DescribedPackage {
     /// Returns the size of all objects in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         d1_transfer::parts::total(self.objects.iter().map(|object| object.record.size))
+    }
+
+    /// Returns when the system metadata of the map last changed.
+    pub(crate) fn modified(&self) -> Option<&str> {
+        self.map.date_modified.as_ref().map(DateTime::text)
+    }
+
+    /// Returns all members with the dates of their system metadata. Those that are left out have no date.
+    pub(crate) fn dated_members(&self) -> Vec<DatedMember> {
+        let copied =
+            self.objects.iter().map(|object| (object.record.identifier.clone(), object.modified.clone()));
+        let left_out =
+            self.skipped.iter().filter_map(|skipped| Some((skipped.identifier.parse().ok()?, None)));
+        copied.chain(left_out).collect()
     }
 
     /// Warns about members that are left out.

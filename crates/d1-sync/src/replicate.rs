@@ -1,14 +1,14 @@
 //! Replication of a package from DataONE straight into a store. Objects stream through; only a bounded spool is on disk.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bagit::{Digests, Scan, Version};
-use d1_model::{Identifier, RESOURCE_MAP_FORMAT_ID};
+use d1_model::{DateTime, Identifier, RESOURCE_MAP_FORMAT_ID, current_map};
 use d1_package::{PlanLimits, PlanOptions, PlannedLayer};
 use d1_transfer::parts::{
     HashedDirectory, Meter, Prepared, RunningPhase, TagFilePlace, package_files, push_prepared,
@@ -18,10 +18,11 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use oci_model::{Digest, ManifestRef, Tag};
 use registry_backend::{ErrorKind, RegistryBackend};
 use serde::Serialize;
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::describe::{Selection, describe};
 use crate::error::{Error, Result};
-use crate::journal::{DonePackage, Journal};
+use crate::journal::{DatedMember, DonePackage, Journal};
 use crate::known_objects::KnownObjects;
 use crate::node::{DataOneSource, Downloading, download};
 use crate::package::{
@@ -102,7 +103,10 @@ pub async fn replicate(
     observer: &Arc<dyn Observer>,
 ) -> Result<ReplicateReport> {
     let spool = SpoolRoom::new(options.push.temporary_directory.clone(), options.spool_bytes);
-    replicate_with(&Replicating { backend, source, options, journal, observer, spool: &spool }, map).await
+    let shared = SharedState::default();
+    let replicating =
+        Replicating { backend, source, options, journal, observer, spool: &spool, shared: &shared };
+    replicate_with(&replicating, map).await
 }
 
 /// Values that all packages of a replication share.
@@ -114,6 +118,36 @@ pub(crate) struct Replicating<'a> {
     pub(crate) journal: Option<&'a Journal>,
     pub(crate) observer: &'a Arc<dyn Observer>,
     pub(crate) spool: &'a SpoolRoom,
+    pub(crate) shared: &'a SharedState,
+}
+
+/// State that all packages of a replication change.
+#[derive(Debug, Default)]
+pub(crate) struct SharedState {
+    /// The members of all packages that were compared with the node, with the dates of their system metadata.
+    members: Mutex<HashMap<Identifier, Option<Box<str>>>>,
+    /// A lock for each package identifier. Several maps can describe one package, and compete for its tag.
+    turns: Mutex<HashMap<Identifier, Arc<AsyncMutex<()>>>>,
+}
+
+impl SharedState {
+    /// Tells whether a package with the object, in the state of this date, was compared with the node.
+    pub(crate) fn has_copied(&self, object: &Identifier, modified: Option<&str>) -> bool {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.get(object).is_some_and(|noted| noted.as_deref() == modified)
+    }
+
+    fn note_members(&self, members: &[DatedMember]) {
+        let mut all = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(members.iter().cloned());
+    }
+
+    /// Returns the lock of a package.
+    fn turn(&self, package: &Identifier) -> Arc<AsyncMutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(package.clone()).or_default())
+    }
 }
 
 pub(crate) async fn replicate_with(
@@ -128,8 +162,16 @@ pub(crate) async fn replicate_with(
     let selection = Selection { include_private, skip_missing };
     let package = describe(replicating.source, map, selection, staging.path(), &meter).await?;
     package.warn_of_skipped(&**replicating.observer);
+    let turn = replicating.shared.turn(&package.identifier);
+    let _turn = turn.lock().await;
     let known = KnownObjects::of_repository(replicating.backend, &package, replicating.journal).await?;
-    let mut one = OnePackage { all: *replicating, staging: staging.path(), meter, package, known };
+    let members = package.dated_members();
+    let mut one =
+        OnePackage { all: *replicating, staging: staging.path(), meter, package, known, tags: Vec::new() };
+    one.tags = one.choose_tags().await?;
+    if let Some(report) = one.kept() {
+        return Ok(report);
+    }
     let report = match one.unchanged().await? {
         Some(report) => report,
         None => {
@@ -138,9 +180,10 @@ pub(crate) async fn replicate_with(
         }
     };
     if let Some(journal) = replicating.journal {
-        let done = DonePackage { digest: report.digest.clone(), modified: one.package.modified.clone() };
-        journal.note_package(map, done)?;
+        let modified = one.package.modified().map(str::to_owned);
+        journal.note_package(map, DonePackage { digest: report.digest.clone(), modified }, &members)?;
     }
+    replicating.shared.note_members(&members);
     Ok(report)
 }
 
@@ -150,6 +193,7 @@ struct OnePackage<'a> {
     meter: Meter,
     package: DescribedPackage,
     known: KnownObjects,
+    tags: Vec<Tag>,
 }
 
 /// The way of an object into the store.
@@ -176,14 +220,13 @@ impl OnePackage<'_> {
     /// Returns the report if all tags of the package already name exactly this package.
     async fn unchanged(&self) -> Result<Option<ReplicateReport>> {
         let Some(digest) = self.known.unchanged(&self.package) else { return Ok(None) };
-        let tags = self.tags();
-        for tag in &tags {
+        for tag in &self.tags {
             let found = self.all.backend.stat_manifest(&ManifestRef::Tag(tag.clone())).await?;
             if found.is_none_or(|found| found.digest != digest) {
                 return Ok(None);
             }
         }
-        let report = self.report(digest, tags);
+        let report = self.report(digest, self.tags.clone());
         Ok(Some(ReplicateReport { unchanged: true, kept_objects: report.objects, ..report }))
     }
 
@@ -203,7 +246,22 @@ impl OnePackage<'_> {
             sent_bytes: 0,
             skipped: self.package.skipped.clone(),
             nested: self.package.nested.clone(),
+            kept: Vec::new(),
         }
+    }
+
+    /// Returns the report if the repository has a copy with members that the new copy would lack. That copy stays.
+    fn kept(&self) -> Option<ReplicateReport> {
+        let (digest, kept) = self.known.richer_copy(&self.package)?;
+        let observer = &self.all.observer;
+        for SkippedMember { identifier, reason } in &kept {
+            let package = &self.package.identifier;
+            let warning =
+                format!("`{package}` stays as it was, because its copy has `{identifier}`: {reason}");
+            observer.event(&Event::Warning(&warning));
+        }
+        let report = self.report(digest, Vec::new());
+        Some(ReplicateReport { unchanged: true, kept, ..report })
     }
 
     /// Moves all objects into the staging directory or the store.
@@ -318,7 +376,7 @@ impl OnePackage<'_> {
         let kept_objects = moved.len() as u64 - received_objects;
         let sent_bytes: u64 = moved.iter().map(|moved| moved.sent_bytes).sum();
         let mut options = self.all.options.push.clone();
-        options.tags = self.tags();
+        options.tags = self.tags.clone();
         options.identifier = Some(self.package.identifier.clone());
         let pushed = match self.push(&moved, &options).await {
             Err(error) if is_incomplete(&error) && !options.repack => {
@@ -339,12 +397,39 @@ impl OnePackage<'_> {
         Ok(push_prepared(self.all.backend, prepared, options, self.all.observer).await?)
     }
 
-    /// Returns the tags of the package: one for its identifier, one for its map.
-    fn tags(&self) -> Vec<Tag> {
-        let identifiers = [&self.package.identifier, &self.package.resource_map];
+    /// Returns the tags of the package: one for its map, and one for its identifier if no other map is current.
+    async fn choose_tags(&self) -> Result<Vec<Tag>> {
+        let DescribedPackage { identifier, resource_map, .. } = &self.package;
+        let identifiers: &[&Identifier] =
+            if self.is_current().await? { &[identifier, resource_map] } else { &[resource_map] };
         let mut seen = HashSet::new();
-        let tags = identifiers.into_iter().filter_map(|identifier| identifier.tag().parse::<Tag>().ok());
-        tags.filter(|tag| seen.insert(tag.clone())).collect()
+        let tags = identifiers.iter().filter_map(|identifier| identifier.tag().parse::<Tag>().ok());
+        Ok(tags.filter(|tag| seen.insert(tag.clone())).collect())
+    }
+
+    /// Tells whether the map is the current one of all maps of this package that the repository and the node have.
+    async fn is_current(&self) -> Result<bool> {
+        let own = &self.package.map;
+        let mut maps = vec![own.clone()];
+        for other in self.known.other_maps(&self.package) {
+            match self.all.source.system_metadata(&other).await {
+                Ok(document) => maps.push(document.value),
+                Err(error) if is_withdrawn(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some(current) = current_map(&maps) else { return Ok(true) };
+        if !current.is_only {
+            let names: Vec<_> = maps.iter().map(|map| format!("`{}`", map.identifier)).collect();
+            let warning = format!(
+                "several current resource maps describe `{}`: {}; its tag names the package of `{}`",
+                self.package.identifier,
+                names.join(", "),
+                current.map.identifier,
+            );
+            self.all.observer.event(&Event::Warning(&warning));
+        }
+        Ok(current.map.identifier == own.identifier)
     }
 
     fn prepare(&self, moved: &[Moved], options: &PushOptions) -> Result<Prepared> {
@@ -388,18 +473,30 @@ fn is_incomplete(error: &Error) -> bool {
     error.of_store().is_some_and(|error| error.kind() == ErrorKind::Incomplete)
 }
 
-/// Tells whether journal and repository agree that a package is complete and current.
+/// Tells whether a node no longer gives an object to everybody.
+fn is_withdrawn(error: &d1_client::Error) -> bool {
+    use d1_client::ErrorKind::{InvalidToken, NotAuthorized, NotFound};
+    matches!(error.kind(), NotFound | NotAuthorized | InvalidToken)
+}
+
+/// Tells whether journal, repository and node agree that a package is complete and current. `modified` is the date of
+/// the map's system metadata, if a list said so; otherwise the node is asked.
 pub(crate) async fn is_done(
     replicating: &Replicating<'_>,
     map: &Identifier,
     modified: Option<&str>,
 ) -> Result<bool> {
     let Some(done) = replicating.journal.and_then(|journal| journal.package(map)) else { return Ok(false) };
-    if modified.is_some() && done.modified.as_deref() != modified {
+    let Ok(tag) = map.tag().parse::<Tag>() else { return Ok(false) };
+    let found = replicating.backend.stat_manifest(&ManifestRef::Tag(tag)).await?;
+    if found.is_none_or(|found| found.digest != done.digest) {
         return Ok(false);
     }
-    let at = ManifestRef::Digest(done.digest);
-    Ok(replicating.backend.stat_manifest(&at).await?.is_some())
+    if modified.is_some() {
+        return Ok(done.modified.as_deref() == modified);
+    }
+    let now = replicating.source.system_metadata(map).await?.value.date_modified;
+    Ok(done.modified.as_deref() == now.as_ref().map(DateTime::text))
 }
 
 /// The result of a replication.
@@ -433,4 +530,8 @@ pub struct ReplicateReport {
     pub skipped: Vec<SkippedMember>,
     /// Resource maps of packages within this one.
     pub nested: Vec<Identifier>,
+    /// Members that the repository has and the node no longer gives. If there are any, the repository keeps its copy
+    /// as it was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<SkippedMember>,
 }

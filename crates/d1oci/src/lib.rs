@@ -45,5 +45,7 @@ mod program;
 mod registries;
 #[cfg(feature = "distribution-client")]
 mod settings;
+#[cfg(feature = "d1-client")]
+mod shard;
 
 pub use program::Program;

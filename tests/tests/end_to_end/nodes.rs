@@ -181,6 +181,51 @@ fn two_shares_that_are_killed_again_and_again_replicate_everything_once() {
     assert_eq!((node.node.count(Call::Get), node.node.count(Call::Meta)), (0, 0));
 }
 
+/// The Slurm script of `deploy/` starts three tasks, and then an AWS Batch array and a Kubernetes Job check its work.
+#[test]
+fn an_array_of_jobs_divides_the_work() {
+    let scale = scale(12, 4);
+    let node = Node::start(scale.catalog().unwrap());
+    let (place, url) = (tempfile::tempdir().unwrap(), node.member());
+    let programs = binary().parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let mut tasks: Vec<Child> = (5..8)
+        .map(|task| {
+            let mut command = Command::new("bash");
+            command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/replicate.slurm"));
+            command.current_dir(place.path()).env("PATH", &path).env("HOME", place.path());
+            command.env("REPOSITORY", "oci:store").env("NODE", &url);
+            command.env("SLURM_ARRAY_TASK_ID", task.to_string()).env("SLURM_ARRAY_TASK_MIN", "5");
+            command.env("SLURM_ARRAY_TASK_COUNT", "3");
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for task in tasks.drain(..) {
+        Outcome::from(task.wait_with_output().unwrap()).success();
+    }
+    assert_eq!(node.node.count(Call::Get), 12 * 4, "each object is read once");
+    let arrays: [(&str, &[(&str, &str)]); 2] =
+        [("auto", &[("AWS_BATCH_JOB_ARRAY_SIZE", "2")]), ("auto/2", &[])];
+    for ((shard, more), index) in
+        arrays.into_iter().zip(["AWS_BATCH_JOB_ARRAY_INDEX", "JOB_COMPLETION_INDEX"])
+    {
+        let mut unchanged = 0;
+        for number in ["0", "1"] {
+            let mut command = Command::new(binary());
+            command.args(["replicate", "oci:store", "--node", &url, "--shard", shard, "--format", "json"]);
+            command.current_dir(place.path()).env(index, number).envs(more.iter().copied());
+            let outcome = Outcome::from(command.output().unwrap()).success();
+            let summary = outcome.text().lines().last().unwrap().parse::<serde_json::Value>().unwrap();
+            assert_eq!((&summary["replicated"], &summary["failed"]), (&0.into(), &0.into()));
+            unchanged += summary["unchanged"].as_u64().unwrap();
+        }
+        assert_eq!(unchanged, 12);
+    }
+    let outcome = d1oci(place.path(), &["replicate", "oci:store", "--node", &url, "--shard", "auto"]);
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("array job"), "{}", outcome.stderr);
+}
+
 fn replicate(directory: &Path, arguments: &[&str]) -> Child {
     let mut command = Command::new(binary());
     command.arg("replicate").args(arguments).current_dir(directory);

@@ -148,11 +148,8 @@ async fn no_object_is_missed_while_the_list_changes() {
                         .unwrap();
                 }
             }
-            let node = ScriptedNode::start(Config {
-                catalog,
-                behaviour: behaviour.clone(),
-                ..Config::default()
-            });
+            let node =
+                ScriptedNode::start(Config { catalog, behaviour: behaviour.clone(), ..Config::default() });
             let node = node.await.unwrap();
             let filter = ObjectFilter { page_size: Some(5), ..ObjectFilter::default() };
             let mut stream = member(&node).list_objects(&filter);
@@ -173,10 +170,8 @@ async fn no_object_is_missed_while_the_list_changes() {
                 .unwrap();
                 changed.push(chosen.clone());
             }
-            let missing: Vec<_> = all
-                .iter()
-                .filter(|object| !changed.contains(object) && !found.contains(object))
-                .collect();
+            let missing: Vec<_> =
+                all.iter().filter(|object| !changed.contains(object) && !found.contains(object)).collect();
             assert!(missing.is_empty(), "round {round}, {behaviour:?}: {missing:?} of {}", all.len());
         }
     }

@@ -154,8 +154,8 @@ async fn several_packages_are_for_a_person_to_choose_from() {
     let (mut catalog, data) = catalog("p7", 1);
     put_package(&mut catalog, "p8", &data, None);
     let node = ScriptedNode::serve(catalog).await.unwrap();
-    let error = member(&node).resource_map_of(&id(&data[0])).await.unwrap_err();
+    let error = d1_sync::find_resource_map(&member(&node), &id(&data[0])).await.unwrap_err();
     let Error::SeveralPackages { resource_maps, .. } = error else { panic!("{error}") };
     assert_eq!(resource_maps, [id("p7.map"), id("p8.map")]);
-    assert_eq!(member(&node).resource_map_of(&id("p8")).await.unwrap(), id("p8.map"));
+    assert_eq!(d1_sync::find_resource_map(&member(&node), &id("p8")).await.unwrap(), id("p8.map"));
 }

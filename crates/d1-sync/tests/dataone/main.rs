@@ -4,5 +4,6 @@
 mod bulk;
 mod faults;
 mod fetching;
+mod in_step;
 mod replicating;
 mod support;

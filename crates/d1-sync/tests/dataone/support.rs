@@ -8,10 +8,10 @@ use std::time::Duration;
 use d1_client::{ClientOptions, NodeClient};
 use d1_model::{ChecksumAlgorithm, Identifier};
 use d1_sync::{
-    BatchOptions, BatchOutcome, DataOneSource, Error, Journal, ReplicateOptions, ReplicateReport, Result,
-    Wanted, replicate, replicate_all,
+    BatchOptions, BatchOutcome, DataOneSource, Error, Journal, NodeSelection, ReplicateOptions,
+    ReplicateReport, Result, Wanted, replicate, replicate_all, replicate_node,
 };
-use d1_testnode::{Catalog, Content, Package, ScriptedNode, StoredObject};
+use d1_testnode::{Behaviour, Catalog, Content, Package, ScriptedNode, StoredObject};
 use d1_transfer::{Observer, PullOptions, Silent, pull};
 use futures::StreamExt;
 use oci_model::{ManifestRef, Tag};
@@ -126,6 +126,65 @@ pub(crate) async fn batch(
     let wanted = futures::stream::iter(wanted).boxed();
     replicate_all(backend, source, wanted, options, journal, &silent(), &done).await.unwrap();
     outcomes.into_inner().unwrap()
+}
+
+/// Replicates the whole node, and returns what came of each package.
+pub(crate) async fn whole_node(
+    backend: &dyn RegistryBackend,
+    source: &DataOneSource,
+    journal: Option<&Journal>,
+) -> BTreeMap<String, std::result::Result<Option<ReplicateReport>, Error>> {
+    let mut selection = NodeSelection::default();
+    selection.from = None;
+    node_packages(backend, source, &selection, &BatchOptions::new(options()), journal).await
+}
+
+/// Replicates packages of the node, and returns what came of each.
+pub(crate) async fn node_packages(
+    backend: &dyn RegistryBackend,
+    source: &DataOneSource,
+    selection: &NodeSelection,
+    options: &BatchOptions,
+    journal: Option<&Journal>,
+) -> BTreeMap<String, std::result::Result<Option<ReplicateReport>, Error>> {
+    let outcomes = Mutex::new(BTreeMap::new());
+    let done = |identifier: &Identifier, outcome| {
+        let outcome = match outcome {
+            BatchOutcome::Replicated(report) => Ok(Some(*report)),
+            BatchOutcome::Failed(error) => Err(error),
+            _ => Ok(None),
+        };
+        outcomes.lock().unwrap().insert(identifier.to_string(), outcome);
+    };
+    replicate_node(backend, source, selection, options, journal, &silent(), &done).await.unwrap();
+    outcomes.into_inner().unwrap()
+}
+
+/// Changes the system metadata of an object now.
+pub(crate) fn change(
+    node: &ScriptedNode,
+    identifier: &str,
+    edit: impl FnOnce(&mut d1_model::SystemMetadata),
+) {
+    let now = d1_model::DateTime::from_instant(jiff::Timestamp::now());
+    node.change(|catalog| {
+        catalog.edit(&id(identifier), |meta| {
+            edit(meta);
+            meta.date_modified = Some(now);
+        })
+    })
+    .unwrap();
+}
+
+/// Returns a node of this dialect.
+pub(crate) async fn node_of(catalog: Catalog, behaviour: &Behaviour) -> ScriptedNode {
+    let config = d1_testnode::Config { catalog, behaviour: behaviour.clone(), ..Default::default() };
+    ScriptedNode::start(config).await.unwrap()
+}
+
+/// The dialects of the two implementations that nodes run.
+pub(crate) fn dialects() -> [Behaviour; 2] {
+    [Behaviour::default(), Behaviour::gmn()]
 }
 
 /// Returns what a package's tag gives when it is pulled, files by path.

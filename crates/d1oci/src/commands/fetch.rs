@@ -46,7 +46,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.include_private = arguments.selection.include_private;
     options.skip_missing = arguments.selection.skip_missing;
     options.overwrite = arguments.overwrite;
-    let mut maps = VecDeque::from([source.resource_map_of(&arguments.pid).await?]);
+    let mut maps = VecDeque::from([d1_sync::find_resource_map(&source, &arguments.pid).await?]);
     let mut seen: HashSet<Identifier> = maps.iter().cloned().collect();
     while let Some(map) = maps.pop_front() {
         let report = d1_sync::fetch(&source, &map, &arguments.output, &options, &context.observer()).await?;

@@ -5,22 +5,24 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use d1_client::ObjectFilter;
-use d1_model::{DateTime, Identifier, RESOURCE_MAP_FORMAT_ID};
+use d1_model::{DateTime, Identifier};
 use d1_sync::{
-    BatchOptions, BatchOutcome, Error, Journal, MemberFault, ReplicateOptions, ReplicateReport, Wanted,
+    BatchOptions, BatchOutcome, Error, Journal, MemberFault, NodeSelection, ReplicateOptions,
+    ReplicateReport, Wanted,
 };
 use d1_transfer::with_causes;
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
 use oci_model::{Location, Reference};
 use registry_backend::Access;
 use serde::Serialize;
 
 use crate::context::{Context, temporary_directory};
+use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, sync_status};
 use crate::nodes::{NodeOptions, SelectionOptions};
 use crate::output::{Lines, human};
+use crate::shard::ShardArgument;
 
 /// Replicate packages from DataONE into a repository.
 ///
@@ -37,10 +39,10 @@ pub(crate) struct Arguments {
     /// of the `--node`.
     #[arg(value_name = "PID")]
     pids: Vec<String>,
-    /// Only packages of the node whose map changed at this time or later.
+    /// Only packages of the node with an object that changed at this time or later. A journal remembers the last run.
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
-    /// Only packages of the node whose map changed before this time.
+    /// Only packages of the node with an object that changed before this time.
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
     /// Find the packages of the node by its objects of this format instead of by their maps.
@@ -49,9 +51,10 @@ pub(crate) struct Arguments {
     /// File that records finished packages: the next run with it skips them.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Replicate only this share of all packages: `2/5` is the second of five machines.
-    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
-    shard: Option<(u64, u64)>,
+    /// Replicate only this share of all packages: `2/5` is the second of five machines. `auto` reads the share from the variables
+    /// of a Slurm or AWS Batch array job; `auto/N` is for a Kubernetes indexed Job with N completions.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<ShardArgument>,
     /// Skip packages whose tag exists, without checking for new system metadata.
     #[arg(long)]
     skip_existing: bool,
@@ -93,6 +96,9 @@ enum Line<'a> {
 #[serde(rename_all = "camelCase")]
 struct Summary {
     replicated: u64,
+    unchanged: u64,
+    /// Packages whose copy has members that the node no longer gives.
+    kept: u64,
     skipped: u64,
     failed: u64,
     received_bytes: u64,
@@ -110,8 +116,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     }
     context.check_scheme(location)?;
     let source = arguments.nodes.source(context)?;
-    let wanted = wanted(context, &arguments)?;
-    let options = options(&arguments);
+    let (named, selection) = (named(&arguments)?, selection(&arguments)?);
+    let options = options(&arguments)?;
     let journal = arguments.journal.as_deref().map(|path| Journal::open(path, &location.to_string()));
     let journal = journal.transpose()?;
     let backend = context.open(location, Access::Create).await?;
@@ -124,11 +130,19 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     };
     let done = |identifier: &Identifier, outcome| telling.tell(identifier, &outcome);
     let (journal, observer) = (journal.as_ref(), context.observer());
-    d1_sync::replicate_all(&*backend, &source, wanted, &options, journal, &observer, &done).await?;
+    match named {
+        Some(wanted) => {
+            d1_sync::replicate_all(&*backend, &source, wanted, &options, journal, &observer, &done).await?;
+        }
+        None => {
+            d1_sync::replicate_node(&*backend, &source, &selection, &options, journal, &observer, &done)
+                .await?;
+        }
+    }
     telling.end()
 }
 
-fn options(arguments: &Arguments) -> BatchOptions {
+fn options(arguments: &Arguments) -> Result<BatchOptions, Failure> {
     let mut replicate = ReplicateOptions::new(temporary_directory());
     replicate.include_private = arguments.selection.include_private;
     replicate.skip_missing = arguments.selection.skip_missing;
@@ -136,23 +150,21 @@ fn options(arguments: &Arguments) -> BatchOptions {
     let mut options = BatchOptions::new(replicate);
     options.parallel = arguments.parallel;
     options.nested = arguments.selection.nested;
-    options.shard = arguments.shard;
+    let shard = arguments.shard.map(|shard| shard.resolve(&Environment::of_process()));
+    options.shard = shard.transpose()?;
     options.skip_existing = arguments.skip_existing;
-    options
+    Ok(options)
 }
 
-/// Returns the wanted packages, as they become known.
-fn wanted(
-    context: &Context,
-    arguments: &Arguments,
-) -> Result<BoxStream<'static, d1_sync::Result<Wanted>>, Failure> {
+/// Returns the named packages, or `None` if all packages of the node are wanted.
+fn named(arguments: &Arguments) -> Result<Option<BoxStream<'static, d1_sync::Result<Wanted>>>, Failure> {
     let any = |identifier| Wanted { identifier, is_resource_map: false, modified: None };
     match arguments.pids.as_slice() {
         [] if arguments.nodes.node.is_none() => {
             Err(Failure::usage("expected identifiers or a node, found neither")
                 .with_hint("name packages by their identifiers, or all packages of a node with `--node URL`"))
         }
-        [] => listed(context, arguments),
+        [] => Ok(None),
         [dash] if dash == "-" => {
             let lines = std::io::stdin().lock().lines().map(|line| line.map_err(Failure::input));
             let mut identifiers = Vec::new();
@@ -163,11 +175,11 @@ fn wanted(
                     identifiers.push(identifier(text)?);
                 }
             }
-            Ok(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed())
+            Ok(Some(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed()))
         }
         pids => {
             let identifiers: Vec<_> = pids.iter().map(|pid| identifier(pid)).collect::<Result<_, _>>()?;
-            Ok(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed())
+            Ok(Some(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed()))
         }
     }
 }
@@ -176,11 +188,8 @@ fn identifier(text: &str) -> Result<Identifier, Failure> {
     text.parse().map_err(|error: d1_model::IdentifierError| Failure::usage(format!("`{text}`: {error}")))
 }
 
-/// Returns the packages that the node lists.
-fn listed(
-    context: &Context,
-    arguments: &Arguments,
-) -> Result<BoxStream<'static, d1_sync::Result<Wanted>>, Failure> {
+/// Returns which packages of the node are wanted.
+fn selection(arguments: &Arguments) -> Result<NodeSelection, Failure> {
     let date = |text: &Option<String>| {
         let date = text.as_deref().map(DateTime::from_text);
         match date {
@@ -191,36 +200,18 @@ fn listed(
             date => Ok(date),
         }
     };
-    let format_id = arguments.format_id.as_deref().unwrap_or(RESOURCE_MAP_FORMAT_ID);
-    let is_resource_map = format_id == RESOURCE_MAP_FORMAT_ID;
-    let filter = ObjectFilter {
-        from: date(&arguments.from)?,
-        to: date(&arguments.to)?,
-        format_id: Some(format_id.to_owned()),
-        ..ObjectFilter::default()
-    };
-    let listed = arguments.nodes.client(context)?.list_objects(&filter);
-    let wanted = listed.map_ok(move |object| Wanted {
-        identifier: object.identifier,
-        is_resource_map,
-        modified: object.date_modified.map(|date| date.text().to_owned()),
-    });
-    Ok(wanted.map_err(Error::from).boxed())
-}
-
-/// Reads `I/N`.
-fn parse_shard(text: &str) -> Result<(u64, u64), String> {
-    let wrong = || "expected I/N, with I from 1 to N".to_owned();
-    let (number, count) = text.split_once('/').ok_or_else(wrong)?;
-    match (number.parse::<u64>(), count.parse::<u64>()) {
-        (Ok(number), Ok(count)) if (1..=count).contains(&number) => Ok((number - 1, count)),
-        _ => Err(wrong()),
-    }
+    let mut selection = NodeSelection::default();
+    selection.from = date(&arguments.from)?;
+    selection.to = date(&arguments.to)?;
+    selection.format_id = arguments.format_id.clone();
+    Ok(selection)
 }
 
 #[derive(Default)]
 struct Counts {
     replicated: AtomicU64,
+    unchanged: AtomicU64,
+    kept: AtomicU64,
     skipped: AtomicU64,
     failed: AtomicU64,
     received_bytes: AtomicU64,
@@ -243,7 +234,12 @@ impl Telling<'_> {
         let add = |count: &AtomicU64, more: u64| _ = count.fetch_add(more, Ordering::Relaxed);
         let line = match outcome {
             BatchOutcome::Replicated(report) => {
-                add(&self.counts.replicated, 1);
+                let count = match () {
+                    () if !report.kept.is_empty() => &self.counts.kept,
+                    () if report.unchanged => &self.counts.unchanged,
+                    () => &self.counts.replicated,
+                };
+                add(count, 1);
                 add(&self.counts.received_bytes, report.received_bytes);
                 add(&self.counts.sent_bytes, report.sent_bytes);
                 let reference = format!("{}@{}", self.location, report.digest);
@@ -276,6 +272,8 @@ impl Telling<'_> {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let summary = Summary {
             replicated: count(&self.counts.replicated),
+            unchanged: count(&self.counts.unchanged),
+            kept: count(&self.counts.kept),
             skipped: count(&self.counts.skipped),
             failed: count(&self.counts.failed),
             received_bytes: count(&self.counts.received_bytes),
@@ -303,7 +301,11 @@ impl Telling<'_> {
 fn text(line: &Line<'_>, lines: &mut Lines<'_>) {
     match line {
         Line::Replicated { reference, report } => {
-            let verb = if report.unchanged { "Unchanged" } else { "Replicated" };
+            let verb = match (report.kept.is_empty(), report.unchanged) {
+                (false, _) => "Kept as it was",
+                (true, true) => "Unchanged",
+                (true, false) => "Replicated",
+            };
             let mut text = format!(
                 "{verb} {} to {reference}: {} of {}, {} received",
                 report.identifier,
@@ -326,27 +328,19 @@ fn text(line: &Line<'_>, lines: &mut Lines<'_>) {
                 lines.add(format_args!("  {}: {}", fault.identifier, fault.message));
             }
         }
-        Line::Summary(summary) => lines.add(format_args!(
-            "{} replicated, {} done before, {} failed; {} received, {} sent",
-            human::count(summary.replicated, "package"),
-            summary.skipped,
-            summary.failed,
-            human::bytes(summary.received_bytes),
-            human::bytes(summary.sent_bytes),
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_shard;
-
-    #[test]
-    fn shares_are_counted_from_one() {
-        assert_eq!(parse_shard("1/2"), Ok((0, 2)));
-        assert_eq!(parse_shard("5/5"), Ok((4, 5)));
-        for text in ["0/2", "3/2", "1", "1/0", "a/b", "-1/2"] {
-            assert!(parse_shard(text).is_err(), "{text}");
+        Line::Summary(summary) => {
+            let mut text = format!("{} replicated", human::count(summary.replicated, "package"));
+            let rest = [
+                (summary.unchanged, "unchanged"),
+                (summary.kept, "kept as they were"),
+                (summary.skipped, "done before"),
+                (summary.failed, "failed"),
+            ];
+            for (count, what) in rest {
+                text += &format!(", {count} {what}");
+            }
+            let (received, sent) = (human::bytes(summary.received_bytes), human::bytes(summary.sent_bytes));
+            lines.add(format_args!("{text}; {received} received, {sent} sent"));
         }
     }
 }

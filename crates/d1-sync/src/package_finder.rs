@@ -1,0 +1,166 @@
+//! Finding the packages of an object, also at nodes without a search index.
+
+use std::collections::HashMap;
+
+use d1_client::{ErrorKind, GetOptions, NodeClient, ObjectFilter};
+use d1_model::{Identifier, MAX_RESOURCE_MAP_BYTES, RESOURCE_MAP_FORMAT_ID, ResourceMap};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use tokio::sync::OnceCell;
+
+use crate::error::{Error, Result};
+use crate::node::DataOneSource;
+
+/// How many resource maps are requested at once. The client also limits requests to each node.
+const MAPS_AT_ONCE: usize = 8;
+
+/// Finds the resource map of the package that an identifier belongs to. The identifier may be that of a map, of
+/// metadata, of data, or of a series. Where a node has no search index, this reads all its resource maps.
+///
+/// # Errors
+///
+/// [`Error::Node`] if the node cannot answer. [`Error::NoPackage`] if the object is in no package.
+/// [`Error::SeveralPackages`] if it is in several.
+pub async fn find_resource_map(source: &DataOneSource, identifier: &Identifier) -> Result<Identifier> {
+    PackageFinder::new(source).only(identifier).await
+}
+
+/// Finds the resource maps of objects. Where a node has no search index, it reads all maps of the node, once.
+#[derive(Debug)]
+pub(crate) struct PackageFinder<'a> {
+    source: &'a DataOneSource,
+    maps: OnceCell<MapsOfNode>,
+}
+
+impl<'a> PackageFinder<'a> {
+    pub(crate) fn new(source: &'a DataOneSource) -> Self {
+        Self { source, maps: OnceCell::new() }
+    }
+
+    /// Returns the resource map of the only package of an object.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`all`](Self::all). [`Error::SeveralPackages`] if the object is in several packages.
+    pub(crate) async fn only(&self, identifier: &Identifier) -> Result<Identifier> {
+        let mut maps = self.all(identifier).await?;
+        if maps.len() > 1 {
+            return Err(Error::SeveralPackages { identifier: identifier.clone(), resource_maps: maps });
+        }
+        maps.pop().ok_or_else(|| Error::NoPackage { identifier: identifier.clone(), format_id: None })
+    }
+
+    /// Returns the resource maps of all current packages of an object.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Node`] if the node cannot answer. [`Error::NoPackage`] if the object is in no package.
+    pub(crate) async fn all(&self, identifier: &Identifier) -> Result<Vec<Identifier>> {
+        let maps = match self.source.client().find_packages(identifier).await {
+            Ok(found) => found.resource_maps,
+            Err(error) if error.kind() == ErrorKind::NotImplemented => {
+                self.read_from_maps(identifier).await?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if maps.is_empty() {
+            // A resource map under another format is not found as a map. The format helps the reader of the error.
+            let document = self.source.system_metadata(identifier).await.ok();
+            let format_id = document.map(|document| document.value.format_id);
+            return Err(Error::NoPackage { identifier: identifier.clone(), format_id });
+        }
+        Ok(maps)
+    }
+
+    async fn read_from_maps(&self, identifier: &Identifier) -> Result<Vec<Identifier>> {
+        let client = self.source.client();
+        let meta = self.source.system_metadata(identifier).await?.value;
+        let maps = self.maps.get_or_try_init(|| MapsOfNode::read(client)).await?;
+        let series = meta.series_id.iter();
+        let mut found: Vec<Identifier> = Vec::new();
+        for name in [&meta.identifier].into_iter().chain(series) {
+            let more = maps.by_member.get(name).into_iter().flatten();
+            found.extend(more.filter_map(|number| maps.identifiers.get(*number).cloned()));
+        }
+        found.sort_unstable();
+        found.dedup();
+        if found.len() < 2 {
+            return Ok(found);
+        }
+        let mut current = Vec::new();
+        for map in &found {
+            if self.source.system_metadata(map).await?.value.obsoleted_by.is_none() {
+                current.push(map.clone());
+            }
+        }
+        Ok(if current.is_empty() { found } else { current })
+    }
+}
+
+/// The members of all resource maps of a node.
+#[derive(Debug, Default)]
+struct MapsOfNode {
+    identifiers: Vec<Identifier>,
+    /// The numbers of the maps that name an object.
+    by_member: HashMap<Identifier, Vec<usize>>,
+}
+
+impl MapsOfNode {
+    /// Reads all maps. A map that cannot be read or parsed is left out, because other packages must not suffer from it.
+    async fn read(client: &NodeClient) -> Result<Self> {
+        let format_id = Some(RESOURCE_MAP_FORMAT_ID.to_owned());
+        let filter = ObjectFilter { format_id, ..ObjectFilter::default() };
+        let listed = client.list_objects(&filter).map_err(Error::from);
+        let read = listed.map_ok(|object| {
+            let client = client.clone();
+            async move { Ok::<_, Error>((read_map(&client, &object.identifier).await, object.identifier)) }
+                .boxed()
+        });
+        let mut read = std::pin::pin!(read.try_buffer_unordered(MAPS_AT_ONCE));
+        let mut maps = Self::default();
+        while let Some((map, identifier)) = read.try_next().await? {
+            match map {
+                Ok(map) => maps.add(identifier, &map),
+                Err(reason) => tracing::warn!(%identifier, reason, "this resource map is left out"),
+            }
+        }
+        Ok(maps)
+    }
+
+    fn add(&mut self, identifier: Identifier, map: &ResourceMap) {
+        let number = self.identifiers.len();
+        for member in map.members() {
+            self.by_member.entry(member.identifier().clone()).or_default().push(number);
+        }
+        self.identifiers.push(identifier);
+    }
+}
+
+/// Reads and parses a map, or returns the reason why that failed.
+async fn read_map(client: &NodeClient, identifier: &Identifier) -> std::result::Result<ResourceMap, String> {
+    let read = client.get(identifier, &GetOptions::default()).await.map_err(|error| error.to_string())?;
+    let mut stream = read.stream;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        bytes.extend_from_slice(&chunk.map_err(|error| error.to_string())?);
+        if bytes.len() as u64 > MAX_RESOURCE_MAP_BYTES {
+            return Err(format!("expected at most {MAX_RESOURCE_MAP_BYTES} bytes, found more"));
+        }
+    }
+    ResourceMap::parse(&bytes).map(|parsed| parsed.value).map_err(|error| error.to_string())
+}
+
+/// Returns the results of a function for many identifiers, several at once, in any order.
+pub(crate) async fn find_all(
+    finder: &PackageFinder<'_>,
+    identifiers: Vec<Identifier>,
+) -> Vec<(Identifier, Result<Vec<Identifier>>)> {
+    let find = |identifier: Identifier| async move {
+        let found = finder.all(&identifier).await;
+        (identifier, found)
+    };
+    stream::iter(identifiers)
+        .map(|identifier| find(identifier).boxed())
+        .buffer_unordered(MAPS_AT_ONCE)
+        .collect()
+        .await
+}
