@@ -3,6 +3,9 @@
 
 use distribution_client::Profile;
 
+// Crates whose types are in this crate's signatures.
+pub use distribution_client;
+
 /// Returns the profile of a registry about which nothing special is known.
 ///
 /// ```

@@ -8,3 +8,6 @@ mod profile;
 pub use annotations::{SHOWN_ANNOTATIONS, first_too_long};
 pub use packages::{GithubPackages, PackageVersion, Visibility};
 pub use profile::profile;
+
+// Crates whose types are in this crate's signatures.
+pub use {distribution_client, oci_model, registry_backend};

@@ -6,6 +6,9 @@ use std::time::Duration;
 use distribution_client::{Profile, ReferrersMode, Refusal, TokenSource, Verdict};
 use registry_backend::{ErrorKind, Fit};
 
+// Crates whose types are in this crate's signatures.
+pub use distribution_client;
+
 /// Returns the profile of `registry.gitlab.com` and of other hosts that run GitLab.
 pub fn profile() -> Profile {
     let mut profile = Profile::generic();

@@ -6,3 +6,6 @@ mod profile;
 
 pub use api::{EXPIRES_AFTER_ANNOTATION, QuayApi, Visibility};
 pub use profile::profile;
+
+// Crates whose types are in this crate's signatures.
+pub use {distribution_client, oci_model, registry_backend};

@@ -23,3 +23,6 @@ pub use list::ObjectFilter;
 pub use options::{ApiVersion, ClientOptions, Limits, Progress, ProgressSink, TimeLimits};
 pub use packages::PackageSearch;
 pub use resolve::{Location, Locations};
+
+// Crates whose types are in this crate's signatures.
+pub use {bytes, d1_model, futures};

@@ -39,3 +39,6 @@ pub use crate::series::{CurrentMap, current_map, head_of_series};
 pub use crate::system_metadata::{
     MAX_SYSTEM_METADATA_BYTES, MediaType, SchemaVersion, SystemMetadata, looks_like_system_metadata,
 };
+
+// Crates whose types are in this crate's signatures.
+pub use jiff;

@@ -51,3 +51,6 @@ pub use crate::plan::{
 pub use crate::reuse::{ReusableArchive, reusable_archives};
 pub use crate::view::{ArchiveLayer, Entry, PackageView, Piece, PieceEncoding, PlannedRead, ReadPlan};
 pub use safe_files::{LONGEST_PATH, PathFault, path_fault};
+
+// Crates whose types are in this crate's signatures.
+pub use {bagit, d1_model, oci_model, oci_pack};

@@ -53,3 +53,6 @@ pub use package_finder::find_resource_map;
 pub use replicate::{ReplicateOptions, ReplicateReport, replicate};
 #[cfg(feature = "d1-client")]
 pub use replicate_node::{NodeSelection, replicate_node};
+
+// Crates whose types are in this crate's signatures.
+pub use {bagit, d1_model, d1_transfer, oci_model, registry_backend};

@@ -31,6 +31,9 @@ pub use repair::{RepairReport, RepairedBlob, repair};
 pub use verify::system_metadata::{AuditedObject, ObjectVerdict, SystemMetadataAudit};
 pub use verify::{VerifiedArtifact, VerifyOptions, VerifyReport, verify, verify_all};
 
+// Crates whose types are in this crate's signatures.
+pub use {bagit, d1_model, d1_package, oci_model, oci_pack, registry_backend};
+
 /// Stages of a push and a pull, for crates that move content in further ways.
 ///
 /// This module changes more often than the rest of the crate.

@@ -29,13 +29,16 @@ pub use credentials::{Credential, CredentialSource, FixedCredential, NoCredentia
 pub use http_transfer::{BudgetRules, ClientCertificate, Proxies, RetryRules, Secret, Wait, WaitObserver};
 pub use options::{ClientOptions, Scheme};
 pub use profile::{
-    LoginFacts, MountRule, Profile, ReferrersMode, Segments, TimeLimits, TokenSource, UploadStrategy,
-    VendorInterface, VendorPlace,
+    LoginFacts, ManifestDeleter, MountRule, Profile, ReferrersMode, Segments, TimeLimits, TokenSource,
+    UploadStrategy, VendorInterface, VendorPlace,
 };
 pub use refusal::{Refusal, Verdict};
 pub use registries::{Registries, RegistryFactory};
 pub use registry::Registry;
-pub use repository::{ManifestDeleter, Repository};
+pub use repository::Repository;
 pub use rest::{RestApi, RestMethod};
 pub use upload_memory::{UploadMemory, UploadName};
 pub use warning::{RegistryWarning, WarningSink};
+
+// Crates whose types are in this crate's signatures.
+pub use {futures, oci_model, registry_backend, serde_json};

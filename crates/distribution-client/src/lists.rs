@@ -160,13 +160,19 @@ fn read_tags(answer: &Answer, context: &Context, seen: &mut HashSet<Tag>) -> Res
     let mut new = Vec::new();
     for text in list.tags.unwrap_or_default() {
         match text.parse::<Tag>() {
-            Ok(tag) if crate::referrers::is_fallback_tag(&tag) => {}
+            Ok(tag) if is_fallback_tag(&tag) => {}
             Ok(tag) => new.extend(seen.insert(tag.clone()).then_some(tag)),
             // No request can name it.
             Err(error) => tracing::warn!(%error, "the registry lists an invalid tag"),
         }
     }
     Ok(new)
+}
+
+/// Tells whether a tag is the fallback tag of a subject with a known algorithm.
+pub(crate) fn is_fallback_tag(tag: &Tag) -> bool {
+    let encoded = tag.as_str().strip_prefix("sha256-").or_else(|| tag.as_str().strip_prefix("sha512-"));
+    encoded.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 #[cfg(test)]

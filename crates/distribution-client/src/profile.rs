@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http_transfer::{BudgetRules, RetryRules};
-use oci_model::RepositoryName;
+use oci_model::{Digest, RepositoryName};
 use registry_backend::{Capabilities, Error, ErrorKind, Fit, Result};
 
 use crate::Secret;
 use crate::credentials::Credential;
 use crate::options::{ClientOptions, is_loopback_host};
 use crate::refusal::{Refusal, Verdict};
-use crate::repository::ManifestDeleter;
 
 /// The facts in which registries differ. A crate for one kind of registry is a value of this type, and the vendor's own
 /// interface where it has one. [`RegistryFactory`](crate::RegistryFactory) serves every profile.
@@ -121,6 +121,17 @@ pub struct VendorPlace<'a> {
     pub profile: &'a Profile,
     /// How to talk to the registry and to the interface.
     pub options: &'a ClientOptions,
+}
+
+/// A vendor's own way to delete manifests, where the registry has none.
+#[async_trait]
+pub trait ManifestDeleter: Send + Sync {
+    /// Deletes a manifest, and all tags that name it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](registry_backend::ErrorKind::NotFound) if the manifest does not exist.
+    async fn delete_manifest(&self, digest: &Digest) -> Result<()>;
 }
 
 impl fmt::Debug for VendorInterface {

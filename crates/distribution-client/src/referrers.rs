@@ -194,12 +194,6 @@ fn fallback_tag(subject: &Digest) -> Option<Tag> {
     text.parse().ok()
 }
 
-/// Tells whether a tag is the fallback tag of a subject with a known algorithm.
-pub(crate) fn is_fallback_tag(tag: &Tag) -> bool {
-    let encoded = tag.as_str().strip_prefix("sha256-").or_else(|| tag.as_str().strip_prefix("sha512-"));
-    encoded.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-}
-
 impl Repository {
     /// Lists a manifest that was stored under the fallback tag of its subject, unless the registry lists it itself
     /// (distribution-spec, "Pushing Manifests with Subject").
@@ -340,6 +334,7 @@ impl Change<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::is_fallback_tag;
 
     fn entry(content: &[u8]) -> Descriptor {
         let media_type = MediaType::from_static(MediaType::IMAGE_MANIFEST);

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use http_transfer::{Method, Url};
 use oci_model::{Digest, RepositoryName};
 use registry_backend::{Access, Result};
 
 use crate::auth::Scopes;
 use crate::context::Context;
-use crate::profile::Profile;
+use crate::profile::{ManifestDeleter, Profile};
 use crate::registry::{Call, Registry};
 
 /// A repository of a registry. Clones share their knowledge about it.
@@ -22,17 +21,6 @@ pub struct Repository {
     access: Access,
     deleter: Option<Arc<dyn ManifestDeleter>>,
     known: Arc<Mutex<HashSet<Digest>>>,
-}
-
-/// A vendor's own way to delete manifests, where the registry has none.
-#[async_trait]
-pub trait ManifestDeleter: Send + Sync {
-    /// Deletes a manifest, and all tags that name it.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`](registry_backend::ErrorKind::NotFound) if the manifest does not exist.
-    async fn delete_manifest(&self, digest: &Digest) -> Result<()>;
 }
 
 /// The purpose of a request, which decides the rights that its token needs.

@@ -37,3 +37,6 @@ pub use words::{html_title, looks_like_html, shortened};
 
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode, Url};
+
+// Crates whose types are in this crate's signatures.
+pub use {bytes, futures};

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::algorithm::{Algorithm, AlgorithmSet};
-use crate::hasher::MultiHasher;
 
 /// The digests of one file: one pointer to one allocation, which holds a byte for the algorithms and then the digests.
 ///
@@ -21,14 +20,6 @@ impl Digests {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Returns the digests of bytes in memory.
-    #[must_use]
-    pub fn of(algorithms: AlgorithmSet, bytes: &[u8]) -> Self {
-        let mut hasher = MultiHasher::new(algorithms);
-        hasher.update(bytes);
-        hasher.finish()
     }
 
     /// Returns a borrowed view of the digests.

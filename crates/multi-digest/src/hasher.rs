@@ -250,6 +250,16 @@ impl fmt::Debug for MultiHasher {
     }
 }
 
+impl Digests {
+    /// Returns the digests of bytes in memory.
+    #[must_use]
+    pub fn of(algorithms: AlgorithmSet, bytes: &[u8]) -> Self {
+        let mut hasher = MultiHasher::new(algorithms);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::MultiHasher;

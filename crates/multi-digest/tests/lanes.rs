@@ -20,7 +20,7 @@ fn choices() -> Vec<Lanes> {
     choices
 }
 
-/// The digests by the `Digest` interface of the RustCrypto crates, of which this crate uses only the compression functions.
+/// The digests by the `Digest` interface of the RustCrypto crates. This crate uses only their compression functions.
 fn oracle(algorithms: AlgorithmSet, bytes: &[u8]) -> Digests {
     let mut digests = Digests::new();
     for algorithm in algorithms.iter() {

@@ -17,3 +17,6 @@ pub use manifest::{
 pub use media_type::{MediaType, MediaTypeError};
 pub use reference::{Location, ManifestRef, Reference, ReferenceError, RepositoryName};
 pub use tag::{Tag, TagError};
+
+// Crates whose types are in this crate's signatures.
+pub use serde_json;

@@ -34,3 +34,6 @@ pub use read::{
 };
 pub use tar_layout::{TarLayout, tar_layout};
 pub use unpack::{TEMPORARY_PREFIX, UnpackError, UnpackObserver, UnpackOptions, UnpackReport, unpack_into};
+
+// Crates whose types are in this crate's signatures.
+pub use oci_model;

@@ -18,3 +18,6 @@ pub use error::{Error, ErrorKind, Result, Retry};
 pub use extension::{RegistryBackendExt, verified};
 pub use factory::{Access, BackendFactory, Backends, Fit, OpenOptions};
 pub use memory::MemoryBackend;
+
+// Crates whose types are in this crate's signatures.
+pub use {async_trait, bytes, futures, oci_model};
