@@ -68,6 +68,11 @@ impl Staging {
         Ok((Arc::new(staging), Released(receiver)))
     }
 
+    /// Returns the directory of everything in the staging area.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Returns the output directory.
     pub(crate) fn output(&self) -> &Path {
         &self.output

@@ -5,6 +5,7 @@ mod damage;
 pub(crate) mod file;
 pub(crate) mod files;
 mod job;
+mod proof;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -13,9 +14,12 @@ use std::sync::{Arc, Mutex};
 
 use bagit::{AlgorithmSet, Digests};
 use d1_package::PackageView;
+use futures::future::{Either, select};
 use futures::{StreamExt, TryStreamExt};
+use multi_digest::Lanes;
 use oci_model::{Digest, annotations};
 use registry_backend::RegistryBackend;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::archive::read_archive_layer;
 use crate::blocking::run_blocking;
@@ -29,6 +33,7 @@ use crate::receive::damage::damaged_files;
 use crate::receive::file::{Came, Incoming, Keeping, KeptBytes, Partial, Sink, receive_file};
 use crate::receive::files::{CameFiles, Expected, FileSet, lock};
 use crate::receive::job::{ArchiveJob, Blob, Job, jobs, position_among};
+use crate::receive::proof::Prover;
 use crate::staging::{Staging, refuse_links};
 use crate::upload::is_loss;
 
@@ -104,11 +109,33 @@ pub(crate) async fn receive_package(
     let jobs = jobs(&receiving.package.view, &receiving.wanted, capabilities.range_reads);
     let (items, bytes) = (jobs.iter().map(Job::files).sum(), total(jobs.iter().map(Job::bytes)));
     let _phase = RunningPhase::begin(observer, Phase::Download, items, bytes);
-    let receiver = Receiver { backend, receiving, came: Arc::default(), meter: Meter::new(observer) };
-    let receiver = &receiver;
-    let mut outcomes = futures::stream::iter(jobs)
-        .map(|job| receiver.receive(job))
-        .buffer_unordered(capabilities.parallel_blobs.max(1));
+    let (prover, proving) = match &receiving.destination {
+        Destination::Staging(staging) => {
+            let (prover, proving) = Prover::new(staging);
+            (Some(prover), Either::Left(proving))
+        }
+        Destination::Nowhere => (None, Either::Right(std::future::pending())),
+    };
+    let parallel = capabilities.parallel_blobs.max(1);
+    let receiver = Receiver {
+        backend,
+        receiving,
+        came: Arc::default(),
+        meter: Meter::new(observer),
+        prover,
+        slots: Semaphore::new(parallel),
+    };
+    let received = std::pin::pin!(receive_all(&receiver, jobs, parallel + Lanes::MOST));
+    match select(received, std::pin::pin!(proving)).await {
+        Either::Left((arrived, _)) => arrived,
+        // The prover has ended, and so every request to it fails.
+        Either::Right(((), received)) => received.await,
+    }
+}
+
+/// Runs the jobs. Those that wait for the hashing of their files do not keep others from receiving.
+async fn receive_all(receiver: &Receiver<'_>, jobs: Vec<Job>, at_once: usize) -> Result<Arrived> {
+    let mut outcomes = futures::stream::iter(jobs).map(|job| receiver.receive(job)).buffer_unordered(at_once);
     let mut arrived = Arrived::default();
     while let Some(outcome) = outcomes.try_next().await? {
         arrived.kept.extend(outcome.kept);
@@ -126,13 +153,18 @@ struct Receiver<'a> {
     /// The files that have come so far.
     came: Arc<Mutex<CameFiles>>,
     meter: Meter,
+    /// Hashes files in the staging directory.
+    prover: Option<Prover>,
+    /// As many permits as blobs that are received at once.
+    slots: Semaphore,
 }
 
 impl Receiver<'_> {
     /// Runs one job. Damage ends everything, or is collected.
     async fn receive(&self, job: Job) -> Result<Arrived> {
+        let slot = self.slots.acquire().await;
         let result = match &job {
-            Job::Files { blobs, files } => self.files(blobs, files).await,
+            Job::Files { blobs, files } => self.files(blobs, files, slot.ok()).await,
             Job::Range { file, .. } => self.range(file).await,
             Job::Archive { layer, files } => self.archive(layer, files.clone()).await,
         };
@@ -148,21 +180,41 @@ impl Receiver<'_> {
         }
     }
 
-    async fn files(&self, blobs: &[Blob], files: &[Expected]) -> Result<Arrived> {
+    /// Receives files with blobs of their own. The slot is free again when all bytes have come.
+    async fn files(
+        &self,
+        blobs: &[Blob],
+        files: &[Expected],
+        slot: Option<SemaphorePermit<'_>>,
+    ) -> Result<Arrived> {
         let partial =
             self.partial(&blobs.iter().map(|blob| blob.digest.as_str()).collect::<Vec<_>>().join(" "));
+        let size = total(blobs.iter().map(|blob| blob.size));
+        let judge_blobs = files.iter().any(|file| file.sha256.is_none());
+        let is_kept = files.iter().any(|file| file.kept);
+        let later = self.prover.as_ref().zip(partial.as_ref());
+        let later = later.filter(|_| !judge_blobs && !is_kept && Prover::takes(size));
+        let algorithms = self.receiving.algorithms;
         let incoming = || Incoming {
             blobs,
-            algorithms: self.receiving.algorithms,
-            judge_blobs: files.iter().any(|file| file.sha256.is_none()),
+            algorithms: if later.is_some() { AlgorithmSet::EMPTY } else { algorithms },
+            judge_blobs,
             keeping: files.iter().find_map(|file| self.keeping(file)),
             partial: partial.as_ref(),
         };
-        let mut came = receive_file(self.backend, incoming(), &self.meter).await?;
+        let receive = async |slot| {
+            let mut came = receive_file(self.backend, incoming(), &self.meter).await?;
+            drop(slot);
+            if let Some((prover, partial)) = later {
+                came.digests = prover.prove(&partial.path, size, algorithms).await?;
+            }
+            Ok::<_, Error>(came)
+        };
+        let mut came = receive(slot).await?;
         let mut faults = judge(files, &came);
         if !faults.is_empty() && came.resumed {
             remove(partial.as_ref()).await?;
-            came = receive_file(self.backend, incoming(), &self.meter).await?;
+            came = receive(None).await?;
             faults = judge(files, &came);
         }
         if !faults.is_empty() {
@@ -222,6 +274,7 @@ impl Receiver<'_> {
             spill: self.receiving.spill.clone(),
             came: Arc::clone(&self.came),
             meter: self.meter.clone(),
+            prover: self.prover.clone(),
         };
         let (destination, place) = (self.receiving.destination.clone(), self.full_path(&layer.path));
         if let Destination::Staging(staging) = &destination {
