@@ -18,8 +18,8 @@ pub(crate) const PARALLEL: usize = 16;
 /// How many manifests a search follows: a bound on the reads that a hostile layout can cause.
 pub(crate) const FOLLOWED: usize = 5_000_000;
 
-/// How many manifests are remembered. Each takes about a hundred bytes, and more for an index.
-const REMEMBERED: usize = 200_000;
+/// How many bytes the remembered links take at most.
+const REMEMBERED_BYTES: usize = 64 << 20;
 
 /// The manifests that a manifest refers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,15 @@ pub(crate) struct Manifests {
     pub(crate) storage: Box<dyn Storage>,
     /// The name of the layout for people.
     pub(crate) name: String,
-    known: Mutex<HashMap<Digest, Arc<Links>>>,
+    known: Mutex<Known>,
+}
+
+/// The remembered links.
+#[derive(Default)]
+struct Known {
+    links: HashMap<Digest, Arc<Links>>,
+    /// About how many bytes they take.
+    bytes: usize,
 }
 
 impl Manifests {
@@ -181,16 +189,48 @@ impl Manifests {
     }
 
     fn known(&self, digest: &Digest) -> Option<Arc<Links>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).links.get(digest).cloned()
     }
 
     fn remember(&self, digest: &Digest, links: &Links) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED {
-            known.clear();
-        }
-        known.insert(digest.clone(), Arc::new(links.clone()));
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).add(digest, links, REMEMBERED_BYTES);
     }
+}
+
+impl Known {
+    /// Adds links, and forgets all others first if they would take more than `most` bytes together.
+    fn add(&mut self, digest: &Digest, links: &Links, most: usize) {
+        let bytes = size_in_memory(links);
+        if bytes > most {
+            return;
+        }
+        if self.bytes + bytes > most {
+            *self = Self::default();
+        }
+        if self.links.insert(digest.clone(), Arc::new(links.clone())).is_none() {
+            self.bytes += bytes;
+        }
+    }
+}
+
+/// Returns about how many bytes links take, with their place in a map.
+fn size_in_memory(links: &Links) -> usize {
+    const PLACE: usize = 200;
+    let descriptors = links.children.iter().chain(&links.subject);
+    let sizes = descriptors.map(|descriptor| {
+        let texts = descriptor.annotations.iter().map(|(key, value)| key.len() + value.len() + PLACE);
+        let urls = descriptor.urls.iter().map(|url| url.len() + size_of::<String>());
+        // Fields of unknown names and platforms are trees of values.
+        let trees = descriptor.platform.iter().map(|platform| platform.len() * PLACE);
+        let others = descriptor.other.values().map(|value| value.to_string().len() * 4 + PLACE);
+        let data = descriptor.data.as_ref().map_or(0, String::len);
+        texts
+            .chain(urls)
+            .chain(trees)
+            .chain(others)
+            .fold(size_of_val(descriptor) + PLACE + data, usize::saturating_add)
+    });
+    sizes.fold(PLACE, usize::saturating_add)
 }
 
 impl fmt::Debug for Manifests {
@@ -228,4 +268,30 @@ fn digests_in(text: &[u8]) -> Vec<Digest> {
         }
     }
     found.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn links(children: usize, annotation: usize) -> Links {
+        let media_type = MediaType::from_static(MediaType::IMAGE_MANIFEST);
+        let child = Descriptor::new(media_type, Digest::sha256_of(b"child"), 1);
+        let child = child.with_annotation("a", "x".repeat(annotation));
+        Links { children: vec![child; children], subject: None }
+    }
+
+    #[test]
+    fn remembered_links_are_bounded_by_bytes() {
+        let mut known = Known::default();
+        let most = 1 << 20;
+        for number in 0..1000_u32 {
+            known.add(&Digest::sha256_of(&number.to_le_bytes()), &links(2, 5000), most);
+            assert!(known.bytes <= most && known.bytes >= known.links.len() * 10_000);
+        }
+        assert!(known.links.len() > 10);
+        let before = known.links.len();
+        known.add(&Digest::sha256_of(b"large"), &links(1000, 5000), most);
+        assert_eq!(known.links.len(), before, "links that are too large are not remembered");
+    }
 }

@@ -130,7 +130,7 @@ pub struct Found {
 ///
 /// # Errors
 ///
-/// Fails if the store fails. A registry lists no tags for a repository that does not exist, so nothing is found there.
+/// Fails if the repository does not exist, or the store fails.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -150,13 +150,13 @@ impl Describing<'_> {
                             let object = self.place(document, &path, location.as_deref(), false)?;
                             self.objects.push(object);
                         }
-                        false => faults.push(MemberFault {
-                            identifier: identifier.clone(),
-                            message: format!(
+                        false => faults.push(MemberFault::invalid(
+                            identifier.clone(),
+                            format!(
                                 "the node returned the system metadata of `{}`",
                                 document.value.identifier
                             ),
-                        }),
+                        )),
                     }
                 }
                 Ok(_) => skipped.push(not_public(identifier)),
@@ -168,7 +168,7 @@ impl Describing<'_> {
                     skipped.push(SkippedMember { identifier: identifier.to_string(), reason });
                 }
                 Err(error) => {
-                    faults.push(MemberFault { identifier: identifier.clone(), message: error.to_string() });
+                    faults.push(MemberFault::caused_by(identifier.clone(), &error));
                 }
             }
         }

@@ -101,11 +101,80 @@ pub enum Error {
 
 /// A member of a package that cannot be read, or differs from its system metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MemberFault {
     /// The member.
     pub identifier: Identifier,
     /// The fault, in words.
     pub message: String,
+    /// The kind of fault.
+    pub kind: MemberFaultKind,
+}
+
+/// The kind of a member's fault. The gravest is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum MemberFaultKind {
+    /// The node does not have it.
+    NotFound,
+    /// The node does not let the caller read it.
+    Denied,
+    /// The node or the network failed.
+    Network,
+    /// Its content is invalid.
+    Invalid,
+}
+
+impl MemberFault {
+    /// Returns a fault of the content of a member.
+    pub(crate) fn invalid(identifier: Identifier, message: impl Into<String>) -> Self {
+        Self { identifier, message: message.into(), kind: MemberFaultKind::Invalid }
+    }
+
+    /// Returns the fault of a member that could not be read.
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn caused_by(identifier: Identifier, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self { identifier, message: error.to_string(), kind: MemberFaultKind::of(error) }
+    }
+}
+
+#[cfg(feature = "d1-client")]
+impl MemberFaultKind {
+    /// Returns the kind of the first error of a node or store among the causes.
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<d1_client::Error>() {
+                return Self::of_node(error.kind());
+            }
+            if let Some(error) = error.downcast_ref::<registry_backend::Error>() {
+                return Self::of_stream(error.kind());
+            }
+            cause = error.source();
+        }
+        Self::Invalid
+    }
+
+    fn of_node(kind: d1_client::ErrorKind) -> Self {
+        use d1_client::ErrorKind;
+        match kind {
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::NotAuthorized | ErrorKind::InvalidToken => Self::Denied,
+            ErrorKind::Content | ErrorKind::TooLarge => Self::Invalid,
+            _ => Self::Network,
+        }
+    }
+
+    fn of_stream(kind: registry_backend::ErrorKind) -> Self {
+        use registry_backend::ErrorKind;
+        match kind {
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::Denied => Self::Denied,
+            ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Incomplete => Self::Invalid,
+            _ => Self::Network,
+        }
+    }
 }
 
 impl Error {
@@ -132,7 +201,7 @@ impl Error {
 
     #[cfg(feature = "d1-client")]
     pub(crate) fn member(identifier: Identifier, message: impl Into<String>) -> Self {
-        Self::Members { faults: vec![MemberFault { identifier, message: message.into() }] }
+        Self::Members { faults: vec![MemberFault::invalid(identifier, message)] }
     }
 
     /// Turns a fault of a member into a value, so that it can be collected with others.

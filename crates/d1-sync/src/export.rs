@@ -11,7 +11,7 @@ use bytes::Bytes;
 use d1_model::{FormatType, Identifier, MAX_SYSTEM_METADATA_BYTES, ObjectFormatList};
 use d1_package::{BagNames, ObjectToPlace, PackageView, SYSTEM_METADATA_ARTIFACT_TYPE, object_layer_of};
 use d1_transfer::parts::{
-    HashProgress, RunningPhase, referrers, run_blocking, sync_directory, sync_file_system,
+    HashProgress, ReferrerBudget, RunningPhase, referrers, run_blocking, sync_directory, sync_file_system,
 };
 use d1_transfer::{Observer, OpenPackage, Phase, PullOptions, open_package, pull};
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, annotations};
@@ -229,7 +229,8 @@ pub(crate) async fn newest_system_metadata(
         return Ok(Vec::new());
     }
     let kind = MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE);
-    let mut referrers = referrers(backend, package.raw.digest(), Some(&kind)).await?;
+    let mut referrers =
+        referrers(backend, package.raw.digest(), Some(&kind), &ReferrerBudget::default()).await?;
     let date =
         |referrer: &Descriptor| referrer.annotation(annotations::CREATED).unwrap_or_default().to_owned();
     referrers.sort_by_cached_key(|referrer| (date(referrer), referrer.digest.clone()));

@@ -31,7 +31,7 @@ mod replicate_node;
 #[cfg(feature = "d1-client")]
 mod store_objects;
 
-pub use error::{Error, MemberFault, Result};
+pub use error::{Error, MemberFault, MemberFaultKind, Result};
 pub use export::{ExportForm, ExportReport, export};
 pub use hash_store::ImportFault;
 pub use import::{ImportOptions, ImportReport, import_hashstore};

@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use oci_model::Digest;
 use registry_backend::{BlobSource, ByteStream, Error as BackendError, ErrorKind, Retry};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, MemberFault, Result};
 use crate::package::DescribedObject;
 use crate::passed::Passed;
 
@@ -153,8 +153,9 @@ async fn receive(
     mut hasher: MultiHasher,
     have: u64,
 ) -> Result<(Digests, u64)> {
-    let failed =
-        |error: &dyn std::error::Error| Error::member(object.record.identifier.clone(), error.to_string());
+    let failed = |error: &(dyn std::error::Error + 'static)| Error::Members {
+        faults: vec![MemberFault::caused_by(object.record.identifier.clone(), error)],
+    };
     let read = downloading.source.read(&object.record.identifier, have, object.record.size).await;
     let read = read.map_err(|error| failed(&error))?;
     let stream = downloading.meter.count(read.stream.map_err(as_backend_error).boxed());

@@ -92,7 +92,7 @@ impl DescribedObject {
 
     /// Returns a fault of this object.
     pub(crate) fn wrong(&self, message: impl Into<String>) -> MemberFault {
-        MemberFault { identifier: self.record.identifier.clone(), message: message.into() }
+        MemberFault::invalid(self.record.identifier.clone(), message)
     }
 
     /// Returns the SHA-256 in the system metadata, if there is one.

@@ -13,7 +13,7 @@ use oci_model::Digest;
 use registry_backend::{BlobSource, ErrorKind, RegistryBackend, WriteHint, Written};
 use tokio::sync::Semaphore;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, MemberFault, Result};
 use crate::known_objects::KnownObjects;
 use crate::node::{DataOneSource, NodeObject, as_backend_error, copy_hashed};
 use crate::package::{DescribedObject, DescribedPackage, name_of, sha256_of};
@@ -264,8 +264,8 @@ fn spool_hashed(
     Ok((writer.finish(), hasher.finish(), length))
 }
 
-fn failed(object: &DescribedObject, error: &dyn std::error::Error) -> Error {
-    Error::Members { faults: vec![object.wrong(error.to_string())] }
+fn failed(object: &DescribedObject, error: &(dyn std::error::Error + 'static)) -> Error {
+    Error::Members { faults: vec![MemberFault::caused_by(object.record.identifier.clone(), error)] }
 }
 
 fn unhashed(object: &DescribedObject) -> Error {

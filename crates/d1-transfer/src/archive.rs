@@ -1,6 +1,5 @@
 //! Archive layers as streams: each is read once, hashed, and compared with its digest at the end.
 
-use std::collections::HashMap;
 use std::io::{self, BufRead, Read, Write};
 use std::ops::Range;
 
@@ -114,14 +113,14 @@ pub(crate) fn comes_twice(path: &std::path::Path) -> String {
 /// known.
 pub(crate) async fn search_archives<W: Write + Send + 'static>(
     backend: &dyn RegistryBackend,
-    archives: &[ArchiveLayer<'_>],
+    (archives, max_ratio): (&[ArchiveLayer<'_>], u64),
     path: &str,
     wanted: Range<u64>,
     mut output: W,
 ) -> Result<W> {
     for archive in archives {
         let Some(name) = below(archive.path, path) else { continue };
-        let options = names_only(archive.title);
+        let options = names_only(archive.title, max_ratio);
         let mut finder = Finder {
             name: name.to_owned(),
             path: path.to_owned(),
@@ -210,7 +209,7 @@ impl<W: Write> ArchiveVisitor for Finder<W> {
         Ok(())
     }
 
-    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+    fn hard_link(&mut self, path: &str, target: &str, _size: u64) -> Result<(), VisitError> {
         if path == self.name {
             self.found = Some(Found::HardLink { target: target.to_owned() });
         }
@@ -222,15 +221,17 @@ impl<W: Write> ArchiveVisitor for Finder<W> {
     }
 }
 
-/// Returns the paths and sizes of the files of an archive.
+/// Adds the paths and sizes of the files of an archive to a list.
 pub(crate) async fn list_archive(
     backend: &dyn RegistryBackend,
     archive: &ArchiveLayer<'_>,
-) -> Result<Vec<(String, u64)>> {
-    let options = names_only(archive.title);
+    max_ratio: u64,
+    files: PathList,
+) -> Result<PathList> {
+    let options = names_only(archive.title, max_ratio);
     let place = archive.path.to_owned();
     read_archive_layer(backend, archive.descriptor, None, move |reader| {
-        let mut lister = Lister { place, files: Vec::new(), sizes: HashMap::new() };
+        let mut lister = Lister { place, files };
         read_archive(reader, &options, &mut lister)?;
         Ok(lister.files)
     })
@@ -239,23 +240,21 @@ pub(crate) async fn list_archive(
 
 /// Returns options to read an archive without writing to disk, so names that some file systems do not
 /// distinguish are fine.
-fn names_only(title: &str) -> ReadOptions {
-    ReadOptions { name_clashes: NameClashes::Warn, tar_digest: false, ..ReadOptions::new(title) }
+fn names_only(title: &str, max_ratio: u64) -> ReadOptions {
+    let mut options = ReadOptions::new(title);
+    options.limits.ratio = Some(max_ratio);
+    ReadOptions { name_clashes: NameClashes::Warn, tar_digest: false, ..options }
 }
 
 /// Lists the files of an archive.
 struct Lister {
     place: String,
-    files: Vec<(String, u64)>,
-    /// Sizes by path in the archive, for hard links.
-    sizes: HashMap<String, u64>,
+    files: PathList,
 }
 
 impl Lister {
-    fn add(&mut self, path: &str, size: u64) {
-        self.sizes.insert(path.to_owned(), size);
-        let path = join(&self.place, path);
-        self.files.push((path, size));
+    fn add(&mut self, path: &str, size: u64) -> Result<(), VisitError> {
+        self.files.add(&join(&self.place, path), size)
     }
 }
 
@@ -265,22 +264,101 @@ impl ArchiveVisitor for Lister {
     }
 
     fn file(&mut self, path: &str, content: &mut EntryContent<'_>) -> Result<(), VisitError> {
-        self.add(path, content.size());
-        Ok(())
+        self.add(path, content.size())
     }
 
     fn symbolic_link(&mut self, path: &str, _target: &str) -> Result<(), VisitError> {
-        self.add(path, 0);
-        Ok(())
+        self.add(path, 0)
     }
 
-    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
-        let size = self.sizes.get(target).copied().unwrap_or_default();
-        self.add(path, size);
-        Ok(())
+    fn hard_link(&mut self, path: &str, _target: &str, size: u64) -> Result<(), VisitError> {
+        self.add(path, size)
     }
 
     fn warning(&mut self, _warning: ArchiveWarning) -> Result<(), VisitError> {
         Ok(())
+    }
+}
+
+/// The most bytes of a list of paths.
+const LONGEST_LIST: usize = 128 << 20;
+
+/// Paths and sizes in order. Each path is kept without its beginning that is that of the path before it, so that a million paths
+/// take a few megabytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PathList {
+    /// The ends of all paths, one after the other.
+    ends: Vec<u8>,
+    records: Vec<PathRecord>,
+    last: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PathRecord {
+    /// Number of bytes that it has in common with the path before it.
+    shared: u32,
+    /// Length of the rest.
+    length: u32,
+    size: u64,
+}
+
+impl PathList {
+    /// Adds a path at the end.
+    ///
+    /// # Errors
+    ///
+    /// If the list is too long.
+    pub(crate) fn add(&mut self, path: &str, size: u64) -> Result<(), VisitError> {
+        let shared = path.bytes().zip(self.last.bytes()).take_while(|(new, old)| new == old).count();
+        let end = path.as_bytes().get(shared..).unwrap_or_default();
+        let bytes = self.ends.len() + end.len() + size_of_val(self.records.as_slice());
+        if bytes > LONGEST_LIST {
+            return Err(format!("the names of the files have more than {LONGEST_LIST} bytes").into());
+        }
+        self.records.push(PathRecord {
+            shared: u32::try_from(shared)?,
+            length: u32::try_from(end.len())?,
+            size,
+        });
+        self.ends.extend_from_slice(end);
+        path.clone_into(&mut self.last);
+        Ok(())
+    }
+
+    /// Returns the paths with their sizes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (String, u64)> {
+        let (mut path, mut ends) = (Vec::new(), self.ends.as_slice());
+        self.records.iter().map(move |record| {
+            path.truncate(record.shared as usize);
+            let (end, rest) = ends.split_at_checked(record.length as usize).unwrap_or_default();
+            path.extend_from_slice(end);
+            ends = rest;
+            (String::from_utf8_lossy(&path).into_owned(), record.size)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_gives_its_paths_back() {
+        let paths =
+            [("data/é", 1), ("data/è/a", 2), ("data/è/ab", 3), ("", 4), ("data", u64::MAX), ("data", 5)];
+        let mut list = PathList::default();
+        paths.iter().for_each(|(path, size)| list.add(path, *size).unwrap());
+        let expected: Vec<_> = paths.iter().map(|(path, size)| ((*path).to_owned(), *size)).collect();
+        assert_eq!(list.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_list_has_a_bound() {
+        let mut list = PathList::default();
+        let refused = (0..1_000_000).position(|number: u32| {
+            let path = format!("{number}/{}", "x".repeat(4000));
+            list.add(&path, 1).is_err()
+        });
+        assert!(refused.is_some_and(|count| count > 30_000));
     }
 }

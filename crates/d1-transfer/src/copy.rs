@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use oci_model::{Digest, Manifest, ManifestRef, RawManifest, RepositoryName, Tag};
+use futures::{StreamExt, TryStreamExt, stream};
+use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, RepositoryName, Tag};
 use registry_backend::{ErrorKind, RegistryBackend, WriteHint};
 use serde::Serialize;
 
 use crate::names::title;
 use crate::source::BackendSource;
-use crate::tagged::referrers;
+use crate::tagged::{ReferrerBudget, referrers};
 use crate::upload::{Upload, Uploader};
 use crate::{Error, Observer, Result};
 
@@ -48,6 +49,10 @@ const DEPTH_LIMIT: usize = 16;
 
 /// How many manifests one copy may read.
 const MANIFEST_LIMIT: usize = 1_000_000;
+
+/// How many referrers are written at once, and about how many bytes they have.
+const BATCH_MANIFESTS: usize = 1000;
+const BATCH_BYTES: usize = 32 << 20;
 
 /// Copies the artifact `at` from one store to another: blobs first, then manifests, then tags. Manifests are
 /// copied byte for byte.
@@ -92,12 +97,15 @@ pub async fn copy(
     let mut copying = Copying {
         from,
         to,
-        options,
         uploader: Uploader::new(to, observer, hint).repairing(options.repair),
         seen: HashSet::new(),
+        subjects: Vec::new(),
         blobs: 0,
     };
     copying.artifact(root.clone(), 0).await?;
+    if options.referrers {
+        copying.referrers().await?;
+    }
     for tag in &options.tags {
         write_tag(to, tag, &root).await?;
     }
@@ -137,35 +145,54 @@ async fn write_tag(to: &dyn RegistryBackend, tag: &Tag, manifest: &RawManifest) 
 struct Copying<'a> {
     from: &'a dyn RegistryBackend,
     to: &'a dyn RegistryBackend,
-    options: &'a CopyOptions,
     uploader: Uploader<'a>,
+    /// All manifests that were copied.
     seen: HashSet<Digest>,
+    /// Those whose referrers are still to be listed.
+    subjects: Vec<Digest>,
     blobs: u64,
 }
 
 impl Copying<'_> {
-    /// Copies one manifest with everything below it, then its referrers.
+    /// Copies one manifest with everything below it.
     fn artifact(&mut self, raw: RawManifest, depth: usize) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            self.seen.insert(raw.digest().clone());
-            let manifest = raw.parse().map_err(|error| {
-                registry_backend::Error::new(ErrorKind::Invalid, "copy manifest", raw.digest())
-                    .caused_by(error)
-            })?;
-            self.content(&manifest, depth).await?;
-            self.to.write_manifest(&ManifestRef::Digest(raw.digest().clone()), &raw).await?;
-            if self.options.referrers {
-                self.referrers(raw.digest(), depth).await?;
-            }
-            Ok(())
+            self.note(raw.digest())?;
+            let manifest = parse(&raw)?;
+            self.children(&manifest, depth).await?;
+            self.upload(&[&manifest]).await?;
+            Ok(self.to.write_manifest(&ManifestRef::Digest(raw.digest().clone()), &raw).await?)
         })
     }
 
-    async fn content(&mut self, manifest: &Manifest, depth: usize) -> Result<()> {
-        for child in manifest.children() {
-            self.below(child.digest.clone(), depth).await?;
+    /// Notes a manifest that is copied now.
+    fn note(&mut self, digest: &Digest) -> Result<()> {
+        if self.seen.len() >= MANIFEST_LIMIT {
+            return Err(Error::TooDeep { digest: digest.clone() });
         }
-        let blobs = manifest.blobs();
+        self.seen.insert(digest.clone());
+        self.subjects.push(digest.clone());
+        Ok(())
+    }
+
+    /// Copies the manifests that an index lists, unless they were copied before.
+    async fn children(&mut self, manifest: &Manifest, depth: usize) -> Result<()> {
+        for child in manifest.children() {
+            if self.seen.contains(&child.digest) {
+                continue;
+            }
+            if depth >= DEPTH_LIMIT {
+                return Err(Error::TooDeep { digest: child.digest.clone() });
+            }
+            let raw = self.from.read_manifest(&ManifestRef::Digest(child.digest.clone())).await?;
+            self.artifact(raw, depth + 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the blobs of manifests.
+    async fn upload(&mut self, manifests: &[&Manifest]) -> Result<()> {
+        let blobs: Vec<&Descriptor> = manifests.iter().flat_map(|manifest| manifest.blobs()).collect();
         self.blobs += blobs.len() as u64;
         let sources: Vec<_> =
             blobs.iter().map(|&descriptor| BackendSource { backend: self.from, descriptor }).collect();
@@ -175,22 +202,86 @@ impl Copying<'_> {
         self.uploader.upload_all(uploads.collect()).await
     }
 
-    /// Copies a manifest that another one names, unless it was copied before.
-    async fn below(&mut self, digest: Digest, depth: usize) -> Result<()> {
-        if self.seen.contains(&digest) {
-            return Ok(());
+    /// Copies the referrers of all manifests that were copied, then the referrers of these.
+    async fn referrers(&mut self) -> Result<()> {
+        let budget = ReferrerBudget::default();
+        for _ in 0..DEPTH_LIMIT {
+            let found = self.list_referrers(&budget).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            let parallel = self.from.capabilities().parallel_blobs.max(1);
+            let from = self.from;
+            let read = |digest| async move { from.read_manifest(&ManifestRef::Digest(digest)).await };
+            let mut reading = stream::iter(found).map(read).buffered(parallel);
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while let Some(raw) = reading.try_next().await? {
+                bytes += raw.bytes().len();
+                batch.push(raw);
+                if batch.len() >= BATCH_MANIFESTS || bytes >= BATCH_BYTES {
+                    self.batch(std::mem::take(&mut batch)).await?;
+                    bytes = 0;
+                }
+            }
+            drop(reading);
+            self.batch(batch).await?;
         }
-        if depth >= DEPTH_LIMIT || self.seen.len() >= MANIFEST_LIMIT {
-            return Err(Error::TooDeep { digest });
+        match self.list_referrers(&budget).await?.pop() {
+            None => Ok(()),
+            Some(digest) => Err(Error::TooDeep { digest }),
         }
-        let raw = self.from.read_manifest(&ManifestRef::Digest(digest)).await?;
-        self.artifact(raw, depth + 1).await
     }
 
-    async fn referrers(&mut self, subject: &Digest, depth: usize) -> Result<()> {
-        for referrer in referrers(self.from, subject, None).await? {
-            self.below(referrer.digest, depth).await?;
+    /// Lists the referrers of all manifests whose referrers were not listed yet, without those that were copied.
+    async fn list_referrers(&mut self, budget: &ReferrerBudget) -> Result<Vec<Digest>> {
+        let subjects = std::mem::take(&mut self.subjects);
+        let parallel = self.from.capabilities().parallel_blobs.max(1);
+        let from = self.from;
+        let list = |subject: Digest| async move { referrers(from, &subject, None, budget).await };
+        let mut listing = stream::iter(subjects).map(list).buffered(parallel);
+        let (mut found, mut known) = (Vec::new(), HashSet::new());
+        while let Some(more) = listing.try_next().await? {
+            let digests = more.into_iter().map(|referrer| referrer.digest);
+            found
+                .extend(digests.filter(|digest| !self.seen.contains(digest) && known.insert(digest.clone())));
+        }
+        Ok(found)
+    }
+
+    /// Copies referrers. Those that list no others are written at once, so that a layout lists them in few replacements of its
+    /// index.
+    async fn batch(&mut self, batch: Vec<RawManifest>) -> Result<()> {
+        let (mut single, mut indexes) = (Vec::new(), Vec::new());
+        for raw in batch {
+            let manifest = parse(&raw)?;
+            if manifest.children().is_empty() {
+                self.note(raw.digest())?;
+                single.push((raw, manifest));
+            } else {
+                indexes.push(raw);
+            }
+        }
+        let manifests: Vec<&Manifest> = single.iter().map(|(_, manifest)| manifest).collect();
+        self.upload(&manifests).await?;
+        let to = self.to;
+        let write = |raw: RawManifest| async move {
+            to.write_manifest(&ManifestRef::Digest(raw.digest().clone()), &raw).await
+        };
+        let writes = stream::iter(single).map(|(raw, _)| write(raw)).buffer_unordered(BATCH_MANIFESTS);
+        writes.try_collect::<Vec<()>>().await?;
+        for raw in indexes {
+            // Another one may have listed it.
+            if !self.seen.contains(raw.digest()) {
+                self.artifact(raw, 0).await?;
+            }
         }
         Ok(())
     }
+}
+
+fn parse(raw: &RawManifest) -> Result<Manifest> {
+    let invalid = |error| {
+        registry_backend::Error::new(ErrorKind::Invalid, "copy manifest", raw.digest()).caused_by(error)
+    };
+    Ok(raw.parse().map_err(invalid)?)
 }

@@ -5,10 +5,11 @@ use std::io::Read;
 use d1_package::{Entry, MAX_INDEX_BYTES, PackageIndex, PackageView, ReplacedArchives};
 use multi_digest::HashingReader;
 use oci_model::{Descriptor, Digest, DigestHasher, ImageManifest, ManifestRef, RawManifest};
+use oci_pack::MAX_RATIO;
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend, RegistryBackendExt};
 use serde::{Serialize, Serializer};
 
-use crate::archive::{list_archive, unknown_algorithm};
+use crate::archive::{PathList, list_archive, unknown_algorithm};
 use crate::blocking::read_blocking;
 use crate::error::{Error, Result};
 use crate::source::read_range;
@@ -20,6 +21,8 @@ pub struct OpenPackage {
     pub raw: RawManifest,
     /// The files of the package.
     pub view: PackageView,
+    /// The most bytes of content for each byte of an archive without an index. It stops archives that are made to fill disks.
+    pub max_ratio: u64,
 }
 
 impl OpenPackage {
@@ -34,6 +37,13 @@ impl OpenPackage {
         manifest: ImageManifest,
     ) -> Result<Self> {
         open_read(backend, raw, manifest, IndexCopy::Nearest).await
+    }
+
+    /// Returns the package with another bound on the ratio of content to archive, if there is one.
+    #[must_use]
+    pub fn with_max_ratio(mut self, max_ratio: Option<u64>) -> Self {
+        self.max_ratio = max_ratio.unwrap_or(self.max_ratio);
+        self
     }
 }
 
@@ -97,7 +107,7 @@ pub(crate) async fn open_read(
         false => None,
     };
     let view = PackageView::new(manifest, index)?;
-    Ok(OpenPackage { raw, view })
+    Ok(OpenPackage { raw, view, max_ratio: MAX_RATIO })
 }
 
 /// Parses an index, or a part of it.
@@ -174,7 +184,7 @@ pub struct ListedFile {
 pub struct FileListing<'a> {
     package: &'a OpenPackage,
     /// Files in archives without an index.
-    unpacked: Vec<ListedFile>,
+    unpacked: PathList,
 }
 
 /// Lists the files of a package in its order. This reads archives without an index.
@@ -208,17 +218,10 @@ pub async fn list_files<'a>(
     backend: &dyn RegistryBackend,
     package: &'a OpenPackage,
 ) -> Result<FileListing<'a>> {
-    let mut unpacked = Vec::new();
+    let mut unpacked = PathList::default();
     if package.view.index().is_none() {
         for archive in package.view.archives() {
-            let files = list_archive(backend, &archive).await?;
-            unpacked.extend(files.into_iter().map(|(path, size)| ListedFile {
-                path,
-                size,
-                sha256: None,
-                identifier: None,
-                format_id: None,
-            }));
+            unpacked = list_archive(backend, &archive, package.max_ratio, unpacked).await?;
         }
     }
     Ok(FileListing { package, unpacked })
@@ -228,7 +231,14 @@ impl FileListing<'_> {
     /// Returns the files in order.
     pub fn iter(&self) -> impl Iterator<Item = ListedFile> {
         let entries = self.package.view.entries().map(|entry| ListedFile::from(&entry));
-        entries.chain(self.unpacked.iter().cloned())
+        let unpacked = self.unpacked.iter().map(|(path, size)| ListedFile {
+            path,
+            size,
+            sha256: None,
+            identifier: None,
+            format_id: None,
+        });
+        entries.chain(unpacked)
     }
 }
 

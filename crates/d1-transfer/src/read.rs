@@ -83,7 +83,8 @@ pub(crate) async fn read_counted<W: Write + Send + 'static>(
     match plan {
         Ok(ReadPlan::Pieces(planned)) => Reading { backend, path, meter }.all(&planned, output).await,
         Ok(ReadPlan::Search(archives)) => {
-            search_archives(backend, &archives, path, wanted.unwrap_or(0..u64::MAX), output).await
+            let wanted = wanted.unwrap_or(0..u64::MAX);
+            search_archives(backend, (&archives, package.max_ratio), path, wanted, output).await
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             Err(Error::NotInPackage { wanted: path.to_owned() })

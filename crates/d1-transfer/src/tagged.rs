@@ -1,6 +1,7 @@
 //! Walking the manifests of a repository: those with a tag, and those that are found from there. Each is read once.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
@@ -117,6 +118,7 @@ pub(crate) fn walk_everything(
         listed,
         pending: VecDeque::new(),
         seen: HashSet::new(),
+        budget: ReferrerBudget::default(),
     };
     stream::try_unfold(walk, |mut walk| async move { Ok(walk.next().await?.map(|reached| (reached, walk))) })
         .boxed()
@@ -130,6 +132,7 @@ struct Everything<'a> {
     /// Children and referrers that are still to be read.
     pending: VecDeque<Digest>,
     seen: HashSet<Digest>,
+    budget: ReferrerBudget,
 }
 
 impl Everything<'_> {
@@ -189,10 +192,42 @@ impl Everything<'_> {
         self.pending
             .extend(manifest.into_iter().flat_map(Manifest::children).map(|child| child.digest.clone()));
         if self.extent.referrers {
-            let found = referrers(self.backend, digest, None).await?;
+            let found = referrers(self.backend, digest, None, &self.budget).await?;
             self.pending.extend(found.into_iter().map(|referrer| referrer.digest));
         }
         Ok(())
+    }
+}
+
+/// A bound on the lists of referrers that one operation reads, all of them together. A hostile store can list referrers of
+/// referrers without end.
+#[derive(Debug)]
+pub struct ReferrerBudget {
+    referrers: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl ReferrerBudget {
+    /// Returns a budget of so many referrers with so many bytes of annotations.
+    #[must_use]
+    pub fn new(referrers: usize, bytes: usize) -> Self {
+        Self { referrers: referrers.into(), bytes: bytes.into() }
+    }
+
+    /// Takes a referrer out of the budget. Returns `false` if the budget is spent.
+    fn take(&self, referrer: &Descriptor) -> bool {
+        let annotations = referrer.annotations.iter().map(|(key, value)| key.len() + value.len());
+        let bytes = annotations.fold(0, usize::saturating_add);
+        let spend = |left: &AtomicUsize, count: usize| {
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count)).is_ok()
+        };
+        spend(&self.referrers, 1) && spend(&self.bytes, bytes)
+    }
+}
+
+impl Default for ReferrerBudget {
+    fn default() -> Self {
+        Self::new(MOST_MANIFESTS, 1 << 30)
     }
 }
 
@@ -200,29 +235,32 @@ impl Everything<'_> {
 const MOST_REFERRERS: usize = 100_000;
 const MOST_ANNOTATION_BYTES: usize = 64 << 20;
 
-/// Lists the referrers of a manifest, within bounds on their number and on the size of their annotations.
+/// Lists the referrers of a manifest, within the budget of the operation and a budget for each manifest.
 ///
 /// # Errors
 ///
-/// Fails with [`TooLarge`](ErrorKind::TooLarge) beyond the bounds, or if the store fails.
+/// Fails with [`TooLarge`](ErrorKind::TooLarge) beyond a budget, or if the store fails.
 pub async fn referrers(
     backend: &dyn RegistryBackend,
     subject: &Digest,
     artifact_type: Option<&MediaType>,
+    budget: &ReferrerBudget,
 ) -> Result<Vec<Descriptor>> {
-    let (mut found, mut bytes) = (Vec::new(), 0_usize);
+    let of_this = ReferrerBudget::new(MOST_REFERRERS, MOST_ANNOTATION_BYTES);
+    let mut found = Vec::new();
     let mut listed = backend.referrers(subject, artifact_type);
     while let Some(referrer) = listed.try_next().await? {
-        let annotations = referrer.annotations.iter().map(|(key, value)| key.len() + value.len());
-        bytes = annotations.fold(bytes, usize::saturating_add);
-        if found.len() >= MOST_REFERRERS || bytes > MOST_ANNOTATION_BYTES {
-            return Err(BackendError::new(ErrorKind::TooLarge, "list referrers", subject)
-                .because(format!(
-                    "expected at most {MOST_REFERRERS} referrers with {MOST_ANNOTATION_BYTES} bytes of annotations"
-                ))
-                .into());
-        }
-        found.push(referrer);
+        let reason = if !of_this.take(&referrer) {
+            format!(
+                "expected at most {MOST_REFERRERS} referrers with {MOST_ANNOTATION_BYTES} bytes of annotations"
+            )
+        } else if !budget.take(&referrer) {
+            "the referrers and those that refer to them are too many".to_owned()
+        } else {
+            found.push(referrer);
+            continue;
+        };
+        return Err(BackendError::new(ErrorKind::TooLarge, "list referrers", subject).because(reason).into());
     }
     Ok(found)
 }

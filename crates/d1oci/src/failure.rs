@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use d1_catalog::Error as CatalogError;
-use d1_sync::Error as SyncError;
+use d1_sync::{Error as SyncError, MemberFault, MemberFaultKind};
 use d1_transfer::Error as TransferError;
 use registry_backend::{Error as BackendError, ErrorKind, Retry};
 use serde::Serialize;
@@ -364,8 +364,19 @@ pub(crate) fn sync_status(error: &SyncError) -> ExitStatus {
         SyncError::NotPublic { .. } => ExitStatus::Denied,
         #[cfg(feature = "d1-client")]
         SyncError::Node(error) => node_status(error),
+        SyncError::Members { faults } => members_status(faults),
         SyncError::SeveralPackages { .. } | SyncError::Journal { .. } => ExitStatus::Usage,
         SyncError::TargetExists { .. } => ExitStatus::LocalIo,
+        _ => ExitStatus::Invalid,
+    }
+}
+
+/// Returns the exit status for the gravest fault of a member.
+fn members_status(faults: &[MemberFault]) -> ExitStatus {
+    match faults.iter().map(|fault| fault.kind).max() {
+        Some(MemberFaultKind::NotFound) => ExitStatus::NotFound,
+        Some(MemberFaultKind::Denied) => ExitStatus::Denied,
+        Some(MemberFaultKind::Network) => ExitStatus::Network,
         _ => ExitStatus::Invalid,
     }
 }

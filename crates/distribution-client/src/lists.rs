@@ -114,6 +114,11 @@ struct TagList {
 
 impl Repository {
     /// Lists all tags, each once, without those under which referrers are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](registry_backend::ErrorKind::NotFound) if the registry knows no repository of this name. A repository
+    /// comes into being with its first content.
     pub fn tags(&self) -> BoxStream<'static, Result<Tag>> {
         let listing = TagListing { repository: self.clone(), pages: None, seen: HashSet::new() };
         stream::try_unfold(listing, TagListing::step)
@@ -144,6 +149,7 @@ impl TagListing {
             }
         };
         let Some(answer) = pages.next_page().await? else { return Ok(None) };
+        let answer = self.repository.registry().expect(answer, &[StatusCode::OK], &pages.context)?;
         let tags = read_tags(&answer, &pages.context, &mut self.seen)?;
         pages.note(tags.len())?;
         Ok(Some((tags, self)))
@@ -151,10 +157,6 @@ impl TagListing {
 }
 
 fn read_tags(answer: &Answer, context: &Context, seen: &mut HashSet<Tag>) -> Result<Vec<Tag>> {
-    // A repository comes into being with its first content.
-    if answer.status == StatusCode::NOT_FOUND {
-        return Ok(Vec::new());
-    }
     let list: TagList = serde_json::from_slice(&answer.body)
         .map_err(|error| unreadable(answer, "a list of tags", error, context))?;
     let mut new = Vec::new();
@@ -201,8 +203,8 @@ mod tests {
         assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["b", "a"]);
         let again = read_tags(&page(200, r#"{"tags":["a","c"]}"#), &context, &mut seen).unwrap();
         assert_eq!(again.iter().map(Tag::as_str).collect::<Vec<_>>(), ["c"]);
-        for (status, body) in [(200, r#"{"tags":null}"#), (200, "{}"), (404, "no")] {
-            assert!(read_tags(&page(status, body), &context, &mut seen).unwrap().is_empty(), "{body}");
+        for body in [r#"{"tags":null}"#, "{}"] {
+            assert!(read_tags(&page(200, body), &context, &mut seen).unwrap().is_empty(), "{body}");
         }
     }
 

@@ -147,6 +147,12 @@ impl Refusal {
             return Verdict::new(ErrorKind::Unsupported)
                 .explained("the registry accepts only media types that it knows");
         }
+        // Harbor answers 412, ECR and Google's registry 400, each with its own code.
+        if matches!(self.status, 400 | 409 | 412 | 423)
+            && (self.has_code("TAG_IMMUTABLE") || self.says("immutable"))
+        {
+            return Verdict::new(ErrorKind::Denied).explained("the tag is immutable");
+        }
         // Docker's registry answers 400 to a manifest above its limit.
         if self.says("body too large") {
             return Verdict::new(ErrorKind::TooLarge);
@@ -273,7 +279,22 @@ mod tests {
                 ErrorKind::Unsupported,
                 Retry::No,
             ),
-            (409, error_body("TAG_IMMUTABLE", "immutable"), ErrorKind::Conflict, Retry::No),
+            (409, error_body("TAG_IMMUTABLE", "immutable"), ErrorKind::Denied, Retry::No),
+            (
+                412,
+                error_body("PRECONDITION", "Failed to process request due to 'v1' configured as immutable."),
+                ErrorKind::Denied,
+                Retry::No,
+            ),
+            (
+                400,
+                error_body(
+                    "TAG_INVALID",
+                    "tag 'v1' cannot be overwritten because the repository is immutable",
+                ),
+                ErrorKind::Denied,
+                Retry::No,
+            ),
             (429, "<html><title>429 Too Many</title>".to_owned(), ErrorKind::RateLimited, Retry::Yes),
             (
                 429,

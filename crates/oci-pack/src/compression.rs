@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::LazyLock;
 
 use libdeflater::{CompressionLvl, Compressor};
 use oci_model::MediaType;
@@ -41,9 +42,12 @@ impl Compression {
     ///
     /// Equal tar bytes give equal compressed bytes as long as this text is equal; golden digests in the tests guard it.
     pub fn encoder(self) -> &'static str {
+        // A dependent may link another version than this crate was tested with.
+        static ZSTD: LazyLock<String> =
+            LazyLock::new(|| format!("zstd-{}/3/1MiB", zstd::zstd_safe::version_string()));
         match self {
             Self::Gzip => "libdeflate-1.26/5/1MiB",
-            Self::Zstd => "zstd-1.5.7/3/1MiB",
+            Self::Zstd => &ZSTD,
             Self::None => "none",
         }
     }

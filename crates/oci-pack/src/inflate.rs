@@ -28,11 +28,13 @@ pub(crate) struct RatioLimit {
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
     filled: usize,
+    /// How many bytes of the stream had been read when it was filled.
+    read: u64,
 }
 
 impl Chunk {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; CHUNK_LENGTH], filled: 0 }
+        Self { bytes: vec![0; CHUNK_LENGTH], filled: 0, read: 0 }
     }
 
     pub(crate) fn content(&self) -> &[u8] {
@@ -76,6 +78,7 @@ fn inflate_or_fail<R: Read>(
     while let Ok(mut chunk) = free.recv() {
         let result = fill(&mut decoder, &mut chunk);
         inflated_length = inflated_length.saturating_add(chunk.filled as u64);
+        chunk.read = progress.length.get();
         if compression != Compression::None {
             check_ratio(limit, progress.length.get(), inflated_length)?;
         }
@@ -111,11 +114,14 @@ fn read_head<R: Read>(reader: &mut R) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn check_ratio(limit: RatioLimit, compressed: u64, inflated: u64) -> Result<(), ArchiveError> {
+/// Refuses content that is too large beside the bytes of the stream that it came from.
+pub(crate) fn check_ratio(limit: RatioLimit, compressed: u64, inflated: u64) -> Result<(), ArchiveError> {
     let Some(ratio) = limit.ratio.filter(|_| inflated > limit.floor) else { return Ok(()) };
     if inflated > compressed.saturating_mul(ratio) {
-        let detail =
-            format!("the archive inflates more than {ratio} times ({compressed} to {inflated} bytes so far)");
+        let detail = format!(
+            "expected at most {ratio} bytes of content for each byte of the archive (`max-ratio`), found {inflated} for \
+             {compressed}"
+        );
         return Err(ArchiveError::new(ArchiveErrorKind::CompressionRatio, detail));
     }
     Ok(())
@@ -177,13 +183,15 @@ pub(crate) struct ChunkSource {
     current: Option<Chunk>,
     position: usize,
     consumed: u64,
+    /// Number of bytes of the stream that the chunks so far came from.
+    read: u64,
     /// Position in the current chunk at which the archive ends, once it has ended.
     end: Option<usize>,
 }
 
 impl ChunkSource {
     pub(crate) fn new(incoming: Receiver<Result<Chunk, ArchiveError>>, spent: Sender<SpentChunk>) -> Self {
-        Self { incoming, spent, current: None, position: 0, consumed: 0, end: None }
+        Self { incoming, spent, current: None, position: 0, consumed: 0, read: 0, end: None }
     }
 
     /// Number of bytes consumed so far.
@@ -191,12 +199,21 @@ impl ChunkSource {
         self.consumed
     }
 
+    /// Returns the number of bytes of the stream, compressed or not, that the chunks so far came from.
+    pub(crate) fn read(&self) -> u64 {
+        self.read
+    }
+
     /// Waits for bytes, and returns their number: 0 only at the end of the stream.
     pub(crate) fn wait(&mut self) -> Result<usize, ArchiveError> {
         while self.available().is_empty() {
             self.retire();
             match self.incoming.recv() {
-                Ok(chunk) => self.current = Some(chunk?),
+                Ok(chunk) => {
+                    let chunk = chunk?;
+                    self.read = chunk.read;
+                    self.current = Some(chunk);
+                }
                 Err(_) => return Ok(0),
             }
         }

@@ -29,8 +29,8 @@ pub use members::{Member, MemberError, MemberRange, MemberReader, members_coveri
 pub use names::MOST_ALIKE;
 pub use pack::{InspectFile, OpenEntry, PackOptions, PackedArchive, PackedFile, pack_archive};
 pub use read::{
-    ArchiveSummary, ArchiveVisitor, ArchiveWarning, EntryContent, NameClashes, ReadLimits, ReadOptions,
-    VisitError, read_archive,
+    ArchiveSummary, ArchiveVisitor, ArchiveWarning, EntryContent, MAX_RATIO, NameClashes, ReadLimits,
+    ReadOptions, VisitError, read_archive,
 };
 pub use tar_layout::{TarLayout, tar_layout};
 pub use unpack::{TEMPORARY_PREFIX, UnpackError, UnpackObserver, UnpackOptions, UnpackReport, unpack_into};

@@ -21,13 +21,13 @@ pub(crate) enum NameFault {
     Duplicate,
     /// The path leads through this path, which is not a directory.
     Through(String),
-    /// All names together are longer than 4 GiB.
+    /// All names together are longer than [`MOST_TEXT`].
     TooMuchText,
     /// Too many paths differ from it only by case or Unicode normalisation: searching them would take too long.
     TooManyAlike,
 }
 
-/// All names of an archive, with one node for each component: about 20 bytes and the name for each file.
+/// All names of an archive, with one node for each component: about 30 bytes and the name for each file.
 pub(crate) struct ArchiveNames {
     names: Names,
     /// Nodes by the hash of parent and folded name.
@@ -47,7 +47,12 @@ struct Node {
     start: u32,
     length: u16,
     kind: NodeKind,
+    /// Size of a file in bytes.
+    size: u64,
 }
+
+/// The most bytes of all names together.
+pub(crate) const MOST_TEXT: usize = 256 << 20;
 
 const ROOT: u32 = 0;
 /// The most names in one directory that differ from a name only by case or Unicode normalisation.
@@ -55,7 +60,7 @@ pub const MOST_ALIKE: usize = 64;
 
 impl ArchiveNames {
     pub(crate) fn new() -> Self {
-        let root = Node { parent: ROOT, start: 0, length: 0, kind: NodeKind::Directory };
+        let root = Node { parent: ROOT, start: 0, length: 0, kind: NodeKind::Directory, size: 0 };
         let names = Names { nodes: vec![root], text: String::new(), random: RandomState::new() };
         Self { names, places: HashTable::new() }
     }
@@ -65,10 +70,19 @@ impl ArchiveNames {
         self.names.nodes.len() as u64 - 1
     }
 
-    /// Adds a path and the directories above it. A directory may come again.
+    /// Adds a path without a size, and the directories above it. A directory may come again.
     ///
     /// Returns an earlier path that differs only by case or Unicode normalisation.
     pub(crate) fn insert(&mut self, path: &str, kind: NodeKind) -> Result<Option<String>, NameFault> {
+        self.insert_sized(path, kind, 0)
+    }
+
+    /// Takes the path of a file, as [`insert`](Self::insert) does.
+    pub(crate) fn insert_file(&mut self, path: &str, size: u64) -> Result<Option<String>, NameFault> {
+        self.insert_sized(path, NodeKind::File, size)
+    }
+
+    fn insert_sized(&mut self, path: &str, kind: NodeKind, size: u64) -> Result<Option<String>, NameFault> {
         let mut earlier = None;
         let mut parent = ROOT;
         let mut components = path.split('/').peekable();
@@ -86,16 +100,19 @@ impl ArchiveNames {
             }
             parent = node;
         }
+        if let Some(node) = self.names.nodes.get_mut(parent as usize) {
+            node.size = size;
+        }
         Ok(earlier)
     }
 
-    /// Returns the kind of the entry at a path.
-    pub(crate) fn kind(&self, path: &str) -> Option<NodeKind> {
+    /// Returns the size of the file at a path, or `None` if something else or nothing is there.
+    pub(crate) fn file_size(&self, path: &str) -> Option<u64> {
         let mut node = ROOT;
         for name in path.split('/') {
             node = self.lookup(node, name).exact?;
         }
-        self.names.get(node).map(|node| node.kind)
+        self.names.get(node).filter(|node| node.kind == NodeKind::File).map(|node| node.size)
     }
 
     /// Returns the node of a name and whether it is new. For a new node, also returns another node whose name
@@ -145,8 +162,11 @@ impl Names {
         // The entry limit keeps the number of nodes far below this, and a component is at most 4096 bytes long.
         let node = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        if self.text.len() + name.len() > MOST_TEXT {
+            return None;
+        }
         let start = u32::try_from(self.text.len()).ok()?;
-        self.nodes.push(Node { parent, start, length, kind });
+        self.nodes.push(Node { parent, start, length, kind, size: 0 });
         self.text.push_str(name);
         Some(node)
     }
@@ -247,12 +267,13 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_of_an_exact_path_is_known() {
-        let names = names(&[("d/f", NodeKind::File)]);
-        assert_eq!(names.kind("d"), Some(NodeKind::Directory));
-        assert_eq!(names.kind("d/f"), Some(NodeKind::File));
-        assert_eq!(names.kind("D/f"), None);
-        assert_eq!(names.kind("d/g"), None);
+    fn the_size_of_a_file_at_an_exact_path_is_known() {
+        let mut names = names(&[("d/l", NodeKind::SymbolicLink)]);
+        names.insert_file("d/f", 7).unwrap();
+        assert_eq!(names.file_size("d/f"), Some(7));
+        for path in ["d", "d/l", "D/f", "d/g"] {
+            assert_eq!(names.file_size(path), None, "{path}");
+        }
     }
 
     #[test]

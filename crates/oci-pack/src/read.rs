@@ -10,8 +10,10 @@ use oci_model::Digest;
 
 use crate::compression::Compression;
 use crate::error::{ArchiveError, ArchiveErrorKind};
-use crate::inflate::{CHUNK_COUNT, Chunk, ChunkSource, RatioLimit, hash_spent, inflate, truncated};
-use crate::names::{ArchiveNames, NameFault, NodeKind};
+use crate::inflate::{
+    CHUNK_COUNT, Chunk, ChunkSource, RatioLimit, check_ratio, hash_spent, inflate, truncated,
+};
+use crate::names::{ArchiveNames, MOST_TEXT, NameFault, NodeKind};
 use crate::pack::join;
 use crate::paths::{TitlePrefix, check_link_target, printable};
 use crate::tar::{PaxRecords, TarHeader, is_zero, padding, parse_header, parse_pax};
@@ -38,14 +40,14 @@ pub struct ReadOptions {
 pub struct ReadLimits {
     /// Largest number of entries, including directories without an entry of their own.
     pub entries: u64,
-    /// Largest total size of the files in bytes.
+    /// Largest total size of the files in bytes. A hard link counts as a file.
     pub total_size: u64,
     /// Largest size of one file, in bytes.
     pub entry_size: u64,
-    /// Largest ratio of inflated to compressed bytes, beyond `ratio_floor`. A caller that knows the sizes from a
-    /// trusted source sets `total_size` and no ratio, because zeros compress 1000 times.
+    /// Largest ratio of content to bytes of the archive, beyond `ratio_floor`. Hard links count as content. A caller that knows
+    /// the sizes from a trusted source sets `total_size` and no ratio, because zeros compress 1000 times.
     pub ratio: Option<u64>,
-    /// Number of inflated bytes up to which any ratio is allowed.
+    /// Number of bytes of content up to which any ratio is allowed.
     pub ratio_floor: u64,
     /// Largest extended header in bytes. Names are limited to 4096 bytes in any case.
     pub extended_header: u64,
@@ -101,12 +103,12 @@ pub trait ArchiveVisitor {
     fn symbolic_link(&mut self, path: &str, target: &str) -> Result<(), VisitError>;
 
     /// Receives a hard link to `target`, a path relative to the root. The target came earlier as a file or hard
-    /// link.
+    /// link of this size.
     ///
     /// # Errors
     ///
     /// Any error stops the reading.
-    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError>;
+    fn hard_link(&mut self, path: &str, target: &str, size: u64) -> Result<(), VisitError>;
 
     /// Receives a warning, before the entry that it concerns.
     ///
@@ -132,16 +134,25 @@ pub struct ArchiveSummary {
     pub content_size: u64,
 }
 
+/// The default of [`ReadLimits::ratio`]. Text compresses 10 times, and sparse tables 100 times.
+pub const MAX_RATIO: u64 = 250;
+
 impl Default for ReadLimits {
     fn default() -> Self {
         Self {
             entries: 10_000_000,
             total_size: 1 << 50,
             entry_size: 1 << 50,
-            ratio: Some(250),
+            ratio: Some(MAX_RATIO),
             ratio_floor: 64 << 20,
             extended_header: 64 << 10,
         }
+    }
+}
+
+impl ReadLimits {
+    fn ratio_limit(&self) -> RatioLimit {
+        RatioLimit { ratio: self.ratio, floor: self.ratio_floor }
     }
 }
 
@@ -222,7 +233,7 @@ pub fn read_archive<R: Read + Send>(
     let (inflated_sender, inflated) = bounded(CHUNK_COUNT);
     let (spent_sender, spent) = bounded(CHUNK_COUNT);
     thread::scope(|scope| {
-        let ratio = RatioLimit { ratio: options.limits.ratio, floor: options.limits.ratio_floor };
+        let ratio = options.limits.ratio_limit();
         let inflater = scope.spawn(move || inflate(reader, ratio, &free, &inflated_sender));
         let hasher = scope.spawn(move || hash_spent(options.tar_digest, &spent, &free_sender));
         let source = ChunkSource::new(inflated, spent_sender);
@@ -387,22 +398,18 @@ impl<'a> ArchiveWalk<'a> {
         if path.is_empty() {
             return Ok(());
         }
-        self.enter(path, NodeKind::Directory)?;
+        self.enter(path, NodeKind::Directory, 0)?;
         self.visitor.directory(path).map_err(stopped)
     }
 
     fn file(&mut self, path: &str, size: u64) -> Result<(), ArchiveError> {
-        self.enter(path, NodeKind::File)?;
+        self.enter(path, NodeKind::File, size)?;
         let limits = &self.options.limits;
         if size > limits.entry_size {
             let detail = format!("the file has {size} bytes, more than the limit of {}", limits.entry_size);
             return Err(ArchiveError::new(ArchiveErrorKind::EntryTooLarge, detail));
         }
-        self.content_size = self.content_size.saturating_add(size);
-        if self.content_size > limits.total_size {
-            let detail = format!("the files have more than the limit of {} bytes", limits.total_size);
-            return Err(ArchiveError::new(ArchiveErrorKind::TotalTooLarge, detail));
-        }
+        self.count_content(size)?;
         let mut content = EntryContent { source: &mut self.source, size, left: size, failure: None };
         let visited = self.visitor.file(path, &mut content);
         let EntryContent { left, failure, .. } = content;
@@ -415,8 +422,19 @@ impl<'a> ArchiveWalk<'a> {
         self.source.skip(padding(size) as u64)
     }
 
+    /// Counts the content of a file, or of one more name of it.
+    fn count_content(&mut self, size: u64) -> Result<(), ArchiveError> {
+        let limit = self.options.limits.total_size;
+        self.content_size = self.content_size.saturating_add(size);
+        if self.content_size > limit {
+            let detail = format!("the files have more than the limit of {limit} bytes");
+            return Err(ArchiveError::new(ArchiveErrorKind::TotalTooLarge, detail));
+        }
+        Ok(())
+    }
+
     fn symbolic_link(&mut self, path: &str, target: &[u8]) -> Result<(), ArchiveError> {
-        self.enter(path, NodeKind::SymbolicLink)?;
+        self.enter(path, NodeKind::SymbolicLink, 0)?;
         let target = check_link_target(path, target)?;
         self.visitor.symbolic_link(path, target).map_err(stopped)
     }
@@ -430,20 +448,25 @@ impl<'a> ArchiveWalk<'a> {
             ArchiveError::new(ArchiveErrorKind::LinkTarget, detail)
         };
         let target = self.title.relative(target).map_err(|error| refuse().because(error))?;
-        if self.names.kind(&target) != Some(NodeKind::File) {
-            return Err(refuse());
-        }
-        self.enter(path, NodeKind::File)?;
-        self.visitor.hard_link(path, &target).map_err(stopped)
+        let size = self.names.file_size(&target).ok_or_else(refuse)?;
+        self.enter(path, NodeKind::File, size)?;
+        self.count_content(size)?;
+        // The inflater does not see this content.
+        check_ratio(self.options.limits.ratio_limit(), self.source.read(), self.content_size)?;
+        self.visitor.hard_link(path, &target, size).map_err(stopped)
     }
 
     /// Records the path, unless it repeats or contradicts an earlier one.
-    fn enter(&mut self, path: &str, kind: NodeKind) -> Result<(), ArchiveError> {
+    fn enter(&mut self, path: &str, kind: NodeKind, size: u64) -> Result<(), ArchiveError> {
         if path.is_empty() {
             let detail = "the layer's title is not a directory in the archive";
             return Err(ArchiveError::new(ArchiveErrorKind::ThroughNonDirectory, detail));
         }
-        let clash = self.names.insert(path, kind).map_err(name_fault)?;
+        let inserted = match kind {
+            NodeKind::File => self.names.insert_file(path, size),
+            kind => self.names.insert(path, kind),
+        };
+        let clash = inserted.map_err(name_fault)?;
         let limit = self.options.limits.entries.min(MOST_ENTRIES);
         if self.entries.max(self.names.len()) > limit {
             let detail = format!("the archive has more than {limit} entries");
@@ -541,7 +564,8 @@ fn name_fault(fault: NameFault) -> ArchiveError {
             ArchiveError::new(ArchiveErrorKind::ThroughNonDirectory, detail)
         }
         NameFault::TooMuchText => {
-            ArchiveError::new(ArchiveErrorKind::TooManyEntries, "all names together are longer than 4 GiB")
+            let detail = format!("all names together have more than {MOST_TEXT} bytes");
+            ArchiveError::new(ArchiveErrorKind::TooManyEntries, detail)
         }
         NameFault::TooManyAlike => {
             let detail = "too many names differ only by case or Unicode normalisation";

@@ -231,7 +231,7 @@ impl ArchiveVisitor for Unpacking<'_> {
         Ok(())
     }
 
-    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+    fn hard_link(&mut self, path: &str, target: &str, _size: u64) -> Result<(), VisitError> {
         if self.observer.wants(path) {
             self.copy(path, target)?;
         }

@@ -76,6 +76,10 @@ pub trait RegistryBackend: fmt::Display + fmt::Debug + Send + Sync {
     async fn write_manifest(&self, at: &ManifestRef, manifest: &RawManifest) -> Result<()>;
 
     /// Lists all tags, each once, in any order.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the repository does not exist, as far as the store can tell.
     fn tags(&self) -> BoxStream<'_, Result<Tag>>;
 
     /// Lists the manifests whose `subject` is this digest, each once, with artifact type and annotations; with `artifact_type`,

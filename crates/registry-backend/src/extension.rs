@@ -80,10 +80,12 @@ impl<B: RegistryBackend + ?Sized> RegistryBackendExt for B {
         match raw.parse() {
             Ok(Manifest::Image(manifest)) => Ok((raw, manifest)),
             Ok(Manifest::Artifact(manifest)) => Ok((raw, manifest.into())),
-            Ok(Manifest::Index(_)) => invalid(
-                Error::new(ErrorKind::Invalid, "use as an artifact", at)
-                    .because("it is an image index: name one of the manifests that it lists"),
-            ),
+            Ok(Manifest::Index(index)) => {
+                invalid(Error::new(ErrorKind::Invalid, "use as an artifact", at).because(format!(
+                    "it is an image index; name one of the manifests that it lists: {}",
+                    named(&index.manifests)
+                )))
+            }
             Ok(_) => invalid(
                 Error::new(ErrorKind::Invalid, "use as an artifact", at)
                     .because(format!("expected an image manifest, found {}", raw.media_type())),
@@ -91,6 +93,25 @@ impl<B: RegistryBackend + ?Sized> RegistryBackendExt for B {
             Err(error) => invalid(Error::new(ErrorKind::Invalid, "read manifest", at).caused_by(error)),
         }
     }
+}
+
+/// How many manifests an error names.
+const NAMED: usize = 10;
+
+/// Returns the digests of manifests with their types, for an error.
+fn named(manifests: &[Descriptor]) -> String {
+    let mut names: Vec<String> = manifests
+        .iter()
+        .take(NAMED)
+        .map(|manifest| {
+            let kind = manifest.artifact_type.as_ref().unwrap_or(&manifest.media_type);
+            format!("{} ({kind})", manifest.digest)
+        })
+        .collect();
+    if manifests.len() > NAMED {
+        names.push(format!("and {} more", manifests.len() - NAMED));
+    }
+    names.join(", ")
 }
 
 /// Returns the stream of a whole blob, ending in an error unless the bytes have the digest and the blob's size.

@@ -113,7 +113,7 @@ impl ArchiveVisitor for Watch {
         Ok(())
     }
 
-    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+    fn hard_link(&mut self, path: &str, target: &str, _size: u64) -> Result<(), VisitError> {
         self.note(path);
         self.note(target);
         self.entries -= 1;

@@ -1,10 +1,14 @@
 //! Copies between image layouts and registries of every kind: equal, with what refers to them, and each blob sent once.
 
 use std::fs;
+use std::process::Command;
 
-use d1oci_tests::{BagBuilder, Preset, RegistryKind, RunningRegistry, Scripted, Session, payload};
+use d1oci_tests::{
+    BagBuilder, Preset, RegistryKind, RunningRegistry, Scripted, Session, binary, payload, peer, run,
+};
+use oci_model::{Descriptor, ImageManifest, RawManifest};
 use registry_conformance::scripted::Route;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PRESETS: [Preset; 3] = [Preset::Strict, Preset::Ghcr, Preset::Quay];
 
@@ -103,4 +107,50 @@ fn a_copy_within_a_registry_of_any_kind_mounts_all_blobs() {
         assert_eq!((registry.count(Route::BlobGet), registry.count(Route::UploadStart)), (0, 0));
         assert_eq!(discover(&session, &target), pushed, "{}", place.name);
     }
+}
+
+/// Makes a layout `many` with one artifact `v1`, so many referrers of it, and one referrer of each of those.
+fn plant_referrers(session: &Session, count: u32) {
+    let blobs = session.path("many/blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(session.path("many/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let empty = Descriptor::empty();
+    fs::write(blobs.join(empty.digest.encoded()), Descriptor::EMPTY_CONTENT).unwrap();
+    let mut entries = Vec::new();
+    let mut plant = |number: u32, subject: Option<Descriptor>| {
+        let mut manifest = ImageManifest::new("text/plain".parse().unwrap(), Descriptor::empty());
+        manifest.annotations.insert("number".to_owned(), number.to_string());
+        manifest.subject = subject;
+        let raw = RawManifest::from_image(&manifest);
+        fs::write(blobs.join(raw.digest().encoded()), raw.bytes()).unwrap();
+        entries.push(serde_json::to_value(raw.descriptor()).unwrap());
+        raw.descriptor()
+    };
+    let root = plant(0, None);
+    for number in 0..count {
+        let referrer = plant(number, Some(root.clone()));
+        plant(number, Some(referrer));
+    }
+    entries[0]["annotations"] = json!({"org.opencontainers.image.ref.name": "v1"});
+    let index = json!({"schemaVersion": 2, "manifests": entries});
+    fs::write(session.path("many/index.json"), index.to_string()).unwrap();
+}
+
+/// An index costs as much to replace as it is large, so a replacement for each referrer would take quadratic time.
+#[test]
+fn many_referrers_come_into_a_layout_with_few_replacements_of_its_index() {
+    let Some(strace) = peer("strace") else { return };
+    let session = Session::new(&[]);
+    plant_referrers(&session, 1500);
+    let mut command = Command::new(strace);
+    command.args(["-f", "-s", "4096", "-e", "trace=rename,renameat,renameat2", "-o", "calls"]);
+    command.arg(binary()).args(["copy", "--referrers", "oci:many:v1", "oci:copy:v1", "--format", "json"]);
+    let copied = run(command.current_dir(session.home())).success().json();
+    assert_eq!(copied["manifests"], 3001, "{copied}");
+    let calls = fs::read_to_string(session.path("calls")).unwrap();
+    let replacements = calls.lines().filter(|call| call.contains("/index.json\"")).count();
+    assert!((1..20).contains(&replacements), "{replacements} replacements");
+    session.line("d1oci verify --all --deep oci:copy -q").success();
+    let index: Value = serde_json::from_slice(&fs::read(session.path("copy/index.json")).unwrap()).unwrap();
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 3001);
 }

@@ -1,6 +1,6 @@
 //! Names of objects: their paths in a new bag, and the file names that other producers may have given them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use d1_model::{FormatType, Identifier, ObjectFormatList, RESOURCE_MAP_FORMAT_ID};
 use oci_model::Digest;
@@ -57,6 +57,8 @@ pub struct ObjectToPlace<'a> {
 pub struct BagNames {
     files: HashSet<String>,
     directories: HashSet<String>,
+    /// The number of the next repeat to try of each name that was taken: all lower ones are taken too.
+    repeats: HashMap<String, u64>,
 }
 
 impl BagNames {
@@ -101,28 +103,38 @@ impl BagNames {
     }
 
     fn claim(&mut self, directory: &str, name: &str) -> String {
-        let repeats = (0_u64..).map(|number| format!("{number}-duplicate-{name}"));
-        self.first_free(directory, std::iter::once(name.to_owned()).chain(repeats))
+        self.first_free(directory, name, |number| format!("{number}-duplicate-{name}"))
     }
 
     fn claim_numbered(&mut self, directory: &str, stem: &str, extension: &str) -> String {
-        let repeats = (1_u64..).map(|number| format!("{stem}({number}).{extension}"));
-        self.first_free(directory, std::iter::once(format!("{stem}.{extension}")).chain(repeats))
+        let name = format!("{stem}.{extension}");
+        self.first_free(directory, &name, |number| format!("{stem}({}).{extension}", number + 1))
     }
 
-    /// Uses the first of these names that is free. A directory whose path is already a file gets another name
+    /// Uses the name, or the first of its repeats that is free. A directory whose path is already a file gets another name
     /// itself.
-    fn first_free(&mut self, directory: &str, names: impl Iterator<Item = String>) -> String {
+    fn first_free(&mut self, directory: &str, name: &str, repeat: impl Fn(u64) -> String) -> String {
         let directory = self.free_directory(directory);
-        for name in names {
-            let path = format!("{directory}/{name}");
-            let folded = folded(&path);
-            if !self.directories.contains(&folded) && self.files.insert(folded) {
+        let path = format!("{directory}/{name}");
+        if self.take(&path) {
+            return path;
+        }
+        let key = folded(&path);
+        let mut number = self.repeats.get(&key).copied().unwrap_or_default();
+        loop {
+            let path = format!("{directory}/{}", repeat(number));
+            number += 1;
+            if self.take(&path) {
+                self.repeats.insert(key, number);
                 return path;
             }
         }
-        // The list of names never ends.
-        directory
+    }
+
+    /// Takes a path, if it is free.
+    fn take(&mut self, path: &str) -> bool {
+        let folded = folded(path);
+        !self.directories.contains(&folded) && self.files.insert(folded)
     }
 
     fn free_directory(&mut self, directory: &str) -> String {
@@ -306,6 +318,18 @@ mod tests {
         assert_eq!(place(&mut names, "a", None, Some("x/y")), "data/x_/y");
         assert_eq!(place(&mut names, "a", None, Some("x_")), "data/0-duplicate-x_");
         assert_eq!(place(&mut names, "a", None, Some("x/y")), "data/x_/0-duplicate-y");
+    }
+
+    #[test]
+    fn many_objects_of_one_name_get_consecutive_numbers() {
+        let mut names = BagNames::new();
+        assert_eq!(place(&mut names, "a", Some("7-duplicate-x.csv"), None), "data/7-duplicate-x.csv");
+        assert_eq!(place(&mut names, "a", Some("x.csv"), None), "data/x.csv");
+        for number in (0..20_000).filter(|number| *number != 7) {
+            let expected = format!("data/{number}-duplicate-X.csv");
+            assert_eq!(place(&mut names, "a", Some("X.csv"), None), expected);
+        }
+        assert_eq!(names.repeats.values().copied().collect::<Vec<_>>(), [20_000]);
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub struct PullOptions {
     pub no_bag_check: bool,
     /// Whose faults in a bag are tolerated.
     pub accept: Accept,
+    /// The most bytes of content for each byte of an archive without an index. Without it,
+    /// [`MAX_RATIO`](oci_pack::MAX_RATIO).
+    pub max_ratio: Option<u64>,
 }
 
 /// The result of a pull.
@@ -124,7 +127,7 @@ pub async fn pull(
     options: &PullOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<PullReport> {
-    let package = Arc::new(open_stored(backend, at).await?);
+    let package = Arc::new(open_stored(backend, at).await?.with_max_ratio(options.max_ratio));
     tell_of_layers_without_title(&package, &**observer);
     let selected = select(&package, options)?;
     let (staging, released) = {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bagit::{Algorithm, AlgorithmSet, Digests, FileToHash, HashOutcome};
 use d1_package::{ObjectFacts, PackageView, SingleFile, SingleFileOptions, single_files_manifest};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest};
-use registry_backend::{BlobSource, BytesSource, RegistryBackend, RegistryBackendExt};
+use registry_backend::{BlobSource, BytesSource, RegistryBackend};
 
 use crate::blocking::run_blocking;
 use crate::error::{Error, Result};
@@ -105,9 +105,8 @@ pub async fn attach_files(
     options: &PushOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
-    let found = backend.resolve(subject).await?;
-    // A descriptor without annotations: those belong to the subject.
-    let subject = Descriptor::new(found.media_type, found.digest, found.size);
+    // The size of the manifest's bytes: some registries state another one when they are only asked for it.
+    let subject = backend.read_manifest(subject).await?.descriptor();
     push(backend, files, Some(subject), options, observer).await
 }
 

@@ -74,7 +74,7 @@ impl ArchiveFiles {
     }
 
     fn read_options(&self) -> ReadOptions {
-        let mut limits = ReadLimits::default();
+        let mut limits = ReadLimits { ratio: Some(self.package.max_ratio), ..ReadLimits::default() };
         if let Some(size) = self.layer.content_size {
             // The index limits the size of the content.
             (limits.total_size, limits.ratio) = (size, None);
@@ -352,7 +352,7 @@ impl ArchiveVisitor for Taking<'_> {
         Ok(())
     }
 
-    fn hard_link(&mut self, _path: &str, _target: &str) -> Result<(), VisitError> {
+    fn hard_link(&mut self, _path: &str, _target: &str, _size: u64) -> Result<(), VisitError> {
         // Its content is that of another file in the archive.
         Ok(())
     }

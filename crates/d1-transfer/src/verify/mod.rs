@@ -42,6 +42,9 @@ pub struct VerifyOptions {
     pub accept: Accept,
     /// Directory for manifests of more than 1 MiB. Without one, they stay in memory.
     pub temporary_directory: Option<PathBuf>,
+    /// The most bytes of content for each byte of an archive without an index. Without it,
+    /// [`MAX_RATIO`](oci_pack::MAX_RATIO).
+    pub max_ratio: Option<u64>,
 }
 
 /// The result of a verification.
@@ -319,8 +322,7 @@ impl VerifiedArtifact {
 ///
 /// # Errors
 ///
-/// Fails if tags or referrers cannot be listed, or the store fails. A registry lists no tags for a repository that
-/// does not exist, so nothing is verified there.
+/// Fails if the repository does not exist, tags or referrers cannot be listed, or the store fails.
 pub fn verify_all<'a>(
     backend: &'a dyn RegistryBackend,
     options: &'a VerifyOptions,
@@ -351,7 +353,10 @@ async fn verify_reached(
         // The walk reaches its children too.
         Manifest::Index(_) => Ok(VerifyReport::of_index(raw.digest(), options, Vec::new(), Vec::new())),
         Manifest::Image(image) => match open_read(backend, raw, image, IndexCopy::Blob).await {
-            Ok(package) => verify_package(backend, &Arc::new(package), options, observer).await,
+            Ok(package) => {
+                let package = Arc::new(package.with_max_ratio(options.max_ratio));
+                verify_package(backend, &package, options, observer).await
+            }
             Err(error) => Err(error),
         },
         other => Ok(verify_blobs(backend, raw.digest(), &other, options).await?),
@@ -410,7 +415,8 @@ async fn verify_at(
         .map_err(|error| BackendError::new(ErrorKind::Invalid, "read manifest", at).caused_by(error))?;
     match parsed {
         Manifest::Image(image) => {
-            let package = Arc::new(open_read(backend, raw, image, IndexCopy::Blob).await?);
+            let package = open_read(backend, raw, image, IndexCopy::Blob).await?;
+            let package = Arc::new(package.with_max_ratio(options.max_ratio));
             verify_package(backend, &package, options, observer).await
         }
         index @ Manifest::Index(_) => verify_index(backend, raw, index, (options, depth), observer).await,

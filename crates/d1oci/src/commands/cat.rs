@@ -7,7 +7,7 @@ use d1_model::Identifier;
 use d1_transfer::{ByteRange, Error as TransferError, read_file};
 use oci_model::Reference;
 
-use super::package::{self, Opened};
+use super::package::{self, Opened, RatioArgument};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::files::ResultFile;
@@ -33,10 +33,14 @@ pub(crate) struct Arguments {
     /// Bytes to read, counted from 0, both ends included: `0-99`, `100-`.
     #[arg(long, value_name = "FIRST-LAST", value_parser = parse_range)]
     range: Option<ByteRange>,
+    #[command(flatten)]
+    ratio: RatioArgument,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let opened = package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Bytes).await?;
+    let mut opened =
+        package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Bytes).await?;
+    opened.package = opened.package.with_max_ratio(arguments.ratio.max_ratio);
     let path = path(&opened, &arguments)?;
     match arguments.output.as_deref().filter(|output| *output != Path::new("-")) {
         None => {

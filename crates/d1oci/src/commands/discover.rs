@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use futures::TryStreamExt;
+use d1_transfer::parts::{ReferrerBudget, referrers};
 use futures::future::BoxFuture;
 use oci_model::{Annotations, Descriptor, Digest, MediaType, RawManifest, Reference};
 use registry_backend::{Access, RegistryBackend};
@@ -42,7 +42,12 @@ struct Walk<'a> {
     repository: String,
     artifact_type: Option<MediaType>,
     seen: HashSet<Digest>,
+    budget: ReferrerBudget,
 }
+
+/// How many referrers a tree has at most, and how many bytes their annotations.
+const MOST_REFERRERS: usize = 100_000;
+const MOST_ANNOTATION_BYTES: usize = 64 << 20;
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let target = context.required_target(&arguments.reference)?;
@@ -54,6 +59,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         repository: location.to_string(),
         artifact_type: arguments.artifact_type,
         seen: HashSet::new(),
+        budget: ReferrerBudget::new(MOST_REFERRERS, MOST_ANNOTATION_BYTES),
     };
     let root = Node {
         reference: format!("{location}@{}", subject.digest),
@@ -91,8 +97,7 @@ impl Walk<'_> {
             if depth == 0 || !self.seen.insert(subject.clone()) {
                 return Ok(Vec::new());
             }
-            let found: Vec<_> =
-                self.backend.referrers(subject, self.artifact_type.as_ref()).try_collect().await?;
+            let found = referrers(self.backend, subject, self.artifact_type.as_ref(), &self.budget).await?;
             let mut nodes = Vec::with_capacity(found.len());
             for descriptor in found {
                 nodes.push(Node {

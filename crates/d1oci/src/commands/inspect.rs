@@ -1,17 +1,20 @@
 //! `d1oci inspect`: a summary of an artifact.
 
-use d1_catalog::Purpose;
 use d1_model::Identifier;
 use d1_package::{LayerKind, PackageView};
-use oci_model::{Annotations, Digest, MediaType, Reference, annotations};
+use d1_transfer::{OpenPackage, with_causes};
+use oci_model::{Annotations, Descriptor, Digest, MediaType, Platform, Reference, annotations};
+use registry_backend::RegistryBackend;
 use serde::Serialize;
 
-use super::package;
+use super::package::{Artifact, Children, OpenedArtifact, open_any, unreadable};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Lines, human};
 
 /// Show a summary of an artifact: type, identifiers, sizes, layers.
+///
+/// Of an image index, it shows every artifact in it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci inspect oci:store:v1")]
 pub(crate) struct Arguments {
@@ -56,14 +59,68 @@ struct Layer {
     size: u64,
 }
 
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexSummary {
+    reference: String,
+    digest: Digest,
+    manifest_size: u64,
+    media_type: MediaType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<MediaType>,
+    artifacts: Vec<ChildSummary>,
+    annotations: Annotations,
+}
+
+/// An artifact of an image index, without its layers: there may be thousands of artifacts.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChildSummary {
+    reference: String,
+    digest: Digest,
+    manifest_size: u64,
+    media_type: MediaType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<MediaType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<Platform>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let opened =
-        package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
-    let (raw, view) = (&opened.package.raw, &opened.package.view);
+    let Arguments { reference: asked, id } = arguments;
+    let OpenedArtifact { backend, artifact, reference } = open_any(context, &asked, id.as_ref()).await?;
+    let (raw, manifest) = match artifact {
+        Artifact::Package(package) => return context.printer.result(&summary(&package, reference), text),
+        Artifact::Index { raw, manifest } => (raw, manifest),
+    };
+    let summary = IndexSummary {
+        reference,
+        digest: raw.digest().clone(),
+        manifest_size: raw.bytes().len() as u64,
+        media_type: raw.media_type().clone(),
+        artifact_type: manifest.effective_artifact_type().cloned(),
+        artifacts: summaries(&*backend, Children::of(&*backend, &raw, &manifest)?).await?,
+        annotations: manifest.annotations().clone(),
+    };
+    context.printer.result(&summary, index_text)?;
+    let failed = summary.artifacts.iter().filter(|artifact| artifact.error.is_some()).count();
+    unreadable(failed as u64, &asked)
+}
+
+fn summary(package: &OpenPackage, reference: String) -> Summary {
+    let (raw, view) = (&package.raw, &package.view);
     let manifest = view.manifest();
     let index = view.index();
     let layers = layers(view);
-    let summary = Summary {
+    Summary {
         digest: raw.digest().clone(),
         manifest_size: raw.bytes().len() as u64,
         artifact_type: manifest.artifact_type.clone(),
@@ -74,12 +131,84 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         indexed: index.is_some(),
         files: index.map(|index| index.files().len() as u64),
         bytes: index.map(|index| index.files().files().map(|file| file.size).fold(0, u64::saturating_add)),
-        stored_bytes: layers.iter().map(|layer| layer.size).fold(manifest.config.size, u64::saturating_add),
+        stored_bytes: stored_bytes(view),
         layers,
         annotations: manifest.annotations.clone(),
-        reference: opened.reference,
-    };
-    context.printer.result(&summary, text)
+        reference,
+    }
+}
+
+fn stored_bytes(view: &PackageView) -> u64 {
+    let manifest = view.manifest();
+    manifest.layers.iter().map(|layer| layer.size).fold(manifest.config.size, u64::saturating_add)
+}
+
+async fn summaries(
+    backend: &dyn RegistryBackend,
+    mut children: Children<'_>,
+) -> Result<Vec<ChildSummary>, Failure> {
+    let mut summaries = Vec::new();
+    while let Some((child, read)) = children.next().await? {
+        let Descriptor { media_type, digest, size, artifact_type, platform, .. } = child;
+        let mut summary = ChildSummary {
+            reference: format!("{backend}@{digest}"),
+            digest,
+            manifest_size: size,
+            media_type,
+            artifact_type,
+            platform,
+            identifier: None,
+            files: None,
+            stored_bytes: None,
+            error: None,
+        };
+        match read {
+            Ok(Artifact::Package(package)) => {
+                let view = &package.view;
+                summary.artifact_type = view.manifest().artifact_type.clone().or(summary.artifact_type);
+                summary.identifier = view.identifier().map(str::to_owned);
+                summary.files = view.index().map(|index| index.files().len() as u64);
+                summary.stored_bytes = Some(stored_bytes(view));
+            }
+            Ok(Artifact::Index { .. }) => {}
+            Err(error) => summary.error = Some(with_causes(&error)),
+        }
+        summaries.push(summary);
+    }
+    Ok(summaries)
+}
+
+fn index_text(summary: &IndexSummary, lines: &mut Lines<'_>) {
+    lines.add(format_args!("{:<13} {}", "Reference:", summary.reference));
+    lines.add(format_args!("{:<13} {}", "MediaType:", summary.media_type));
+    if let Some(artifact_type) = &summary.artifact_type {
+        lines.add(format_args!("{:<13} {artifact_type}", "ArtifactType:"));
+    }
+    for (key, value) in &summary.annotations {
+        lines.add(format_args!("  {key}: {value}"));
+    }
+    lines.add("Artifacts:");
+    for artifact in &summary.artifacts {
+        let kind = artifact.artifact_type.as_ref().unwrap_or(&artifact.media_type);
+        let mut line = format!("  {}  {kind}", artifact.digest);
+        let platform = |field| artifact.platform.as_ref().and_then(|platform| platform.get(field)?.as_str());
+        if let (Some(system), Some(processor)) = (platform("os"), platform("architecture")) {
+            line += &format!("  {system}/{processor}");
+        }
+        if let Some(identifier) = &artifact.identifier {
+            line += &format!("  [{identifier}]");
+        }
+        if let Some(files) = artifact.files {
+            line += &format!("  {}", human::count(files, "file"));
+        }
+        if let Some(bytes) = artifact.stored_bytes {
+            line += &format!("  {}", human::bytes(bytes));
+        }
+        if let Some(error) = &artifact.error {
+            line += &format!("  error: {error}");
+        }
+        lines.add(line);
+    }
 }
 
 fn layers(view: &PackageView) -> Vec<Layer> {

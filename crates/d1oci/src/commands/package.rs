@@ -1,15 +1,26 @@
 //! Opens the package of a command.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use d1_catalog::{Purpose, check_identifier, locate};
 use d1_model::Identifier;
+use d1_transfer::parts::concerns_content;
 use d1_transfer::{Observer, OpenPackage, open_package};
-use oci_model::{ManifestRef, Reference};
-use registry_backend::{Access, RegistryBackend};
+use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, Reference};
+use registry_backend::{Access, Error as BackendError, ErrorKind, RegistryBackend};
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{ExitStatus, Failure};
+use crate::output::human;
+
+/// The bound on the content of archives from strangers.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct RatioArgument {
+    /// The most bytes of content for each byte of an archive that has no index [default: 250].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_ratio: Option<u64>,
+}
 
 /// A package and its repository.
 pub(crate) struct Opened {
@@ -33,6 +44,135 @@ pub(crate) async fn open(
     let package = open_package(&*backend, &target).await?;
     let reference = format!("{location}@{}", package.raw.digest());
     Ok(Opened { backend, package, reference })
+}
+
+/// An artifact that is a package or lists others.
+pub(crate) enum Artifact {
+    /// A package.
+    Package(Box<OpenPackage>),
+    /// An image index.
+    Index {
+        /// The index, as it is stored.
+        raw: RawManifest,
+        /// The index, parsed.
+        manifest: Manifest,
+    },
+}
+
+/// An artifact and its repository.
+pub(crate) struct OpenedArtifact {
+    pub(crate) backend: Box<dyn RegistryBackend>,
+    pub(crate) artifact: Artifact,
+    /// Its reference by digest, which stays valid when tags move.
+    pub(crate) reference: String,
+}
+
+/// Opens an artifact as [`open`] does. It may be an image index.
+pub(crate) async fn open_any(
+    context: &Context,
+    reference: &Reference,
+    identifier: Option<&Identifier>,
+) -> Result<OpenedArtifact, Failure> {
+    let location = &reference.location;
+    context.check_scheme(location)?;
+    let backend = context.open(location, Access::Read).await?;
+    let target = target(context, &*backend, reference, identifier, &context.observer()).await?;
+    let artifact = read_artifact(&*backend, &target).await?;
+    let digest = match &artifact {
+        Artifact::Package(package) => package.raw.digest(),
+        Artifact::Index { raw, .. } => raw.digest(),
+    };
+    Ok(OpenedArtifact { reference: format!("{location}@{digest}"), backend, artifact })
+}
+
+/// Reads the package or image index that a manifest is.
+pub(crate) async fn read_artifact(
+    backend: &dyn RegistryBackend,
+    at: &ManifestRef,
+) -> Result<Artifact, d1_transfer::Error> {
+    let raw = backend.read_manifest(at).await?;
+    let manifest = raw
+        .parse()
+        .map_err(|error| BackendError::new(ErrorKind::Invalid, "read manifest", at).caused_by(error))?;
+    let image = match manifest {
+        Manifest::Image(image) => image,
+        Manifest::Artifact(artifact) => artifact.into(),
+        manifest => return Ok(Artifact::Index { raw, manifest }),
+    };
+    Ok(Artifact::Package(Box::new(OpenPackage::of_manifest(backend, raw, image).await?)))
+}
+
+/// How many artifacts of one image index a command reads.
+const MOST_CHILDREN: usize = 10_000;
+
+/// The artifacts that an image index lists, and those that indexes in it list, each once.
+pub(crate) struct Children<'a> {
+    backend: &'a dyn RegistryBackend,
+    index: Digest,
+    pending: VecDeque<Descriptor>,
+    seen: HashSet<Digest>,
+}
+
+impl<'a> Children<'a> {
+    /// Begins with the children of an index.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many.
+    pub(crate) fn of(
+        backend: &'a dyn RegistryBackend,
+        index: &RawManifest,
+        manifest: &Manifest,
+    ) -> Result<Self, Failure> {
+        let index = index.digest().clone();
+        let seen = HashSet::from([index.clone()]);
+        let mut children = Self { backend, index, pending: VecDeque::new(), seen };
+        children.add(manifest)?;
+        Ok(children)
+    }
+
+    fn add(&mut self, manifest: &Manifest) -> Result<(), Failure> {
+        for child in manifest.children() {
+            if self.seen.insert(child.digest.clone()) {
+                self.pending.push_back(child.clone());
+            }
+        }
+        if self.seen.len() <= MOST_CHILDREN {
+            return Ok(());
+        }
+        let reason = format!("expected at most {MOST_CHILDREN} artifacts, found more");
+        Err(BackendError::new(ErrorKind::TooLarge, "read the image index", &self.index)
+            .because(reason)
+            .into())
+    }
+
+    /// Reads the next artifact, or returns why its content cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub(crate) async fn next(
+        &mut self,
+    ) -> Result<Option<(Descriptor, Result<Artifact, d1_transfer::Error>)>, Failure> {
+        let Some(child) = self.pending.pop_front() else { return Ok(None) };
+        let read = read_artifact(self.backend, &ManifestRef::Digest(child.digest.clone())).await;
+        match &read {
+            Ok(Artifact::Index { manifest, .. }) => self.add(manifest)?,
+            Ok(Artifact::Package(_)) => {}
+            Err(error) if error.of_store().is_none_or(|error| concerns_content(error.kind())) => {}
+            Err(_) => return read.map(|_| None).map_err(Into::into),
+        }
+        Ok(Some((child, read)))
+    }
+}
+
+/// Returns the failure of a command that could not read some artifacts of an image index.
+pub(crate) fn unreadable(failed: u64, reference: &Reference) -> Result<(), Failure> {
+    if failed == 0 {
+        return Ok(());
+    }
+    let count = human::count(failed, "artifact");
+    Err(Failure::new(ExitStatus::Invalid, format!("cannot read {count} of the image index `{reference}`")))
 }
 
 /// Returns the manifest that a reference names, or that has this identifier in the repository or an object with it.

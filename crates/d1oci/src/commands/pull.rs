@@ -12,7 +12,7 @@ use registry_backend::Access;
 use serde::Serialize;
 
 use super::bag::AcceptArgument;
-use super::package;
+use super::package::{self, RatioArgument};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Lines, human};
@@ -47,6 +47,8 @@ pub(crate) struct Arguments {
     /// Tolerate known faults.
     #[arg(long, value_enum, value_name = "WHOSE")]
     accept: Option<AcceptArgument>,
+    #[command(flatten)]
+    ratio: RatioArgument,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +70,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.keep_going = arguments.keep_going;
     options.no_bag_check = arguments.no_verify;
     options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
+    options.max_ratio = arguments.ratio.max_ratio;
     if arguments.output == Path::new("-") {
         return Err(Failure::usage("cannot pull a directory to standard output")
             .with_hint("`d1oci cat` writes a file to standard output; `-o ./-` names a directory"));

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::audit_report::{AuditReport, Audited};
 use super::bag::{self, AcceptArgument};
-use super::package;
+use super::package::{self, RatioArgument};
 use crate::context::{Context, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
 use crate::output::{Lines, human};
@@ -48,6 +48,8 @@ pub(crate) struct Arguments {
     /// Tolerate known faults.
     #[arg(long, value_enum, value_name = "WHOSE")]
     accept: Option<AcceptArgument>,
+    #[command(flatten)]
+    ratio: RatioArgument,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,6 +83,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.deep = arguments.deep;
     options.system_metadata = arguments.sysmeta || arguments.report.is_some();
     options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
+    options.max_ratio = arguments.ratio.max_ratio;
     let report = match &arguments.report {
         Some(file) => Some(AuditReport::begin(context, file, &reference.location)?),
         None => None,

@@ -220,6 +220,26 @@ fn padding_is_bounded_by_the_ratio() {
 }
 
 #[test]
+fn hard_links_count_as_content() {
+    let content = noise(1, 1 << 20);
+    let links = |count: u32| {
+        let archive = (0..count).fold(tar().file("p/a", &content), |tar, number| {
+            tar.entry(b'1', format!("p/{number}").as_bytes(), b"p/a", b"")
+        });
+        gzip(&archive.end())
+    };
+    let options = ReadOptions::new("p");
+    assert_eq!(read_all(&links(200), &options).unwrap().1.content_size, 201 << 20);
+    let error = read_all(&links(300), &options).unwrap_err();
+    assert_eq!(error.kind(), CompressionRatio);
+    assert!(error.to_string().contains("max-ratio"), "{error}");
+    let mut options = ReadOptions::new("p");
+    options.limits.ratio = None;
+    options.limits.total_size = 200 << 20;
+    assert_eq!(read_all(&links(200), &options).unwrap_err().kind(), TotalTooLarge);
+}
+
+#[test]
 fn a_flipped_byte_anywhere_is_noticed() {
     let files = [("a".to_owned(), noise(1, 500)), ("b/c".to_owned(), b"words ".repeat(50))];
     let (packed, blob) = pack_files(&files, Compression::Gzip, 1);

@@ -44,7 +44,7 @@ impl ArchiveVisitor for Collector {
         Ok(())
     }
 
-    fn hard_link(&mut self, path: &str, target: &str) -> Result<(), VisitError> {
+    fn hard_link(&mut self, path: &str, target: &str, _size: u64) -> Result<(), VisitError> {
         self.0.push(Event::HardLink(path.into(), target.into()));
         Ok(())
     }

@@ -171,7 +171,7 @@ fn a_visitor_can_stop_and_gets_its_error_back() {
         fn symbolic_link(&mut self, _: &str, _: &str) -> Result<(), oci_pack::VisitError> {
             Ok(())
         }
-        fn hard_link(&mut self, _: &str, _: &str) -> Result<(), oci_pack::VisitError> {
+        fn hard_link(&mut self, _: &str, _: &str, _: u64) -> Result<(), oci_pack::VisitError> {
             Ok(())
         }
         fn warning(&mut self, _: ArchiveWarning) -> Result<(), oci_pack::VisitError> {
