@@ -54,14 +54,14 @@ impl Default for FetchOptions {
 /// use std::sync::Arc;
 ///
 /// use d1_client::{ClientOptions, NodeClient};
-/// use d1_sync::{DataOneSource, FetchOptions, fetch};
+/// use d1_sync::{DataOneSource, FetchOptions, fetch, find_resource_map};
 /// use d1_transfer::{Observer, Silent};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let node = NodeClient::new("https://arcticdata.io/metacat/d1/mn", &ClientOptions::default())?;
 /// let source = DataOneSource::Node(node);
 /// let observer: Arc<dyn Observer> = Arc::new(Silent);
-/// let map = source.resource_map_of(&"doi:10.18739/A2D795C92".parse()?).await?;
+/// let map = find_resource_map(&source, &"doi:10.18739/A2D795C92".parse()?).await?;
 /// let report = fetch(&source, &map, Path::new("bags"), &FetchOptions::default(), &observer).await?;
 /// println!("bags/{}", report.directory);
 /// # Ok(())

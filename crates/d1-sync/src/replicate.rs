@@ -78,7 +78,7 @@ impl ReplicateOptions {
 /// use std::sync::Arc;
 ///
 /// use d1_client::{ClientOptions, NodeClient, PRODUCTION_COORDINATING_NODE};
-/// use d1_sync::{DataOneSource, ReplicateOptions, replicate};
+/// use d1_sync::{DataOneSource, ReplicateOptions, find_resource_map, replicate};
 /// use d1_transfer::{Observer, Silent};
 /// use registry_backend::MemoryBackend;
 ///
@@ -87,7 +87,7 @@ impl ReplicateOptions {
 /// let network = NodeClient::new(PRODUCTION_COORDINATING_NODE, &ClientOptions::default())?;
 /// let source = DataOneSource::Network(network);
 /// let observer: Arc<dyn Observer> = Arc::new(Silent);
-/// let map = source.resource_map_of(&"doi:10.18739/A2D795C92".parse()?).await?;
+/// let map = find_resource_map(&source, &"doi:10.18739/A2D795C92".parse()?).await?;
 /// let options = ReplicateOptions::new(std::env::temp_dir());
 /// let report = replicate(&backend, &source, &map, &options, None, &observer).await?;
 /// println!("{} objects, {}", report.objects, report.digest);
