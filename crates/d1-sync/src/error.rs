@@ -83,6 +83,12 @@ pub enum Error {
         /// The object, or the resource map.
         identifier: Identifier,
     },
+    /// The object was withdrawn from the repository.
+    #[error("`{identifier}` was withdrawn from this repository")]
+    Withdrawn {
+        /// The object, or the resource map.
+        identifier: Identifier,
+    },
     /// Members of a package cannot be read, or differ from their system metadata.
     #[error("{}", MembersSummary(faults))]
     Members {

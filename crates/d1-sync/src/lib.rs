@@ -11,6 +11,8 @@ mod passed;
 #[cfg(feature = "d1-client")]
 mod batch;
 #[cfg(feature = "d1-client")]
+mod compare;
+#[cfg(feature = "d1-client")]
 mod describe;
 #[cfg(feature = "d1-client")]
 mod fetch;
@@ -30,6 +32,8 @@ mod replicate;
 mod replicate_node;
 #[cfg(feature = "d1-client")]
 mod store_objects;
+#[cfg(feature = "d1-client")]
+mod withdraw;
 
 pub use error::{Error, MemberFault, MemberFaultKind, Result};
 pub use export::{ExportForm, ExportReport, export};
@@ -39,6 +43,8 @@ pub use object::{AttachedSystemMetadata, ObjectReport, ObjectToPush, push_object
 
 #[cfg(feature = "d1-client")]
 pub use batch::{BatchOptions, BatchOutcome, Wanted, replicate_all};
+#[cfg(feature = "d1-client")]
+pub use compare::{CompareReport, Difference, DifferenceKind, compare};
 #[cfg(feature = "d1-client")]
 pub use fetch::{FetchOptions, FetchReport, fetch};
 #[cfg(feature = "d1-client")]
@@ -53,6 +59,8 @@ pub use package_finder::find_resource_map;
 pub use replicate::{ReplicateOptions, ReplicateReport, replicate};
 #[cfg(feature = "d1-client")]
 pub use replicate_node::{NodeSelection, replicate_node};
+#[cfg(feature = "d1-client")]
+pub use withdraw::{TOMBSTONE_TYPE, Tombstone, WithdrawOptions, WithdrawReport, WithdrawnArtifact, withdraw};
 
 // Crates whose types are in this crate's signatures.
 pub use {bagit, d1_model, d1_transfer, oci_model, registry_backend};

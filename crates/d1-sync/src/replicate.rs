@@ -18,7 +18,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use oci_model::{Digest, ManifestRef, Tag};
 use registry_backend::{ErrorKind, RegistryBackend};
 use serde::Serialize;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
 use crate::describe::{Selection, describe};
 use crate::error::{Error, Result};
@@ -29,6 +29,7 @@ use crate::package::{
     DescribedObject, DescribedPackage, PackageDigests, SkippedMember, hash_documents, make_bag,
 };
 use crate::store_objects::{ObjectMover, SpoolRoom, StoredObject};
+use crate::withdraw::{tombstone_tag, tombstone_tags};
 
 /// How to replicate.
 #[derive(Clone, Debug)]
@@ -128,6 +129,8 @@ pub(crate) struct SharedState {
     members: Mutex<HashMap<Identifier, Option<Box<str>>>>,
     /// A lock for each package identifier. Several maps can describe one package, and compete for its tag.
     turns: Mutex<HashMap<Identifier, Arc<AsyncMutex<()>>>>,
+    /// The tags of the repository's tombstones.
+    tombstones: OnceCell<HashSet<Tag>>,
 }
 
 impl SharedState {
@@ -140,6 +143,12 @@ impl SharedState {
     fn note_members(&self, members: &[DatedMember]) {
         let mut all = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(members.iter().cloned());
+    }
+
+    /// Tells whether an object was withdrawn from the repository.
+    async fn is_withdrawn(&self, backend: &dyn RegistryBackend, identifier: &Identifier) -> Result<bool> {
+        let tombstones = self.tombstones.get_or_try_init(|| tombstone_tags(backend)).await?;
+        Ok(!tombstones.is_empty() && tombstones.contains(&tombstone_tag(identifier)?))
     }
 
     /// Returns the lock of a package.
@@ -160,7 +169,12 @@ pub(crate) async fn replicate_with(
     let meter = Meter::new(replicating.observer);
     let ReplicateOptions { include_private, skip_missing, .. } = *replicating.options;
     let selection = Selection { include_private, skip_missing };
-    let package = describe(replicating.source, map, selection, staging.path(), &meter).await?;
+    let (backend, shared) = (replicating.backend, replicating.shared);
+    if shared.is_withdrawn(backend, map).await? {
+        return Err(Error::Withdrawn { identifier: map.clone() });
+    }
+    let mut package = describe(replicating.source, map, selection, staging.path(), &meter).await?;
+    leave_out_withdrawn(replicating, &mut package, staging.path()).await?;
     package.warn_of_skipped(&**replicating.observer);
     let turn = replicating.shared.turn(&package.identifier);
     let _turn = turn.lock().await;
@@ -185,6 +199,35 @@ pub(crate) async fn replicate_with(
     }
     replicating.shared.note_members(&members);
     Ok(report)
+}
+
+/// Leaves out members that were withdrawn from the repository.
+///
+/// # Errors
+///
+/// [`Error::Withdrawn`] if the object was withdrawn that gives the package its identifier.
+async fn leave_out_withdrawn(
+    replicating: &Replicating<'_>,
+    package: &mut DescribedPackage,
+    staging: &Path,
+) -> Result<()> {
+    let mut kept = Vec::with_capacity(package.objects.len());
+    for object in std::mem::take(&mut package.objects) {
+        let identifier = &object.record.identifier;
+        if !replicating.shared.is_withdrawn(replicating.backend, identifier).await? {
+            kept.push(object);
+            continue;
+        }
+        if *identifier == package.identifier {
+            return Err(Error::Withdrawn { identifier: identifier.clone() });
+        }
+        let path = staging.join(&*object.record.path);
+        std::fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
+        let reason = "it was withdrawn from this repository".to_owned();
+        package.skipped.push(SkippedMember { identifier: identifier.to_string(), reason });
+    }
+    package.objects = kept;
+    Ok(())
 }
 
 struct OnePackage<'a> {

@@ -54,6 +54,10 @@ pub(crate) enum Command {
     Fetch(commands::fetch::Arguments),
     #[cfg(feature = "d1-client")]
     Replicate(commands::replicate::Arguments),
+    #[cfg(feature = "d1-client")]
+    Compare(commands::compare::Arguments),
+    #[cfg(feature = "d1-client")]
+    Withdraw(commands::withdraw::Arguments),
     Bag(commands::bag::Arguments),
     #[cfg(feature = "distribution-client")]
     Login(commands::login::Arguments),
@@ -93,6 +97,10 @@ impl Command {
             Self::Fetch(arguments) => commands::fetch::run(context, arguments).await,
             #[cfg(feature = "d1-client")]
             Self::Replicate(arguments) => commands::replicate::run(context, arguments).await,
+            #[cfg(feature = "d1-client")]
+            Self::Compare(arguments) => commands::compare::run(context, arguments).await,
+            #[cfg(feature = "d1-client")]
+            Self::Withdraw(arguments) => commands::withdraw::run(context, arguments).await,
             #[cfg(feature = "distribution-client")]
             Self::Login(arguments) => commands::login::run(context, arguments).await,
             #[cfg(feature = "distribution-client")]

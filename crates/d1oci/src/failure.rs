@@ -361,7 +361,7 @@ pub(crate) fn sync_status(error: &SyncError) -> ExitStatus {
     match error {
         SyncError::Transfer(error) => transfer_status(error),
         SyncError::NoPackage { .. } => ExitStatus::NotFound,
-        SyncError::NotPublic { .. } => ExitStatus::Denied,
+        SyncError::NotPublic { .. } | SyncError::Withdrawn { .. } => ExitStatus::Denied,
         #[cfg(feature = "d1-client")]
         SyncError::Node(error) => node_status(error),
         SyncError::Members { faults } => members_status(faults),
@@ -406,6 +406,9 @@ fn sync_hint(error: &SyncError) -> Option<&'static str> {
             Some("name the directory that holds `hashstore.yaml`, `objects`, `refs` and `metadata`")
         }
         SyncError::SeveralPackages { .. } => Some("name the resource map of the package that you want"),
+        SyncError::Withdrawn { .. } => {
+            Some("`d1oci inspect --id` shows the tombstone; delete its tags to copy the object again")
+        }
         SyncError::NotPublic { .. } => {
             Some("`--include-private` includes it, if you may read it and keep it")
         }

@@ -226,6 +226,53 @@ fn an_array_of_jobs_divides_the_work() {
     assert!(outcome.stderr.contains("array job"), "{}", outcome.stderr);
 }
 
+#[test]
+fn withdrawn_objects_are_compared_removed_and_remembered() {
+    let scale = scale(3, 5);
+    let node = Node::start(scale.catalog().unwrap());
+    let (place, url) = (tempfile::tempdir().unwrap(), node.member());
+    let run = |arguments: &[&str]| d1oci(place.path(), arguments);
+    run(&["replicate", "oci:store", "--node", &url]).success();
+    run(&["compare", "oci:store", "--node", &url]).success();
+    let (victim, bytes) = node.node.change(|catalog| {
+        let victim = catalog.get(&scale.data(1, 0)).unwrap().as_ref().clone();
+        catalog.put(victim.clone().private()).unwrap();
+        (scale.data(1, 0), victim.content().bytes().unwrap())
+    });
+    let outcome = run(&["compare", "oci:store", "--node", &url, "--format", "json"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.stderr);
+    std::fs::write(place.path().join("differences"), outcome.text()).unwrap();
+    let lines: Vec<serde_json::Value> =
+        outcome.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["kind"], &lines[0]["identifier"]), (&"private".into(), &victim.as_str().into()));
+    assert_eq!(lines.last().unwrap()["differences"]["private"], 1);
+    // A replication keeps the copy, and says so.
+    let outcome = run(&["replicate", "oci:store", "--node", &url]).success();
+    assert!(outcome.text().contains("1 kept as they were"), "{}", outcome.text());
+    let withdraw = ["withdraw", "oci:store", "--from-compare", "differences"];
+    let outcome = run(&withdraw).success();
+    assert!(outcome.text().contains("Would remove") && outcome.stderr.contains("--yes"));
+    run(&["compare", "oci:store", "--node", &url]).failure(1);
+    run(&[&withdraw[..], &["--yes"]].concat()).failure(2);
+    run(&[&withdraw[..], &["--yes", "--reason", "no longer public"]].concat()).success();
+    run(&["prune", "oci:store", "--grace", "0s", "--untagged"]).success();
+    // Nobody reads the object any more.
+    let tag = format!("oci:store:{}", scale.metadata(1).tag());
+    run(&["pull", &tag]).failure(3);
+    let blobs = place.path().join("store/blobs/sha256");
+    let is_there =
+        std::fs::read_dir(blobs).unwrap().any(|blob| std::fs::read(blob.unwrap().path()).unwrap() == bytes);
+    assert!(!is_there, "the bytes are still in the layout");
+    let tombstone = format!("oci:store:{}", victim.tag());
+    let text = run(&["cat", &tombstone, "tombstone.json"]).success().text();
+    assert!(text.contains("no longer public") && text.contains(victim.as_str()), "{text}");
+    // The package comes back without it, and then nothing differs.
+    let outcome = run(&["replicate", "oci:store", "--node", &url]).success();
+    assert!(outcome.stderr.contains("is left out"), "{}", outcome.stderr);
+    run(&["verify", "--deep", "--sysmeta", &tag]).success();
+    run(&["compare", "oci:store", "--node", &url]).success();
+}
+
 fn replicate(directory: &Path, arguments: &[&str]) -> Child {
     let mut command = Command::new(binary());
     command.arg("replicate").args(arguments).current_dir(directory);

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bulk;
+mod comparing;
 mod faults;
 mod fetching;
 mod in_step;

@@ -5,6 +5,8 @@ mod audit_report;
 pub(crate) mod backends;
 pub(crate) mod bag;
 pub(crate) mod cat;
+#[cfg(feature = "d1-client")]
+pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod delete;
@@ -35,3 +37,5 @@ pub(crate) mod tag;
 pub(crate) mod tags;
 pub(crate) mod verify;
 pub(crate) mod version;
+#[cfg(feature = "d1-client")]
+pub(crate) mod withdraw;

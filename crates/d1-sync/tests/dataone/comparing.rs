@@ -1,0 +1,133 @@
+//! Comparison with a node, and withdrawal.
+
+use std::collections::BTreeMap;
+
+use d1_model::ChecksumAlgorithm;
+use d1_sync::{CompareReport, Difference, DifferenceKind, Error, WithdrawOptions, compare, withdraw};
+use d1_testnode::{Catalog, ScriptedNode};
+use oci_model::{ManifestRef, Tag};
+use registry_backend::{MemoryBackend, RegistryBackend, RegistryBackendExt};
+
+use crate::support::*;
+
+async fn compared(
+    backend: &dyn RegistryBackend,
+    node: &ScriptedNode,
+) -> (CompareReport, BTreeMap<String, DifferenceKind>) {
+    let mut found = BTreeMap::new();
+    let mut tell = |difference: &Difference| {
+        let before = found.insert(difference.identifier.to_string(), difference.kind);
+        assert_eq!(before, None, "{difference:?} is told twice");
+    };
+    let report = compare(backend, &member(node), &silent(), &mut tell).await.unwrap();
+    assert_eq!(report.differences.values().sum::<u64>(), found.len() as u64);
+    (report, found)
+}
+
+#[tokio::test]
+async fn every_kind_of_difference_is_found() {
+    for behaviour in dialects() {
+        let (catalog, data) = catalog("p", 7);
+        let node = node_of(catalog, &behaviour).await;
+        let backend = MemoryBackend::new();
+        copy_package(&backend, &member(&node), "p.map").await.unwrap();
+        let (report, found) = compared(&backend, &node).await;
+        assert_eq!((report.objects, report.listed, report.equal), (9, 9, 9), "{found:?}");
+        node.change(|catalog| {
+            let private = catalog.get(&id(&data[1])).unwrap().as_ref().clone().private();
+            catalog.remove(&id(&data[0]));
+            catalog.put(private).unwrap();
+            put_data(catalog, "new", content(3), &ChecksumAlgorithm::Md5);
+        });
+        change(&node, &data[2], |meta| meta.archived = Some(true));
+        change(&node, &data[3], |meta| meta.obsoleted_by = Some(id("new")));
+        change(&node, &data[4], |meta| meta.size += 1);
+        change(&node, &data[5], |meta| meta.rights_holder = "somebody else".to_owned());
+        let (report, found) = compared(&backend, &node).await;
+        let expected = [
+            (&*data[0], DifferenceKind::Gone),
+            (&*data[1], DifferenceKind::Private),
+            (&*data[2], DifferenceKind::Archived),
+            (&*data[3], DifferenceKind::Obsoleted),
+            (&*data[4], DifferenceKind::Content),
+            (&*data[5], DifferenceKind::Changed),
+            ("new", DifferenceKind::Missing),
+        ];
+        let expected: BTreeMap<_, _> =
+            expected.into_iter().map(|(identifier, kind)| (identifier.to_owned(), kind)).collect();
+        assert_eq!(found, expected, "{behaviour:?}");
+        assert_eq!((report.objects, report.equal, report.unreadable), (9, 3, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_coordinating_node_is_asked_about_each_object() {
+    let (catalog, data) = catalog("p", 2);
+    let node = ScriptedNode::serve(catalog).await.unwrap();
+    let backend = MemoryBackend::new();
+    copy_package(&backend, &member(&node), "p.map").await.unwrap();
+    node.change(|catalog| catalog.remove(&id(&data[0])));
+    let mut found = Vec::new();
+    let mut tell = |difference: &Difference| found.push((difference.kind, difference.identifier.to_string()));
+    compare(&backend, &network(&node), &silent(), &mut tell).await.unwrap();
+    assert_eq!(found, [(DifferenceKind::Gone, data[0].clone())]);
+}
+
+#[tokio::test]
+async fn a_withdrawn_object_is_removed_and_not_copied_again() {
+    let (mut catalog, data) = catalog("p", 3);
+    // A second package has one of the objects, a third one has none.
+    put_package(&mut catalog, "q", &data[1..2], None);
+    put_package(&mut catalog, "r", &[], None);
+    let node = ScriptedNode::serve(catalog).await.unwrap();
+    let backend = MemoryBackend::new();
+    whole_node(&backend, &member(&node), None).await;
+    let (victim, date) = (id(&data[1]), "2026-01-02T03:04:05Z".to_owned());
+    let mut options = WithdrawOptions::new(date, "the author asked".to_owned());
+    options.dry_run = true;
+    let report = withdraw(&backend, std::slice::from_ref(&victim), &options, &silent()).await.unwrap();
+    assert_eq!(report.artifacts.len(), 2);
+    assert!(is_tagged(&backend, "p").await && is_tagged(&backend, "q").await, "a dry run removes nothing");
+    options.dry_run = false;
+    let report = withdraw(&backend, &[victim.clone(), id("unknown")], &options, &silent()).await.unwrap();
+    assert_eq!(report.artifacts.len(), 2);
+    assert!(report.artifacts.iter().all(|artifact| artifact.failure.is_none()), "{report:?}");
+    assert_eq!(report.not_held, [id("unknown")]);
+    assert!(!is_tagged(&backend, "p").await && !is_tagged(&backend, "q").await);
+    assert!(is_tagged(&backend, "r").await, "other packages stay");
+    // The tag of the object leads to the reason.
+    let tag: Tag = victim.tag().parse().unwrap();
+    let raw = backend.read_manifest(&ManifestRef::Tag(tag)).await.unwrap();
+    let layer = raw.parse().unwrap().layers()[0].clone();
+    let document = backend.read_blob_to_memory(&layer, 1 << 16).await.unwrap();
+    let tombstone: d1_sync::Tombstone = serde_json::from_slice(&document).unwrap();
+    assert_eq!((tombstone.identifier, &*tombstone.reason), (victim.clone(), "the author asked"));
+    // The packages come back without the object.
+    let outcomes = whole_node(&backend, &member(&node), None).await;
+    for package in ["p.map", "q.map"] {
+        let report = outcomes[package].as_ref().unwrap().as_ref().unwrap();
+        assert_eq!(
+            report.skipped.iter().map(|skipped| &*skipped.identifier).collect::<Vec<_>>(),
+            [victim.as_str()]
+        );
+    }
+    let files = pulled(&backend, "p").await;
+    assert!(files.contains_key("data/p.data.0.csv") && !files.contains_key("data/p.data.1.csv"));
+    assert!(!files.keys().any(|path| path.contains("sysmeta-p.data.1.xml")));
+    // A package whose map or metadata were withdrawn does not come back.
+    withdraw(&backend, &[id("p")], &options, &silent()).await.unwrap();
+    let outcomes = whole_node(&backend, &member(&node), None).await;
+    assert!(matches!(&outcomes["p.map"], Err(Error::Withdrawn { identifier }) if *identifier == id("p")));
+}
+
+#[tokio::test]
+async fn an_empty_repository_lacks_everything() {
+    let (catalog, _) = catalog("p", 2);
+    let node = ScriptedNode::serve(catalog).await.unwrap();
+    let (report, found) = compared(&MemoryBackend::new(), &node).await;
+    assert_eq!((report.objects, report.listed, found.len()), (0, 4, 4));
+    assert!(found.values().all(|kind| *kind == DifferenceKind::Missing));
+    let node = ScriptedNode::serve(Catalog::default()).await.unwrap();
+    let (report, _) = compared(&MemoryBackend::new(), &node).await;
+    assert_eq!(report, CompareReport::default());
+}
