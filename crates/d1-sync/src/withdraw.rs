@@ -6,7 +6,7 @@ use std::sync::Arc;
 use d1_model::Identifier;
 use d1_package::annotations::{D1_IDENTIFIER, D1_RESOURCE_MAP};
 use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, single_files_manifest};
-use d1_transfer::parts::{Met, concerns_content, referrers, walk};
+use d1_transfer::parts::{Met, ReferrerBudget, concerns_content, referrers, walk};
 use d1_transfer::{Event, Observer, OpenPackage};
 use futures::TryStreamExt;
 use oci_model::annotations::DESCRIPTION;
@@ -102,8 +102,14 @@ pub async fn withdraw(
     observer: &Arc<dyn Observer>,
 ) -> Result<WithdrawReport> {
     let wanted: BTreeSet<&str> = identifiers.iter().map(Identifier::as_str).collect();
-    let mut search =
-        Search { backend, wanted, found: Vec::new(), held: BTreeSet::new(), seen: HashSet::new() };
+    let mut search = Search {
+        backend,
+        wanted,
+        found: Vec::new(),
+        held: BTreeSet::new(),
+        seen: HashSet::new(),
+        budget: ReferrerBudget::default(),
+    };
     search.all(observer).await?;
     let Search { found: mut artifacts, held, .. } = search;
     let not_held =
@@ -153,6 +159,7 @@ struct Search<'a> {
     /// The identifiers that an artifact holds.
     held: BTreeSet<String>,
     seen: HashSet<Digest>,
+    budget: ReferrerBudget,
 }
 
 impl Search<'_> {
@@ -227,7 +234,7 @@ impl Search<'_> {
         for _ in 0..DEEPEST {
             let mut next = Vec::new();
             for subject in subjects {
-                for referrer in referrers(self.backend, &subject, None).await? {
+                for referrer in referrers(self.backend, &subject, None, &self.budget).await? {
                     if self.seen.insert(referrer.digest.clone()) {
                         let digest = referrer.digest.clone();
                         self.found.push(WithdrawnArtifact {
