@@ -229,6 +229,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table of all meanings")]
     fn a_status_and_a_body_have_one_meaning() {
         let cases = [
             (404, error_body("MANIFEST_UNKNOWN", "manifest unknown"), ErrorKind::NotFound, Retry::No),

@@ -55,7 +55,7 @@ pub(crate) enum Artifact {
         /// The index, as it is stored.
         raw: RawManifest,
         /// The index, parsed.
-        manifest: Manifest,
+        manifest: Box<Manifest>,
     },
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn read_artifact(
     let image = match manifest {
         Manifest::Image(image) => image,
         Manifest::Artifact(artifact) => artifact.into(),
-        manifest => return Ok(Artifact::Index { raw, manifest }),
+        manifest => return Ok(Artifact::Index { raw, manifest: Box::new(manifest) }),
     };
     Ok(Artifact::Package(Box::new(OpenPackage::of_manifest(backend, raw, image).await?)))
 }
