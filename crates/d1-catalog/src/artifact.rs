@@ -49,6 +49,7 @@ pub struct ArtifactSummary {
 /// The kind of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ArtifactKind {
     /// A data package: it has an index, or the type of a bag.
     Package,

@@ -17,6 +17,7 @@ use crate::find::{Found, Query, made, search, tag_of};
 
 /// The part of an artifact that the caller needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Purpose {
     /// The package that has the identifier, or holds the object with the identifier.
     Package,

@@ -35,6 +35,7 @@ pub struct AccessRule {
 
 /// A permission on an object. Each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Permission {
     /// Reading the object and its system metadata.
     Read,

@@ -28,6 +28,7 @@ pub struct Replica {
 
 /// The state of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ReplicationStatus {
     /// The replica will be made.
     Queued,

@@ -19,6 +19,7 @@ pub const MAX_SYSTEM_METADATA_BYTES: usize = 8 * 1024 * 1024;
 
 /// A version of the system metadata schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum SchemaVersion {
     /// `http://ns.dataone.org/service/types/v1`.
     V1,

@@ -15,6 +15,7 @@ pub use self::archives::ArchiveEntries;
 
 /// The layout of a package.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Layout {
     /// Payload files as layers of their own; tag files, empty files and many small files in archives.
     #[default]

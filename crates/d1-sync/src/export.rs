@@ -28,6 +28,7 @@ use crate::object::Document;
 /// The form of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ExportForm {
     /// A directory, which is the bag.
     Directory,

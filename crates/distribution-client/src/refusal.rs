@@ -231,82 +231,50 @@ mod tests {
     #[test]
     #[expect(clippy::too_many_lines, reason = "one table of all meanings")]
     fn a_status_and_a_body_have_one_meaning() {
+        use ErrorKind::{
+            Denied, Incomplete, Invalid, NotFound, Protocol, RateLimited, TooLarge, Unavailable, Unsupported,
+        };
+        use Retry::{After, No, Yes};
+
+        let said = error_body;
         let cases = [
-            (404, error_body("MANIFEST_UNKNOWN", "manifest unknown"), ErrorKind::NotFound, Retry::No),
-            (404, "404 page not found\n".to_owned(), ErrorKind::NotFound, Retry::No),
-            (
-                404,
-                error_body("MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"),
-                ErrorKind::Incomplete,
-                Retry::No,
-            ),
-            (
-                400,
-                error_body("MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"),
-                ErrorKind::Incomplete,
-                Retry::No,
-            ),
-            (
-                400,
-                error_body("DIGEST_INVALID", "provided digest did not match"),
-                ErrorKind::Invalid,
-                Retry::No,
-            ),
-            (400, error_body("MANIFEST_INVALID", "manifest invalid"), ErrorKind::Invalid, Retry::No),
-            (
-                400,
-                error_body("MANIFEST_INVALID", "http: request body too large"),
-                ErrorKind::TooLarge,
-                Retry::No,
-            ),
-            (
-                400,
-                error_body("MANIFEST_INVALID", "unknown media type: x/y"),
-                ErrorKind::Unsupported,
-                Retry::No,
-            ),
-            (413, "<html>".to_owned(), ErrorKind::TooLarge, Retry::No),
-            (401, error_body("UNAUTHORIZED", "authentication required"), ErrorKind::Denied, Retry::No),
-            (403, error_body("DENIED", "permission_denied: write_package"), ErrorKind::Denied, Retry::No),
-            (
-                403,
-                error_body("DENIED", "You have exceeded a secondary rate limit"),
-                ErrorKind::RateLimited,
-                Retry::Yes,
-            ),
-            (
-                405,
-                error_body("UNSUPPORTED", "The operation is unsupported."),
-                ErrorKind::Unsupported,
-                Retry::No,
-            ),
-            (409, error_body("TAG_IMMUTABLE", "immutable"), ErrorKind::Denied, Retry::No),
+            (404, said("MANIFEST_UNKNOWN", "manifest unknown"), NotFound, No),
+            (404, "404 page not found\n".to_owned(), NotFound, No),
+            (404, said("MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"), Incomplete, No),
+            (400, said("MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"), Incomplete, No),
+            (400, said("DIGEST_INVALID", "provided digest did not match"), Invalid, No),
+            (400, said("MANIFEST_INVALID", "manifest invalid"), Invalid, No),
+            (400, said("MANIFEST_INVALID", "http: request body too large"), TooLarge, No),
+            (400, said("MANIFEST_INVALID", "unknown media type: x/y"), Unsupported, No),
+            (413, "<html>".to_owned(), TooLarge, No),
+            (401, said("UNAUTHORIZED", "authentication required"), Denied, No),
+            (403, said("DENIED", "permission_denied: write_package"), Denied, No),
+            (403, said("DENIED", "You have exceeded a secondary rate limit"), RateLimited, Yes),
+            (405, said("UNSUPPORTED", "The operation is unsupported."), Unsupported, No),
+            (409, said("TAG_IMMUTABLE", "immutable"), Denied, No),
             (
                 412,
-                error_body("PRECONDITION", "Failed to process request due to 'v1' configured as immutable."),
-                ErrorKind::Denied,
-                Retry::No,
+                said("PRECONDITION", "Failed to process request due to 'v1' configured as immutable."),
+                Denied,
+                No,
             ),
             (
                 400,
-                error_body(
-                    "TAG_INVALID",
-                    "tag 'v1' cannot be overwritten because the repository is immutable",
-                ),
-                ErrorKind::Denied,
-                Retry::No,
+                said("TAG_INVALID", "tag 'v1' cannot be overwritten because the repository is immutable"),
+                Denied,
+                No,
             ),
-            (429, "<html><title>429 Too Many</title>".to_owned(), ErrorKind::RateLimited, Retry::Yes),
+            (429, "<html><title>429 Too Many</title>".to_owned(), RateLimited, Yes),
             (
                 429,
-                error_body("TOOMANYREQUESTS", "retry-after: 35.852µs, allowed: 44000/minute"),
-                ErrorKind::RateLimited,
-                Retry::After(Duration::from_nanos(35852)),
+                said("TOOMANYREQUESTS", "retry-after: 35.852µs, allowed: 44000/minute"),
+                RateLimited,
+                After(Duration::from_nanos(35852)),
             ),
-            (500, String::new(), ErrorKind::Unavailable, Retry::Yes),
-            (503, "Egress is over the account limit.".to_owned(), ErrorKind::Unavailable, Retry::Yes),
-            (418, r#"{"errors":[{"code":7}]}"#.to_owned(), ErrorKind::Protocol, Retry::No),
-            (303, String::new(), ErrorKind::Protocol, Retry::No),
+            (500, String::new(), Unavailable, Yes),
+            (503, "Egress is over the account limit.".to_owned(), Unavailable, Yes),
+            (418, r#"{"errors":[{"code":7}]}"#.to_owned(), Protocol, No),
+            (303, String::new(), Protocol, No),
         ];
         for (status, body, kind, retry) in cases {
             let error = refusal(status, &body).into_error(|_| None, &Context::new("read blob", "x"));

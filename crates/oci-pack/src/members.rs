@@ -35,6 +35,7 @@ pub struct MemberRange {
 
 /// A list of members that does not cover the wanted range, or contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MemberError {
     /// The range reaches beyond what the members hold.
     #[error("the members do not hold the tar bytes {start}..{end}")]

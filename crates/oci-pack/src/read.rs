@@ -55,6 +55,7 @@ pub struct ReadLimits {
 
 /// How to treat names that differ only by case or Unicode normalisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NameClashes {
     /// Refuse the archive.
     #[default]
@@ -120,6 +121,7 @@ pub trait ArchiveVisitor {
 
 /// A summary of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ArchiveSummary {
     /// Compression, as found.
     pub compression: Compression,

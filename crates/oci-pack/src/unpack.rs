@@ -61,6 +61,7 @@ pub trait UnpackObserver {
 
 /// A summary of the unpacking.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UnpackReport {
     /// The summary of the archive.
     pub archive: ArchiveSummary,
