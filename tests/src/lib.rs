@@ -2,8 +2,10 @@
 
 mod bags;
 mod binary;
+mod calls;
 mod link;
 mod peers;
+mod power;
 mod registry;
 mod scripted;
 mod session;
@@ -16,8 +18,10 @@ pub use registry_conformance::scripted::Preset;
 
 pub use bags::{AWKWARD_FILES, BagBuilder, payload};
 pub use binary::{Outcome, bare_d1oci, binary, d1oci, run, run_with_input, xtask};
+pub use calls::{Unsynced, unsynced};
 pub use link::{Link, Lost};
 pub use peers::{bagit_py_accepts, peer, samples, skipped};
+pub use power::PowerDisk;
 pub use registry::DockerRegistry;
 pub use scripted::Scripted;
 pub use session::{RegistryKind, RunningRegistry, Session};

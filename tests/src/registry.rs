@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::peers::peer;
 #[derive(Debug)]
 pub struct DockerRegistry {
     address: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
     shell: Child,
 }
 
@@ -54,7 +54,25 @@ impl DockerRegistry {
             is_ready(address).then_some((address, shell))
         });
         let (address, shell) = started.expect("docker-registry starts");
-        Some(Self { address, _folder: folder, shell })
+        Some(Self { address, folder, shell })
+    }
+
+    /// Returns the directories of upload sessions that are open. After a session was cancelled, its directory may stay, with the state
+    /// of hashes alone.
+    pub fn open_uploads(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut pending = vec![self.folder.path().join("data")];
+        while let Some(directory) = pending.pop() {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                match directory.ends_with("_uploads") {
+                    true if entry.path().join("startedat").exists() => found.push(entry.path()),
+                    true => {}
+                    false if entry.path().is_dir() => pending.push(entry.path()),
+                    false => {}
+                }
+            }
+        }
+        found
     }
 
     /// Returns its host and port.

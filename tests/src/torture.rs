@@ -10,6 +10,7 @@ mod disk;
 mod files;
 mod loss;
 mod patience;
+mod planted;
 mod report;
 mod round;
 mod task;

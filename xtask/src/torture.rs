@@ -9,7 +9,8 @@ use crate::{process, workspace};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each round runs one command: push, pull, copy, cat, fetch, replicate or prune. Meanwhile the registry or the node \
-fails, the link is lost, the disk is full, the process is killed, files are torn, or the clock jumps. \
+fails, the network link is lost, the disk is full, the process gets SIGINT, SIGTERM or SIGKILL, links lie where it \
+writes, files are torn, or the clock jumps. \
 Afterwards all earlier content must exist, no wrong file may have a final name, and the same command must complete. \
 A command must survive a link that is lost for a second, and must give up if the link stays lost. A round depends only \
 on the seed and its number: the last line says how to repeat one.

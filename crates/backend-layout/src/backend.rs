@@ -197,6 +197,10 @@ impl RegistryBackend for LayoutBackend {
             return Ok(Written::AlreadyThere);
         }
         self.manifests.storage.store(blob).await?;
+        if hint.replace {
+            // No new manifest may follow, which would sync it.
+            self.manifests.storage.sync().await?;
+        }
         Ok(Written::Uploaded)
     }
 

@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::index::Index;
 use crate::storage::{IndexUpdate, Presence, Storage, StoredBlob};
-use files::{Paths, blocking};
+use files::{Paths, blocking, failure};
 use index_file::{IndexFile, IndexLock, IndexThread, Mode, Update};
 
 /// How long an update waits for those who hold the lock.
@@ -36,6 +36,8 @@ pub(crate) struct Directory {
     thread: IndexThread,
     /// Set once the layout is known to exist.
     created: OnceCell<()>,
+    /// Set once the temporary files of killed writers are gone.
+    swept: OnceCell<()>,
     /// Writers of this process wait here, in order, before one of them asks for the lock.
     queue: Arc<Mutex<()>>,
     patience: Duration,
@@ -53,7 +55,8 @@ impl Directory {
         let exists = blocking("open", move || open::open(&opened, access)).await?;
         let created = if exists { OnceCell::new_with(Some(())) } else { OnceCell::new() };
         let index = Arc::new(IndexFile::new(paths.clone()));
-        Ok(Self { paths, index, thread: IndexThread::default(), created, queue: Arc::default(), patience })
+        let (thread, swept, queue) = (IndexThread::default(), OnceCell::new(), Arc::default());
+        Ok(Self { paths, index, thread, created, swept, queue, patience })
     }
 
     /// Creates the layout unless it exists.
@@ -64,6 +67,14 @@ impl Directory {
             self.blocking("create", move |paths| open::create(paths, &lock)).await
         };
         self.created.get_or_try_init(create).await.copied()
+    }
+
+    /// Removes the temporary files of killed writers, once. A failure does not matter here: pruning reports it.
+    async fn sweep(&self) {
+        let remove = || async {
+            let _ = self.remove_partial(SystemTime::now(), false).await;
+        };
+        self.swept.get_or_init(remove).await;
     }
 
     async fn lock(&self, mode: Mode) -> Result<IndexLock> {
@@ -114,7 +125,15 @@ impl Storage for Directory {
 
     async fn store(&self, blob: &dyn BlobSource) -> Result<()> {
         self.create().await?;
+        self.sweep().await;
         blobs::store(&self.paths, blob).await
+    }
+
+    async fn sync(&self) -> Result<()> {
+        self.blocking("sync", |paths| {
+            blobs::sync_names(paths).map_err(|error| failure("sync", paths, &paths.blobs(), error))
+        })
+        .await
     }
 
     async fn renew(&self, digest: &Digest, size: u64) -> Result<Presence> {

@@ -103,14 +103,19 @@ impl Publisher {
             let update = manifests.storage.begin_update().await?;
             let index = Arc::clone(update.index());
             let mut added = Additions::to(&index);
-            let mut listed = Vec::with_capacity(waiting.len());
+            let (mut listed, mut before) = (Vec::with_capacity(waiting.len()), Vec::new());
             for mut waiting in waiting {
                 match self.add(manifests, &mut added, &index, &mut waiting).await {
                     Ok(Added::Yes) => listed.push(waiting),
                     Ok(Added::Later) => later.push(waiting),
-                    Ok(Added::Before) => waiting.answer(Ok(())),
+                    Ok(Added::Before) => before.push(waiting),
                     Err(error) => waiting.answer(Err(error)),
                 }
+            }
+            if !before.is_empty() {
+                // The index stays, but their blobs may be new.
+                manifests.storage.sync().await?;
+                before.into_iter().for_each(|waiting| waiting.answer(Ok(())));
             }
             let Some(first) = listed.first() else { return Ok(later) };
             let target = first.addition.target();

@@ -35,6 +35,9 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// Stores a blob once its bytes prove right, and replaces one that exists.
     async fn store(&self, blob: &dyn BlobSource) -> Result<()>;
 
+    /// Makes stored blobs survive a power cut. A commit of the index does that too.
+    async fn sync(&self) -> Result<()>;
+
     /// Dates an existing blob of this size as if it were stored now, if the storage can.
     async fn renew(&self, digest: &Digest, size: u64) -> Result<Presence>;
 

@@ -16,8 +16,8 @@ use d1_transfer::parts::{
 use d1_transfer::{Observer, OpenPackage, Phase, PullOptions, open_package, pull};
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, annotations};
 use registry_backend::{RegistryBackend, RegistryBackendExt};
+use safe_files::WorkingDirectory;
 use serde::Serialize;
-use tempfile::TempDir;
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
@@ -126,7 +126,7 @@ pub async fn export(
 }
 
 /// Creates a working directory beside the target. The target must not exist.
-fn working_directory(target: &Path, form: ExportForm) -> Result<TempDir> {
+fn working_directory(target: &Path, form: ExportForm) -> Result<WorkingDirectory> {
     let is_free = match (form, fs::symlink_metadata(target)) {
         (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => true,
         (_, Err(error)) => return Err(Error::io("look at", target, error)),
@@ -144,8 +144,8 @@ fn working_directory(target: &Path, form: ExportForm) -> Result<TempDir> {
         _ => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
-    let made = tempfile::Builder::new().prefix(WORK_PREFIX).tempdir_in(parent);
-    made.map_err(|error| Error::io("create a directory in", parent, error))
+    WorkingDirectory::create(parent, WORK_PREFIX)
+        .map_err(|error| Error::io("create a directory in", parent, error))
 }
 
 /// An export whose content is on disk.
@@ -161,7 +161,7 @@ struct Exporting {
 
 impl Exporting {
     /// Completes the bag and moves it to its target. It blocks.
-    fn finish(self, work: &TempDir, target: &Path) -> Result<ExportReport> {
+    fn finish(self, work: &WorkingDirectory, target: &Path) -> Result<ExportReport> {
         let root = self.pulled.join(self.package.view.directory());
         let root = if bagit::is_bag(&root) {
             root
@@ -363,14 +363,30 @@ fn write_zip(root: &Path, path: &Path, observer: &Arc<dyn Observer>) -> Result<(
             continue;
         }
         zip.start_file(member.path, options.unix_permissions(0o644)).map_err(failed)?;
-        let mut reader = File::open(&source).map_err(|error| Error::io("open", &source, error))?;
-        let copied = io::copy(&mut reader, &mut zip).map_err(|error| Error::io("write", path, error))?;
+        let file = File::open(&source).map_err(|error| Error::io("open", &source, error))?;
+        let copied = io::copy(&mut WhileWanted { file, observer }, &mut zip)
+            .map_err(|error| Error::io("write", path, error))?;
         fs::remove_file(&source).map_err(|error| Error::io("remove", &source, error))?;
         phase.advance(1, copied);
     }
     let written = zip.finish().map_err(failed)?;
     let file = written.into_inner().map_err(|error| Error::io("write", path, error.into_error()))?;
     file.sync_all().map_err(|error| Error::io("write", path, error))
+}
+
+/// A file that cannot be read further once nobody waits for the export.
+struct WhileWanted<'a> {
+    file: File,
+    observer: &'a Arc<dyn Observer>,
+}
+
+impl io::Read for WhileWanted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.observer.is_cancelled() {
+            return Err(io::Error::other("the export was cancelled"));
+        }
+        self.file.read(buffer)
+    }
 }
 
 struct Member {

@@ -17,6 +17,7 @@ use d1_transfer::{Event, Observer, Phase, PushOptions, PushReport};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use oci_model::{Digest, ManifestRef, Tag};
 use registry_backend::{ErrorKind, RegistryBackend};
+use safe_files::WorkingDirectory;
 use serde::Serialize;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
@@ -164,7 +165,7 @@ pub(crate) async fn replicate_with(
     map: &Identifier,
 ) -> Result<ReplicateReport> {
     let temporary = &replicating.options.push.temporary_directory;
-    let staging = tempfile::Builder::new().prefix(".d1oci-replicate-").tempdir_in(temporary);
+    let staging = WorkingDirectory::create(temporary, ".d1oci-replicate-");
     let staging = staging.map_err(|error| Error::io("create a directory in", temporary, error))?;
     let meter = Meter::new(replicating.observer);
     let ReplicateOptions { include_private, skip_missing, .. } = *replicating.options;

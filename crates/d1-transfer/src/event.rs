@@ -34,6 +34,11 @@ use registry_backend::{ByteStream, Written};
 pub trait Observer: Send + Sync {
     /// Receives an event.
     fn event(&self, event: &Event<'_>);
+
+    /// Tells whether the work should stop, because nobody waits for its result. Long work in threads asks often.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// An event of a transfer.
@@ -193,6 +198,10 @@ impl Progress for HashProgress {
             ProgressEvent::Finished { .. } => advance(1, 0),
             _ => {}
         }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.observer.is_cancelled()
     }
 }
 

@@ -9,10 +9,17 @@ use std::sync::Arc;
 
 use multi_digest::{Algorithm, HashingReader, MultiHasher};
 use oci_model::Digest;
+use safe_files::{Directory, NodeKind};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::archive::comes_twice;
 use crate::error::{Error, Result};
+
+/// The directory of finished files in the staging directory.
+const FILES: &str = "files";
+
+/// The directory of partial files.
+const PARTS: &str = "parts";
 
 /// How often a lock is tried again because another process removed its file.
 const MOST_ATTEMPTS: u32 = 10;
@@ -26,6 +33,8 @@ const MOST_ATTEMPTS: u32 = 10;
 pub struct Staging {
     output: PathBuf,
     root: PathBuf,
+    /// The output directory and the staging directory, which stay the same if another process puts a link in their places.
+    opened: (Directory, Directory),
     /// The operating system releases the lock when the process ends.
     lock: Option<File>,
     /// Dropped with the staging directory, which ends the wait for it.
@@ -60,8 +69,9 @@ impl Staging {
         let root = output.join(format!(".d1oci-pull-{}{selection}", manifest.short()));
         fs::create_dir_all(output).map_err(|error| Error::io("create", output, error))?;
         let lock = lock(output, &root)?;
+        let opened = open_own(output, &root)?;
         let (sender, receiver) = channel(1);
-        let staging = Self { output: output.to_owned(), root, lock: Some(lock), _in_use: sender };
+        let staging = Self { output: output.to_owned(), root, opened, lock: Some(lock), _in_use: sender };
         for directory in [staging.files(), staging.parts()] {
             make_directory(&directory)?;
         }
@@ -81,11 +91,11 @@ impl Staging {
     /// Returns the directory that stands for the output directory until the end.
     #[must_use]
     pub fn files(&self) -> PathBuf {
-        self.root.join("files")
+        self.root.join(FILES)
     }
 
     fn parts(&self) -> PathBuf {
-        self.root.join("parts")
+        self.root.join(PARTS)
     }
 
     /// Returns the path of a finished file. The caller has checked that the relative path is safe.
@@ -137,11 +147,22 @@ impl Staging {
         }
         // After a power failure, no file may be empty under its final name.
         sync_file_system(&self.files())?;
-        merge(&self.files(), &self.output)?;
-        for directory in [self.files(), self.parts()] {
-            fs::remove_dir_all(&directory).map_err(|error| Error::io("remove", &directory, error))?;
+        let (output, root) = &self.opened;
+        self.check_place()?;
+        let failed = |operation, path: PathBuf| move |error| Error::io(operation, path, error);
+        let files = root.open_directory(FILES).map_err(failed("open", self.files()))?;
+        merge(&files, output, &self.output)?;
+        for name in [FILES, PARTS] {
+            root.remove_tree(name).map_err(failed("remove", self.root.join(name)))?;
         }
         Ok(())
+    }
+
+    /// Refuses a staging directory that another process has replaced: its files may be anywhere.
+    fn check_place(&self) -> Result<()> {
+        let identity = self.opened.1.identity().map_err(|error| Error::io("look at", &self.root, error))?;
+        let is_same = existing(&self.root)?.is_some_and(|there| Some((there.dev(), there.ino())) == identity);
+        if is_same { Ok(()) } else { Err(not_ours(&self.root)) }
     }
 }
 
@@ -316,17 +337,36 @@ fn is_same(left: &Path, right: &Path) -> Result<bool> {
     Ok(digest(left)? == digest(right)?)
 }
 
-/// Moves the content of one directory into another, whole trees where possible.
-fn merge(from: &Path, to: &Path) -> Result<()> {
-    for entry in entries(from)? {
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if is_directory(&entry)? && existing(&target)?.is_some_and(|there| there.is_dir()) {
-            merge(&source, &target)?;
-        } else {
-            fs::rename(&source, &target).map_err(|error| Error::io("rename", &source, error))?;
+/// Moves the content of one directory into another, whole trees where possible. Every directory is reached through its
+/// descriptor: a link that another process puts in its place is an error. `shown` is the path of `to` for messages.
+fn merge(from: &Directory, to: &Directory, shown: &Path) -> Result<()> {
+    for name in from.names().map_err(|error| Error::io("list", from.path(), error))? {
+        let target = shown.join(&name);
+        let moved = || -> io::Result<Option<(Directory, Directory)>> {
+            match (from.kind(&name)?, to.kind(&name)?) {
+                (Some(NodeKind::Directory), Some(NodeKind::Directory)) => {
+                    Ok(Some((from.open_directory(&name)?, to.open_directory(&name)?)))
+                }
+                (_, None) => from.rename_new(&name, to, &name).map(|()| None),
+                // It is equal, or the user wants to replace it.
+                _ => from.rename(&name, to, &name).map(|()| None),
+            }
+        };
+        if let Some((from, to)) = moved().map_err(|error| Error::io("write", &target, error))? {
+            merge(&from, &to, &target)?;
         }
     }
-    sync_directory(to)
+    to.sync().map_err(|error| Error::io("sync", shown, error))
+}
+
+/// Opens the output directory and the staging directory in it, which must still be this user's own.
+fn open_own(output: &Path, root: &Path) -> Result<(Directory, Directory)> {
+    let opened = || -> io::Result<_> {
+        let output = Directory::open(output)?;
+        let own = output.open_directory(root.file_name().unwrap_or_default())?;
+        Ok((own.is_private()?).then_some((output, own)))
+    };
+    opened().map_err(|error| Error::io("open", root, error))?.ok_or_else(|| not_ours(root))
 }
 
 /// Returns the metadata of a path without following links.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use d1_transfer::Observer;
@@ -52,6 +53,8 @@ pub(crate) struct Context {
     /// The backends that are not registries.
     backends: Backends,
     verbosity: u8,
+    /// Set when a signal interrupts the command.
+    pub(crate) is_stopped: Arc<AtomicBool>,
     /// The backend to use, even if another fits better.
     backend: Option<String>,
     /// How to talk to registries.
@@ -70,6 +73,7 @@ impl Context {
             printer,
             backends,
             verbosity: options.verbose,
+            is_stopped: Arc::default(),
             backend: options.backend.clone(),
             #[cfg(feature = "distribution-client")]
             registries: RegistrySetup::new(profiles, options.registry.clone(), printer),
@@ -113,7 +117,7 @@ impl Context {
 
     /// Returns a new display of progress.
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
-        Arc::new(Progress::new(self.printer, self.is_verbose()))
+        Arc::new(Progress::new(self.printer, self.is_verbose()).until(Arc::clone(&self.is_stopped)))
     }
 
     /// Refuses a location whose scheme no backend knows. Such a text is often a name without a host.

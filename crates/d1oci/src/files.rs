@@ -1,10 +1,12 @@
-//! Local files of the user: small ones to read, and results to write.
+//! Local files of the user: small ones to read, and complete ones to put in place.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use tempfile::NamedTempFile;
+
+use crate::failure::Failure;
 
 /// Reads a regular file of at most `limit` bytes.
 ///
@@ -30,6 +32,23 @@ pub(crate) fn read_regular_text(path: &Path, limit: u64) -> io::Result<String> {
     let bytes = read_regular(path, limit)?;
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "expected UTF-8 text, found other bytes"))
+}
+
+/// Runs work that reads standard input, in a thread of its own. A signal can end the program meanwhile.
+///
+/// # Errors
+///
+/// Those of the work.
+pub(crate) async fn while_reading<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    // The runtime would wait for a thread of its own, which may wait for input without end.
+    std::thread::spawn(move || drop(sender.send(read())));
+    match receiver.await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::input(io::Error::other("the thread that reads it has ended"))),
+    }
 }
 
 /// Refuses a path that exists and is not a regular file, before opening it can hang.
@@ -64,104 +83,9 @@ pub(crate) fn put_in_place(temporary: NamedTempFile, target: &Path) -> io::Resul
     Ok(())
 }
 
-/// A file for a result. A regular file appears under its name when it is complete; a device or pipe is written through.
-#[derive(Debug)]
-pub(crate) enum ResultFile {
-    /// A device or pipe.
-    Through(File),
-    /// A new file with a random name, and the name that it gets.
-    Replace(NamedTempFile, PathBuf),
-}
-
-impl ResultFile {
-    /// Opens a file for a result. A link stays a link: its target is the file.
-    ///
-    /// # Errors
-    ///
-    /// If the path is a directory, or cannot be written.
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        // Names such as /dev/stdout lead to pipes, which have no path of their own: ask for the kind first.
-        let target = match fs::metadata(path).map(|metadata| metadata.file_type()) {
-            Ok(kind) if kind.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(kind) if !kind.is_file() => return Ok(Self::Through(File::options().write(true).open(path)?)),
-            Ok(_) => fs::canonicalize(path)?,
-            // A dangling link may point anywhere: nothing is created through it.
-            Err(_) if fs::symlink_metadata(path).is_ok() => {
-                return Err(io::Error::other("expected a file, found a link that leads nowhere"));
-            }
-            Err(_) => path.to_owned(),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".d1oci-");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.tempfile_in(directory_of(&target))?;
-        Ok(Self::Replace(temporary, target))
-    }
-
-    /// Syncs a complete file and gives it its name. Without this call, nothing appears.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be synced or renamed.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.flush()?;
-        match self {
-            Self::Through(_) => Ok(()),
-            Self::Replace(temporary, target) => put_in_place(temporary, &target),
-        }
-    }
-}
-
-impl Write for ResultFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Through(file) => file.write(bytes),
-            Self::Replace(temporary, _) => temporary.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Through(file) => file.flush(),
-            Self::Replace(temporary, _) => temporary.flush(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_result_replaces_a_file_and_is_written_through_a_link_and_a_device() {
-        let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("file");
-        let write = |path: &Path| {
-            let mut result = ResultFile::create(path)?;
-            result.write_all(b"new")?;
-            result.finish()
-        };
-        fs::write(&file, "old and longer").unwrap();
-        drop(ResultFile::create(&file).unwrap());
-        assert_eq!(fs::read(&file).unwrap(), b"old and longer");
-        #[cfg(unix)]
-        {
-            let link = place.path().join("link");
-            std::os::unix::fs::symlink("file", &link).unwrap();
-            write(&link).unwrap();
-            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-            std::os::unix::fs::symlink("nowhere", place.path().join("dangling")).unwrap();
-            assert!(write(&place.path().join("dangling")).is_err());
-            let null = place.path().join("null");
-            std::os::unix::fs::symlink("/dev/null", &null).unwrap();
-            write(&null).unwrap();
-            assert!(!fs::metadata("/dev/null").unwrap().is_file());
-        }
-        write(&file).unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"new");
-        assert!(write(place.path()).is_err());
-    }
 
     #[test]
     fn only_regular_files_of_bounded_size_are_read() {

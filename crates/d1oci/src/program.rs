@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Parser;
@@ -164,6 +165,11 @@ fn in_runtime(context: &Context, cli: Cli) -> Result<(), Failure> {
         }
         Err(status) => status,
     };
+    context.is_stopped.store(true, Ordering::Relaxed);
+    #[cfg(feature = "distribution-client")]
+    // A registry that does not answer must not keep the program. It removes old sessions by itself.
+    let _ =
+        runtime.block_on(async { tokio::time::timeout(CLEAN_UP, context.registries.cancel_uploads()).await });
     // Threads see that nobody waits for their results, and delete their temporary files.
     runtime.shutdown_timeout(CLEAN_UP);
     let failure = Failure::new(status, "interrupted by a signal");
@@ -177,10 +183,16 @@ fn in_runtime(context: &Context, cli: Cli) -> Result<(), Failure> {
 mod signals {
     //! The signals that end the program: SIGINT and SIGTERM.
 
+    use std::time::Duration;
+
     use tokio::signal::unix::{Signal, SignalKind, signal};
     use tokio::sync::oneshot;
 
+    use super::CLEAN_UP;
     use crate::failure::ExitStatus;
+
+    /// How long a command may take to end: for cancelling uploads, and for its threads.
+    const LONGEST_END: Duration = CLEAN_UP.saturating_mul(2).saturating_add(Duration::from_secs(1));
 
     /// Returns a future that ends at the first signal. The second signal ends the process.
     ///
@@ -198,7 +210,7 @@ mod signals {
     }
 
     fn wait(sender: oneshot::Sender<ExitStatus>) {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async move {
             let (Ok(mut interrupts), Ok(mut terminations)) =
                 (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -208,8 +220,9 @@ mod signals {
             let status = next(&mut interrupts, &mut terminations).await;
             // The command may have ended meanwhile.
             let _ = sender.send(status);
-            let status = next(&mut interrupts, &mut terminations).await;
-            exit(status);
+            let second = next(&mut interrupts, &mut terminations);
+            // A command that does not stop, such as one that asks for a password, is ended too.
+            exit(tokio::time::timeout(LONGEST_END, second).await.unwrap_or(status));
         });
     }
 

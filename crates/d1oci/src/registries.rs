@@ -129,6 +129,13 @@ impl RegistrySetup {
         Ok(place)
     }
 
+    /// Cancels all upload sessions that are open, after the command that uses them was interrupted.
+    pub(crate) async fn cancel_uploads(&self) {
+        let places: Vec<_> =
+            self.places.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        futures::future::join_all(places.iter().map(|place| place.registries.cancel_uploads())).await;
+    }
+
     fn new_place(&self, host: &str) -> Result<RegistryPlace, Failure> {
         self.check_options(host)?;
         let file = self.settings()?;

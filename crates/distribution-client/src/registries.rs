@@ -53,6 +53,13 @@ impl Registries {
         open.insert(key, registry.clone());
         Ok(registry)
     }
+
+    /// Cancels all upload sessions that are open, after the command that uses them was interrupted.
+    pub async fn cancel_uploads(&self) {
+        let open: Vec<_> =
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        futures::future::join_all(open.iter().map(Registry::cancel_uploads)).await;
+    }
 }
 
 /// Opens repositories of one kind of registry.

@@ -18,6 +18,7 @@ use crate::context::{Context, Failures, Retries};
 use crate::options::ClientOptions;
 use crate::profile::{Profile, TimeLimits};
 use crate::refusal::Refusal;
+use crate::upload::open_sessions::OpenSessions;
 use crate::warning::Warnings;
 
 /// The largest error body that is read, in bytes.
@@ -59,6 +60,7 @@ struct Inner {
     warnings: Warnings,
     referrers_api: AtomicU8,
     locks: SubjectLocks,
+    open_sessions: OpenSessions,
 }
 
 /// Tells whether a registry has the referrers API.
@@ -137,6 +139,7 @@ impl Registry {
             warnings,
             referrers_api: AtomicU8::new(0),
             locks: SubjectLocks::default(),
+            open_sessions: OpenSessions::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -210,6 +213,10 @@ impl Registry {
 
     pub(crate) fn subject_locks(&self) -> &SubjectLocks {
         &self.inner.locks
+    }
+
+    pub(crate) fn open_sessions(&self) -> &OpenSessions {
+        &self.inner.open_sessions
     }
 
     /// Sends a request until it has a whole answer that another try would not improve.

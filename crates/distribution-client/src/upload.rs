@@ -1,5 +1,6 @@
 //! Uploads: by the registry's strategies, until the blob is there.
 
+pub(crate) mod open_sessions;
 mod sending;
 mod session;
 
@@ -12,11 +13,10 @@ use registry_backend::{BlobSource, ErrorKind, Result, Retry, WriteHint, Written}
 
 use crate::context::Context;
 use crate::profile::{MountRule, UploadStrategy};
-use crate::registry::{SMALL_ANSWER, Sent};
 use crate::repository::{Doing, Repository};
 use crate::upload_memory::{UploadMemory, UploadName};
 use sending::{Failure, Next};
-use session::Session;
+use session::{Requested, Session};
 
 /// The number of lost bytes from which a broken upload continues in chunks.
 const LARGE_LOSS: u64 = 16 * 1024 * 1024;
@@ -78,13 +78,10 @@ impl Repository {
         };
         let mut call = call.with_parameter("mount", digest.as_str()).with_parameter("from", from.as_str());
         call.scopes = call.scopes.and_repository(from, "pull");
-        match self.registry().exchange(&call, Sent::Nothing, SMALL_ANSWER, context).await {
-            Ok(answer) if answer.status == StatusCode::CREATED => Mount::Done,
-            Ok(answer) if answer.status == StatusCode::ACCEPTED => {
-                let session = Session::opened_by(&answer, self.registry(), context).await;
-                session.map_or(Mount::Refused, Mount::Session)
-            }
-            Ok(answer) => {
+        match self.request_session(call, context).await {
+            Ok(Requested::Session(session)) => Mount::Session(session),
+            Ok(Requested::Other(answer)) if answer.status == StatusCode::CREATED => Mount::Done,
+            Ok(Requested::Other(answer)) => {
                 tracing::debug!(status = answer.status.as_u16(), %digest, %from, "not mounted");
                 Mount::Refused
             }
@@ -167,6 +164,20 @@ impl Repository {
             },
         };
         session.own_connections = own_connections;
+        let number = session.number;
+        let tried = self.try_session(source, strategy, session, memory, context).await;
+        self.registry().open_sessions().remove(number);
+        tried
+    }
+
+    async fn try_session(
+        &self,
+        source: &dyn BlobSource,
+        strategy: UploadStrategy,
+        session: Session,
+        memory: &Option<Remembered<'_>>,
+        context: &Context,
+    ) -> Result<(), Failure> {
         let tried = match strategy {
             UploadStrategy::Put => self.commit(&session, source, true, context).await,
             UploadStrategy::Patch => match self.patch_whole(&session, source, context).await {
@@ -177,6 +188,8 @@ impl Repository {
                 let note = |session: &Session| {
                     if let Some(memory) = memory {
                         memory.remember(&session.url);
+                        // The next run continues it.
+                        self.registry().open_sessions().remove(session.number);
                     }
                 };
                 note(&session);

@@ -111,6 +111,37 @@ impl Directory {
         Ok(self.dir.open_with(path, &options)?.into_std())
     }
 
+    /// Creates a file without a name, or returns `None` where the system or the file system has none.
+    pub(crate) fn create_nameless_file(&self) -> Option<File> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{Mode, OFlags, openat};
+            let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+            let file = File::from(openat(&self.dir, ".", flags, Mode::from_raw_mode(0o666)).ok()?);
+            // The name is given through this path.
+            std::path::Path::new(&open_path(&file)).exists().then_some(file)
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+
+    /// Gives a name to a file without one. Nothing may exist at the name.
+    ///
+    /// # Errors
+    /// As the operating system.
+    pub(crate) fn name_file(&self, file: &File, name: &str) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{AtFlags, CWD, linkat};
+            Ok(linkat(CWD, open_path(file), &self.dir, name, AtFlags::SYMLINK_FOLLOW)?)
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = (file, name);
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
     /// Creates a directory. Nothing may exist at the path.
     ///
     /// # Errors
@@ -321,6 +352,13 @@ impl Directory {
         self.sync()?;
         Ok(true)
     }
+}
+
+/// Returns the path under which this process reaches an open file.
+#[cfg(target_os = "linux")]
+fn open_path(file: &File) -> String {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// The number of files and directories up to which [`Directory::sync_tree`] syncs each one.

@@ -7,6 +7,7 @@ mod names;
 mod new_directory;
 mod paths;
 mod result_file;
+mod working_directory;
 
 pub use crate::directory::{Directory, NodeKind};
 pub use crate::durable::sync_directory;
@@ -17,3 +18,4 @@ pub use crate::paths::{
     portability_fault, without_dots,
 };
 pub use crate::result_file::{Existing, ResultFile};
+pub use crate::working_directory::WorkingDirectory;

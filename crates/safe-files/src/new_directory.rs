@@ -1,10 +1,15 @@
 //! Directories that appear under their name when they are complete.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::directory::{Directory, NodeKind, random_name};
+use crate::working_directory::{claim, remove_leftovers};
+
+/// The prefix of the names of private directories.
+const PREFIX: &str = ".part-";
 
 /// The name of the new directory below the private one.
 const CONTENT: &str = "content";
@@ -36,6 +41,8 @@ pub struct NewDirectory {
     content: Directory,
     name: OsString,
     is_published: bool,
+    /// Tells other processes that the private directory is in use.
+    _lock: File,
 }
 
 impl NewDirectory {
@@ -53,12 +60,15 @@ impl NewDirectory {
         if !is_free(&parent, &name)? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let private = random_name(".part-");
+        let private = random_name(PREFIX);
         parent.create_private_directory(&private)?;
+        let lock = claim(&parent.path().join(&private))?
+            .ok_or_else(|| io::Error::other("another process took the new directory"))?;
+        remove_leftovers(parent.path(), PREFIX, &lock);
         let inner = parent.open_directory(&private)?;
         inner.create_directory(CONTENT)?;
         let content = inner.open_directory(CONTENT)?;
-        Ok(Self { parent, private, content, name, is_published: false })
+        Ok(Self { parent, private, content, name, is_published: false, _lock: lock })
     }
 
     /// Returns the directory to fill.

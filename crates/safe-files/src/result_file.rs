@@ -54,7 +54,8 @@ enum Kind {
 struct NewFile {
     file: File,
     parent: Directory,
-    temporary: String,
+    /// The random name of the file, or `None` while it has no name. A file without a name vanishes with a killed process.
+    temporary: Option<String>,
     name: OsString,
     existing: Existing,
     is_committed: bool,
@@ -124,16 +125,30 @@ impl NewFile {
             _ => Path::new("."),
         };
         let parent = Directory::open(parent)?;
-        let temporary = random_name(".part-");
-        let file = parent.create_file(&temporary)?;
+        let (file, temporary) = match parent.create_nameless_file() {
+            Some(file) => (file, None),
+            None => {
+                let temporary = random_name(".part-");
+                (parent.create_file(&temporary)?, Some(temporary))
+            }
+        };
         Ok(Self { file, parent, temporary, name, existing, is_committed: false })
     }
 
     fn commit(&mut self) -> io::Result<()> {
         self.file.sync_all()?;
+        let temporary = match self.temporary.take() {
+            Some(temporary) => temporary,
+            None => {
+                let temporary = random_name(".part-");
+                self.parent.name_file(&self.file, &temporary)?;
+                temporary
+            }
+        };
+        let temporary: &str = self.temporary.insert(temporary);
         match self.existing {
-            Existing::Keep => self.parent.rename_new(&self.temporary, &self.parent, &self.name)?,
-            Existing::Replace => self.parent.rename(&self.temporary, &self.parent, &self.name)?,
+            Existing::Keep => self.parent.rename_new(temporary, &self.parent, &self.name)?,
+            Existing::Replace => self.parent.rename(temporary, &self.parent, &self.name)?,
         }
         self.is_committed = true;
         self.parent.sync()
@@ -142,9 +157,9 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.is_committed {
+        if let Some(temporary) = self.temporary.as_ref().filter(|_| !self.is_committed) {
             // Best effort: the caller gets the error that led here.
-            let _ = self.parent.remove_file(&self.temporary);
+            let _ = self.parent.remove_file(temporary);
         }
     }
 }

@@ -15,9 +15,10 @@ use super::disk::SmallDisk;
 use super::files::{shift_times, size_of, tear};
 use super::loss::Loss;
 use super::patience::run_for;
+use super::planted::Planted;
 use super::report::Report;
 use super::task::{Side, Task};
-use super::trouble::{PATIENCE, Trouble};
+use super::trouble::{PATIENCE, Stop, Trouble};
 use super::world::{Beginnings, ENCODED, PASSWORD};
 use crate::{Link, Outcome, binary};
 
@@ -92,12 +93,20 @@ impl<'a> Round<'a> {
             self.command(&room, &["delete", "oci:ROOM/store:second", "--artifact"]);
         }
         let before = self.tags(&room)?;
+        let planted = self.trouble.planted.then(|| Planted::in_room(&room, self.place.path())).transpose();
+        let planted = planted.map_err(words)?;
         if let (Some(disk), Some(free)) = (&disk, self.trouble.room) {
             disk.resize(size_of(&room) + free)?;
         }
         self.trouble.faults.iter().for_each(|fault| self.registry.add_fault(fault.clone()));
         self.trouble.node_faults.iter().for_each(|fault| self.node.add_fault(fault.clone()));
         let outcome = self.command_in_trouble(&room, report)?;
+        if let Some(planted) = planted {
+            planted.check()?;
+        }
+        if outcome.as_ref().is_some_and(|outcome| [130, 143].contains(&outcome.code)) {
+            no_temporary_files(&room)?;
+        }
         self.registry.forget_faults();
         self.node.clear_faults();
         if let Some(outcome) = &outcome {
@@ -172,7 +181,7 @@ impl<'a> Round<'a> {
     /// Checks that the command ended in a documented way and shows no secret.
     fn check_words(&self, outcome: &Outcome) -> Result<(), String> {
         let said = format!("{}{}", String::from_utf8_lossy(&outcome.stdout), outcome.stderr);
-        if said.contains("panicked") || ![0, 1, 3, 4, 5, 6].contains(&outcome.code) {
+        if said.contains("panicked") || ![0, 1, 3, 4, 5, 6, 130, 143].contains(&outcome.code) {
             return Err(format!("it ends with {}: {said}", outcome.code));
         }
         if said.contains(PASSWORD) || said.contains(ENCODED) || said.contains("Bearer ey") {
@@ -188,13 +197,14 @@ impl<'a> Round<'a> {
     fn command_in_trouble(&self, room: &Path, report: &mut Report) -> Result<Option<Outcome>, String> {
         let mut command = self.prepare_task(room);
         let Some((loss, link)) = self.loss.as_ref().zip(self.link()) else {
-            return Ok(run_for(&mut command, self.trouble.kill.unwrap_or(PATIENCE)));
+            return Ok(run_for(&mut command, self.trouble.kill.unwrap_or(PATIENCE), self.trouble.signal));
         };
         if loss.is_hasty {
             self.make_hasty(&mut command);
         }
         let patience = if loss.is_alone { ALONE_PATIENCE } else { self.trouble.kill.unwrap_or(PATIENCE) };
-        let (outcome, lost) = loss.during(link, || run_for(&mut command, patience));
+        let signal = if loss.is_alone { Stop::Kill } else { self.trouble.signal };
+        let (outcome, lost) = loss.during(link, || run_for(&mut command, patience, signal));
         report.has_lost_link = lost?;
         match &outcome {
             None if loss.is_alone => Err("it waits for a lost link forever".to_owned()),
@@ -210,7 +220,7 @@ impl<'a> Round<'a> {
     }
 
     fn task_command(&self, room: &Path, patience: Duration) -> Option<Outcome> {
-        run_for(&mut self.prepare_task(room), patience)
+        run_for(&mut self.prepare_task(room), patience, Stop::Kill)
     }
 
     fn prepare_task(&self, room: &Path) -> Command {
@@ -245,6 +255,18 @@ impl<'a> Round<'a> {
 
     fn make_hasty(&self, command: &mut Command) {
         command.env("D1OCI_CONFIG", self.place.path().join("hasty.toml"));
+    }
+}
+
+/// Checks that an interrupted command has deleted its temporary files. Those of a pull are for the next one.
+fn no_temporary_files(room: &Path) -> Result<(), String> {
+    let is_temporary = |path: &&String| {
+        let names = ["ingest/", ".d1oci-export-", ".d1oci-replicate-", ".part-"];
+        names.iter().any(|name| path.contains(name)) && !path.ends_with('/')
+    };
+    match crate::tree(room).keys().find(is_temporary) {
+        Some(path) => Err(format!("the interrupted command leaves `{path}`")),
+        None => Ok(()),
     }
 }
 

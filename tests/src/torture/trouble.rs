@@ -12,8 +12,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 /// The faults of one round.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
-    /// The command is killed after this time.
+    /// The command gets a signal after this time.
     pub(super) kill: Option<Duration>,
+    /// The signal.
+    pub(super) signal: Stop,
+    /// Whether links lie where the command may write.
+    pub(super) planted: bool,
     /// The faults of the registry.
     pub(super) faults: Vec<Fault>,
     /// The faults of the node.
@@ -24,6 +28,15 @@ pub(super) struct Trouble {
     pub(super) clock: Option<i64>,
     /// Whether unfinished files end in zeros before the second run, as after a power cut.
     pub(super) torn: bool,
+}
+
+/// A signal that ends a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stop {
+    #[default]
+    Kill,
+    Interrupt,
+    Terminate,
 }
 
 /// The routes that the commands use.
@@ -57,12 +70,15 @@ impl Trouble {
             Duration::from_micros(wait * 1_000 + chance.below(longest * 1_000))
         });
         let clock = chance.percent(25).then(|| chance.one_of(&[YEAR, 7_200, -7_200, -YEAR]));
-        Self { kill, faults, node_faults, room, clock, torn: chance.percent(20) }
+        let torn = chance.percent(20);
+        let signal = chance.one_of(&[Stop::Kill, Stop::Kill, Stop::Interrupt, Stop::Terminate]);
+        Self { kill, signal, planted: chance.percent(25), faults, node_faults, room, clock, torn }
     }
 
     /// Removes the faults that happen while the command runs.
     pub(super) fn leave_alone(&mut self) {
-        *self = Self { clock: self.clock, torn: self.torn, ..Self::default() };
+        let Self { clock, torn, planted, .. } = *self;
+        *self = Self { clock, torn, planted, ..Self::default() };
     }
 }
 

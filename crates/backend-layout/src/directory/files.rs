@@ -1,7 +1,7 @@
 //! The paths of a layout, temporary files, and errors of the file system.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,9 +130,9 @@ impl TemporaryFile {
                 }
                 file => file?,
             };
-            // Cleaning up skips locked files. Where locks do not work, it goes by age alone.
-            let _ = file.try_lock();
-            if is_linked(&file)? {
+            // Cleaning up removes files that it can lock. Another name is tried if it was faster than this lock.
+            let is_taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+            if !is_taken && is_linked(&file)? {
                 return Ok(Self { path, file: BufWriter::with_capacity(Self::BUFFER_BYTES, file) });
             }
         }

@@ -109,6 +109,10 @@ impl Storage for Arc<Interrupted> {
         self.inner.store(blob).await
     }
 
+    async fn sync(&self) -> Result<()> {
+        self.inner.sync().await
+    }
+
     async fn renew(&self, digest: &Digest, size: u64) -> Result<Presence> {
         self.call().await;
         self.inner.renew(digest, size).await

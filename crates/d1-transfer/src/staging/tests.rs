@@ -201,3 +201,50 @@ fn a_directory_that_others_can_write_to_is_refused() {
     assert_eq!(fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
     drop(staging);
 }
+
+/// Another process swaps a directory of the output for a link again and again.
+#[test]
+fn nothing_goes_through_a_directory_that_is_swapped_for_a_link() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let (output, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (bag, aside) = (output.path().join("bag"), output.path().join("aside"));
+    fs::create_dir(&bag).unwrap();
+    symlink(outside.path(), output.path().join("link")).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // These fail while the other side has the names.
+                let _ = fs::rename(&bag, &aside).and_then(|()| fs::rename(output.path().join("link"), &bag));
+                let _ = fs::rename(&bag, output.path().join("link")).and_then(|()| fs::rename(&aside, &bag));
+            }
+        });
+        let mut published = 0;
+        for round in 0..150 {
+            let (staging, _) =
+                Staging::open(output.path(), &Digest::sha256_of(&[round]), None).expect("it can be opened");
+            let path = format!("bag/data-{round}/a");
+            stage(&staging, &[(&path, "1")]);
+            // It may refuse the link. It must not follow it.
+            published += usize::from(staging.publish(false).is_ok());
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(published > 0, "every round failed");
+    });
+    assert_eq!(names(outside.path()), [""; 0]);
+}
+
+#[test]
+fn a_staging_directory_that_is_swapped_for_a_link_is_refused() {
+    let (output, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let staging = open(output.path()).unwrap();
+    stage(&staging, &[("bag/a", "1")]);
+    let moved = output.path().join("moved");
+    fs::rename(&staging.root, &moved).unwrap();
+    symlink(outside.path(), &staging.root).unwrap();
+    fs::create_dir_all(outside.path().join("files/bag")).unwrap();
+    fs::write(outside.path().join("files/bag/a"), "another").unwrap();
+    assert!(matches!(staging.publish(false), Err(Error::Io { .. })));
+    assert!(!output.path().join("bag").exists());
+}

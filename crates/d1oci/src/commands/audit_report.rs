@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use d1_transfer::{AuditedObject, ContentFault, ObjectVerdict, VerifiedArtifact, VerifyReport};
 use jiff::Timestamp;
 use oci_model::{Location, ManifestRef};
+use safe_files::{Existing, ResultFile};
 use serde::Serialize;
 
 use crate::context::{Context, source_date_epoch};
 use crate::failure::Failure;
-use crate::files::ResultFile;
 use crate::output::{Format, Lines, human};
 
 /// A report in progress. Its file appears when it is complete.
@@ -114,7 +114,8 @@ impl AuditReport {
         let (format, output) = if file == Path::new("-") {
             (context.printer.format(), Output::Standard(BufWriter::new(io::stdout())))
         } else {
-            let created = ResultFile::create(file).map_err(|error| Failure::file("write", file, error))?;
+            let created = ResultFile::create(file, Existing::Replace)
+                .map_err(|error| Failure::file("write", file, error))?;
             let format = if is_json { Format::Json } else { Format::Text };
             (format, Output::File(BufWriter::new(created), file.to_owned()))
         };
@@ -174,7 +175,7 @@ impl AuditReport {
             Output::Standard(mut output) => output.flush().map_err(Failure::output),
             Output::File(output, file) => {
                 let finished = output.into_inner().map_err(io::IntoInnerError::into_error);
-                let finished = finished.and_then(ResultFile::finish);
+                let finished = finished.and_then(ResultFile::commit);
                 finished.map_err(|error| Failure::file("write", &file, error))
             }
         }

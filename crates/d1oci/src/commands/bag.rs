@@ -4,12 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bagit::{
-    Algorithm, BagBuilder, BagInfo, Error, ProgressEvent, RepairOptions, Repaired, Report, ScanOptions,
-    Verdict, Version,
+    Algorithm, BagBuilder, BagInfo, Error, RepairOptions, Repaired, Report, ScanOptions, Verdict, Version,
 };
 use clap::Subcommand;
 use d1_package::Accept;
-use d1_transfer::{Event, Phase};
+use d1_transfer::parts::HashProgress;
 use serde::Serialize;
 
 use crate::context::{Context, source_date_epoch};
@@ -363,29 +362,9 @@ fn repair_text(outcome: &Outcome<'_>, lines: &mut Lines<'_>) {
     lines.add(format_args!("{} {state}", outcome.path));
 }
 
-/// Returns a progress that shows itself as the checking phase of a transfer; dropping it ends the display.
-fn progress(context: &Context) -> impl Fn(ProgressEvent<'_>) + Send + Sync + use<> {
-    let display = Ending(context.observer());
-    move |event| {
-        let phase = Phase::Check;
-        match event {
-            ProgressEvent::Planned { files, bytes } => {
-                display.0.event(&Event::Began { phase, items: files, bytes });
-            }
-            ProgressEvent::Advanced { bytes } => display.0.event(&Event::Advanced { phase, items: 0, bytes }),
-            ProgressEvent::Finished { .. } => display.0.event(&Event::Advanced { phase, items: 1, bytes: 0 }),
-            _ => {}
-        }
-    }
-}
-
-/// Ends the checking phase when the work ends in any way.
-struct Ending(std::sync::Arc<dyn d1_transfer::Observer>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.event(&Event::Ended { phase: Phase::Check });
-    }
+/// Returns a progress that shows itself as the checking phase of a transfer, and that a signal cancels.
+fn progress(context: &Context) -> HashProgress {
+    HashProgress::new(&context.observer())
 }
 
 fn parse_element(text: &str) -> Result<(String, String), String> {

@@ -6,11 +6,11 @@ use d1_catalog::Purpose;
 use d1_model::Identifier;
 use d1_transfer::{ByteRange, Error as TransferError, read_file};
 use oci_model::Reference;
+use safe_files::{Existing, ResultFile};
 
 use super::package::{self, Opened, RatioArgument};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::files::ResultFile;
 use crate::output::ContentOutput;
 
 /// Write one file of a package to standard output, or to a file.
@@ -62,9 +62,9 @@ async fn write_file(
     output: &Path,
 ) -> Result<(), Failure> {
     let failed = |error| Failure::file("write", output, error);
-    let file = ResultFile::create(output).map_err(failed)?;
+    let file = ResultFile::create(output, Existing::Replace).map_err(failed)?;
     let file = read_file(&*opened.backend, &opened.package, path, range, file).await?;
-    file.finish().map_err(failed)
+    file.commit().map_err(failed)
 }
 
 /// Returns the path of the file: as given, or that of the member with the identifier, or of the only file.

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::credentials::{self, Stored};
 use crate::failure::{Failure, backend_status};
+use crate::files::while_reading;
 use crate::registries::{RegistryPlace, is_this_machine};
 
 /// Log in to a registry.
@@ -76,7 +77,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     if arguments.password.is_some() {
         printer.warning("other users can see a password on the command line: use `--password-stdin`");
     }
-    let credential = credential(&arguments)?;
+    let credential = credential(&arguments).await?;
     let was_asked = check(context, &place, &arguments.host, credential.clone()).await?;
     if !was_asked {
         printer.warning(format_args!(
@@ -112,13 +113,15 @@ fn report(
     })
 }
 
-fn credential(arguments: &Arguments) -> Result<Credential, Failure> {
+async fn credential(arguments: &Arguments) -> Result<Credential, Failure> {
     if arguments.identity_token_stdin {
-        return Ok(Credential::IdentityToken(secret_of_stdin()?));
+        return Ok(Credential::IdentityToken(while_reading(secret_of_stdin).await?));
     }
     let (username, password) = match (&arguments.username, &arguments.password) {
         (Some(username), Some(Typed(password))) => (username.clone(), password.clone()),
-        (Some(username), None) if arguments.password_stdin => (username.clone(), secret_of_stdin()?),
+        (Some(username), None) if arguments.password_stdin => {
+            (username.clone(), while_reading(secret_of_stdin).await?)
+        }
         (username, _) => ask(username.as_deref())?,
     };
     if password.reveal().is_empty() {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use oci_model::Reference;
 use registry_backend::Access;
+use safe_files::{Existing, ResultFile};
 
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
-use crate::files::ResultFile;
 
 /// Work with manifests.
 #[derive(Debug, clap::Args)]
@@ -62,8 +62,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     match &arguments.output {
         Some(path) if path != Path::new("-") => {
             let failed = |error| Failure::file("write", path, error);
-            let mut file = ResultFile::create(path).map_err(failed)?;
-            file.write_all(&bytes).and_then(|()| file.finish()).map_err(failed)
+            let mut file = ResultFile::create(path, Existing::Replace).map_err(failed)?;
+            file.write_all(&bytes).and_then(|()| file.commit()).map_err(failed)
         }
         _ => {
             if arguments.pretty || arguments.descriptor {

@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::context::{Context, temporary_directory};
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, sync_status};
+use crate::files::while_reading;
 use crate::nodes::{NodeOptions, SelectionOptions};
 use crate::output::{Lines, human};
 use crate::shard::ShardArgument;
@@ -116,7 +117,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     }
     context.check_scheme(location)?;
     let source = arguments.nodes.source(context)?;
-    let (named, selection) = (named(&arguments)?, selection(&arguments)?);
+    let (named, selection) = (named(&arguments).await?, selection(&arguments)?);
     let options = options(&arguments)?;
     let journal = arguments.journal.as_deref().map(|path| Journal::open(path, &location.to_string()));
     let journal = journal.transpose()?;
@@ -157,7 +158,9 @@ fn options(arguments: &Arguments) -> Result<BatchOptions, Failure> {
 }
 
 /// Returns the named packages, or `None` if all packages of the node are wanted.
-fn named(arguments: &Arguments) -> Result<Option<BoxStream<'static, d1_sync::Result<Wanted>>>, Failure> {
+async fn named(
+    arguments: &Arguments,
+) -> Result<Option<BoxStream<'static, d1_sync::Result<Wanted>>>, Failure> {
     let any = |identifier| Wanted { identifier, is_resource_map: false, modified: None };
     match arguments.pids.as_slice() {
         [] if arguments.nodes.node.is_none() => {
@@ -166,15 +169,7 @@ fn named(arguments: &Arguments) -> Result<Option<BoxStream<'static, d1_sync::Res
         }
         [] => Ok(None),
         [dash] if dash == "-" => {
-            let lines = std::io::stdin().lock().lines().map(|line| line.map_err(Failure::input));
-            let mut identifiers = Vec::new();
-            for line in lines {
-                let line = line?;
-                let text = line.trim();
-                if !text.is_empty() && !text.starts_with('#') {
-                    identifiers.push(identifier(text)?);
-                }
-            }
+            let identifiers = while_reading(listed_on_stdin).await?;
             Ok(Some(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed()))
         }
         pids => {
@@ -182,6 +177,19 @@ fn named(arguments: &Arguments) -> Result<Option<BoxStream<'static, d1_sync::Res
             Ok(Some(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed()))
         }
     }
+}
+
+/// Reads identifiers from standard input, one on each line.
+fn listed_on_stdin() -> Result<Vec<Identifier>, Failure> {
+    let mut identifiers = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(Failure::input)?;
+        let text = line.trim();
+        if !text.is_empty() && !text.starts_with('#') {
+            identifiers.push(identifier(text)?);
+        }
+    }
+    Ok(identifiers)
 }
 
 fn identifier(text: &str) -> Result<Identifier, Failure> {

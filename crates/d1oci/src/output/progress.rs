@@ -1,7 +1,8 @@
 //! The progress of a transfer: bars on a terminal, a line from time to time elsewhere.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use d1_transfer::{BlobOutcome, Event, Observer, Phase};
@@ -20,6 +21,7 @@ pub(crate) struct Progress {
     verbose: bool,
     bars: MultiProgress,
     phases: Mutex<HashMap<Phase, Meter>>,
+    is_stopped: Arc<AtomicBool>,
 }
 
 /// The progress of one phase.
@@ -37,7 +39,20 @@ impl Progress {
     /// Returns a display that writes through the printer; `verbose` adds a line for each blob.
     pub(crate) fn new(printer: Printer, verbose: bool) -> Self {
         let style = printer.progress_style();
-        Self { printer, style, verbose, bars: MultiProgress::new(), phases: Mutex::default() }
+        Self {
+            printer,
+            style,
+            verbose,
+            bars: MultiProgress::new(),
+            phases: Mutex::default(),
+            is_stopped: Arc::default(),
+        }
+    }
+
+    /// Returns the display of work that ends when the flag is set.
+    pub(crate) fn until(mut self, is_stopped: Arc<AtomicBool>) -> Self {
+        self.is_stopped = is_stopped;
+        self
     }
 
     fn began(&self, phase: Phase, items: u64, bytes: u64) {
@@ -104,6 +119,10 @@ impl Observer for Progress {
             Event::Warning(text) => self.line(|printer| printer.warning(text)),
             _ => {}
         }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
     }
 }
 
