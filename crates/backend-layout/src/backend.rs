@@ -14,7 +14,7 @@ use object_store::path::Path;
 use oci_model::{Descriptor, Digest, Location, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{
     Access, BlobRead, BlobSource, Capabilities, Error, ErrorKind, PruneOptions, PruneReport, Pruner,
-    RegistryBackend, RepositoryAdmin, Result, WriteHint, Written,
+    RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint, Written,
 };
 
 use crate::bucket::Bucket;
@@ -224,10 +224,10 @@ impl RegistryBackend for LayoutBackend {
         self.publisher.publish(&self.manifests, at, manifest, limit).await
     }
 
-    fn tags(&self) -> BoxStream<'_, Result<Tag>> {
+    fn tags(&self) -> BoxStream<'_, Result<TagEntry>> {
         let tags = async {
             let index = self.manifests.storage.index().await?;
-            Ok(stream::iter(index.tags().into_iter().map(Ok)))
+            Ok(stream::iter(index.tag_entries().into_iter().map(Ok)))
         };
         stream::once(tags).try_flatten().boxed()
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use oci_model::annotations::REF_NAME;
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, Tag};
+use registry_backend::TagEntry;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -193,15 +194,20 @@ impl Index {
 
     /// Returns all tags, each once, in the order of the entries that count.
     pub(crate) fn tags(&self) -> Vec<Tag> {
+        self.tag_entries().into_iter().map(|entry| entry.tag).collect()
+    }
+
+    /// As [`tags`](Self::tags), with the digests of the manifests.
+    pub(crate) fn tag_entries(&self) -> Vec<TagEntry> {
         let mut last = HashMap::new();
         for (position, entry) in self.entries() {
-            if let RefName::Tag(tag) = entry.name {
-                last.insert(tag, position);
+            if let RefName::Tag(tag) = &entry.name {
+                last.insert(tag.clone(), (position, entry.digest.clone()));
             }
         }
         let mut tags: Vec<_> = last.into_iter().collect();
-        tags.sort_unstable_by_key(|(_, position)| *position);
-        tags.into_iter().map(|(tag, _)| tag).collect()
+        tags.sort_unstable_by_key(|(_, (position, _))| *position);
+        tags.into_iter().map(|(tag, (_, digest))| TagEntry::new(tag).with_digest(digest)).collect()
     }
 
     /// Returns the descriptor that a reference names, without the annotations that belong to the entry.

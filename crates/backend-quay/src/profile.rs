@@ -5,7 +5,7 @@ use std::time::Duration;
 use distribution_client::{
     BudgetRules, MountRule, Profile, ReferrersMode, Refusal, TimeLimits, UploadStrategy, Verdict,
 };
-use registry_backend::{ErrorKind, Fit};
+use registry_backend::{ErrorKind, Fit, Retry};
 
 /// Returns the profile of quay.io and of other hosts that run Quay.
 pub fn profile() -> Profile {
@@ -30,13 +30,24 @@ pub fn profile() -> Profile {
     // An interrupted upload starts over (blobuploader.py): keep blobs small enough to send again.
     profile.capabilities.part_bytes = Some(512 * 1024 * 1024);
     profile.capabilities.parallel_blobs = 3;
+    // nginx's default, since no location for manifests sets `client_max_body_size` (conf/nginx/server-base.conf.jnj).
+    profile.capabilities.max_manifest_bytes = 1024 * 1024;
     // `PUSH_TEMP_TAG_EXPIRATION_SEC` (config.py:501).
     profile.capabilities.unreferenced_blob_lifetime = Some(Duration::from_secs(3600));
+    // A manifest that is stored by digest gets a hidden tag that ends after an hour (endpoints/v2/manifest.py:354), and a
+    // manifest whose tag moves is 404 at once (data/model/oci/manifest.py:133).
+    profile.capabilities.untagged_manifest_lifetime = Some(Duration::from_secs(3600));
+    profile.capabilities.keeps_moved_digests = false;
+    // A manifest with a subject has a hidden tag without an end (endpoints/v2/manifest.py:447).
+    profile.capabilities.deletes_referrers = false;
     // Quay assembles chunks with `Content-Range` wrongly on S3 (storage/cloud.py:541-554, 697-701; oras-py pull request
-    // 137): send none.
+    // 137), and chunks without it on a local disk (storage/local.py:98): send none.
     profile.uploads = vec![UploadStrategy::Put, UploadStrategy::Patch];
+    profile.takes_chunks = false;
     // Mounting fails without `from` (go-containerregistry pkg/v1/remote/write.go:240), which the client always sends.
     profile.mounts = MountRule::AnyRepository;
+    // A blob that no manifest names stays for an hour since the last upload or mount; HEAD does not renew it.
+    profile.mounts_from_itself = true;
     // Quay has the referrers API since 3.12, but no answer has `OCI-Subject` (distribution-spec issue 563).
     profile.referrers = ReferrersMode::ApiWithoutSubjectHeader;
     profile.checks_manifest_content = true;
@@ -60,10 +71,16 @@ fn classify(refusal: &Refusal) -> Option<Verdict> {
         _ if refusal.says("rate limit") => None,
         // endpoints/v2/blob.py:278.
         403 if refusal.says("quota") => Some(denied.explained("the namespace is full")),
-        // Quay grants every token, with fewer rights than requested (endpoints/v2/v2auth.py), and refuses here.
+        // Quay grants every token, with fewer rights than requested (endpoints/v2/v2auth.py), and refuses here. An absent
+        // repository and a private one look the same.
         401 | 403 => Some(denied.explained(
-            "the account lacks the right: a robot account needs the role Write on the repository, and Creator in the \
-             organization to create a repository",
+            "the repository does not exist, or the account lacks the right: a robot account needs the role Read or Write \
+             on the repository, and Creator in the organization to create a repository",
+        )),
+        // The client sends nothing above the limits. nginx also answers 413 to a large body when the application is
+        // down (conf/nginx/server-base.conf.jnj:389).
+        413 if refusal.is_html => Some(Verdict::new(ErrorKind::Unavailable).with_retry(Retry::Yes).explained(
+            "Quay's proxy says this when the application behind it is down, or if the operator has lowered the limits",
         )),
         405 if ["readonly", "read-only", "disabled"].iter().any(|word| refusal.says(word)) => {
             Some(denied.explained("the registry accepts no pushes now"))
@@ -100,6 +117,9 @@ mod tests {
             assert!(verdict.explanation.unwrap().contains(explained), "{message}");
         }
         assert_eq!(classify(&Refusal::of_body(404, b"")), None);
+        let outage =
+            classify(&Refusal::of_body(413, b"<html><head><title>413</title></head></html>")).unwrap();
+        assert_eq!((outage.kind, outage.retry), (ErrorKind::Unavailable, Retry::Yes));
     }
 
     #[test]

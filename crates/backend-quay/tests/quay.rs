@@ -14,7 +14,7 @@ use distribution_client::{
 use oci_model::{Location, Reference};
 use registry_backend::{Access, BackendFactory as _, ErrorKind, Fit, OpenOptions};
 use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_suite};
-use registry_conformance::scripted::{Auth, Config, Preset, ReferrersBehaviour, ScriptedRegistry, User};
+use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
 use serde_json::{Value, json};
 
 fn fast() -> Profile {
@@ -39,20 +39,10 @@ fn location(host: &str) -> Location {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backend_conforms_on_a_registry_like_quay() {
-    let lacks = [Need::Sha512, Need::Pruner, Need::SecondValue];
+    let lacks = [Need::Sha512, Need::Pruner, Need::SecondValue, Need::KeptDigests, Need::DeleteReferrers];
     let report = run_suite(|| async {
         let auth = Auth::bearer(vec![User::new("namespace+robot", "s3cret")]);
-        let config = Config::new(Preset::Quay).with_auth(auth).with_behaviour(|it| {
-            // The client does not handle these rows of the measurement yet.
-            it.uploads.wrong_digest_code = "DIGEST_INVALID";
-            it.manifests.missing_is_invalid = false;
-            it.manifests.max_bytes = 5_000_000;
-            // Quay itself does not keep these promises of the contract.
-            it.manifests.untagged_lifetime = None;
-            if let ReferrersBehaviour::Api(api) = &mut it.referrers {
-                api.uses_config_type = true;
-            }
-        });
+        let config = Config::new(Preset::Quay).with_auth(auth);
         let registry = ScriptedRegistry::start(config).await.unwrap();
         // An absent repository looks private.
         registry.create_repository(REPOSITORY);

@@ -142,7 +142,7 @@ pub async fn withdraw(
 /// Returns the tags of all tombstones of a repository.
 pub(crate) async fn tombstone_tags(backend: &dyn RegistryBackend) -> Result<HashSet<Tag>> {
     let is_tombstone = |tag: &Tag| std::future::ready(tag.as_str().starts_with(TOMBSTONE_TAG));
-    Ok(backend.tags().try_filter(is_tombstone).try_collect().await?)
+    Ok(backend.tags().map_ok(|entry| entry.tag).try_filter(is_tombstone).try_collect().await?)
 }
 
 /// Returns the tag of an identifier's tombstone.

@@ -1,7 +1,7 @@
 //! Copying artifacts from one store to another.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -9,6 +9,7 @@ use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, Reposito
 use registry_backend::{ErrorKind, RegistryBackend, WriteHint};
 use serde::Serialize;
 
+use crate::kept::{keep_former, tag_to_stay};
 use crate::names::title;
 use crate::source::BackendSource;
 use crate::tagged::{ReferrerBudget, referrers};
@@ -27,6 +28,9 @@ pub struct CopyOptions {
     pub mount_from: Option<RepositoryName>,
     /// Whether to read blobs that the target has, and to replace damaged ones.
     pub repair: bool,
+    /// Whether an artifact of the target whose tag moves may become unreadable, in a store that forgets it. By default it keeps a
+    /// tag that is derived from its digest.
+    pub forget_moved: bool,
 }
 
 /// The result of a copy.
@@ -36,6 +40,8 @@ pub struct CopyOptions {
 pub struct CopyReport {
     /// Digest of the artifact.
     pub digest: Digest,
+    /// Tags of the copy.
+    pub tags: Vec<Tag>,
     /// Number of manifests that the target now has, including the artifact's own.
     pub manifests: u64,
     /// Number of blobs that the manifests name.
@@ -89,15 +95,31 @@ pub async fn copy(
     options: &CopyOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<CopyReport> {
+    copy_known(from, at, to, options, observer, &Known::default()).await
+}
+
+/// As [`copy`], for a caller that copies many artifacts to one store: blobs that an earlier copy stored are not asked for again.
+pub(crate) async fn copy_known(
+    from: &dyn RegistryBackend,
+    at: &ManifestRef,
+    to: &dyn RegistryBackend,
+    options: &CopyOptions,
+    observer: &Arc<dyn Observer>,
+    known: &Known,
+) -> Result<CopyReport> {
     let root = from.read_manifest(at).await?;
     let mut hint = WriteHint::default();
     if let Some(repository) = &options.mount_from {
         hint = hint.with_mount_from(repository.clone());
     }
+    let named_by_tag =
+        !options.referrers && !options.tags.is_empty() && root.digest().sha256_bytes().is_some();
     let mut copying = Copying {
         from,
         to,
         uploader: Uploader::new(to, observer, hint).repairing(options.repair),
+        known,
+        named_by_tag: named_by_tag.then(|| root.digest().clone()),
         seen: HashSet::new(),
         subjects: Vec::new(),
         blobs: 0,
@@ -106,12 +128,20 @@ pub async fn copy(
     if options.referrers {
         copying.referrers().await?;
     }
-    for tag in &options.tags {
+    let mut tags = options.tags.clone();
+    if tags.is_empty() {
+        tags.extend(tag_to_stay(to, &root, observer));
+    }
+    for tag in &tags {
+        if !options.forget_moved {
+            keep_former(to, tag, root.digest(), observer).await?;
+        }
         write_tag(to, tag, &root).await?;
     }
     let sent_bytes = copying.uploader.totals().bytes;
     Ok(CopyReport {
         digest: root.digest().clone(),
+        tags,
         manifests: copying.seen.len() as u64,
         blobs: copying.blobs,
         sent_bytes,
@@ -146,6 +176,9 @@ struct Copying<'a> {
     from: &'a dyn RegistryBackend,
     to: &'a dyn RegistryBackend,
     uploader: Uploader<'a>,
+    known: &'a Known,
+    /// The root, if the write of a tag stores it. Referrers come after their subject, so that it is stored by digest before them.
+    named_by_tag: Option<Digest>,
     /// All manifests that were copied.
     seen: HashSet<Digest>,
     /// Those whose referrers are still to be listed.
@@ -161,6 +194,9 @@ impl Copying<'_> {
             let manifest = parse(&raw)?;
             self.children(&manifest, depth).await?;
             self.upload(&[&manifest]).await?;
+            if self.named_by_tag.as_ref() == Some(raw.digest()) {
+                return Ok(());
+            }
             Ok(self.to.write_manifest(&ManifestRef::Digest(raw.digest().clone()), &raw).await?)
         })
     }
@@ -194,12 +230,14 @@ impl Copying<'_> {
     async fn upload(&mut self, manifests: &[&Manifest]) -> Result<()> {
         let blobs: Vec<&Descriptor> = manifests.iter().flat_map(|manifest| manifest.blobs()).collect();
         self.blobs += blobs.len() as u64;
+        let missing = blobs.into_iter().filter(|blob| !self.known.has(&blob.digest));
         let sources: Vec<_> =
-            blobs.iter().map(|&descriptor| BackendSource { backend: self.from, descriptor }).collect();
-        let uploads = sources.iter().zip(&blobs);
+            missing.map(|descriptor| BackendSource { backend: self.from, descriptor }).collect();
         let uploads =
-            uploads.map(|(source, descriptor)| Upload { source, title: title(descriptor).to_owned() });
-        self.uploader.upload_all(uploads.collect()).await
+            sources.iter().map(|source| Upload { source, title: title(source.descriptor).to_owned() });
+        self.uploader.upload_all(uploads.collect()).await?;
+        self.known.add(sources.iter().map(|source| &source.descriptor.digest));
+        Ok(())
     }
 
     /// Copies the referrers of all manifests that were copied, then the referrers of these.
@@ -276,6 +314,26 @@ impl Copying<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The blobs that a store has for certain.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Mutex<HashSet<Digest>>);
+
+/// How many blobs are remembered at most.
+const MOST_KNOWN: usize = 1_000_000;
+
+impl Known {
+    fn has(&self, digest: &Digest) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
+    }
+
+    fn add<'a>(&self, digests: impl Iterator<Item = &'a Digest>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST_KNOWN {
+            known.extend(digests.cloned());
+        }
     }
 }
 

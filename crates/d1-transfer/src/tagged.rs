@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, MediaType, RawManifest, Tag};
-use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
+use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend, TagEntry};
 
 use crate::error::{Error, Result};
 
@@ -45,8 +45,13 @@ pub enum Met {
 pub fn walk(backend: &dyn RegistryBackend, first: Option<Tag>) -> BoxStream<'_, Result<Met>> {
     let parallel = backend.capabilities().parallel_blobs.max(1);
     let guess = stream::iter(first.clone()).map(|tag| Ok((tag, true)));
-    let listed = backend.tags().map_ok(|tag| (tag, false));
-    let listed = listed.try_filter(move |(tag, _)| std::future::ready(Some(tag) != first.as_ref()));
+    let mut listed_digests = HashSet::new();
+    let listed = backend.tags().try_filter(move |TagEntry { tag, digest, .. }| {
+        // A list with digests shows which tags name the same manifest: it is read once.
+        let is_new = digest.as_ref().is_none_or(|digest| listed_digests.insert(digest.clone()));
+        std::future::ready(is_new && Some(tag) != first.as_ref())
+    });
+    let listed = listed.map_ok(|entry| (entry.tag, false));
     let mut seen = HashSet::new();
     guess
         .chain(listed.map_err(crate::Error::from))

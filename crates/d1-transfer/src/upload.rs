@@ -97,7 +97,7 @@ impl<'a> Uploader<'a> {
         let written = self.to.write_blob(&counted, &hint).await;
         let written = written.map_err(|source| Error::Upload { title: upload.title.clone(), source })?;
         let bytes = counted.counted();
-        phase.advance(1, size.saturating_sub(bytes));
+        phase.advance(1, size.saturating_sub(counted.passed()));
         self.observer.event(&Event::Blob { title: &upload.title, digest, size, outcome: written.into() });
         Ok(Totals { blobs: u64::from(written == Written::Uploaded), bytes })
     }
@@ -131,21 +131,28 @@ pub(crate) fn is_loss(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::Invalid)
 }
 
-/// A source that reports how far it has been read. Bytes that are read again count once.
+/// A source that reports how far it has been read. Bytes that are read again count once, and bytes that are skipped because the store
+/// has them are reported but do not count.
 pub struct Counted<'a> {
     source: &'a dyn BlobSource,
     count: Arc<dyn Fn(u64) + Send + Sync>,
     furthest: Arc<AtomicU64>,
+    skipped: AtomicU64,
 }
 
 impl<'a> Counted<'a> {
-    /// Wraps a source. `count` receives the number of bytes of each chunk that is read for the first time.
+    /// Wraps a source. `count` receives the number of bytes of each chunk that is read for the first time, and of each gap.
     pub fn new(source: &'a dyn BlobSource, count: Arc<dyn Fn(u64) + Send + Sync>) -> Self {
-        Self { source, count, furthest: Arc::default() }
+        Self { source, count, furthest: Arc::default(), skipped: AtomicU64::new(0) }
     }
 
     /// Returns the number of bytes read so far.
     pub fn counted(&self) -> u64 {
+        self.passed().saturating_sub(self.skipped.load(Ordering::Relaxed))
+    }
+
+    /// Returns the furthest place so far.
+    fn passed(&self) -> u64 {
         self.furthest.load(Ordering::Relaxed)
     }
 }
@@ -162,6 +169,11 @@ impl BlobSource for Counted<'_> {
 
     async fn open(&self, offset: u64) -> registry_backend::Result<ByteStream> {
         let stream = self.source.open(offset).await?;
+        let gap = offset.saturating_sub(self.furthest.fetch_max(offset, Ordering::Relaxed));
+        if gap > 0 {
+            self.skipped.fetch_add(gap, Ordering::Relaxed);
+            (self.count)(gap);
+        }
         let (count, furthest) = (Arc::clone(&self.count), Arc::clone(&self.furthest));
         let mut position = offset;
         let counted = stream.inspect(move |chunk| {
@@ -194,5 +206,19 @@ mod tests {
         }
         assert_eq!(total.load(Ordering::Relaxed), 100);
         assert_eq!(counted.counted(), 100);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_the_store_has_are_reported_and_do_not_count() {
+        let source = BytesSource::new(vec![7; 100]);
+        let total = Arc::new(AtomicU64::new(0));
+        let sum = Arc::clone(&total);
+        let counted =
+            Counted::new(&source, Arc::new(move |bytes| _ = sum.fetch_add(bytes, Ordering::Relaxed)));
+        for offset in [60, 80] {
+            let _: Vec<_> = counted.open(offset).await.unwrap().try_collect().await.unwrap();
+        }
+        assert_eq!(total.load(Ordering::Relaxed), 100);
+        assert_eq!(counted.counted(), 40);
     }
 }

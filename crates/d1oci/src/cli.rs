@@ -47,6 +47,7 @@ pub(crate) enum Command {
     Delete(commands::delete::Arguments),
     Prune(commands::prune::Arguments),
     Copy(commands::copy::Arguments),
+    Mirror(commands::mirror::Arguments),
     Repair(commands::repair::Arguments),
     Export(commands::export::Arguments),
     Import(commands::import::Arguments),
@@ -90,6 +91,7 @@ impl Command {
             Self::Delete(arguments) => commands::delete::run(context, arguments).await,
             Self::Prune(arguments) => commands::prune::run(context, arguments).await,
             Self::Copy(arguments) => commands::copy::run(context, arguments).await,
+            Self::Mirror(arguments) => commands::mirror::run(context, arguments).await,
             Self::Repair(arguments) => commands::repair::run(context, arguments).await,
             Self::Export(arguments) => commands::export::run(context, arguments).await,
             Self::Import(arguments) => commands::import::run(context, arguments).await,
@@ -119,6 +121,7 @@ impl Command {
             Self::Push(_) | Self::Copy(_) | Self::Repair(_) | Self::Import(_) | Self::Attach(_) => {
                 Some("run the same command again: it sends only the missing content")
             }
+            Self::Mirror(_) => Some("run the same command again: it copies only missing and moved tags"),
             Self::Pull(_) => Some("run the same command again: it keeps the files that are complete"),
             #[cfg(feature = "d1-client")]
             Self::Fetch(_) => Some("run the same command again: it keeps the files that are complete"),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use d1_transfer::Observer;
+use d1_transfer::{Event, Observer};
 use oci_model::{Location, ManifestRef, Reference, Tag};
 use registry_backend::{Access, Backends, OpenOptions, RegistryBackend};
 
 use crate::failure::Failure;
-use crate::output::progress::Progress;
+use crate::output::progress::{Progress, Screen};
 use crate::output::{Format, Printer};
 #[cfg(feature = "distribution-client")]
 use crate::registries::{RegistryOptions, RegistrySetup};
@@ -50,6 +50,7 @@ pub(crate) struct GlobalOptions {
 pub(crate) struct Context {
     /// Writes results and status.
     pub(crate) printer: Printer,
+    screen: Screen,
     /// The backends that are not registries.
     backends: Backends,
     verbosity: u8,
@@ -69,14 +70,16 @@ impl Context {
         #[cfg(feature = "distribution-client")] profiles: Vec<distribution_client::Profile>,
     ) -> Self {
         let printer = Printer::new(options.format, options.quiet, !options.no_progress);
+        let screen = Screen::new(printer);
         Self {
             printer,
+            screen: screen.clone(),
             backends,
             verbosity: options.verbose,
             is_stopped: Arc::default(),
             backend: options.backend.clone(),
             #[cfg(feature = "distribution-client")]
-            registries: RegistrySetup::new(profiles, options.registry.clone(), printer),
+            registries: RegistrySetup::new(profiles, options.registry.clone(), screen),
         }
     }
 
@@ -117,7 +120,22 @@ impl Context {
 
     /// Returns a new display of progress.
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
-        Arc::new(Progress::new(self.printer, self.is_verbose()).until(Arc::clone(&self.is_stopped)))
+        Arc::new(Progress::new(self.screen.clone(), self.is_verbose()).until(Arc::clone(&self.is_stopped)))
+    }
+
+    /// Returns an observer that shows warnings only.
+    pub(crate) fn warnings(&self) -> Arc<dyn Observer> {
+        struct Warnings(Screen);
+
+        impl Observer for Warnings {
+            fn event(&self, event: &Event<'_>) {
+                if let Event::Warning(text) = event {
+                    self.0.line(|printer| printer.warning(text));
+                }
+            }
+        }
+
+        Arc::new(Warnings(self.screen.clone()))
     }
 
     /// Refuses a location whose scheme no backend knows. Such a text is often a name without a host.

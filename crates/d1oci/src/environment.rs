@@ -64,9 +64,18 @@ impl Environment {
     /// Returns a path below the directory for configuration files (XDG Base Directory Specification, "Environment
     /// variables").
     pub(crate) fn below_configuration_home(&self, path: &str) -> Option<PathBuf> {
+        self.below_base("XDG_CONFIG_HOME", ".config", path)
+    }
+
+    /// Returns a path below the directory for the state of programs (the same specification).
+    pub(crate) fn below_state_home(&self, path: &str) -> Option<PathBuf> {
+        self.below_base("XDG_STATE_HOME", ".local/state", path)
+    }
+
+    fn below_base(&self, variable: &str, usual: &str, path: &str) -> Option<PathBuf> {
         // A relative path is to be ignored, says the specification.
-        let stated = self.path("XDG_CONFIG_HOME").filter(|stated| stated.is_absolute());
-        stated.or_else(|| self.below_home(".config")).map(|directory| directory.join(path))
+        let stated = self.path(variable).filter(|stated| stated.is_absolute());
+        stated.or_else(|| self.below_home(usual)).map(|directory| directory.join(path))
     }
 }
 

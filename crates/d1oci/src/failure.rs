@@ -311,7 +311,8 @@ impl From<CatalogError> for Failure {
     }
 }
 
-fn transfer_status(error: &TransferError) -> ExitStatus {
+/// Returns the exit status for the failure of a transfer.
+pub(crate) fn transfer_status(error: &TransferError) -> ExitStatus {
     match error {
         TransferError::Backend(error) => backend_status(error),
         TransferError::Upload { source, .. } => backend_status(source),

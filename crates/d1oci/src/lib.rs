@@ -47,5 +47,7 @@ mod registries;
 mod settings;
 #[cfg(feature = "d1-client")]
 mod shard;
+#[cfg(feature = "distribution-client")]
+mod uploads;
 
 pub use program::Program;

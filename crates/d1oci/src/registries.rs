@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use distribution_client::{
     ClientCertificate, ClientOptions, Profile, Proxies, Registries, Registry, RegistryFactory,
-    RegistryWarning, Scheme, Secret,
+    RegistryWarning, Scheme, Secret, WaitObserver,
 };
 use registry_backend::{Backends, Fit};
 
@@ -14,8 +14,10 @@ use crate::credentials::CredentialPlaces;
 use crate::environment::{Environment, ProxyVariables};
 use crate::failure::{ExitStatus, Failure};
 use crate::files::read_regular;
-use crate::output::Printer;
+use crate::output::progress::Screen;
+use crate::output::waits::Waits;
 use crate::settings::{HostSettings, Settings};
+use crate::uploads::UploadFiles;
 
 /// Options of every command that talks to a registry.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -60,7 +62,8 @@ pub(crate) struct RegistrySetup {
     pub(crate) environment: Environment,
     profiles: Vec<Profile>,
     options: RegistryOptions,
-    printer: Printer,
+    screen: Screen,
+    waits: Arc<Waits>,
     settings: OnceLock<Settings>,
     /// The host that the options of the command line are for.
     host_of_options: OnceLock<String>,
@@ -80,12 +83,13 @@ pub(crate) struct RegistryPlace {
 }
 
 impl RegistrySetup {
-    pub(crate) fn new(profiles: Vec<Profile>, options: RegistryOptions, printer: Printer) -> Self {
+    pub(crate) fn new(profiles: Vec<Profile>, options: RegistryOptions, screen: Screen) -> Self {
         Self {
             environment: Environment::of_process(),
             profiles,
             options,
-            printer,
+            waits: Arc::new(Waits::new(screen.clone())),
+            screen,
             settings: OnceLock::new(),
             host_of_options: OnceLock::new(),
             places: Mutex::default(),
@@ -150,7 +154,7 @@ impl RegistrySetup {
         let login = place.profile().login;
         let settings = &place.settings;
         let credentials =
-            CredentialPlaces::new(&self.environment, Some(settings), &login, host, self.printer)?;
+            CredentialPlaces::new(&self.environment, Some(settings), &login, host, self.screen.printer)?;
         let mut client = ClientOptions::default().with_credentials(credentials);
         client.user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
         let authorities = self.options.ca_file.clone().or(settings.ca_file().map(|path| file.resolve(path)));
@@ -171,13 +175,25 @@ impl RegistrySetup {
         if let Some(path) = &authorities {
             check_authorities(host, path, &client)?;
         }
-        let printer = self.printer;
-        client.warnings = Some(Arc::new(move |warning: &RegistryWarning<'_>| {
-            printer.warning(format_args!("{} says: {}", warning.host, warning.text));
-        }));
+        self.observe(&mut client);
         place.registries = Arc::new(Registries::new(client.clone()));
         place.client = client;
         Ok(place)
+    }
+
+    /// Lets the program show warnings and waits, and remember the sessions of large uploads.
+    fn observe(&self, client: &mut ClientOptions) {
+        let screen = self.screen.clone();
+        client.warnings = Some(Arc::new(move |warning: &RegistryWarning<'_>| {
+            let text = format_args!("{} says: {}", warning.host, warning.text);
+            screen.line(|printer| printer.warning(text));
+        }));
+        let waits = self.waits.clone();
+        client.waits = WaitObserver::new(move |wait| {
+            waits.note(wait.server, &wait.reason, wait.length, wait.is_stated);
+        });
+        let directory = self.environment.below_state_home("d1oci/uploads");
+        client.uploads = directory.map(|directory| Arc::new(UploadFiles::new(directory)) as _);
     }
 
     /// Refuses to use `--plain-http` and a client certificate, which are meant for one registry, for a second one.

@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest, Tag};
+use futures::{StreamExt, TryStreamExt};
+use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest};
 use registry_backend::{
-    BlobRead, BlobSource, Capabilities, RegistryBackend, RepositoryAdmin, Result, WriteHint, Written,
+    BlobRead, BlobSource, Capabilities, RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint,
+    Written,
 };
 
 use crate::repository::Repository;
@@ -41,8 +43,8 @@ impl RegistryBackend for Repository {
         Self::write_manifest(self, at, manifest).await
     }
 
-    fn tags(&self) -> BoxStream<'_, Result<Tag>> {
-        Self::tags(self)
+    fn tags(&self) -> BoxStream<'_, Result<TagEntry>> {
+        Self::tags(self).map_ok(TagEntry::new).boxed()
     }
 
     fn referrers(

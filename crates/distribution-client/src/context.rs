@@ -25,12 +25,19 @@ impl Context {
         Error::new(kind, self.operation, &self.target)
     }
 
-    /// Returns the error for a request without an answer. `own` is the URL of the service.
-    pub(crate) fn send_error(&self, error: SendError, own: &Url) -> Error {
+    /// Returns the error for a request without an answer. `own` is the URL of the service, and `session` knows which servers have
+    /// answered.
+    pub(crate) fn send_error(&self, error: SendError, own: &Url, session: &Session) -> Error {
         let origin = own.origin().ascii_serialization();
         // A slash after the port: `https://host:5000` must not stand for `https://host:50001`.
         let reason = error.reason("registry", &format!("{origin}/"));
         match error {
+            SendError::Transfer { place, error: TransferError::Connect(cause) }
+                if Url::parse(&place).is_ok_and(|place| !session.has_answered(&place)) =>
+            {
+                let error = self.error(ErrorKind::Unavailable).because(reason).with_retry(Retry::Yes);
+                error.caused_by(NeverReached(cause))
+            }
             SendError::Transfer { error, .. } => self.transfer(error).because(reason),
             SendError::ContentTooLong { .. } | SendError::ContentTooShort { .. } => {
                 self.error(ErrorKind::Invalid).because(reason)
@@ -56,6 +63,22 @@ impl Context {
     /// Returns the error for an answer that the protocol does not allow.
     pub(crate) fn protocol(&self, reason: impl Into<String>) -> Error {
         self.error(ErrorKind::Protocol).because(reason)
+    }
+}
+
+/// The cause of a failed connection to a server that has never answered, such as one at a wrong address.
+#[derive(Debug)]
+struct NeverReached(reqwest::Error);
+
+impl fmt::Display for NeverReached {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for NeverReached {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
     }
 }
 
@@ -110,7 +133,12 @@ impl RetryPolicy for Retries {
 
     fn patience(&self, error: &Error) -> Duration {
         let is_new = error.kind() == ErrorKind::Unavailable && !self.session.has_answered(&self.url);
-        if is_new { self.rules.first_patience } else { self.rules.patience }
+        let source = std::error::Error::source(error);
+        if is_new || source.is_some_and(|source| source.is::<NeverReached>()) {
+            self.rules.first_patience
+        } else {
+            self.rules.patience
+        }
     }
 
     fn note_wait(&self, error: &Error, wait: Duration, is_stated: bool) {

@@ -24,8 +24,15 @@ impl RepositoryAdmin for Repository {
             }
             Err(error) => return Err(error),
         };
-        self.delete_by_digest(digest, &context).await?;
         let subject = manifest.parse().ok().and_then(|parsed| parsed.subject().map(|own| own.digest.clone()));
+        let deleted = self.delete_by_digest(digest, &context).await;
+        let may_stay = subject.is_some() && !self.profile().capabilities.deletes_referrers;
+        if may_stay && self.stat_manifest(&at).await?.is_some() {
+            let reason =
+                "the registry keeps a manifest with a subject: only deleting the whole repository removes it";
+            return Err(context.error(ErrorKind::Unsupported).because(reason));
+        }
+        deleted?;
         match subject {
             Some(subject) => self.remove_from_referrers(&subject, digest).await,
             None => Ok(()),

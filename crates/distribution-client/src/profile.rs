@@ -52,6 +52,11 @@ pub struct Profile {
     pub uploads: Vec<UploadStrategy>,
     /// The repositories from which a blob may be mounted.
     pub mounts: MountRule,
+    /// Whether a mount from the repository itself finds a blob and renews its lease. It replaces the question whether the blob
+    /// exists and the request that opens a session.
+    pub mounts_from_itself: bool,
+    /// Whether the registry stores blobs that are sent in several chunks without a fault.
+    pub takes_chunks: bool,
     /// How the registry lists referrers.
     pub referrers: ReferrersMode,
     /// Whether the registry refuses a manifest whose blobs or children are missing. If not, the client checks them.
@@ -220,6 +225,8 @@ impl Profile {
             // (Cloudflare: 100 MB) or cuts connections.
             uploads: vec![UploadStrategy::Put, UploadStrategy::Chunks { bytes: 16 * MIB }],
             mounts: MountRule::AnyRepository,
+            mounts_from_itself: false,
+            takes_chunks: true,
             referrers: ReferrersMode::Probe,
             checks_manifest_content: false,
             // distribution registry/handlers/app.go, appendAccessRecords: DELETE wants `delete`.

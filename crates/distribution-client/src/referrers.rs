@@ -21,6 +21,9 @@ use crate::repository::{Doing, Repository};
 /// The most referrers of one subject that are listed.
 const MOST_REFERRERS: usize = 200_000;
 
+/// The most manifests that are read because a list of referrers lacks their artifact types.
+const MOST_READ_FOR_TYPES: usize = 100;
+
 /// The operation of a writer of the fallback tag, in errors.
 const UPDATING: &str = "update the referrers of";
 
@@ -65,6 +68,7 @@ impl Repository {
                 self.fallback_index(subject, context).await?.map(|index| index.manifests).unwrap_or_default()
             }
         };
+        self.add_types(&mut found).await?;
         let mut seen = HashSet::new();
         found.retain(|descriptor| {
             // A registry may ignore the filter (distribution-spec, "Listing Referrers").
@@ -72,6 +76,24 @@ impl Repository {
             fits && seen.insert(descriptor.digest.clone())
         });
         Ok(found)
+    }
+
+    /// Adds the artifact types that a list lacks. Quay states none for a manifest whose type is that of its configuration
+    /// (distribution-spec, "Listing Referrers", asks for it).
+    async fn add_types(&self, found: &mut [Descriptor]) -> Result<()> {
+        let lacking = found.iter_mut().filter(|descriptor| descriptor.artifact_type.is_none());
+        for descriptor in lacking.take(MOST_READ_FOR_TYPES) {
+            match self.read_manifest(&descriptor.digest.clone().into()).await {
+                Ok(raw) => {
+                    let parsed = raw.parse().ok();
+                    descriptor.artifact_type =
+                        parsed.and_then(|manifest| manifest.effective_artifact_type().cloned());
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Asks the API; `None` if the registry has none.

@@ -406,7 +406,8 @@ impl Exchange for RegistryExchange<'_> {
     type Error = Error;
 
     fn failed(&self, error: SendError) -> Error {
-        self.context.send_error(error, &self.registry.inner.base)
+        let Inner { base, session, .. } = &*self.registry.inner;
+        self.context.send_error(error, base, session)
     }
 
     async fn authorization(&mut self, url: &Url) -> Result<Option<HeaderValue>> {

@@ -89,7 +89,8 @@ impl Repository {
 
     pub(crate) fn scopes(&self, doing: Doing) -> Scopes {
         let actions = match (doing, self.access) {
-            (Doing::Read, Access::Read) => "pull",
+            // Quay creates a repository when it gives a token for `push` (endpoints/v2/v2auth.py:403): looking asks for less.
+            (Doing::Read, Access::Read | Access::Modify) => "pull",
             // One token serves a whole push. A registry gives fewer rights to a caller who has fewer.
             (Doing::Read | Doing::Write, _) => "pull,push",
             (Doing::Delete, _) => self.profile().delete_actions,

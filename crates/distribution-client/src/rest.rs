@@ -245,7 +245,7 @@ impl Exchange for RestExchange<'_> {
 
     fn failed(&self, error: SendError) -> Error {
         let was_sent = matches!(&error, SendError::Transfer { error, .. } if error.may_have_been_sent());
-        let error = self.context.send_error(error, &self.api.base);
+        let error = self.context.send_error(error, &self.api.base, &self.api.retries.session);
         if was_sent { once(self.method, error) } else { error }
     }
 

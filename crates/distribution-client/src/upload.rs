@@ -42,20 +42,32 @@ impl Repository {
             let reason = format!("it has {} bytes, and the registry takes at most {limit}", source.size());
             return Err(context.error(ErrorKind::TooLarge).because(reason));
         }
-        if !hint.replace && self.stat_blob(digest).await?.is_some() {
-            return Ok(Written::AlreadyThere);
+        let mut session = None;
+        if !hint.replace {
+            if self.profile().mounts_from_itself {
+                match self.mount(digest, self.name(), &context).await {
+                    Mount::Done => {
+                        self.remember(digest);
+                        return Ok(Written::AlreadyThere);
+                    }
+                    Mount::Session(opened) => session = Some(opened),
+                    Mount::Refused => {}
+                }
+            }
+            if session.is_none() && self.stat_blob(digest).await?.is_some() {
+                return Ok(Written::AlreadyThere);
+            }
         }
-        let session = match hint.mount_from.as_ref().filter(|from| self.may_mount(from)) {
-            None => None,
-            Some(from) => match self.mount(digest, from, &context).await {
+        if let Some(from) = hint.mount_from.as_ref().filter(|from| self.may_mount(from)) {
+            match self.mount(digest, from, &context).await {
                 Mount::Done => {
                     self.remember(digest);
                     return Ok(Written::Mounted);
                 }
-                Mount::Session(session) => Some(session),
-                Mount::Refused => None,
-            },
-        };
+                Mount::Session(opened) => session = Some(opened),
+                Mount::Refused => {}
+            }
+        }
         self.upload(source, session, &context).await?;
         self.remember(digest);
         Ok(Written::Uploaded)
@@ -77,11 +89,24 @@ impl Repository {
             return Mount::Refused;
         };
         let mut call = call.with_parameter("mount", digest.as_str()).with_parameter("from", from.as_str());
+<<<<<<< HEAD
         call.scopes = call.scopes.and_repository(from, "pull");
         match self.request_session(call, context).await {
             Ok(Requested::Session(session)) => Mount::Session(session),
             Ok(Requested::Other(answer)) if answer.status == StatusCode::CREATED => Mount::Done,
             Ok(Requested::Other(answer)) => {
+=======
+        if from != self.name() {
+            call.scopes = call.scopes.and_repository(from, "pull");
+        }
+        match self.registry().exchange(&call, Sent::Nothing, SMALL_ANSWER, context).await {
+            Ok(answer) if answer.status == StatusCode::CREATED => Mount::Done,
+            Ok(answer) if answer.status == StatusCode::ACCEPTED => {
+                let session = Session::opened_by(&answer, self.registry(), context).await;
+                session.map_or(Mount::Refused, Mount::Session)
+            }
+            Ok(answer) => {
+>>>>>>> bdea585 (Mirror repositories, show waits, resume killed pushes, follow Quay as measured)
                 tracing::debug!(status = answer.status.as_u16(), %digest, %from, "not mounted");
                 Mount::Refused
             }

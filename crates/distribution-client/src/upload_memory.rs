@@ -32,7 +32,9 @@ pub struct UploadName<'a> {
 }
 
 impl<'a> UploadName<'a> {
-    pub(crate) fn new(host: &'a str, repository: &'a str, digest: &'a str) -> Self {
+    /// Returns the name of an upload.
+    #[must_use]
+    pub fn new(host: &'a str, repository: &'a str, digest: &'a str) -> Self {
         Self { host, repository, digest }
     }
 }

@@ -271,7 +271,9 @@ pub enum ManifestError {
         outer: MediaType,
     },
     /// The bytes do not have the expected digest.
-    #[error("expected the manifest {expected}, found {actual}: it was changed in transit or in the store")]
+    #[error(
+        "expected the digest {expected}, found {actual}: the manifest was changed in transit or in the store"
+    )]
     Digest {
         /// The requested digest.
         expected: Digest,

@@ -80,7 +80,7 @@ pub trait RegistryBackend: fmt::Display + fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) if the repository does not exist, as far as the store can tell.
-    fn tags(&self) -> BoxStream<'_, Result<Tag>>;
+    fn tags(&self) -> BoxStream<'_, Result<TagEntry>>;
 
     /// Lists the manifests whose `subject` is this digest, each once, with artifact type and annotations; with `artifact_type`,
     /// only those of that type. A missing subject has no referrers.
@@ -92,6 +92,31 @@ pub trait RegistryBackend: fmt::Display + fmt::Debug + Send + Sync {
 
     /// Returns the administration of the repository, if the store has one.
     fn admin(&self) -> Option<&dyn RepositoryAdmin>;
+}
+
+/// A tag in the list of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TagEntry {
+    /// The tag.
+    pub tag: Tag,
+    /// The digest of the manifest that it names, if the list states it.
+    pub digest: Option<Digest>,
+}
+
+impl TagEntry {
+    /// Returns the entry of a tag in a list that states no digests.
+    #[must_use]
+    pub fn new(tag: Tag) -> Self {
+        Self { tag, digest: None }
+    }
+
+    /// Returns the entry with the digest of the manifest.
+    #[must_use]
+    pub fn with_digest(mut self, digest: Digest) -> Self {
+        self.digest = Some(digest);
+        self
+    }
 }
 
 /// Knowledge of the caller that may save sending a blob.

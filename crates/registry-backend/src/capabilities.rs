@@ -28,6 +28,12 @@ pub struct Capabilities {
     pub range_reads: bool,
     /// How long a blob without a manifest stays at least, or `None` for ever.
     pub unreferenced_blob_lifetime: Option<Duration>,
+    /// How long a manifest stays that has neither a tag nor a subject, or `None` for ever.
+    pub untagged_manifest_lifetime: Option<Duration>,
+    /// Whether a manifest stays readable by its digest after its last tag moved or was deleted.
+    pub keeps_moved_digests: bool,
+    /// Whether manifests with a subject can be deleted.
+    pub deletes_referrers: bool,
     /// Whether manifests may have configurations of any media type. If not, only the empty configuration is sure to pass.
     pub any_config_type: bool,
 }
@@ -51,6 +57,9 @@ impl Default for Capabilities {
             parallel_blobs: 4,
             range_reads: true,
             unreferenced_blob_lifetime: None,
+            untagged_manifest_lifetime: None,
+            keeps_moved_digests: true,
+            deletes_referrers: true,
             any_config_type: true,
         }
     }

@@ -13,7 +13,7 @@ use oci_model::{Descriptor, Digest, DigestHasher, Manifest, ManifestRef, MediaTy
 
 use crate::{
     BlobRead, BlobSource, Capabilities, Error, ErrorKind, Pruner, RegistryBackend, RepositoryAdmin, Result,
-    WriteHint, Written,
+    TagEntry, WriteHint, Written,
 };
 
 /// A repository in memory.
@@ -148,8 +148,9 @@ impl RegistryBackend for MemoryBackend {
         Ok(())
     }
 
-    fn tags(&self) -> BoxStream<'_, Result<Tag>> {
-        let tags: Vec<_> = self.state().tags.keys().cloned().map(Ok).collect();
+    fn tags(&self) -> BoxStream<'_, Result<TagEntry>> {
+        let entry = |(tag, digest): (&Tag, &Digest)| TagEntry::new(tag.clone()).with_digest(digest.clone());
+        let tags: Vec<_> = self.state().tags.iter().map(|found| Ok(entry(found))).collect();
         futures::stream::iter(tags).boxed()
     }
 

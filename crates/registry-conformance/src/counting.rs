@@ -11,7 +11,7 @@ use futures::stream::BoxStream;
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{
     BlobRead, BlobSource, Capabilities, PruneOptions, PruneReport, Pruner, RegistryBackend, RepositoryAdmin,
-    Result, WriteHint, Written,
+    Result, TagEntry, WriteHint, Written,
 };
 
 use crate::Operation;
@@ -136,7 +136,7 @@ impl RegistryBackend for CountingBackend {
         self.inner.write_manifest(at, manifest).await
     }
 
-    fn tags(&self) -> BoxStream<'_, Result<Tag>> {
+    fn tags(&self) -> BoxStream<'_, Result<TagEntry>> {
         self.record(Operation::Tags, "", None);
         self.inner.tags()
     }

@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{
     BlobRead, BlobSource, Capabilities, PruneOptions, PruneReport, Pruner, RegistryBackend, RepositoryAdmin,
-    Result, WriteHint, Written,
+    Result, TagEntry, WriteHint, Written,
 };
 
 use crate::fault::{Script, planned};
@@ -117,7 +117,7 @@ impl RegistryBackend for FaultyBackend {
         finish(action, Operation::WriteManifest, at, ())
     }
 
-    fn tags(&self) -> BoxStream<'_, Result<Tag>> {
+    fn tags(&self) -> BoxStream<'_, Result<TagEntry>> {
         self.list(Operation::Tags, self.to_string(), || self.inner.tags())
     }
 

@@ -16,7 +16,7 @@ use oci_model::{
 };
 use registry_backend::{
     Access, BackendFactory, BlobRead, BlobSource, Capabilities, Error, ErrorKind, Fit, OpenOptions, Pruner,
-    RegistryBackend, RepositoryAdmin, Result, WriteHint, Written,
+    RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint, Written,
 };
 
 /// One repository: the directories `blobs`, `manifests` and `tags`, with a file for each.
@@ -213,9 +213,9 @@ impl RegistryBackend for Shelf {
         }
     }
 
-    fn tags(&self) -> BoxStream<'_, Result<Tag>> {
+    fn tags(&self) -> BoxStream<'_, Result<TagEntry>> {
         let tags = self.names("tags").map(|names| {
-            let tags = names.into_iter().filter_map(|name| name.parse().ok());
+            let tags = names.into_iter().filter_map(|name| name.parse().ok()).map(TagEntry::new);
             stream::iter(tags.map(Ok).collect::<Vec<_>>())
         });
         stream::once(async { tags }).try_flatten().boxed()

@@ -19,6 +19,7 @@ mod interop;
 mod kills;
 mod live;
 mod lost_links;
+mod mirrors;
 mod nodes;
 mod objects;
 mod oras;
@@ -27,9 +28,15 @@ mod planted;
 mod power_cut;
 mod readme;
 mod reproducible;
+mod resumed_pushes;
 mod round_trip;
 mod seed_session;
+<<<<<<< HEAD
 mod signals;
 mod sync_order;
+=======
+mod short_memory;
+>>>>>>> bdea585 (Mirror repositories, show waits, resume killed pushes, follow Quay as measured)
 mod terminal;
 mod torture;
+mod waits;

@@ -1,7 +1,7 @@
 //! Lists: pages without end, links that lead away, referrers where there is no interface for them.
 
 use futures::TryStreamExt;
-use oci_model::{Descriptor, ImageIndex, ImageManifest, ManifestRef, RawManifest, Tag};
+use oci_model::{Descriptor, ImageIndex, ImageManifest, ManifestRef, RawManifest};
 use registry_backend::{BytesSource, ErrorKind, Result, WriteHint};
 use registry_conformance::scripted::{
     Action, Answer, Config, Fault, Preset, ReferrersBehaviour, Route, When,
@@ -11,7 +11,7 @@ use crate::rig::{NAME, Rig};
 
 async fn tags(rig: &Rig) -> Result<Vec<String>> {
     let mut tags: Vec<_> =
-        rig.backend().tags().map_ok(|tag: Tag| tag.as_str().to_owned()).try_collect().await?;
+        rig.backend().tags().map_ok(|entry| entry.tag.as_str().to_owned()).try_collect().await?;
     tags.sort();
     Ok(tags)
 }

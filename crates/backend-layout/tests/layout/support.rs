@@ -89,7 +89,7 @@ pub(crate) fn index_of(manifests: &[&RawManifest]) -> RawManifest {
 }
 
 pub(crate) async fn tags(layout: &LayoutBackend) -> Vec<String> {
-    layout.tags().map_ok(|tag| tag.as_str().to_owned()).try_collect().await.unwrap()
+    layout.tags().map_ok(|entry| entry.tag.as_str().to_owned()).try_collect().await.unwrap()
 }
 
 pub(crate) async fn referrers(layout: &LayoutBackend, subject: &Digest) -> Vec<Digest> {

@@ -64,6 +64,9 @@ pub struct PushOptions {
     pub repair: bool,
     /// Whether to do everything except storing.
     pub dry_run: bool,
+    /// Whether an artifact whose tag moves may become unreadable, in a store that forgets it. By default it keeps a tag that is
+    /// derived from its digest.
+    pub forget_moved: bool,
     /// Directory for large temporary files. They have no name there.
     pub temporary_directory: PathBuf,
 }
@@ -89,6 +92,7 @@ impl PushOptions {
             repack: false,
             repair: false,
             dry_run: false,
+            forget_moved: false,
             temporary_directory,
         }
     }

@@ -9,6 +9,7 @@ use registry_backend::{BlobSource, RegistryBackend, WriteHint};
 
 use crate::error::{Error, Result};
 use crate::event::Observer;
+use crate::kept::{keep_former, tag_to_stay};
 use crate::names::title;
 use crate::push::{PushOptions, PushReport};
 use crate::upload::{Upload, Uploader};
@@ -32,6 +33,11 @@ pub(crate) async fn publish(
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
     let Artifact { manifest, files, bytes, identifier, .. } = &artifact;
+    let mut options = options.clone();
+    if options.tags.is_empty() {
+        options.tags.extend(tag_to_stay(backend, manifest, observer));
+    }
+    let options = &options;
     let mut report = PushReport::new(manifest, &options.tags, (*files, *bytes), identifier.clone())?;
     // A tag may outlive blobs of its artifact.
     report.unchanged = is_there(backend, &artifact.manifest, options).await?
@@ -46,7 +52,7 @@ pub(crate) async fn publish(
     }
     let mut uploader = Uploader::new(backend, observer, WriteHint::default()).repairing(options.repair);
     uploader.upload_all(uploads(&artifact)).await?;
-    store_manifest(backend, &artifact.manifest, options).await?;
+    store_manifest(backend, &artifact.manifest, options, observer).await?;
     let totals = uploader.totals();
     (report.sent_blobs, report.sent_bytes) = (totals.blobs, totals.bytes);
     Ok(report)
@@ -56,11 +62,15 @@ async fn store_manifest(
     backend: &dyn RegistryBackend,
     manifest: &RawManifest,
     options: &PushOptions,
+    observer: &Arc<dyn Observer>,
 ) -> Result<()> {
     if options.tags.is_empty() {
         backend.write_manifest(&ManifestRef::Digest(manifest.digest().clone()), manifest).await?;
     }
     for tag in &options.tags {
+        if !options.forget_moved {
+            keep_former(backend, tag, manifest.digest(), observer).await?;
+        }
         backend.write_manifest(&ManifestRef::Tag(tag.clone()), manifest).await?;
     }
     Ok(())

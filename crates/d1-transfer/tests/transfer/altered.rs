@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest, Tag};
+use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest};
 use registry_backend::{
-    BlobRead, BlobSource, Capabilities, Error, ErrorKind, RegistryBackend, RepositoryAdmin, Result,
+    BlobRead, BlobSource, Capabilities, Error, ErrorKind, RegistryBackend, RepositoryAdmin, Result, TagEntry,
     WriteHint, Written,
 };
 use tokio::sync::mpsc::UnboundedSender;
@@ -131,7 +131,7 @@ impl RegistryBackend for Altered {
         self.inner.write_manifest(at, manifest).await
     }
 
-    fn tags(&self) -> BoxStream<'_, Result<Tag>> {
+    fn tags(&self) -> BoxStream<'_, Result<TagEntry>> {
         self.inner.tags()
     }
 

@@ -25,6 +25,7 @@ pub(crate) mod logout;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod manifest;
+pub(crate) mod mirror;
 mod package;
 pub(crate) mod prune;
 pub(crate) mod pull;

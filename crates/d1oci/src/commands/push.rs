@@ -9,7 +9,7 @@ use d1_sync::{ObjectReport, ObjectToPush};
 use d1_transfer::{FileToPush, PushOptions, PushReport};
 use oci_model::{Annotations, Location, MediaType, Reference, Tag};
 use oci_pack::Compression;
-use registry_backend::{Access, MemoryBackend, RegistryBackend};
+use registry_backend::{Access, ErrorKind, MemoryBackend, RegistryBackend};
 use serde::Serialize;
 
 use super::bag::AcceptArgument;
@@ -91,6 +91,9 @@ pub(crate) struct Arguments {
     /// Do everything except storing.
     #[arg(long)]
     dry_run: bool,
+    /// Let a registry forget the artifact that a tag named before; without it, the former artifact keeps a tag of its digest.
+    #[arg(long)]
+    no_keep: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -143,10 +146,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.repack = arguments.repack;
     options.repair = arguments.repair;
     options.dry_run = arguments.dry_run;
+    options.forget_moved = arguments.no_keep;
 
     let location = &arguments.reference.location;
     let backend = if arguments.dry_run {
-        open_for_dry_run(context, location).await?
+        open_for_dry_run(context, location, options.tags.first()).await?
     } else {
         context.open(location, Access::Create).await?
     };
@@ -192,14 +196,29 @@ fn refuse_system_metadata(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Opens a repository without creating it; a missing one counts as empty.
-async fn open_for_dry_run(
+/// Opens a repository without creating it; a missing one counts as empty. Some registries do not say whether a repository is
+/// missing or private.
+pub(crate) async fn open_for_dry_run(
     context: &Context,
     location: &Location,
+    tag: Option<&Tag>,
 ) -> Result<Box<dyn RegistryBackend>, Failure> {
-    match context.open(location, Access::Read).await {
-        Err(failure) if failure.status() == ExitStatus::NotFound => Ok(Box::new(MemoryBackend::new())),
-        opened => opened,
+    let backend = match context.open(location, Access::Read).await {
+        Err(failure) if failure.status() == ExitStatus::NotFound => {
+            return Ok(Box::new(MemoryBackend::new()));
+        }
+        opened => opened?,
+    };
+    let latest = || "latest".parse().ok();
+    let Some(tag) = tag.cloned().or_else(latest) else { return Ok(backend) };
+    match backend.stat_manifest(&tag.into()).await {
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            context.printer.warning(format_args!(
+                "cannot read {location}: it does not exist, or the account may not read it; the dry run takes it for empty"
+            ));
+            Ok(Box::new(MemoryBackend::with_capabilities(backend.capabilities().clone())))
+        }
+        _ => Ok(backend),
     }
 }
 

@@ -16,6 +16,9 @@ pub(crate) struct Arguments {
     /// The tags.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<Tag>,
+    /// Let a registry forget the artifact that a tag named before; without it, the former artifact keeps a tag of its digest.
+    #[arg(long)]
+    no_keep: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -29,7 +32,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Modify).await?;
     let manifest = backend.read_manifest(target).await?;
+    let observer = context.observer();
     for tag in &arguments.tags {
+        if !arguments.no_keep {
+            d1_transfer::keep_former(&*backend, tag, manifest.digest(), &observer).await?;
+        }
         backend.write_manifest(&ManifestRef::Tag(tag.clone()), &manifest).await?;
     }
     let tagged = Tagged { digest: manifest.digest().clone(), tags: arguments.tags };

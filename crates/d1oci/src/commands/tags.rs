@@ -26,7 +26,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let location = &arguments.reference.location;
     context.check_scheme(location)?;
     let backend = context.open(location, Access::Read).await?;
-    let mut tags: Vec<Tag> = backend.tags().try_collect().await?;
+    let mut tags: Vec<Tag> = backend.tags().map_ok(|entry| entry.tag).try_collect().await?;
     tags.sort();
     let listing = Listing { repository: location.to_string(), tags };
     context.printer.result(&listing, |listing, lines| listing.tags.iter().for_each(|tag| lines.add(tag)))

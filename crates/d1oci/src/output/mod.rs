@@ -5,6 +5,8 @@
 
 pub(crate) mod human;
 pub(crate) mod progress;
+#[cfg(feature = "distribution-client")]
+pub(crate) mod waits;
 
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};

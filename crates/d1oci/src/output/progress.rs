@@ -14,12 +14,29 @@ use super::{Printer, ProgressStyle};
 /// The time between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// The lines and bars of a command on standard error. A line does not disturb the bars.
+#[derive(Clone, Debug)]
+pub(crate) struct Screen {
+    pub(crate) printer: Printer,
+    bars: MultiProgress,
+}
+
+impl Screen {
+    pub(crate) fn new(printer: Printer) -> Self {
+        Self { printer, bars: MultiProgress::new() }
+    }
+
+    /// Writes a line without disturbing the bars.
+    pub(crate) fn line(&self, write: impl FnOnce(Printer)) {
+        self.bars.suspend(|| write(self.printer));
+    }
+}
+
 /// Shows the events of a transfer.
 pub(crate) struct Progress {
-    printer: Printer,
+    screen: Screen,
     style: ProgressStyle,
     verbose: bool,
-    bars: MultiProgress,
     phases: Mutex<HashMap<Phase, Meter>>,
     is_stopped: Arc<AtomicBool>,
 }
@@ -36,17 +53,10 @@ struct Meter {
 }
 
 impl Progress {
-    /// Returns a display that writes through the printer; `verbose` adds a line for each blob.
-    pub(crate) fn new(printer: Printer, verbose: bool) -> Self {
-        let style = printer.progress_style();
-        Self {
-            printer,
-            style,
-            verbose,
-            bars: MultiProgress::new(),
-            phases: Mutex::default(),
-            is_stopped: Arc::default(),
-        }
+    /// Returns a display on the screen; `verbose` adds a line for each blob.
+    pub(crate) fn new(screen: Screen, verbose: bool) -> Self {
+        let style = screen.printer.progress_style();
+        Self { screen, style, verbose, phases: Mutex::default(), is_stopped: Arc::default() }
     }
 
     /// Returns the display of work that ends when the flag is set.
@@ -57,7 +67,7 @@ impl Progress {
 
     fn began(&self, phase: Phase, items: u64, bytes: u64) {
         let bar = (self.style == ProgressStyle::Bars).then(|| {
-            let bar = self.bars.add(ProgressBar::new(bytes));
+            let bar = self.screen.bars.add(ProgressBar::new(bytes));
             bar.set_style(bar_style());
             bar.set_prefix(verb(phase));
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -79,7 +89,7 @@ impl Progress {
             bar.set_message(format!("{}/{}", meter.items, meter.all_items));
         } else if self.style == ProgressStyle::Lines && meter.last_line.elapsed() >= LINE_EVERY {
             meter.last_line = Instant::now();
-            self.printer.status(meter.line(phase));
+            self.screen.printer.status(meter.line(phase));
         }
     }
 
@@ -90,17 +100,12 @@ impl Progress {
         }
         // A short phase is not worth a line.
         if self.style == ProgressStyle::Lines && meter.began.elapsed() >= LINE_EVERY {
-            self.printer.status(meter.line(phase));
+            self.screen.printer.status(meter.line(phase));
         }
     }
 
     fn phases(&self) -> std::sync::MutexGuard<'_, HashMap<Phase, Meter>> {
         self.phases.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes a line without disturbing the bars.
-    fn line(&self, write: impl FnOnce(Printer)) {
-        self.bars.suspend(|| write(self.printer));
     }
 }
 
@@ -112,11 +117,11 @@ impl Observer for Progress {
             Event::Ended { phase } => self.ended(phase),
             Event::Blob { title, digest, size, outcome } if self.verbose => {
                 let size = human::bytes(size);
-                self.line(|printer| {
+                self.screen.line(|printer| {
                     printer.status(format_args!("{:<10} {} {title} ({size})", past(outcome), digest.short()))
                 });
             }
-            Event::Warning(text) => self.line(|printer| printer.warning(text)),
+            Event::Warning(text) => self.screen.line(|printer| printer.warning(text)),
             _ => {}
         }
     }

@@ -32,7 +32,7 @@ struct Written {
     requests_per_second: Option<f64>,
     parallel: Option<usize>,
     part_size: Option<Size>,
-    upload: Option<Upload>,
+    upload: Option<Spanned<Upload>>,
     chunk_size: Option<Size>,
     connect_timeout: Option<Seconds>,
     silence_timeout: Option<Seconds>,
@@ -88,7 +88,8 @@ fn faults(written: &Written) -> [(bool, &'static str); 7] {
             "`parallel` is between 1 and 64",
         ),
         (
-            written.chunk_size.is_some() && written.upload != Some(Upload::Chunks),
+            written.chunk_size.is_some()
+                && written.upload.as_ref().map(Spanned::get_ref) != Some(&Upload::Chunks),
             "`chunk-size` goes with `upload = \"chunks\"`",
         ),
         (written.chunk_size.is_some_and(|size| size.0 < SMALLEST_CHUNK), "`chunk-size` is at least `64 KiB`"),
@@ -133,6 +134,14 @@ impl HostSettings {
                 Some((name, profile))
             }
         };
+        let known = || profiles.iter().find(|profile| profile.hosts.contains(&host));
+        let profile = named.map(|(_, profile)| profile).or_else(known);
+        if let (Some(upload), Some(profile)) = (&self.written.upload, profile.filter(|it| !it.takes_chunks))
+            && *upload.get_ref() == Upload::Chunks
+        {
+            let text = format!("`{}` stores wrong bytes when a blob comes in chunks", profile.name);
+            return Err((upload.span(), text));
+        }
         match (&self.written.api, named) {
             (Some(api), named) if named.is_none_or(|(_, profile)| profile.vendor.is_none()) => {
                 let with: Vec<_> = profiles.iter().filter(|profile| profile.vendor.is_some()).collect();
@@ -197,7 +206,9 @@ impl HostSettings {
         if let Some(size) = written.part_size {
             profile.capabilities.part_bytes = Some(size.0);
         }
-        if let Some(upload) = written.upload {
+        // With `--backend`, the settings of a host may meet a profile for which they were not checked.
+        let is_possible = |upload: &Upload| *upload != Upload::Chunks || profile.takes_chunks;
+        if let Some(upload) = written.upload.as_ref().map(Spanned::get_ref).copied().filter(is_possible) {
             let bytes = written.chunk_size.map_or(USUAL_CHUNK, |size| size.0);
             profile.uploads = vec![match upload {
                 Upload::Put => UploadStrategy::Put,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_transfer::{
-    Content, Exchange, HeaderValue, Method, Payload, Request, Secret, SendError, Url, html_title,
+    Content, Exchange, HeaderValue, Method, Payload, Request, Secret, SendError, Session, Url, html_title,
     looks_like_html, same_origin, without_query,
 };
 use registry_backend::{Error, ErrorKind, Result};
@@ -88,7 +88,8 @@ pub(super) async fn fetch(
     retries
         .retry(|| async {
             let started = Instant::now();
-            let mut exchange = TokenExchange { asked: &asked, realm: &challenge.realm, context: &context };
+            let (asked, realm, session) = (&asked, &challenge.realm, &*retries.session);
+            let mut exchange = TokenExchange { asked, realm, session, context: &context };
             let received = retries.session.send(&asked.request, &mut exchange).await?;
             let answer = received.whole(LARGEST_ANSWER, LARGEST_ANSWER).await;
             let answer = answer.map_err(|error| context.transfer(error))?;
@@ -160,6 +161,7 @@ impl Asked {
 struct TokenExchange<'a> {
     asked: &'a Asked,
     realm: &'a Url,
+    session: &'a Session,
     context: &'a Context,
 }
 
@@ -167,7 +169,7 @@ impl Exchange for TokenExchange<'_> {
     type Error = Error;
 
     fn failed(&self, error: SendError) -> Error {
-        self.context.send_error(error, self.realm)
+        self.context.send_error(error, self.realm, self.session)
     }
 
     async fn authorization(&mut self, url: &Url) -> Result<Option<HeaderValue>> {

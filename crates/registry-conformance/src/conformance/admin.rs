@@ -57,6 +57,18 @@ pub(super) async fn deleting_an_index_keeps_its_children(repository: &EmptyRepos
     ensure_manifest(&**backend, &at("child"), &child).await
 }
 
+pub(super) async fn a_referrer_that_stays_is_not_called_deleted(repository: &EmptyRepository) -> Outcome {
+    let backend = repository.backend();
+    let subject = store_artifact(&**backend, "v1", 1).await?;
+    let referrer = store_referrer(&**backend, &subject, 2).await?;
+    // With a tag of its own, some registries accept the request and keep the manifest.
+    backend.write_manifest(&at("about"), &referrer).await?;
+    match admin(repository)?.delete_manifest(referrer.digest()).await {
+        Ok(()) => ensure_no_manifest(&**backend, &by_digest(&referrer)).await,
+        Err(error) => ensure_kind(Err::<(), _>(error), ErrorKind::Unsupported).map(drop),
+    }
+}
+
 pub(super) async fn a_deleted_referrer_is_not_listed(repository: &EmptyRepository) -> Outcome {
     let backend = repository.backend();
     let subject = store_artifact(&**backend, "v1", 1).await?;

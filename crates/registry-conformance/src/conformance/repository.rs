@@ -30,8 +30,10 @@ pub enum Need {
     Pruner,
     /// The store takes SHA-512 digests, which an implementation may (image-spec descriptor.md, "SHA-512").
     Sha512,
-    /// The store keeps a manifest whose last tag has moved.
+    /// `capabilities().keeps_moved_digests`.
     KeptDigests,
+    /// `admin()` is there, and `capabilities().deletes_referrers`.
+    DeleteReferrers,
     /// The fixture supplies a second value bound to the same repository.
     SecondValue,
 }
@@ -97,7 +99,9 @@ impl EmptyRepository {
             Need::BlobLimit => backend.capabilities().max_blob_bytes.is_some(),
             Need::DeleteManifest | Need::DeleteTag => backend.admin().is_some(),
             Need::Pruner => backend.admin().is_some_and(|admin| admin.pruner().is_some()),
-            Need::Sha512 | Need::KeptDigests => true,
+            Need::KeptDigests => backend.capabilities().keeps_moved_digests,
+            Need::DeleteReferrers => backend.admin().is_some() && backend.capabilities().deletes_referrers,
+            Need::Sha512 => true,
             Need::SecondValue => self.second.is_some(),
         };
         offered && !self.lacks.contains(&need)
@@ -127,6 +131,7 @@ impl fmt::Display for Need {
             Self::Pruner => "pruning",
             Self::Sha512 => "SHA-512 digests",
             Self::KeptDigests => "manifests whose tag has moved",
+            Self::DeleteReferrers => "deleting manifests with a subject",
             Self::SecondValue => "a second value bound to the repository",
         })
     }

@@ -137,7 +137,8 @@ pub(super) async fn read_whole(backend: &dyn RegistryBackend, digest: &Digest) -
 
 /// All tags, in order. A store without the repository, or without a tag in it, may say that it does not exist.
 pub(super) async fn sorted_tags(backend: &dyn RegistryBackend) -> Result<Vec<String>, Failure> {
-    let listed: Result<Vec<_>> = backend.tags().map_ok(|tag| tag.as_str().to_owned()).try_collect().await;
+    let listed: Result<Vec<_>> =
+        backend.tags().map_ok(|entry| entry.tag.as_str().to_owned()).try_collect().await;
     let mut tags = match listed {
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         listed => listed?,

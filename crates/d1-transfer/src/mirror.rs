@@ -1,0 +1,337 @@
+//! Mirroring a repository: its tags, and everything that they name, into another repository.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use oci_model::{Digest, ManifestRef, RepositoryName, Tag};
+use registry_backend::{ErrorKind, RegistryBackend, TagEntry};
+use serde::Serialize;
+
+use crate::copy::{CopyOptions, Known, copy_known};
+use crate::error::{Error, Result, with_causes};
+use crate::event::Observer;
+use crate::kept::is_tag_of_digest;
+use crate::tagged::{ReferrerBudget, concerns_content, referrers};
+
+/// Options of a mirror run.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct MirrorOptions {
+    /// Chooses tags; without it, all tags are mirrored.
+    pub wanted: Option<TagFilter>,
+    /// The referrers to copy.
+    pub referrers: MirroredReferrers,
+    /// Whether to delete tags of the target that the source lacks. Tags that are derived from digests stay.
+    pub delete: bool,
+    /// Whether to report without changing the target.
+    pub dry_run: bool,
+    /// The source repository, if both are on one registry. Its blobs are mounted.
+    pub mount_from: Option<RepositoryName>,
+    /// As [`CopyOptions::forget_moved`].
+    pub forget_moved: bool,
+    /// How many tags to work on at once.
+    pub parallel: usize,
+    /// The digests that tags of the target have, from an earlier run. They replace requests to a target whose list of tags has no
+    /// digests.
+    pub known: HashMap<Tag, Digest>,
+}
+
+/// Tells whether a tag is wanted.
+pub type TagFilter = Arc<dyn Fn(&Tag) -> bool + Send + Sync>;
+
+/// The referrers that a mirror run copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MirroredReferrers {
+    /// None.
+    None,
+    /// Those of artifacts that the target lacks.
+    #[default]
+    OfNew,
+    /// Those of all mirrored artifacts: one more request for each tag.
+    OfAll,
+}
+
+impl Default for MirrorOptions {
+    fn default() -> Self {
+        Self {
+            wanted: None,
+            referrers: MirroredReferrers::default(),
+            delete: false,
+            dry_run: false,
+            mount_from: None,
+            forget_moved: false,
+            parallel: 8,
+            known: HashMap::new(),
+        }
+    }
+}
+
+impl fmt::Debug for MirrorOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { referrers, delete, dry_run, mount_from, forget_moved, parallel, .. } = self;
+        formatter
+            .debug_struct("MirrorOptions")
+            .field("referrers", referrers)
+            .field("delete", delete)
+            .field("dry_run", dry_run)
+            .field("mount_from", mount_from)
+            .field("forget_moved", forget_moved)
+            .field("parallel", parallel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The result of a mirror run.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct MirrorReport {
+    /// Whether the target was not changed.
+    pub dry_run: bool,
+    /// Copied tags. In a dry run, those to copy.
+    pub copied: Vec<MirroredTag>,
+    /// Number of tags that already named the same manifest.
+    pub unchanged: u64,
+    /// Deleted tags. In a dry run, those to delete.
+    pub deleted: Vec<Tag>,
+    /// Tags that could not be mirrored.
+    pub failed: Vec<FailedTag>,
+    /// Number of bytes sent.
+    pub sent_bytes: u64,
+}
+
+/// A tag that was copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct MirroredTag {
+    /// The tag.
+    pub tag: Tag,
+    /// The digest that it names.
+    pub digest: Digest,
+    /// The digest that the tag of the target named before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub former: Option<Digest>,
+}
+
+/// A tag that could not be mirrored.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct FailedTag {
+    /// The tag.
+    pub tag: Tag,
+    /// The reason, with its causes.
+    pub message: String,
+    /// The error.
+    #[serde(skip)]
+    pub error: Error,
+}
+
+/// What became of one tag.
+enum Outcome {
+    Copied(MirroredTag, u64),
+    Unchanged(u64),
+    /// The tag was deleted at the source meanwhile.
+    Gone,
+}
+
+/// How many tags of one repository are mirrored at most.
+const MOST_TAGS: usize = 10_000_000;
+
+/// Mirrors the tags of one repository into another: only those whose manifest is missing or differs. `done` is called with
+/// each tag that the target has.
+///
+/// A tag whose content cannot be read or stored is reported, and the run goes on. A failure of a whole store ends the run.
+///
+/// # Errors
+///
+/// Fails if the tags cannot be listed. [`Error::Options`] if tags are to be deleted and the source has none: an empty answer
+/// must not empty the target.
+pub async fn mirror(
+    from: &dyn RegistryBackend,
+    to: &dyn RegistryBackend,
+    options: &MirrorOptions,
+    observer: &Arc<dyn Observer>,
+    done: &(dyn Fn(&Tag, &Digest) + Sync),
+) -> Result<MirrorReport> {
+    let sources = list(from, options).await?;
+    if options.delete && sources.is_empty() {
+        return Err(Error::Options { reason: "the source has no such tags: nothing is deleted" });
+    }
+    let targets: HashMap<Tag, Option<Digest>> = match list(to, options).await {
+        Ok(entries) => entries.into_iter().map(|entry| (entry.tag, entry.digest)).collect(),
+        Err(Error::Backend(error)) if error.kind() == ErrorKind::NotFound => HashMap::new(),
+        Err(error) => return Err(error),
+    };
+    let names: HashSet<Tag> = sources.iter().map(|entry| entry.tag.clone()).collect();
+    let run = Run { from, to, options, observer, targets, known: Known::default() };
+    let mut report = MirrorReport { dry_run: options.dry_run, ..MirrorReport::default() };
+    let is_complete = run.all(sources, &mut report, done).await;
+    if options.delete && is_complete {
+        run.delete(&names, &mut report).await;
+    }
+    report.copied.sort_by(|left, right| left.tag.cmp(&right.tag));
+    Ok(report)
+}
+
+async fn list(backend: &dyn RegistryBackend, options: &MirrorOptions) -> Result<Vec<TagEntry>> {
+    let mut found = Vec::new();
+    let mut listed = backend.tags();
+    while let Some(entry) = listed.try_next().await? {
+        if options.wanted.as_ref().is_none_or(|wanted| wanted(&entry.tag)) {
+            found.push(entry);
+        }
+        if found.len() > MOST_TAGS {
+            return Err(registry_backend::Error::new(ErrorKind::TooLarge, "mirror", backend)
+                .because(format!("expected at most {MOST_TAGS} tags"))
+                .into());
+        }
+    }
+    Ok(found)
+}
+
+struct Run<'a> {
+    from: &'a dyn RegistryBackend,
+    to: &'a dyn RegistryBackend,
+    options: &'a MirrorOptions,
+    observer: &'a Arc<dyn Observer>,
+    /// The tags of the target, with their digests if its list states them.
+    targets: HashMap<Tag, Option<Digest>>,
+    /// The blobs that the target has for certain.
+    known: Known,
+}
+
+impl Run<'_> {
+    /// Mirrors all tags. Returns `false` if the run ended early.
+    async fn all(
+        &self,
+        sources: Vec<TagEntry>,
+        report: &mut MirrorReport,
+        done: &(dyn Fn(&Tag, &Digest) + Sync),
+    ) -> bool {
+        let work = sources.into_iter().map(|entry| {
+            let tag = entry.tag.clone();
+            async move { (tag, self.one(entry, done).await) }
+        });
+        let mut results = futures::stream::iter(work).buffer_unordered(self.options.parallel.max(1));
+        while let Some((tag, result)) = results.next().await {
+            match result {
+                Ok(Outcome::Copied(copied, bytes)) => {
+                    report.copied.push(copied);
+                    report.sent_bytes += bytes;
+                }
+                Ok(Outcome::Unchanged(bytes)) => {
+                    report.unchanged += 1;
+                    report.sent_bytes += bytes;
+                }
+                Ok(Outcome::Gone) => {}
+                Err(error) => {
+                    let goes_on = concerns_tag(&error);
+                    report.failed.push(FailedTag { tag, message: with_causes(&error), error });
+                    if !goes_on {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    async fn one(&self, source: TagEntry, done: &(dyn Fn(&Tag, &Digest) + Sync)) -> Result<Outcome> {
+        let TagEntry { tag, digest, .. } = source;
+        let at = ManifestRef::Tag(tag.clone());
+        let digest = match digest {
+            Some(digest) => digest,
+            None => match self.from.stat_manifest(&at).await? {
+                Some(found) => found.digest,
+                None => return Ok(Outcome::Gone),
+            },
+        };
+        let former = match self.targets.get(&tag) {
+            None => None,
+            Some(Some(listed)) => Some(listed.clone()),
+            Some(None) => match self.options.known.get(&tag) {
+                Some(known) if *known == digest => Some(known.clone()),
+                _ => self.to.stat_manifest(&at).await?.map(|found| found.digest),
+            },
+        };
+        if former.as_ref() == Some(&digest) {
+            let sent = match self.options.referrers {
+                MirroredReferrers::OfAll if !self.options.dry_run => self.new_referrers(&digest).await?,
+                _ => 0,
+            };
+            done(&tag, &digest);
+            return Ok(Outcome::Unchanged(sent));
+        }
+        let copied = MirroredTag { tag: tag.clone(), digest: digest.clone(), former };
+        if self.options.dry_run {
+            return Ok(Outcome::Copied(copied, 0));
+        }
+        let mut options = self.copy_options();
+        options.tags = vec![tag.clone()];
+        let at = ManifestRef::Digest(digest.clone());
+        let report = copy_known(self.from, &at, self.to, &options, self.observer, &self.known).await?;
+        done(&tag, &digest);
+        Ok(Outcome::Copied(copied, report.sent_bytes))
+    }
+
+    fn copy_options(&self) -> CopyOptions {
+        let mut options = CopyOptions::default();
+        options.referrers = self.options.referrers != MirroredReferrers::None;
+        options.mount_from.clone_from(&self.options.mount_from);
+        options.forget_moved = self.options.forget_moved;
+        options
+    }
+
+    /// Copies the referrers that the target lacks of an artifact that it has. Returns how many bytes were sent.
+    async fn new_referrers(&self, subject: &Digest) -> Result<u64> {
+        let mut sent = 0;
+        for referrer in referrers(self.from, subject, None, &ReferrerBudget::default()).await? {
+            let at = ManifestRef::Digest(referrer.digest);
+            if self.to.stat_manifest(&at).await?.is_none() {
+                let options = self.copy_options();
+                let report = copy_known(self.from, &at, self.to, &options, self.observer, &self.known);
+                sent += report.await?.sent_bytes;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Deletes the tags of the target that the source lacks.
+    async fn delete(&self, names: &HashSet<Tag>, report: &mut MirrorReport) {
+        let keeps = |tag: &Tag| {
+            let is_kept = !self.to.capabilities().keeps_moved_digests && is_tag_of_digest(tag);
+            names.contains(tag) || is_kept
+        };
+        let mut surplus: Vec<&Tag> = self.targets.keys().filter(|tag| !keeps(tag)).collect();
+        surplus.sort();
+        for tag in surplus {
+            let deleted = match self.to.admin() {
+                _ if self.options.dry_run => Ok(()),
+                Some(admin) => admin.delete_tag(tag).await,
+                None => Err(registry_backend::Error::new(ErrorKind::Unsupported, "delete tag", tag)),
+            };
+            match deleted {
+                Ok(()) => report.deleted.push(tag.clone()),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    let error = Error::from(error);
+                    let message = with_causes(&error);
+                    report.failed.push(FailedTag { tag: tag.clone(), message, error });
+                }
+            }
+        }
+    }
+}
+
+/// Tells whether a failure concerns one artifact, so that others may succeed.
+fn concerns_tag(error: &Error) -> bool {
+    match error {
+        Error::Backend(source) | Error::Upload { source, .. } => concerns_content(source.kind()),
+        _ => true,
+    }
+}

@@ -1,0 +1,287 @@
+//! `d1oci mirror`: a whole repository, or tags by pattern, into another repository.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use d1_transfer::{MirrorOptions, MirrorReport, MirroredReferrers, mirror};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use oci_model::{Digest, Location, Reference, Tag};
+use registry_backend::Access;
+use serde::{Deserialize, Serialize};
+
+use super::push::open_for_dry_run;
+use crate::context::Context;
+use crate::failure::{Failure, transfer_status};
+use crate::files::require_regular;
+use crate::output::{Lines, human};
+
+/// Mirror a repository: copy every tag that the target lacks or that names another artifact there.
+///
+/// Tags that already name the same artifact are not read. A second run continues an interrupted one. The exit code is that of the
+/// first tag that failed; the others are mirrored nevertheless.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci mirror --delete --dry-run ghcr.io/arctic/packages oci:replica")]
+pub(crate) struct Arguments {
+    /// The source repository.
+    from: Reference,
+    /// The target repository.
+    to: Reference,
+    /// Mirror only tags that match this pattern, such as `doi_*`; may be repeated.
+    #[arg(short, long = "tag", value_name = "PATTERN")]
+    tags: Vec<Glob>,
+    /// Copy no artifacts that refer to the mirrored ones.
+    #[arg(long, conflicts_with = "all_referrers")]
+    no_referrers: bool,
+    /// Look for new referrers of unchanged artifacts too: one more request for each tag.
+    #[arg(long)]
+    all_referrers: bool,
+    /// Delete tags of the target that the source lacks.
+    #[arg(long)]
+    delete: bool,
+    /// Report the changes without making them.
+    #[arg(long)]
+    dry_run: bool,
+    /// File that remembers the digests of mirrored tags: a later run asks only the source about them.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// How many tags to work on at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    parallel: u16,
+    /// Let a registry forget the artifacts that moved tags named before; without it, they keep tags of their digests.
+    #[arg(long)]
+    no_keep: bool,
+}
+
+#[derive(Serialize)]
+struct Mirrored<'a> {
+    from: String,
+    to: String,
+    #[serde(flatten)]
+    report: &'a MirrorReport,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let from_location = context.repository_only(&arguments.from, "mirror")?;
+    let to_location = context.repository_only(&arguments.to, "mirror")?;
+    if from_location == to_location {
+        return Err(Failure::usage("expected two repositories, found the same one twice"));
+    }
+    let patterns = patterns(&arguments.tags)?;
+    let from = context.open(from_location, Access::Read).await?;
+    let to = match arguments.dry_run {
+        true => open_for_dry_run(context, to_location, None).await?,
+        false => context.open(to_location, Access::Create).await?,
+    };
+    let journal = match &arguments.journal {
+        Some(path) => {
+            let opened = Journal::open(path, &to_location.to_string());
+            Some(opened.map_err(|error| Failure::file("use the journal", path, error))?)
+        }
+        None => None,
+    };
+    let mut options = MirrorOptions::default();
+    options.wanted = patterns.map(|patterns| Arc::new(move |tag: &Tag| patterns.is_match(tag.as_str())) as _);
+    options.referrers = match (arguments.no_referrers, arguments.all_referrers) {
+        (true, _) => MirroredReferrers::None,
+        (false, true) => MirroredReferrers::OfAll,
+        (false, false) => MirroredReferrers::OfNew,
+    };
+    options.delete = arguments.delete;
+    options.dry_run = arguments.dry_run;
+    options.forget_moved = arguments.no_keep;
+    options.parallel = usize::from(arguments.parallel);
+    options.mount_from = mount_from(from_location, to_location);
+    if let Some(journal) = &journal {
+        options.known = journal.known();
+    }
+    let done = |tag: &Tag, digest: &Digest| {
+        if let (Some(journal), false) = (&journal, arguments.dry_run) {
+            journal.note(tag, digest);
+        }
+    };
+    // A line for each blob of each tag is too much: the report lists the tags.
+    let observer = context.warnings();
+    let report = mirror(&*from, &*to, &options, &observer, &done).await?;
+    let mirrored = Mirrored { from: from_location.to_string(), to: to_location.to_string(), report: &report };
+    context.printer.result(&mirrored, text)?;
+    journal.map_or(Ok(()), Journal::finish)?;
+    failure(&report)
+}
+
+/// Returns the failure of a run in which tags failed.
+fn failure(report: &MirrorReport) -> Result<(), Failure> {
+    let Some(first) = report.failed.first() else { return Ok(()) };
+    let count = human::count(report.failed.len() as u64, "tag");
+    let details = report.failed.iter().map(|failed| format!("{}: {}", failed.tag, failed.message));
+    let failure = Failure::new(transfer_status(&first.error), format!("{count} failed"));
+    Err(failure
+        .with_details(details)
+        .with_hint("run the same command again: it copies only missing and moved tags"))
+}
+
+fn patterns(globs: &[Glob]) -> Result<Option<GlobSet>, Failure> {
+    if globs.is_empty() {
+        return Ok(None);
+    }
+    let mut builder = GlobSetBuilder::new();
+    for glob in globs {
+        builder.add(glob.clone());
+    }
+    builder.build().map(Some).map_err(|error| Failure::usage(error.to_string()))
+}
+
+fn mount_from(from: &Location, to: &Location) -> Option<oci_model::RepositoryName> {
+    match (from, to) {
+        (Location::Registry { host, repository }, Location::Registry { host: other, .. }) => {
+            (host == other).then(|| repository.clone())
+        }
+        _ => None,
+    }
+}
+
+fn text(mirrored: &Mirrored<'_>, lines: &mut Lines<'_>) {
+    let MirrorReport { dry_run, copied, unchanged, deleted, failed, sent_bytes, .. } = mirrored.report;
+    let (copy, delete) = if *dry_run { ("Would copy", "Would delete") } else { ("Copied", "Deleted") };
+    for tag in copied {
+        match &tag.former {
+            Some(former) => {
+                let (former, digest) = (former.short(), tag.digest.short());
+                lines.add(format_args!("{copy} {} ({former} -> {digest})", tag.tag));
+            }
+            None => lines.add(format_args!("{copy} {} ({})", tag.tag, tag.digest.short())),
+        }
+    }
+    deleted.iter().for_each(|tag| lines.add(format_args!("{delete} {tag}")));
+    lines.add(format_args!(
+        "{}: {} copied, {unchanged} unchanged, {} deleted, {} failed; {} sent",
+        mirrored.to,
+        copied.len(),
+        deleted.len(),
+        failed.len(),
+        human::bytes(*sent_bytes),
+    ));
+}
+
+/// The digests of mirrored tags: a file of JSON lines that only grows.
+#[derive(Debug)]
+struct Journal {
+    path: PathBuf,
+    known: HashMap<Tag, Digest>,
+    state: Mutex<(File, io::Result<()>)>,
+}
+
+/// The first line of a journal.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    mirror_journal: u32,
+    repository: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    tag: String,
+    digest: Digest,
+}
+
+/// The longest line of a journal in bytes.
+const LONGEST_LINE: u64 = 4096;
+
+impl Journal {
+    /// Opens or creates the journal of a target. An incomplete last line is dropped.
+    fn open(path: &Path, repository: &str) -> io::Result<Self> {
+        let other = |text: &str| io::Error::other(text.to_owned());
+        let head = Head { mirror_journal: 1, repository: repository.to_owned() };
+        if path.exists() {
+            require_regular(path)?;
+        }
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        file.try_lock().map_err(|_| other("another process uses it"))?;
+        let (mut known, mut complete) = (HashMap::new(), 0);
+        let mut reader = BufReader::new(&file);
+        loop {
+            let mut line = Vec::new();
+            let count = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+            if line.last() != Some(&b'\n') {
+                if count as u64 == LONGEST_LINE || complete == 0 && count > 0 {
+                    return Err(other("it is not a journal of `d1oci mirror`"));
+                }
+                break;
+            }
+            let unreadable = |_| other("it is not a journal of `d1oci mirror`");
+            if complete == 0 {
+                let found: Head = serde_json::from_slice(&line).map_err(unreadable)?;
+                if found != head {
+                    return Err(other(&format!("it is the journal of {}", found.repository)));
+                }
+            } else {
+                let Line { tag, digest } = serde_json::from_slice(&line).map_err(unreadable)?;
+                let tag = tag.parse().map_err(|_| other("it has a line without a tag"))?;
+                known.insert(tag, digest);
+            }
+            complete += count as u64;
+        }
+        file.set_len(complete)?;
+        if complete == 0 {
+            write_line(&mut file, &head)?;
+        }
+        Ok(Self { path: path.to_owned(), known, state: Mutex::new((file, Ok(()))) })
+    }
+
+    fn known(&self) -> HashMap<Tag, Digest> {
+        self.known.clone()
+    }
+
+    /// Notes that the target's tag names a digest. The first failure is kept for the end.
+    fn note(&self, tag: &Tag, digest: &Digest) {
+        if self.known.get(tag) == Some(digest) {
+            return;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, result) = &mut *state;
+        if result.is_ok() {
+            *result = write_line(file, &Line { tag: tag.to_string(), digest: digest.clone() });
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        let (file, result) = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let synced = result.and_then(|()| file.sync_all());
+        synced.map_err(|error| Failure::file("write", &self.path, error))
+    }
+}
+
+fn write_line(file: &mut File, line: &impl Serialize) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    file.write_all(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_belongs_to_one_target_and_loses_an_incomplete_line() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("journal");
+        let (tag, digest) = ("v1".parse::<Tag>().unwrap(), Digest::sha256_of(b"1"));
+        let journal = Journal::open(&path, "oci:a").unwrap();
+        assert!(journal.known().is_empty());
+        journal.note(&tag, &digest);
+        assert!(Journal::open(&path, "oci:a").is_err(), "it is locked");
+        journal.finish().unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"tag\":\"v2").unwrap();
+        let journal = Journal::open(&path, "oci:a").unwrap();
+        assert_eq!(journal.known(), HashMap::from([(tag, digest)]));
+        journal.finish().unwrap();
+        assert!(Journal::open(&path, "oci:b").is_err());
+        let other = place.path().join("other");
+        std::fs::write(&other, "not a journal").unwrap();
+        assert!(Journal::open(&other, "oci:a").is_err());
+        assert_eq!(std::fs::read(&other).unwrap(), b"not a journal");
+    }
+}

@@ -1,0 +1,139 @@
+//! Mirrors of repositories: only what is missing or moved is copied, and what the source lacks is deleted on request.
+
+use std::fs;
+
+use d1oci_tests::{Preset, RegistryKind, Session};
+use registry_conformance::scripted::Route;
+use serde_json::Value;
+
+/// Fills a repository with three tags, one of them with a referrer.
+fn fill(session: &Session, repository: &str) {
+    for (name, content) in [("a.txt", "one"), ("b.txt", "two"), ("c.txt", "three")] {
+        fs::write(session.path(name), content).unwrap();
+    }
+    session.line(&format!("d1oci push {repository}:v1 a.txt")).success();
+    session.line(&format!("d1oci push {repository}:v2 b.txt")).success();
+    session.line(&format!("d1oci push {repository}:other c.txt")).success();
+    session.line(&format!("d1oci attach {repository}:v1 b.txt --artifact-type text/plain")).success();
+}
+
+fn mirror(session: &Session, line: &str) -> Value {
+    session.line(&format!("d1oci mirror --format json {line}")).success().json()
+}
+
+fn tags(report: &Value, field: &str) -> Vec<String> {
+    let tag = |entry: &Value| entry["tag"].as_str().or(entry.as_str()).unwrap().to_owned();
+    report[field].as_array().unwrap().iter().map(tag).collect()
+}
+
+fn resolved(session: &Session, repository: &str, tag: &str) -> String {
+    session.line(&format!("d1oci resolve {repository}:{tag}")).success().text()
+}
+
+#[test]
+fn a_repository_is_mirrored_between_stores_of_all_kinds() {
+    for preset in [Preset::Strict, Preset::Ghcr, Preset::Quay, Preset::Old] {
+        let registry = RegistryKind::Scripted(preset).start(None).unwrap();
+        let session = Session::new(&[&registry]);
+        fill(&session, "oci:source");
+        for (from, to) in [
+            ("oci:source", "HOST/owner/first"),
+            ("HOST/owner/first", "HOST/owner/second"),
+            ("HOST/owner/second", "oci:replica"),
+        ] {
+            let report = mirror(&session, &format!("{from} {to}"));
+            assert_eq!(tags(&report, "copied"), ["other", "v1", "v2"], "{preset} {to}");
+            let again = mirror(&session, &format!("{from} {to}"));
+            assert_eq!((again["unchanged"].as_u64(), again["sentBytes"].as_u64()), (Some(3), Some(0)));
+        }
+        for tag in ["v1", "v2", "other"] {
+            assert_eq!(resolved(&session, "oci:replica", tag), resolved(&session, "oci:source", tag));
+        }
+        let found = session.line("d1oci discover oci:replica:v1").success().text();
+        assert!(found.contains("text/plain"), "{preset}: {found}");
+    }
+}
+
+#[test]
+fn only_what_changed_is_copied_and_what_the_source_lacks_is_deleted_on_request() {
+    let registry = RegistryKind::Scripted(Preset::Strict).start(None).unwrap();
+    let session = Session::new(&[&registry]);
+    fill(&session, "oci:source");
+    mirror(&session, "oci:source HOST/owner/target");
+    session.line("d1oci push HOST/owner/target:surplus a.txt").success();
+    session.line("d1oci push oci:source:v2 c.txt").success();
+    session.line("d1oci delete oci:source:other").success();
+    let line = "--delete oci:source HOST/owner/target";
+    let planned = mirror(&session, &format!("--dry-run {line}"));
+    assert_eq!(planned["dryRun"].as_bool(), Some(true));
+    let before = session.line("d1oci tags HOST/owner/target").success().text();
+    assert_eq!(before.lines().count(), 4, "{before}");
+    let done = mirror(&session, line);
+    for report in [&planned, &done] {
+        assert_eq!(tags(report, "copied"), ["v2"]);
+        assert_eq!(tags(report, "deleted"), ["other", "surplus"]);
+        assert!(report["copied"][0]["former"].is_string(), "{report}");
+    }
+    assert_eq!(session.line("d1oci tags HOST/owner/target").success().text(), "v1\nv2\n");
+    // An empty source must not empty the target.
+    session.line("d1oci push oci:empty:gone a.txt").success();
+    session.line("d1oci delete oci:empty:gone").success();
+    session.line("d1oci mirror --delete oci:empty HOST/owner/target").failure(2);
+    assert_eq!(session.line("d1oci tags HOST/owner/target").success().text(), "v1\nv2\n");
+}
+
+#[test]
+fn an_unchanged_mirror_takes_one_request_for_each_tag_at_most() {
+    let registry = RegistryKind::Scripted(Preset::Strict).start(None).unwrap();
+    let session = Session::new(&[&registry]);
+    let scripted = registry.scripted().unwrap();
+    fill(&session, "oci:source");
+    let requests = || {
+        let count =
+            [Route::ManifestHead, Route::ManifestGet, Route::BlobHead].map(|route| scripted.count(route));
+        scripted.forget_requests();
+        count
+    };
+    mirror(&session, "oci:source HOST/owner/one");
+    requests();
+    // A layout lists its digests.
+    mirror(&session, "oci:source HOST/owner/one");
+    assert_eq!(requests(), [3, 0, 0]);
+    mirror(&session, "HOST/owner/one oci:replica");
+    requests();
+    mirror(&session, "HOST/owner/one oci:replica");
+    assert_eq!(requests(), [3, 0, 0]);
+    // A journal knows the digests of the target.
+    let line = "--journal mirror.jsonl HOST/owner/one HOST/owner/two";
+    mirror(&session, line);
+    requests();
+    let again = mirror(&session, line);
+    assert_eq!(again["unchanged"].as_u64(), Some(3));
+    assert_eq!(requests(), [3, 0, 0]);
+    session.line("d1oci mirror --journal mirror.jsonl HOST/owner/one oci:third").failure(6);
+}
+
+#[test]
+fn patterns_choose_tags_and_a_failed_tag_does_not_stop_the_others() {
+    let session = Session::new(&[]);
+    fill(&session, "oci:source");
+    let chosen = mirror(&session, "--tag v* --no-referrers oci:source oci:chosen");
+    assert_eq!(tags(&chosen, "copied"), ["v1", "v2"]);
+    assert_eq!(
+        session.line("d1oci discover oci:chosen:v1").success().text().matches("text/plain").count(),
+        0
+    );
+    let late = mirror(&session, "--tag v* --all-referrers oci:source oci:chosen");
+    assert_eq!(late["unchanged"].as_u64(), Some(2));
+    assert!(session.line("d1oci discover oci:chosen:v1").success().text().contains("text/plain"));
+    // Damage the content of one tag.
+    let manifest = session.line("d1oci manifest fetch oci:source:v2").success().json();
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap().replace("sha256:", "");
+    fs::remove_file(session.path(&format!("source/blobs/sha256/{layer}"))).unwrap();
+    let failed = session.line("d1oci mirror --format json --no-referrers oci:source oci:replica");
+    assert_ne!(failed.code, 0);
+    assert!(failed.stderr.contains("1 tag failed"), "{}", failed.stderr);
+    let report = failed.json();
+    assert_eq!(tags(&report, "failed"), ["v2"]);
+    assert_eq!(tags(&report, "copied"), ["other", "v1"]);
+}
