@@ -89,24 +89,13 @@ impl Repository {
             return Mount::Refused;
         };
         let mut call = call.with_parameter("mount", digest.as_str()).with_parameter("from", from.as_str());
-<<<<<<< HEAD
-        call.scopes = call.scopes.and_repository(from, "pull");
+        if from != self.name() {
+            call.scopes = call.scopes.and_repository(from, "pull");
+        }
         match self.request_session(call, context).await {
             Ok(Requested::Session(session)) => Mount::Session(session),
             Ok(Requested::Other(answer)) if answer.status == StatusCode::CREATED => Mount::Done,
             Ok(Requested::Other(answer)) => {
-=======
-        if from != self.name() {
-            call.scopes = call.scopes.and_repository(from, "pull");
-        }
-        match self.registry().exchange(&call, Sent::Nothing, SMALL_ANSWER, context).await {
-            Ok(answer) if answer.status == StatusCode::CREATED => Mount::Done,
-            Ok(answer) if answer.status == StatusCode::ACCEPTED => {
-                let session = Session::opened_by(&answer, self.registry(), context).await;
-                session.map_or(Mount::Refused, Mount::Session)
-            }
-            Ok(answer) => {
->>>>>>> bdea585 (Mirror repositories, show waits, resume killed pushes, follow Quay as measured)
                 tracing::debug!(status = answer.status.as_u16(), %digest, %from, "not mounted");
                 Mount::Refused
             }

@@ -31,12 +31,9 @@ mod reproducible;
 mod resumed_pushes;
 mod round_trip;
 mod seed_session;
-<<<<<<< HEAD
+mod short_memory;
 mod signals;
 mod sync_order;
-=======
-mod short_memory;
->>>>>>> bdea585 (Mirror repositories, show waits, resume killed pushes, follow Quay as measured)
 mod terminal;
 mod torture;
 mod waits;
