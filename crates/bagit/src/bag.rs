@@ -14,9 +14,9 @@ use crate::fault::{Fault, FaultCode};
 use crate::fetch::{self, FetchList};
 use crate::inventory::{EntryKind, FileEntry, Inventory};
 use crate::progress::{Progress, ProgressEvent, check_cancelled};
-use crate::read_files::{FILES_AT_ONCE, FileToHash, HashOutcome, hash_files};
+use crate::read_files::{FILES_AT_ONCE, FileToHash, HashOutcome, Root, hash_files};
 use crate::report::{Level, Report};
-use crate::scan::{Limits, Links, Scan, ScanOptions, walk};
+use crate::scan::{Limits, Scan, ScanOptions, walk};
 use crate::tag_files::TagFiles;
 use crate::text::TextEncoding;
 use crate::version::Version;
@@ -54,8 +54,9 @@ impl Bag {
     /// [`Error::Io`] if the directory cannot be read, [`Error::Limit`] if it exceeds a limit.
     pub fn open(directory: &Path, limits: &Limits) -> Result<Self> {
         let root = fs::canonicalize(directory).map_err(Error::io("open", directory))?;
-        let mut inventory = walk(&root, limits, Links::Report)?;
-        let tag_files = read_tag_files(&root, &mut inventory, limits);
+        let open = Root::below(&root).map_err(Error::io("open", directory))?;
+        let mut inventory = walk(&open, limits)?;
+        let tag_files = read_tag_files(&open, &mut inventory, limits);
         let declaration = tag_files.get(declaration::FILE_NAME);
         let declaration = declaration.map(|bytes| Declaration::parse(bytes).0).unwrap_or_default();
         Ok(Self { root, inventory, tag_files, declaration })
@@ -155,7 +156,7 @@ pub fn hash_directory(
     progress: &dyn Progress,
 ) -> Result<Inventory> {
     let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
-    let mut inventory = walk(&root, &options.limits, Links::Report)?;
+    let mut inventory = walk(&Root::below(&root).map_err(Error::io("open", &root))?, &options.limits)?;
     hash_all(&root, &mut inventory, |_| false, |_| algorithms, options, progress)?;
     Ok(inventory)
 }
@@ -198,7 +199,7 @@ pub fn validate_directory(
 }
 
 /// Adds the tag files that the rules need. Large manifests stay on disk.
-fn read_tag_files(root: &Path, inventory: &mut Inventory, limits: &Limits) -> TagFiles {
+fn read_tag_files(root: &Root, inventory: &mut Inventory, limits: &Limits) -> TagFiles {
     let mut tag_files = TagFiles::new();
     let is_wanted = |path: &str, kind: EntryKind| kind == EntryKind::File && TagFiles::wants(path);
     let wanted: Vec<(String, u64)> = inventory
@@ -216,7 +217,7 @@ fn read_tag_files(root: &Path, inventory: &mut Inventory, limits: &Limits) -> Ta
 }
 
 fn read_tag_file(
-    root: &Path,
+    root: &Root,
     path: &str,
     size: u64,
     tag_files: &mut TagFiles,
@@ -227,21 +228,20 @@ fn read_tag_file(
         let message = format!("the file is over the limit of {} bytes", limits.tag_file_bytes);
         (FaultCode::TagFileTooLarge, message)
     };
-    let place = root.join(path);
     if size > limits.held_manifest_bytes && TagFiles::may_stay_on_disk(path) {
         if size > limits.tag_file_bytes {
             return Err(too_large());
         }
-        return tag_files.insert_file(path, &place).map_err(failed);
+        return tag_files.insert_file(path, &root.full(path)).map_err(failed);
     }
-    let bytes = read_bounded(&place, limits.tag_file_bytes).map_err(failed)?;
+    let bytes = read_bounded(root, path, limits.tag_file_bytes).map_err(failed)?;
     tag_files.insert(path, bytes.ok_or_else(too_large)?);
     Ok(())
 }
 
-fn read_bounded(path: &PathBuf, limit: u64) -> io::Result<Option<Vec<u8>>> {
+fn read_bounded(root: &Root, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    root.open_file(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 

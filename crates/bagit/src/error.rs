@@ -47,6 +47,12 @@ pub enum Error {
     /// The target of a new bag exists and is not an empty directory.
     #[error("{} exists and is not empty", .0.display())]
     TargetNotEmpty(PathBuf),
+    /// A directory has the name of an interrupted work on a bag, and this crate did not make it for this bag.
+    #[error(
+        "{} looks like an interrupted work on the bag, but was not made for this bag: move it away if it is not needed",
+        .0.display()
+    )]
+    ForeignWork(PathBuf),
     /// The source of a new bag is a bag already.
     #[error("{} is a bag already", .0.display())]
     AlreadyBag(PathBuf),

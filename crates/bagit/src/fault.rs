@@ -255,6 +255,8 @@ fault_codes! {
     NamesDifferInNormalisation = "names-differ-in-normalisation", Warning, Structure;
     /// A name is impossible on Windows, or longer than 255 bytes (6.1.2).
     NameNotPortable = "name-not-portable", Warning, Structure;
+    /// The path has a name that an interrupted work on a bag uses: `.bagit-in-place` or `.bagit-commit`.
+    WorkDirectory = "work-directory", Error, Structure;
     /// A name is not UTF-8, so no manifest can list it.
     NameNotUtf8 = "name-not-utf8", Error, Structure;
     /// An operating system left the file in the payload, such as `.DS_Store` or `Thumbs.db`.

@@ -38,12 +38,12 @@ pub use crate::read_files::{FILES_AT_ONCE, FileToHash, HashOutcome, hash_files};
 pub use crate::repair::repair_zip;
 pub use crate::repair::{RepairOptions, Repaired, repair_directory, repair_in_place};
 pub use crate::report::{Faults, Level, Report, Verdict};
-#[cfg(any(feature = "tar", feature = "zip"))]
-pub use crate::scan::validate_archive;
 pub use crate::scan::{Limits, Scan, ScanOptions};
 #[cfg(feature = "tar")]
 pub use crate::scan::{scan_tar, validate_tar};
 #[cfg(feature = "zip")]
 pub use crate::scan::{scan_zip, validate_zip};
+#[cfg(any(feature = "tar", feature = "zip"))]
+pub use crate::scan::{unpack_archive, validate_archive};
 pub use crate::tag_files::TagFiles;
 pub use crate::version::{Version, VersionError};

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use multi_digest::{AlgorithmSet, Digests, Feed, Lanes, MultiHasher};
+use safe_files::{Directory, FileState};
 
 use crate::error::Result;
 use crate::progress::{Progress, ProgressEvent, check_cancelled};
@@ -41,7 +42,20 @@ pub enum HashOutcome {
     Vanished,
 }
 
+impl HashOutcome {
+    /// Returns the outcome for a file whose root cannot be opened.
+    fn without_root(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Vanished,
+            kind => Self::Unreadable(io::Error::new(kind, error.to_string())),
+        }
+    }
+}
+
 /// Hashes files below a root in several threads, each file in one read for all its algorithms.
+///
+/// No link leads out of the root, even if another process replaces a directory meanwhile. With an empty root, paths are those of the
+/// operating system, and links are followed.
 ///
 /// Each thread hashes up to [`Lanes::MOST`] files side by side, in a megabyte of memory. `threads` 0 stands for one per core. The
 /// outcomes come in the order of the files.
@@ -66,9 +80,17 @@ pub fn hash_files(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Vec<HashOutcome>> {
+    let root = match root.as_os_str().is_empty() {
+        true => Ok(Root::Anywhere(PathBuf::new())),
+        false => Root::below(root),
+    };
+    let root = match root {
+        Ok(root) => root,
+        Err(error) => return Ok(files.iter().map(|_| HashOutcome::without_root(&error)).collect()),
+    };
     let size = |file: &FileToHash<'_>| file.size;
     spread_largest_first(files, threads, size, progress, |queue| {
-        hash_side_by_side(root, files, queue, progress)
+        hash_side_by_side(&root, files, queue, progress)
     })
 }
 
@@ -151,11 +173,60 @@ fn spread_largest_first<J, R: Send>(
 /// The bytes that a thread reads into before it hashes them. They fit into the second-level cache.
 const ROOM: usize = 1024 * 1024;
 
+/// The place of files to read.
+#[derive(Debug)]
+pub(crate) enum Root {
+    /// An open directory. No file outside it is ever read.
+    Below(Directory),
+    /// An open directory of which no link is followed at all.
+    WithoutLinks(Directory),
+    /// Any path of the operating system, for callers that follow links.
+    Anywhere(PathBuf),
+}
+
+impl Root {
+    /// Opens a directory, out of which no link leads.
+    pub(crate) fn below(path: &Path) -> io::Result<Self> {
+        Directory::open(path).map(Self::Below)
+    }
+
+    /// Returns the full path of a file, for messages.
+    pub(crate) fn full(&self, path: impl AsRef<Path>) -> PathBuf {
+        match self {
+            Self::Below(directory) | Self::WithoutLinks(directory) => directory.path().join(path),
+            Self::Anywhere(root) => root.join(path),
+        }
+    }
+
+    pub(crate) fn open_file(&self, path: impl AsRef<Path>) -> io::Result<File> {
+        match self {
+            Self::Below(directory) => directory.open_inside(path),
+            Self::WithoutLinks(directory) => directory.open_file(path),
+            Self::Anywhere(root) => {
+                let file = File::open(root.join(path))?;
+                let is_file = file.metadata()?.is_file();
+                is_file
+                    .then_some(file)
+                    .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+            }
+        }
+    }
+
+    fn state(&self, path: impl AsRef<Path>) -> io::Result<FileState> {
+        match self {
+            Self::Below(directory) | Self::WithoutLinks(directory) => directory.state(path),
+            Self::Anywhere(root) => {
+                fs::metadata(root.join(path)).map(|metadata| FileState::of_metadata(&metadata))
+            }
+        }
+    }
+}
+
 /// A file that is being hashed.
-struct Hashing {
+struct Hashing<'r> {
     /// Its position among the files.
     index: usize,
-    file: WatchedFile,
+    file: WatchedFile<'r>,
     hasher: MultiHasher,
     /// The bytes that the last read gave; fewer than asked for at the end of the file.
     read: io::Result<usize>,
@@ -163,7 +234,7 @@ struct Hashing {
 
 /// Hashes files from the queue side by side until it is empty.
 fn hash_side_by_side(
-    root: &Path,
+    root: &Root,
     files: &[FileToHash<'_>],
     queue: &Queue,
     progress: &dyn Progress,
@@ -171,7 +242,7 @@ fn hash_side_by_side(
     let lanes = Lanes::new();
     let mut room = vec![0; ROOM];
     let mut results = Vec::new();
-    let mut open: Vec<Hashing> = Vec::with_capacity(Lanes::MOST);
+    let mut open: Vec<Hashing<'_>> = Vec::with_capacity(Lanes::MOST);
     loop {
         // One large file in each round: then other threads get some of the large files too.
         let mut taken = 0;
@@ -179,7 +250,7 @@ fn hash_side_by_side(
             let Some(index) = queue.next() else { break };
             let Some(file) = files.get(index) else { continue };
             progress.event(ProgressEvent::Started { path: file.path });
-            match WatchedFile::open(root.join(file.path)) {
+            match WatchedFile::open(root, Path::new(file.path)) {
                 Ok(Some(opened)) => {
                     let hasher = MultiHasher::new(file.algorithms);
                     open.push(Hashing { index, file: opened, hasher, read: Ok(0) });
@@ -216,7 +287,13 @@ fn hash_side_by_side(
 }
 
 /// Reads the next piece of each file and hashes all pieces.
-fn read_and_hash(lanes: Lanes, open: &mut [Hashing], room: &mut [u8], piece: usize, progress: &dyn Progress) {
+fn read_and_hash(
+    lanes: Lanes,
+    open: &mut [Hashing<'_>],
+    room: &mut [u8],
+    piece: usize,
+    progress: &dyn Progress,
+) {
     for (hashing, room) in open.iter_mut().zip(room.chunks_exact_mut(piece)) {
         hashing.read = hashing.file.fill(room);
     }
@@ -239,26 +316,24 @@ pub(crate) enum ReadOutcome {
 }
 
 /// A regular file whose state is compared before and after it is read.
-struct WatchedFile {
+struct WatchedFile<'r> {
+    root: &'r Root,
     path: PathBuf,
     file: File,
     before: Metadata,
     total: u64,
 }
 
-impl WatchedFile {
+impl<'r> WatchedFile<'r> {
     /// Opens a file; `None` means that there is no such file.
-    fn open(path: PathBuf) -> io::Result<Option<Self>> {
-        let file = match File::open(&path) {
+    fn open(root: &'r Root, path: &Path) -> io::Result<Option<Self>> {
+        let file = match root.open_file(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let before = file.metadata()?;
-        if !before.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        Ok(Some(Self { path, file, before, total: 0 }))
+        Ok(Some(Self { root, path: path.to_owned(), file, before, total: 0 }))
     }
 
     /// Reads until the buffer is full or the file ends, and returns the number of bytes.
@@ -278,26 +353,25 @@ impl WatchedFile {
 
     /// Compares the state of the file with that before.
     fn finish(self) -> io::Result<ReadOutcome> {
-        let after = self.file.metadata()?;
-        let there = match fs::metadata(&self.path) {
-            Ok(there) => there,
+        let at_path = match self.root.state(&self.path) {
+            Ok(state) => state,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReadOutcome::Vanished),
             Err(error) => return Err(error),
         };
-        let before = self.before;
-        let same =
-            self.total == before.len() && is_same_state(&before, &after) && is_same_state(&before, &there);
-        Ok(if same { ReadOutcome::Unchanged(before) } else { ReadOutcome::Changed })
+        let before = FileState::of_metadata(&self.before);
+        let same = self.total == before.size() && before == FileState::of(&self.file)? && before == at_path;
+        Ok(if same { ReadOutcome::Unchanged(self.before) } else { ReadOutcome::Changed })
     }
 }
 
 /// Passes all bytes of a regular file to `take`, and compares the state of the file before and after.
 pub(crate) fn read_unchanged(
+    root: &Root,
     path: &Path,
     buffer: &mut [u8],
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<ReadOutcome> {
-    let Some(mut file) = WatchedFile::open(path.to_owned())? else { return Ok(ReadOutcome::Vanished) };
+    let Some(mut file) = WatchedFile::open(root, path)? else { return Ok(ReadOutcome::Vanished) };
     loop {
         let count = file.fill(buffer)?;
         let bytes = buffer.get(..count).unwrap_or_default();
@@ -310,24 +384,6 @@ pub(crate) fn read_unchanged(
     }
 }
 
-/// Says whether two looks at a path found the same state of the same file.
-pub(crate) fn is_same_state(first: &Metadata, second: &Metadata) -> bool {
-    let times = first.modified().ok() == second.modified().ok();
-    first.len() == second.len() && times && is_same_node(first, second)
-}
-
-#[cfg(unix)]
-fn is_same_node(first: &Metadata, second: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let key = |metadata: &Metadata| (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec());
-    key(first) == key(second)
-}
-
-#[cfg(not(unix))]
-fn is_same_node(_first: &Metadata, _second: &Metadata) -> bool {
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -335,7 +391,7 @@ mod tests {
 
     use multi_digest::{Algorithm, AlgorithmSet, Digests};
 
-    use super::{FileToHash, HashOutcome, ReadOutcome, hash_files, map_largest_first, read_unchanged};
+    use super::{FileToHash, HashOutcome, ReadOutcome, Root, hash_files, map_largest_first, read_unchanged};
     use crate::progress::NoProgress;
 
     #[test]
@@ -407,7 +463,7 @@ mod tests {
     #[test]
     fn changes_during_the_read_are_noticed() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("x");
+        let (path, root) = (directory.path().join("x"), Root::below(directory.path()).unwrap());
         type Change = fn(&std::path::Path);
         let cases: [(&str, Change, bool); 4] = [
             (
@@ -433,7 +489,7 @@ mod tests {
         for (name, change, vanishes) in cases {
             fs::write(&path, [0; 100_000]).unwrap();
             let mut once = Some(change);
-            let outcome = read_unchanged(&path, &mut [0; 4096], |_| {
+            let outcome = read_unchanged(&root, "x".as_ref(), &mut [0; 4096], |_| {
                 if let Some(change) = once.take() {
                     change(&path);
                 }
@@ -445,8 +501,8 @@ mod tests {
                 ReadOutcome::Unchanged(_) => panic!("{name}: not noticed"),
             }
         }
-        let gone = directory.path().join("gone");
-        assert!(matches!(read_unchanged(&gone, &mut [0; 1], |_| Ok(())).unwrap(), ReadOutcome::Vanished));
-        assert!(read_unchanged(directory.path(), &mut [0; 1], |_| Ok(())).is_err());
+        let read = |path: &str| read_unchanged(&root, path.as_ref(), &mut [0; 1], |_| Ok(()));
+        assert!(matches!(read("gone").unwrap(), ReadOutcome::Vanished));
+        assert!(read(".").is_err());
     }
 }

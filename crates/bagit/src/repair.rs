@@ -6,12 +6,13 @@ use std::io::{Read, Seek};
 use std::path::Path;
 
 use multi_digest::{Algorithm, AlgorithmSet};
+use safe_files::Directory;
 
 use crate::bag::{is_bag, scan_directory};
 use crate::bag_info::{BagInfo, is_date};
 use crate::check::{CheckOptions, check, payload_algorithms};
 use crate::create::{
-    Created, PARTIAL_NAME, Plan, Staging, commit, commit_pending, copy_files, proven, write_tag_files,
+    Created, Plan, Workplace, copy_files, finish_interrupted, new_directory, proven, publish, write_tag_files,
 };
 use crate::declaration::{self, Declaration};
 use crate::error::{Error, Result};
@@ -65,7 +66,7 @@ pub struct Repaired {
 /// interruption, the same call finishes the work.
 ///
 /// # Errors
-/// [`Error::NotABag`], [`Error::NotRepairable`] with all faults, [`Error::Io`], [`Error::Cancelled`].
+/// [`Error::NotABag`], [`Error::NotRepairable`] with all faults, [`Error::ForeignWork`] as for [`crate::BagBuilder::create_in_place`], [`Error::Io`], [`Error::Cancelled`].
 ///
 /// ```
 /// use bagit::{BagBuilder, NoProgress, RepairOptions, repair_in_place};
@@ -85,10 +86,13 @@ pub struct Repaired {
 /// ```
 pub fn repair_in_place(bag: &Path, options: &RepairOptions, progress: &dyn Progress) -> Result<Repaired> {
     let root = fs::canonicalize(bag).map_err(Error::io("open", bag))?;
-    commit_pending(&root)?;
-    let partial = root.join(PARTIAL_NAME);
-    if is_leftover(&partial) {
-        fs::remove_dir_all(&partial).map_err(Error::io("remove", &partial))?;
+    let directory = Directory::open(&root).map_err(Error::io("open", bag))?;
+    finish_interrupted(&directory)?;
+    // A bag in the making has payload there.
+    if let Some(leftover) = Workplace::interrupted(&directory)?
+        && !leftover.has_payload()?
+    {
+        leftover.discard()?;
     }
     if !is_bag(&root) {
         return Err(Error::NotABag(bag.to_owned()));
@@ -102,13 +106,13 @@ pub fn repair_in_place(bag: &Path, options: &RepairOptions, progress: &dyn Progr
     if is_right {
         return Ok(Repaired { after: proven(scan)?, before, changed: false });
     }
-    fs::create_dir(&partial).map_err(Error::io("create the directory", &partial))?;
+    let workplace = Workplace::begin(&directory, &[])?;
     let old = OldTagFiles::new(&scan.tag_files);
     let inventory = old.without_replaced(&scan.inventory);
-    let after = finish(&old, inventory, algorithms, &partial)?;
+    let after = finish(&old, inventory, algorithms, workplace.directory())?;
     let is_obsolete = |name: &&str| old.replaces(name) && !after.scan.tag_files.has(name);
     let obsolete: Vec<String> = scan.tag_files.names().filter(is_obsolete).map(str::to_owned).collect();
-    commit(&root, &obsolete)?;
+    workplace.commit(&obsolete)?;
     Ok(Repaired { before, after: after.moved_to(&root), changed: true })
 }
 
@@ -129,14 +133,14 @@ pub fn repair_directory(
     let scan = scan_directory(&root, &scan_options(options), progress)?;
     let before = judge(&scan)?;
     let old = OldTagFiles::new(&scan.tag_files);
-    let staging = Staging::beside(target)?;
+    let new = new_directory(target)?;
     let mut plan = Plan::of_directory(&root, &options.limits)?;
     plan.retain(|path| !old.replaces(path));
     let algorithms = options.algorithms.union(payload_algorithms(&scan.tag_files));
-    let copied = copy_files(plan, staging.path(), algorithms, options.threads, progress)?;
+    let copied = copy_files(plan, new.directory(), algorithms, options.threads, progress)?;
     same_content(&old.without_replaced(&scan.inventory), &copied)?;
-    let after = finish(&old, copied, algorithms, staging.path())?;
-    staging.publish(target)?;
+    let after = finish(&old, copied, algorithms, new.directory())?;
+    publish(new, target)?;
     Ok(Repaired { before, after: after.moved_to(target), changed: true })
 }
 
@@ -154,13 +158,13 @@ pub fn repair_zip(
     let scan = scan_zip(&mut reader, &scan_options(options), progress)?;
     let before = judge(&scan)?;
     let old = OldTagFiles::new(&scan.tag_files);
-    let staging = Staging::beside(target)?;
+    let new = new_directory(target)?;
     let algorithms = options.algorithms.union(payload_algorithms(&scan.tag_files));
     let judged = old.without_replaced(&scan.inventory);
-    let unpacked = unpack_zip(reader, &options.limits, staging.path(), algorithms, &judged, progress)?;
+    let unpacked = unpack_zip(reader, &options.limits, new.directory(), algorithms, &judged, progress)?;
     same_content(&judged, &unpacked)?;
-    let after = finish(&old, unpacked, algorithms, staging.path())?;
-    staging.publish(target)?;
+    let after = finish(&old, unpacked, algorithms, new.directory())?;
+    publish(new, target)?;
     Ok(Repaired { before, after: after.moved_to(target), changed: true })
 }
 
@@ -172,12 +176,6 @@ fn scan_options(options: &RepairOptions) -> ScanOptions {
         alike: true,
         ..ScanOptions::default()
     }
-}
-
-/// Says whether a directory has only tag files of an interrupted repair.
-fn is_leftover(partial: &Path) -> bool {
-    let is_ours = |entry: fs::DirEntry| entry.file_name().to_str().is_some_and(TagFiles::wants);
-    fs::read_dir(partial).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_ours)))
 }
 
 /// Returns the strict report of a bag that can be repaired.
@@ -211,7 +209,7 @@ fn finish(
     old: &OldTagFiles<'_>,
     mut inventory: Inventory,
     algorithms: AlgorithmSet,
-    directory: &Path,
+    directory: &Directory,
 ) -> Result<Created> {
     inventory.insert_directory("data");
     let tag_files = write_tag_files(&mut inventory, old.info(), old.fetch(), algorithms, directory)?;

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use safe_files::FileState;
+
 use crate::manifest::ManifestName;
-use crate::read_files::is_same_state;
 
 /// Holds the top-level tag files that the rules read: the declaration, metadata, manifests and `fetch.txt`.
 ///
@@ -30,7 +31,7 @@ pub struct TagFiles(BTreeMap<String, TagFile>);
 #[derive(Clone, Debug)]
 pub(crate) enum TagFile {
     Held(Vec<u8>),
-    OnDisk { path: PathBuf, seen: Metadata },
+    OnDisk { path: PathBuf, seen: FileState },
     Open(Arc<File>),
 }
 
@@ -69,7 +70,7 @@ impl TagFiles {
     /// If the operating system cannot open the file or read its metadata.
     pub fn insert_file(&mut self, name: &str, place: &Path) -> io::Result<()> {
         let file = if Self::may_stay_on_disk(name) {
-            TagFile::OnDisk { path: place.to_owned(), seen: fs::metadata(place)? }
+            TagFile::OnDisk { path: place.to_owned(), seen: FileState::of_metadata(&fs::metadata(place)?) }
         } else {
             TagFile::Held(fs::read(place)?)
         };
@@ -117,7 +118,7 @@ impl TagFiles {
             if let TagFile::OnDisk { path, seen } = file {
                 *path = bag.join(name);
                 if let Ok(now) = fs::metadata(&*path) {
-                    *seen = now;
+                    *seen = FileState::of_metadata(&now);
                 }
             }
         }
@@ -157,15 +158,15 @@ impl TagFile {
             Self::OnDisk { path, seen } => (path, seen),
         };
         let file = File::open(path)?;
-        let same = |now: io::Result<Metadata>| match now {
-            Ok(now) if is_same_state(seen, &now) => Ok(()),
+        let same = |file: &File| match FileState::of(file) {
+            Ok(now) if *seen == now => Ok(()),
             Ok(_) => Err(io::Error::other("it changed while it was read")),
             Err(error) => Err(error),
         };
-        same(file.metadata())?;
+        same(&file)?;
         let mut reader = BufReader::with_capacity(READ_LENGTH, file);
         let done = work(&mut reader)?;
-        same(reader.get_ref().metadata())?;
+        same(reader.get_ref())?;
         Ok(done)
     }
 }

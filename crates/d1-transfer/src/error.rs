@@ -49,6 +49,12 @@ pub enum Error {
         /// The faults, file by file.
         faults: Vec<ContentFault>,
     },
+    /// Files have names that no file of a package may have.
+    #[error("{}", NamesSummary(faults))]
+    UnusableNames {
+        /// The files and the reasons, at most a thousand.
+        faults: Vec<ContentFault>,
+    },
     /// Other files exist at the target.
     #[error("{}", HoldsSummary(paths))]
     TargetHolds {
@@ -166,6 +172,17 @@ impl fmt::Display for ContentSummary<'_> {
         match self.0 {
             [only] => write!(formatter, "`{}` is damaged: {}", only.path, only.message),
             all => write!(formatter, "{} files or layers are damaged", all.len()),
+        }
+    }
+}
+
+struct NamesSummary<'a>(&'a [ContentFault]);
+
+impl fmt::Display for NamesSummary<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [only] => write!(formatter, "a package cannot have the path `{}`: {}", only.path, only.message),
+            all => write!(formatter, "a package cannot have the paths of {} files", all.len()),
         }
     }
 }

@@ -329,7 +329,7 @@ pub(crate) fn transfer_status(error: &TransferError) -> ExitStatus {
 fn transfer_details(error: &TransferError) -> Vec<String> {
     match error {
         TransferError::InvalidBag { report, .. } => report.errors().map(ToString::to_string).collect(),
-        TransferError::Content { faults } if faults.len() > 1 => {
+        TransferError::Content { faults } | TransferError::UnusableNames { faults } if faults.len() > 1 => {
             faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect()
         }
         TransferError::TargetHolds { paths } if paths.len() > 1 => {
@@ -348,6 +348,9 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
         TransferError::TargetHolds { .. } => {
             Some("choose another directory with `-o`, or replace the files with `--overwrite`")
         }
+        TransferError::UnusableNames { .. } => Some(
+            "`push --bag` stores the directory as the payload of a bag, where such names are below `data/`",
+        ),
         TransferError::Busy { .. } => {
             Some("wait for the other process to end, or choose another directory with `-o`")
         }
@@ -455,7 +458,7 @@ fn node_hint(error: &d1_client::Error) -> Option<&'static str> {
 impl From<bagit::Error> for Failure {
     fn from(error: bagit::Error) -> Self {
         let status = match &error {
-            bagit::Error::TargetNotEmpty(_) => ExitStatus::LocalIo,
+            bagit::Error::TargetNotEmpty(_) | bagit::Error::ForeignWork(_) => ExitStatus::LocalIo,
             _ => ExitStatus::Invalid,
         };
         Self::new(status, error)

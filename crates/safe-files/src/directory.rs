@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, Metadata, OpenOptions};
+use cap_std::fs::{Dir, FileType, Metadata, OpenOptions};
+
+use crate::file_state::FileState;
 
 /// The kind of a directory entry. Links are not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,18 @@ pub enum NodeKind {
     Link,
     /// A device, FIFO or socket.
     Special,
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The name in the directory.
+    pub name: OsString,
+    /// The kind. A link is not followed.
+    pub kind: NodeKind,
+    /// The size of a regular file in bytes, otherwise 0. It is also 0 for a file that vanished meanwhile.
+    pub size: u64,
 }
 
 /// A directory that is opened once. All other paths are relative to it and cannot leave it.
@@ -62,6 +76,14 @@ impl Directory {
         &self.path
     }
 
+    /// Opens the same directory again.
+    ///
+    /// # Errors
+    /// As the operating system.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { dir: self.dir.try_clone()?, path: self.path.clone() })
+    }
+
     /// Opens a directory below this one. The last component must not be a link.
     ///
     /// # Errors
@@ -99,6 +121,42 @@ impl Directory {
             return Err(io::Error::other("another process replaced the file"));
         }
         Ok(file.into_std())
+    }
+
+    /// Opens a regular file for reading, and follows links that stay inside this directory.
+    ///
+    /// # Errors
+    /// As [`Directory::open_file`], except for such links.
+    pub fn open_inside(&self, path: impl AsRef<Path>) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        without_waiting(&mut options);
+        let file = self.inside(path.as_ref(), |path| self.dir.open_with(path, &options))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(file.into_std())
+    }
+
+    /// Returns the state of the file at a path, and follows links that stay inside this directory.
+    ///
+    /// # Errors
+    /// As the operating system.
+    pub fn state(&self, path: impl AsRef<Path>) -> io::Result<FileState> {
+        let metadata = self.inside(path.as_ref(), |path| self.dir.metadata(path))?;
+        Ok(FileState::of_entry(&metadata))
+    }
+
+    /// Does `work` at a path. An absolute link to a path inside is replaced by that path.
+    fn inside<T>(&self, path: &Path, work: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        let failure = match work(path) {
+            Err(failure) if self.kind(path).ok().flatten() == Some(NodeKind::Link) => failure,
+            other => return other,
+        };
+        let target = std::fs::canonicalize(self.path.join(path))?;
+        let root = std::fs::canonicalize(&self.path)?;
+        // The path without links is used below the open directory, so this cannot lead out either.
+        target.strip_prefix(root).map_err(|_| failure).and_then(work)
     }
 
     /// Creates a new file for writing and reading. Nothing may exist at the path.
@@ -179,7 +237,7 @@ impl Directory {
     /// As the operating system.
     pub fn kind(&self, path: impl AsRef<Path>) -> io::Result<Option<NodeKind>> {
         match self.dir.symlink_metadata(path) {
-            Ok(metadata) => Ok(Some(kind_of(&metadata))),
+            Ok(metadata) => Ok(Some(kind_of(metadata.file_type()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -213,6 +271,22 @@ impl Directory {
         }
         #[cfg(not(unix))]
         Ok(None)
+    }
+
+    /// Iterates over the entries directly in the directory, in no order.
+    ///
+    /// # Errors
+    /// As the operating system.
+    pub fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<Entry>> + use<>> {
+        let describe = |entry: cap_std::fs::DirEntry| {
+            let kind = kind_of(entry.file_type()?);
+            let size = match kind {
+                NodeKind::File => entry.metadata().map_or(0, |metadata| metadata.len()),
+                _ => 0,
+            };
+            Ok(Entry { name: entry.file_name(), kind, size })
+        };
+        Ok(self.dir.entries()?.map(move |entry| entry.and_then(describe)))
     }
 
     /// Returns the names directly in the directory, sorted.
@@ -312,17 +386,29 @@ impl Directory {
     /// # Errors
     /// As the operating system, which also reports earlier failures to write.
     pub fn sync_tree(&self) -> io::Result<()> {
-        let mut left = MOST_SINGLE_SYNCS;
-        if self.sync_some(&mut left)? {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if !self.has_few(&mut MOST_SINGLE_SYNCS.clone())? {
+            rustix::fs::syncfs(self.readable()?)?;
             return Ok(());
         }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            rustix::fs::syncfs(self.readable()?)?;
-            Ok(())
+        self.sync_each()
+    }
+
+    /// Says whether at most `left` files and directories are below this directory.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn has_few(&self, left: &mut usize) -> io::Result<bool> {
+        for entry in self.dir.entries()? {
+            let entry = entry?;
+            let Some(fewer) = left.checked_sub(1) else { return Ok(false) };
+            *left = fewer;
+            if entry.file_type()?.is_dir() {
+                let inner = Self { dir: entry.open_dir()?, path: PathBuf::new() };
+                if !inner.has_few(left)? {
+                    return Ok(false);
+                }
+            }
         }
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        self.sync_some(&mut usize::MAX.clone()).map(|_| ())
+        Ok(true)
     }
 
     /// Returns a descriptor that can be synced. The one of the directory may be for paths only (`O_PATH`).
@@ -333,24 +419,18 @@ impl Directory {
         Ok(openat(&self.dir, ".", flags, Mode::empty())?)
     }
 
-    /// Syncs files and directories one by one. Returns `false` once there are more than `left`.
-    fn sync_some(&self, left: &mut usize) -> io::Result<bool> {
+    /// Syncs files and directories one by one.
+    fn sync_each(&self) -> io::Result<()> {
         for entry in self.dir.entries()? {
             let entry = entry?;
-            let Some(fewer) = left.checked_sub(1) else { return Ok(false) };
-            *left = fewer;
             let kind = entry.file_type()?;
             if kind.is_dir() {
-                let inner = Self { dir: entry.open_dir()?, path: PathBuf::new() };
-                if !inner.sync_some(left)? {
-                    return Ok(false);
-                }
+                Self { dir: entry.open_dir()?, path: PathBuf::new() }.sync_each()?;
             } else if kind.is_file() {
                 entry.open()?.sync_all()?;
             }
         }
-        self.sync()?;
-        Ok(true)
+        self.sync()
     }
 }
 
@@ -362,14 +442,15 @@ fn open_path(file: &File) -> String {
 }
 
 /// The number of files and directories up to which [`Directory::sync_tree`] syncs each one.
-const MOST_SINGLE_SYNCS: usize = 512;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MOST_SINGLE_SYNCS: usize = 64;
 
-fn kind_of(metadata: &Metadata) -> NodeKind {
-    if metadata.is_symlink() {
+fn kind_of(kind: FileType) -> NodeKind {
+    if kind.is_symlink() {
         NodeKind::Link
-    } else if metadata.is_dir() {
+    } else if kind.is_dir() {
         NodeKind::Directory
-    } else if metadata.is_file() {
+    } else if kind.is_file() {
         NodeKind::File
     } else {
         NodeKind::Special
@@ -435,6 +516,35 @@ mod tests {
         directory.remove_tree("out").ok();
         assert_eq!(fs::read(work.path().join("outside/secret")).unwrap(), b"secret");
         assert_eq!(fs::read_dir(work.path().join("outside")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_that_stay_inside_are_followed_on_request() {
+        let work = tempfile::tempdir().unwrap();
+        let inside = work.path().join("inside");
+        fs::create_dir_all(inside.join("sub")).unwrap();
+        fs::write(inside.join("sub/x"), "x").unwrap();
+        fs::write(work.path().join("secret"), "secret").unwrap();
+        symlink("sub/x", inside.join("near")).unwrap();
+        symlink(inside.join("sub/x"), inside.join("absolute")).unwrap();
+        symlink("../secret", inside.join("out")).unwrap();
+        symlink(work.path().join("secret"), inside.join("far")).unwrap();
+        let directory = Directory::open(&inside).unwrap();
+        for path in ["near", "absolute", "sub/x"] {
+            let mut text = String::new();
+            directory.open_inside(path).unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), directory.state(path).unwrap().size()), ("x", 1), "{path}");
+        }
+        for path in ["out", "far"] {
+            assert!(directory.open_inside(path).is_err() && directory.state(path).is_err(), "{path}");
+        }
+        let mut entries: Vec<_> = directory.entries().unwrap().map(|entry| entry.unwrap()).collect();
+        entries.sort_by(|left, right| left.name.cmp(&right.name));
+        let kinds: Vec<_> = entries.iter().map(|entry| entry.kind).collect();
+        assert_eq!(
+            kinds,
+            [NodeKind::Link, NodeKind::Link, NodeKind::Link, NodeKind::Link, NodeKind::Directory]
+        );
     }
 
     #[test]

@@ -5,6 +5,11 @@ use std::borrow::Cow;
 /// The longest path that [`path_fault`] and [`components`] accept, in bytes: `PATH_MAX` of Linux.
 pub const LONGEST_PATH: usize = 4096;
 
+/// Names of directories in which a program keeps files while it changes a bag. No content from outside may have them.
+///
+/// Such a directory would look like an interrupted work on the bag, which the next call finishes.
+pub const WORK_NAMES: [&str; 2] = [".bagit-in-place", ".bagit-commit"];
+
 /// The longest name of one file on common file systems, in bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -33,6 +38,9 @@ pub enum PathFault {
     /// The first component has the form `%NAME%`, which Windows shells replace.
     #[error("it begins with an environment variable")]
     Variable,
+    /// A component is one of [`WORK_NAMES`], in any case.
+    #[error("it has a name that only an interrupted work on a bag may have")]
+    Work,
     /// The path is longer than [`LONGEST_PATH`].
     #[error("it is longer than 4096 bytes")]
     TooLong,
@@ -82,15 +90,34 @@ pub fn leaves(path: &str) -> Option<PathFault> {
     }
 }
 
+/// Says whether a component of a path is one of [`WORK_NAMES`]. File systems may ignore case.
+///
+/// ```
+/// assert!(safe_files::has_work_name("bag/.BagIt-Commit/x"));
+/// assert!(!safe_files::has_work_name("bag/.bagit-commit.txt"));
+/// ```
+#[must_use]
+pub fn has_work_name(path: &str) -> bool {
+    let is_work = |name: &str| WORK_NAMES.iter().any(|work| name.eq_ignore_ascii_case(work));
+    path.split(['/', '\\']).any(is_work)
+}
+
 /// Returns why a path is not a clean relative path, or `None` if it is one.
 ///
-/// Such a path is safe by [`leaves`], has no empty and no `.` component, and has at most [`LONGEST_PATH`] bytes.
+/// Such a path stays in its directory on every system, has no empty and no `.` component, no name of [`WORK_NAMES`], and at most
+/// [`LONGEST_PATH`] bytes. Names that only shells read, such as `~$a.docx` and `%TEMP%`, are plain names, except `~` itself.
 #[must_use]
 pub fn path_fault(path: &str) -> Option<PathFault> {
-    leaves(path).or_else(|| {
+    let is_plain_name = |fault: PathFault| match fault {
+        PathFault::Home => path != "~" && !path.starts_with("~/"),
+        fault => fault == PathFault::Variable,
+    };
+    leaves(path).filter(|fault| !is_plain_name(*fault)).or_else(|| {
         let unclean = || path.split('/').any(|component| matches!(component, "" | "."));
         if path.len() > LONGEST_PATH {
             Some(PathFault::TooLong)
+        } else if has_work_name(path) {
+            Some(PathFault::Work)
         } else {
             unclean().then_some(PathFault::Unclean)
         }
@@ -116,6 +143,8 @@ pub fn components(path: &str) -> Result<Vec<&str>, PathFault> {
         Err(PathFault::Absolute)
     } else if let Some(fault) = leaves_by_separators(path) {
         Err(fault)
+    } else if has_work_name(path) {
+        Err(PathFault::Work)
     } else {
         Ok(path.split('/').filter(|component| !matches!(*component, "" | ".")).collect())
     }
@@ -252,13 +281,39 @@ mod tests {
 
     #[test]
     fn clean_relative_paths_have_no_fault() {
-        for path in ["a", "data/a b.csv", "data/Größe", "a..b/c", ".hidden", "data/a:b", "data/x\ny"] {
+        for path in [
+            "a",
+            "data/a b.csv",
+            "data/Größe",
+            "a..b/c",
+            ".hidden",
+            "data/a:b",
+            "data/x\ny",
+            "~$a.docx",
+            "%TEMP%/a",
+        ] {
             assert_eq!(path_fault(path), None, "{path:?}");
         }
         let long = "x/".repeat(2048) + "x";
         for path in [
-            "", "/a", "a/", "a//b", "./a", "a/.", ".", "..", "a/../b", "a\\..\\b", "C:\\a", "c:a", "~/a",
-            "a\0", "%TEMP%/a", &long,
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "./a",
+            "a/.",
+            ".",
+            "..",
+            "a/../b",
+            "a\\..\\b",
+            "C:\\a",
+            "c:a",
+            "a/.bagit-commit",
+            "a\0",
+            ".bagit-in-place/x",
+            "~/a",
+            "~",
+            &long,
         ] {
             assert!(path_fault(path).is_some(), "{path:?}");
         }
@@ -270,7 +325,17 @@ mod tests {
         assert_eq!(components("~/%x%"), Ok(vec!["~", "%x%"]));
         assert_eq!(components("./a/./"), Ok(vec!["a"]));
         let long = "x/".repeat(2049);
-        for path in ["/a", "a/..", "..\\a", "C:\\a", "c:/a", "\\\\server\\a", "a\0b", long.as_str()] {
+        for path in [
+            "/a",
+            "a/..",
+            "..\\a",
+            "C:\\a",
+            "c:/a",
+            "\\\\server\\a",
+            "a\0b",
+            ".bagit-commit/x",
+            long.as_str(),
+        ] {
             assert!(components(path).is_err(), "{path:?}");
         }
     }

@@ -28,6 +28,11 @@ fn single_name(path: &str) -> impl Iterator<Item = Fault> {
         let message = format!("the path does not work on every system: {reason}");
         Fault::new(FaultCode::NameNotPortable, Some(path), message)
     });
+    let work = safe_files::has_work_name(path).then(|| {
+        let message =
+            "only an interrupted work on a bag may have a directory of this name, so it is not content";
+        Fault::new(FaultCode::WorkDirectory, Some(path), message)
+    });
     let in_payload = path.starts_with("data/");
     let system = (in_payload && is_system_file(path))
         .then(|| Fault::new(FaultCode::SystemFile, Some(path), "an operating system left the file here"));
@@ -35,7 +40,7 @@ fn single_name(path: &str) -> impl Iterator<Item = Fault> {
         let message = "the payload contains another bag, which is not checked";
         Fault::new(FaultCode::NestedBag, Some(directory), message)
     });
-    [escape, not_portable, system, nested].into_iter().flatten()
+    [escape, work, not_portable, system, nested].into_iter().flatten()
 }
 
 /// Reports names that a file system may take for one, because it ignores case or normalises.

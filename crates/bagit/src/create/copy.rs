@@ -1,24 +1,25 @@
 //! Copying files into a new bag, each read once for the copy and all digests.
 
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
 use multi_digest::{AlgorithmSet, Digests, MultiHasher};
+use safe_files::{Directory, NewDirectory};
 
 use super::builder::{BagBuilder, Created, Source};
 use super::plan::Plan;
-use super::staging::Staging;
 use super::tag_files::{dated_info, write_tag_files};
 use crate::check::{CheckOptions, check};
 use crate::error::{Error, Result};
 use crate::inventory::{EntryKind, FileEntry, Inventory};
 use crate::progress::{Progress, ProgressEvent, check_cancelled};
-use crate::read_files::{FILES_AT_ONCE, ReadOutcome, map_largest_first, read_unchanged};
+use crate::read_files::{FILES_AT_ONCE, ReadOutcome, Root, map_largest_first, read_unchanged};
 use crate::scan::Scan;
 
 impl BagBuilder {
-    /// Copies everything into a new bag. Each file is read once. The target appears when the bag is complete.
+    /// Copies everything into a new bag. Each file is read once. The target appears when the bag is complete and on the disk.
+    ///
+    /// No link leads out of a payload directory, even if another process replaces a directory meanwhile.
     ///
     /// # Errors
     /// [`Error::TargetNotEmpty`], [`Error::Unbaggable`] with every file that is a link, a device, or has an impossible name,
@@ -28,11 +29,11 @@ impl BagBuilder {
         let plan = Plan::new(self)?;
         let info = dated_info(self)?;
         refuse_bag(self, &plan.inventory, target)?;
-        let staging = Staging::beside(target)?;
-        let mut inventory = copy_files(plan, staging.path(), self.algorithms, self.threads, progress)?;
-        let tag_files = write_tag_files(&mut inventory, info, None, self.algorithms, staging.path())?;
+        let new = new_directory(target)?;
+        let mut inventory = copy_files(plan, new.directory(), self.algorithms, self.threads, progress)?;
+        let tag_files = write_tag_files(&mut inventory, info, None, self.algorithms, new.directory())?;
         let created = proven(Scan { inventory, tag_files, base_directory: None })?;
-        staging.publish(target)?;
+        publish(new, target)?;
         Ok(created.moved_to(target))
     }
 }
@@ -63,17 +64,38 @@ pub(crate) fn proven(scan: Scan) -> Result<Created> {
     Err(Error::Unbaggable { faults: report.errors().cloned().collect() })
 }
 
+/// Begins a new directory at a free target.
+pub(crate) fn new_directory(target: &Path) -> Result<NewDirectory> {
+    NewDirectory::beside(target).map_err(|error| occupied(error, "create the directory", target))
+}
+
+/// Writes a complete bag to the disk, and gives it its name.
+pub(crate) fn publish(new: NewDirectory, target: &Path) -> Result<()> {
+    new.publish().map_err(|error| occupied(error, "rename the finished bag to", target))
+}
+
+fn occupied(error: io::Error, action: &'static str, target: &Path) -> Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            Error::TargetNotEmpty(target.to_owned())
+        }
+        _ => Error::io(action, target)(error),
+    }
+}
+
 /// Copies all planned files and creates all planned directories below `target`. Returns the inventory of the copies.
 pub(crate) fn copy_files(
     mut plan: Plan,
-    target: &Path,
+    target: &Directory,
     algorithms: AlgorithmSet,
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Inventory> {
     for directory in plan.inventory.directories() {
-        let path = target.join(directory);
-        fs::create_dir_all(&path).map_err(Error::io("create the directory", path))?;
+        let path = || target.path().join(directory);
+        target
+            .create_directories(directory)
+            .map_err(|error| Error::io("create the directory", path())(error))?;
     }
     let bytes = plan.inventory.files().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
     progress.event(ProgressEvent::Planned { files: plan.inventory.len() as u64, bytes });
@@ -82,7 +104,10 @@ pub(crate) fn copy_files(
         let size = |position: &usize| plan.inventory.get(*position).map_or(0, |(_, entry)| entry.size);
         let copy = |position: &usize, buffer: &mut [u8]| {
             let path = plan.inventory.get(*position).map_or("", |(path, _)| path);
-            copy_file(&plan.source(*position), target, path, algorithms, buffer, progress)
+            let copied = plan.with_source(*position, |root, source| {
+                copy_file(root, source, target, path, algorithms, buffer, progress)
+            });
+            copied.map_err(Error::io("open the directory of", path))?
         };
         let copies = map_largest_first(batch, threads, size, progress, copy)?;
         for (position, copy) in batch.iter().zip(copies) {
@@ -95,19 +120,20 @@ pub(crate) fn copy_files(
 }
 
 fn copy_file(
+    root: &Root,
     source: &Path,
-    target: &Path,
+    target: &Directory,
     path: &str,
     algorithms: AlgorithmSet,
     buffer: &mut [u8],
     progress: &dyn Progress,
 ) -> Result<(u64, Digests)> {
-    let copy = target.join(path);
+    let copy = || target.path().join(path);
     progress.event(ProgressEvent::Started { path });
-    let mut written = File::create(&copy).map_err(Error::io("write", &copy))?;
+    let mut written = target.create_file(path).map_err(|error| Error::io("write", copy())(error))?;
     let mut hasher = MultiHasher::new(algorithms);
     let mut write_failure = None;
-    let outcome = read_unchanged(source, buffer, |bytes| {
+    let outcome = read_unchanged(root, source, buffer, |bytes| {
         hasher.update(bytes);
         progress.event(ProgressEvent::Advanced { bytes: bytes.len() as u64 });
         if progress.is_cancelled() {
@@ -120,12 +146,12 @@ fn copy_file(
         })
     });
     if let Some(failure) = write_failure {
-        return Err(Error::io("write", copy)(failure));
+        return Err(Error::io("write", copy())(failure));
     }
     check_cancelled(progress)?;
-    let metadata = match outcome.map_err(Error::io("read", source))? {
+    let metadata = match outcome.map_err(|error| Error::io("read", root.full(source))(error))? {
         ReadOutcome::Unchanged(metadata) => metadata,
-        ReadOutcome::Changed | ReadOutcome::Vanished => return Err(Error::Changed(source.to_owned())),
+        ReadOutcome::Changed | ReadOutcome::Vanished => return Err(Error::Changed(root.full(source))),
     };
     // People care about the time of their data. A file system without times loses nothing else.
     if let Ok(time) = metadata.modified() {

@@ -2,32 +2,33 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use multi_digest::AlgorithmSet;
+use safe_files::{Directory, NodeKind};
 
 use super::builder::{BagBuilder, Created, Source};
 use super::copy::{copy_files, proven, refuse_bag};
 use super::plan::Plan;
-use super::staging::{PARTIAL_NAME, commit, commit_pending};
 use super::tag_files::{dated_info, write_tag_files};
+use super::workplace::{PARTIAL_NAME, Workplace, finish_interrupted};
 use crate::bag::{Prefix, hash_positions, is_bag, scan_directory};
 use crate::error::{Error, Result};
 use crate::inventory::{EntryKind, FileEntry, Inventory};
 use crate::progress::{NoProgress, Progress};
 use crate::read_files::HashOutcome;
 use crate::scan::{Scan, ScanOptions};
-use crate::tag_files::TagFiles;
 
 impl BagBuilder {
     /// Turns a directory into a bag: its content moves into its `data/`.
     ///
     /// Symbolic links are refused, even with [`BagBuilder::dereference`]. Everything is hashed before anything moves. While files move,
     /// they are in `.bagit-in-place/data` below the directory. No file is ever in two places or none. After an interruption, the same
-    /// call continues the work.
+    /// call continues the work. Everything is on the disk when the call returns.
     ///
     /// # Errors
-    /// As [`BagBuilder::create`], and [`Error::AlreadyBag`] if the directory is a bag.
+    /// As [`BagBuilder::create`], [`Error::AlreadyBag`] if the directory is a bag, and [`Error::ForeignWork`] if it has a directory
+    /// `.bagit-in-place` or `.bagit-commit` that this crate did not make for it.
     pub fn create_in_place(&self, directory: &Path, progress: &dyn Progress) -> Result<Created> {
         create(self, directory, progress)
     }
@@ -35,62 +36,68 @@ impl BagBuilder {
 
 /// Creates a bag of a directory, or continues the work of an interrupted call.
 fn create(builder: &BagBuilder, directory: &Path, progress: &dyn Progress) -> Result<Created> {
-    let bag = fs::canonicalize(directory).map_err(Error::io("open", directory))?;
-    if commit_pending(&bag)? {
-        return proven(scan_directory(&bag, &ScanOptions::default(), progress)?);
+    let path = fs::canonicalize(directory).map_err(Error::io("open", directory))?;
+    let bag = Directory::open(&path).map_err(Error::io("open", directory))?;
+    if finish_interrupted(&bag)? {
+        return proven(scan_directory(&path, &ScanOptions::default(), progress)?);
     }
-    if is_bag(&bag) && !builder.allow_bag {
+    if is_bag(&path) && !builder.allow_bag {
         return Err(Error::AlreadyBag(directory.to_owned()));
     }
-    let partial = bag.join(PARTIAL_NAME);
-    let data = partial.join("data");
-    let resumed = data.is_dir() && !entries(&data)?.is_empty();
-    if resumed {
-        move_all(&bag, &data)?;
-    } else if partial.exists() {
-        discard(&partial)?;
+    let mut workplace = Workplace::interrupted(&bag)?;
+    if let Some(found) = workplace.take() {
+        if found.has_payload()? {
+            workplace = Some(found);
+        } else {
+            found.discard()?;
+        }
     }
-    let root = if resumed { data.clone() } else { bag.clone() };
-    let inventory = hash_payload(builder, &root, progress)?;
-    fs::create_dir_all(&data).map_err(Error::io("create the directory", &data))?;
-    let filled = fill(builder, &bag, &partial, inventory, resumed);
+    let resumed = workplace.is_some();
+    let (inventory, workplace) = match workplace {
+        Some(workplace) => {
+            move_all(&bag, &workplace, &names(&bag)?)?;
+            let data = workplace.directory().path().join("data");
+            (hash_payload(builder, &data, progress)?, workplace)
+        }
+        None => {
+            let inventory = hash_payload(builder, &path, progress)?;
+            let workplace = Workplace::begin(&bag, &names(&bag)?)?;
+            (inventory, workplace)
+        }
+    };
+    let filled = fill(builder, &bag, &workplace, inventory, resumed);
     if filled.is_err() && !resumed {
-        move_back(&partial, &bag);
+        move_back(workplace.directory(), &bag);
+        if workplace.has_payload().is_ok_and(|has| !has) {
+            // Best effort: the caller gets the error that led here.
+            let _ = workplace.discard();
+        }
+        return filled;
     }
     let created = filled?;
-    commit(&bag, &[])?;
-    Ok(created.moved_to(&bag))
+    workplace.commit(&[])?;
+    Ok(created.moved_to(&path))
 }
 
-/// Fills the partial directory: extra tag files, then the payload, then the tag files that list them.
+/// Fills the workplace: extra tag files, then the payload, then the tag files that list them.
 fn fill(
     builder: &BagBuilder,
-    bag: &Path,
-    partial: &Path,
+    bag: &Directory,
+    workplace: &Workplace,
     mut inventory: Inventory,
     resumed: bool,
 ) -> Result<Created> {
-    copy_tags(builder, partial, &mut inventory)?;
+    let directory = workplace.directory();
+    if resumed {
+        discard_tags(directory)?;
+    }
+    copy_tags(builder, directory, &mut inventory)?;
     let info = dated_info(builder)?;
     if !resumed {
-        move_all(bag, &partial.join("data"))?;
+        move_all(bag, workplace, &names(bag)?)?;
     }
-    let tag_files = write_tag_files(&mut inventory, info, None, builder.algorithms, partial)?;
+    let tag_files = write_tag_files(&mut inventory, info, None, builder.algorithms, directory)?;
     proven(Scan { inventory, tag_files, base_directory: None })
-}
-
-/// Removes a partial directory of an interrupted call that has no payload. A directory with any other file is refused.
-fn discard(partial: &Path) -> Result<()> {
-    let is_ours =
-        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(TagFiles::wants);
-    let data = partial.join("data");
-    if data.is_dir() {
-        return fs::remove_dir_all(partial).map_err(Error::io("remove", partial));
-    }
-    if !entries(partial)?.iter().all(is_ours) {
-        return Err(Error::TargetNotEmpty(partial.to_owned()));
-    }
-    fs::remove_dir_all(partial).map_err(Error::io("remove", partial))
 }
 
 /// Hashes the future payload where it is. Returns the inventory with its future paths.
@@ -131,11 +138,23 @@ fn hash_payload(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> R
     Ok(inventory)
 }
 
-/// Copies the extra tag files into the partial directory and adds them to the inventory.
-fn copy_tags(builder: &BagBuilder, partial: &Path, inventory: &mut Inventory) -> Result<()> {
+/// Removes the extra tag files that an interrupted call has copied. They are copied again.
+fn discard_tags(directory: &Directory) -> Result<()> {
+    for name in names(directory)?.iter().filter(|name| *name != "data" && !Workplace::is_about(name)) {
+        let removed = match directory.kind(name) {
+            Ok(Some(NodeKind::Directory)) => directory.remove_tree(name),
+            _ => directory.remove_file(name),
+        };
+        removed.map_err(Error::io("remove", directory.path().join(name)))?;
+    }
+    Ok(())
+}
+
+/// Copies the extra tag files into the workplace and adds them to the inventory.
+fn copy_tags(builder: &BagBuilder, directory: &Directory, inventory: &mut Inventory) -> Result<()> {
     let plan = Plan::of_tags(builder)?;
     let algorithms: AlgorithmSet = builder.algorithms;
-    let copied = copy_files(plan, partial, algorithms, builder.threads, &NoProgress)?;
+    let copied = copy_files(plan, directory, algorithms, builder.threads, &NoProgress)?;
     copied.directories().for_each(|directory| inventory.insert_directory(directory));
     for (path, entry) in copied.files() {
         inventory.insert(path, entry);
@@ -143,39 +162,30 @@ fn copy_tags(builder: &BagBuilder, partial: &Path, inventory: &mut Inventory) ->
     Ok(())
 }
 
-/// Moves everything directly below the bag into `target`, except the partial directory.
-fn move_all(bag: &Path, target: &Path) -> Result<()> {
-    fs::create_dir_all(target).map_err(Error::io("create the directory", target))?;
-    for from in entries(bag)? {
-        let Some(name) = from.file_name().filter(|name| *name != PARTIAL_NAME) else { continue };
-        let to = target.join(name);
-        if fs::symlink_metadata(&to).is_ok() {
-            return Err(Error::io("move a second file to", to)(io::ErrorKind::AlreadyExists.into()));
-        }
-        fs::rename(&from, &to).map_err(Error::io("move", from))?;
+/// Returns the names in a directory. All of them are UTF-8, or the payload was refused.
+fn names(directory: &Directory) -> Result<Vec<String>> {
+    let names = directory.names().map_err(Error::io("read the directory", directory.path()))?;
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+}
+
+/// Moves the named entries of the bag into `data/` of the workplace, except the workplace itself.
+fn move_all(bag: &Directory, workplace: &Workplace, names: &[String]) -> Result<()> {
+    let to = workplace.directory();
+    let data = to.create_directories("data").and_then(|()| to.open_directory("data"));
+    let data = data.map_err(Error::io("create the directory", to.path().join("data")))?;
+    for name in names.iter().filter(|name| *name != PARTIAL_NAME) {
+        bag.rename_new(name, &data, name).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::io("move a second file to", data.path().join(name))(error),
+            _ => Error::io("move", bag.path().join(name))(error),
+        })?;
     }
     Ok(())
 }
 
-fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(directory).map_err(Error::io("read the directory", directory))?;
-    entries
-        .map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("read the directory", directory)))
-        .collect()
-}
-
 /// Undoes a failed move as far as possible. The next call finds the rest.
-fn move_back(partial: &Path, bag: &Path) {
-    let data = partial.join("data");
-    for from in entries(&data).unwrap_or_default() {
-        if let Some(to) = from.file_name().map(|name| bag.join(name))
-            && fs::symlink_metadata(&to).is_err()
-        {
-            let _ = fs::rename(&from, &to);
-        }
-    }
-    // This fails if a file is left, and then the rest stays too.
-    if fs::remove_dir(&data).is_ok() {
-        let _ = fs::remove_dir_all(partial);
+fn move_back(directory: &Directory, bag: &Directory) {
+    let Ok(data) = directory.open_directory("data") else { return };
+    for name in data.names().unwrap_or_default() {
+        let _ = data.rename_new(&name, bag, &name);
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use multi_digest::{Algorithm, AlgorithmSet, Digests};
+use safe_files::Directory;
 
 use super::builder::{BagBuilder, Created};
 use super::copy::proven;
@@ -57,11 +58,11 @@ fn complete(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> Resul
         add_manifests(&mut scan, builder.algorithms, &root)?;
         return proven(scan);
     }
-    let data = root.join("data");
-    fs::create_dir_all(&data).map_err(Error::io("create the directory", &data))?;
+    let directory = Directory::open(&root).map_err(Error::io("open", &root))?;
+    directory.create_directories("data").map_err(Error::io("create the directory", root.join("data")))?;
     scan.inventory.insert_directory("data");
     let info = dated_info(builder)?;
-    scan.tag_files = write_tag_files(&mut scan.inventory, info, None, builder.algorithms, &root)?;
+    scan.tag_files = write_tag_files(&mut scan.inventory, info, None, builder.algorithms, &directory)?;
     proven(scan)
 }
 
@@ -76,6 +77,7 @@ fn add_manifests(scan: &mut Scan, wanted: AlgorithmSet, root: &Path) -> Result<(
     if missing.is_empty() {
         return Ok(());
     }
+    let root = &Directory::open(root).map_err(Error::io("open", root))?;
     let all = wanted.union(there).union(tag_algorithms(&scan.tag_files));
     for algorithm in missing {
         write_manifest(scan, ManifestKind::Payload, algorithm, all, root)?;

@@ -5,14 +5,14 @@ mod copy;
 mod in_place;
 mod laid_out;
 mod plan;
-mod staging;
 mod tag_files;
+mod workplace;
 
 pub use builder::{BagBuilder, Created};
-pub(crate) use copy::{copy_files, proven};
+pub(crate) use copy::{copy_files, new_directory, proven, publish};
 pub(crate) use plan::Plan;
-pub(crate) use staging::{PARTIAL_NAME, Staging, commit, commit_pending};
 pub(crate) use tag_files::write_tag_files;
+pub(crate) use workplace::{Workplace, finish_interrupted};
 
 #[cfg(test)]
 mod tests;

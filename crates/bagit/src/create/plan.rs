@@ -1,25 +1,33 @@
 //! The content of a new bag, planned and judged before anything is written.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use multi_digest::Digests;
-use safe_files::leaves;
+use safe_files::{Directory, leaves};
 
 use super::builder::{BagBuilder, Source};
 use crate::check::name_faults;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode, Severity};
 use crate::inventory::{EntryKind, Inventory};
+use crate::read_files::Root;
 use crate::report::Faults;
-use crate::scan::{Limits, Links, walk};
+use crate::scan::{Limits, walk};
 use crate::tag_files::TagFiles;
 
 /// The directory or file from which some files of a bag come.
-struct PlannedSource {
-    root: PathBuf,
-    /// The position in a path of the bag where the path below the root begins.
-    below: usize,
+enum PlannedSource {
+    Directory {
+        root: Root,
+        /// The position in a path of the bag where the path below the root begins.
+        below: usize,
+    },
+    File {
+        path: PathBuf,
+        follow: bool,
+    },
 }
 
 /// The files and directories of a future bag.
@@ -56,19 +64,30 @@ impl Plan {
     /// Plans every file below a directory under its own path.
     pub(crate) fn of_directory(root: &Path, limits: &Limits) -> Result<Self> {
         let mut plan = Self::default();
-        plan.add_directory("", root, limits, Links::Report)?;
+        plan.add_directory("", root, limits, false)?;
         Ok(plan)
     }
 
-    /// Returns the source of the file at a position of the inventory.
-    pub(crate) fn source(&self, position: usize) -> PathBuf {
+    /// Passes the place and the path of the source of the file at a position of the inventory to `work`.
+    pub(crate) fn with_source<T>(
+        &self,
+        position: usize,
+        work: impl FnOnce(&Root, &Path) -> T,
+    ) -> io::Result<T> {
         let path = self.inventory.get(position).map_or("", |(path, _)| path);
-        let Some(source) = self.sources.get(self.inventory.mark(position) as usize) else {
-            return PathBuf::new();
-        };
-        match path.get(source.below..) {
-            Some(below) if !below.is_empty() => source.root.join(below),
-            _ => source.root.clone(),
+        match self.sources.get(self.inventory.mark(position) as usize) {
+            Some(PlannedSource::Directory { root, below }) => {
+                Ok(work(root, Path::new(path.get(*below..).unwrap_or_default())))
+            }
+            Some(PlannedSource::File { path, follow: true }) => {
+                Ok(work(&Root::Anywhere(PathBuf::new()), path))
+            }
+            Some(PlannedSource::File { path, follow: false }) => {
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let root = Root::WithoutLinks(Directory::open(parent.unwrap_or(Path::new(".")))?);
+                Ok(work(&root, Path::new(path.file_name().unwrap_or_default())))
+            }
+            None => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
@@ -107,16 +126,19 @@ impl Plan {
             ));
             return Ok(());
         }
-        let links = if builder.dereference { Links::Follow } else { Links::Report };
         match source {
-            Source::Directory(directory) => self.add_directory(place, directory, &builder.limits, links),
-            Source::File(file) => self.add_file(place, file, links),
+            Source::Directory(directory) => {
+                self.add_directory(place, directory, &builder.limits, builder.dereference)
+            }
+            Source::File(file) => self.add_file(place, file, builder.dereference),
         }
     }
 
-    fn add_directory(&mut self, place: &str, directory: &Path, limits: &Limits, links: Links) -> Result<()> {
-        let root = fs::canonicalize(directory).map_err(Error::io("open", directory))?;
-        let found = walk(&root, limits, links)?;
+    fn add_directory(&mut self, place: &str, directory: &Path, limits: &Limits, follow: bool) -> Result<()> {
+        let path = fs::canonicalize(directory).map_err(Error::io("open", directory))?;
+        let root = if follow { Ok(Root::Anywhere(path)) } else { Root::below(&path) };
+        let root = root.map_err(Error::io("open", directory))?;
+        let found = walk(&root, limits)?;
         let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
         self.inventory.insert_directory(place);
         for below in found.directories() {
@@ -126,22 +148,22 @@ impl Plan {
             fault.path = fault.path.map(|path| format!("{prefix}{path}"));
             fault.with_severity(Severity::Error)
         });
-        self.sources.push(PlannedSource { root, below: prefix.len() });
+        self.sources.push(PlannedSource::Directory { root, below: prefix.len() });
         for (below, entry) in found.files().filter(|(_, entry)| entry.kind == EntryKind::File) {
             self.add_planned(&format!("{prefix}{below}"), entry.size);
         }
         Ok(())
     }
 
-    fn add_file(&mut self, place: &str, file: &Path, links: Links) -> Result<()> {
-        let look = if links == Links::Follow { fs::metadata(file) } else { fs::symlink_metadata(file) };
+    fn add_file(&mut self, place: &str, file: &Path, follow: bool) -> Result<()> {
+        let look = if follow { fs::metadata(file) } else { fs::symlink_metadata(file) };
         let metadata = look.map_err(Error::io("open", file))?;
         if !metadata.is_file() {
             let message = format!("{} is not a regular file", file.display());
             self.faults.push(Fault::new(FaultCode::SpecialFile, Some(place), message));
             return Ok(());
         }
-        self.sources.push(PlannedSource { root: file.to_owned(), below: place.len() });
+        self.sources.push(PlannedSource::File { path: file.to_owned(), follow });
         self.add_planned(place, metadata.len());
         Ok(())
     }
@@ -161,8 +183,12 @@ impl Plan {
 
     /// Refuses all files that cannot go into a bag at once.
     fn judge(&mut self, builder: &BagBuilder) -> Result<()> {
-        let unsafe_anywhere =
-            |code| matches!(code, FaultCode::PathEscapes | FaultCode::NamesDifferInNormalisation);
+        let unsafe_anywhere = |code| {
+            matches!(
+                code,
+                FaultCode::PathEscapes | FaultCode::NamesDifferInNormalisation | FaultCode::WorkDirectory
+            )
+        };
         let unsafe_elsewhere =
             |code| matches!(code, FaultCode::NameNotPortable | FaultCode::NamesDifferInCase);
         let refused =

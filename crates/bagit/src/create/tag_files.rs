@@ -1,10 +1,11 @@
 //! Writing the tag files of a new bag: declaration, metadata, manifests, tag manifests.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 
 use multi_digest::{Algorithm, AlgorithmSet, MultiHasher};
+use safe_files::Directory;
 
 use super::builder::BagBuilder;
 use crate::bag_info::{BagInfo, OXUM_LABEL, is_date};
@@ -45,11 +46,12 @@ pub(crate) fn write_tag_files(
     info: BagInfo,
     fetch: Option<String>,
     algorithms: AlgorithmSet,
-    directory: &Path,
+    directory: &Directory,
 ) -> Result<TagFiles> {
     let tag_files = compose(inventory, info, fetch, algorithms, &Place::Directory(directory))?;
-    let path = directory.join(declaration::FILE_NAME);
-    fs::write(&path, Declaration::text()).map_err(Error::io("write", path))?;
+    let mut file = replacement(directory, declaration::FILE_NAME)?;
+    let path = directory.path().join(declaration::FILE_NAME);
+    file.write_all(Declaration::text().as_bytes()).map_err(Error::io("write", path))?;
     Ok(tag_files)
 }
 
@@ -69,7 +71,7 @@ pub(super) fn write_manifest(
     kind: ManifestKind,
     algorithm: Algorithm,
     algorithms: AlgorithmSet,
-    directory: &Path,
+    directory: &Directory,
 ) -> Result<()> {
     let Scan { inventory, tag_files, .. } = scan;
     let mut composing = Composing { inventory, tag_files, algorithms, place: &Place::Directory(directory) };
@@ -104,7 +106,7 @@ fn compose(
 enum Place<'a> {
     Memory,
     /// For all files but the declaration, which is written last.
-    Directory(&'a Path),
+    Directory(&'a Directory),
 }
 
 /// Composes tag files, one after the other, from the inventory so far.
@@ -155,9 +157,7 @@ impl TagFileWriter {
         let file = match place {
             Place::Memory => None,
             Place::Directory(directory) => {
-                let path = directory.join(name);
-                let file = File::create(&path).map_err(Error::io("write", &path))?;
-                Some((path, BufWriter::new(file)))
+                Some((directory.path().join(name), BufWriter::new(replacement(directory, name)?)))
             }
         };
         let hasher = MultiHasher::new(algorithms);
@@ -192,6 +192,16 @@ impl TagFileWriter {
         }
         Ok(())
     }
+}
+
+/// Creates a file in place of any file or link of this name.
+fn replacement(directory: &Directory, name: &str) -> Result<File> {
+    let removed = match directory.remove_file(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    let created = removed.and_then(|()| directory.create_file(name));
+    created.map_err(Error::io("write", directory.path().join(name)))
 }
 
 /// Returns a size in decimal units, as in the examples of RFC 8493, section 2.2.2.

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
-use super::staging::{COMMIT_NAME, PARTIAL_NAME};
+use safe_files::Directory;
+
+use super::workplace::{COMMIT_NAME, PARTIAL_NAME, Workplace};
 use super::{BagBuilder, Created};
 use crate::scan::ScanOptions;
 use crate::{
-    Algorithm, BagInfo, CheckOptions, Error, FaultCode, NoProgress, Report, is_bag, validate_directory,
+    Algorithm, BagInfo, CheckOptions, Error, FaultCode, NoProgress, RepairOptions, Report, repair_in_place,
+    validate_directory,
 };
 
 fn write(root: &Path, path: &str, content: &str) {
@@ -262,30 +266,27 @@ fn an_interrupted_bagging_in_place_goes_on_from_every_state() {
     BagBuilder::new().create_in_place(&whole, &NoProgress).unwrap();
     let expected = tree(&whole);
     type Interrupt = fn(&Path);
-    let states: [(&str, Interrupt); 5] = [
-        ("partial directory made", |bag| fs::create_dir_all(bag.join(PARTIAL_NAME).join("data")).unwrap()),
-        ("half of the payload moved", |bag| {
-            fs::create_dir_all(bag.join(PARTIAL_NAME).join("data")).unwrap();
-            fs::rename(bag.join("sub"), bag.join(PARTIAL_NAME).join("data/sub")).unwrap();
+    let states: [(&str, Interrupt); 7] = [
+        ("workplace made, and not even its marker written", |bag| {
+            Directory::open(bag).unwrap().create_private_directory(PARTIAL_NAME).unwrap();
         }),
+        ("workplace made", |bag| _ = begin(bag)),
+        ("half of the payload moved", |bag| move_to_workplace(&begin(bag), bag, &["sub"])),
         ("payload moved and some tag files written", |bag| {
-            fs::create_dir_all(bag.join(PARTIAL_NAME).join("data")).unwrap();
-            for name in ["sub", "a.csv", "empty.txt"] {
-                fs::rename(bag.join(name), bag.join(PARTIAL_NAME).join("data").join(name)).unwrap();
-            }
-            fs::write(bag.join(PARTIAL_NAME).join("manifest-sha256.txt"), "half").unwrap();
+            let workplace = begin(bag);
+            move_to_workplace(&workplace, bag, &["sub", "a.csv", "empty.txt"]);
+            workplace.directory().create_file("manifest-sha256.txt").unwrap().write_all(b"half").unwrap();
         }),
-        ("ready to commit", |bag| {
-            BagBuilder::new().create_in_place(bag, &NoProgress).unwrap();
-            fs::create_dir(bag.join(COMMIT_NAME)).unwrap();
-            for name in ["data", "bagit.txt", "bag-info.txt", "manifest-sha256.txt"] {
-                fs::rename(bag.join(name), bag.join(COMMIT_NAME).join(name)).unwrap();
+        ("ready to commit", |bag| _ = ready(bag, &[])),
+        ("half of the content moved up", |bag| {
+            let _ = ready(bag, &[]);
+            for name in ["data", "manifest-sha256.txt", "bag-info.txt"] {
+                fs::rename(bag.join(COMMIT_NAME).join(name), bag.join(name)).unwrap();
             }
-            fs::write(bag.join(COMMIT_NAME).join(".obsolete"), "").unwrap();
         }),
         ("all but the last step of the commit done", |bag| {
             BagBuilder::new().create_in_place(bag, &NoProgress).unwrap();
-            fs::create_dir(bag.join(COMMIT_NAME)).unwrap();
+            Directory::open(bag).unwrap().create_private_directory(COMMIT_NAME).unwrap();
         }),
     ];
     for (state, interrupt) in states {
@@ -301,16 +302,205 @@ fn an_interrupted_bagging_in_place_goes_on_from_every_state() {
     }
 }
 
+/// Begins the work of a call that is interrupted later.
+fn begin(bag: &Path) -> Workplace {
+    let names: Vec<String> =
+        fs::read_dir(bag).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    Workplace::begin(&Directory::open(bag).unwrap(), &names).unwrap()
+}
+
+fn move_to_workplace(workplace: &Workplace, bag: &Path, names: &[&str]) {
+    let data = workplace.directory().path().join("data");
+    fs::create_dir_all(&data).unwrap();
+    names.iter().for_each(|name| fs::rename(bag.join(name), data.join(name)).unwrap());
+}
+
+/// Makes a bag in place, and takes it back to the state before the last moves.
+fn ready(bag: &Path, obsolete: &[String]) -> Workplace {
+    BagBuilder::new().create_in_place(bag, &NoProgress).unwrap();
+    let workplace = Workplace::begin(&Directory::open(bag).unwrap(), &[]).unwrap();
+    for entry in fs::read_dir(bag).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name();
+        if name != PARTIAL_NAME && !obsolete.iter().any(|obsolete| *name == **obsolete) {
+            fs::rename(entry.path(), workplace.directory().path().join(name)).unwrap();
+        }
+    }
+    workplace.complete(obsolete).unwrap()
+}
+
 #[test]
-fn a_directory_of_the_user_with_our_name_is_not_removed() {
+fn a_directory_with_our_name_from_anybody_else_is_not_touched() {
+    type Plant = fn(&Path);
+    let plants: [(&str, Plant); 6] = [
+        ("a directory of the user", |bag| write(bag, ".bagit-in-place/mine.txt", "mine")),
+        ("payload without a marker", |bag| write(bag, ".bagit-in-place/data/mine.txt", "mine")),
+        ("an old list of files to remove", |bag| write(bag, ".bagit-commit/.obsolete", "a.csv")),
+        ("a copy of a directory that was made for this bag", |bag| {
+            let workplace = begin(bag);
+            let (made, name) = (bag.join(PARTIAL_NAME), workplace.directory().path().file_name().unwrap());
+            assert_eq!(name, PARTIAL_NAME);
+            let copy = bag.join("copy");
+            fs::create_dir(&copy).unwrap();
+            for entry in fs::read_dir(&made).unwrap().map(|entry| entry.unwrap()) {
+                fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+            }
+            fs::write(copy.join("x"), "x").unwrap();
+            fs::rename(&made, bag.parent().unwrap().join("kept")).unwrap();
+            fs::rename(copy, made).unwrap();
+        }),
+        ("a directory that was made for another bag", |bag| {
+            let other = bag.parent().unwrap().join("other");
+            sample(&other);
+            move_to_workplace(&begin(&other), &other, &["sub"]);
+            fs::rename(other.join(PARTIAL_NAME), bag.join(PARTIAL_NAME)).unwrap();
+        }),
+        ("a complete directory whose content was changed", |bag| {
+            let workplace = ready(bag, &[]);
+            let path = workplace.directory().path().with_file_name(COMMIT_NAME).join("bagit.txt");
+            fs::write(path, "changed").unwrap();
+        }),
+    ];
+    for (name, plant) in plants {
+        let work = tempfile::tempdir().unwrap();
+        let bag = work.path().join("bag");
+        sample(&bag);
+        plant(&bag);
+        let before = tree(work.path());
+        for result in [
+            BagBuilder::new().create_in_place(&bag, &NoProgress).map(|_| ()),
+            repair_in_place(&bag, &RepairOptions::default(), &NoProgress).map(|_| ()),
+        ] {
+            assert!(matches!(result, Err(Error::ForeignWork(_))), "{name}: {result:?}");
+            assert_eq!(tree(work.path()), before, "{name}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_with_our_names_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    for name in [PARTIAL_NAME, COMMIT_NAME] {
+        let work = tempfile::tempdir().unwrap();
+        let bag = work.path().join("bag");
+        sample(&bag);
+        write(work.path(), "private/id_rsa", "secret");
+        symlink("../private", bag.join(name)).unwrap();
+        let before = tree(work.path());
+        let result = BagBuilder::new().create_in_place(&bag, &NoProgress);
+        assert!(matches!(result, Err(Error::ForeignWork(_))), "{name}: {result:?}");
+        let result = repair_in_place(&bag, &RepairOptions::default(), &NoProgress);
+        assert!(matches!(result, Err(Error::ForeignWork(_))), "{name}: {result:?}");
+        assert_eq!(tree(work.path()), before, "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_workplace_that_others_can_write_is_not_trusted() {
+    use std::os::unix::fs::PermissionsExt;
     let work = tempfile::tempdir().unwrap();
     sample(work.path());
-    write(work.path(), ".bagit-in-place/mine.txt", "mine");
-    let before = tree(work.path());
+    let workplace = begin(work.path());
+    move_to_workplace(&workplace, work.path(), &["sub"]);
+    fs::set_permissions(work.path().join(PARTIAL_NAME), fs::Permissions::from_mode(0o777)).unwrap();
     let result = BagBuilder::new().create_in_place(work.path(), &NoProgress);
-    assert!(matches!(result, Err(Error::TargetNotEmpty(_))));
-    assert_eq!(tree(work.path()), before);
-    assert!(!is_bag(work.path()));
+    assert!(matches!(result, Err(Error::ForeignWork(_))), "{result:?}");
+}
+
+#[test]
+fn an_interrupted_repair_is_finished_by_the_next() {
+    let work = tempfile::tempdir().unwrap();
+    let (whole, half) = (work.path().join("whole"), work.path().join("half"));
+    let broken = |bag: &Path| {
+        sample(bag);
+        BagBuilder::new().bagging_date("2026-11-24").create_in_place(bag, &NoProgress).unwrap();
+        fs::rename(bag.join("manifest-sha256.txt"), bag.join("manifest-SHA256.txt")).unwrap();
+        fs::remove_file(bag.join("tagmanifest-sha256.txt")).unwrap();
+        fs::remove_file(bag.join("tagmanifest-sha512.txt")).unwrap();
+    };
+    let options = RepairOptions::default();
+    broken(&whole);
+    repair_in_place(&whole, &options, &NoProgress).unwrap();
+    let expected = tree(&whole);
+    assert!(expected.contains_key("manifest-sha256.txt") && !expected.contains_key("manifest-SHA256.txt"));
+    // The tag files were still being written.
+    broken(&half);
+    let workplace = Workplace::begin(&Directory::open(&half).unwrap(), &[]).unwrap();
+    workplace.directory().create_file("manifest-md5.txt").unwrap().write_all(b"half").unwrap();
+    repair_in_place(&half, &options, &NoProgress).unwrap();
+    assert_eq!(tree(&half), expected);
+    // The directory was complete, and some files had moved up.
+    for moved in [&[][..], &["manifest-sha256.txt", "tagmanifest-sha256.txt"]] {
+        fs::remove_dir_all(&half).unwrap();
+        broken(&half);
+        let workplace = Workplace::begin(&Directory::open(&half).unwrap(), &[]).unwrap();
+        for (name, bytes) in expected.iter().filter(|(name, _)| crate::TagFiles::wants(name)) {
+            let mut file = workplace.directory().create_file(name).unwrap();
+            file.write_all(bytes.as_ref().unwrap()).unwrap();
+        }
+        drop(workplace.complete(&["manifest-SHA256.txt".to_owned()]).unwrap());
+        for name in moved {
+            fs::rename(half.join(COMMIT_NAME).join(name), half.join(name)).unwrap();
+        }
+        repair_in_place(&half, &options, &NoProgress).unwrap();
+        assert_eq!(tree(&half), expected);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_becomes_a_link_after_the_look_gives_no_bytes_from_outside() {
+    use std::os::unix::fs::symlink;
+    use std::sync::Mutex;
+    // Another process replaces a directory, or a file, between the listing and the reading.
+    for victim in ["sub", "sub/x.csv"] {
+        let outside = if victim == "sub" { "../outside" } else { "../../outside/x.csv" };
+        for in_place in [false, true] {
+            let work = tempfile::tempdir().unwrap();
+            let (source, target) = (work.path().join("source"), work.path().join("bag"));
+            write(work.path(), "outside/x.csv", "secret");
+            write(&source, "sub/x.csv", "public");
+            let swapped = Mutex::new(false);
+            let swap = |event: crate::ProgressEvent<'_>| {
+                let mut swapped = swapped.lock().unwrap();
+                if matches!(event, crate::ProgressEvent::Started { .. }) && !*swapped {
+                    *swapped = true;
+                    fs::rename(source.join(victim), work.path().join("kept")).unwrap();
+                    symlink(outside, source.join(victim)).unwrap();
+                }
+            };
+            let builder = BagBuilder::new().threads(1);
+            let result = match in_place {
+                true => builder.create_in_place(&source, &swap),
+                false => builder.payload_directory(&source).create(&target, &swap),
+            };
+            assert!(
+                matches!(result, Err(Error::Io { action: "read", .. })),
+                "{victim} {in_place}: {result:?}"
+            );
+            assert!(*swapped.lock().unwrap() && !target.exists() && !source.join("bagit.txt").exists());
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_single_file_that_becomes_a_link_is_not_read() {
+    use std::os::unix::fs::symlink;
+    let work = tempfile::tempdir().unwrap();
+    let (file, target) = (work.path().join("x.csv"), work.path().join("bag"));
+    write(work.path(), "secret.csv", "secret");
+    write(work.path(), "x.csv", "public");
+    let swap = |event: crate::ProgressEvent<'_>| {
+        if matches!(event, crate::ProgressEvent::Planned { .. }) {
+            fs::remove_file(&file).unwrap();
+            symlink("secret.csv", &file).unwrap();
+        }
+    };
+    let result = BagBuilder::new().payload_file("x.csv", &file).create(&target, &swap);
+    assert!(matches!(result, Err(Error::Io { .. })), "{result:?}");
+    assert!(!target.exists());
 }
 
 #[test]
@@ -331,7 +521,9 @@ fn a_failure_in_place_leaves_everything_where_it_was() {
     ));
     assert_eq!(tree(&bag), before);
     // Since the interruption someone has made a second file of a name that has moved already: both stay.
-    write(&bag, ".bagit-in-place/data/a.csv", "moved\n");
+    let workplace = begin(&bag);
+    fs::create_dir(workplace.directory().path().join("data")).unwrap();
+    fs::write(workplace.directory().path().join("data/a.csv"), "moved\n").unwrap();
     let before = tree(&bag);
     let result = BagBuilder::new().create_in_place(&bag, &NoProgress);
     assert!(matches!(&result, Err(Error::Io { path, .. }) if path.ends_with("data/a.csv")), "{result:?}");
@@ -346,8 +538,9 @@ fn large_manifests_are_read_from_where_the_bag_is_in_the_end() {
     let work = tempfile::tempdir().unwrap();
     let source = work.path().join("source");
     fs::create_dir(&source).unwrap();
-    for number in 0..9_000 {
-        fs::write(source.join(format!("{number:04}.csv")), number.to_string()).unwrap();
+    let name = |number: usize| format!("{number:04}-{}.csv", "x".repeat(200));
+    for number in 0..3_500 {
+        fs::write(source.join(name(number)), number.to_string()).unwrap();
     }
     let copied = work.path().join("copied");
     let builder = BagBuilder::new().algorithms([Algorithm::Sha512]);
@@ -358,9 +551,9 @@ fn large_manifests_are_read_from_where_the_bag_is_in_the_end() {
     for (created, bag) in [(copy, &copied), (in_place, &source)] {
         assert!(created.scan.tag_files.get("manifest-sha512.txt").is_none());
         let again = crate::check(&created.scan.inventory, &created.scan.tag_files, &CheckOptions::default());
-        assert!(again.valid && again.payload_files == 9_000, "{:?}", again.faults);
+        assert!(again.valid && again.payload_files == 3_500, "{:?}", again.faults);
         let found =
             validate_directory(bag, &ScanOptions::default(), &CheckOptions::default(), &NoProgress).unwrap();
-        assert!(found.valid && found.payload_files == 9_000, "{:?}", found.faults);
+        assert!(found.valid && found.payload_files == 3_500, "{:?}", found.faults);
     }
 }

@@ -177,7 +177,7 @@ impl Entries {
     }
 }
 
-fn is_of_macos_archiver(path: &str) -> bool {
+pub(super) fn is_of_macos_archiver(path: &str) -> bool {
     path == MACOS_DIRECTORY || safe_files::is_below(path, MACOS_DIRECTORY)
 }
 

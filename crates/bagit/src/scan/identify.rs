@@ -1,8 +1,11 @@
 //! Archives of unknown format: what a file is, by its first bytes.
 
 use std::io::{Read, Seek};
+use std::path::Path;
 
-use super::options::ScanOptions;
+use safe_files::Directory;
+
+use super::options::{Scan, ScanOptions};
 use crate::check::CheckOptions;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -43,22 +46,79 @@ pub fn validate_archive(
     check_options: &CheckOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let mut head = Vec::with_capacity(HEAD_LENGTH);
-    let failed = Error::io("read the beginning of", "the archive");
-    let read = reader.by_ref().take(HEAD_LENGTH as u64).read_to_end(&mut head).and_then(|_| reader.rewind());
-    read.map_err(failed)?;
-    match identify(&head) {
+    match format(&mut reader)? {
         #[cfg(feature = "zip")]
         Ok(Format::Zip) => super::zip::validate_zip(reader, options, check_options, progress),
         #[cfg(feature = "tar")]
         Ok(Format::Tar) => super::tar::validate_tar_file(reader, options, check_options, progress),
         #[cfg(not(all(feature = "tar", feature = "zip")))]
-        Ok(format) => {
-            let found = format!("a {format:?} archive, for which this program was built without support");
-            Err(Error::NotAnArchive { found })
-        }
+        Ok(format) => Err(unsupported(format)),
         Err(found) => Err(Error::NotAnArchive { found }),
     }
+}
+
+/// Writes the bag of a zip file, or of a tar archive with or without gzip compression, into an empty directory.
+///
+/// It reads files of any size in constant memory, and hashes them on the way. [`Scan::base_directory`] says which directory below the
+/// target is the bag. Entries that are not plain files, unsafe paths, and second entries of a name are left out. They are faults of the
+/// scan, so that [`check`](crate::check()) finds the bag invalid.
+///
+/// # Errors
+/// As [`validate_archive`], and [`Error::Io`] if the target is not empty or cannot be written. The caller removes the target.
+///
+/// ```
+/// use std::io::Cursor;
+///
+/// use bagit::{NoProgress, ScanOptions, unpack_archive};
+///
+/// let mut archive = tar::Builder::new(Vec::new());
+/// let text = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n";
+/// let mut header = tar::Header::new_gnu();
+/// header.set_size(text.len() as u64);
+/// archive.append_data(&mut header, "bag/bagit.txt", &text[..])?;
+///
+/// let target = tempfile::tempdir()?;
+/// let archive = Cursor::new(archive.into_inner()?);
+/// let scan = unpack_archive(archive, target.path(), &ScanOptions::default(), &NoProgress)?;
+/// assert_eq!(scan.base_directory.as_deref(), Some("bag"));
+/// assert!(target.path().join("bag/bagit.txt").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn unpack_archive(
+    mut reader: impl Read + Seek,
+    target: &Path,
+    options: &ScanOptions,
+    progress: &dyn Progress,
+) -> Result<Scan> {
+    let directory = Directory::open(target).map_err(Error::io("open", target))?;
+    if !directory.names().map_err(Error::io("read the directory", target))?.is_empty() {
+        return Err(Error::TargetNotEmpty(target.to_owned()));
+    }
+    match format(&mut reader)? {
+        #[cfg(feature = "zip")]
+        Ok(Format::Zip) => super::zip::unpack_whole_zip(reader, &directory, options, progress),
+        #[cfg(feature = "tar")]
+        Ok(Format::Tar) => super::tar::unpack_tar(reader, &directory, options, progress),
+        #[cfg(not(all(feature = "tar", feature = "zip")))]
+        Ok(format) => Err(unsupported(format)),
+        Err(found) => Err(Error::NotAnArchive { found }),
+    }
+}
+
+#[cfg(not(all(feature = "tar", feature = "zip")))]
+fn unsupported(format: Format) -> Error {
+    Error::NotAnArchive {
+        found: format!("a {format:?} archive, for which this program was built without support"),
+    }
+}
+
+/// Returns the format of an archive, or the kind of any other file, and rewinds it.
+fn format(reader: &mut (impl Read + Seek)) -> Result<Result<Format, String>> {
+    let mut head = Vec::with_capacity(HEAD_LENGTH);
+    let failed = Error::io("read the beginning of", "the archive");
+    let read = reader.take(HEAD_LENGTH as u64).read_to_end(&mut head).and_then(|_| reader.rewind());
+    read.map_err(failed)?;
+    Ok(identify(&head))
 }
 
 /// Returns the format of an archive by its first bytes, or the kind of any other file.

@@ -14,11 +14,11 @@ mod walk;
 mod zip;
 
 #[cfg(any(feature = "tar", feature = "zip"))]
-pub use identify::validate_archive;
+pub use identify::{unpack_archive, validate_archive};
 pub use options::{Limits, Scan, ScanOptions};
 #[cfg(feature = "tar")]
 pub use tar::{scan_tar, validate_tar};
-pub(crate) use walk::{Links, walk};
+pub(crate) use walk::walk;
 #[cfg(feature = "zip")]
 pub(crate) use zip::unpack_zip;
 #[cfg(feature = "zip")]

@@ -1,14 +1,17 @@
 //! The front end for tar streams: one forward pass over entries in any order, plain or gzip.
 
 use std::cell::Cell;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::rc::Rc;
 
 use multi_digest::{AlgorithmSet, MultiHasher};
+use safe_files::Directory;
 use tar::{Archive, Entry, EntryType};
 
 use super::archive::{
-    Entries, Expansion, Found, entry_path, is_apple_double, may_be_payload, may_be_tag_file,
+    Entries, Expansion, Found, entry_path, is_apple_double, is_of_macos_archiver, may_be_payload,
+    may_be_tag_file,
 };
 use super::options::{Scan, ScanOptions};
 use super::sparse::{SparseMap, SparseReader};
@@ -33,7 +36,7 @@ const MOST_HEADER_BYTES: u64 = 4 * 1024 * 1024;
 /// # Errors
 /// [`Error::Archive`] if the stream is not a tar archive or ends early, [`Error::Limit`] if it exceeds a limit, [`Error::Cancelled`].
 pub fn scan_tar(reader: impl Read, options: &ScanOptions, progress: &dyn Progress) -> Result<Scan> {
-    scan_at(reader, options, Level::Full, Passes::One, progress)
+    scan_at(reader, options, Level::Full, Passes::One, None, progress)
 }
 
 /// Says whether the archive can be read again.
@@ -49,6 +52,7 @@ fn scan_at(
     options: &ScanOptions,
     level: Level,
     passes: Passes,
+    target: Option<&Directory>,
     progress: &dyn Progress,
 ) -> Result<Scan> {
     let expansion = Expansion::new(options.limits, 0);
@@ -58,7 +62,8 @@ fn scan_at(
     let is_gzip = head.starts_with(&[0x1F, 0x8B]);
     let unpacked: Box<dyn Read + '_> =
         if is_gzip { Box::new(flate2::bufread::MultiGzDecoder::new(packed)) } else { Box::new(packed) };
-    TarScan::new(options, level, passes, expansion, progress).scan(unpacked)
+    let scan = TarScan::new(options, level, passes, expansion, progress);
+    scan.into_target(target).scan(unpacked)
 }
 
 /// Validates a bag in a tar stream: [`scan_tar`], then [`check`].
@@ -71,7 +76,7 @@ pub fn validate_tar(
     check_options: &CheckOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let scan = scan_at(reader, options, check_options.level, Passes::One, progress)?;
+    let scan = scan_at(reader, options, check_options.level, Passes::One, None, progress)?;
     Ok(check(&scan.inventory, &scan.tag_files, check_options))
 }
 
@@ -82,7 +87,7 @@ pub(super) fn validate_tar_file(
     check_options: &CheckOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let scan = scan_at(&mut reader, options, check_options.level, Passes::FirstOfTwo, progress)?;
+    let scan = scan_at(&mut reader, options, check_options.level, Passes::FirstOfTwo, None, progress)?;
     let report = check(&scan.inventory, &scan.tag_files, check_options);
     if !report.has(FaultCode::ChecksumNotComputed) {
         return Ok(report);
@@ -91,6 +96,18 @@ pub(super) fn validate_tar_file(
     let extra_algorithms = options.extra_algorithms.union(payload_algorithms(&scan.tag_files));
     drop(scan);
     validate_tar(reader, &ScanOptions { extra_algorithms, ..*options }, check_options, progress)
+}
+
+/// Writes the files of a tar archive below an empty directory, under their paths in the archive, and hashes them on the way.
+///
+/// Links, devices, unsafe paths and second entries of a name are left out, and are faults of the scan. A hard link becomes a copy.
+pub(super) fn unpack_tar(
+    reader: impl Read,
+    target: &Directory,
+    options: &ScanOptions,
+    progress: &dyn Progress,
+) -> Result<Scan> {
+    scan_at(reader, options, Level::Full, Passes::One, Some(target), progress)
 }
 
 struct TarScan<'a> {
@@ -107,6 +124,10 @@ struct TarScan<'a> {
     manifests: AlgorithmSet,
     text_budget: u64,
     buffer: Vec<u8>,
+    /// The directory to unpack into, if the caller wants it.
+    target: Option<&'a Directory>,
+    /// The unpacked files that may be those of an archiver.
+    apple_doubles: Vec<String>,
 }
 
 impl<'a> TarScan<'a> {
@@ -129,7 +150,14 @@ impl<'a> TarScan<'a> {
             manifests: AlgorithmSet::EMPTY,
             text_budget: options.limits.tag_file_bytes,
             buffer: vec![0; BUFFER_SIZE],
+            target: None,
+            apple_doubles: Vec::new(),
         }
+    }
+
+    fn into_target(mut self, target: Option<&'a Directory>) -> Self {
+        self.target = target;
+        self
     }
 
     fn scan(mut self, reader: impl Read) -> Result<Scan> {
@@ -159,7 +187,45 @@ impl<'a> TarScan<'a> {
         }
         self.header_budget.set(u64::MAX);
         self.rest(archive.into_inner())?;
-        Ok(self.entries.into_scan())
+        let scan = self.entries.into_scan();
+        if let Some(target) = self.target {
+            let inside = |path: &str| match &scan.base_directory {
+                Some(base) => path
+                    .strip_prefix(base.as_str())
+                    .and_then(|path| path.strip_prefix('/'))
+                    .map(str::to_owned),
+                None => Some(path.to_owned()),
+            };
+            let is_content =
+                |path: &&String| inside(path).is_some_and(|path| scan.inventory.file(&path).is_some());
+            for path in self.apple_doubles.iter().filter(|path| !is_content(path)) {
+                target.remove_file(path).map_err(Error::io("remove", target.path().join(path)))?;
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Creates the unpacked file for an entry, unless an earlier entry has this path.
+    fn unpacked(&self, path: &str) -> Result<Option<File>> {
+        let Some(target) = self.target.filter(|_| !is_of_macos_archiver(path)) else { return Ok(None) };
+        let parent = safe_files::parent(path);
+        let made = if parent.is_empty() { Ok(()) } else { target.create_directories(parent) };
+        match made.and_then(|()| target.create_file(path)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(Error::io("write", target.path().join(path))(error)),
+        }
+    }
+
+    /// Copies the unpacked file that a hard link names. Without such a file, the scan reports the link.
+    fn unpack_hard_link(&self, path: &str, named: &str) -> Result<()> {
+        let Some(target) = self.target else { return Ok(()) };
+        let Ok(mut source) = target.open_file(named) else { return Ok(()) };
+        let Some(mut copy) = self.unpacked(path)? else { return Ok(()) };
+        self.expansion.give_out(source.metadata().map_or(0, |metadata| metadata.len()));
+        self.expansion.check()?;
+        io::copy(&mut source, &mut copy).map_err(Error::io("write", target.path().join(path)))?;
+        Ok(())
     }
 
     fn entry(&mut self, mut entry: Entry<'_, impl Read>) -> Result<()> {
@@ -186,7 +252,13 @@ impl<'a> TarScan<'a> {
                     self.file(&path, size, &mut entry)?
                 }
             },
-            EntryType::Directory => Found::Directory,
+            EntryType::Directory => {
+                if let Some(target) = self.target.filter(|_| !is_of_macos_archiver(&path)) {
+                    let made = target.create_directories(&path);
+                    made.map_err(Error::io("create the directory", target.path().join(&path)))?;
+                }
+                Found::Directory
+            }
             EntryType::GNUSparse => {
                 // The library fills the holes with zeros, which count as content.
                 let size = entry.size();
@@ -197,7 +269,13 @@ impl<'a> TarScan<'a> {
                 let message = "the entry is a symbolic link, which a bag in an archive must not have";
                 Found::NotAFile(FaultCode::ArchiveLink, message.to_owned())
             }
-            EntryType::Link => hard_link(&entry),
+            EntryType::Link => {
+                let found = hard_link(&entry);
+                if let Found::HardLink(named) = &found {
+                    self.unpack_hard_link(&path, named)?;
+                }
+                found
+            }
             EntryType::XGlobalHeader => return self.skip(&mut entry),
             _ => Found::NotAFile(FaultCode::SpecialFile, "the entry is a device or a FIFO".to_owned()),
         };
@@ -237,6 +315,7 @@ impl<'a> TarScan<'a> {
         let extra =
             if self.level == Level::Full { self.options.extra_algorithms } else { AlgorithmSet::EMPTY };
         let mut hasher = MultiHasher::new(algorithms.union(extra));
+        let mut copy = self.unpacked(path)?;
         let mut total = 0_u64;
         loop {
             let count = entry.read(&mut self.buffer);
@@ -245,6 +324,9 @@ impl<'a> TarScan<'a> {
             check_cancelled(self.progress)?;
             apple_double.get_or_insert_with(|| is_apple_double(path, bytes));
             hasher.update(bytes);
+            if let Some(copy) = &mut copy {
+                copy.write_all(bytes).map_err(Error::io("write", path))?;
+            }
             if let Some(text) = &mut text {
                 text.extend_from_slice(bytes);
             }
@@ -265,6 +347,9 @@ impl<'a> TarScan<'a> {
             self.entries.add_text(path, text);
         }
         let digests = hasher.finish();
+        if copy.is_some() && apple_double == Some(true) {
+            self.apple_doubles.push(path.to_owned());
+        }
         Ok(match apple_double {
             Some(true) => Found::AppleDouble { size, digests },
             _ => Found::File { size, digests },

@@ -1,36 +1,33 @@
 //! Listing all files and directories below a directory.
 
-use std::fs::{self, FileType};
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use multi_digest::Digests;
+use safe_files::{Directory, Entry, NodeKind};
 
 use super::options::Limits;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
 use crate::inventory::Inventory;
+use crate::read_files::Root;
 
-/// Chooses how a walk treats symbolic links.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Links {
-    /// Reports each link.
-    Report,
-    /// Follows each link, and reports dangling links and loops.
-    Follow,
-}
-
-/// Lists all files and directories below a root, a canonical path, without reading any file.
-pub(crate) fn walk(root: &Path, limits: &Limits, links: Links) -> Result<Inventory> {
+/// Lists all files and directories below a root, without reading any file.
+///
+/// The path of the root is canonical. A root that is an open directory is never left, and each link is reported. Otherwise links are
+/// followed, and dangling links and loops are reported.
+pub(crate) fn walk(root: &Root, limits: &Limits) -> Result<Inventory> {
+    let path = root.full("");
     let mut walk = Walk {
         root,
-        links,
+        path: &path,
         inventory: Inventory::new(),
         pending: Vec::new(),
         left: limits.entries,
         too_many: false,
     };
-    walk.directory("").map_err(Error::io("read the directory", root))?;
+    walk.directory("").map_err(Error::io("read the directory", &path))?;
     while let Some(directory) = walk.pending.pop() {
         if let Err(error) = walk.directory(&directory) {
             let message = format!("the directory cannot be read: {error}");
@@ -43,9 +40,20 @@ pub(crate) fn walk(root: &Path, limits: &Limits, links: Links) -> Result<Invento
     Ok(walk.inventory)
 }
 
+/// Iterates over the entries of a directory below a root.
+fn entries(root: &Root, directory: &str) -> io::Result<Box<dyn Iterator<Item = io::Result<Entry>>>> {
+    match root {
+        Root::Below(root) | Root::WithoutLinks(root) if directory.is_empty() => Ok(Box::new(root.entries()?)),
+        Root::Below(root) | Root::WithoutLinks(root) => {
+            Ok(Box::new(root.open_directory(directory)?.entries()?))
+        }
+        Root::Anywhere(root) => Ok(Box::new(Directory::open(&root.join(directory))?.entries()?)),
+    }
+}
+
 struct Walk<'a> {
-    root: &'a Path,
-    links: Links,
+    root: &'a Root,
+    path: &'a Path,
     inventory: Inventory,
     pending: Vec<String>,
     /// The number of entries that the limit still allows.
@@ -55,8 +63,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn directory(&mut self, directory: &str) -> io::Result<()> {
-        for entry in fs::read_dir(self.root.join(directory))? {
-            let entry = entry?;
+        for entry in entries(self.root, directory)? {
+            let Entry { name, kind, size, .. } = entry?;
             let Some(left) = self.left.checked_sub(1) else {
                 self.too_many = true;
                 self.pending.clear();
@@ -64,7 +72,6 @@ impl Walk<'_> {
             };
             self.left = left;
             let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
-            let name = entry.file_name();
             let Some(name) = name.to_str() else {
                 let path = format!("{prefix}{}", name.to_string_lossy());
                 let message = "the name is not UTF-8, so no manifest can list it";
@@ -72,18 +79,15 @@ impl Walk<'_> {
                 continue;
             };
             let path = format!("{prefix}{name}");
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                self.inventory.insert_directory(&path);
-                self.pending.push(path);
-            } else if kind.is_symlink() {
-                self.link(&path, &entry.path());
-            } else if kind.is_file() {
+            match kind {
+                NodeKind::Directory => {
+                    self.inventory.insert_directory(&path);
+                    self.pending.push(path);
+                }
+                NodeKind::Link => self.link(&path, &self.path.join(&path)),
                 // The hashing reports a file that has vanished.
-                let size = entry.metadata().map_or(0, |metadata| metadata.len());
-                self.inventory.insert_file(&path, size, Digests::new());
-            } else {
-                self.not_a_file(FaultCode::SpecialFile, &path, special_name(kind));
+                NodeKind::File => _ = self.inventory.insert_file(&path, size, Digests::new()),
+                _ => self.not_a_file(FaultCode::SpecialFile, &path, "a device, FIFO or socket"),
             }
         }
         Ok(())
@@ -96,10 +100,10 @@ impl Walk<'_> {
                 return self.not_a_file(FaultCode::LinkDangling, path, "a symbolic link that leads nowhere");
             }
         };
-        if self.links == Links::Follow {
+        if matches!(self.root, Root::Anywhere(_)) {
             return self.follow(path, full, &target);
         }
-        if !target.starts_with(self.root) {
+        if !target.starts_with(self.path) {
             return self.not_a_file(
                 FaultCode::LinkOutside,
                 path,
@@ -153,21 +157,4 @@ impl Walk<'_> {
         self.inventory.insert_not_a_file(path);
         self.inventory.observe(Fault::new(code, Some(path), format!("the path is {what}")));
     }
-}
-
-#[cfg(unix)]
-fn special_name(kind: FileType) -> &'static str {
-    use std::os::unix::fs::FileTypeExt;
-    if kind.is_fifo() {
-        "a FIFO"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
-}
-
-#[cfg(not(unix))]
-fn special_name(_kind: FileType) -> &'static str {
-    "not a file"
 }

@@ -1,10 +1,9 @@
 //! The front end for zip files. It reads them by their central directory.
 
-use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
 
 use multi_digest::{AlgorithmSet, Digests, MultiHasher};
+use safe_files::Directory;
 use zip::result::ZipError;
 use zip::{System, ZipArchive};
 
@@ -16,7 +15,7 @@ use crate::check::{CheckOptions, check};
 use crate::declaration;
 use crate::error::{Error, Result};
 use crate::fault::FaultCode;
-use crate::inventory::Inventory;
+use crate::inventory::{EntryKind, Inventory};
 use crate::progress::{Progress, ProgressEvent, check_cancelled};
 use crate::read_files::BUFFER_SIZE;
 use crate::report::{Level, Report};
@@ -87,13 +86,36 @@ pub fn validate_zip(
     Ok(check(&scan.inventory, &scan.tag_files, check_options))
 }
 
+/// Scans a zip file, then writes its bag below its base directory in an empty directory.
+pub(super) fn unpack_whole_zip(
+    mut reader: impl Read + Seek,
+    target: &Directory,
+    options: &ScanOptions,
+    progress: &dyn Progress,
+) -> Result<Scan> {
+    let scan = scan_zip(&mut reader, options, progress)?;
+    let mut readable = Inventory::new();
+    scan.inventory.directories().for_each(|directory| readable.insert_directory(directory));
+    for (path, entry) in scan.inventory.files().filter(|(_, entry)| entry.kind == EntryKind::File) {
+        readable.insert(path, entry);
+    }
+    let base = scan.base_directory.as_deref().unwrap_or(".");
+    let opened = match scan.base_directory {
+        Some(_) => target.create_directories(base).and_then(|()| target.open_directory(base)),
+        None => target.try_clone(),
+    };
+    let opened = opened.map_err(Error::io("create the directory", target.path().join(base)))?;
+    unpack_zip(reader, &options.limits, &opened, AlgorithmSet::EMPTY, &readable, progress)?;
+    Ok(scan)
+}
+
 /// Writes the files of the bag that are in `judged` into an empty directory, and hashes them on the way.
 ///
 /// A scan has found no fault in the archive, so a file that cannot be read now is an error.
 pub(crate) fn unpack_zip(
     reader: impl Read + Seek,
     limits: &Limits,
-    target: &Path,
+    target: &Directory,
     algorithms: AlgorithmSet,
     judged: &Inventory,
     progress: &dyn Progress,
@@ -105,21 +127,26 @@ pub(crate) fn unpack_zip(
     progress.event(ProgressEvent::Planned { files: members.len() as u64, bytes });
     for member in members {
         let Some(path) = member.path.strip_prefix(&zip.prefix).map(str::to_owned) else { continue };
-        let full = target.join(&path);
+        let full = target.path().join(&path);
         if matches!(member.kind, MemberKind::Directory) {
             if judged.has_directory(&path) {
                 inventory.insert_directory(&path);
-                fs::create_dir_all(&full).map_err(Error::io("make the directory", full))?;
+                target.create_directories(&path).map_err(Error::io("create the directory", full))?;
             }
             continue;
         }
         if judged.file(&path).is_none() {
             continue;
         }
-        if let Some(parent) = full.parent() {
-            fs::create_dir_all(parent).map_err(Error::io("make the directory", parent))?;
+        let parent = safe_files::parent(&path);
+        if !parent.is_empty() {
+            target.create_directories(parent).map_err(Error::io("create the directory of", &full))?;
         }
-        let mut file = File::create_new(&full).map_err(Error::io("write", &full))?;
+        let mut file = match target.create_file(&path) {
+            // The scan has reported the second entry of this name.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            other => other.map_err(Error::io("write", &full))?,
+        };
         let mut hasher = MultiHasher::new(algorithms);
         let mut written = Ok(());
         let read = zip.read(&member, progress, |bytes| {

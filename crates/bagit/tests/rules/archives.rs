@@ -5,7 +5,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 use std::process::Command;
 
-use bagit::{CheckOptions, Error, NoProgress, Report, ScanOptions, validate_archive};
+use bagit::{CheckOptions, Error, NoProgress, Report, ScanOptions, unpack_archive, validate_archive};
 
 use crate::bag::{Bag, Front};
 use crate::graded;
@@ -310,6 +310,7 @@ fn sparse_files_of_gnu_tar_are_read_with_their_holes() {
             "{format:?}: the file system keeps no holes, or tar does not see them"
         );
         assert_eq!(found(bytes.clone()), [] as [&str; 0], "{format:?}");
+        assert!(unpacked(bytes.clone()).2.valid, "{format:?}");
         // A wrong byte in a segment is found.
         let mut damaged = bytes;
         let at = damaged.windows(6).position(|window| window == b"middle").unwrap();
@@ -339,7 +340,9 @@ fn hard_links_of_gnu_tar_count_as_the_file_that_they_name() {
         return skipped();
     };
     assert!(bytes.chunks(512).any(|block| block.get(156) == Some(&b'1')), "the archive has a hard link");
-    assert_eq!(found(bytes), ["I tag-file-unlisted", "I tag-file-unlisted"][..1]);
+    assert_eq!(found(bytes.clone()), ["I tag-file-unlisted"]);
+    let (_work, streamed, on_disk) = unpacked(bytes);
+    assert!(streamed.valid && on_disk.valid, "{:#?}", on_disk.faults);
 }
 
 #[test]
@@ -356,4 +359,72 @@ fn a_hard_link_to_a_later_or_missing_entry_or_to_itself_is_a_fault() {
         let report = read(bytes).unwrap();
         assert!(report.has(bagit::FaultCode::ArchiveLink) && !report.valid, "{target}: {:#?}", report.faults);
     }
+}
+
+/// Unpacks an archive, and validates the result as a directory.
+fn unpacked(bytes: Vec<u8>) -> (tempfile::TempDir, Report, Report) {
+    let work = tempfile::tempdir().unwrap();
+    let scan = unpack_archive(Cursor::new(bytes), work.path(), &ScanOptions::default(), &NoProgress).unwrap();
+    let check = CheckOptions::default();
+    let streamed = bagit::check(&scan.inventory, &scan.tag_files, &check);
+    let root = work.path().join(scan.base_directory.unwrap_or_default());
+    let on_disk = bagit::validate_directory(&root, &ScanOptions::default(), &check, &NoProgress).unwrap();
+    (work, streamed, on_disk)
+}
+
+#[test]
+fn an_unpacked_bag_is_the_bag_of_the_archive() {
+    let mut bag = Bag::good("1.0");
+    bag.directories.insert("data/hollow".to_owned());
+    for base in ["", "bag/"] {
+        let noise = [("__MACOSX/._bag", APPLE_DOUBLE), ("bag/data/._a.csv", APPLE_DOUBLE)];
+        let noise = if base.is_empty() { &noise[..1] } else { &noise[..] };
+        for bytes in [tar_of(&with(&bag, base, noise)), zip_of(&with(&bag, base, noise), &Oddity::default())]
+        {
+            let (work, streamed, on_disk) = unpacked(bytes);
+            assert!(streamed.valid && on_disk.valid, "{:#?}", streamed.faults);
+            let root = work.path().join(base);
+            for (path, bytes) in &bag.files {
+                assert_eq!(&fs::read(root.join(path)).unwrap(), bytes, "{path}");
+            }
+            assert!(!root.join("data/._a.csv").exists() && !work.path().join("__MACOSX").exists());
+        }
+        assert!(unpacked(bag.tar(base)).0.path().join(base).join("data/hollow").is_dir());
+    }
+}
+
+#[test]
+fn unpacking_writes_no_link_and_nothing_outside() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let link = |builder: &mut tar::Builder<Vec<u8>>, kind, path: &str, target: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        builder.append_link(&mut header, path, target).unwrap();
+    };
+    link(&mut builder, tar::EntryType::Symlink, "bag/data/out", "/tmp");
+    link(&mut builder, tar::EntryType::Link, "bag/data/hard", "bag/nothing");
+    let mut bytes = builder.into_inner().unwrap();
+    bytes.truncate(bytes.len() - 1024);
+    let more: [(&str, &[u8]); 2] = [("bag/data/out/x.csv", b"x"), ("bag/data/a.csv", b"second")];
+    let mut outside = tar::Header::new_gnu();
+    outside.as_mut_bytes()[..18].copy_from_slice(b"bag/../../out/side");
+    outside.set_size(0);
+    outside.set_cksum();
+    bytes.extend_from_slice(outside.as_bytes());
+    bytes.extend_from_slice(&tar_of(&with(&Bag::good("1.0"), "bag/", &more)));
+    let (work, streamed, _) = unpacked(bytes);
+    for code in ["archive-link", "path-escapes", "archive-duplicate-entry"] {
+        assert!(streamed.errors().any(|fault| fault.code.as_str() == code), "{code}: {:#?}", streamed.faults);
+    }
+    assert!(fs::symlink_metadata(work.path().join("bag/data/out")).unwrap().is_dir());
+    assert_ne!(fs::read(work.path().join("bag/data/a.csv")).unwrap(), b"second");
+    assert!(!work.path().join("bag/data/hard").exists());
+    let result = unpack_archive(
+        Cursor::new(Bag::good("1.0").tar("")),
+        work.path(),
+        &ScanOptions::default(),
+        &NoProgress,
+    );
+    assert!(matches!(result, Err(Error::TargetNotEmpty(_))), "{result:?}");
 }

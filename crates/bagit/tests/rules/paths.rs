@@ -219,3 +219,17 @@ fn equal_content_is_tolerated_only_beside_a_file_that_is_listed() {
     assert_eq!(report.faults.iter().map(graded).collect::<Vec<_>>(), ["E payload-file-unlisted"; 2]);
     assert_eq!(report.algorithms, [Algorithm::Md5, Algorithm::Sha256]);
 }
+
+#[test]
+fn names_of_interrupted_work_are_no_content() {
+    const CASES: &[Case] = &[
+        case("below the payload", "1.0", &["E work-directory"], |bag| {
+            bag.add_payload("data/inner/.bagit-commit/x.csv", "x");
+        }),
+        case("beside the payload, in any case", "1.0", &["E work-directory"], |bag| {
+            bag.put(".BagIt-In-Place/x.txt", "x");
+        }),
+        case("a longer name is fine", "1.0", &[], |bag| bag.add_payload("data/.bagit-commit.txt", "x")),
+    ];
+    check_all(CASES);
+}

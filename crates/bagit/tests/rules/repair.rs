@@ -249,36 +249,3 @@ fn a_zip_that_would_write_outside_is_never_unpacked() {
     assert!(matches!(result, Err(Error::NotRepairable(_))), "{result:?}");
     assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0);
 }
-
-#[test]
-fn an_interrupted_repair_is_finished_by_the_next() {
-    let (_, _, bag) = repairable().remove(0);
-    let work = tempfile::tempdir().unwrap();
-    let (whole, half) = (work.path().join("whole"), work.path().join("half"));
-    bag.write(&whole);
-    let options = RepairOptions::default();
-    repair_in_place(&whole, &options, &NoProgress).unwrap();
-    let expected = files(&whole);
-    // Everything is ready in the directory that waits to be committed; half of it has moved up.
-    bag.write(&half);
-    let ready = half.join(".bagit-commit");
-    fs::create_dir(&ready).unwrap();
-    fs::write(ready.join(".obsolete"), "manifest-MD5.txt").unwrap();
-    for (path, bytes) in expected.iter().filter(|(path, _)| bagit::TagFiles::wants(path)) {
-        let place = if path.starts_with("manifest") { &half } else { &ready };
-        fs::write(place.join(path), bytes).unwrap();
-    }
-    repair_in_place(&half, &options, &NoProgress).unwrap();
-    assert_eq!(files(&half), expected);
-    // Tag files that were still being written are written again.
-    bag.write(&half);
-    fs::create_dir(half.join(".bagit-in-place")).unwrap();
-    fs::write(half.join(".bagit-in-place/manifest-md5.txt"), "half").unwrap();
-    for name in
-        expected.keys().filter(|name| name.starts_with("manifest") || name.starts_with("tagmanifest-sha"))
-    {
-        fs::remove_file(half.join(name)).unwrap();
-    }
-    repair_in_place(&half, &options, &NoProgress).unwrap();
-    assert_eq!(files(&half), expected);
-}

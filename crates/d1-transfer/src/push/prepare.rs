@@ -118,6 +118,7 @@ pub(crate) fn prepare(
         survey = survey.into_payload();
     }
     let is_bag = made || report.is_some();
+    refuse_names(&scan.inventory)?;
     let version = report.and_then(|report| report.version).unwrap_or(Version::V1_0);
     let hashed = HashedDirectory {
         directory,
@@ -130,6 +131,17 @@ pub(crate) fn prepare(
         resource_map: None,
     };
     Prepared::new(hashed, options, limits, observer)
+}
+
+/// Refuses all files at once whose names no file of a package may have.
+fn refuse_names(inventory: &Inventory) -> Result<()> {
+    const MOST_NAMED: usize = 1000;
+    let fault = |path: &str| {
+        let reason = d1_package::path_fault(path)?;
+        Some(ContentFault { path: path.to_owned(), message: reason.to_string() })
+    };
+    let faults: Vec<_> = inventory.files().filter_map(|(path, _)| fault(path)).take(MOST_NAMED).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Error::UnusableNames { faults }) }
 }
 
 /// The manifests of a bag that a push makes: RFC 8493 section 2.4 recommends SHA-512, and layers are named by SHA-256.

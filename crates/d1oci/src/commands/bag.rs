@@ -192,7 +192,9 @@ async fn repair(context: &Context, arguments: RepairArguments) -> Result<(), Fai
 }
 
 /// Runs work on a thread where it may block, so that a signal can still end the program.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
     let ended = tokio::task::spawn_blocking(work).await;
     ended.map_err(|error| Failure::new(ExitStatus::LocalIo, error))
 }
@@ -363,7 +365,7 @@ fn repair_text(outcome: &Outcome<'_>, lines: &mut Lines<'_>) {
 }
 
 /// Returns a progress that shows itself as the checking phase of a transfer, and that a signal cancels.
-fn progress(context: &Context) -> HashProgress {
+pub(crate) fn progress(context: &Context) -> HashProgress {
     HashProgress::new(&context.observer())
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments, work, output.
 
+mod archive;
 pub(crate) mod attach;
 mod audit_report;
 pub(crate) mod backends;

@@ -12,6 +12,7 @@ use oci_pack::Compression;
 use registry_backend::{Access, ErrorKind, MemoryBackend, RegistryBackend};
 use serde::Serialize;
 
+use super::archive;
 use super::bag::AcceptArgument;
 use crate::context::{Context, source_date_epoch, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
@@ -22,6 +23,9 @@ use crate::output::{Lines, human};
 ///
 /// A bag is validated first; if it breaks a rule, the push lists all its faults and stores nothing. The same content gets the same
 /// digest everywhere and at any time. Content that the repository has is not sent again.
+///
+/// A zip or tar archive is stored as one file. If it holds a bag, the command says so, and whether the bag is valid; `--unpack` stores the
+/// content of the archive as a package instead.
 ///
 /// Without a tag in REFERENCE, a package with a DataONE identifier is tagged by it; any other package has only its digest.
 ///
@@ -67,6 +71,11 @@ pub(crate) struct Arguments {
     /// Push a bag without validating it.
     #[arg(long)]
     no_verify: bool,
+    /// Push the content of a zip or tar archive, instead of the archive itself.
+    ///
+    /// The archive is unpacked into the temporary directory first, and a bag in it is validated on the way.
+    #[arg(long, conflicts_with_all = ["sysmeta"])]
+    unpack: bool,
     /// Tolerate known faults.
     #[arg(long, value_enum, value_name = "WHOSE")]
     accept: Option<AcceptArgument>,
@@ -156,6 +165,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     };
     let observer = context.observer();
     let report = match arguments.sources.as_slice() {
+        [archive] if arguments.unpack => {
+            let unpacked = archive::unpack(context, archive, options.verify, options.accept).await?;
+            d1_transfer::push_directory(&*backend, unpacked.directory(), &options, &observer).await?
+        }
+        _ if arguments.unpack => {
+            return Err(Failure::usage("`--unpack` needs one archive: expected one file to push"));
+        }
         [directory] if directory.is_dir() => {
             refuse_system_metadata(&arguments)?;
             d1_transfer::push_directory(&*backend, directory, &options, &observer).await?
@@ -178,6 +194,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         files => {
             refuse_system_metadata(&arguments)?;
             let files = files.iter().map(|path| file_to_push(path)).collect::<Result<Vec<_>, _>>()?;
+            if !arguments.no_verify {
+                for file in &files {
+                    archive::tell_of_bag(context, &file.path, options.accept).await?;
+                }
+            }
             d1_transfer::push_files(&*backend, &files, &options, &observer).await?
         }
     };

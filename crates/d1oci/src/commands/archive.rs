@@ -1,0 +1,122 @@
+//! Archives among the files of a push: whether one holds a bag, and its content.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use bagit::{FaultCode, ScanOptions};
+use d1_package::Accept;
+use tempfile::TempDir;
+
+use super::bag::{blocking, progress};
+use crate::context::{Context, temporary_directory};
+use crate::failure::{ExitStatus, Failure};
+use crate::output::human;
+
+/// The content of an archive in a temporary directory. It is removed when this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    directory: PathBuf,
+    _temporary: TempDir,
+}
+
+impl Unpacked {
+    /// Returns the directory of the package.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// Unpacks an archive. A bag in it must be valid, unless `verify` is false.
+pub(crate) async fn unpack(
+    context: &Context,
+    archive: &Path,
+    verify: bool,
+    accept: Accept,
+) -> Result<Unpacked, Failure> {
+    let place = temporary_directory();
+    let temporary = tempfile::Builder::new().prefix("d1oci-unpacked-").tempdir_in(&place);
+    let temporary = temporary.map_err(|error| Failure::file("create a directory in", &place, error))?;
+    let (target, path, progress) = (temporary.path().to_owned(), archive.to_owned(), progress(context));
+    let scan = blocking(move || -> Result<_, Failure> {
+        let file = File::open(&path).map_err(|error| Failure::file("open", &path, error))?;
+        Ok(bagit::unpack_archive(file, &target, &ScanOptions::default(), &progress)?)
+    });
+    let scan = scan.await??;
+    let report = bagit::check(&scan.inventory, &scan.tag_files, &accept.check_options());
+    if scan.tag_files.has("bagit.txt") && verify && !report.valid {
+        let faults: Vec<_> = report.errors().map(ToString::to_string).collect();
+        let message = format!("the bag in `{}` is not valid", archive.display());
+        return Err(Failure::new(ExitStatus::Invalid, message).with_details(faults).with_hint(
+            "`d1oci bag repair ARCHIVE TARGET` fixes known faults; `--no-verify` pushes the bag as it is",
+        ));
+    }
+    // Entries that were left out, such as links, are errors among the observations.
+    let left_out = scan.inventory.observations().kept().iter();
+    let left_out: Vec<_> =
+        left_out.filter(|fault| fault.severity == bagit::Severity::Error).map(ToString::to_string).collect();
+    if !left_out.is_empty() {
+        let message = format!("`{}` has entries that cannot be unpacked", archive.display());
+        return Err(Failure::new(ExitStatus::Invalid, message).with_details(left_out));
+    }
+    let root = temporary.path().join(scan.base_directory.as_deref().unwrap_or_default());
+    let directory = match scan.base_directory {
+        Some(_) => root,
+        // The package is named after the archive, since its directory is.
+        None => named_after(archive, &temporary)?,
+    };
+    context.printer.status(format_args!(
+        "unpacked {} of `{}`",
+        human::count(scan.inventory.len() as u64, "file"),
+        archive.display()
+    ));
+    Ok(Unpacked { directory, _temporary: temporary })
+}
+
+/// Moves the content of a temporary directory into a directory with the name of the archive.
+fn named_after(archive: &Path, temporary: &TempDir) -> Result<PathBuf, Failure> {
+    let name = archive.file_name().and_then(|name| name.to_str()).unwrap_or("package");
+    let lower = name.to_ascii_lowercase();
+    let ending = [".tar.gz", ".tgz", ".tar", ".zip"].into_iter().find(|ending| lower.ends_with(ending));
+    let stem = name.get(..name.len() - ending.map_or(0, str::len)).filter(|stem| !stem.is_empty());
+    let place = temporary.path();
+    let failed = |error| Failure::file("unpack into", place, error);
+    let outer = tempfile::Builder::new().prefix("content-").tempdir_in(place).map_err(failed)?.keep();
+    let directory = outer.join(stem.unwrap_or("package"));
+    std::fs::create_dir(&directory).map_err(failed)?;
+    for entry in std::fs::read_dir(place).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.path() != outer {
+            std::fs::rename(entry.path(), directory.join(entry.file_name())).map_err(failed)?;
+        }
+    }
+    Ok(directory)
+}
+
+/// Says on standard error that an archive holds a bag, and whether the bag is valid. Any other file passes without a word.
+pub(crate) async fn tell_of_bag(context: &Context, path: &Path, accept: Accept) -> Result<(), Failure> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let (archive, progress) = (path.to_owned(), progress(context));
+    let report = blocking(move || {
+        let file = File::open(&archive).ok()?;
+        bagit::validate_archive(file, &ScanOptions::default(), &accept.check_options(), &progress).ok()
+    });
+    let shown = path.display();
+    match report.await? {
+        Some(report) if !report.has(FaultCode::BagitTxtMissing) => {
+            let hint = "`--unpack` pushes its content as a package";
+            context.printer.status(format_args!("`{shown}` holds a bag and is stored as one file; {hint}"));
+            if !report.valid {
+                let faults = human::count(report.error_count(), "fault");
+                let first = report.errors().next().map(ToString::to_string).unwrap_or_default();
+                context
+                    .printer
+                    .warning(format_args!("the bag in `{shown}` is not valid: {faults}, the first: {first}"));
+            }
+            Ok(())
+        }
+        // The push itself reports a file that cannot be read, and stores any other file as it is.
+        _ => Ok(()),
+    }
+}
