@@ -1,10 +1,8 @@
-//! Local files of the user: small ones to read, and complete ones to put in place.
+//! Small local files of the user, read with bounds.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
-
-use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
@@ -63,24 +61,6 @@ pub(crate) fn require_regular(path: &Path) -> io::Result<()> {
     }
     let found = if kind.is_dir() { "a directory" } else { "a pipe or device" };
     Err(io::Error::other(format!("expected a regular file, found {found}")))
-}
-
-/// Returns the directory of a file.
-pub(crate) fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Syncs a complete temporary file and gives it its name. A reader sees the old content or the new one.
-///
-/// # Errors
-///
-/// If the file cannot be synced or renamed.
-pub(crate) fn put_in_place(temporary: NamedTempFile, target: &Path) -> io::Result<()> {
-    temporary.as_file().sync_all()?;
-    temporary.persist(target).map_err(|error| error.error)?;
-    // Some file systems cannot sync a directory.
-    let _ = safe_files::sync_directory(directory_of(target));
-    Ok(())
 }
 
 #[cfg(test)]

@@ -374,7 +374,11 @@ impl Directory {
     pub fn sync(&self) -> io::Result<()> {
         // Other systems cannot open a directory as a file, and write its names at once.
         #[cfg(unix)]
-        rustix::fs::fsync(self.readable()?)?;
+        match rustix::fs::fsync(self.readable()?) {
+            // Some file systems cannot sync a directory.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOTSUP) | Ok(()) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 

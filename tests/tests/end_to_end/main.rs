@@ -1,6 +1,7 @@
 //! End-to-end tests: the built binary, as people use it.
 
 mod bad_input;
+mod bags_in_archives;
 mod command_line;
 mod concurrent;
 mod copies;

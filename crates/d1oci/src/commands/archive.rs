@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bagit::{FaultCode, ScanOptions};
 use d1_package::Accept;
-use tempfile::TempDir;
+use safe_files::WorkingDirectory;
 
 use super::bag::{blocking, progress};
 use crate::context::{Context, temporary_directory};
@@ -16,7 +16,7 @@ use crate::output::human;
 #[derive(Debug)]
 pub(crate) struct Unpacked {
     directory: PathBuf,
-    _temporary: TempDir,
+    _temporary: WorkingDirectory,
 }
 
 impl Unpacked {
@@ -34,7 +34,7 @@ pub(crate) async fn unpack(
     accept: Accept,
 ) -> Result<Unpacked, Failure> {
     let place = temporary_directory();
-    let temporary = tempfile::Builder::new().prefix("d1oci-unpacked-").tempdir_in(&place);
+    let temporary = WorkingDirectory::create(&place, "d1oci-unpacked-");
     let temporary = temporary.map_err(|error| Failure::file("create a directory in", &place, error))?;
     let (target, path, progress) = (temporary.path().to_owned(), archive.to_owned(), progress(context));
     let scan = blocking(move || -> Result<_, Failure> {
@@ -72,15 +72,19 @@ pub(crate) async fn unpack(
     Ok(Unpacked { directory, _temporary: temporary })
 }
 
+/// The directory for the content of an archive without a directory of its own. No content can have this name.
+const OUTER_NAME: &str = safe_files::WORK_NAMES[0];
+
 /// Moves the content of a temporary directory into a directory with the name of the archive.
-fn named_after(archive: &Path, temporary: &TempDir) -> Result<PathBuf, Failure> {
+fn named_after(archive: &Path, temporary: &WorkingDirectory) -> Result<PathBuf, Failure> {
     let name = archive.file_name().and_then(|name| name.to_str()).unwrap_or("package");
     let lower = name.to_ascii_lowercase();
     let ending = [".tar.gz", ".tgz", ".tar", ".zip"].into_iter().find(|ending| lower.ends_with(ending));
     let stem = name.get(..name.len() - ending.map_or(0, str::len)).filter(|stem| !stem.is_empty());
     let place = temporary.path();
     let failed = |error| Failure::file("unpack into", place, error);
-    let outer = tempfile::Builder::new().prefix("content-").tempdir_in(place).map_err(failed)?.keep();
+    let outer = place.join(OUTER_NAME);
+    std::fs::create_dir(&outer).map_err(failed)?;
     let directory = outer.join(stem.unwrap_or("package"));
     std::fs::create_dir(&directory).map_err(failed)?;
     for entry in std::fs::read_dir(place).map_err(failed)? {

@@ -4,8 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::files::{directory_of, put_in_place};
-
 /// How many links in a row are followed.
 const MOST_LINKS: usize = 16;
 
@@ -18,9 +16,14 @@ const MOST_LINKS: usize = 16;
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let target = target_of(path)?;
     // The builder's files are for their owner alone.
-    let mut temporary = tempfile::Builder::new().prefix(".d1oci-").tempfile_in(directory_of(&target))?;
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temporary = tempfile::Builder::new().prefix(".d1oci-").tempfile_in(directory)?;
     temporary.write_all(content)?;
-    put_in_place(temporary, &target)
+    temporary.as_file().sync_all()?;
+    temporary.persist(&target).map_err(|error| error.error)?;
+    // Some file systems cannot sync a directory.
+    let _ = safe_files::sync_directory(directory);
+    Ok(())
 }
 
 /// Creates the directory of a file, for its owner alone, and waits for others who replace a file in it.
