@@ -178,14 +178,14 @@ const ROOM: usize = 1024 * 1024;
 pub(crate) enum Root {
     /// An open directory. No file outside it is ever read.
     Below(Directory),
-    /// An open directory of which no link is followed at all.
+    /// An open directory. No link in it is followed.
     WithoutLinks(Directory),
     /// Any path of the operating system, for callers that follow links.
     Anywhere(PathBuf),
 }
 
 impl Root {
-    /// Opens a directory, out of which no link leads.
+    /// Opens a directory. No link leads out of it.
     pub(crate) fn below(path: &Path) -> io::Result<Self> {
         Directory::open(path).map(Self::Below)
     }
