@@ -1,9 +1,9 @@
 //! Referrers: listed by the registry's API, or kept under the fallback tag (distribution-spec, "Listing Referrers" and
 //! "Referrers Tag Schema").
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
@@ -27,12 +27,21 @@ const MOST_READ_FOR_TYPES: usize = 100;
 /// The operation of a writer of the fallback tag, in errors.
 const UPDATING: &str = "update the referrers of";
 
-/// How often a change is repeated after another writer overwrote it.
-const MOST_ROUNDS: u32 = 8;
+/// How often the index is read, at most, until a change is there to stay.
+const MOST_ROUNDS: u32 = 30;
 
-/// The wait before the check whether another writer overwrote a change. No registry honours `If-Match`, so a writer that
-/// read the old index may still write. The wait is several times as long as a writer takes from reading to writing.
+/// How often in a row a writer with rivals must find its change.
+const CONFIRMATIONS: u32 = 3;
+
+/// The wait before a writer reads its change back. No registry honours `If-Match`, so a writer that read the old index may still
+/// write. The wait is several times as long as a writer takes from reading to writing.
 const SETTLING: Duration = Duration::from_millis(250);
+
+/// How many times as long as this writer others may take from reading to writing.
+const SLOWNESS: u32 = 4;
+
+/// The longest wait before a change is read back.
+const LONGEST_SETTLING: Duration = Duration::from_secs(10);
 
 impl Repository {
     /// Lists the manifests whose `subject` is this digest, each once; only those of one artifact type if it is given.
@@ -260,6 +269,11 @@ impl Repository {
         Ok(false)
     }
 
+    /// Changes the index under the fallback tag until the change is there to stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](ErrorKind::Conflict) if other writers keep overwriting it.
     async fn change_fallback(&self, subject: &Digest, change: &Change<'_>) -> Result<()> {
         let context = self.context(UPDATING, subject);
         let tag = fallback_tag(subject).ok_or_else(|| {
@@ -267,26 +281,61 @@ impl Repository {
         })?;
         let lock = self.registry().subject_locks().of(&format!("{}@{subject}", self.name()));
         let _turn = lock.lock().await;
-        for round in 0..MOST_ROUNDS {
+        let mut settling = self.settling();
+        let mut seen = Seen::default();
+        let (mut written, mut has_rivals, mut confirmations) = (None, false, 0);
+        for _ in 0..MOST_ROUNDS {
+            let began = Instant::now();
             let index = self.fallback_index(subject, &context).await?;
-            let Some(changed) = change.applied(index) else {
-                if round == 0 {
-                    return Ok(());
+            let lost = self.dropped(&mut seen, index.as_ref(), change).await?;
+            let is_restored = !lost.is_empty();
+            let restored = restore(index, lost);
+            let changed = match change.applied(restored.clone()) {
+                None if !is_restored => {
+                    let Some(written) = &written else { return Ok(()) };
+                    has_rivals |= restored.as_ref().map(digests) != Some(Vec::clone(written));
+                    confirmations += 1;
+                    if !has_rivals || confirmations >= CONFIRMATIONS {
+                        return Ok(());
+                    }
+                    tokio::time::sleep(settling).await;
+                    continue;
                 }
-                // The round before wrote the change. It must still be there after other writers had their turn.
-                tokio::time::sleep(self.settling()).await;
-                let index = self.fallback_index(subject, &context).await?;
-                if change.applied(index).is_none() {
-                    return Ok(());
-                }
-                continue;
+                changed => changed.or(restored).unwrap_or_else(|| ImageIndex::new(Vec::new())),
             };
-            if round > 0 {
-                tokio::time::sleep(jittered(self.settling())).await;
-            }
+            has_rivals |= written.is_some();
+            confirmations = 0;
+            written = Some(digests(&changed));
             self.put_index(&tag, changed, &context).await?;
+            // A slow network makes other writers slow too.
+            settling = settling.max(began.elapsed() * SLOWNESS).min(LONGEST_SETTLING);
+            tokio::time::sleep(if has_rivals { jittered(settling * 2) } else { settling }).await;
         }
         Err(context.error(ErrorKind::Conflict).because("other writers keep overwriting the list"))
+    }
+
+    /// Returns entries that were in the index before, are not in it now, and whose manifests exist. A writer that had read an
+    /// older index dropped them, and their own writers may have left.
+    async fn dropped(
+        &self,
+        seen: &mut Seen,
+        index: Option<&ImageIndex>,
+        change: &Change<'_>,
+    ) -> Result<Vec<Descriptor>> {
+        let entries = index.map(|index| index.manifests.as_slice()).unwrap_or_default();
+        let present: HashSet<&Digest> = entries.iter().map(|entry| &entry.digest).collect();
+        let mut lost = Vec::new();
+        for (digest, entry) in &seen.0 {
+            let is_removed = matches!(change, Change::Remove(removed) if *removed == digest);
+            if !is_removed
+                && !present.contains(digest)
+                && self.stat_manifest(&digest.clone().into()).await?.is_some()
+            {
+                lost.push(entry.clone());
+            }
+        }
+        seen.0.extend(entries.iter().map(|entry| (entry.digest.clone(), entry.clone())));
+        Ok(lost)
     }
 
     /// Stores the index. Some registries refuse entries whose manifests were deleted: these are removed.
@@ -322,6 +371,25 @@ impl Repository {
             .error(ErrorKind::TooLarge)
             .because(format!("the list would have more than {limit} bytes")))
     }
+}
+
+/// The entries of an index that a writer has seen, by digest.
+#[derive(Default)]
+struct Seen(BTreeMap<Digest, Descriptor>);
+
+/// Adds entries at the end of an index.
+fn restore(index: Option<ImageIndex>, lost: Vec<Descriptor>) -> Option<ImageIndex> {
+    if lost.is_empty() {
+        return index;
+    }
+    let mut index = index.unwrap_or_else(|| ImageIndex::new(Vec::new()));
+    index.media_type = Some(MediaType::from_static(MediaType::IMAGE_INDEX));
+    index.manifests.extend(lost);
+    Some(index)
+}
+
+fn digests(index: &ImageIndex) -> Vec<Digest> {
+    index.manifests.iter().map(|entry| entry.digest.clone()).collect()
 }
 
 /// A change of the index under a fallback tag.
