@@ -19,7 +19,7 @@ const LARGE: usize = 24_000_000;
 /// How long a command may take to stop.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Commands of which each can be interrupted in the middle.
+/// A command that can be interrupted in the middle.
 struct Case<'a> {
     arguments: &'a [&'a str],
     /// The place of the signal: after so many bytes that the command has read from files and written to them.
