@@ -104,16 +104,6 @@ impl GithubPackages {
         Ok(versions.collect())
     }
 
-    /// Deletes the package with all its versions; GitHub can restore it for 30 days.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`](ErrorKind::NotFound) if it is not there, or the token lacks `delete:packages`.
-    pub async fn delete_package(&self) -> Result<()> {
-        let path = self.path(&[]).await?;
-        self.api.send("delete package", RestMethod::Delete, &path, None).await.map(drop)
-    }
-
     /// Returns who may see the package, and where to change that.
     ///
     /// # Errors

@@ -88,12 +88,6 @@ impl TransferError {
         !matches!(self, Self::Request(_) | Self::Certificate(_) | Self::PrivateName { .. } | Self::Connect(_))
     }
 
-    /// Tells whether the server could not be reached at all.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connect(_))
-    }
-
     /// Returns the reason in words, with a word for the server such as `registry`.
     #[must_use]
     pub fn reason(&self, server: &str) -> String {

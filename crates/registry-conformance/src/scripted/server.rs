@@ -144,11 +144,6 @@ impl ScriptedRegistry {
         self.app.store.store_manifest(repository, at, manifest);
     }
 
-    /// Removes a blob from a repository, as a registry does that collects garbage; tells whether it was there.
-    pub fn remove_blob(&self, repository: &str, digest: &Digest) -> bool {
-        self.app.store.change(repository, |repository| repository.blobs.remove(digest)).is_some()
-    }
-
     /// Returns the size of a blob in a repository, or `None` if it is not there.
     pub fn blob_size(&self, repository: &str, digest: &Digest) -> Option<u64> {
         self.app.store.look(repository, |repository| repository.blobs.get(digest).copied())
