@@ -21,7 +21,7 @@ const AT_ONCE: usize = 8;
 /// How many changed objects wait before the node is asked about them.
 const CHANGED_AT_ONCE: usize = 1000;
 
-/// What differs between the copy of an object and DataONE.
+/// The kind of a difference between the copy of an object and DataONE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -49,7 +49,7 @@ pub enum DifferenceKind {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Difference {
-    /// What differs.
+    /// The kind of the difference.
     pub kind: DifferenceKind,
     /// The object.
     pub identifier: Identifier,
@@ -222,7 +222,7 @@ impl Comparison<'_> {
         while let Some(document) = documents.next().await {
             match document {
                 Ok(bytes) => {
-                    // The metadata of other standards are no system metadata.
+                    // Metadata of other standards are not system metadata.
                     if let Ok(parsed) = SystemMetadata::parse(&bytes) {
                         self.holdings.add(parsed.value, number);
                     }

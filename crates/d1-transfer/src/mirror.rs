@@ -131,7 +131,7 @@ pub struct FailedTag {
     pub error: Error,
 }
 
-/// What became of one tag.
+/// The outcome for one tag.
 enum Outcome {
     Copied(MirroredTag, u64),
     Unchanged(u64),

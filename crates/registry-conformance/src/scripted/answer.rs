@@ -68,6 +68,11 @@ impl Answer {
         Self::error(403, "DENIED", "Quota has been exceeded on namespace")
     }
 
+    /// Returns Quay's 409 for a tag that may not move.
+    pub fn immutable_tag() -> Self {
+        Self::error(409, "TAG_IMMUTABLE", "tag is immutable")
+    }
+
     /// Returns GitHub's 403 for a token that may not write.
     pub fn write_denied() -> Self {
         Self::error(403, "DENIED", "permission_denied: write_package")
