@@ -95,6 +95,24 @@ fn largest_blob(place: &Path) -> PathBuf {
     paths.max_by_key(|path| path.metadata().unwrap().len()).expect("the layout has blobs")
 }
 
+/// Makes a bag with the faults of a Member Node: paths with a prefix, and no tag manifest.
+fn prepare_faulty_bag(place: &Path) {
+    let bag = bag(1).write(&place.join("bag"));
+    for algorithm in ["md5", "sha256"] {
+        let manifest = bag.join(format!("manifest-{algorithm}.txt"));
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        std::fs::write(manifest, text.replace("  data/", "\tpid%3A1/data/")).unwrap();
+        std::fs::remove_file(bag.join(format!("tagmanifest-{algorithm}.txt"))).unwrap();
+    }
+}
+
+fn prepare_plain_directory(place: &Path) {
+    std::fs::create_dir_all(place.join("plain/deep/er")).unwrap();
+    for (name, seed) in [("a.csv", 1), ("deep/b.csv", 2), ("deep/er/c.csv", 3)] {
+        std::fs::write(place.join("plain").join(name), payload(seed, 50_000)).unwrap();
+    }
+}
+
 fn nothing(_: &Path) {}
 
 #[test]
@@ -121,6 +139,16 @@ fn written_stores_and_files_survive_a_power_cut() {
         ),
         Case::new(store, &["verify", "--all", "oci:store", "--report", "report.csv"]),
         Case::new(store, &["manifest", "fetch", "oci:store:v1", "-o", "manifest.json"]),
+    ]);
+}
+
+#[test]
+fn bags_survive_a_power_cut() {
+    assert_durable(&[
+        Case::new(&prepare_plain_directory, &["bag", "create", "plain", "bag"]),
+        Case::new(&prepare_plain_directory, &["bag", "create", "--in-place", "plain"]),
+        Case::new(&prepare_faulty_bag, &["bag", "repair", "bag", "repaired"]),
+        Case::new(&prepare_faulty_bag, &["bag", "repair", "--in-place", "bag"]),
     ]);
 }
 

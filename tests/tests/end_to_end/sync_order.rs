@@ -19,6 +19,12 @@ fn prepare_store(place: &Path) {
     d1oci(place, &["push", "oci:store:v1", "bag"]).success();
 }
 
+fn prepare_plain_directory(place: &Path) {
+    std::fs::create_dir_all(place.join("plain/deep")).unwrap();
+    std::fs::write(place.join("plain/a.csv"), payload(1, 50_000)).unwrap();
+    std::fs::write(place.join("plain/deep/b.csv"), payload(2, 50_000)).unwrap();
+}
+
 #[test]
 fn a_push_to_a_layout_is_in_order() {
     assert_order(prepare_store, &["push", "oci:store:v2", "bag", "--layout", "archive"]);
@@ -39,4 +45,10 @@ fn an_export_is_in_order() {
 #[test]
 fn a_file_of_cat_is_in_order() {
     assert_order(prepare_store, &["cat", "oci:store:v1", "data/large.csv", "-o", "one.csv"]);
+}
+
+#[test]
+fn a_created_bag_is_in_order() {
+    assert_order(prepare_plain_directory, &["bag", "create", "plain", "bag"]);
+    assert_order(prepare_plain_directory, &["bag", "create", "--in-place", "plain"]);
 }
