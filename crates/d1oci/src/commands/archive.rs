@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bagit::{FaultCode, ScanOptions};
 use d1_package::Accept;
+use d1_transfer::{FileToPush, PushOptions};
 use safe_files::WorkingDirectory;
 
 use super::bag::{blocking, progress};
@@ -96,8 +97,20 @@ fn named_after(archive: &Path, temporary: &WorkingDirectory) -> Result<PathBuf, 
     Ok(directory)
 }
 
-/// Says on standard error that an archive holds a bag, and whether the bag is valid. Any other file passes without a word.
-pub(crate) async fn tell_of_bag(context: &Context, path: &Path, accept: Accept) -> Result<(), Failure> {
+/// Says on standard error which of the files to push are archives that hold a bag, and whether the bag is valid. Without validation, it
+/// reads and says nothing.
+pub(crate) async fn tell_of_bags(
+    context: &Context,
+    files: &[FileToPush],
+    options: &PushOptions,
+) -> Result<(), Failure> {
+    for file in files.iter().filter(|_| options.verify) {
+        tell_of_bag(context, &file.path, options.accept).await?;
+    }
+    Ok(())
+}
+
+async fn tell_of_bag(context: &Context, path: &Path, accept: Accept) -> Result<(), Failure> {
     if !path.is_file() {
         return Ok(());
     }

@@ -194,11 +194,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         files => {
             refuse_system_metadata(&arguments)?;
             let files = files.iter().map(|path| file_to_push(path)).collect::<Result<Vec<_>, _>>()?;
-            if !arguments.no_verify {
-                for file in &files {
-                    archive::tell_of_bag(context, &file.path, options.accept).await?;
-                }
-            }
+            archive::tell_of_bags(context, &files, &options).await?;
             d1_transfer::push_files(&*backend, &files, &options, &observer).await?
         }
     };
