@@ -229,7 +229,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "one table of all meanings")]
     fn a_status_and_a_body_have_one_meaning() {
         use ErrorKind::{
             Denied, Incomplete, Invalid, NotFound, Protocol, RateLimited, TooLarge, Unavailable, Unsupported,
