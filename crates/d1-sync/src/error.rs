@@ -132,6 +132,7 @@ pub enum MemberFaultKind {
     Invalid,
 }
 
+#[cfg(feature = "d1-client")]
 impl MemberFault {
     /// Returns a fault of the content of a member.
     pub(crate) fn invalid(identifier: Identifier, message: impl Into<String>) -> Self {
@@ -139,7 +140,6 @@ impl MemberFault {
     }
 
     /// Returns the fault of a member that could not be read.
-    #[cfg(feature = "d1-client")]
     pub(crate) fn caused_by(identifier: Identifier, error: &(dyn std::error::Error + 'static)) -> Self {
         Self { identifier, message: error.to_string(), kind: MemberFaultKind::of(error) }
     }

@@ -36,6 +36,24 @@ pub enum ExportForm {
     Zip,
 }
 
+/// How to export.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// The form of the export.
+    pub form: ExportForm,
+    /// The most bytes of content for each byte of an archive that has no index, as for a pull.
+    pub max_ratio: Option<u64>,
+}
+
+impl ExportOptions {
+    /// Returns the options for this form.
+    #[must_use]
+    pub fn new(form: ExportForm) -> Self {
+        Self { form, max_ratio: None }
+    }
+}
+
 /// The result of an export.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -78,7 +96,7 @@ const WORK_PREFIX: &str = ".d1oci-export-";
 /// ```
 /// use std::sync::Arc;
 ///
-/// use d1_sync::{ExportForm, export};
+/// use d1_sync::{ExportForm, ExportOptions, export};
 /// use d1_transfer::{Observer, PushOptions, Silent, push_directory};
 /// use registry_backend::MemoryBackend;
 ///
@@ -93,7 +111,8 @@ const WORK_PREFIX: &str = ".d1oci-export-";
 ///
 /// // A plain directory becomes a bag.
 /// let bag = folder.path().join("bag");
-/// let report = export(&backend, &pushed.digest.into(), &bag, ExportForm::Directory, &observer).await?;
+/// let options = ExportOptions::new(ExportForm::Directory);
+/// let report = export(&backend, &pushed.digest.into(), &bag, &options, &observer).await?;
 /// assert!(report.bag.valid);
 /// assert!(bag.join("bagit.txt").exists());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -104,9 +123,10 @@ pub async fn export(
     backend: &dyn RegistryBackend,
     at: &ManifestRef,
     target: &Path,
-    form: ExportForm,
+    options: &ExportOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<ExportReport> {
+    let form = options.form;
     let work = {
         let target = target.to_owned();
         run_blocking(move || working_directory(&target, form)).await?
@@ -114,11 +134,12 @@ pub async fn export(
     let package = open_package(backend, at).await?;
     let at = ManifestRef::Digest(package.raw.digest().clone());
     // The complete bag is validated at the end.
-    let mut options = PullOptions::default();
-    options.no_bag_check = true;
+    let mut to_pull = PullOptions::default();
+    to_pull.no_bag_check = true;
+    to_pull.max_ratio = options.max_ratio;
     let pulled = work.path().join("pulled");
     fs::create_dir(&pulled).map_err(|error| Error::io("create", &pulled, error))?;
-    pull(backend, &at, &pulled, &options, observer).await?;
+    pull(backend, &at, &pulled, &to_pull, observer).await?;
     let documents = newest_system_metadata(backend, &package).await?;
     let exporting = Exporting { package, pulled, documents, form, observer: Arc::clone(observer) };
     let target = target.to_owned();

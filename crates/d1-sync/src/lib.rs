@@ -36,7 +36,7 @@ mod store_objects;
 mod withdraw;
 
 pub use error::{Error, MemberFault, MemberFaultKind, Result};
-pub use export::{ExportForm, ExportReport, export};
+pub use export::{ExportForm, ExportOptions, ExportReport, export};
 pub use hash_store::ImportFault;
 pub use import::{ImportOptions, ImportReport, import_hashstore};
 pub use object::{AttachedSystemMetadata, ObjectReport, ObjectToPush, push_object};

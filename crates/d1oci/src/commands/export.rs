@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use d1_catalog::Purpose;
 use d1_model::Identifier;
-use d1_sync::{ExportForm, ExportReport};
+use d1_sync::{ExportForm, ExportOptions, ExportReport};
 use oci_model::Reference;
 use serde::Serialize;
 
-use super::package;
+use super::package::{self, RatioArgument};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Lines, human};
@@ -30,6 +30,8 @@ pub(crate) struct Arguments {
     /// A new directory, which becomes the bag, or a new file whose name ends in `.zip`, with the bag at its root.
     #[arg(short, long, value_name = "DIRECTORY|FILE.zip")]
     output: PathBuf,
+    #[command(flatten)]
+    ratio: RatioArgument,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,7 +49,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let form = if is_zip { ExportForm::Zip } else { ExportForm::Directory };
     let at = opened.package.raw.digest().clone().into();
     let observer = context.observer();
-    let report = d1_sync::export(&*opened.backend, &at, &arguments.output, form, &observer).await?;
+    let mut options = ExportOptions::new(form);
+    options.max_ratio = arguments.ratio.max_ratio;
+    let report = d1_sync::export(&*opened.backend, &at, &arguments.output, &options, &observer).await?;
     let path = arguments.output.display().to_string();
     let exported = Exported { reference: &opened.reference, path, report: &report };
     context.printer.result(&exported, text)
