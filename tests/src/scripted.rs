@@ -48,7 +48,14 @@ impl Scripted {
                     | Route::UploadCommit
             )
         };
-        self.registry.requests().iter().filter(|request| is_transfer(request.route)).count()
+        // A mount from the repository itself looks for a blob, and renews it (Quay).
+        let is_look = |uri: &str| {
+            let path = uri.strip_prefix("/v2/").and_then(|path| path.split_once("/blobs/uploads/"));
+            let source = path.and_then(|(_, query)| query.split("from=").nth(1)?.split('&').next());
+            path.zip(source).is_some_and(|((repository, _), source)| source.replace("%2F", "/") == repository)
+        };
+        let requests = self.registry.requests();
+        requests.iter().filter(|request| is_transfer(request.route) && !is_look(&request.uri)).count()
     }
 
     /// Returns the number of committed blobs.

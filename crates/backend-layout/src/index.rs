@@ -193,6 +193,7 @@ impl Index {
     }
 
     /// Returns all tags, each once, in the order of the entries that count.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn tags(&self) -> Vec<Tag> {
         self.tag_entries().into_iter().map(|entry| entry.tag).collect()
     }

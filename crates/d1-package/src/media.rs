@@ -16,6 +16,9 @@ pub const SYSTEM_METADATA_ARTIFACT_TYPE: &str = "application/vnd.dataone.system-
 /// The RO-Crate community has no artifact type (docs/decisions/0007-ro-crate.md).
 pub const RO_CRATE_ARTIFACT_TYPE: &str = "application/vnd.dataone.ro-crate";
 
+/// Artifact type of the tombstone of a withdrawn object, and media type of its document.
+pub const TOMBSTONE_TYPE: &str = "application/vnd.dataone.tombstone.v1+json";
+
 /// Artifact type of artifacts without a better one. `oras` uses it too.
 pub const UNKNOWN_ARTIFACT_TYPE: &str = "application/vnd.unknown.artifact.v1";
 

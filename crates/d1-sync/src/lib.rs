@@ -60,7 +60,7 @@ pub use replicate::{ReplicateOptions, ReplicateReport, replicate};
 #[cfg(feature = "d1-client")]
 pub use replicate_node::{NodeSelection, replicate_node};
 #[cfg(feature = "d1-client")]
-pub use withdraw::{TOMBSTONE_TYPE, Tombstone, WithdrawOptions, WithdrawReport, WithdrawnArtifact, withdraw};
+pub use withdraw::{Tombstone, WithdrawOptions, WithdrawReport, WithdrawnArtifact, withdraw};
 
 // Crates whose types are in this crate's signatures.
 pub use {bagit, d1_model, d1_transfer, oci_model, registry_backend};

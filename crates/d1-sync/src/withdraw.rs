@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use d1_model::Identifier;
 use d1_package::annotations::{D1_IDENTIFIER, D1_RESOURCE_MAP};
-use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, single_files_manifest};
+use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, TOMBSTONE_TYPE, single_files_manifest};
 use d1_transfer::parts::{Met, ReferrerBudget, concerns_content, referrers, walk};
 use d1_transfer::{Event, Observer, OpenPackage};
 use futures::TryStreamExt;
@@ -16,8 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The artifact type of a tombstone, and the media type of its document.
-pub const TOMBSTONE_TYPE: &str = "application/vnd.dataone.tombstone.v1+json";
 /// The beginning of the tags of tombstones.
 const TOMBSTONE_TAG: &str = "withdrawn-";
 /// How deep referrers of referrers are followed.
@@ -62,7 +60,7 @@ impl WithdrawOptions {
 pub struct WithdrawReport {
     /// The artifacts that hold a withdrawn object.
     pub artifacts: Vec<WithdrawnArtifact>,
-    /// Identifiers that no artifact holds. They get a tombstone too.
+    /// Identifiers that no artifact holds, and that were not withdrawn before. They get no tombstone.
     pub not_held: Vec<Identifier>,
     /// The tags of the tombstones.
     pub tombstones: Vec<Tag>,
@@ -112,13 +110,17 @@ pub async fn withdraw(
     };
     search.all(observer).await?;
     let Search { found: mut artifacts, held, .. } = search;
-    let not_held =
-        identifiers.iter().filter(|identifier| !held.contains(identifier.as_str())).cloned().collect();
-    let mut report = WithdrawReport { not_held, ..WithdrawReport::default() };
+    let mut report = WithdrawReport::default();
     let mut tombstones = Vec::new();
     for identifier in identifiers {
         let tag = tombstone_tag(identifier)?;
-        if !options.dry_run {
+        let was_withdrawn = backend.stat_manifest(&ManifestRef::Tag(tag.clone())).await?.is_some();
+        if !held.contains(identifier.as_str()) && !was_withdrawn {
+            report.not_held.push(identifier.clone());
+            continue;
+        }
+        // The first date and reason stay.
+        if !was_withdrawn && !options.dry_run {
             tombstones.push((identifier, write_tombstone(backend, identifier, &tag, options).await?));
         }
         report.tombstones.push(tag);

@@ -37,6 +37,7 @@ pub(crate) fn read_regular_text(path: &Path, limit: u64) -> io::Result<String> {
 /// # Errors
 ///
 /// Those of the work.
+#[cfg(any(feature = "d1-client", feature = "distribution-client"))]
 pub(crate) async fn while_reading<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

@@ -17,7 +17,8 @@ pub fn archive(bytes: &[u8]) {
     for title in ["p", "."] {
         let mut visitor = Watch::default();
         if let Ok(summary) = read_archive(bytes, &options(title), &mut visitor) {
-            assert_eq!(summary.content_size, visitor.bytes);
+            // Hard links count as copies of what they name.
+            assert!(summary.content_size >= visitor.bytes && summary.content_size <= LIMITS.1);
             assert!(summary.entries >= visitor.entries);
         }
         assert!(visitor.bytes <= LIMITS.1 && visitor.entries <= LIMITS.0, "more than the limits came");

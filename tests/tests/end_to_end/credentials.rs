@@ -282,7 +282,8 @@ fn certificates_are_checked_and_one_that_is_named_is_trusted() {
         .unwrap();
     let mut command = bare_d1oci(place.path());
     command.env("D1OCI_CONFIG", "c/config.toml").args(["tags", &format!("{host}/a/b")]);
-    given(&mut command, "").success();
+    // The registry is trusted, and says that it has no such repository.
+    assert!(given(&mut command, "").failure(3).stderr.contains("NAME_UNKNOWN"));
 }
 
 #[test]

@@ -263,6 +263,9 @@ fn withdrawn_objects_are_compared_removed_and_remembered() {
     let is_there =
         std::fs::read_dir(blobs).unwrap().any(|blob| std::fs::read(blob.unwrap().path()).unwrap() == bytes);
     assert!(!is_there, "the bytes are still in the layout");
+    let outcome = run(&["cat", "oci:store", "--id", victim.as_str()]).failure(3);
+    assert!(outcome.stderr.contains("was withdrawn") && outcome.stderr.contains("no longer public"));
+    run(&["withdraw", "oci:store", "no.such.object", "--yes", "--reason", "a typing mistake"]).failure(3);
     let tombstone = format!("oci:store:{}", victim.tag());
     let text = run(&["cat", &tombstone, "tombstone.json"]).success().text();
     assert!(text.contains("no longer public") && text.contains(victim.as_str()), "{text}");

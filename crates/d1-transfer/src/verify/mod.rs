@@ -5,7 +5,7 @@ pub(crate) mod system_metadata;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bagit::{Algorithm, AlgorithmSet, Report, TagFiles};
 use d1_model::MAX_SYSTEM_METADATA_BYTES;
@@ -14,7 +14,7 @@ use d1_package::annotations::D1_IDENTIFIER;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use oci_model::{Digest, Manifest, ManifestRef, RawManifest, Tag};
+use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, Tag};
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 use serde::Serialize;
 
@@ -114,7 +114,9 @@ pub async fn verify(
     options: &VerifyOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<VerifyReport> {
-    verify_at(backend, at, (options, 0), observer).await
+    let seen = Mutex::default();
+    let raw = backend.read_manifest(at).await?;
+    verify_raw(backend, raw, Walk { options, depth: 0, seen: &seen }, observer).await
 }
 
 /// Verifies a package that was opened already.
@@ -374,23 +376,38 @@ const DEEPEST_INDEX: usize = 16;
 /// How many children of an image index are verified.
 const MOST_CHILDREN: usize = 10_000;
 
+/// The state of a walk through image indexes.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    options: &'a VerifyOptions,
+    depth: usize,
+    /// The children that were verified. Each is verified once, because indexes can name one child many times.
+    seen: &'a Mutex<HashSet<Digest>>,
+}
+
+impl Walk<'_> {
+    /// Tells whether a child is met for the first time.
+    fn is_new(&self, child: &Digest) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(child.clone())
+    }
+}
+
 /// Verifies the children of an image index, one after the other.
 fn verify_index<'a>(
     backend: &'a dyn RegistryBackend,
     raw: RawManifest,
     index: Manifest,
-    (options, depth): (&'a VerifyOptions, usize),
+    walk: Walk<'a>,
     observer: &'a Arc<dyn Observer>,
 ) -> BoxFuture<'a, Result<VerifyReport>> {
     Box::pin(async move {
         let (mut children, mut faults) = (Vec::new(), Vec::new());
         let all = index.children();
-        if depth >= DEEPEST_INDEX || all.len() > MOST_CHILDREN {
+        if walk.depth >= DEEPEST_INDEX || all.len() > MOST_CHILDREN {
             return Err(Error::TooDeep { digest: raw.digest().clone() });
         }
-        for child in all {
-            let at = ManifestRef::Digest(child.digest.clone());
-            match verify_at(backend, &at, (options, depth + 1), observer).await {
+        for child in all.iter().filter(|child| walk.is_new(&child.digest)) {
+            match verify_child(backend, child, walk, observer).await {
                 Ok(report) => children.push(report),
                 Err(error) if error.of_store().is_none_or(|error| concerns_content(error.kind())) => {
                     let (path, message) = (child.digest.to_string(), with_causes(&error));
@@ -399,27 +416,43 @@ fn verify_index<'a>(
                 Err(error) => return Err(error),
             }
         }
-        Ok(VerifyReport::of_index(raw.digest(), options, children, faults))
+        Ok(VerifyReport::of_index(raw.digest(), walk.options, children, faults))
     })
 }
 
-async fn verify_at(
+async fn verify_child(
     backend: &dyn RegistryBackend,
-    at: &ManifestRef,
-    (options, depth): (&VerifyOptions, usize),
+    child: &Descriptor,
+    walk: Walk<'_>,
     observer: &Arc<dyn Observer>,
 ) -> Result<VerifyReport> {
-    let raw = backend.read_manifest(at).await?;
+    let raw = backend.read_manifest(&ManifestRef::Digest(child.digest.clone())).await?;
+    let size = raw.bytes().len() as u64;
+    if size != child.size {
+        let message = format!("the index states {} bytes, the manifest has {size}", child.size);
+        return Err(Error::content(child.digest.to_string(), message));
+    }
+    verify_raw(backend, raw, Walk { depth: walk.depth + 1, ..walk }, observer).await
+}
+
+async fn verify_raw(
+    backend: &dyn RegistryBackend,
+    raw: RawManifest,
+    walk: Walk<'_>,
+    observer: &Arc<dyn Observer>,
+) -> Result<VerifyReport> {
+    let at = ManifestRef::Digest(raw.digest().clone());
+    let options = walk.options;
     let parsed = raw
         .parse()
-        .map_err(|error| BackendError::new(ErrorKind::Invalid, "read manifest", at).caused_by(error))?;
+        .map_err(|error| BackendError::new(ErrorKind::Invalid, "read manifest", &at).caused_by(error))?;
     match parsed {
         Manifest::Image(image) => {
             let package = open_read(backend, raw, image, IndexCopy::Blob).await?;
             let package = Arc::new(package.with_max_ratio(options.max_ratio));
             verify_package(backend, &package, options, observer).await
         }
-        index @ Manifest::Index(_) => verify_index(backend, raw, index, (options, depth), observer).await,
+        index @ Manifest::Index(_) => verify_index(backend, raw, index, walk, observer).await,
         other => verify_blobs(backend, raw.digest(), &other, options).await,
     }
 }

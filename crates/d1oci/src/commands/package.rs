@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use d1_catalog::{Purpose, check_identifier, locate};
 use d1_model::Identifier;
+use d1_package::TOMBSTONE_TYPE;
 use d1_transfer::parts::concerns_content;
 use d1_transfer::{Observer, OpenPackage, open_package};
+use oci_model::annotations::DESCRIPTION;
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, Reference};
 use registry_backend::{Access, Error as BackendError, ErrorKind, RegistryBackend};
 
@@ -42,8 +44,26 @@ pub(crate) async fn open(
     let backend = context.open(location, Access::Read).await?;
     let target = find_target(context, &*backend, reference, identifier, purpose, &context.observer()).await?;
     let package = open_package(&*backend, &target).await?;
+    if let Some(identifier) = identifier {
+        refuse_tombstone(&package, identifier)?;
+    }
     let reference = format!("{location}@{}", package.raw.digest());
     Ok(Opened { backend, package, reference })
+}
+
+/// Refuses the tombstone of a withdrawn object in place of the object.
+fn refuse_tombstone(package: &OpenPackage, identifier: &Identifier) -> Result<(), Failure> {
+    let manifest = package.view.manifest();
+    if manifest.artifact_type.as_ref().is_none_or(|kind| kind.as_str() != TOMBSTONE_TYPE) {
+        return Ok(());
+    }
+    let reason =
+        manifest.annotations.get(DESCRIPTION).map(|reason| format!(". {reason}")).unwrap_or_default();
+    Err(Failure::new(
+        ExitStatus::NotFound,
+        format!("`{identifier}` was withdrawn from this repository{reason}"),
+    )
+    .with_hint("`d1oci inspect` of its tag shows the tombstone"))
 }
 
 /// An artifact that is a package or lists others.

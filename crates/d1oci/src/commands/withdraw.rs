@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
-use crate::files::read_regular_text;
+use crate::files::{read_regular_text, while_reading};
 use crate::output::{Lines, human};
 
 /// The largest report of `compare` that is read, in bytes.
@@ -62,7 +62,10 @@ struct ComparedLine {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let location = context.repository_only(&arguments.repository, "withdraw from")?;
-    let identifiers = identifiers(&arguments)?;
+    if arguments.reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(Failure::usage("expected a reason after `--reason`, found none"));
+    }
+    let identifiers = identifiers(&arguments).await?;
     if identifiers.is_empty() {
         context.printer.status("nothing to withdraw");
         return Ok(());
@@ -81,22 +84,33 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             "delete these versions with the registry's own interface; the tombstones are in place",
         ));
     }
+    if !report.not_held.is_empty() {
+        let message = format!("{} not found", human::count(report.not_held.len() as u64, "object"));
+        return Err(
+            Failure::new(ExitStatus::NotFound, message).with_hint("`d1oci find --id` searches a repository")
+        );
+    }
     if options.dry_run {
         context.printer.status("nothing was removed; `--yes` with `--reason` removes it");
     } else if backend.admin().is_some_and(|admin| admin.pruner().is_some()) {
-        context.printer.status(format_args!("`d1oci prune {location}` removes the bytes"));
+        context.printer.status(format_args!(
+            "`d1oci prune {location} --grace 0s` removes the bytes; leave `--grace` out while others push"
+        ));
     }
     Ok(())
 }
 
-fn identifiers(arguments: &Arguments) -> Result<Vec<Identifier>, Failure> {
+async fn identifiers(arguments: &Arguments) -> Result<Vec<Identifier>, Failure> {
     let mut texts = Vec::new();
     for pid in &arguments.pids {
         match pid.as_str() {
             "-" => {
-                for line in std::io::stdin().lock().lines() {
-                    texts.push(line.map_err(Failure::input)?);
-                }
+                texts.extend(
+                    while_reading(|| {
+                        std::io::stdin().lock().lines().collect::<Result<Vec<_>, _>>().map_err(Failure::input)
+                    })
+                    .await?,
+                );
             }
             pid => texts.push(pid.to_owned()),
         }
