@@ -104,7 +104,7 @@ fn a_copy_within_a_registry_of_any_kind_mounts_all_blobs() {
         let copied = copy(&session, &source, &target);
         assert_eq!(copied["sentBytes"], 0, "{}: {copied}", place.name);
         // Quay has no cheaper look at a blob than a mount from the repository itself.
-        let mounts = registry.count(Route::Mount) / if place.name == "quay" { 2 } else { 1 };
+        let mounts = registry.count(Route::Mount) / if place.name.starts_with("quay") { 2 } else { 1 };
         assert_eq!(copied["blobs"], mounts, "{}: {copied}", place.name);
         assert_eq!((registry.count(Route::BlobGet), registry.count(Route::UploadStart)), (0, 0));
         assert_eq!(discover(&session, &target), pushed, "{}", place.name);

@@ -69,3 +69,29 @@ fn an_image_index_is_shown_child_by_child() {
     }
     d1oci(place, &["verify", "oci:store:inner"]).failure(1);
 }
+
+#[test]
+fn indexes_that_name_a_child_many_times_are_verified_once_and_wrong_sizes_are_faults() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    fs::write(place.join("note.txt"), "a note").unwrap();
+    d1oci(place, &["push", "oci:store:note", "note.txt"]).success();
+    let resolved = d1oci(place, &["resolve", "oci:store:note", "--format", "json"]).success();
+    let note: Descriptor = serde_json::from_value(resolved.json()["descriptor"].clone()).unwrap();
+    // Visited again and again, the note would be verified 40 to the power of 5 times.
+    let mut child = note.clone();
+    for level in 0..5 {
+        let digest = plant_index(place, &format!("level-{level}"), vec![child; 40]);
+        let path = place.join("store/blobs").join(digest.as_str().replace(':', "/"));
+        child = Descriptor::new(
+            "application/vnd.oci.image.index.v1+json".parse().unwrap(),
+            digest,
+            fs::metadata(path).unwrap().len(),
+        );
+    }
+    let report = d1oci(place, &["verify", "oci:store:level-4", "--format", "json"]).success().json();
+    assert_eq!(report["files"], 1, "{report}");
+    plant_index(place, "wrong", vec![Descriptor { size: note.size + 1, ..note }]);
+    let wrong = d1oci(place, &["verify", "oci:store:wrong"]).failure(1);
+    assert!(wrong.text().contains("the index states"), "{}", wrong.text());
+}
