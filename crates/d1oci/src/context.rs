@@ -72,14 +72,14 @@ impl Context {
         let printer = Printer::new(options.format, options.quiet, !options.no_progress);
         let screen = Screen::new(printer);
         Self {
+            #[cfg(feature = "distribution-client")]
+            registries: RegistrySetup::new(profiles, options.registry.clone(), screen.clone()),
             printer,
-            screen: screen.clone(),
+            screen,
             backends,
             verbosity: options.verbose,
             is_stopped: Arc::default(),
             backend: options.backend.clone(),
-            #[cfg(feature = "distribution-client")]
-            registries: RegistrySetup::new(profiles, options.registry.clone(), screen),
         }
     }
 

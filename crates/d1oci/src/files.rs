@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+#[cfg(any(feature = "d1-client", feature = "distribution-client"))]
 use crate::failure::Failure;
 
 /// Reads a regular file of at most `limit` bytes.
