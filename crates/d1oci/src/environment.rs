@@ -68,6 +68,7 @@ impl Environment {
     }
 
     /// Returns a path below the directory for the state of programs (the same specification).
+    #[cfg(feature = "distribution-client")]
     pub(crate) fn below_state_home(&self, path: &str) -> Option<PathBuf> {
         self.below_base("XDG_STATE_HOME", ".local/state", path)
     }

@@ -203,7 +203,7 @@ impl ReadOptions {
 ///     fn symbolic_link(&mut self, path: &str, _target: &str) -> Result<(), VisitError> {
 ///         Err(format!("`{path}` is a link").into())
 ///     }
-///     fn hard_link(&mut self, path: &str, _target: &str) -> Result<(), VisitError> {
+///     fn hard_link(&mut self, path: &str, _target: &str, _size: u64) -> Result<(), VisitError> {
 ///         Err(format!("`{path}` is a link").into())
 ///     }
 ///     fn warning(&mut self, _warning: ArchiveWarning) -> Result<(), VisitError> {
