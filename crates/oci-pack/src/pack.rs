@@ -94,7 +94,7 @@ impl fmt::Debug for PackOptions<'_> {
 ///
 /// # Errors
 ///
-/// If [`tar_layout`](crate::tar_layout) refuses the entries; if a file cannot be read, or its size differs from
+/// If [`tar_layout`](crate::tar_layout()) refuses the entries; if a file cannot be read, or its size differs from
 /// the declared one; if `output` fails.
 ///
 /// ```
