@@ -119,9 +119,13 @@ pub async fn withdraw(
             report.not_held.push(identifier.clone());
             continue;
         }
-        // The first date and reason stay.
-        if !was_withdrawn && !options.dry_run {
-            tombstones.push((identifier, write_tombstone(backend, identifier, &tag, options).await?));
+        if !options.dry_run {
+            // The first date and reason stay. An earlier withdrawal may have ended before it moved the object's tag.
+            let tombstone = match was_withdrawn {
+                true => backend.read_manifest(&ManifestRef::Tag(tag.clone())).await?,
+                false => write_tombstone(backend, identifier, &tag, options).await?,
+            };
+            tombstones.push((identifier, tombstone));
         }
         report.tombstones.push(tag);
     }
@@ -130,7 +134,7 @@ pub async fn withdraw(
         for artifact in artifacts.iter_mut().rev() {
             artifact.failure = remove(backend, &artifact.digest).await;
         }
-        // Whoever asks for the object by its tag finds the reason.
+        // The object's tag leads to the reason.
         for (identifier, tombstone) in tombstones {
             if let Ok(tag) = identifier.tag().parse() {
                 backend.write_manifest(&ManifestRef::Tag(tag), &tombstone).await?;

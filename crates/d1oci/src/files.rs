@@ -51,6 +51,16 @@ pub(crate) async fn while_reading<T: Send + 'static>(
     }
 }
 
+/// Creates a directory and its parents, for their owner alone.
+#[cfg(feature = "distribution-client")]
+pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
 /// Refuses a path that exists and is not a regular file, before opening it can hang.
 ///
 /// # Errors

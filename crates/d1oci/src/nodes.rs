@@ -1,14 +1,16 @@
-//! How to talk to DataONE nodes: options of the command line and variables of the environment.
+//! How to talk to DataONE nodes, and identifiers: options of the command line and variables of the environment.
 
+use std::io::BufRead;
 use std::path::PathBuf;
 
 use d1_client::{ClientOptions, NodeClient, PRODUCTION_COORDINATING_NODE, Proxies, Secret};
+use d1_model::Identifier;
 use d1_sync::DataOneSource;
 
 use crate::context::Context;
 use crate::environment::{Environment, ProxyVariables};
 use crate::failure::{ExitStatus, Failure};
-use crate::files::read_regular;
+use crate::files::{read_regular, while_reading};
 
 /// The variable that holds the token of the DataONE portal.
 const TOKEN_VARIABLE: &str = "D1OCI_DATAONE_TOKEN";
@@ -98,4 +100,33 @@ impl NodeOptions {
         })?;
         Ok(Some(Secret::new(token)))
     }
+}
+
+/// Reads identifiers from standard input, one on each line. Empty lines and lines that begin with `#` do not count.
+///
+/// # Errors
+///
+/// If standard input cannot be read, or a line is not an identifier.
+pub(crate) async fn identifiers_on_stdin() -> Result<Vec<Identifier>, Failure> {
+    while_reading(|| {
+        let mut identifiers = Vec::new();
+        for line in std::io::stdin().lock().lines() {
+            let line = line.map_err(Failure::input)?;
+            let text = line.trim();
+            if !text.is_empty() && !text.starts_with('#') {
+                identifiers.push(parse_identifier(text)?);
+            }
+        }
+        Ok(identifiers)
+    })
+    .await
+}
+
+/// Parses an identifier of the command line.
+///
+/// # Errors
+///
+/// If the text is not an identifier.
+pub(crate) fn parse_identifier(text: &str) -> Result<Identifier, Failure> {
+    text.parse().map_err(|error: d1_model::IdentifierError| Failure::usage(format!("`{text}`: {error}")))
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use distribution_client::{Secret, UploadMemory, UploadName};
 use oci_model::Digest;
 
+use crate::files::make_private_directory;
+
 /// The age after which a session is forgotten. Registries remove unfinished uploads after a week (Docker's registry,
 /// "uploadpurging").
 const LONGEST_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -90,14 +92,6 @@ impl UploadMemory for UploadFiles {
 fn file_name(upload: &UploadName<'_>) -> String {
     let UploadName { host, repository, digest, .. } = upload;
     Digest::sha256_of(format!("{host}\n{repository}\n{digest}").as_bytes()).encoded().to_owned()
-}
-
-fn make_private_directory(directory: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
 }
 
 /// Opens a file that only its owner may read: the URL can hold a secret of the session.

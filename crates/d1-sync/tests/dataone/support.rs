@@ -102,23 +102,29 @@ pub(crate) fn options() -> ReplicateOptions {
     ReplicateOptions::new(std::env::temp_dir())
 }
 
-/// Runs a batch over these identifiers, and returns what came of each.
+/// The outcome for each package. A skipped package has no report.
+pub(crate) type Outcomes = BTreeMap<String, std::result::Result<Option<ReplicateReport>, Error>>;
+
+/// Notes the outcome for a package.
+fn note(outcomes: &Mutex<Outcomes>, identifier: &Identifier, outcome: BatchOutcome) {
+    let outcome = match outcome {
+        BatchOutcome::Replicated(report) => Ok(Some(*report)),
+        BatchOutcome::Failed(error) => Err(error),
+        _ => Ok(None),
+    };
+    outcomes.lock().unwrap().insert(identifier.to_string(), outcome);
+}
+
+/// Runs a batch over these identifiers, and returns the outcomes.
 pub(crate) async fn batch(
     backend: &dyn RegistryBackend,
     source: &DataOneSource,
     pids: &[&str],
     options: &BatchOptions,
     journal: Option<&Journal>,
-) -> BTreeMap<String, std::result::Result<Option<ReplicateReport>, Error>> {
-    let outcomes = Mutex::new(BTreeMap::new());
-    let done = |identifier: &Identifier, outcome| {
-        let outcome = match outcome {
-            BatchOutcome::Replicated(report) => Ok(Some(*report)),
-            BatchOutcome::Failed(error) => Err(error),
-            _ => Ok(None),
-        };
-        outcomes.lock().unwrap().insert(identifier.to_string(), outcome);
-    };
+) -> Outcomes {
+    let outcomes = Mutex::default();
+    let done = |identifier: &Identifier, outcome| note(&outcomes, identifier, outcome);
     let wanted: Vec<_> = pids
         .iter()
         .map(|pid| Ok(Wanted { identifier: id(pid), is_resource_map: false, modified: None }))
@@ -128,34 +134,25 @@ pub(crate) async fn batch(
     outcomes.into_inner().unwrap()
 }
 
-/// Replicates the whole node, and returns what came of each package.
+/// Replicates the whole node, and returns the outcomes.
 pub(crate) async fn whole_node(
     backend: &dyn RegistryBackend,
     source: &DataOneSource,
     journal: Option<&Journal>,
-) -> BTreeMap<String, std::result::Result<Option<ReplicateReport>, Error>> {
-    let mut selection = NodeSelection::default();
-    selection.from = None;
-    node_packages(backend, source, &selection, &BatchOptions::new(options()), journal).await
+) -> Outcomes {
+    node_packages(backend, source, &NodeSelection::default(), &BatchOptions::new(options()), journal).await
 }
 
-/// Replicates packages of the node, and returns what came of each.
+/// Replicates packages of the node, and returns the outcomes.
 pub(crate) async fn node_packages(
     backend: &dyn RegistryBackend,
     source: &DataOneSource,
     selection: &NodeSelection,
     options: &BatchOptions,
     journal: Option<&Journal>,
-) -> BTreeMap<String, std::result::Result<Option<ReplicateReport>, Error>> {
-    let outcomes = Mutex::new(BTreeMap::new());
-    let done = |identifier: &Identifier, outcome| {
-        let outcome = match outcome {
-            BatchOutcome::Replicated(report) => Ok(Some(*report)),
-            BatchOutcome::Failed(error) => Err(error),
-            _ => Ok(None),
-        };
-        outcomes.lock().unwrap().insert(identifier.to_string(), outcome);
-    };
+) -> Outcomes {
+    let outcomes = Mutex::default();
+    let done = |identifier: &Identifier, outcome| note(&outcomes, identifier, outcome);
     replicate_node(backend, source, selection, options, journal, &silent(), &done).await.unwrap();
     outcomes.into_inner().unwrap()
 }

@@ -1,6 +1,5 @@
 //! `d1oci replicate`: packages from DataONE straight into a repository.
 
-use std::io::BufRead;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -20,8 +19,7 @@ use serde::Serialize;
 use crate::context::{Context, temporary_directory};
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, sync_status};
-use crate::files::while_reading;
-use crate::nodes::{NodeOptions, SelectionOptions};
+use crate::nodes::{NodeOptions, SelectionOptions, identifiers_on_stdin, parse_identifier};
 use crate::output::{Lines, human};
 use crate::shard::ShardArgument;
 
@@ -169,31 +167,15 @@ async fn named(
         }
         [] => Ok(None),
         [dash] if dash == "-" => {
-            let identifiers = while_reading(listed_on_stdin).await?;
+            let identifiers = identifiers_on_stdin().await?;
             Ok(Some(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed()))
         }
         pids => {
-            let identifiers: Vec<_> = pids.iter().map(|pid| identifier(pid)).collect::<Result<_, _>>()?;
+            let identifiers: Vec<_> =
+                pids.iter().map(|pid| parse_identifier(pid)).collect::<Result<_, _>>()?;
             Ok(Some(stream::iter(identifiers).map(move |identifier| Ok(any(identifier))).boxed()))
         }
     }
-}
-
-/// Reads identifiers from standard input, one on each line.
-fn listed_on_stdin() -> Result<Vec<Identifier>, Failure> {
-    let mut identifiers = Vec::new();
-    for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(Failure::input)?;
-        let text = line.trim();
-        if !text.is_empty() && !text.starts_with('#') {
-            identifiers.push(identifier(text)?);
-        }
-    }
-    Ok(identifiers)
-}
-
-fn identifier(text: &str) -> Result<Identifier, Failure> {
-    text.parse().map_err(|error: d1_model::IdentifierError| Failure::usage(format!("`{text}`: {error}")))
 }
 
 /// Returns which packages of the node are wanted.

@@ -1,6 +1,5 @@
 //! `d1oci withdraw`: removes objects from a repository and leaves tombstones.
 
-use std::io::BufRead;
 use std::path::PathBuf;
 
 use d1_model::Identifier;
@@ -11,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
-use crate::files::{read_regular_text, while_reading};
+use crate::files::read_regular_text;
+use crate::nodes::{identifiers_on_stdin, parse_identifier};
 use crate::output::{Lines, human};
 
 /// The largest report of `compare` that is read, in bytes.
@@ -101,25 +101,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
 }
 
 async fn identifiers(arguments: &Arguments) -> Result<Vec<Identifier>, Failure> {
-    let mut texts = Vec::new();
+    let mut identifiers = Vec::new();
     for pid in &arguments.pids {
         match pid.as_str() {
-            "-" => {
-                texts.extend(
-                    while_reading(|| {
-                        std::io::stdin().lock().lines().collect::<Result<Vec<_>, _>>().map_err(Failure::input)
-                    })
-                    .await?,
-                );
-            }
-            pid => texts.push(pid.to_owned()),
+            "-" => identifiers.extend(identifiers_on_stdin().await?),
+            pid => identifiers.push(parse_identifier(pid)?),
         }
-    }
-    let mut identifiers = Vec::new();
-    for text in texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty() && !text.starts_with('#'))
-    {
-        let parsed = text.parse::<Identifier>();
-        identifiers.push(parsed.map_err(|error| Failure::usage(format!("`{text}`: {error}")))?);
     }
     if let Some(path) = &arguments.from_compare {
         let report =

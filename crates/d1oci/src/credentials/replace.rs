@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::files::make_private_directory;
+
 /// How many links in a row are followed.
 const MOST_LINKS: usize = 16;
 
@@ -40,14 +42,6 @@ pub(super) fn prepare(path: &Path) -> io::Result<Option<File>> {
     // Where directories cannot be locked, two logins at the same moment may lose one of them, as with other programs.
     let lock = File::open(directory).ok();
     Ok(lock.filter(|lock| lock.lock().is_ok()))
-}
-
-fn make_private_directory(directory: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
 }
 
 /// Follows links, also to a file that is not there yet.
