@@ -62,8 +62,13 @@ impl LayoutBackend {
     pub async fn open_directory(path: impl Into<PathBuf>, access: Access) -> Result<Self> {
         let path = path.into();
         let name = Location::Directory(path.clone()).to_string();
+        let existing = path.ancestors().find(|place| place.is_dir()).map(std::path::Path::to_owned);
         let storage = Directory::open(path, access).await?;
-        Ok(Self::new(Box::new(storage), name, access, 1))
+        let mut backend = Self::new(Box::new(storage), name, access, 1);
+        // A relative path without a directory that exists begins in the current one.
+        let existing = existing.unwrap_or_else(|| PathBuf::from("."));
+        backend.capabilities.takes_files_of = (access != Access::Read).then_some(existing);
+        Ok(backend)
     }
 
     /// Opens the layout under a prefix of an object store; `name` is the name of the place for people. With [`Access::Create`] the

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use oci_model::{Descriptor, Digest};
 use registry_backend::{BlobRead, BlobSource, ByteStream, Error, ErrorKind, RegistryBackend, Result};
+use safe_files::Directory;
 
 use crate::blocking::{CHUNK_BYTES, blocking_stream, run_blocking};
 
@@ -155,6 +156,9 @@ fn changed(path: &Path, size: u64, file_size: u64) -> Error {
 /// How many bytes of all layers of a push stay in memory before the rest goes to a file.
 const MEMORY_LIMIT: usize = 8 * 1024 * 1024;
 
+/// How many layers get a file of their own: each keeps a descriptor open until the push ends.
+const MOST_OWN_FILES: usize = 64;
+
 /// Storage for layers between packing and sending: memory up to a bound, then one file without a name.
 #[derive(Debug)]
 pub struct Spool {
@@ -164,6 +168,9 @@ pub struct Spool {
     /// files.
     file: Option<Arc<File>>,
     length: u64,
+    /// A directory of the store, which takes over files that are made there. So each layer gets a file of its own.
+    store: Option<Directory>,
+    files_left: usize,
 }
 
 /// Writes one layer.
@@ -171,8 +178,17 @@ pub struct Spool {
 pub struct SpoolWriter<'a> {
     spool: &'a mut Spool,
     memory: Vec<u8>,
-    /// Offset of the layer in the file, if it is not in memory.
-    start: Option<u64>,
+    place: Place,
+}
+
+/// Where the bytes of a layer go.
+#[derive(Debug)]
+enum Place {
+    Memory,
+    /// Into the common file, from this offset.
+    Common(u64),
+    /// Into a file of its own.
+    Own(File),
 }
 
 /// A finished layer. It can be read any number of times, and vanishes with its last reader.
@@ -187,6 +203,8 @@ pub enum SpooledLayer {
         /// Offset of the layer's first byte.
         start: u64,
     },
+    /// A file without a name that holds this layer alone.
+    OwnFile(Arc<File>),
 }
 
 /// A spooled layer as a blob.
@@ -208,12 +226,32 @@ impl Spool {
 
     /// Returns an empty spool that keeps so many bytes in memory.
     pub fn with_memory(directory: &Path, memory: usize) -> Self {
-        Self { directory: directory.to_owned(), memory_left: memory, file: None, length: 0 }
+        let directory = directory.to_owned();
+        Self {
+            directory,
+            memory_left: memory,
+            file: None,
+            length: 0,
+            store: None,
+            files_left: MOST_OWN_FILES,
+        }
+    }
+
+    /// Returns the spool with a directory of the store, which takes over files that are made there.
+    pub(crate) fn in_store(mut self, directory: Option<&Path>) -> Self {
+        self.store = directory.and_then(|directory| Directory::open(directory).ok());
+        self
     }
 
     /// Begins a layer.
     pub fn layer(&mut self) -> SpoolWriter<'_> {
-        SpoolWriter { spool: self, memory: Vec::new(), start: None }
+        SpoolWriter { spool: self, memory: Vec::new(), place: Place::Memory }
+    }
+
+    /// Creates the file of one layer, if the store takes over files.
+    fn own_file(&mut self) -> Option<File> {
+        self.files_left = self.files_left.checked_sub(1)?;
+        self.store.as_ref()?.create_nameless_file()
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -230,10 +268,18 @@ impl Spool {
 }
 
 impl SpoolWriter<'_> {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.place {
+            Place::Own(file) => file.write_all(bytes),
+            Place::Memory | Place::Common(_) => self.spool.append(bytes),
+        }
+    }
+
     /// Ends the layer.
     pub fn finish(self) -> SpooledLayer {
-        match (self.start, &self.spool.file) {
-            (Some(start), Some(file)) => SpooledLayer::File { file: Arc::clone(file), start },
+        match (self.place, &self.spool.file) {
+            (Place::Own(file), _) => SpooledLayer::OwnFile(Arc::new(file)),
+            (Place::Common(start), Some(file)) => SpooledLayer::File { file: Arc::clone(file), start },
             _ => {
                 self.spool.memory_left -= self.memory.len();
                 SpooledLayer::Memory(self.memory.into())
@@ -244,17 +290,19 @@ impl SpoolWriter<'_> {
 
 impl Write for SpoolWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.start.is_none() && self.memory.len() + bytes.len() <= self.spool.memory_left {
-            self.memory.extend_from_slice(bytes);
-            return Ok(bytes.len());
-        }
-        if self.start.is_none() {
-            let start = self.spool.length;
+        if matches!(self.place, Place::Memory) {
+            if self.memory.len() + bytes.len() <= self.spool.memory_left {
+                self.memory.extend_from_slice(bytes);
+                return Ok(bytes.len());
+            }
             let memory = std::mem::take(&mut self.memory);
-            self.spool.append(&memory)?;
-            self.start = Some(start);
+            self.place = match self.spool.own_file() {
+                Some(file) => Place::Own(file),
+                None => Place::Common(self.spool.length),
+            };
+            self.append(&memory)?;
         }
-        self.spool.append(bytes)?;
+        self.append(bytes)?;
         Ok(bytes.len())
     }
 
@@ -279,19 +327,32 @@ impl BlobSource for SpoolSource {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(futures::stream::iter([Ok(bytes.slice(start..))]).boxed())
             }
-            SpooledLayer::File { file, start } => {
-                let file = Arc::clone(file);
-                let (mut position, end) = (start + offset, start + self.size);
-                Ok(blocking_stream(move || {
-                    let left = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
-                    let mut chunk = vec![0; left.min(CHUNK_BYTES)];
-                    let read = file.read_exact_at(&mut chunk, position);
-                    read.map_err(|error| Error::io("read", "the spooled layer", error))?;
-                    position += chunk.len() as u64;
-                    Ok(Bytes::from(chunk))
-                }))
-            }
+            SpooledLayer::File { file, start } => Ok(self.stream(file, *start, offset)),
+            SpooledLayer::OwnFile(file) => Ok(self.stream(file, 0, offset)),
         }
+    }
+
+    fn nameless_file(&self) -> Option<&File> {
+        match &self.layer {
+            SpooledLayer::OwnFile(file) => Some(file),
+            SpooledLayer::Memory(_) | SpooledLayer::File { .. } => None,
+        }
+    }
+}
+
+impl SpoolSource {
+    /// Reads the layer from a place in it. It begins at `start` in the file.
+    fn stream(&self, file: &Arc<File>, start: u64, offset: u64) -> ByteStream {
+        let file = Arc::clone(file);
+        let (mut position, end) = (start + offset, start + self.size);
+        blocking_stream(move || {
+            let left = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
+            let mut chunk = vec![0; left.min(CHUNK_BYTES)];
+            let read = file.read_exact_at(&mut chunk, position);
+            read.map_err(|error| Error::io("read", "the spooled layer", error))?;
+            position += chunk.len() as u64;
+            Ok(Bytes::from(chunk))
+        })
     }
 }
 

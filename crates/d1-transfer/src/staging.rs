@@ -21,6 +21,9 @@ const FILES: &str = "files";
 /// The directory of partial files.
 const PARTS: &str = "parts";
 
+/// The file that is locked while a process uses the staging directory.
+const LOCK: &str = "lock";
+
 /// How often a lock is tried again because another process removed its file.
 const MOST_ATTEMPTS: u32 = 10;
 
@@ -33,12 +36,21 @@ const MOST_ATTEMPTS: u32 = 10;
 pub struct Staging {
     output: PathBuf,
     root: PathBuf,
-    /// The output directory and the staging directory, which stay the same if another process puts a link in their places.
-    opened: (Directory, Directory),
+    /// The directories as they were opened. They stay the same if another process puts links in their places.
+    opened: Opened,
     /// The operating system releases the lock when the process ends.
     lock: Option<File>,
     /// Dropped with the staging directory, which ends the wait for it.
     _in_use: Sender<Infallible>,
+}
+
+/// The open directories of a staging area.
+#[derive(Debug)]
+struct Opened {
+    output: Directory,
+    root: Directory,
+    files: Directory,
+    parts: Directory,
 }
 
 /// Waits for the end of all threads that use a staging directory.
@@ -72,9 +84,6 @@ impl Staging {
         let opened = open_own(output, &root)?;
         let (sender, receiver) = channel(1);
         let staging = Self { output: output.to_owned(), root, opened, lock: Some(lock), _in_use: sender };
-        for directory in [staging.files(), staging.parts()] {
-            make_directory(&directory)?;
-        }
         Ok((Arc::new(staging), Released(receiver)))
     }
 
@@ -94,10 +103,6 @@ impl Staging {
         self.root.join(FILES)
     }
 
-    fn parts(&self) -> PathBuf {
-        self.root.join(PARTS)
-    }
-
     /// Returns the path of a finished file. The caller has checked that the relative path is safe.
     pub(crate) fn finished(&self, path: &str) -> PathBuf {
         self.files().join(path)
@@ -105,12 +110,38 @@ impl Staging {
 
     /// Returns the path of the partial file with this key. Its name has a fixed length.
     pub(crate) fn partial(&self, key: &str) -> PathBuf {
-        self.parts().join(Digest::sha256_of(key.as_bytes()).encoded())
+        self.root.join(PARTS).join(Digest::sha256_of(key.as_bytes()).encoded())
     }
 
     /// Removes all finished files except the regular files that `keep` accepts.
     pub fn keep_only(&self, keep: &mut dyn FnMut(&str) -> bool) -> Result<()> {
         sweep(&self.files(), "", keep)
+    }
+
+    /// Opens the partial file with this path, and creates it if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file system refuses, or if anything but a regular file has the path.
+    pub(crate) fn open_partial(&self, partial: &Path) -> Result<File> {
+        let opened = self.opened.parts.open_or_create_file(partial.file_name().unwrap_or_default());
+        opened.map_err(|error| Error::io("open", partial, error))
+    }
+
+    /// Opens a directory among the finished files, and creates it and those above it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file system refuses, or if a link has the place of a directory.
+    pub(crate) fn directory(&self, path: &str) -> Result<Directory> {
+        let failed = |error| Error::io("open", self.files(), error);
+        let mut directory = self.opened.files.try_clone().map_err(failed)?;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            let entered = directory.enter(name);
+            directory =
+                entered.map_err(|error| Error::io("write through", directory.path().join(name), error))?;
+        }
+        Ok(directory)
     }
 
     /// Moves a partial file to its name among the finished files.
@@ -119,15 +150,13 @@ impl Staging {
     ///
     /// [`Error::Content`] if the name already exists. [`Error::Io`] if the file system refuses.
     pub(crate) fn finish(&self, partial: &Path, path: &str) -> Result<()> {
-        let (files, to) = (self.files(), self.finished(path));
-        refuse_links(&files, path)?;
-        if let Some(parent) = to.parent() {
-            fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
-        }
-        if existing(&to)?.is_some() {
-            return Err(Error::content(path, comes_twice(Path::new(path))));
-        }
-        fs::rename(partial, &to).map_err(|error| Error::io("rename", partial, error))
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let from = partial.file_name().unwrap_or_default();
+        let moved = self.opened.parts.rename_new(from, &self.directory(above)?, name);
+        moved.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => Error::content(path, comes_twice(Path::new(path))),
+            _ => Error::io("rename", partial, error),
+        })
     }
 
     /// Moves all finished files to their final places, and empties the staging directory.
@@ -146,21 +175,20 @@ impl Staging {
             return Err(Error::TargetHolds { paths: in_the_way });
         }
         // After a power failure, no file may be empty under its final name.
-        sync_file_system(&self.files())?;
-        let (output, root) = &self.opened;
+        let Opened { output, root, files, .. } = &self.opened;
+        files.sync_tree().map_err(|error| Error::io("sync", self.files(), error))?;
         self.check_place()?;
-        let failed = |operation, path: PathBuf| move |error| Error::io(operation, path, error);
-        let files = root.open_directory(FILES).map_err(failed("open", self.files()))?;
-        merge(&files, output, &self.output)?;
+        merge(files, output, &self.output)?;
         for name in [FILES, PARTS] {
-            root.remove_tree(name).map_err(failed("remove", self.root.join(name)))?;
+            root.remove_tree(name).map_err(|error| Error::io("remove", self.root.join(name), error))?;
         }
         Ok(())
     }
 
     /// Refuses a staging directory that another process has replaced: its files may be anywhere.
     fn check_place(&self) -> Result<()> {
-        let identity = self.opened.1.identity().map_err(|error| Error::io("look at", &self.root, error))?;
+        let identity =
+            self.opened.root.identity().map_err(|error| Error::io("look at", &self.root, error))?;
         let is_same = existing(&self.root)?.is_some_and(|there| Some((there.dev(), there.ino())) == identity);
         if is_same { Ok(()) } else { Err(not_ours(&self.root)) }
     }
@@ -168,23 +196,25 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        for directory in [self.files(), self.parts()] {
-            match fs::remove_dir(&directory) {
+        let Opened { output, root, .. } = &self.opened;
+        for name in [FILES, PARTS] {
+            match root.remove_directory(name) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return,
                 _ => {}
             }
         }
         // Failures do not matter here. The directory goes before the lock, so that no other process is in it.
         // On a network file system an open file keeps the directory from going, so remove it again afterwards.
-        let _ = fs::remove_file(lock_path(&self.root));
-        let _ = fs::remove_dir(&self.root);
+        let name = self.root.file_name().unwrap_or_default();
+        let _ = root.remove_file(LOCK);
+        let _ = output.remove_directory(name);
         drop(self.lock.take());
-        let _ = fs::remove_dir(&self.root);
+        let _ = output.remove_directory(name);
     }
 }
 
 fn lock_path(root: &Path) -> PathBuf {
-    root.join("lock")
+    root.join(LOCK)
 }
 
 /// Creates the staging directory and takes its lock.
@@ -254,17 +284,6 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
 /// [`Error::Io`] if they cannot be written.
 pub fn sync_directory(path: &Path) -> Result<()> {
     safe_files::sync_directory(path).map_err(|error| Error::io("sync", path, error))
-}
-
-/// Creates a directory unless it exists. Anything else at the path, such as a link, is refused.
-fn make_directory(path: &Path) -> Result<()> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => match existing(path)? {
-            Some(found) if found.is_dir() => Ok(()),
-            _ => Err(not_ours(path)),
-        },
-        made => made.map_err(|error| Error::io("create", path, error)),
-    }
 }
 
 fn not_ours(path: &Path) -> Error {
@@ -360,11 +379,15 @@ fn merge(from: &Directory, to: &Directory, shown: &Path) -> Result<()> {
 }
 
 /// Opens the output directory and the staging directory in it, which must still be this user's own.
-fn open_own(output: &Path, root: &Path) -> Result<(Directory, Directory)> {
+fn open_own(output: &Path, root: &Path) -> Result<Opened> {
     let opened = || -> io::Result<_> {
         let output = Directory::open(output)?;
-        let own = output.open_directory(root.file_name().unwrap_or_default())?;
-        Ok((own.is_private()?).then_some((output, own)))
+        let root = output.open_directory(root.file_name().unwrap_or_default())?;
+        if !root.is_private()? {
+            return Ok(None);
+        }
+        let (files, parts) = (root.enter(FILES)?, root.enter(PARTS)?);
+        Ok(Some(Opened { output, root, files, parts }))
     };
     opened().map_err(|error| Error::io("open", root, error))?.ok_or_else(|| not_ours(root))
 }

@@ -185,6 +185,10 @@ impl BlobSource for Counted<'_> {
         });
         Ok(counted.boxed())
     }
+
+    fn nameless_file(&self) -> Option<&std::fs::File> {
+        self.source.nameless_file()
+    }
 }
 
 #[cfg(test)]

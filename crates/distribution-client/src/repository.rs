@@ -10,9 +10,8 @@ use registry_backend::{Access, Result};
 
 use crate::auth::Scopes;
 use crate::context::Context;
-use crate::profile::Profile;
+use crate::profile::{ManifestDeleter, Profile};
 use crate::registry::{Call, Registry};
-use crate::vendor::ManifestDeleter;
 
 /// A repository of a registry. Clones share their knowledge about it.
 #[derive(Clone)]

@@ -33,7 +33,9 @@ pub use read::{
     ReadOptions, VisitError, read_archive,
 };
 pub use tar_layout::{TarLayout, tar_layout};
-pub use unpack::{TEMPORARY_PREFIX, UnpackError, UnpackObserver, UnpackOptions, UnpackReport, unpack_into};
+pub use unpack::{
+    TEMPORARY_PREFIX, UnpackError, UnpackObserver, UnpackOptions, UnpackReport, unpack_below, unpack_into,
+};
 
 // Crates whose types are in this crate's signatures.
 pub use oci_model;

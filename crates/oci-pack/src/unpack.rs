@@ -1,10 +1,12 @@
 //! Unpacking an archive into a directory. No entry leaves the directory, and no partial file has a final name.
 
-use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use safe_files::{Directory, NodeKind, is_below, parent};
 
 use crate::error::{ArchiveError, ArchiveErrorKind};
 use crate::read::{
@@ -127,19 +129,36 @@ impl UnpackOptions {
     }
 }
 
-/// Unpacks an archive into `directory`, which corresponds to the layer's title. It is created if it does not
-/// exist.
+/// Unpacks an archive into the directory at a path, which corresponds to the layer's title. It is created if it does
+/// not exist. Otherwise like [`unpack_below`].
+///
+/// # Errors
+///
+/// As [`unpack_below`].
+pub fn unpack_into<R: Read + Send>(
+    directory: &Path,
+    reader: R,
+    options: &UnpackOptions,
+    observer: &mut dyn UnpackObserver,
+) -> Result<UnpackReport, UnpackError> {
+    fs::create_dir_all(directory).map_err(failed("create the directory", directory))?;
+    let directory = Directory::open(directory).map_err(failed("open the directory", directory))?;
+    unpack_below(&directory, reader, options, observer)
+}
+
+/// Unpacks an archive into an open directory, which corresponds to the layer's title.
 ///
 /// Each file is written under a temporary name in its final directory, and renamed when it is complete and the
-/// observer has agreed. No write follows a link. Symbolic links are created last. After an error, complete files
-/// stay, and no partial file has a final name. Modes are 0755 and 0644 less the umask.
+/// observer has agreed. Every directory is reached through its descriptor: no write follows a link, even if another
+/// process swaps a directory for a link meanwhile. Symbolic links are created last. After an error, complete files
+/// stay, and no partial file has a final name. Modes are 0777 and 0666 less the umask, as for other new files.
 ///
 /// # Errors
 ///
 /// If the archive is refused, the file system fails, an existing file is in the way, or the observer refuses a
 /// file.
-pub fn unpack_into<R: Read + Send>(
-    directory: &Path,
+pub fn unpack_below<R: Read + Send>(
+    directory: &Directory,
     reader: R,
     options: &UnpackOptions,
     observer: &mut dyn UnpackObserver,
@@ -199,7 +218,7 @@ impl Unpacking<'_> {
             return Err(UnpackError::Link { path: path.to_owned(), reason });
         }
         let from = self.target.path(target);
-        let file = File::open(&from).map_err(failed("open", &from))?;
+        let file = self.target.root.open_file(target).map_err(failed("open", &from))?;
         let size = file.metadata().map_err(failed("look at", &from))?.len();
         self.write(path, size, &mut BufReader::with_capacity(COPY_LENGTH, file))
     }
@@ -263,96 +282,93 @@ impl UnpackError {
 const MOST_NAMES: usize = 1000;
 
 /// The directory into which an archive is unpacked.
-pub(crate) struct UnpackTarget {
-    root: PathBuf,
+struct UnpackTarget {
+    root: Rc<Directory>,
     overwrite: bool,
-    /// Directories that are known to exist and not to be links.
-    known: HashSet<String>,
+    /// The directory that was opened last, and its path below the root.
+    current: (String, Rc<Directory>),
 }
 
 /// A file without its final name. It is removed if it does not get one.
-pub(crate) struct TemporaryFile {
+struct TemporaryFile {
     file: File,
-    path: PathBuf,
-    destination: PathBuf,
+    directory: Rc<Directory>,
+    temporary: String,
+    name: String,
     overwrite: bool,
     renamed: bool,
 }
 
 impl UnpackTarget {
-    /// Opens or creates the directory.
-    pub(crate) fn new(root: &Path, overwrite: bool) -> Result<Self, UnpackError> {
-        fs::create_dir_all(root).map_err(failed("create the directory", root))?;
-        Ok(Self { root: root.to_owned(), overwrite, known: HashSet::new() })
+    fn new(root: &Directory, overwrite: bool) -> Result<Self, UnpackError> {
+        let root = Rc::new(root.try_clone().map_err(failed("open the directory", root.path()))?);
+        Ok(Self { current: (String::new(), Rc::clone(&root)), root, overwrite })
     }
 
-    pub(crate) fn path(&self, relative: &str) -> PathBuf {
-        self.root.join(relative)
+    fn path(&self, relative: &str) -> PathBuf {
+        self.root.path().join(relative)
     }
 
-    /// Creates a directory and those above it. A link in the place of one is an error, wherever it leads.
-    pub(crate) fn directory(&mut self, relative: &str) -> Result<(), UnpackError> {
-        if relative.is_empty() || self.known.contains(relative) {
-            return Ok(());
+    /// Opens a directory, and creates it and those above it. A link in the place of one is an error, wherever it leads.
+    fn directory(&mut self, relative: &str) -> Result<Rc<Directory>, UnpackError> {
+        if relative == self.current.0 {
+            return Ok(Rc::clone(&self.current.1));
         }
-        let ends = relative.match_indices('/').map(|(slash, _)| slash).chain([relative.len()]);
-        for directory in ends.filter_map(|end| relative.get(..end)) {
-            if self.known.contains(directory) {
-                continue;
-            }
-            let path = self.path(directory);
-            match fs::symlink_metadata(&path) {
-                Ok(found) if found.is_dir() => {}
-                Ok(_) => return Err(UnpackError::NotADirectory { path }),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => make_directory(&path)?,
-                Err(error) => return Err(failed("look at", &path)(error)),
-            }
-            self.known.insert(directory.to_owned());
+        let (mut directory, rest) = if !self.current.0.is_empty() && is_below(relative, &self.current.0) {
+            (Rc::clone(&self.current.1), relative.get(self.current.0.len() + 1..).unwrap_or_default())
+        } else {
+            (Rc::clone(&self.root), relative)
+        };
+        for name in rest.split('/').filter(|name| !name.is_empty()) {
+            directory = Rc::new(directory.enter(name).map_err(|error| {
+                let path = directory.path().join(name);
+                match error.kind() {
+                    io::ErrorKind::NotADirectory => UnpackError::NotADirectory { path },
+                    _ => failed("create the directory", &path)(error),
+                }
+            })?);
         }
-        Ok(())
+        self.current = (relative.to_owned(), Rc::clone(&directory));
+        Ok(directory)
     }
 
     /// Begins a file in its final directory.
-    pub(crate) fn file(&mut self, relative: &str) -> Result<TemporaryFile, UnpackError> {
-        let destination = self.place(relative)?;
-        let (file, path) = with_temporary_name(&destination, |path| {
-            let mut options = OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
-            options.open(path)
-        })
-        .map_err(failed("create a file beside", &destination))?;
-        Ok(TemporaryFile { file, path, destination, overwrite: self.overwrite, renamed: false })
+    fn file(&mut self, relative: &str) -> Result<TemporaryFile, UnpackError> {
+        let (directory, name) = self.place(relative)?;
+        let (file, temporary) = with_temporary_name(|name| directory.create_file(name))
+            .map_err(failed("create a file beside", &directory.path().join(&name)))?;
+        let overwrite = self.overwrite;
+        Ok(TemporaryFile { file, directory, temporary, name, overwrite, renamed: false })
     }
 
     /// Creates a symbolic link.
-    pub(crate) fn symbolic_link(&mut self, relative: &str, target: &str) -> Result<(), UnpackError> {
-        let destination = self.place(relative)?;
-        let ((), path) = with_temporary_name(&destination, |path| make_link(target, path))
-            .map_err(failed("create a link beside", &destination))?;
-        rename(&path, &destination, self.overwrite).inspect_err(|_| remove(&path))
+    fn symbolic_link(&mut self, relative: &str, target: &str) -> Result<(), UnpackError> {
+        let (directory, name) = self.place(relative)?;
+        let ((), temporary) = with_temporary_name(|name| directory.create_link(target, name))
+            .map_err(failed("create a link beside", &directory.path().join(&name)))?;
+        rename(&directory, &temporary, &name, self.overwrite).inspect_err(|_| remove(&directory, &temporary))
     }
 
-    /// Creates the directories above a file or link, and checks that its place is free.
-    fn place(&mut self, relative: &str) -> Result<PathBuf, UnpackError> {
-        if let Some((parent, _)) = relative.rsplit_once('/') {
-            self.directory(parent)?;
-        }
-        let destination = self.path(relative);
-        check_free(&destination, self.overwrite)?;
-        Ok(destination)
+    /// Opens the directory of a file or link, and returns its name there.
+    fn place(&mut self, relative: &str) -> Result<(Rc<Directory>, String), UnpackError> {
+        let above = parent(relative);
+        let directory = self.directory(above)?;
+        let name = relative.get(above.len()..).unwrap_or_default().trim_start_matches('/');
+        Ok((directory, name.to_owned()))
     }
 }
 
 impl TemporaryFile {
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), UnpackError> {
-        self.file.write_all(bytes).map_err(failed("write", &self.destination))
+    fn write(&mut self, bytes: &[u8]) -> Result<(), UnpackError> {
+        self.file.write_all(bytes).map_err(|error| {
+            let path = self.directory.path().join(&self.name);
+            failed("write", &path)(error)
+        })
     }
 
     /// Renames the file to its final name.
-    pub(crate) fn rename(mut self) -> Result<(), UnpackError> {
-        rename(&self.path, &self.destination, self.overwrite)?;
+    fn rename(mut self) -> Result<(), UnpackError> {
+        rename(&self.directory, &self.temporary, &self.name, self.overwrite)?;
         self.renamed = true;
         Ok(())
     }
@@ -361,73 +377,50 @@ impl TemporaryFile {
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
         if !self.renamed {
-            remove(&self.path);
+            remove(&self.directory, &self.temporary);
         }
     }
 }
 
 /// Returns a function that makes an error of the file system an unpacking error.
-pub(crate) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> UnpackError {
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> UnpackError {
     move |source| UnpackError::Io { operation, path: path.to_owned(), source }
 }
 
-fn make_directory(path: &Path) -> Result<(), UnpackError> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
-    match builder.create(path) {
-        // A parallel unpacking of another layer may create the same directory.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::symlink_metadata(path) {
-            Ok(found) if found.is_dir() => Ok(()),
-            _ => Err(UnpackError::NotADirectory { path: path.to_owned() }),
-        },
-        result => result.map_err(failed("create the directory", path)),
-    }
+/// Gives a file or link its final name. It replaces a file or link only if `overwrite` is set, and never a directory.
+fn rename(directory: &Directory, from: &str, to: &str, overwrite: bool) -> Result<(), UnpackError> {
+    let renamed = if !overwrite {
+        directory.rename_new(from, directory, to)
+    } else if directory.kind(to).is_ok_and(|kind| kind == Some(NodeKind::Directory)) {
+        Err(io::ErrorKind::AlreadyExists.into())
+    } else {
+        directory.rename(from, directory, to)
+    };
+    renamed.map_err(|error| {
+        let path = directory.path().join(to);
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => UnpackError::Exists { path },
+            _ => failed("rename a file to", &path)(error),
+        }
+    })
 }
 
-fn check_free(destination: &Path, overwrite: bool) -> Result<(), UnpackError> {
-    match fs::symlink_metadata(destination) {
-        Ok(found) if overwrite && !found.is_dir() => Ok(()),
-        Ok(_) => Err(UnpackError::Exists { path: destination.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed("look at", destination)(error)),
-    }
-}
-
-fn rename(from: &Path, destination: &Path, overwrite: bool) -> Result<(), UnpackError> {
-    check_free(destination, overwrite)?;
-    fs::rename(from, destination).map_err(failed("rename a file to", destination))
-}
-
-fn remove(path: &Path) {
+fn remove(directory: &Directory, name: &str) {
     // The unpacking has already failed with a reason.
-    let _ = fs::remove_file(path);
+    let _ = directory.remove_file(name);
 }
 
-/// Creates a file or link under a temporary name in the directory of `destination`.
-fn with_temporary_name<T>(
-    destination: &Path,
-    create: impl Fn(&Path) -> io::Result<T>,
-) -> io::Result<(T, PathBuf)> {
+/// Creates a file or link under a temporary name.
+fn with_temporary_name<T>(create: impl Fn(&str) -> io::Result<T>) -> io::Result<(T, String)> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let process = std::process::id();
     for _ in 0..MOST_NAMES {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = destination.with_file_name(format!("{TEMPORARY_PREFIX}{process}-{number}"));
-        match create(&path) {
+        let name = format!("{TEMPORARY_PREFIX}{process}-{number}");
+        match create(&name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return result.map(|created| (created, path)),
+            result => return result.map(|created| (created, name)),
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many temporary files are left there"))
-}
-
-#[cfg(unix)]
-fn make_link(target: &str, path: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(target, path)
-}
-
-#[cfg(not(unix))]
-fn make_link(_: &str, _: &Path) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "symbolic links are supported on Unix only"))
 }

@@ -1,6 +1,7 @@
 //! Blobs that are read, and blobs to write.
 
 use std::fmt;
+use std::fs::File;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -57,6 +58,12 @@ pub trait BlobSource: Send + Sync {
     ///
     /// If the content cannot be read, or changed since its digest was computed.
     async fn open(&self, offset: u64) -> Result<ByteStream>;
+
+    /// Returns a file without a name that holds exactly the content and that nobody writes to any more. A store on the same file system
+    /// may give it a name instead of writing the content again. Only sources that make such a file have one.
+    fn nameless_file(&self) -> Option<&File> {
+        None
+    }
 }
 
 /// A blob in memory.

@@ -1,5 +1,6 @@
 //! Limits and preferences of a store.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Limits and preferences of a store. Callers check limits before they send anything, and follow preferences while they send.
@@ -34,6 +35,9 @@ pub struct Capabilities {
     pub keeps_moved_digests: bool,
     /// Whether manifests with a subject can be deleted.
     pub deletes_referrers: bool,
+    /// A directory on the file system of the store, or `None` if it has none. The store takes over a file without a name that was made
+    /// there ([`BlobSource::nameless_file`](crate::BlobSource::nameless_file)).
+    pub takes_files_of: Option<PathBuf>,
     /// Whether manifests may have configurations of any media type. If not, only the empty configuration is sure to pass.
     pub any_config_type: bool,
 }
@@ -60,6 +64,7 @@ impl Default for Capabilities {
             untagged_manifest_lifetime: None,
             keeps_moved_digests: true,
             deletes_referrers: true,
+            takes_files_of: None,
             any_config_type: true,
         }
     }

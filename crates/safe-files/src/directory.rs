@@ -90,11 +90,10 @@ impl Directory {
     /// As the operating system; `NotADirectory` for a link.
     pub fn open_directory(&self, path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        if self.kind(path)? != Some(NodeKind::Directory) {
-            return Err(match self.kind(path)? {
-                None => io::ErrorKind::NotFound.into(),
-                Some(_) => io::Error::new(io::ErrorKind::NotADirectory, "expected a directory"),
-            });
+        match self.kind(path)? {
+            Some(NodeKind::Directory) => {}
+            Some(_) => return Err(io::Error::new(io::ErrorKind::NotADirectory, "expected a directory")),
+            None => return Err(io::ErrorKind::NotFound.into()),
         }
         let opened = self.dir.open_dir(path)?;
         let (there, found) = (self.dir.symlink_metadata(path)?, opened.dir_metadata()?);
@@ -102,6 +101,23 @@ impl Directory {
             return Err(io::Error::other("another process replaced the directory"));
         }
         Ok(Self { dir: opened, path: self.path.join(path) })
+    }
+
+    /// Opens the directory with a name in this one, and creates it if nothing has the name. A link is not followed.
+    ///
+    /// # Errors
+    /// As the operating system; `NotADirectory` for anything but a directory.
+    pub fn enter(&self, name: impl AsRef<Path>) -> io::Result<Self> {
+        match self.open_directory(&name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+        match self.create_directory(&name) {
+            // Another thread or process creates the same directory.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => created?,
+        }
+        self.open_directory(name)
     }
 
     /// Opens a regular file for reading. It must not be a link, device or FIFO.
@@ -112,10 +128,29 @@ impl Directory {
         let mut options = OpenOptions::new();
         options.read(true);
         without_waiting(&mut options);
-        let file = self.dir.open_with(&path, &options)?;
-        let (there, found) = (self.dir.symlink_metadata(&path)?, file.metadata()?);
+        self.open_regular(path.as_ref(), &options)
+    }
+
+    /// Opens a regular file for reading and writing, and creates it if nothing exists at the path. It must not be a link, device or
+    /// FIFO.
+    ///
+    /// # Errors
+    /// As [`Directory::open_file`].
+    pub fn open_or_create_file(&self, path: impl AsRef<Path>) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true);
+        without_waiting(&mut options);
+        if self.kind(&path)? == Some(NodeKind::Link) {
+            return Err(not_regular());
+        }
+        self.open_regular(path.as_ref(), &options)
+    }
+
+    fn open_regular(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
+        let file = self.dir.open_with(path, options)?;
+        let (there, found) = (self.dir.symlink_metadata(path)?, file.metadata()?);
         if !found.is_file() || there.is_symlink() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+            return Err(not_regular());
         }
         if !is_same(&there, &found) {
             return Err(io::Error::other("another process replaced the file"));
@@ -133,7 +168,7 @@ impl Directory {
         without_waiting(&mut options);
         let file = self.inside(path.as_ref(), |path| self.dir.open_with(path, &options))?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+            return Err(not_regular());
         }
         Ok(file.into_std())
     }
@@ -169,8 +204,10 @@ impl Directory {
         Ok(self.dir.open_with(path, &options)?.into_std())
     }
 
-    /// Creates a file without a name, or returns `None` where the system or the file system has none.
-    pub(crate) fn create_nameless_file(&self) -> Option<File> {
+    /// Creates a file without a name, which vanishes with its last descriptor, or returns `None` where the system or the file system has
+    /// none. [`Directory::name_file`] gives it a name.
+    #[must_use]
+    pub fn create_nameless_file(&self) -> Option<File> {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::{Mode, OFlags, openat};
@@ -183,11 +220,11 @@ impl Directory {
         None
     }
 
-    /// Gives a name to a file without one. Nothing may exist at the name.
+    /// Gives a name to a file without one, of the same file system. Nothing may exist at the name.
     ///
     /// # Errors
     /// As the operating system.
-    pub(crate) fn name_file(&self, file: &File, name: &str) -> io::Result<()> {
+    pub fn name_file(&self, file: &File, name: &str) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::{AtFlags, CWD, linkat};
@@ -196,6 +233,20 @@ impl Directory {
         #[cfg(not(target_os = "linux"))]
         {
             let _ = (file, name);
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    /// Creates a symbolic link to a relative path. Nothing may exist at the path.
+    ///
+    /// # Errors
+    /// As the operating system; `Unsupported` on other systems than Unix.
+    pub fn create_link(&self, target: impl AsRef<Path>, path: impl AsRef<Path>) -> io::Result<()> {
+        #[cfg(unix)]
+        return self.dir.symlink(target, path);
+        #[cfg(not(unix))]
+        {
+            let _ = (target, path);
             Err(io::ErrorKind::Unsupported.into())
         }
     }
@@ -472,6 +523,10 @@ fn is_same(first: &Metadata, second: &Metadata) -> bool {
     first.is_dir() == second.is_dir()
 }
 
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
+
 /// Opens a FIFO without waiting for its other end.
 #[cfg(unix)]
 fn without_waiting(options: &mut OpenOptions) {
@@ -582,6 +637,28 @@ mod tests {
         let mut text = String::new();
         directory.open_file("b").unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "b");
+    }
+
+    #[test]
+    fn a_directory_or_file_is_opened_or_created_and_a_link_is_neither() {
+        let work = tempfile::tempdir().unwrap();
+        let inside = work.path().join("inside");
+        fs::create_dir(&inside).unwrap();
+        let directory = Directory::open(&inside).unwrap();
+        directory.enter("a").unwrap().open_or_create_file("b").unwrap().write_all(b"1").unwrap();
+        let mut text = String::new();
+        directory.enter("a").unwrap().open_or_create_file("b").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "1");
+        directory.create_link("a", "near").unwrap();
+        directory.create_link("a/b", "near-file").unwrap();
+        directory.create_link("../new", "out").unwrap();
+        for name in ["near", "near-file", "out"] {
+            assert!(directory.enter(name).is_err(), "{name}");
+            assert!(directory.open_or_create_file(name).is_err(), "{name}");
+            assert!(directory.create_link("x", name).is_err(), "{name}");
+        }
+        assert!(directory.create_link("/etc", "absolute").is_err());
+        assert!(!work.path().join("new").exists());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A pull returns the pushed content, whole or in part.
 
 use std::fs;
+use std::path::Path;
 
-use d1oci_tests::{BagBuilder, bagit_py_accepts, d1oci, payload, tree};
+use d1oci_tests::{BagBuilder, bagit_py_accepts, bare_d1oci, d1oci, payload, run, tree};
 
 #[test]
 fn a_bag_comes_back_equal_in_both_layouts() {
@@ -19,6 +20,27 @@ fn a_bag_comes_back_equal_in_both_layouts() {
         assert!(tree(&place.path().join("bag")) == tree(&place.path().join(layout).join("bag")), "{layout}");
         assert!(bagit_py_accepts(&place.path().join(layout).join("bag")));
     }
+}
+
+#[test]
+fn an_archive_goes_into_a_layout_without_a_temporary_file() {
+    let place = tempfile::tempdir().unwrap();
+    let large = payload(9, 60_000_000);
+    BagBuilder::new().file("data/large.csv", large).write(&place.path().join("bag"));
+    let push = |target: &str, temporary: &Path| {
+        let mut command = bare_d1oci(place.path());
+        command
+            .env("TMPDIR", temporary)
+            .args(["push", target, "bag", "--layout", "archive", "--format", "json"]);
+        run(&mut command)
+    };
+    // A layer is larger than the memory for layers, so a spool would need a file there.
+    let pushed = push("oci:new/store:v1", &place.path().join("nothing")).success().json();
+    assert!(pushed["layers"][0]["size"].as_u64().unwrap() > 8 << 20, "{pushed}");
+    let again = push("oci:copy:v1", place.path()).success().json();
+    assert_eq!(again["digest"], pushed["digest"]);
+    d1oci(place.path(), &["pull", "oci:new/store:v1", "-o", "out"]).success();
+    assert!(tree(&place.path().join("bag")) == tree(&place.path().join("out/bag")));
 }
 
 #[test]

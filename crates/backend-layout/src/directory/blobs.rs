@@ -107,17 +107,33 @@ async fn next_piece(ahead: Option<Ahead>) -> Result<Option<(Bytes, Option<Ahead>
     Ok(Some((piece, rest.map(read_ahead))))
 }
 
-/// Stores a blob. While another thread writes and hashes one batch, the next one is gathered.
+/// Stores a blob. A file without a name on the file system of the layout gets its name; anything else is written.
 pub(super) async fn store(paths: &Paths, blob: &dyn BlobSource) -> Result<()> {
+    let nameless = blob.nameless_file().and_then(|file| file.try_clone().ok());
+    if nameless.is_some() {
+        let taken = pass(paths, blob, nameless).await;
+        if taken.as_ref().is_ok_and(|file| file.is_some()) {
+            return Ok(());
+        }
+        // A file of another file system cannot be taken over. Wrong content is an error.
+        taken?;
+    }
+    pass(paths, blob, None).await.map(drop)
+}
+
+/// Hashes the content of a blob, and writes it unless a file already holds it. Returns this file if it got the name of the blob.
+/// While another thread works on one batch, the next one is gathered.
+async fn pass(paths: &Paths, blob: &dyn BlobSource, nameless: Option<File>) -> Result<Option<File>> {
     let check = BlobCheck::new(blob)?;
     let mut stream = blob.open(0).await?;
     let mut batch = next_batch(&mut stream, BATCH_BYTES).await?;
-    let mut writer = Writer { paths: paths.clone(), digest: blob.digest().clone(), check, file: None };
+    let mut writer =
+        Writer { paths: paths.clone(), digest: blob.digest().clone(), check, file: None, nameless };
     loop {
         let last = batch.last;
         let writing = tokio::task::spawn_blocking(move || writer.write(batch));
         if last {
-            return joined(WRITE, writing).await.map(drop);
+            return joined(WRITE, writing).await.map(|writer| writer.nameless);
         }
         let next = next_batch(&mut stream, BATCH_BYTES).await;
         // Waits for the writer even after an error, so that the temporary file is gone when the caller sees it.
@@ -131,10 +147,30 @@ struct Writer {
     digest: Digest,
     check: BlobCheck,
     file: Option<TemporaryFile>,
+    /// A file that holds the content already.
+    nameless: Option<File>,
 }
 
 impl Writer {
-    fn write(mut self, batch: Batch) -> Result<Self> {
+    fn write(self, batch: Batch) -> Result<Self> {
+        if self.nameless.is_some() { self.take_over(&batch) } else { self.copy(&batch) }
+    }
+
+    fn take_over(mut self, batch: &Batch) -> Result<Self> {
+        batch.pieces.iter().try_for_each(|piece| self.check.update(piece))?;
+        if batch.last {
+            self.check.finish()?;
+            self.nameless = self.nameless.take().filter(|file| self.name(file).is_ok());
+        }
+        Ok(self)
+    }
+
+    fn name(&self, file: &File) -> io::Result<()> {
+        let named = TemporaryFile::naming(&self.paths, self.digest.encoded(), file)?;
+        named.persist(&self.paths.blob(&self.digest))
+    }
+
+    fn copy(mut self, batch: &Batch) -> Result<Self> {
         let mut file = match self.file.take() {
             Some(file) => file,
             None => TemporaryFile::create(&self.paths, self.digest.encoded())

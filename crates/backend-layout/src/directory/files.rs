@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use oci_model::Digest;
 use registry_backend::{Error, ErrorKind, Result};
+use safe_files::Directory;
 use tokio::task::JoinHandle;
 
 use crate::storage::{INDEX_FILE, LAYOUT_FILE};
@@ -116,15 +117,30 @@ impl TemporaryFile {
 
     /// Creates a new file with a name that begins with `stem`.
     pub(super) fn create(paths: &Paths, stem: &str) -> io::Result<Self> {
+        Self::with_name(paths, stem, |path| {
+            OpenOptions::new().read(true).write(true).create_new(true).open(path)
+        })
+    }
+
+    /// Gives a file without a name one that begins with `stem`.
+    pub(super) fn naming(paths: &Paths, stem: &str, file: &File) -> io::Result<Self> {
+        Self::with_name(paths, stem, |path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            Directory::open(&paths.ingest())?.name_file(file, name)?;
+            file.try_clone()
+        })
+    }
+
+    fn with_name(paths: &Paths, stem: &str, make: impl Fn(&Path) -> io::Result<File>) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let ingest = paths.ingest();
         for _ in 0..Self::ATTEMPTS {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = ingest.join(format!("{stem}.{}-{number}{}", std::process::id(), Self::SUFFIX));
-            let file = match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+            let file = match make(&path) {
                 // Process numbers repeat: the name may belong to a dead writer.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !ingest.is_dir() => {
                     fs::create_dir_all(&ingest)?;
                     continue;
                 }

@@ -195,6 +195,75 @@ async fn a_write_that_is_given_up_leaves_nothing() {
     assert_eq!(another(&root).await.list().await.unwrap(), []);
 }
 
+/// A source whose content is in a file without a name.
+struct InFile {
+    content: BytesSource,
+    file: fs::File,
+}
+
+impl InFile {
+    fn new(place: &Path, content: &'static str, written: &str) -> Self {
+        let file = safe_files::Directory::open(place).unwrap().create_nameless_file().unwrap();
+        std::io::Write::write_all(&mut &file, written.as_bytes()).unwrap();
+        Self { content: BytesSource::new(content), file }
+    }
+}
+
+#[async_trait]
+impl BlobSource for InFile {
+    fn digest(&self) -> &Digest {
+        self.content.digest()
+    }
+
+    fn size(&self) -> u64 {
+        self.content.size()
+    }
+
+    async fn open(&self, _offset: u64) -> Result<ByteStream> {
+        let mut content = vec![0; usize::try_from(self.file.metadata().unwrap().len()).unwrap()];
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, &mut content, 0).unwrap();
+        Ok(futures::stream::iter([Ok(content.into())]).boxed())
+    }
+
+    fn nameless_file(&self) -> Option<&fs::File> {
+        Some(&self.file)
+    }
+}
+
+#[tokio::test]
+async fn a_file_without_a_name_becomes_the_blob_if_its_content_is_right() {
+    use std::os::unix::fs::MetadataExt;
+
+    let (folder, root, directory) = impatient().await;
+    let right = InFile::new(folder.path(), "content", "content");
+    directory.store(&right).await.unwrap();
+    let path = root.join("blobs/sha256").join(right.digest().encoded());
+    assert_eq!(fs::read(&path).unwrap(), b"content");
+    assert_eq!(fs::metadata(&path).unwrap().ino(), right.file.metadata().unwrap().ino());
+    let wrong = InFile::new(folder.path(), "another", "changed");
+    assert_eq!(directory.store(&wrong).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(directory.size(wrong.digest()).await.unwrap(), None);
+    assert_eq!(fs::read_dir(root.join("ingest")).unwrap().count(), 0);
+}
+
+#[expect(clippy::print_stdout, reason = "a test that cannot run says so")]
+#[tokio::test]
+async fn a_file_of_another_file_system_is_copied() {
+    let (_folder, root, directory) = impatient().await;
+    let elsewhere = Path::new("/dev/shm");
+    let Some(other) = safe_files::Directory::open(elsewhere).ok().filter(|_| {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(elsewhere).unwrap().dev() != fs::metadata(&root).unwrap().dev()
+    }) else {
+        println!("skipped: needs a second file system at /dev/shm");
+        return;
+    };
+    let source = InFile::new(other.path(), "content", "content");
+    directory.store(&source).await.unwrap();
+    assert_eq!(directory.size(source.digest()).await.unwrap(), Some(7));
+    assert_eq!(fs::read_dir(root.join("ingest")).unwrap().count(), 0);
+}
+
 #[tokio::test]
 async fn an_index_that_another_program_is_writing_is_read_when_it_is_complete() {
     let (_folder, root, directory) = impatient().await;

@@ -1,6 +1,5 @@
 //! The end of a pull: the bag is judged by its received files, and everything moves to its place.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,8 +95,7 @@ impl Finish {
         self.report.files = all.came.count();
         self.report.bytes = all.came.bytes(&self.package.view);
         for path in &self.directories {
-            let path = self.staging.finished(path);
-            fs::create_dir_all(&path).map_err(|error| Error::io("create", path, error))?;
+            self.staging.directory(path)?;
         }
         self.report.bag = match self.judgement {
             Judgement::None => None,

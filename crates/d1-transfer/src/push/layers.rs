@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bagit::TagFiles;
@@ -35,6 +35,8 @@ pub(crate) struct Material<'a> {
     pub(crate) files: &'a PackageFiles,
     pub(crate) sources: &'a Sources,
     pub(crate) options: &'a PushOptions,
+    /// A directory of the store, if it takes over files that are made there.
+    pub(crate) store: Option<&'a Path>,
 }
 
 impl Material<'_> {
@@ -48,7 +50,7 @@ impl Material<'_> {
         let (items, bytes) = self.work(&reusable);
         let phase = (items > 0).then(|| RunningPhase::begin(observer, Phase::Pack, items, bytes));
         let making = Making { material: self, phase: phase.as_ref(), given_up };
-        let spool = Spool::new(&self.options.temporary_directory);
+        let spool = Spool::new(&self.options.temporary_directory).in_store(self.store);
         let mut made = MadeLayers { contents: Vec::new(), blobs: Vec::new(), spool };
         let mut reusable = reusable.into_iter();
         let mut parts = Vec::new();

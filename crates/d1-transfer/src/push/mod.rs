@@ -280,13 +280,15 @@ pub async fn push_prepared(
     let replaced =
         if options.repack || options.repair { None } else { replaced_archives(backend, &options).await };
     let max_manifest_bytes = backend.capabilities().max_manifest_bytes;
+    let store = backend.capabilities().takes_files_of.clone().filter(|_| !options.dry_run);
     let artifact = {
         let (options, observer) = (options.clone(), Arc::clone(observer));
         run_while_wanted(move |given_up| {
             let Prepared { plan, files, sources, .. } = &prepared;
             let reusable = |known| d1_package::reusable_archives(plan, files, &known, options.compression);
             let reusable = replaced.map(reusable).unwrap_or_default();
-            let material = Material { plan, files, sources, options: &options };
+            let store = store.as_deref();
+            let material = Material { plan, files, sources, options: &options, store };
             let made = material.make(reusable, &observer, given_up)?;
             artifact(prepared, made, &options, max_manifest_bytes)
         })

@@ -11,8 +11,9 @@ use bagit::{AlgorithmSet, Digests};
 use multi_digest::{Feed, Lanes, MultiHasher};
 use oci_pack::{
     ArchiveVisitor, ArchiveWarning, EntryContent, NameClashes, ReadLimits, ReadOptions, UnpackError,
-    UnpackObserver, UnpackOptions, VisitError, read_archive, unpack_into,
+    UnpackObserver, UnpackOptions, VisitError, read_archive, unpack_below,
 };
+use safe_files::Directory;
 
 use crate::archive::{ArchiveFailure, Stop};
 use crate::event::{Event, Meter};
@@ -54,12 +55,12 @@ impl ArchiveFiles {
     /// Unpacks the wanted files into a directory.
     pub(crate) fn unpack(
         self,
-        directory: &Path,
+        directory: &Directory,
         reader: &mut (dyn Read + Send),
     ) -> Result<ArchiveOutcome, ArchiveFailure> {
         let options = UnpackOptions { read: self.read_options(), overwrite: false, symbolic_links: true };
-        let mut taking = Taking::new(self, Some(directory));
-        let report = unpack_into(directory, reader, &options, &mut taking)?;
+        let mut taking = Taking::new(self, Some(directory.path()));
+        let report = unpack_below(directory, reader, &options, &mut taking)?;
         taking.settle_all()?;
         Ok(ArchiveOutcome { tar_digest: report.archive.tar_digest, ..taking.outcome })
     }

@@ -1,6 +1,6 @@
 //! Receiving one file from the blobs that hold it, and keeping its bytes where they are wanted.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,9 +98,7 @@ impl Intake {
             let path = partial.path.clone();
             move |error| Error::Io { operation, path, source: error }
         };
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&partial.path).map_err(failed("open"))?;
+        let mut file = partial.staging.open_partial(&partial.path)?;
         if file.metadata().map_err(failed("look at"))?.len() > size {
             file.set_len(0).map_err(failed("cut"))?;
         }
@@ -226,8 +224,8 @@ impl Sink {
         partial: Option<&Partial>,
     ) -> Result<Self> {
         let create = |partial: &Partial| {
-            let file = File::create(&partial.path);
-            let file = file.map_err(|error| Error::io("create", &partial.path, error))?;
+            let file = partial.staging.open_partial(&partial.path)?;
+            file.set_len(0).map_err(|error| Error::io("cut", &partial.path, error))?;
             Ok::<_, Error>((partial.clone(), file))
         };
         Ok(Self { hasher: MultiHasher::new(algorithms), keeping, output: partial.map(create).transpose()? })

@@ -8,9 +8,9 @@ mod job;
 mod proof;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::{fs, io};
 
 use bagit::{AlgorithmSet, Digests};
 use d1_package::PackageView;
@@ -34,7 +34,7 @@ use crate::receive::file::{Came, Incoming, Keeping, KeptBytes, Partial, Sink, re
 use crate::receive::files::{CameFiles, Expected, FileSet, lock};
 use crate::receive::job::{ArchiveJob, Blob, Job, jobs, position_among};
 use crate::receive::proof::Prover;
-use crate::staging::{Staging, refuse_links};
+use crate::staging::Staging;
 use crate::upload::is_loss;
 
 /// The target of received files.
@@ -277,14 +277,18 @@ impl Receiver<'_> {
             prover: self.prover.clone(),
         };
         let (destination, place) = (self.receiving.destination.clone(), self.full_path(&layer.path));
-        if let Destination::Staging(staging) = &destination {
-            refuse_links(&staging.files(), &join(&place, "any"))?;
-        }
+        let destination = match destination {
+            Destination::Staging(staging) => {
+                Some(run_blocking(move || Ok::<_, Error>((staging.directory(&place)?, staging))).await?)
+            }
+            Destination::Nowhere => None,
+        };
         let meter = Some(&self.meter);
         let outcome =
             read_archive_layer(self.backend, &layer.descriptor, meter, move |reader| match destination {
-                Destination::Staging(staging) => files.unpack(&staging.finished(&place), reader),
-                Destination::Nowhere => files.hash(reader),
+                // The staging directory stays locked while this thread writes.
+                Some((directory, _staging)) => files.unpack(&directory, reader),
+                None => files.hash(reader),
             })
             .await?;
         check_tar_digest(layer, &outcome)?;
@@ -388,7 +392,10 @@ fn place(partial: &Partial, names: Vec<String>) -> Result<()> {
     let Some((last, others)) = names.split_last() else { return Ok(()) };
     for name in others {
         let copy = partial.staging.partial(name);
-        fs::copy(&partial.path, &copy).map_err(|error| Error::io("write", &copy, error))?;
+        let mut source = partial.staging.open_partial(&partial.path)?;
+        let mut target = partial.staging.open_partial(&copy)?;
+        let copied = target.set_len(0).and_then(|()| io::copy(&mut source, &mut target));
+        copied.map_err(|error| Error::io("write", &copy, error))?;
         partial.staging.finish(&copy, name)?;
     }
     partial.staging.finish(&partial.path, last)

@@ -235,6 +235,48 @@ fn nothing_goes_through_a_directory_that_is_swapped_for_a_link() {
     assert_eq!(names(outside.path()), [""; 0]);
 }
 
+/// Swaps a directory in the staging directory for a link while files get their names there.
+#[test]
+fn nothing_goes_through_a_staged_directory_that_is_swapped_for_a_link() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let (output, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let staging = open(output.path()).unwrap();
+    let (bag, aside, link) = (staging.finished("bag"), staging.finished("aside"), staging.finished("link"));
+    fs::create_dir(&bag).unwrap();
+    symlink(outside.path(), &link).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // These fail while the other side has the names.
+                let _ = fs::rename(&bag, &aside).and_then(|()| fs::rename(&link, &bag));
+                let _ = fs::rename(&bag, &link).and_then(|()| fs::rename(&aside, &bag));
+            }
+        });
+        let mut finished = 0;
+        for round in 0..2000 {
+            let partial = staging.partial("a");
+            staging.open_partial(&partial).unwrap();
+            // It may refuse the link. It must not follow it.
+            finished += usize::from(staging.finish(&partial, &format!("bag/{round}")).is_ok());
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(finished > 0, "every round failed");
+    });
+    assert_eq!(names(outside.path()), [""; 0]);
+}
+
+#[test]
+fn a_partial_file_that_is_a_link_is_not_written() {
+    let (output, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let staging = open(output.path()).unwrap();
+    let partial = staging.partial("a");
+    symlink(outside.path().join("new"), &partial).unwrap();
+    assert!(matches!(staging.open_partial(&partial), Err(Error::Io { .. })));
+    assert_eq!(names(outside.path()), [""; 0]);
+}
+
 #[test]
 fn a_staging_directory_that_is_swapped_for_a_link_is_refused() {
     let (output, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use oci_model::Digest;
 use oci_pack::{
@@ -203,6 +204,36 @@ fn nothing_is_written_through_links_that_are_there() {
         assert!(matches!(&error, UnpackError::NotADirectory { path } if path.ends_with("data")), "{error}");
         assert_eq!(listing(&outside), [] as [&str; 0]);
     }
+}
+
+/// Another process swaps a directory for a link to a directory outside, again and again.
+#[test]
+fn nothing_goes_through_a_directory_that_is_swapped_for_a_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let (outside, target) = (directory.path().join("outside"), directory.path().join("target"));
+    let (data, aside, link) = (target.join("data"), target.join("aside"), target.join("link"));
+    fs::create_dir(&outside).unwrap();
+    fs::create_dir_all(&data).unwrap();
+    symlink(&outside, &link).unwrap();
+    let files: Vec<_> = (0..40).map(|file| (format!("data/{file}"), noise(file, 100))).collect();
+    let (_, blob) = pack_files(&files, Compression::Gzip, 1);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // These fail while the other side has the names.
+                let _ = fs::rename(&data, &aside).and_then(|()| fs::rename(&link, &data));
+                let _ = fs::rename(&data, &link).and_then(|()| fs::rename(&aside, &data));
+            }
+        });
+        let mut options = UnpackOptions::new("pkg");
+        options.overwrite = true;
+        let rounds = (0..150).filter(|_| unpack_into(&target, &blob[..], &options, &mut Accepting).is_ok());
+        let unpacked = rounds.count();
+        done.store(true, Ordering::Relaxed);
+        assert!(unpacked > 0, "every round failed");
+    });
+    assert_eq!(listing(&outside), [] as [&str; 0]);
 }
 
 #[test]
