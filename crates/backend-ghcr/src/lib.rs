@@ -6,7 +6,7 @@ mod packages;
 mod profile;
 
 pub use annotations::{SHOWN_ANNOTATIONS, first_too_long};
-pub use packages::{GithubPackages, PackageVersion, Visibility};
+pub use packages::{GithubPackages, PackageVersion};
 pub use profile::profile;
 
 // Crates whose types are in this crate's signatures.

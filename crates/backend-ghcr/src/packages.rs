@@ -1,10 +1,16 @@
 //! GitHub's REST interface for packages: versions, deletes, and the settings that only people change.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
-use distribution_client::{ManifestDeleter, Profile, RestApi, RestMethod, VendorPlace};
-use oci_model::Digest;
+use distribution_client::{
+    Deleted, ManifestDeleter, Profile, RepositoryFacts, RestApi, RestMethod, VendorPlace, VendorRepository,
+    Visibility,
+};
+use oci_model::{Digest, Tag};
 use registry_backend::{Error, ErrorKind, Result};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 /// The packages interface for one package (docs.github.com, "REST API endpoints for packages").
@@ -27,16 +33,6 @@ pub struct PackageVersion {
     pub digest: Digest,
     /// The tags.
     pub tags: Vec<String>,
-}
-
-/// Who may see a package. New packages are private, and GitHub has no interface to change that (cli/cli issue 6820).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Visibility {
-    /// `public`, `private` or `internal`.
-    pub current: String,
-    /// The page where a person with the role Admin changes it, under `Danger Zone`.
-    pub page: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +90,13 @@ impl GithubPackages {
     ///
     /// [`NotFound`](ErrorKind::NotFound) if there is no such package, or the token may not see it.
     pub async fn versions(&self) -> Result<Vec<PackageVersion>> {
+        self.versions_in("active").await
+    }
+
+    async fn versions_in(&self, state: &str) -> Result<Vec<PackageVersion>> {
         let path = self.path(&["versions"]).await?;
-        let found = self.api.list("list the versions of", &path, &[("per_page", "100")]).await?;
+        let query = [("per_page", "100"), ("state", state)];
+        let found = self.api.list("list the versions of", &path, &query).await?;
         let versions = found.into_iter().filter_map(|value| {
             let version: Version = serde_json::from_value(value).ok()?;
             let digest = version.name.parse().ok()?;
@@ -104,34 +105,22 @@ impl GithubPackages {
         Ok(versions.collect())
     }
 
-    /// Returns who may see the package, and where to change that.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such package, or the token may not see it.
-    pub async fn visibility(&self) -> Result<Visibility> {
-        let path = self.path(&[]).await?;
-        let package = self.api.send("look at package", RestMethod::Get, &path, None).await?;
-        let text = |name: &str| package.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-        let owners = match self.owner_kind().await? {
-            OwnerKind::Organization => "orgs",
-            OwnerKind::User => "users",
-        };
-        let page = text("html_url").unwrap_or_else(|| {
-            let package = self.package.replace('/', "%2F");
-            format!("https://github.com/{owners}/{}/packages/container/{package}", self.owner)
-        });
-        Ok(Visibility { current: text("visibility").unwrap_or_default(), page: format!("{page}/settings") })
-    }
-
     async fn path<'a>(&'a self, rest: &[&'a str]) -> Result<Vec<&'a str>> {
-        let owners = match self.owner_kind().await? {
-            OwnerKind::Organization => "orgs",
-            OwnerKind::User => "users",
-        };
-        let mut path = vec![owners, &self.owner, "packages", "container", &self.package];
+        let mut path = vec![self.owners().await?, &self.owner, "packages", "container", &self.package];
         path.extend(rest);
         Ok(path)
+    }
+
+    async fn owners(&self) -> Result<&'static str> {
+        Ok(match self.owner_kind().await? {
+            OwnerKind::Organization => "orgs",
+            OwnerKind::User => "users",
+        })
+    }
+
+    fn unsupported(&self, operation: &'static str, reason: impl Into<String>) -> Error {
+        let package = format_args!("{}/{}", self.owner, self.package);
+        Error::new(ErrorKind::Unsupported, operation, package).because(reason.into())
     }
 
     async fn owner_kind(&self) -> Result<OwnerKind> {
@@ -156,6 +145,76 @@ impl GithubPackages {
         }
         let error = Error::new(ErrorKind::NotFound, "delete manifest", digest);
         Err(error.because("GitHub lists no version of the package with this digest"))
+    }
+}
+
+#[async_trait]
+impl VendorRepository for GithubPackages {
+    async fn show(&self) -> Result<RepositoryFacts> {
+        let package = self.api.get("show package", &self.path(&[]).await?, &[]).await?;
+        let text = |name: &str| package.get(name).and_then(Value::as_str).map(str::to_owned);
+        let page = match text("html_url") {
+            Some(page) => page,
+            None => {
+                let owners = self.owners().await?;
+                let package = self.package.replace('/', "%2F");
+                format!("https://github.com/{owners}/{}/packages/container/{package}", self.owner)
+            }
+        };
+        let mut facts = RepositoryFacts::default();
+        facts.visibility = text("visibility").unwrap_or_default();
+        facts.description = text("description");
+        facts.visibility_page = Some(format!("{page}/settings"));
+        facts.page = Some(page);
+        facts.versions = package.get("version_count").and_then(Value::as_u64);
+        Ok(facts)
+    }
+
+    async fn create(&self, _: Visibility, _: &str) -> Result<()> {
+        Err(self.unsupported("create", "GitHub creates a package with its first push"))
+    }
+
+    async fn set_visibility(&self, _: Visibility) -> Result<()> {
+        let page = self.show().await?.visibility_page.unwrap_or_default();
+        Err(self.unsupported(
+            "change the visibility of",
+            format!(
+                "GitHub has no interface for that: an admin of the package changes it at {page}, in `Danger Zone`"
+            ),
+        ))
+    }
+
+    async fn set_tag_expiry(&self, _: &Tag, _: Option<SystemTime>) -> Result<()> {
+        Err(self.unsupported("set an expiry in", "GitHub keeps a package until somebody deletes it"))
+    }
+
+    async fn restore(&self, what: &Deleted) -> Result<Option<Digest>> {
+        match what {
+            Deleted::Repository => {
+                let path = self.path(&["restore"]).await?;
+                self.api.send("restore package by", RestMethod::Post, &path, None).await?;
+                Ok(None)
+            }
+            Deleted::Manifest(digest) | Deleted::Tag(_, Some(digest)) => {
+                let deleted = self.versions_in("deleted").await?;
+                let version = deleted.into_iter().find(|version| version.digest == *digest);
+                let version = version.ok_or_else(|| {
+                    Error::new(ErrorKind::NotFound, "restore", digest).because(
+                        "GitHub lists no deleted version with this digest; it keeps them for 30 days",
+                    )
+                })?;
+                let id = version.id.to_string();
+                let path = self.path(&["versions", &id, "restore"]).await?;
+                self.api.send("restore version by", RestMethod::Post, &path, None).await?;
+                Ok(Some(version.digest))
+            }
+            _ => Err(self.unsupported("restore a tag of", "GitHub restores versions: name the digest")),
+        }
+    }
+
+    async fn delete(&self) -> Result<()> {
+        let path = self.path(&[]).await?;
+        self.api.send("delete package", RestMethod::Delete, &path, None).await.map(drop)
     }
 }
 

@@ -27,10 +27,16 @@ pub fn profile() -> Profile {
     // GitHub ignores the name (ghcr-cleanup-action src/registry.ts sends this one).
     profile.login.default_username = Some("token");
     profile.login.token_sources = &[TokenSource { variable: "GITHUB_TOKEN", username: "token" }];
-    profile.vendor = Some(VendorInterface {
-        url: |host| (host == "ghcr.io").then(|| "https://api.github.com".to_owned()),
-        deleter: |place| Ok(Arc::new(GithubPackages::new(place)?)),
-    });
+    let mut vendor = VendorInterface::new(
+        |host, _| (host == "ghcr.io").then(|| "https://api.github.com".to_owned()),
+        |place| Ok(Arc::new(GithubPackages::new(place)?)),
+    );
+    vendor.deleter = Some(|place| Ok(Arc::new(GithubPackages::new(place)?)));
+    vendor.new_repositories_are_private = true;
+    vendor.login_hint = Some(
+        "GitHub's interface needs a classic personal access token with `read:packages`, and `delete:packages` for deleting",
+    );
+    profile.vendor = Some(vendor);
     // "10 GB size limit for each layer" (docs.github.com, "Working with the Container registry", Troubleshooting): read as
     // decimal, less a reserve.
     profile.capabilities.max_blob_bytes = Some(9_500_000_000);

@@ -8,12 +8,12 @@ use std::time::Duration;
 use axum::extract::{OriginalUri, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use backend_ghcr::{GithubPackages, profile};
 use distribution_client::{
-    ClientOptions, FixedCredential, ManifestDeleter as _, Profile, Registries, RegistryFactory, Secret,
-    VendorPlace,
+    ClientOptions, Deleted, FixedCredential, ManifestDeleter as _, Profile, Registries, RegistryFactory,
+    Secret, VendorPlace, VendorRepository as _, Visibility,
 };
 use oci_model::{Digest, Location, Reference};
 use registry_backend::{Access, BackendFactory as _, ErrorKind, Fit, OpenOptions, RegistryBackend};
@@ -95,6 +95,7 @@ async fn github_is_opened_and_nothing_else() {
 #[derive(Default)]
 struct Github {
     versions: Mutex<BTreeMap<u64, String>>,
+    deleted: Mutex<BTreeMap<u64, String>>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -108,7 +109,12 @@ impl Github {
         let owners = if owner_kind == "Organization" { "orgs" } else { "users" };
         let router = Router::new()
             .route("/users/{owner}", get(move || async move { Json(json!({ "type": owner_kind })) }))
-            .route(&format!("/{owners}/{{owner}}/packages/container/{{name}}"), get(package))
+            .route(&format!("/{owners}/{{owner}}/packages/container/{{name}}"), get(package).delete(done))
+            .route(&format!("/{owners}/{{owner}}/packages/container/{{name}}/restore"), post(done))
+            .route(
+                &format!("/{owners}/{{owner}}/packages/container/{{name}}/versions/{{id}}/restore"),
+                post(restore_version),
+            )
             .route(&format!("/{owners}/{{owner}}/packages/container/{{name}}/versions"), get(versions))
             .route(
                 &format!("/{owners}/{{owner}}/packages/container/{{name}}/versions/{{id}}"),
@@ -124,7 +130,29 @@ impl Github {
 
 async fn package(Path((owner, name)): Path<(String, String)>) -> Json<Value> {
     assert_eq!((owner.as_str(), name.as_str()), ("owner", "some/name"));
-    Json(json!({ "visibility": "private", "html_url": "https://github.com/orgs/owner/packages/container/x" }))
+    Json(json!({
+        "visibility": "private", "version_count": 150,
+        "html_url": "https://github.com/orgs/owner/packages/container/x",
+    }))
+}
+
+/// Notes a request that changes the whole package.
+async fn done(
+    State(github): State<Arc<Github>>,
+    method: axum::http::Method,
+    OriginalUri(uri): OriginalUri,
+) -> StatusCode {
+    github.asked.lock().unwrap().push(format!("{method} {uri}"));
+    StatusCode::NO_CONTENT
+}
+
+async fn restore_version(
+    State(github): State<Arc<Github>>,
+    Path((_, _, id)): Path<(String, String, u64)>,
+) -> StatusCode {
+    let Some(name) = github.deleted.lock().unwrap().remove(&id) else { return StatusCode::NOT_FOUND };
+    github.versions.lock().unwrap().insert(id, name);
+    StatusCode::NO_CONTENT
 }
 
 async fn versions(
@@ -137,8 +165,10 @@ async fn versions(
     if headers.get("authorization").is_none_or(|value| value != &format!("Bearer {TOKEN}")) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let is_second = query.is_some_and(|query| query.contains("page=2"));
-    let versions = github.versions.lock().unwrap();
+    let query = query.unwrap_or_default();
+    let is_second = query.contains("&page=2") || query.starts_with("page=2");
+    let state = if query.contains("state=deleted") { &github.deleted } else { &github.versions };
+    let versions = state.lock().unwrap();
     let page: Vec<Value> = versions
         .iter()
         .skip(if is_second { 100 } else { 0 })
@@ -158,7 +188,10 @@ async fn delete_version(
         return (StatusCode::BAD_REQUEST, Json(json!({ "message": message }))).into_response();
     }
     match github.versions.lock().unwrap().remove(&id) {
-        Some(_) => StatusCode::NO_CONTENT.into_response(),
+        Some(name) => {
+            github.deleted.lock().unwrap().insert(id, name);
+            StatusCode::NO_CONTENT.into_response()
+        }
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -187,9 +220,34 @@ async fn versions_are_found_and_deleted_for_organizations_and_users() {
 async fn the_page_for_changing_visibility_is_named() {
     let (interface, _) = Github::start("Organization").await;
     let packages = packages(&interface);
-    let visibility = packages.visibility().await.unwrap();
-    assert_eq!(visibility.current, "private");
-    assert_eq!(visibility.page, "https://github.com/orgs/owner/packages/container/x/settings");
+    let facts = packages.show().await.unwrap();
+    let page = "https://github.com/orgs/owner/packages/container/x/settings";
+    assert_eq!((facts.visibility.as_str(), facts.visibility_page.as_deref()), ("private", Some(page)));
+    assert_eq!(facts.versions, Some(150));
+    let error = packages.set_visibility(Visibility::Public).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains(page), "{error}");
+}
+
+#[tokio::test]
+async fn packages_and_versions_are_deleted_and_restored() {
+    let (interface, github) = Github::start("User").await;
+    let packages = packages(&interface);
+    let deleted = Digest::sha256_of(&[121]);
+    packages.delete_manifest(&deleted).await.unwrap();
+    let restored = packages.restore(&Deleted::Manifest(deleted.clone())).await.unwrap();
+    assert_eq!(restored, Some(deleted.clone()));
+    assert_eq!(packages.versions().await.unwrap().len(), 150);
+    let error = packages.restore(&Deleted::Manifest(deleted)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    let tag = "v1".parse().unwrap();
+    let error = packages.restore(&Deleted::Tag(tag, None)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    packages.delete().await.unwrap();
+    packages.restore(&Deleted::Repository).await.unwrap();
+    let asked = github.asked.lock().unwrap().clone();
+    let package = "/users/owner/packages/container/some%2Fname";
+    assert_eq!(asked[asked.len() - 2..], [format!("DELETE {package}"), format!("POST {package}/restore")]);
 }
 
 #[tokio::test]

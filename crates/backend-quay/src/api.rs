@@ -1,13 +1,14 @@
-//! Quay's REST interface: creates repositories, sets who may see them, and how long tags last.
+//! Quay's REST interface for one repository.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use distribution_client::{ClientOptions, RestApi, RestMethod};
-use oci_model::{RepositoryName, Tag};
+use async_trait::async_trait;
+use distribution_client::{
+    Deleted, RepositoryFacts, RestApi, RestMethod, VendorPlace, VendorRepository, Visibility,
+};
+use oci_model::{Digest, RepositoryName, Tag};
 use registry_backend::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
-
-use crate::profile::profile;
 
 /// The annotation after whose time Quay removes a manifest, with a value such as `2d` (quay/quay, label_handlers.py).
 pub const EXPIRES_AFTER_ANNOTATION: &str = "quay.expires-after";
@@ -17,38 +18,66 @@ pub const EXPIRES_AFTER_ANNOTATION: &str = "quay.expires-after";
 #[derive(Debug)]
 pub struct QuayApi {
     api: RestApi,
+    host: String,
+    scheme: String,
     repository: RepositoryName,
 }
 
-/// Who may see a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visibility {
-    /// Everybody.
-    Public,
-    /// Accounts that have the right.
-    Private,
-}
-
 impl QuayApi {
-    /// Prepares to talk to the interface of the Quay at a host; sends nothing yet.
+    /// Prepares to talk to the interface, such as `https://quay.io/api/v1`; sends nothing yet.
     ///
     /// # Errors
     ///
     /// [`Invalid`](ErrorKind::Invalid) if the token would go out in the open.
-    pub fn new(host: &str, repository: RepositoryName, options: &ClientOptions) -> Result<Self> {
-        let scheme = if options.speaks_plainly_to(host) { "http" } else { "https" };
-        let interface = format!("{scheme}://{host}/api/v1");
-        let api = RestApi::new(&interface, host, profile().at(host), options)?;
+    pub fn new(place: &VendorPlace<'_>) -> Result<Self> {
+        let VendorPlace { interface, host, repository, profile, options } = *place;
+        let api = RestApi::new(interface, host, profile.clone(), options)?;
         let api = api.for_repository(repository.clone());
-        Ok(Self { api, repository })
+        let scheme = interface.split(':').next().unwrap_or("https").to_owned();
+        Ok(Self { api, host: host.to_owned(), scheme, repository: repository.clone() })
     }
 
-    /// Creates the repository. A first push by an account with the right creates one too, a private one.
-    ///
-    /// # Errors
-    ///
-    /// [`Invalid`](ErrorKind::Invalid) if the name lacks a namespace; the error that Quay answers.
-    pub async fn create_repository(&self, visibility: Visibility, description: &str) -> Result<()> {
+    fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
+        let name = self.repository.as_str().split('/');
+        std::iter::once("repository").chain(name).chain(rest.iter().copied()).collect()
+    }
+
+    /// Returns the manifest that a deleted tag named last.
+    async fn last_manifest(&self, tag: &Tag) -> Result<Digest> {
+        let path = self.path(&["tag", ""]);
+        let query = [("specificTag", tag.as_str()), ("onlyActiveTags", "false"), ("limit", "100")];
+        let answer = self.api.get("list the history of", &path, &query).await?;
+        let entries = answer.get("tags").and_then(Value::as_array).into_iter().flatten();
+        // The newest comes first (data/model/oci/tag.py, `list_repository_tag_history`).
+        let digest = entries
+            .filter_map(|entry| entry.get("manifest_digest").and_then(Value::as_str))
+            .find_map(|text| text.parse().ok());
+        digest.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "restore tag", tag)
+                .because("Quay remembers no manifest that the tag named")
+        })
+    }
+}
+
+#[async_trait]
+impl VendorRepository for QuayApi {
+    async fn show(&self) -> Result<RepositoryFacts> {
+        let path = self.path(&[]);
+        let found = self.api.get("show repository", &path, &[("includeTags", "false")]).await?;
+        let text = |name: &str| found.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let is_public = found.get("is_public").and_then(Value::as_bool).unwrap_or_default();
+        let visibility = if is_public { Visibility::Public } else { Visibility::Private };
+        let mut facts = RepositoryFacts::default();
+        facts.visibility = visibility.as_str().to_owned();
+        facts.description = text("description").map(str::to_owned);
+        facts.page = Some(format!("{}://{}/repository/{}", self.scheme, self.host, self.repository));
+        facts.is_writable = found.get("can_write").and_then(Value::as_bool);
+        facts.restorable_seconds = found.get("tag_expiration_s").and_then(Value::as_u64);
+        Ok(facts)
+    }
+
+    /// Fails with [`Invalid`](ErrorKind::Invalid) if the name lacks a namespace.
+    async fn create(&self, visibility: Visibility, description: &str) -> Result<()> {
         let (namespace, name) = self.repository.as_str().split_once('/').ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "create repository", &self.repository)
                 .because("expected a repository with a namespace, `quay.io/NAMESPACE/NAME`")
@@ -56,57 +85,43 @@ impl QuayApi {
         let body = json!({
             "namespace": namespace,
             "repository": name,
-            "visibility": visibility.text(),
+            "visibility": visibility.as_str(),
             "description": description,
             "repo_kind": "image",
         });
         self.api.send("create", RestMethod::Post, &["repository"], Some(&body)).await.map(drop)
     }
 
-    /// Changes who may see the repository.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`](ErrorKind::NotFound) if it is not there; [`Denied`](ErrorKind::Denied) if the token lacks the right.
-    pub async fn set_visibility(&self, visibility: Visibility) -> Result<()> {
-        let body = json!({ "visibility": visibility.text() });
+    async fn set_visibility(&self, visibility: Visibility) -> Result<()> {
+        let body = json!({ "visibility": visibility.as_str() });
         let path = self.path(&["changevisibility"]);
         self.api.send("change visibility by", RestMethod::Post, &path, Some(&body)).await.map(drop)
     }
 
-    /// Sets when a tag expires; `None` is never.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`](ErrorKind::NotFound) if the tag is not there.
-    pub async fn set_tag_expiry(&self, tag: &Tag, end: Option<SystemTime>) -> Result<()> {
+    async fn set_tag_expiry(&self, tag: &Tag, end: Option<SystemTime>) -> Result<()> {
         let seconds = end.map(|end| end.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs());
         let body = json!({ "expiration": seconds.map_or(Value::Null, Value::from) });
         let path = self.path(&["tag", tag.as_str()]);
         self.api.send("set the expiry of tag", RestMethod::Put, &path, Some(&body)).await.map(drop)
     }
 
-    /// Deletes a tag; the namespace's time machine can restore it for a time.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`](ErrorKind::NotFound) if the tag is not there.
-    pub async fn delete_tag(&self, tag: &Tag) -> Result<()> {
-        let path = self.path(&["tag", tag.as_str()]);
-        self.api.send("delete tag", RestMethod::Delete, &path, None).await.map(drop)
+    async fn restore(&self, what: &Deleted) -> Result<Option<Digest>> {
+        let Deleted::Tag(tag, digest) = what else {
+            return Err(Error::new(ErrorKind::Unsupported, "restore", &self.repository).because(
+                "Quay restores tags: name the tag, and the digest if the tag should name another manifest",
+            ));
+        };
+        let digest = match digest {
+            Some(digest) => digest.clone(),
+            None => self.last_manifest(tag).await?,
+        };
+        let body = json!({ "manifest_digest": digest.to_string() });
+        let path = self.path(&["tag", tag.as_str(), "restore"]);
+        self.api.send("restore tag by", RestMethod::Post, &path, Some(&body)).await?;
+        Ok(Some(digest))
     }
 
-    fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
-        let name = self.repository.as_str().split('/');
-        std::iter::once("repository").chain(name).chain(rest.iter().copied()).collect()
-    }
-}
-
-impl Visibility {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Private => "private",
-        }
+    async fn delete(&self) -> Result<()> {
+        self.api.send("delete repository", RestMethod::Delete, &self.path(&[]), None).await.map(drop)
     }
 }

@@ -4,7 +4,7 @@
 mod api;
 mod profile;
 
-pub use api::{EXPIRES_AFTER_ANNOTATION, QuayApi, Visibility};
+pub use api::{EXPIRES_AFTER_ANNOTATION, QuayApi};
 pub use profile::profile;
 
 // Crates whose types are in this crate's signatures.

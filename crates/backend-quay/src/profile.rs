@@ -1,11 +1,15 @@
 //! The facts about Quay. Paths are those of quay/quay at ffba0c70e.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use distribution_client::{
-    BudgetRules, MountRule, Profile, ReferrersMode, Refusal, TimeLimits, UploadStrategy, Verdict,
+    BudgetRules, MountRule, Profile, ReferrersMode, Refusal, TimeLimits, UploadStrategy, VendorInterface,
+    Verdict,
 };
 use registry_backend::{ErrorKind, Fit, Retry};
+
+use crate::api::QuayApi;
 
 /// Returns the profile of quay.io and of other hosts that run Quay.
 pub fn profile() -> Profile {
@@ -25,6 +29,20 @@ pub fn profile() -> Profile {
     profile.login.hint = Some(
         "the name of a robot account begins with its namespace, `namespace+robot`; its password is its token",
     );
+    let mut vendor = VendorInterface::new(
+        |host, options| {
+            let scheme = if options.speaks_plainly_to(host) { "http" } else { "https" };
+            Some(format!("{scheme}://{host}/api/v1"))
+        },
+        |place| Ok(Arc::new(QuayApi::new(place)?)),
+    );
+    // `CREATE_PRIVATE_REPO_ON_PUSH` (config.py:895).
+    vendor.new_repositories_are_private = true;
+    vendor.login_hint = Some(
+        "Quay's interface needs the token of an OAuth application, as the password of the user `$oauthtoken`; a robot \
+         account only pushes and pulls",
+    );
+    profile.vendor = Some(vendor);
     // `MAXIMUM_LAYER_SIZE`, 20G unless the operator says otherwise (config.py:689).
     profile.capabilities.max_blob_bytes = Some(20 * 1024 * 1024 * 1024);
     // An interrupted upload starts over (blobuploader.py): keep blobs small enough to send again.

@@ -7,11 +7,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::{Json, Router};
-use backend_quay::{QuayApi, Visibility, profile};
+use backend_quay::{QuayApi, profile};
 use distribution_client::{
-    ClientOptions, Credential, FixedCredential, Profile, Registries, RegistryFactory, Secret,
+    ClientOptions, Credential, Deleted, FixedCredential, Profile, Registries, RegistryFactory, Secret,
+    VendorPlace, VendorRepository as _, Visibility,
 };
-use oci_model::{Location, Reference};
+use oci_model::{Digest, Location, Reference, Tag};
 use registry_backend::{Access, BackendFactory as _, ErrorKind, Fit, OpenOptions};
 use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_suite};
 use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
@@ -75,7 +76,7 @@ async fn quay_is_opened_and_others_on_request() {
 
 type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 
-/// An interface that agrees to everything, but for a tag that is not there.
+/// An interface that agrees to everything, but for a repository that is not there.
 async fn start() -> (String, Asked) {
     let asked = Asked::default();
     let router = Router::new().fallback(answer).with_state(asked.clone());
@@ -89,29 +90,61 @@ async fn answer(State(asked): State<Asked>, request: Request) -> (StatusCode, Js
     assert_eq!(request.headers().get("authorization").unwrap(), "Bearer oauth-token");
     let line = format!("{} {}", request.method(), request.uri());
     let body = axum::body::to_bytes(request.into_body(), 10_000).await.unwrap();
-    let is_absent = line.contains("/tag/absent");
-    asked.lock().unwrap().push((line, serde_json::from_slice(&body).unwrap_or_default()));
-    if is_absent {
+    asked.lock().unwrap().push((line.clone(), serde_json::from_slice(&body).unwrap_or_default()));
+    if line.contains("/absent") {
         return (StatusCode::NOT_FOUND, Json(json!({ "error_message": "Not Found", "title": "not_found" })));
     }
-    (StatusCode::OK, Json(json!({ "success": true })))
+    let answer = match line {
+        line if line.contains("includeTags") => json!({
+            "is_public": false, "description": "data", "can_write": true, "tag_expiration_s": 1_209_600,
+        }),
+        line if line.contains("specificTag") => json!({ "tags": [
+            { "name": "v1", "manifest_digest": digest(2).to_string() },
+            { "name": "v1", "manifest_digest": digest(1).to_string() },
+        ] }),
+        _ => json!({ "success": true }),
+    };
+    (StatusCode::OK, Json(answer))
+}
+
+fn digest(number: u8) -> Digest {
+    Digest::sha256_of(&[number])
+}
+
+fn api(host: &str, repository: &str) -> registry_backend::Result<QuayApi> {
+    let options = options(host, "$oauthtoken", "oauth-token");
+    let scheme = if options.speaks_plainly_to(host) { "http" } else { "https" };
+    let interface = &format!("{scheme}://{host}/api/v1");
+    let profile = &fast();
+    let repository = &repository.parse().unwrap();
+    QuayApi::new(&VendorPlace { interface, host, repository, profile, options: &options })
 }
 
 #[tokio::test]
 async fn the_interface_is_asked_as_quay_documents_it() {
     let (host, asked) = start().await;
-    let options = options(&host, "$oauthtoken", "oauth-token");
-    let api = QuayApi::new(&host, REPOSITORY.parse().unwrap(), &options).unwrap();
-    let tag = "v1".parse().unwrap();
-    api.create_repository(Visibility::Private, "data").await.unwrap();
+    let api_of = |repository| api(&host, repository).unwrap();
+    let api = api_of(REPOSITORY);
+    let tag: Tag = "v1".parse().unwrap();
+    api.create(Visibility::Private, "data").await.unwrap();
     api.set_visibility(Visibility::Public).await.unwrap();
     api.set_tag_expiry(&tag, Some(UNIX_EPOCH + Duration::from_secs(1_800_000_000))).await.unwrap();
     api.set_tag_expiry(&tag, None).await.unwrap();
-    api.delete_tag(&tag).await.unwrap();
-    let error = api.delete_tag(&"absent".parse().unwrap()).await.unwrap_err();
+    let facts = api.show().await.unwrap();
+    assert_eq!((facts.visibility.as_str(), facts.is_writable), ("private", Some(true)));
+    assert_eq!(facts.restorable_seconds, Some(1_209_600));
+    assert_eq!(facts.page, Some(format!("http://{host}/repository/{REPOSITORY}")));
+    let restored = api.restore(&Deleted::Tag(tag.clone(), None)).await.unwrap();
+    assert_eq!(restored, Some(digest(2)), "the newest");
+    api.restore(&Deleted::Tag(tag, Some(digest(1)))).await.unwrap();
+    let whole = api.restore(&Deleted::Repository).await.unwrap_err();
+    assert_eq!(whole.kind(), ErrorKind::Unsupported);
+    api.delete().await.unwrap();
+    let error = api_of("namespace/absent").delete().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let asked: Vec<_> = asked.lock().unwrap().clone();
     let repository = "/api/v1/repository/namespace/name/below";
+    let restored = |number| json!({ "manifest_digest": digest(number).to_string() });
     let expected = [
         (
             "POST /api/v1/repository".to_owned(),
@@ -123,16 +156,26 @@ async fn the_interface_is_asked_as_quay_documents_it() {
         (format!("POST {repository}/changevisibility"), json!({ "visibility": "public" })),
         (format!("PUT {repository}/tag/v1"), json!({ "expiration": 1_800_000_000 })),
         (format!("PUT {repository}/tag/v1"), json!({ "expiration": null })),
-        (format!("DELETE {repository}/tag/v1"), Value::Null),
-        (format!("DELETE {repository}/tag/absent"), Value::Null),
+        (format!("GET {repository}?includeTags=false"), Value::Null),
+        (format!("GET {repository}/tag/?specificTag=v1&onlyActiveTags=false&limit=100"), Value::Null),
+        (format!("POST {repository}/tag/v1/restore"), restored(2)),
+        (format!("POST {repository}/tag/v1/restore"), restored(1)),
+        (format!("DELETE {repository}"), Value::Null),
+        ("DELETE /api/v1/repository/namespace/absent".to_owned(), Value::Null),
     ];
     assert_eq!(asked, expected);
 }
 
 #[test]
 fn a_token_is_not_sent_in_the_open() {
-    let mut options = ClientOptions::default();
-    options.scheme = distribution_client::Scheme::Http;
-    let error = QuayApi::new("quay.example", REPOSITORY.parse().unwrap(), &options).unwrap_err();
+    let options = options("quay.example", "$oauthtoken", "oauth-token");
+    let place = VendorPlace {
+        interface: "http://quay.example/api/v1",
+        host: "quay.example",
+        repository: &REPOSITORY.parse().unwrap(),
+        profile: &fast(),
+        options: &options,
+    };
+    let error = QuayApi::new(&place).unwrap_err();
     assert!(error.to_string().contains("https only"), "{error}");
 }

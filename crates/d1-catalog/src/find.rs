@@ -176,10 +176,10 @@ pub(crate) fn tag_of(identifier: &Identifier) -> Option<Tag> {
 }
 
 /// How many bytes of indexes are read at once. A larger index is read alone.
-const INDEX_BYTES_AT_ONCE: u64 = 64 << 20;
+pub(crate) const INDEX_BYTES_AT_ONCE: u64 = 64 << 20;
 
 /// How many bytes of an index one permit stands for.
-const PERMIT_BYTES: u64 = 64 << 10;
+pub(crate) const PERMIT_BYTES: u64 = 64 << 10;
 
 /// An artifact, and its matches.
 #[derive(Debug)]
@@ -300,7 +300,7 @@ impl Search<'_> {
 }
 
 /// Returns how many permits reading the index of an artifact takes.
-fn permits(manifest: &ImageManifest) -> u32 {
+pub(crate) fn permits(manifest: &ImageManifest) -> u32 {
     let bytes = if PackageView::has_index(manifest) { manifest.config.size } else { 0 };
     u32::try_from(bytes.min(INDEX_BYTES_AT_ONCE) / PERMIT_BYTES).unwrap_or(1).max(1)
 }

@@ -68,7 +68,8 @@ pub(crate) fn is_object_media_type(media_type: &MediaType) -> bool {
 }
 
 /// Returns the compression of archive layers with this media type, or `None` for other types.
-pub(crate) fn archive_compression(media_type: &MediaType) -> Option<Compression> {
+#[must_use]
+pub fn archive_compression(media_type: &MediaType) -> Option<Compression> {
     let known = [Compression::Gzip, Compression::Zstd, Compression::None];
     known.into_iter().find(|compression| compression.media_type() == *media_type)
 }

@@ -9,7 +9,7 @@ use d1_transfer::Observer;
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use oci_model::Tag;
-use registry_backend::RegistryBackend;
+use registry_backend::{RegistryBackend, RegistryBackendExt};
 
 use crate::batch::{Batch, BatchOptions, BatchOutcome, Wanted};
 use crate::error::{Error, Result};
@@ -112,7 +112,7 @@ async fn without_tags(backend: &dyn RegistryBackend, journal: &Journal) -> Resul
     if packages.is_empty() {
         return Ok(Vec::new());
     }
-    let tags: HashSet<Tag> = backend.tags().map_ok(|entry| entry.tag).try_collect().await?;
+    let tags: HashSet<Tag> = backend.tags_if_any().map_ok(|entry| entry.tag).try_collect().await?;
     let has_tag = |map: &Identifier| map.tag().parse().is_ok_and(|tag: Tag| tags.contains(&tag));
     Ok(packages.into_iter().filter(|map| !has_tag(map)).collect())
 }

@@ -11,7 +11,7 @@ use d1_transfer::{Event, Observer, OpenPackage};
 use futures::TryStreamExt;
 use oci_model::annotations::DESCRIPTION;
 use oci_model::{Annotations, Descriptor, Digest, Manifest, ManifestRef, MediaType, RawManifest, Tag};
-use registry_backend::{BlobSource, BytesSource, RegistryBackend, WriteHint};
+use registry_backend::{BlobSource, BytesSource, RegistryBackend, RegistryBackendExt, WriteHint};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -148,7 +148,7 @@ pub async fn withdraw(
 /// Returns the tags of all tombstones of a repository.
 pub(crate) async fn tombstone_tags(backend: &dyn RegistryBackend) -> Result<HashSet<Tag>> {
     let is_tombstone = |tag: &Tag| std::future::ready(tag.as_str().starts_with(TOMBSTONE_TAG));
-    Ok(backend.tags().map_ok(|entry| entry.tag).try_filter(is_tombstone).try_collect().await?)
+    Ok(backend.tags_if_any().map_ok(|entry| entry.tag).try_filter(is_tombstone).try_collect().await?)
 }
 
 /// Returns the tag of an identifier's tombstone.

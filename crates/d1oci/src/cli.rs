@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Withdraw(commands::withdraw::Arguments),
     Bag(commands::bag::Arguments),
     #[cfg(feature = "distribution-client")]
+    Repo(commands::repo::Arguments),
+    #[cfg(feature = "distribution-client")]
     Login(commands::login::Arguments),
     #[cfg(feature = "distribution-client")]
     Logout(commands::logout::Arguments),
@@ -103,6 +105,8 @@ impl Command {
             Self::Compare(arguments) => commands::compare::run(context, arguments).await,
             #[cfg(feature = "d1-client")]
             Self::Withdraw(arguments) => commands::withdraw::run(context, arguments).await,
+            #[cfg(feature = "distribution-client")]
+            Self::Repo(arguments) => commands::repo::run(context, arguments).await,
             #[cfg(feature = "distribution-client")]
             Self::Login(arguments) => commands::login::run(context, arguments).await,
             #[cfg(feature = "distribution-client")]

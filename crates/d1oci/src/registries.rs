@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use distribution_client::{
     ClientCertificate, ClientOptions, Profile, Proxies, Registries, Registry, RegistryFactory,
-    RegistryWarning, Scheme, Secret, WaitObserver,
+    RegistryWarning, Scheme, Secret, VendorPlace, VendorRepository, WaitObserver,
 };
+use oci_model::RepositoryName;
 use registry_backend::{Backends, Fit};
 
 use crate::credentials::CredentialPlaces;
@@ -229,6 +230,9 @@ impl RegistrySetup {
     }
 }
 
+/// A vendor's interface for a repository, and advice for a user whom it refuses.
+type Vendor = (Arc<dyn VendorRepository>, Option<&'static str>);
+
 /// The largest certificate or key file in bytes.
 const LARGEST_PEM: u64 = 4 * 1024 * 1024;
 
@@ -281,6 +285,27 @@ impl RegistryPlace {
             best.filter(|best| best.fit(&self.host) > Fit::OnRequest)
         };
         self.set(named.or_else(by_fit).cloned().unwrap_or_else(Profile::generic))
+    }
+
+    /// Tells whether a push that creates a repository creates a private one.
+    pub(crate) fn creates_private_repositories(&self) -> bool {
+        self.profile().vendor.is_some_and(|vendor| vendor.new_repositories_are_private)
+    }
+
+    /// Returns the vendor's interface for a repository, and advice for a user whom it refuses; `None` if the registry has no
+    /// interface that this program knows.
+    pub(crate) fn vendor(&self, repository: &RepositoryName) -> Result<Option<Vendor>, Failure> {
+        let profile = self.profile();
+        let Some(vendor) = &profile.vendor else { return Ok(None) };
+        let interface = &vendor.url_for(self.settings.api(), &self.host, &profile, &self.client)?;
+        let place = VendorPlace {
+            interface,
+            host: &self.host,
+            repository: &profile.whole_name(repository)?,
+            profile: &profile,
+            options: &self.client,
+        };
+        Ok(Some(((vendor.open)(&place)?, vendor.login_hint)))
     }
 
     /// Returns the backends with a factory for each profile, for this registry alone.

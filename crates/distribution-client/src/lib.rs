@@ -23,14 +23,15 @@ mod repository;
 mod rest;
 mod upload;
 mod upload_memory;
+mod vendor;
 mod warning;
 
 pub use credentials::{Credential, CredentialSource, FixedCredential, NoCredentials};
 pub use http_transfer::{BudgetRules, ClientCertificate, Proxies, RetryRules, Secret, Wait, WaitObserver};
 pub use options::{ClientOptions, Scheme};
 pub use profile::{
-    LoginFacts, ManifestDeleter, MountRule, Profile, ReferrersMode, Segments, TimeLimits, TokenSource,
-    UploadStrategy, VendorInterface, VendorPlace,
+    LoginFacts, MountRule, Profile, ReferrersMode, Segments, TimeLimits, TokenSource, UploadStrategy,
+    VendorInterface, VendorOpener, VendorPlace,
 };
 pub use refusal::{Refusal, Verdict};
 pub use registries::{Registries, RegistryFactory};
@@ -38,6 +39,7 @@ pub use registry::Registry;
 pub use repository::Repository;
 pub use rest::{RestApi, RestMethod};
 pub use upload_memory::{UploadMemory, UploadName};
+pub use vendor::{Deleted, ManifestDeleter, RepositoryFacts, VendorRepository, Visibility};
 pub use warning::{RegistryWarning, WarningSink};
 
 // Crates whose types are in this crate's signatures.

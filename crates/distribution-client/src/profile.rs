@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use http_transfer::{BudgetRules, RetryRules};
-use oci_model::{Digest, RepositoryName};
+use oci_model::RepositoryName;
 use registry_backend::{Capabilities, Error, ErrorKind, Fit, Result};
 
 use crate::Secret;
 use crate::credentials::Credential;
 use crate::options::{ClientOptions, is_loopback_host};
 use crate::refusal::{Refusal, Verdict};
+use crate::vendor::{ManifestDeleter, VendorRepository};
 
 /// The facts in which registries differ. A crate for one kind of registry is a value of this type, and the vendor's own
 /// interface where it has one. [`RegistryFactory`](crate::RegistryFactory) serves every profile.
@@ -104,14 +104,26 @@ pub struct TokenSource {
 
 /// A vendor's own interface beside the registry.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct VendorInterface {
     /// Returns the URL of the interface for a host, or `None` if the user has to state it.
-    pub url: fn(host: &str) -> Option<String>,
-    /// Returns the vendor's way to delete manifests of one repository.
+    pub url: fn(host: &str, options: &ClientOptions) -> Option<String>,
+    /// Opens the interface for one repository; sends nothing.
     ///
     /// Errors: [`Invalid`](ErrorKind::Invalid) if the URL or the repository's name does not fit the vendor's rules.
-    pub deleter: fn(&VendorPlace<'_>) -> Result<Arc<dyn ManifestDeleter>>,
+    pub open: VendorOpener<dyn VendorRepository>,
+    /// Returns the vendor's way to delete manifests, where the registry has none.
+    ///
+    /// Errors: as those of `open`.
+    pub deleter: Option<VendorOpener<dyn ManifestDeleter>>,
+    /// Whether a repository that a push creates is private.
+    pub new_repositories_are_private: bool,
+    /// Advice for a user whom the interface refuses.
+    pub login_hint: Option<&'static str>,
 }
+
+/// A function that opens something for one repository.
+pub type VendorOpener<T> = fn(&VendorPlace<'_>) -> Result<Arc<T>>;
 
 /// One repository, as a vendor's interface needs to know it.
 #[derive(Clone, Copy, Debug)]
@@ -126,23 +138,6 @@ pub struct VendorPlace<'a> {
     pub profile: &'a Profile,
     /// How to talk to the registry and to the interface.
     pub options: &'a ClientOptions,
-}
-
-/// A vendor's own way to delete manifests, where the registry has none.
-#[async_trait]
-pub trait ManifestDeleter: Send + Sync {
-    /// Deletes a manifest, and all tags that name it.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`](registry_backend::ErrorKind::NotFound) if the manifest does not exist.
-    async fn delete_manifest(&self, digest: &Digest) -> Result<()>;
-}
-
-impl fmt::Debug for VendorInterface {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("VendorInterface").finish_non_exhaustive()
-    }
 }
 
 /// A way to send a blob.
@@ -271,7 +266,7 @@ impl Profile {
     }
 
     /// Returns the whole name of a repository whose namespace the user left out.
-    pub(crate) fn whole_name(&self, name: &RepositoryName) -> Result<RepositoryName> {
+    pub fn whole_name(&self, name: &RepositoryName) -> Result<RepositoryName> {
         match self.default_namespace {
             Some(namespace) if !name.as_str().contains('/') => {
                 let whole = format!("{namespace}/{name}").parse();
@@ -300,5 +295,38 @@ fn adjust_generic(profile: &mut Profile, host: &str) {
             parallel_requests: 32,
             parallel_uploads: 8,
         };
+    }
+}
+impl VendorInterface {
+    /// Returns the interface that opens repositories in this way, at the URL that a host has.
+    pub fn new(
+        url: fn(&str, &ClientOptions) -> Option<String>,
+        open: VendorOpener<dyn VendorRepository>,
+    ) -> Self {
+        Self { url, open, deleter: None, new_repositories_are_private: false, login_hint: None }
+    }
+
+    /// Returns the URL of the interface: the stated one, or that of the host.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) if nobody knows it.
+    pub fn url_for(
+        &self,
+        stated: Option<&str>,
+        host: &str,
+        profile: &Profile,
+        options: &ClientOptions,
+    ) -> Result<String> {
+        stated.map(str::to_owned).or_else(|| (self.url)(host, options)).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, "open", host)
+                .because(format!("the URL of the {} interface of `{host}` is not known", profile.name))
+        })
+    }
+}
+
+impl fmt::Debug for VendorInterface {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("VendorInterface").finish_non_exhaustive()
     }
 }

@@ -137,20 +137,13 @@ impl BackendFactory for RegistryFactory {
         let name = profile.whole_name(repository)?;
         let registry = self.registries.open(host, profile.clone())?;
         let opened = registry.repository(name.clone(), options.access);
-        let Some(vendor) = &profile.vendor else { return Ok(Box::new(opened)) };
-        let stated = self.hosts.get(host).cloned().flatten();
-        let interface = stated.or_else(|| (vendor.url)(host)).ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, "open", location)
-                .because(format!("the URL of the {} interface of `{host}` is not known", profile.name))
-        })?;
-        let place = VendorPlace {
-            interface: &interface,
-            host,
-            repository: &name,
-            profile: &profile,
-            options: self.registries.options(host),
-        };
-        Ok(Box::new(opened.with_deleter((vendor.deleter)(&place)?)))
+        let vendor = profile.vendor.as_ref().and_then(|vendor| Some((vendor, vendor.deleter?)));
+        let Some((vendor, deleter)) = vendor else { return Ok(Box::new(opened)) };
+        let options = self.registries.options(host);
+        let stated = self.hosts.get(host).and_then(Option::as_deref);
+        let interface = &vendor.url_for(stated, host, &profile, options)?;
+        let place = VendorPlace { interface, host, repository: &name, profile: &profile, options };
+        Ok(Box::new(opened.with_deleter(deleter(&place)?)))
     }
 }
 

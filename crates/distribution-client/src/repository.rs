@@ -10,8 +10,9 @@ use registry_backend::{Access, Result};
 
 use crate::auth::Scopes;
 use crate::context::Context;
-use crate::profile::{ManifestDeleter, Profile};
+use crate::profile::Profile;
 use crate::registry::{Call, Registry};
+use crate::vendor::ManifestDeleter;
 
 /// A repository of a registry. Clones share their knowledge about it.
 #[derive(Clone)]

@@ -128,6 +128,18 @@ impl RestApi {
         Ok(value)
     }
 
+    /// Reads a document; the path is given in its parts, and the parameters as pairs.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn get(&self, operation: &'static str, path: &[&str], query: &[(&str, &str)]) -> Result<Value> {
+        let context = self.context(operation, path);
+        let url = self.url(path, query, &context)?;
+        let (value, _) = self.exchange(RestMethod::Get, url, None, &context).await?;
+        Ok(value)
+    }
+
     /// Reads all pages of a list.
     ///
     /// # Errors
@@ -155,7 +167,7 @@ impl RestApi {
     }
 
     fn context(&self, operation: &'static str, path: &[&str]) -> Context {
-        let last = path.last().copied().unwrap_or_default();
+        let last = path.iter().rfind(|part| !part.is_empty()).copied().unwrap_or_default();
         Context::new(operation, format_args!("{last} by {}", self.base.host_str().unwrap_or_default()))
     }
 

@@ -1,10 +1,11 @@
 //! Conveniences for callers of a backend.
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Descriptor, Digest, DigestHasher, ImageManifest, Manifest, ManifestRef, RawManifest};
 
-use crate::{BlobRead, ByteStream, Error, ErrorKind, RegistryBackend, Result};
+use crate::{BlobRead, ByteStream, Error, ErrorKind, RegistryBackend, Result, TagEntry};
 
 /// Conveniences for callers, implemented for every backend.
 ///
@@ -46,6 +47,11 @@ pub trait RegistryBackendExt {
     ///
     /// [`Invalid`](ErrorKind::Invalid) if it is an index, or not a valid manifest.
     async fn read_image_manifest(&self, at: &ManifestRef) -> Result<(RawManifest, ImageManifest)>;
+
+    /// Returns the tags, as [`tags`](RegistryBackend::tags) does, and none if the repository does not exist yet.
+    ///
+    /// Registries create a repository with its first push. A command that fills a repository starts with this list.
+    fn tags_if_any(&self) -> BoxStream<'_, Result<TagEntry>>;
 }
 
 #[async_trait]
@@ -72,6 +78,12 @@ impl<B: RegistryBackend + ?Sized> RegistryBackendExt for B {
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
+    }
+
+    fn tags_if_any(&self) -> BoxStream<'_, Result<TagEntry>> {
+        let exists =
+            |entry: &Result<TagEntry>| !matches!(entry, Err(error) if error.kind() == ErrorKind::NotFound);
+        self.tags().take_while(move |entry| std::future::ready(exists(entry))).boxed()
     }
 
     async fn read_image_manifest(&self, at: &ManifestRef) -> Result<(RawManifest, ImageManifest)> {

@@ -28,6 +28,7 @@ mod own_backend;
 mod planted;
 mod power_cut;
 mod readme;
+mod repositories;
 mod reproducible;
 mod resumed_pushes;
 mod round_trip;

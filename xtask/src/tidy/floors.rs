@@ -30,11 +30,12 @@ const OFF_THE_FLOORS: [(&str, Option<&[&str]>); 4] = [
 const TEST_PEER: &str = "d1-testnode";
 
 /// Dependencies that only these packages may ask for.
-const OWNED: [(&str, &[&str]); 4] = [
+const OWNED: [(&str, &[&str]); 5] = [
     ("clap", &["d1oci", "xtask"]),
     ("clap_complete", &["d1oci"]),
     ("clap_mangen", &["d1oci"]),
     ("object_store", &["backend-layout"]),
+    ("rusqlite", &["d1-catalog"]),
 ];
 
 /// The lowest floor that may know a runtime or an HTTP stack.

@@ -34,6 +34,8 @@ pub(crate) mod push;
 pub(crate) mod repair;
 #[cfg(feature = "d1-client")]
 pub(crate) mod replicate;
+#[cfg(feature = "distribution-client")]
+pub(crate) mod repo;
 pub(crate) mod resolve;
 pub(crate) mod tag;
 pub(crate) mod tags;

@@ -89,7 +89,7 @@ fn text(outcome: &Outcome, lines: &mut Lines<'_>) {
 }
 
 /// Reads `90`, `90s`, `30m`, `2h`, `1d`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &text[digits.len()..] {
         "" | "s" => 1,

@@ -7,8 +7,12 @@ use d1_package::Accept;
 use d1_package::Layout;
 use d1_sync::{ObjectReport, ObjectToPush};
 use d1_transfer::{FileToPush, PushOptions, PushReport};
+#[cfg(feature = "distribution-client")]
+use futures::{StreamExt, TryStreamExt};
 use oci_model::{Annotations, Location, MediaType, Reference, Tag};
 use oci_pack::Compression;
+#[cfg(feature = "distribution-client")]
+use registry_backend::TagEntry;
 use registry_backend::{Access, ErrorKind, MemoryBackend, RegistryBackend};
 use serde::Serialize;
 
@@ -183,6 +187,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             }
             let object = ObjectToPush { path, media_type, system_metadata: arguments.sysmeta.clone() };
             let report = d1_sync::push_object(&*backend, &object, &options, &observer).await?;
+            tell_of_privacy(context, location, &*backend, &report.object, arguments.dry_run).await;
             let pushed = PushedObject {
                 reference: pushed_reference(&arguments.reference, &report.object),
                 report: &report,
@@ -198,11 +203,40 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             d1_transfer::push_files(&*backend, &files, &options, &observer).await?
         }
     };
+    tell_of_privacy(context, location, &*backend, &report, arguments.dry_run).await;
     let pushed = Pushed { reference: pushed_reference(&arguments.reference, &report), report: &report };
     context
         .printer
         .result(&pushed, |pushed, lines| text(&pushed.reference, pushed.report, arguments.dry_run, lines))
 }
+
+/// Says after the first push to a repository that it is private, and how to change that.
+#[cfg(feature = "distribution-client")]
+async fn tell_of_privacy(
+    context: &Context,
+    location: &Location,
+    backend: &dyn RegistryBackend,
+    report: &PushReport,
+    dry_run: bool,
+) {
+    let Location::Registry { host, .. } = location else { return };
+    let Ok(place) = context.registries.place(host) else { return };
+    if dry_run || report.unchanged || !place.creates_private_repositories() {
+        return;
+    }
+    // Other tags show that it is not the first push. The push has succeeded: a list that fails does not matter.
+    let others = backend.tags().take(report.tags.len() + 1);
+    let others: Result<Vec<TagEntry>, _> = others.try_collect().await;
+    if others.is_ok_and(|tags| tags.iter().all(|entry| report.tags.contains(&entry.tag))) {
+        context.printer.status(format_args!(
+            "hint: {host} creates private repositories; `d1oci repo visibility {location} public` lets everybody read this one, \
+             or says how"
+        ));
+    }
+}
+
+#[cfg(not(feature = "distribution-client"))]
+async fn tell_of_privacy(_: &Context, _: &Location, _: &dyn RegistryBackend, _: &PushReport, _: bool) {}
 
 /// Refuses system metadata that describe no single file.
 fn refuse_system_metadata(arguments: &Arguments) -> Result<(), Failure> {

@@ -17,10 +17,10 @@ fn profiles() -> Vec<Profile> {
     vendor.name = "ghcr";
     vendor.hosts = &["ghcr.io"];
     vendor.elsewhere = Fit::No;
-    vendor.vendor = Some(VendorInterface {
-        url: |_| None,
-        deleter: |_| Err(Error::new(ErrorKind::Unsupported, "open", "for tests")),
-    });
+    vendor.vendor = Some(VendorInterface::new(
+        |_, _| None,
+        |_| Err(Error::new(ErrorKind::Unsupported, "open", "for tests")),
+    ));
     vec![Profile::generic(), on_request, vendor]
 }
 

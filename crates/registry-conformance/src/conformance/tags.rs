@@ -1,11 +1,17 @@
 //! Tags: listed once each, moved in one step.
 
+use futures::TryStreamExt;
+use registry_backend::RegistryBackendExt;
+
 use super::EmptyRepository;
 use super::failure::ensure_equal;
 use super::support::{Outcome, at, by_digest, ensure_manifest, sorted_tags, store_artifact, store_untagged};
 
 pub(super) async fn an_empty_repository_has_no_tags(repository: &EmptyRepository) -> Outcome {
-    ensure_equal!(sorted_tags(&**repository.backend()).await?, Vec::<String>::new(), "tags");
+    let backend = repository.backend();
+    ensure_equal!(sorted_tags(&**backend).await?, Vec::<String>::new(), "tags");
+    let listed: Vec<_> = backend.tags_if_any().try_collect().await?;
+    ensure_equal!(listed.len(), 0, "tags that a command which fills the repository finds");
     Ok(())
 }
 

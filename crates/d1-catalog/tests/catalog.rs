@@ -1,0 +1,359 @@
+//! A catalogue holds what the repository holds, and follows its changes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bagit::Algorithm;
+use d1_catalog::{
+    Catalog, CatalogObject, DocumentPlace, Error, ObjectFilter, PackageFilter, PackageKey, UpdateOptions,
+    UpdateReport,
+};
+use d1_model::{
+    AccessPolicy, AccessRule, Checksum, DateTime, PUBLIC_SUBJECT, Permission, ResourceMapBuilder,
+    SystemMetadata,
+};
+use d1_transfer::{Observer, PushOptions, Silent, push_directory};
+use oci_model::{Digest, Tag};
+use registry_backend::{MemoryBackend, RegistryBackend};
+
+const EML: &str = "https://eml.ecoinformatics.org/eml-2.2.0";
+
+/// A member of a package.
+struct Member {
+    pid: &'static str,
+    path: &'static str,
+    format_id: &'static str,
+    content: String,
+    obsoletes: Option<&'static str>,
+    series: Option<&'static str>,
+    public: bool,
+    day: u32,
+}
+
+fn member(pid: &'static str, path: &'static str, format_id: &'static str, content: &str) -> Member {
+    Member {
+        pid,
+        path,
+        format_id,
+        content: content.to_owned(),
+        obsoletes: None,
+        series: None,
+        public: true,
+        day: 1,
+    }
+}
+
+fn system_metadata(member: &Member) -> SystemMetadata {
+    let digest = Digest::sha256_of(member.content.as_bytes());
+    let checksum: Checksum = format!("SHA-256:{}", digest.encoded()).parse().unwrap();
+    let size = member.content.len() as u64;
+    let mut facts =
+        SystemMetadata::new(member.pid.parse().unwrap(), member.format_id, size, checksum, "CN=someone");
+    let date = DateTime::from_text(format!("2024-03-{:02}T12:00:00.000+00:00", member.day));
+    facts.serial_version = Some(3);
+    facts.date_uploaded = Some(date.clone());
+    facts.date_modified = Some(date);
+    facts.obsoletes = member.obsoletes.map(|pid| pid.parse().unwrap());
+    facts.series_id = member.series.map(|sid| sid.parse().unwrap());
+    facts.authoritative_member_node = Some("urn:node:TEST".to_owned());
+    if member.public {
+        let rule =
+            AccessRule { subjects: vec![PUBLIC_SUBJECT.to_owned()], permissions: vec![Permission::Read] };
+        facts.access_policy = Some(AccessPolicy { rules: vec![rule] });
+    }
+    facts
+}
+
+/// Writes a directory with members, their system metadata and a resource map, and pushes it.
+async fn push(backend: &dyn RegistryBackend, tag: &str, map: &str, members: &[Member]) -> Digest {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("package");
+    for (number, member) in members.iter().enumerate() {
+        write(&root, member.path, member.content.as_bytes());
+        let document = system_metadata(member).to_xml().unwrap();
+        write(&root, &format!("metadata/sysmeta/{number}.xml"), &document);
+    }
+    let mut builder =
+        ResourceMapBuilder::new(map.parse().unwrap(), "test", DateTime::from_text("2024-03-01T00:00:00Z"));
+    let (metadata, data) = members.split_first().unwrap();
+    builder.member(&metadata.pid.parse().unwrap());
+    for member in data {
+        builder.member(&member.pid.parse().unwrap());
+        builder.documents(&metadata.pid.parse().unwrap(), &member.pid.parse().unwrap());
+    }
+    write(&root, "metadata/oai-ore.xml", &builder.build().to_rdf_xml().unwrap());
+    let mut options = PushOptions::new(std::env::temp_dir());
+    options.tags = vec![tag.parse::<Tag>().unwrap()];
+    options.include_private = true;
+    push_directory(backend, &root, &options, &silent()).await.unwrap().digest
+}
+
+fn write(root: &Path, path: &str, bytes: &[u8]) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn silent() -> Arc<dyn Observer> {
+    Arc::new(Silent)
+}
+
+struct Place {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn place() -> Place {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalog.sqlite3");
+    Place { _directory: directory, path }
+}
+
+async fn update(catalog: &Catalog, backend: &dyn RegistryBackend) -> UpdateReport {
+    catalog.update(backend, &UpdateOptions::default(), &silent()).await.unwrap()
+}
+
+fn eml(title: &str) -> String {
+    format!(
+        "<eml:eml xmlns:eml='{EML}' packageId='x' system='y'><dataset><title>{title}</title></dataset></eml:eml>"
+    )
+}
+
+/// Two versions of a package.
+async fn two_versions(backend: &dyn RegistryBackend) -> (Digest, Digest) {
+    let first = [
+        Member { series: Some("series.1"), ..member("meta.1", "science-metadata.xml", EML, &eml("First")) },
+        member("data.1", "data/deep/temperature.csv", "text/csv", "15,7.2\n"),
+        Member { public: false, ..member("data.2", "data/salinity.csv", "text/csv", "15,34.9\n") },
+    ];
+    let second = [
+        Member {
+            obsoletes: Some("meta.1"),
+            series: Some("series.1"),
+            day: 2,
+            ..member("meta.2", "science-metadata.xml", EML, &eml("Second"))
+        },
+        Member { day: 3, ..member("data.1", "data/deep/temperature.csv", "text/csv", "15,7.2\n") },
+    ];
+    (push(backend, "v1", "map.1", &first).await, push(backend, "v2", "map.2", &second).await)
+}
+
+fn pids(objects: &[CatalogObject]) -> Vec<&str> {
+    objects.iter().map(|object| object.pid.as_str()).collect()
+}
+
+#[tokio::test]
+async fn objects_are_found_by_identifier_and_series() {
+    let (backend, place) = (MemoryBackend::new(), place());
+    let (first, second) = two_versions(&backend).await;
+    let catalog = Catalog::open(&place.path).unwrap();
+    let report = update(&catalog, &backend).await;
+    assert_eq!((report.tags, report.added, report.unchanged, report.removed), (2, 2, 0, 0));
+
+    let data = catalog.object("data.1").unwrap().unwrap();
+    assert_eq!(data.file.manifest, second, "the copy with the newest system metadata stands for the object");
+    assert_eq!((data.file.path.as_str(), data.file.size), ("data/deep/temperature.csv", 7));
+    assert_eq!(data.file.sha256(), Digest::sha256_of(b"15,7.2\n").sha256_bytes());
+    assert!(data.is_public() && !data.conflict);
+    let facts = data.system_metadata.as_ref().unwrap();
+    assert_eq!((facts.serial_version, facts.format_id.as_str(), facts.size), (Some(3), "text/csv", 7));
+    assert_eq!(facts.authoritative_node.as_deref(), Some("urn:node:TEST"));
+    assert_eq!(facts.date_modified.unwrap().to_string(), "2024-03-03T12:00:00Z");
+    let Some(DocumentPlace::File(document)) = data.system_metadata_place else { panic!("no document") };
+    assert_eq!(document.path, "metadata/sysmeta/1.xml");
+    assert_eq!(catalog.copies("data.1").unwrap().len(), 2);
+
+    let old = catalog.object("meta.1").unwrap().unwrap();
+    assert_eq!((old.file.manifest, old.obsoleted_by.as_deref()), (first, Some("meta.2")));
+    assert_eq!(catalog.object("series.1").unwrap().unwrap().pid, "meta.2");
+    assert!(catalog.object_by_pid("series.1").unwrap().is_none());
+    assert!(!catalog.object("data.2").unwrap().unwrap().is_public());
+    assert!(catalog.object("unknown").unwrap().is_none());
+
+    let relations = catalog.relations("data.1").unwrap();
+    assert_eq!(relations.documented_by, ["meta.1", "meta.2"]);
+    assert_eq!(relations.resource_maps, ["map.1", "map.2"]);
+    assert_eq!(catalog.relations("meta.1").unwrap().documents, ["data.1", "data.2"]);
+}
+
+#[tokio::test]
+async fn pages_of_objects_are_ordered_and_filtered() {
+    let (backend, place) = (MemoryBackend::new(), place());
+    two_versions(&backend).await;
+    let catalog = Catalog::open(&place.path).unwrap();
+    update(&catalog, &backend).await;
+    let with_facts = |mut filter: ObjectFilter, start, count| {
+        filter.node = Some("urn:node:TEST".to_owned());
+        let page = catalog.objects(&filter, start, count).unwrap();
+        (page.total, pids(&page.items).join(" "))
+    };
+    let all = ObjectFilter::default;
+    assert_eq!(with_facts(all(), 0, 10), (4, "data.2 meta.1 meta.2 data.1".to_owned()));
+    assert_eq!(with_facts(all(), 1, 2), (4, "meta.1 meta.2".to_owned()));
+    assert_eq!(with_facts(all(), 9, 2), (4, String::new()));
+    let mut filter = all();
+    filter.public_only = true;
+    filter.from = Some("2024-03-01T12:00:00Z".parse().unwrap());
+    filter.to = Some("2024-03-03T12:00:00Z".parse().unwrap());
+    assert_eq!(with_facts(filter.clone(), 0, 10), (2, "meta.1 meta.2".to_owned()));
+    filter.from = Some("2024-03-01T12:00:00.0001Z".parse().unwrap());
+    assert_eq!(with_facts(filter, 0, 10), (1, "meta.2".to_owned()));
+    let mut filter = all();
+    filter.identifier = Some("series.1".to_owned());
+    filter.format_id = Some(EML.to_owned());
+    assert_eq!(with_facts(filter.clone(), 0, 10), (2, "meta.1 meta.2".to_owned()));
+    filter.format_id = Some("text/csv".to_owned());
+    assert_eq!(with_facts(filter, 0, 0), (0, String::new()));
+}
+
+#[tokio::test]
+async fn packages_directories_and_files_are_listed() {
+    let (backend, place) = (MemoryBackend::new(), place());
+    let (first, second) = two_versions(&backend).await;
+    let catalog = Catalog::open(&place.path).unwrap();
+    update(&catalog, &backend).await;
+    let package = catalog.package(&PackageKey::Identifier("map.1")).unwrap().unwrap();
+    assert_eq!(package.summary.digest, first);
+    assert_eq!((package.files, package.tags.as_slice()), (7, ["v1".to_owned()].as_slice()));
+    assert!(package.has_system_metadata && !package.is_public);
+    for key in [
+        PackageKey::Id(package.id),
+        PackageKey::Digest(&first),
+        PackageKey::Tag { repository: &backend.to_string(), tag: "v1" },
+        PackageKey::Identifier("meta.1"),
+    ] {
+        assert_eq!(catalog.package(&key).unwrap().unwrap(), package, "{key:?}");
+    }
+    assert_eq!(catalog.package(&PackageKey::Identifier("series.1")).unwrap().unwrap().summary.digest, second);
+    let versions = catalog.versions(&package).unwrap();
+    let digests: Vec<_> = versions.iter().map(|version| &version.summary.digest).collect();
+    assert_eq!(digests, [&first, &second]);
+    assert_eq!(catalog.packages_of_object("data.1").unwrap().len(), 2);
+    let mut filter = PackageFilter::default();
+    assert_eq!(catalog.packages(&filter, 0, 1).unwrap().total, 2);
+    (filter.current_only, filter.public_only) = (true, true);
+    let current = catalog.packages(&filter, 0, 10).unwrap();
+    assert_eq!((current.total, &current.items[0].summary.digest), (1, &second));
+
+    let root = catalog.directory(package.id, "").unwrap().unwrap();
+    assert_eq!((root.files, root.bytes), (7, package.bytes));
+    let directories = catalog.subdirectories(&root, 0, 10).unwrap();
+    let names: Vec<_> =
+        directories.items.iter().map(|directory| (&*directory.path, directory.files)).collect();
+    assert_eq!(names, [("data", 2), ("metadata", 4)]);
+    let here = catalog.files_in(&root, 0, 10).unwrap();
+    assert_eq!((here.total, here.items[0].path.as_str()), (1, "science-metadata.xml"));
+    let data = catalog.directory(package.id, "data").unwrap().unwrap();
+    let below = catalog.files(&data, None, 10).unwrap();
+    let paths: Vec<_> = below.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["data/deep/temperature.csv", "data/salinity.csv"]);
+    assert_eq!(catalog.files(&data, Some(below[0].id), 10).unwrap(), below[1..]);
+    assert_eq!(catalog.files(&root, None, 100).unwrap().len(), 7);
+    let file = catalog.file(package.id, "data/salinity.csv").unwrap().unwrap();
+    assert_eq!(
+        (file.pid.as_deref(), file.media_type.as_str(), file.name()),
+        (Some("data.2"), "text/csv", "salinity.csv")
+    );
+    assert!(catalog.file(package.id, "data").unwrap().is_none());
+}
+
+#[tokio::test]
+async fn content_is_found_by_hash_and_its_place_is_known() {
+    let (backend, place) = (MemoryBackend::new(), place());
+    two_versions(&backend).await;
+    let catalog = Catalog::open(&place.path).unwrap();
+    update(&catalog, &backend).await;
+    let sha256 = Digest::sha256_of(b"15,7.2\n").sha256_bytes().unwrap();
+    let found = catalog.locations(Algorithm::Sha256, &sha256).unwrap();
+    assert_eq!(found.len(), 2);
+    catalog.note_crc32(&sha256, 0xdead_beef).unwrap();
+    assert_eq!(catalog.locations(Algorithm::Sha256, &sha256).unwrap()[1].crc32, Some(0xdead_beef));
+    assert!(catalog.locations(Algorithm::Sha512, &sha256).unwrap().is_empty());
+    for file in &found {
+        let package = d1_transfer::open_package(&backend, &file.manifest.clone().into()).await.unwrap();
+        for range in [None, Some(0..7), Some(2..5), Some(7..7)] {
+            let pieces = catalog.pieces(file, range.clone()).unwrap();
+            let plan = package.view.read_plan(&file.path, range).unwrap();
+            let d1_package::ReadPlan::Pieces(planned) = plan else { panic!("no plan") };
+            let expected: Vec<_> = planned
+                .pieces
+                .into_iter()
+                .map(|piece| {
+                    (piece.descriptor.digest.clone(), piece.descriptor.size, piece.range, piece.encoding)
+                })
+                .collect();
+            let found: Vec<_> = pieces
+                .into_iter()
+                .map(|piece| (piece.blob, piece.blob_size, piece.range, piece.encoding))
+                .collect();
+            assert_eq!(found, expected);
+        }
+        assert!(matches!(catalog.pieces(file, Some(3..8)), Err(Error::NeedsPackage { .. })));
+    }
+}
+
+#[tokio::test]
+async fn an_update_follows_new_moved_and_removed_tags() {
+    let (backend, place) = (MemoryBackend::new(), place());
+    let (first, second) = two_versions(&backend).await;
+    let catalog = Catalog::open(&place.path).unwrap();
+    update(&catalog, &backend).await;
+    let generation = catalog.generation().unwrap();
+    let again = update(&catalog, &backend).await;
+    assert_eq!((again.added, again.unchanged, again.removed), (0, 2, 0));
+    assert_eq!(catalog.generation().unwrap(), generation, "an update without changes changes nothing");
+
+    let admin = backend.admin().unwrap();
+    admin.delete_tag(&"v2".parse().unwrap()).await.unwrap();
+    let raw = backend.read_manifest(&first.clone().into()).await.unwrap();
+    backend.write_manifest(&"another".parse::<Tag>().unwrap().into(), &raw).await.unwrap();
+    let report = update(&catalog, &backend).await;
+    assert_eq!((report.added, report.unchanged, report.removed), (0, 1, 1));
+    assert!(catalog.generation().unwrap() > generation);
+    assert!(catalog.package(&PackageKey::Digest(&second)).unwrap().is_none());
+    assert!(catalog.object("meta.2").unwrap().is_none());
+    assert_eq!(catalog.object("data.1").unwrap().unwrap().file.manifest, first);
+    assert_eq!(catalog.object("series.1").unwrap().unwrap().pid, "meta.1");
+    assert_eq!(catalog.package(&PackageKey::Digest(&first)).unwrap().unwrap().tags.len(), 2);
+    let status = catalog.repositories().unwrap();
+    assert_eq!((status[0].tags, status[0].packages, status[0].objects), (2, 1, 4));
+    assert!(catalog.drop_repository(&backend.to_string()).unwrap());
+    assert!(catalog.object("data.1").unwrap().is_none());
+    assert!(!catalog.drop_repository("another").unwrap());
+}
+
+#[tokio::test]
+async fn a_second_object_with_the_same_identifier_is_a_conflict() {
+    let (backend, place) = (MemoryBackend::new(), place());
+    let honest = [member("data.1", "a.csv", "text/csv", "1\n")];
+    let hostile = [Member { day: 9, ..member("data.1", "a.csv", "text/csv", "2\n") }];
+    let expected = push(&backend, "honest", "map.1", &honest).await;
+    push(&backend, "hostile", "map.2", &hostile).await;
+    let catalog = Catalog::open(&place.path).unwrap();
+    update(&catalog, &backend).await;
+    let object = catalog.object("data.1").unwrap().unwrap();
+    assert!(object.conflict);
+    assert_eq!(object.file.manifest, expected, "the object that was uploaded first keeps the identifier");
+}
+
+#[test]
+fn other_newer_and_damaged_files_are_refused() {
+    let place = place();
+    fs::write(&place.path, "not a database, but a text of some length that no one wants to lose").unwrap();
+    assert!(matches!(Catalog::open(&place.path), Err(Error::NotACatalog { .. })));
+    assert!(fs::read_to_string(&place.path).unwrap().starts_with("not a database"));
+    fs::remove_file(&place.path).unwrap();
+    assert!(Catalog::open_existing(&place.path).unwrap().is_none());
+
+    drop(Catalog::open(&place.path).unwrap());
+    let mut bytes = fs::read(&place.path).unwrap();
+    bytes[60..64].copy_from_slice(&99_i32.to_be_bytes());
+    fs::write(&place.path, &bytes).unwrap();
+    assert!(matches!(Catalog::open(&place.path), Err(Error::Newer { found: 99, .. })));
+    bytes[60..64].copy_from_slice(&1_i32.to_be_bytes());
+    bytes[4096..].fill(0xff);
+    fs::write(&place.path, &bytes).unwrap();
+    let damaged = Catalog::open(&place.path).and_then(|catalog| catalog.repositories());
+    assert!(matches!(damaged, Err(Error::Damaged { .. })), "{damaged:?}");
+}
