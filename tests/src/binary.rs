@@ -47,7 +47,7 @@ fn build(name: &str) -> PathBuf {
     }
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", name, "--bin", name, "--message-format=json"]);
+    build.args(["build", "--quiet", "--workspace", "--bin", name, "--message-format=json"]);
     let output = build.current_dir(workspace()).stderr(Stdio::inherit()).output().expect("cargo runs");
     assert!(output.status.success(), "{name} does not build");
     let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");

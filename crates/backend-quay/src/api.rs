@@ -1,13 +1,15 @@
 //! Quay's REST interface for one repository.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use distribution_client::{
-    Deleted, RepositoryFacts, RestApi, RestMethod, VendorPlace, VendorRepository, Visibility,
+    Deleted, RepositoryFacts, RestApi, RestMethod, TagLister, VendorPlace, VendorRepository, Visibility,
 };
 use oci_model::{Digest, RepositoryName, Tag};
-use registry_backend::{Error, ErrorKind, Result};
+use registry_backend::{Error, ErrorKind, Result, TagEntry};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The annotation after whose time Quay removes a manifest, with a value such as `2d` (quay/quay, label_handlers.py).
@@ -23,6 +25,22 @@ pub struct QuayApi {
     repository: RepositoryName,
 }
 
+#[derive(Deserialize)]
+struct TagPage {
+    tags: Vec<Tagged>,
+    #[serde(default)]
+    has_additional: bool,
+}
+
+#[derive(Deserialize)]
+struct Tagged {
+    name: String,
+    manifest_digest: Digest,
+}
+
+/// The most pages that are read, of a hundred tags each.
+const MOST_PAGES: usize = 10_000;
+
 impl QuayApi {
     /// Prepares to talk to the interface, such as `https://quay.io/api/v1`; sends nothing yet.
     ///
@@ -32,7 +50,7 @@ impl QuayApi {
     pub fn new(place: &VendorPlace<'_>) -> Result<Self> {
         let VendorPlace { interface, host, repository, profile, options } = *place;
         let api = RestApi::new(interface, host, profile.clone(), options)?;
-        let api = api.for_repository(repository.clone());
+        let api = api.for_repository(repository.clone()).for_account("$oauthtoken");
         let scheme = interface.split(':').next().unwrap_or("https").to_owned();
         Ok(Self { api, host: host.to_owned(), scheme, repository: repository.clone() })
     }
@@ -56,6 +74,34 @@ impl QuayApi {
             Error::new(ErrorKind::NotFound, "restore tag", tag)
                 .because("Quay remembers no manifest that the tag named")
         })
+    }
+}
+
+#[async_trait]
+impl TagLister for QuayApi {
+    /// Lists the tags page by page (quay/quay, endpoints/api/tag.py). Everybody may list those of a public repository.
+    async fn tags_with_digests(&self) -> Result<Vec<TagEntry>> {
+        let path = self.path(&["tag", ""]);
+        let mut found = BTreeMap::new();
+        for page in 1..=MOST_PAGES {
+            let page = page.to_string();
+            let query = [("onlyActiveTags", "true"), ("limit", "100"), ("page", &page)];
+            let answer = self.api.get("list the tags of", &path, &query).await?;
+            let listed: TagPage = serde_json::from_value(answer).map_err(|error| {
+                Error::new(ErrorKind::Protocol, "list the tags of", &self.repository).caused_by(error)
+            })?;
+            for Tagged { name, manifest_digest } in listed.tags {
+                // A tag that no request can name is left out, as in the registry's own list.
+                if let Ok(tag) = name.parse::<Tag>() {
+                    found.insert(name, TagEntry::new(tag).with_digest(manifest_digest));
+                }
+            }
+            if !listed.has_additional {
+                return Ok(found.into_values().collect());
+            }
+        }
+        Err(Error::new(ErrorKind::Protocol, "list the tags of", &self.repository)
+            .because("the list has no end"))
     }
 }
 

@@ -3,14 +3,15 @@
 use std::ops::Range;
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest};
 use registry_backend::{
     BlobRead, BlobSource, Capabilities, RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint,
     Written,
 };
 
+use crate::lists::is_fallback_tag;
 use crate::repository::Repository;
 
 #[async_trait]
@@ -44,7 +45,21 @@ impl RegistryBackend for Repository {
     }
 
     fn tags(&self) -> BoxStream<'_, Result<TagEntry>> {
-        Self::tags(self).map_ok(TagEntry::new).boxed()
+        let listed = Self::tags(self).map_ok(TagEntry::new);
+        let Some(lister) = self.lister() else { return listed.boxed() };
+        let tags = async move {
+            match lister.tags_with_digests().await {
+                Ok(mut tags) => {
+                    tags.retain(|entry| !is_fallback_tag(&entry.tag));
+                    stream::iter(tags).map(Ok).boxed()
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the vendor's interface does not list the tags");
+                    listed.boxed()
+                }
+            }
+        };
+        tags.flatten_stream().boxed()
     }
 
     fn referrers(

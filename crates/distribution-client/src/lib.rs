@@ -39,7 +39,7 @@ pub use registry::Registry;
 pub use repository::Repository;
 pub use rest::{RestApi, RestMethod};
 pub use upload_memory::{UploadMemory, UploadName};
-pub use vendor::{Deleted, ManifestDeleter, RepositoryFacts, VendorRepository, Visibility};
+pub use vendor::{Deleted, ManifestDeleter, RepositoryFacts, TagLister, VendorRepository, Visibility};
 pub use warning::{RegistryWarning, WarningSink};
 
 // Crates whose types are in this crate's signatures.

@@ -12,7 +12,7 @@ use crate::Secret;
 use crate::credentials::Credential;
 use crate::options::{ClientOptions, is_loopback_host};
 use crate::refusal::{Refusal, Verdict};
-use crate::vendor::{ManifestDeleter, VendorRepository};
+use crate::vendor::{ManifestDeleter, TagLister, VendorRepository};
 
 /// The facts in which registries differ. A crate for one kind of registry is a value of this type, and the vendor's own
 /// interface where it has one. [`RegistryFactory`](crate::RegistryFactory) serves every profile.
@@ -116,6 +116,10 @@ pub struct VendorInterface {
     ///
     /// Errors: as those of `open`.
     pub deleter: Option<VendorOpener<dyn ManifestDeleter>>,
+    /// Returns the vendor's list of tags with digests.
+    ///
+    /// Errors: as those of `open`.
+    pub lister: Option<VendorOpener<dyn TagLister>>,
     /// Whether a repository that a push creates is private.
     pub new_repositories_are_private: bool,
     /// Advice for a user whom the interface refuses.
@@ -303,7 +307,7 @@ impl VendorInterface {
         url: fn(&str, &ClientOptions) -> Option<String>,
         open: VendorOpener<dyn VendorRepository>,
     ) -> Self {
-        Self { url, open, deleter: None, new_repositories_are_private: false, login_hint: None }
+        Self { url, open, deleter: None, lister: None, new_repositories_are_private: false, login_hint: None }
     }
 
     /// Returns the URL of the interface: the stated one, or that of the host.

@@ -137,13 +137,20 @@ impl BackendFactory for RegistryFactory {
         let name = profile.whole_name(repository)?;
         let registry = self.registries.open(host, profile.clone())?;
         let opened = registry.repository(name.clone(), options.access);
-        let vendor = profile.vendor.as_ref().and_then(|vendor| Some((vendor, vendor.deleter?)));
-        let Some((vendor, deleter)) = vendor else { return Ok(Box::new(opened)) };
+        let Some(vendor) = &profile.vendor else { return Ok(Box::new(opened)) };
         let options = self.registries.options(host);
         let stated = self.hosts.get(host).and_then(Option::as_deref);
         let interface = &vendor.url_for(stated, host, &profile, options)?;
         let place = VendorPlace { interface, host, repository: &name, profile: &profile, options };
-        Ok(Box::new(opened.with_deleter(deleter(&place)?)))
+        let opened = match vendor.deleter {
+            Some(deleter) => opened.with_deleter(deleter(&place)?),
+            None => opened,
+        };
+        // Without the vendor's list, the registry's own counts: a URL without TLS is no reason to refuse the repository.
+        Ok(Box::new(match vendor.lister.and_then(|lister| lister(&place).ok()) {
+            Some(lister) => opened.with_lister(lister),
+            None => opened,
+        }))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::auth::Scopes;
 use crate::context::Context;
 use crate::profile::Profile;
 use crate::registry::{Call, Registry};
-use crate::vendor::ManifestDeleter;
+use crate::vendor::{ManifestDeleter, TagLister};
 
 /// A repository of a registry. Clones share their knowledge about it.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ pub struct Repository {
     name: RepositoryName,
     access: Access,
     deleter: Option<Arc<dyn ManifestDeleter>>,
+    lister: Option<Arc<dyn TagLister>>,
     known: Arc<Mutex<HashSet<Digest>>>,
 }
 
@@ -38,7 +39,14 @@ const MOST_KNOWN: usize = 100_000;
 impl Registry {
     /// Returns a repository of the registry.
     pub fn repository(&self, name: RepositoryName, access: Access) -> Repository {
-        Repository { registry: self.clone(), name, access, deleter: None, known: Arc::default() }
+        Repository {
+            registry: self.clone(),
+            name,
+            access,
+            deleter: None,
+            lister: None,
+            known: Arc::default(),
+        }
     }
 }
 
@@ -47,6 +55,13 @@ impl Repository {
     #[must_use]
     pub fn with_deleter(mut self, deleter: Arc<dyn ManifestDeleter>) -> Self {
         self.deleter = Some(deleter);
+        self
+    }
+
+    /// Returns the repository with the vendor's list of tags with digests.
+    #[must_use]
+    pub fn with_lister(mut self, lister: Arc<dyn TagLister>) -> Self {
+        self.lister = Some(lister);
         self
     }
 
@@ -62,6 +77,10 @@ impl Repository {
 
     pub(crate) fn deleter(&self) -> Option<&dyn ManifestDeleter> {
         self.deleter.as_deref()
+    }
+
+    pub(crate) fn lister(&self) -> Option<Arc<dyn TagLister>> {
+        self.lister.clone()
     }
 
     pub(crate) fn profile(&self) -> &Profile {

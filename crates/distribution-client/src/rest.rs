@@ -28,6 +28,7 @@ pub struct RestApi {
     base: Url,
     host: String,
     repository: Option<RepositoryName>,
+    account: Option<&'static str>,
     credentials: Arc<dyn CredentialSource>,
     retries: Retries,
     profile: Profile,
@@ -84,6 +85,7 @@ impl RestApi {
             base: url,
             host: host.to_owned(),
             repository: None,
+            account: None,
             credentials: options.credentials.clone(),
             retries,
             profile,
@@ -95,6 +97,13 @@ impl RestApi {
     #[must_use]
     pub fn for_repository(mut self, repository: RepositoryName) -> Self {
         self.repository = Some(repository);
+        self
+    }
+
+    /// Returns the API that gets the password of this user only, and no other: others are no tokens for it.
+    #[must_use]
+    pub fn for_account(mut self, username: &'static str) -> Self {
+        self.account = Some(username);
         self
     }
 
@@ -229,6 +238,11 @@ impl RestApi {
 
     async fn authorization(&self) -> Result<Option<HeaderValue>> {
         match self.credentials.credential(&self.host, self.repository.as_ref()).await? {
+            Credential::Password { username, .. }
+                if self.account.is_some_and(|account| account != username) =>
+            {
+                Ok(None)
+            }
             Credential::Password { password: token, .. } | Credential::RegistryToken(token) => {
                 sensitive(&format!("Bearer {}", token.reveal())).map(Some)
             }

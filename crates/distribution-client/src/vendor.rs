@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use oci_model::{Digest, Tag};
-use registry_backend::Result;
+use registry_backend::{Result, TagEntry};
 
 /// A vendor's own way to delete manifests, where the registry has none.
 #[async_trait]
@@ -16,6 +16,17 @@ pub trait ManifestDeleter: Send + Sync {
     ///
     /// [`NotFound`](registry_backend::ErrorKind::NotFound) if the manifest does not exist.
     async fn delete_manifest(&self, digest: &Digest) -> Result<()>;
+}
+
+/// A vendor's own list of tags, where it states digests that the registry's list lacks.
+#[async_trait]
+pub trait TagLister: Send + Sync {
+    /// Returns all tags with their digests, in any order.
+    ///
+    /// # Errors
+    ///
+    /// If the interface does not answer the caller. The registry's own list then counts.
+    async fn tags_with_digests(&self) -> Result<Vec<TagEntry>>;
 }
 
 /// One repository by its vendor's interface.

@@ -137,3 +137,18 @@ fn patterns_choose_tags_and_a_failed_tag_does_not_stop_the_others() {
     assert_eq!(tags(&report, "failed"), ["v2"]);
     assert_eq!(tags(&report, "copied"), ["other", "v1"]);
 }
+
+#[test]
+fn lists_with_digests_save_a_request_for_each_tag() {
+    let registry = RegistryKind::Scripted(Preset::Quay).start(None).unwrap();
+    let session = Session::new(&[&registry]);
+    fill(&session, "HOST/owner/source");
+    mirror(&session, "HOST/owner/source oci:replica");
+    let scripted = registry.scripted().unwrap();
+    scripted.forget_requests();
+    let again = mirror(&session, "HOST/owner/source oci:replica");
+    assert_eq!(again["unchanged"], 3);
+    let routes: Vec<Route> = scripted.requests().iter().map(|request| request.about.route).collect();
+    assert!(!routes.contains(&Route::ManifestHead) && !routes.contains(&Route::ManifestGet), "{routes:?}");
+    assert!(routes.contains(&Route::QuayTags) && !routes.contains(&Route::Tags), "{routes:?}");
+}

@@ -102,6 +102,7 @@ fn access_of(route: Route) -> Option<Access> {
         | Route::ManifestHead
         | Route::ManifestGet
         | Route::Tags
+        | Route::QuayTags
         | Route::Referrers => Some(Access::Pull),
         Route::UploadStart
         | Route::Mount

@@ -232,6 +232,8 @@ pub struct TagsBehaviour {
     pub absolute_link: bool,
     /// Whether the `Link` has quotes around `next`.
     pub quoted_link: bool,
+    /// Whether Quay's own interface lists the tags with their digests.
+    pub quay_interface: bool,
     /// Whether the error for a deleted tag has the code `TAG_EXPIRED` (Quay).
     pub deleted_is_expired: bool,
 }
@@ -397,6 +399,7 @@ fn strict() -> Behaviour {
             null_when_empty: false,
             absolute_link: false,
             quoted_link: true,
+            quay_interface: false,
             deleted_is_expired: false,
         },
         referrers: ReferrersBehaviour::Api(ReferrersApi {
@@ -488,6 +491,7 @@ fn quay() -> Behaviour {
     quay.manifests.missing_is_invalid = true;
     quay.manifests.unknown_type_status = 415;
     quay.tags.page = Some(100);
+    quay.tags.quay_interface = true;
     quay.tags.deleted_is_expired = true;
     quay.referrers = ReferrersBehaviour::Api(ReferrersApi {
         states_subject: false,

@@ -41,6 +41,8 @@ pub enum Route {
     ManifestDelete,
     /// `GET` of the tags.
     Tags,
+    /// `GET` of the tags by Quay's own interface.
+    QuayTags,
     /// `GET` of the referrers.
     Referrers,
     /// A blob is asked of the storage host, to which the registry redirects.
@@ -89,6 +91,9 @@ impl Target {
             ["", "v2", repository @ .., "blobs", digest] => new(blob_route(method), repository, digest),
             ["", "v2", repository @ .., "manifests", name] => new(manifest_route(method), repository, name),
             ["", "v2", repository @ .., "tags", "list"] => new(Route::Tags, repository, ""),
+            ["", "api", "v1", "repository", repository @ .., "tag", ""] => {
+                new(Route::QuayTags, repository, "")
+            }
             ["", "v2", repository @ .., "referrers", digest] => new(Route::Referrers, repository, digest),
             _ => new(Route::Unknown, &[], ""),
         }
@@ -162,6 +167,7 @@ mod tests {
             ("PUT", "/v2/a/manifests/v1", Route::ManifestPut, "a", "v1"),
             ("DELETE", "/v2/a/manifests/sha256:00", Route::ManifestDelete, "a", "sha256:00"),
             ("GET", "/v2/a/tags/list?n=2", Route::Tags, "a", ""),
+            ("GET", "/api/v1/repository/a/b/tag/?limit=100", Route::QuayTags, "a/b", ""),
             ("GET", "/v2/a/referrers/sha256:00", Route::Referrers, "a", "sha256:00"),
             ("GET", "/storage/sha256:00?sig=1", Route::Storage, "", "sha256:00"),
             ("PUT", "/v2/a/blobs/uploads/", Route::Unknown, "a", ""),

@@ -251,8 +251,11 @@ async fn dispatch(exchange: &Exchange<'_>, received: &mut Pieces) -> Answered {
         Route::ManifestPut => manifests::put(exchange, received).await,
         Route::ManifestDelete => manifests::delete(exchange),
         Route::Tags => manifests::tags(exchange),
+        Route::QuayTags if exchange.app.config.behaviour.tags.quay_interface => {
+            manifests::quay_tags(exchange)
+        }
         Route::Referrers => manifests::referrers(exchange),
-        Route::Unknown => Err(Refused::new(404, "UNSUPPORTED", "there is nothing here")),
+        Route::QuayTags | Route::Unknown => Err(Refused::new(404, "UNSUPPORTED", "there is nothing here")),
     }
 }
 

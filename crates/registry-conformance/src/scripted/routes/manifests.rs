@@ -5,7 +5,7 @@ use oci_model::{
 };
 use scripted_http::axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION};
 use scripted_http::{Pieces, empty, full, with_header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CONTENT_DIGEST, digest, manifest_ref, with_next_page};
 use crate::scripted::answer::{Answered, Refused};
@@ -255,4 +255,26 @@ pub(in crate::scripted) fn tags(exchange: &Exchange<'_>) -> Answered {
         Some(query) => with_next_page(exchange, response, &query),
         None => response,
     })
+}
+
+/// Lists the tags with their digests, a page at a time, as Quay's own interface does.
+pub(in crate::scripted) fn quay_tags(exchange: &Exchange<'_>) -> Answered {
+    let repository = &exchange.target.repository;
+    let store = &exchange.app.store;
+    if !store.knows(repository) {
+        return Err(Refused::new(404, "NOT_FOUND", "Not Found"));
+    }
+    let number =
+        |name: &str| exchange.query.get(name).and_then(|number| number.parse::<usize>().ok()).unwrap_or(1);
+    let (page, limit) = (number("page").max(1), number("limit").clamp(1, 100));
+    let tags: Vec<Value> = store.look(repository, |repository| {
+        let tags = repository.tags.iter();
+        tags.map(|(tag, digest)| json!({ "name": tag.to_string(), "manifest_digest": digest.to_string() }))
+            .collect()
+    });
+    let rest = tags.get((page - 1) * limit..).unwrap_or_default();
+    let body = json!({
+        "tags": &rest[..rest.len().min(limit)], "page": page, "has_additional": rest.len() > limit,
+    });
+    Ok(full(200, "application/json", body.to_string()))
 }
