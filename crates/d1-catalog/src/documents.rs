@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::Read;
 
+use d1_metadata::{MAX_DOCUMENT_BYTES, ScienceMetadata};
 use d1_model::{
     FormatType, Identifier, MAX_RESOURCE_MAP_BYTES, MAX_SYSTEM_METADATA_BYTES, ObjectFormatList, ResourceMap,
     SystemMetadata,
@@ -28,6 +29,8 @@ pub(crate) struct Documents {
     pub(crate) attached: Option<Attached>,
     /// The statements of resource maps: the identifiers of a document and of the object that it describes.
     pub(crate) relations: Vec<(Identifier, Identifier)>,
+    /// Science metadata, with the path of the document.
+    pub(crate) science: Vec<(String, ScienceMetadata)>,
     /// The reasons why documents cannot be read.
     pub(crate) faults: Vec<String>,
 }
@@ -65,9 +68,6 @@ const MOST_DOCUMENTS: usize = 1 << 20;
 
 /// How many faults of one package are noted.
 const MOST_FAULTS: usize = 20;
-
-/// The largest science metadata document that is read.
-const MAX_SCIENCE_METADATA_BYTES: u64 = 16 << 20;
 
 /// How many documents about one object are read, the newest first.
 const MOST_ATTACHED: usize = 20;
@@ -130,7 +130,12 @@ impl Documents {
                 Ok(parsed) => self.add_map(&parsed.value),
                 Err(error) => self.note(format!("cannot read `{path}`: {error}")),
             },
-            Kind::Science => {}
+            Kind::Science => match d1_metadata::read(bytes) {
+                Ok(metadata) => self.science.push((path.to_owned(), metadata)),
+                // Many formats of metadata are in use, and most of them are not read.
+                Err(d1_metadata::Error::UnknownFormat { .. }) => {}
+                Err(error) => self.note(format!("cannot read `{path}`: {error}")),
+            },
         }
     }
 
@@ -158,7 +163,7 @@ fn wanted(view: &PackageView) -> Vec<Wanted<'_>> {
             return Some((Kind::SystemMetadata, MAX_SYSTEM_METADATA_BYTES as u64));
         }
         if is_crate && entry.path == RO_CRATE_METADATA || entry.path == CRATE_IN_A_BAG {
-            return Some((Kind::Science, MAX_SCIENCE_METADATA_BYTES));
+            return Some((Kind::Science, MAX_DOCUMENT_BYTES as u64));
         }
         let identifier = entry.object.and_then(|object| object.identifier.as_ref());
         if map.is_some() && identifier == map {
@@ -166,7 +171,7 @@ fn wanted(view: &PackageView) -> Vec<Wanted<'_>> {
         }
         let format_id = entry.object.and_then(|object| object.format_id.as_deref())?;
         match formats.get(format_id)?.format_type {
-            FormatType::Metadata => Some((Kind::Science, MAX_SCIENCE_METADATA_BYTES)),
+            FormatType::Metadata => Some((Kind::Science, MAX_DOCUMENT_BYTES as u64)),
             FormatType::Resource => Some((Kind::ResourceMap, MAX_RESOURCE_MAP_BYTES)),
             _ => None,
         }

@@ -46,6 +46,15 @@ pub enum Error {
         /// The manifest.
         digest: Digest,
     },
+    /// The catalogue that the repository publishes cannot be used.
+    #[error("the published catalogue is invalid: {reason}")]
+    Published {
+        /// The fault.
+        reason: String,
+    },
+    /// The search needs a catalogue of the repository.
+    #[error("a search of the content of metadata needs a catalogue")]
+    NeedsCatalog,
     /// The file of a catalogue is something else.
     #[error("expected a catalogue of d1oci, found another file: {}", path.display())]
     NotACatalog {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bagit::Algorithm;
 use d1_model::Identifier;
-use d1_package::PackageView;
+use d1_package::{Entry, PackageView};
 use d1_transfer::parts::{Met, Tagged, concerns_content, walk};
 use d1_transfer::{Event, ListedFile, Observer, OpenPackage};
 use futures::stream::{self, BoxStream};
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::artifact::ArtifactSummary;
 use crate::error::{Error, Result};
+use crate::search::SearchQuery;
 
 /// A query. An artifact matches if it satisfies every field that is set.
 ///
@@ -43,6 +45,10 @@ pub struct Query {
     pub from: Option<Timestamp>,
     /// Only artifacts created before this time. Artifacts without a date never match.
     pub to: Option<Timestamp>,
+    /// Only artifacts with a file, or objects, that have this digest.
+    pub digest: Option<(Algorithm, Vec<u8>)>,
+    /// The content of science metadata. Only a catalogue knows it.
+    pub content: SearchQuery,
     /// Whether to list the objects that match instead of the artifacts that hold them.
     pub objects: bool,
 }
@@ -74,6 +80,11 @@ impl Query {
 
     pub(crate) fn fits_identifier(&self, identifier: Option<&str>) -> bool {
         self.identifier.as_ref().is_none_or(|wanted| Some(wanted.as_str()) == identifier)
+    }
+
+    /// Compares a digest. `digest_of` returns the digests that are known.
+    pub(crate) fn fits_digest<'d>(&self, digest_of: impl Fn(Algorithm) -> Option<&'d [u8]>) -> bool {
+        self.digest.as_ref().is_none_or(|(algorithm, wanted)| digest_of(*algorithm) == Some(wanted))
     }
 
     pub(crate) fn fits_format(&self, format_id: Option<&str>) -> bool {
@@ -130,7 +141,8 @@ pub struct Found {
 ///
 /// # Errors
 ///
-/// Fails if the repository does not exist, or the store fails.
+/// [`Error::NeedsCatalog`] if the query asks for the content of science metadata. Also fails if the repository does not exist,
+/// or the store fails.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -163,6 +175,9 @@ pub fn find<'a>(
     query: &'a Query,
     observer: &'a Arc<dyn Observer>,
 ) -> BoxStream<'a, Result<Found>> {
+    if !query.content.is_empty() {
+        return stream::once(std::future::ready(Err(Error::NeedsCatalog))).boxed();
+    }
     let first = query.identifier.as_ref().and_then(tag_of);
     search(backend, query, first, observer)
         .map_ok(|searched| stream::iter(searched.found.into_iter().map(Ok)))
@@ -255,8 +270,11 @@ impl Search<'_> {
                 && self.query.fits_identifier(file.identifier.as_deref())
                 && self.query.fits_format(file.format_id.as_deref())
         };
-        let objects =
-            view.entries().filter(|entry| entry.object.is_some()).map(|entry| ListedFile::from(&entry));
+        let objects = view
+            .entries()
+            .filter(|entry| entry.object.is_some())
+            .filter(|entry| self.query.fits_digest(|algorithm| entry.digest(algorithm)))
+            .map(|entry| ListedFile::from(&entry));
         let found = |object| Found { artifact: artifact.clone(), object: Some(object) };
         Ok(objects.filter(fits).map(found).collect())
     }
@@ -266,14 +284,19 @@ impl Search<'_> {
         let is_named = self.query.names(artifact);
         let has_format = self.query.fits_format(artifact.format_id.as_deref())
             || layers(&tagged.manifest).any(|format_id| self.query.fits_format(Some(format_id)));
-        if is_named && has_format {
+        if is_named && has_format && self.query.digest.is_none() {
             return Ok(Some(Found { artifact: artifact.clone(), object: None }));
         }
         let Some(view) = self.view(tagged).await? else { return Ok(None) };
         let identifier = self.query.identifier.as_ref().filter(|_| !is_named);
-        let object = identifier.and_then(|wanted| view.entry_by_identifier(wanted.as_str()));
+        let mut object = identifier.and_then(|wanted| view.entry_by_identifier(wanted.as_str()));
         if identifier.is_some() && object.is_none() {
             return Ok(None);
+        }
+        if self.query.digest.is_some() {
+            let fits = |entry: &Entry<'_>| self.query.fits_digest(|algorithm| entry.digest(algorithm));
+            let Some(first) = view.entries().find(fits) else { return Ok(None) };
+            object.get_or_insert(first);
         }
         let mut formats =
             view.entries().map(|entry| entry.object.and_then(|object| object.format_id.as_deref()));

@@ -96,23 +96,13 @@ pub async fn history(
     at: &ManifestRef,
     observer: &Arc<dyn Observer>,
 ) -> Result<History> {
-    let raw = backend.read_manifest(at).await?;
-    let manifest = raw.parse().map_err(|error| {
-        registry_backend::Error::new(registry_backend::ErrorKind::Invalid, "read manifest", at)
-            .caused_by(error)
-    })?;
-    let asked = manifest.annotations().get(D1_IDENTIFIER).cloned();
-    let asked = asked.ok_or_else(|| Error::NoIdentifier { digest: raw.digest().clone() })?;
-    let mut links = Links::default();
-    links.add(&asked, Link::of(raw.digest(), None, &manifest));
+    let (asked, own) = asked_version(backend, at).await?;
+    let mut known = Vec::new();
     let mut artifacts = walk(backend, None);
     while let Some(met) = artifacts.try_next().await? {
         match met {
             Met::Artifact(tagged) => {
-                let identifier = tagged.manifest.annotations().get(D1_IDENTIFIER);
-                if let Some(identifier) = identifier {
-                    links.add(identifier, Link::of(tagged.raw.digest(), Some(&tagged.tag), &tagged.manifest));
-                }
+                known.extend(known_version(tagged.raw.digest(), Some(&tagged.tag), &tagged.manifest));
             }
             Met::Unreadable { tag, error } => {
                 observer.event(&Event::Warning(&format!("`{tag}` is skipped: {error}")));
@@ -120,9 +110,58 @@ pub async fn history(
         }
     }
     drop(artifacts);
-    let mut versions = links.connected_with(&asked);
+    history_of(backend, &asked, own, known, observer).await
+}
+
+/// An artifact with an identifier: the identifier, that of the version that it replaces, and the artifact.
+pub(crate) type KnownVersion = (String, Option<String>, StoredVersion);
+
+/// Returns the identifier of the artifact `at`, and its statements.
+pub(crate) async fn asked_version(
+    backend: &dyn RegistryBackend,
+    at: &ManifestRef,
+) -> Result<(String, KnownVersion)> {
+    let raw = backend.read_manifest(at).await?;
+    let manifest = raw.parse().map_err(|error| {
+        registry_backend::Error::new(registry_backend::ErrorKind::Invalid, "read manifest", at)
+            .caused_by(error)
+    })?;
+    let own = known_version(raw.digest(), None, &manifest);
+    let own = own.ok_or_else(|| Error::NoIdentifier { digest: raw.digest().clone() })?;
+    Ok((own.0.clone(), own))
+}
+
+/// Returns the versions among these artifacts that are connected with the one that is asked for.
+pub(crate) async fn history_of(
+    backend: &dyn RegistryBackend,
+    asked: &str,
+    own: KnownVersion,
+    known: Vec<KnownVersion>,
+    observer: &Arc<dyn Observer>,
+) -> Result<History> {
+    let mut links = Links::default();
+    for (identifier, obsoletes, stored) in std::iter::once(own).chain(known) {
+        links.add(&identifier, Link { obsoletes, stored });
+    }
+    let mut versions = links.connected_with(asked);
     count_moved(backend, &mut versions, observer).await?;
     Ok(History { versions })
+}
+
+fn known_version(digest: &Digest, tag: Option<&Tag>, manifest: &Manifest) -> Option<KnownVersion> {
+    let text = |key: &str| manifest.annotations().get(key).cloned();
+    let stored = StoredVersion {
+        digest: digest.clone(),
+        tag: tag.cloned(),
+        created: text(CREATED),
+        series_id: text(D1_SERIES_ID),
+        title: text(DESCRIPTION),
+        copies: Vec::new(),
+        shared_blobs: 0,
+        new_blobs: 0,
+        new_bytes: 0,
+    };
+    Some((text(D1_IDENTIFIER)?, text(D1_OBSOLETES), stored))
 }
 
 /// The statements of one artifact about its version.
@@ -136,24 +175,6 @@ struct Link {
 #[derive(Debug, Default)]
 struct Links {
     by_identifier: HashMap<String, Link>,
-}
-
-impl Link {
-    fn of(digest: &Digest, tag: Option<&Tag>, manifest: &Manifest) -> Self {
-        let text = |key: &str| manifest.annotations().get(key).cloned();
-        let stored = StoredVersion {
-            digest: digest.clone(),
-            tag: tag.cloned(),
-            created: text(CREATED),
-            series_id: text(D1_SERIES_ID),
-            title: text(DESCRIPTION),
-            copies: Vec::new(),
-            shared_blobs: 0,
-            new_blobs: 0,
-            new_bytes: 0,
-        };
-        Self { obsoletes: text(D1_OBSOLETES), stored }
-    }
 }
 
 impl Links {

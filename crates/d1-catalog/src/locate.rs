@@ -66,8 +66,19 @@ pub async fn locate(
         }
         found.extend(next.found);
     }
-    let chosen = choose(&found, identifier.as_str(), purpose, &obsoletes);
-    match (chosen, found.as_slice()) {
+    only_choice(backend, &found, identifier, purpose, &obsoletes)
+}
+
+/// Returns the artifact among those that were found which the identifier stands for.
+pub(crate) fn only_choice(
+    backend: &dyn RegistryBackend,
+    found: &[Found],
+    identifier: &Identifier,
+    purpose: Purpose,
+    obsoletes: &Obsoletes,
+) -> Result<Located> {
+    let chosen = choose(found, identifier.as_str(), purpose, obsoletes);
+    match (chosen, found) {
         (Some(chosen), _) => Ok(Located { digest: chosen.digest.clone(), by_tag: false }),
         (None, []) => {
             Err(Error::NotInRepository { identifier: identifier.clone(), place: backend.to_string() })
@@ -141,7 +152,7 @@ pub async fn check_identifier(
 
 /// Returns the artifact that the identifier's tag names, if the artifact or its resource map states the
 /// identifier.
-async fn by_tag(
+pub(crate) async fn by_tag(
     backend: &dyn RegistryBackend,
     identifier: &Identifier,
     observer: &Arc<dyn Observer>,

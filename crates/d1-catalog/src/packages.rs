@@ -71,6 +71,18 @@ impl Catalog {
         })
     }
 
+    /// Returns whether a repository was completely read once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::generation`].
+    pub fn contains(&self, repository: &str) -> Result<bool> {
+        self.read("read", |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM repository WHERE name = ?1 AND updated IS NOT NULL)";
+            connection.query_row(sql, [repository], |row| row.get(0))
+        })
+    }
+
     /// Returns the repositories by name.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ CREATE INDEX artifact_identifier ON artifact (identifier) WHERE identifier IS NO
 CREATE INDEX artifact_resource_map ON artifact (resource_map) WHERE resource_map IS NOT NULL;
 CREATE INDEX artifact_series ON artifact (series) WHERE series IS NOT NULL;
 CREATE INDEX artifact_obsoletes ON artifact (obsoletes) WHERE obsoletes IS NOT NULL;
+CREATE INDEX artifact_fault ON artifact (repository) WHERE fault IS NOT NULL;
 CREATE INDEX artifact_created ON artifact (created_at);
 
 CREATE TABLE tag (
@@ -194,34 +195,36 @@ CREATE INDEX documents_data ON documents (data);
 CREATE TABLE record (
     id INTEGER PRIMARY KEY,
     artifact INTEGER NOT NULL REFERENCES artifact (id) ON DELETE CASCADE,
-    file INTEGER REFERENCES file (id) ON DELETE CASCADE,
-    -- The content of the document as JSON.
-    content TEXT NOT NULL
+    file INTEGER,
+    -- Whether everybody may read the document; unknown without system metadata.
+    public INTEGER,
+    archived INTEGER NOT NULL,
+    -- The content of the document: JSON, compressed by zlib.
+    content BLOB NOT NULL
 );
 CREATE INDEX record_artifact ON record (artifact);
-CREATE INDEX record_file ON record (file);
+CREATE INDEX record_file ON record (file) WHERE file IS NOT NULL;
 
 CREATE TABLE creator (
+    orcid TEXT NOT NULL,
     record INTEGER NOT NULL REFERENCES record (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    orcid TEXT,
-    PRIMARY KEY (record, position)
+    PRIMARY KEY (orcid, record)
 ) WITHOUT ROWID;
-CREATE INDEX creator_orcid ON creator (orcid) WHERE orcid IS NOT NULL;
+CREATE INDEX creator_record ON creator (record);
 
 -- Days since 1970, the first and the last.
 CREATE TABLE period (
-    record INTEGER NOT NULL REFERENCES record (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
-    PRIMARY KEY (record, position)
+    record INTEGER NOT NULL REFERENCES record (id) ON DELETE CASCADE,
+    PRIMARY KEY (first, last, record)
 ) WITHOUT ROWID;
-CREATE INDEX period_first ON period (first, last);
+CREATE INDEX period_record ON period (record);
 
-CREATE VIRTUAL TABLE area USING rtree (id, west, east, south, north, +record INTEGER);
+-- Boxes in degrees. The row of the record is `id / 64`.
+CREATE VIRTUAL TABLE area USING rtree (id, west, east, south, north);
 
+-- The words of a record, which has the same row.
 CREATE VIRTUAL TABLE words USING fts5 (
     title, creator, abstract, keyword, taxon, place, attribute, other,
     content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'

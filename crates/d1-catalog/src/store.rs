@@ -56,7 +56,7 @@ struct Inner {
 const APPLICATION_ID: i32 = 0x6431_6f63;
 
 /// The steps from each version of the schema to the next one, beginning with an empty file.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+pub(crate) const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
 
 /// How long a writer waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -150,6 +150,29 @@ impl Catalog {
         result.map_err(|error| self.failed(operation, error))
     }
 
+    /// Writes a copy to a new file.
+    pub(crate) fn copy_to(&self, target: &Path) -> Result<()> {
+        let copied = lock(&self.inner.writer).execute("VACUUM INTO ?1", [target.to_string_lossy()]);
+        copied.map(drop).map_err(|error| self.failed("copy", error))
+    }
+
+    /// Removes the file of a catalogue, and those beside it.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be removed.
+    pub fn delete(path: &Path) -> std::io::Result<()> {
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            match std::fs::remove_file(PathBuf::from(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until no other update of this value runs.
     pub(crate) async fn updating(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.inner.updating.lock().await
@@ -187,22 +210,9 @@ fn connect(path: &Path, flags: OpenFlags, cache_kib: i32) -> Result<Connection> 
 
 fn migrate(path: &Path, connection: &mut Connection) -> Result<()> {
     let run = |error| failed(path, "open", error);
-    let number = |connection: &Connection, pragma: &str| -> Result<i32> {
-        connection.pragma_query_value(None, pragma, |row| row.get(0)).map_err(run)
-    };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(run)?;
-    let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(run)?;
-    let (application, version) =
-        (number(&transaction, "application_id")?, number(&transaction, "user_version")?);
-    let is_empty = tables == 0 && application == 0 && version == 0;
-    if !is_empty && application != APPLICATION_ID {
-        return Err(Error::NotACatalog { path: path.to_owned() });
-    }
+    let version = check_header(path, &transaction)?;
     let current = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
-    if version > current {
-        return Err(Error::Newer { path: path.to_owned(), found: version, supported: current });
-    }
     for step in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
         transaction.execute_batch(step).map_err(run)?;
     }
@@ -214,6 +224,25 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<()> {
     connection.pragma_update(None, "journal_mode", "wal").map_err(run)?;
     // The catalogue is a cache: the last batch may be lost with the power, but the file stays whole.
     connection.pragma_update(None, "synchronous", "normal").map_err(run)
+}
+
+/// Checks that the file is a catalogue or empty, and returns the version of its schema.
+pub(crate) fn check_header(path: &Path, connection: &Connection) -> Result<i32> {
+    let run = |error| failed(path, "open", error);
+    let number =
+        |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(run);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(run)?;
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let is_empty = tables == 0 && application == 0 && version == 0;
+    if !is_empty && application != APPLICATION_ID {
+        return Err(Error::NotACatalog { path: path.to_owned() });
+    }
+    let supported = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
+    if version > supported {
+        return Err(Error::Newer { path: path.to_owned(), found: version, supported });
+    }
+    Ok(version)
 }
 
 pub(crate) fn failed(path: &Path, operation: &'static str, error: rusqlite::Error) -> Error {

@@ -8,7 +8,7 @@ use d1_transfer::parts::{Tagged, concerns_content, run_blocking};
 use d1_transfer::{Event, Observer, OpenPackage, with_causes};
 use futures::future::Either;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use oci_model::annotations::DESCRIPTION;
+use oci_model::annotations::{AUTHORS, DESCRIPTION, LICENSES};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, Tag};
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend, TagEntry};
 use serde::Serialize;
@@ -22,9 +22,11 @@ use crate::members;
 use crate::store::Catalog;
 
 /// Options of an update.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpdateOptions {
+    /// The name of the repository in the catalogue. Without one, it is the name that the backend displays.
+    pub name: Option<String>,
     /// Whether to ask again for the system metadata of single objects. They change without their object, and each
     /// object costs a request.
     pub referrers: bool,
@@ -89,6 +91,7 @@ pub(crate) struct CollectedArtifact {
     pub(crate) archived: bool,
     pub(crate) obsoleted_by: Option<String>,
     pub(crate) license: Option<String>,
+    pub(crate) authors: Option<String>,
     pub(crate) layers: Vec<CollectedLayer>,
     pub(crate) view: Option<PackageView>,
     pub(crate) fault: Option<String>,
@@ -110,7 +113,7 @@ const BATCHES_IN_FLIGHT: usize = 2;
 
 impl Catalog {
     /// Brings the catalogue up to date with a repository: lists its tags, reads new artifacts, and removes artifacts that
-    /// no tag names any more. The repository has the name that its backend displays.
+    /// no tag names any more.
     ///
     /// An update that is cut off keeps all finished batches. For artifacts and documents that cannot be read, the observer gets
     /// a warning.
@@ -127,8 +130,9 @@ impl Catalog {
         let _only = self.updating().await;
         let listed = list(backend).await?;
         let tags = listed.len() as u64;
-        let (catalog, name, options) = (self.clone(), backend.to_string(), *options);
-        let plan = run_blocking(move || catalog.plan(&name, &listed, options)).await?;
+        let name = options.name.clone().unwrap_or_else(|| backend.to_string());
+        let (catalog, referrers) = (self.clone(), options.referrers);
+        let plan = run_blocking(move || catalog.plan(&name, &listed, referrers)).await?;
         let Plan { repository, missing, objects, is_current } = plan;
         let collecting = Collecting::new(backend, observer);
         let missing = stream::iter(missing).map(|listed| Either::Left(collecting.artifact(listed)));
@@ -225,7 +229,8 @@ impl<'a> Collecting<'a> {
             described: annotations.contains_key(DESCRIPTION),
             archived: text(D1_ARCHIVED).as_deref() == Some("true"),
             obsoleted_by: text(D1_OBSOLETED_BY),
-            license: text(D1_LICENSE).or_else(|| text(oci_model::annotations::LICENSES)),
+            license: text(D1_LICENSE).or_else(|| text(LICENSES)),
+            authors: text(AUTHORS),
             layers: Vec::new(),
             view: None,
             fault: None,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bagit::{Algorithm, Digests};
+use d1_metadata::{Period, ScienceMetadata};
 use d1_model::{Identifier, SchemaVersion, SystemMetadata};
 use d1_package::{Entry, PackageView, Place, media_type_of};
 use jiff::Timestamp;
@@ -12,9 +13,10 @@ use crate::artifact::ArtifactKind;
 use crate::documents::Attached;
 use crate::error::Result;
 use crate::find::parse_time;
+use crate::records;
 use crate::rows::{DigestColumn, TagColumn, count, kind_number, stored};
 use crate::store::Catalog;
-use crate::update::{Collected, CollectedArtifact, Listed, Plan, UpdateOptions, UpdateReport};
+use crate::update::{Collected, CollectedArtifact, Listed, Plan, UpdateReport};
 
 impl Catalog {
     /// Removes a repository. Returns `false` if the catalogue does not have it.
@@ -24,18 +26,16 @@ impl Catalog {
     /// If the catalogue cannot be written.
     pub fn drop_repository(&self, name: &str) -> Result<bool> {
         self.write("write", |connection| {
-            let repository = "SELECT id FROM repository WHERE name = ?1";
-            let id: Option<i64> = connection.query_row(repository, [name], |row| row.get(0)).optional()?;
-            let Some(id) = id else { return Ok(false) };
-            remove_artifacts(connection, "SELECT id FROM artifact WHERE repository = ?1", id)?;
-            connection.execute("DELETE FROM repository WHERE id = ?1", [id])?;
-            changed(connection)?;
-            Ok(true)
+            let removed = remove_repository(connection, name)?;
+            if removed {
+                changed(connection)?;
+            }
+            Ok(removed)
         })
     }
 
     /// Compares the tags of a repository with the catalogue.
-    pub(crate) fn plan(&self, name: &str, listed: &[Listed], options: UpdateOptions) -> Result<Plan> {
+    pub(crate) fn plan(&self, name: &str, listed: &[Listed], referrers: bool) -> Result<Plan> {
         self.write("update", |connection| {
             connection.execute("INSERT INTO repository (name) VALUES (?1) ON CONFLICT DO NOTHING", [name])?;
             let repository: i64 =
@@ -60,7 +60,7 @@ impl Catalog {
                 |row| row.get(0),
             )?;
             let mut objects = Vec::new();
-            if options.referrers {
+            if referrers {
                 let sql = "SELECT id, digest FROM artifact WHERE repository = ?1 AND kind = ?2 ORDER BY id";
                 let mut statement = connection.prepare(sql)?;
                 let rows = statement.query_map(params![repository, kind_number(ArtifactKind::Object)], |row| {
@@ -172,6 +172,16 @@ fn take_over_tags(connection: &Connection, repository: i64) -> rusqlite::Result<
     Ok(())
 }
 
+/// Removes a repository. Returns `false` if there is none with this name.
+pub(crate) fn remove_repository(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let repository = "SELECT id FROM repository WHERE name = ?1";
+    let id: Option<i64> = connection.query_row(repository, [name], |row| row.get(0)).optional()?;
+    let Some(id) = id else { return Ok(false) };
+    remove_artifacts(connection, "SELECT id FROM artifact WHERE repository = ?1", id)?;
+    connection.execute("DELETE FROM repository WHERE id = ?1", [id])?;
+    Ok(true)
+}
+
 /// Removes the artifacts that a query with one parameter selects. Returns how many there were.
 fn remove_artifacts(connection: &Connection, select: &str, parameter: i64) -> rusqlite::Result<u64> {
     let mut gone = connection.prepare(select)?;
@@ -185,6 +195,7 @@ fn remove_artifacts(connection: &Connection, select: &str, parameter: i64) -> ru
         for object in objects.query_map([artifact], |row| row.get::<_, i64>(0))? {
             touched.insert(object?);
         }
+        records::remove(connection, artifact)?;
         connection.prepare_cached("DELETE FROM artifact WHERE id = ?1")?.execute([artifact])?;
     }
     for object in touched {
@@ -309,6 +320,10 @@ impl Adding<'_> {
         if let Some(view) = view {
             self.content(id, view, artifact)?;
         }
+        let is_content = matches!(summary.kind, ArtifactKind::Package | ArtifactKind::Object);
+        if is_content && artifact.documents.science.is_empty() {
+            self.record(id, None, artifact, &records::of_manifest(artifact))?;
+        }
         Ok(id)
     }
 
@@ -364,7 +379,66 @@ impl Adding<'_> {
             self.execute(sql, [id, metadata, data])?;
         }
         let sql = "UPDATE artifact SET documented = ?2, hidden = ?3 WHERE id = ?1";
-        self.execute(sql, [id, documented, hidden]).map(drop)
+        self.execute(sql, [id, documented, hidden])?;
+        for (path, metadata) in &documents.science {
+            let position = view.position(path).and_then(|at| i64::try_from(at).ok());
+            let Some(file) = position.and_then(|at| first.checked_add(at)) else { continue };
+            self.record(id, Some(file), artifact, metadata)?;
+        }
+        Ok(())
+    }
+
+    /// Adds an entry of the search.
+    fn record(
+        &self,
+        id: i64,
+        file: Option<i64>,
+        artifact: &CollectedArtifact,
+        metadata: &ScienceMetadata,
+    ) -> rusqlite::Result<()> {
+        let record = self.execute(
+            "INSERT INTO record (artifact, file, public, archived, content) VALUES (?1, ?2, \
+             (SELECT public FROM system_metadata WHERE file = ?2), \
+             ifnull((SELECT archived FROM system_metadata WHERE file = ?2), ?3), ?4)",
+            params![id, file, artifact.archived, records::compressed(metadata)],
+        )?;
+        let sql =
+            "SELECT object.identifier FROM file JOIN object ON object.id = file.object WHERE file.id = ?1";
+        let pid: Option<String> =
+            self.connection.prepare_cached(sql)?.query_row([file], |row| row.get(0)).optional()?;
+        let named =
+            [&artifact.summary.identifier, &artifact.summary.resource_map, &artifact.summary.series_id];
+        let mut other: Vec<&str> = named.into_iter().filter_map(Option::as_deref).collect();
+        other.extend(pid.as_deref().filter(|pid| artifact.summary.identifier.as_deref() != Some(pid)));
+        let words = records::Words::of(metadata, artifact.summary.title.as_deref(), &other.join(" "));
+        self.execute(
+            "INSERT INTO words (rowid, title, creator, abstract, keyword, taxon, place, attribute, other) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                record,
+                words.title,
+                words.creator,
+                words.prose,
+                words.keyword,
+                words.taxon,
+                words.place,
+                words.attribute,
+                words.other,
+            ],
+        )?;
+        for orcid in metadata.creators.iter().filter_map(|creator| creator.orcid.as_deref()) {
+            let sql = "INSERT INTO creator (orcid, record) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            self.execute(sql, params![orcid, record])?;
+        }
+        for (first, last) in metadata.periods.iter().filter_map(Period::days).take(records::MOST_PERIODS) {
+            let sql = "INSERT INTO period (first, last, record) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+            self.execute(sql, params![first, last, record])?;
+        }
+        for (id, [west, south, east, north]) in records::areas(record, &metadata.boxes) {
+            let sql = "INSERT INTO area (id, west, east, south, north) VALUES (?1, ?2, ?3, ?4, ?5)";
+            self.execute(sql, params![id, west, east, south, north])?;
+        }
+        Ok(())
     }
 
     /// Adds the files and directories of an artifact, and returns the row of the first file.
@@ -570,6 +644,10 @@ impl Adding<'_> {
             (attached.is_some(), attached.is_some_and(|found| !found.facts.is_public()));
         let sql = "UPDATE artifact SET documented = ?2, hidden = ?3 WHERE id = ?1";
         self.execute(sql, params![artifact, documented, hidden])?;
+        let facts =
+            attached.map(|attached| (attached.facts.is_public(), attached.facts.archived == Some(true)));
+        let sql = "UPDATE record SET public = ?2, archived = ifnull(?3, archived) WHERE artifact = ?1";
+        self.execute(sql, params![artifact, facts.map(|facts| facts.0), facts.map(|facts| facts.1)])?;
         self.objects.insert(object);
         changed(self.connection)
     }

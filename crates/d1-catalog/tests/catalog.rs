@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bagit::Algorithm;
 use d1_catalog::{
-    Catalog, CatalogObject, DocumentPlace, Error, ObjectFilter, PackageFilter, PackageKey, UpdateOptions,
-    UpdateReport,
+    Catalog, CatalogObject, DocumentPlace, Error, ObjectFilter, PackageFilter, PackageKey, SearchQuery,
+    UpdateOptions, UpdateReport,
 };
+use d1_metadata::BoundingBox;
 use d1_model::{
     AccessPolicy, AccessRule, Checksum, DateTime, PUBLIC_SUBJECT, Permission, ResourceMapBuilder,
     SystemMetadata,
@@ -335,6 +336,106 @@ async fn a_second_object_with_the_same_identifier_is_a_conflict() {
     let object = catalog.object("data.1").unwrap().unwrap();
     assert!(object.conflict);
     assert_eq!(object.file.manifest, expected, "the object that was uploaded first keeps the identifier");
+}
+
+fn full_eml() -> String {
+    format!(
+        r#"<eml:eml xmlns:eml='{EML}' packageId='meta.9'><dataset><title>Sea ice at the mooring</title>
+        <creator><individualName><givenName>Åsa</givenName><surName>Nansen</surName></individualName>
+        <userId directory='https://orcid.org'>https://orcid.org/0000-0002-1825-0097</userId></creator>
+        <abstract><para>Thickness of floes, measured by sonar.</para></abstract>
+        <keywordSet><keyword>cryosphere</keyword></keywordSet>
+        <coverage><geographicCoverage><geographicDescription>Chukchi Sea</geographicDescription><boundingCoordinates>
+        <westBoundingCoordinate>175</westBoundingCoordinate><eastBoundingCoordinate>-165</eastBoundingCoordinate>
+        <northBoundingCoordinate>72</northBoundingCoordinate><southBoundingCoordinate>68</southBoundingCoordinate>
+        </boundingCoordinates></geographicCoverage><temporalCoverage><rangeOfDates>
+        <beginDate><calendarDate>2019-10</calendarDate></beginDate><endDate><calendarDate>2020</calendarDate></endDate>
+        </rangeOfDates></temporalCoverage></coverage>
+        <dataTable><entityName>floes.csv</entityName><attributeList><attribute><attributeName>draft_m</attributeName>
+        <attributeDefinition>Keel depth</attributeDefinition></attribute></attributeList></dataTable></dataset></eml:eml>"#
+    )
+}
+
+/// Returns the titles of the hits.
+fn titles(catalog: &Catalog, query: &SearchQuery) -> Vec<String> {
+    let page = catalog.search(query, 0, 10).unwrap();
+    assert_eq!(page.total, page.items.len() as u64);
+    page.items.into_iter().map(|hit| hit.metadata.title.unwrap_or_default()).collect()
+}
+
+fn by_text(text: &str) -> SearchQuery {
+    let mut query = SearchQuery::default();
+    query.text = Some(text.to_owned());
+    query
+}
+
+fn by_box(west: f64, south: f64, east: f64, north: f64) -> SearchQuery {
+    let mut query = SearchQuery::default();
+    query.bbox = Some(BoundingBox { west, south, east, north, description: None });
+    query
+}
+
+#[tokio::test]
+async fn documents_are_found_by_their_content() {
+    let (backend, place) = (MemoryBackend::new(), place());
+    two_versions(&backend).await;
+    let member = member("meta.9", "science-metadata.xml", EML, &full_eml());
+    let digest = push(&backend, "ice", "map.9", &[member]).await;
+    let catalog = Catalog::open(&place.path).unwrap();
+    update(&catalog, &backend).await;
+    const ICE: &str = "Sea ice at the mooring";
+    for text in [
+        "ICE",
+        "\"sea ice\"",
+        "asa nansen",
+        "cryo*",
+        "sonar floes",
+        "chukchi",
+        "draft_m",
+        "meta.9",
+        "keel -bird",
+    ] {
+        assert_eq!(titles(&catalog, &by_text(text)), [ICE], "{text}");
+    }
+    for text in ["\"ice sea\"", "ice -sonar", "cryo", "", "-ice", "NOT", "\"", "title:ice"] {
+        assert_eq!(titles(&catalog, &by_text(text)), [""; 0], "{text}");
+    }
+    assert_eq!(titles(&catalog, &by_box(178.0, 70.0, 179.0, 71.0)), [ICE]);
+    assert_eq!(titles(&catalog, &by_box(-170.0, 60.0, -160.0, 69.0)), [ICE]);
+    assert_eq!(titles(&catalog, &by_box(170.0, 60.0, -170.0, 80.0)), [ICE]);
+    assert!(titles(&catalog, &by_box(-10.0, 60.0, 10.0, 80.0)).is_empty());
+    let between = |from: &str, to: &str| {
+        let mut query = SearchQuery::default();
+        (query.from, query.to) = (Some(from.parse().unwrap()), Some(to.parse().unwrap()));
+        titles(&catalog, &query).len()
+    };
+    assert_eq!(between("2020-12-31", "2022-01-01"), 1);
+    assert_eq!(between("2021-01-01", "2022-01-01"), 0);
+    assert_eq!(between("2010-01-01", "2019-10-01"), 1);
+    assert_eq!(between("2010-01-01", "2019-09-30"), 0);
+    let mut query = SearchQuery::default();
+    query.creator = Some("nansen".to_owned());
+    assert_eq!(titles(&catalog, &query), [ICE]);
+    query.creator = Some("https://orcid.org/0000-0002-1825-0097".to_owned());
+    assert_eq!(titles(&catalog, &query), [ICE]);
+    query.text = Some("bird".to_owned());
+    assert!(titles(&catalog, &query).is_empty());
+
+    let hit = catalog.search(&by_text("ice"), 0, 1).unwrap().items.remove(0);
+    assert_eq!((hit.package.summary.digest, hit.pid.as_deref()), (digest, Some("meta.9")));
+    assert!(hit.score.unwrap() > 0.0);
+    let stored = catalog.science_metadata(hit.package.id).unwrap();
+    assert_eq!(stored[0].path.as_deref(), Some("science-metadata.xml"));
+    assert_eq!(catalog.science_metadata_of("meta.9").unwrap().as_ref(), Some(&stored[0].metadata));
+    let mut query = SearchQuery::default();
+    assert_eq!(titles(&catalog, &query).len(), 3);
+    query.current_only = true;
+    assert_eq!(titles(&catalog, &query).len(), 2);
+
+    backend.admin().unwrap().delete_tag(&"ice".parse().unwrap()).await.unwrap();
+    update(&catalog, &backend).await;
+    assert!(titles(&catalog, &by_text("ice")).is_empty());
+    assert!(titles(&catalog, &by_box(-180.0, -90.0, 180.0, 90.0)).is_empty());
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Packages and objects are found again by what is known of them.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
+use bagit::Algorithm;
 use d1_catalog::{
-    ArtifactKind, Error, Found, History, Purpose, Query, check_identifier, find, history, locate, parse_time,
+    ArtifactKind, Catalog, CatalogedRepository, Error, Found, History, Purpose, Query, UpdateOptions,
+    check_identifier, find, history, locate, parse_time,
 };
 use d1_model::Identifier;
 use d1_package::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID};
@@ -136,10 +139,36 @@ async fn objects(
     manifest.digest().clone()
 }
 
+/// A catalogue in a directory of its own.
+struct Catalogue {
+    catalog: Catalog,
+    _place: tempfile::TempDir,
+}
+
+impl Catalogue {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        Self { catalog: Catalog::open(&place.path().join("catalog.sqlite3")).unwrap(), _place: place }
+    }
+
+    fn of<'a>(&'a self, backend: &'a dyn RegistryBackend) -> CatalogedRepository<'a> {
+        CatalogedRepository { catalog: &self.catalog, backend, name: "test" }
+    }
+}
+
+/// Searches the repository and a catalogue of it, and compares the results and warnings.
 async fn found(backend: &dyn RegistryBackend, change: impl FnOnce(&mut Query)) -> Vec<Found> {
     let mut query = Query::default();
     change(&mut query);
-    find(backend, &query, &silent()).try_collect().await.unwrap()
+    let found: Vec<_> = find(backend, &query, &silent()).try_collect().await.unwrap();
+    let (catalogue, mut cataloged) = (Catalogue::new(), Vec::new());
+    let each = &mut |next| {
+        cataloged.push(next);
+        ControlFlow::Continue(())
+    };
+    catalogue.of(backend).find(&query, &silent(), each).await.unwrap();
+    assert_eq!(cataloged, found, "{query:?}");
+    found
 }
 
 fn tags(found: &[Found]) -> Vec<&str> {
@@ -217,6 +246,27 @@ async fn objects_are_found_by_format_in_artifacts_and_by_themselves() {
 }
 
 #[tokio::test]
+async fn artifacts_and_objects_are_found_by_digest() {
+    let backend = some_packages().await;
+    let digest = Digest::sha256_of(b"content of a.1").sha256_bytes().unwrap();
+    let by = |algorithm, digest: &[u8], objects: bool| {
+        let digest = digest.to_vec();
+        move |query: &mut Query| (query.digest, query.objects) = (Some((algorithm, digest)), objects)
+    };
+    for objects in [false, true] {
+        let found = found(&*backend, by(Algorithm::Sha256, &digest, objects)).await;
+        assert_eq!(found[0].object.as_ref().unwrap().identifier.as_deref(), Some("a.1"));
+        assert_eq!(tags(&found), ["three"]);
+    }
+    assert!(found(&*backend, by(Algorithm::Sha256, &[0; 32], false)).await.is_empty());
+    assert!(found(&*backend, by(Algorithm::Md5, &digest, false)).await.is_empty());
+    let mut query = Query::default();
+    query.content.text = Some("snow".to_owned());
+    let refused: Result<Vec<_>, _> = find(&*backend, &query, &silent()).try_collect().await;
+    assert!(matches!(refused, Err(Error::NeedsCatalog)));
+}
+
+#[tokio::test]
 async fn an_object_is_found_in_every_artifact_that_holds_it_and_first_under_its_own_tag() {
     let backend = some_packages().await;
     objects(&*backend, &id("b.1").tag(), &[("b.1", "text/plain")], Facts::default()).await;
@@ -228,9 +278,14 @@ async fn an_object_is_found_in_every_artifact_that_holds_it_and_first_under_its_
 #[tokio::test]
 async fn a_manifest_is_asked_for_once_for_each_tag_and_a_small_index_comes_with_it() {
     let counting = CountingBackend::new(some_packages().await);
-    found(&counting, |query| query.title = Some("snow".into())).await;
+    let search = async |change: fn(&mut Query)| {
+        let mut query = Query::default();
+        change(&mut query);
+        find(&counting, &query, &silent()).try_collect::<Vec<_>>().await.unwrap();
+    };
+    search(|query| query.title = Some("snow".into())).await;
     assert_eq!((counting.count(Operation::ReadManifest), counting.count(Operation::ReadBlob)), (4, 0));
-    found(&counting, |query| query.identifier = Some(id("nothing"))).await;
+    search(|query| query.identifier = Some(id("nothing"))).await;
     // One guess by the tag that the identifier would have.
     assert_eq!((counting.count(Operation::ReadManifest), counting.count(Operation::ReadBlob)), (9, 0));
 }
@@ -244,6 +299,16 @@ async fn what_cannot_be_read_is_a_warning_and_the_rest_is_found() {
         let found: Vec<_> =
             find(&faulty, &Query::default(), &listener.observer()).try_collect().await.unwrap();
         assert_eq!((found.len(), listener.warnings().len()), (3, 1), "{kind:?}");
+
+        let fault = Fault::nth(Operation::ReadManifest, 1, FaultAction::Fail(kind));
+        let faulty = FaultyBackend::new(some_packages().await).with(fault);
+        let (catalogue, listener) = (Catalogue::new(), Listener::new());
+        let report =
+            catalogue.of(&faulty).update(&UpdateOptions::default(), &listener.observer()).await.unwrap();
+        assert_eq!((report.added, report.unreadable, listener.warnings().len()), (3, 1, 1), "{kind:?}");
+        let report =
+            catalogue.of(&faulty).update(&UpdateOptions::default(), &listener.observer()).await.unwrap();
+        assert_eq!((report.added, report.unreadable), (1, 0), "an update reads the artifact again");
     }
 }
 
@@ -257,9 +322,24 @@ async fn a_store_that_fails_ends_the_search() {
     );
 }
 
-async fn located(backend: &dyn RegistryBackend, identifier: &str) -> Result<Digest, Error> {
-    let located = locate(backend, &id(identifier), Purpose::Package, &silent()).await;
+/// Locates an artifact in the repository and by a catalogue of it, and compares the results.
+async fn located_for(
+    backend: &dyn RegistryBackend,
+    identifier: &str,
+    purpose: Purpose,
+) -> Result<Digest, Error> {
+    let located = locate(backend, &id(identifier), purpose, &silent()).await;
+    let cataloged = Catalogue::new().of(backend).locate(&id(identifier), purpose, &silent()).await;
+    match (&located, &cataloged) {
+        (Ok(located), Ok(cataloged)) => assert_eq!(located, cataloged),
+        (Err(located), Err(cataloged)) => assert_eq!(format!("{located:?}"), format!("{cataloged:?}")),
+        _ => panic!("{located:?} is not {cataloged:?}"),
+    }
     located.map(|located| located.digest)
+}
+
+async fn located(backend: &dyn RegistryBackend, identifier: &str) -> Result<Digest, Error> {
+    located_for(backend, identifier, Purpose::Package).await
 }
 
 #[tokio::test]
@@ -267,7 +347,8 @@ async fn an_identifier_that_its_tag_confirms_needs_one_request() {
     let backend = memory();
     let digest = package(&*backend, "1", Facts { identifier: Some("x.1"), ..Facts::default() }).await;
     let counting = CountingBackend::new(backend);
-    assert_eq!(located(&counting, "x.1").await.unwrap(), digest);
+    let located = locate(&counting, &id("x.1"), Purpose::Package, &silent()).await.unwrap();
+    assert_eq!(located.digest, digest);
     assert_eq!(counting.calls().len(), 1);
 }
 
@@ -301,8 +382,7 @@ async fn packages_that_are_no_versions_of_each_other_are_ambiguous_but_equal_byt
     objects(&*backend, "b", &[("d.1", "text/csv"), ("e.2", "text/csv")], Facts::default()).await;
     let error = located(&*backend, "d.1").await.unwrap_err();
     assert!(matches!(error, Error::Ambiguous { candidates, .. } if candidates.len() == 2));
-    let bytes = locate(&*backend, &id("d.1"), Purpose::Bytes, &silent()).await.unwrap();
-    assert_eq!(bytes.digest, first);
+    assert_eq!(located_for(&*backend, "d.1", Purpose::Bytes).await.unwrap(), first);
     let error = located(&*backend, "nothing").await.unwrap_err();
     assert!(matches!(error, Error::NotInRepository { .. }));
 }
@@ -337,7 +417,10 @@ async fn a_named_artifact_is_compared_with_the_identifier() {
 
 async fn history_of(backend: &dyn RegistryBackend, identifier: &str) -> History {
     let digest = located(backend, identifier).await.unwrap();
-    history(backend, &ManifestRef::Digest(digest), &silent()).await.unwrap()
+    let at = ManifestRef::Digest(digest);
+    let found = history(backend, &at, &silent()).await.unwrap();
+    assert_eq!(Catalogue::new().of(backend).history(&at, &silent()).await.unwrap(), found);
+    found
 }
 
 fn identifiers(history: &History) -> Vec<(&str, bool, bool)> {

@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Inspect(commands::inspect::Arguments),
     Find(commands::find::Arguments),
     History(commands::history::Arguments),
+    Catalog(commands::catalog::Arguments),
     Manifest(commands::manifest::Arguments),
     Discover(commands::discover::Arguments),
     Attach(commands::attach::Arguments),
@@ -84,6 +85,7 @@ impl Command {
             Self::Inspect(arguments) => commands::inspect::run(context, arguments).await,
             Self::Find(arguments) => commands::find::run(context, arguments).await,
             Self::History(arguments) => commands::history::run(context, arguments).await,
+            Self::Catalog(arguments) => commands::catalog::run(context, arguments).await,
             Self::Manifest(arguments) => commands::manifest::run(context, arguments).await,
             Self::Discover(arguments) => commands::discover::run(context, arguments).await,
             Self::Attach(arguments) => commands::attach::run(context, arguments).await,
@@ -125,6 +127,7 @@ impl Command {
             Self::Push(_) | Self::Copy(_) | Self::Repair(_) | Self::Import(_) | Self::Attach(_) => {
                 Some("run the same command again: it sends only the missing content")
             }
+            Self::Catalog(_) => Some("run the same command again: it reads only the missing artifacts"),
             Self::Mirror(_) => Some("run the same command again: it copies only missing and moved tags"),
             Self::Pull(_) => Some("run the same command again: it keeps the files that are complete"),
             #[cfg(feature = "d1-client")]

@@ -9,6 +9,7 @@ use d1_transfer::{Event, Observer};
 use oci_model::{Location, ManifestRef, Reference, Tag};
 use registry_backend::{Access, Backends, OpenOptions, RegistryBackend};
 
+use crate::catalogs::CatalogOptions;
 use crate::failure::Failure;
 use crate::output::progress::{Progress, Screen};
 use crate::output::{Format, Printer};
@@ -40,6 +41,8 @@ pub(crate) struct GlobalOptions {
     /// Use this backend instead of the one that fits best; `d1oci backends` lists them.
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
     pub(crate) backend: Option<String>,
+    #[command(flatten)]
+    pub(crate) catalogs: CatalogOptions,
     #[cfg(feature = "distribution-client")]
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,
@@ -58,6 +61,8 @@ pub(crate) struct Context {
     pub(crate) is_stopped: Arc<AtomicBool>,
     /// The backend to use, even if another fits better.
     backend: Option<String>,
+    /// The files of catalogues.
+    pub(crate) catalogs: CatalogOptions,
     /// How to talk to registries.
     #[cfg(feature = "distribution-client")]
     pub(crate) registries: RegistrySetup,
@@ -80,6 +85,7 @@ impl Context {
             verbosity: options.verbose,
             is_stopped: Arc::default(),
             backend: options.backend.clone(),
+            catalogs: options.catalogs.clone(),
         }
     }
 

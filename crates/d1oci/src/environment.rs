@@ -41,16 +41,6 @@ impl Environment {
         }
     }
 
-    fn value(&self, name: &str) -> Option<&OsStr> {
-        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
-    }
-}
-
-#[cfg_attr(
-    not(any(feature = "distribution-client", test)),
-    expect(dead_code, reason = "files are looked for on behalf of registries alone")
-)]
-impl Environment {
     /// Returns the path that a variable holds.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.value(name).map(PathBuf::from)
@@ -61,8 +51,29 @@ impl Environment {
         self.home.as_ref().map(|home| home.join(path))
     }
 
-    /// Returns a path below the directory for configuration files (XDG Base Directory Specification, "Environment
-    /// variables").
+    /// Returns a path below the directory for files that can be made again (XDG Base Directory Specification,
+    /// "Environment variables").
+    pub(crate) fn below_cache_home(&self, path: &str) -> Option<PathBuf> {
+        self.below_base("XDG_CACHE_HOME", ".cache", path)
+    }
+
+    fn below_base(&self, variable: &str, usual: &str, path: &str) -> Option<PathBuf> {
+        // A relative path is to be ignored, says the specification.
+        let stated = self.path(variable).filter(|stated| stated.is_absolute());
+        stated.or_else(|| self.below_home(usual)).map(|directory| directory.join(path))
+    }
+
+    fn value(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg_attr(
+    not(any(feature = "distribution-client", test)),
+    expect(dead_code, reason = "files are looked for on behalf of registries alone")
+)]
+impl Environment {
+    /// Returns a path below the directory for configuration files (the same specification).
     pub(crate) fn below_configuration_home(&self, path: &str) -> Option<PathBuf> {
         self.below_base("XDG_CONFIG_HOME", ".config", path)
     }
@@ -71,12 +82,6 @@ impl Environment {
     #[cfg(feature = "distribution-client")]
     pub(crate) fn below_state_home(&self, path: &str) -> Option<PathBuf> {
         self.below_base("XDG_STATE_HOME", ".local/state", path)
-    }
-
-    fn below_base(&self, variable: &str, usual: &str, path: &str) -> Option<PathBuf> {
-        // A relative path is to be ignored, says the specification.
-        let stated = self.path(variable).filter(|stated| stated.is_absolute());
-        stated.or_else(|| self.below_home(usual)).map(|directory| directory.join(path))
     }
 }
 

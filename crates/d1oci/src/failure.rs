@@ -302,7 +302,10 @@ impl From<CatalogError> for Failure {
                 candidates.clone(),
                 Some("name one of them: `REPOSITORY:TAG` or `REPOSITORY@DIGEST`"),
             ),
-            _ => (ExitStatus::Invalid, Vec::new(), None),
+            other => {
+                let (status, hint) = crate::catalogs::status_of(other);
+                (status, Vec::new(), hint)
+            }
         };
         match error {
             CatalogError::Transfer(error) => error.into(),

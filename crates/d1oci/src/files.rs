@@ -52,7 +52,6 @@ pub(crate) async fn while_reading<T: Send + 'static>(
 }
 
 /// Creates a directory and its parents, for their owner alone.
-#[cfg(feature = "distribution-client")]
 pub(crate) fn make_private_directory(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);

@@ -28,6 +28,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backends;
+mod catalogs;
 mod cli;
 mod commands;
 mod context;

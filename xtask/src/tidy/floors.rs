@@ -7,7 +7,7 @@ use crate::metadata::{Dependency, Package};
 /// The crates by floor.
 const FLOORS: [&[&str]; 10] = [
     &["multi-digest", "safe-files"],
-    &["bagit", "d1-model", "oci-model"],
+    &["bagit", "d1-metadata", "d1-model", "oci-model"],
     &["oci-pack", "registry-backend"],
     &["http-transfer", "scripted-http"],
     &["d1-client", "d1-package", "distribution-client", "registry-conformance"],

@@ -1,22 +1,29 @@
 //! `d1oci find`: packages and objects of a repository by their metadata.
 
-use d1_catalog::{Found, Query, find, parse_time};
-use d1_model::Identifier;
+use std::ops::ControlFlow;
+
+use bagit::Algorithm;
+use d1_catalog::d1_metadata::BoundingBox;
+use d1_catalog::{CatalogedRepository, Found, Query, find, parse_time};
+use d1_model::{Checksum, Identifier};
 use d1_transfer::ListedFile;
 use futures::TryStreamExt;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use oci_model::Reference;
 use registry_backend::Access;
 use serde::Serialize;
 
+use crate::catalogs::OpenCatalog;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
 use crate::output::human;
 
-/// Find packages and objects in a repository, by identifier, title, format or date.
+/// Find packages and objects in a repository, by identifier, title, format, date or digest, or by the content of their metadata.
 ///
 /// Searches all tagged artifacts and lists matches as they are found; without options, all match. The date is the annotation
-/// `org.opencontainers.image.created`; artifacts without this annotation never match a date filter.
+/// `org.opencontainers.image.created`; artifacts without this annotation never match a date filter. A catalogue (`d1oci catalog`) gives the
+/// same results faster. The options for the content of metadata build a catalogue if there is none.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci find oci:store --format-id text/csv --from 2025-01-01 --objects")]
 pub(crate) struct Arguments {
@@ -37,6 +44,30 @@ pub(crate) struct Arguments {
     /// Created before this date or time.
     #[arg(long, value_name = "DATE", value_parser = parse_date)]
     to: Option<Timestamp>,
+    /// A file with this checksum, `ALGORITHM:HEX`: `md5:…`, `sha1:…`, `sha256:…`, `sha512:…`.
+    #[arg(long, value_name = "CHECKSUM", value_parser = parse_checksum)]
+    checksum: Option<Wanted>,
+    /// A file with this content hash, `hash://sha256/HEX`, as contentid and Preston write it.
+    #[arg(long, value_name = "URI", value_parser = parse_hash_uri, conflicts_with = "checksum")]
+    hash: Option<Wanted>,
+    /// Words in the metadata, in any order: `sea ice`, `"sea ice"`, `glaci*`, `ice -glacier`.
+    #[arg(long, value_name = "WORDS", help_heading = "Content of metadata")]
+    text: Option<String>,
+    /// Creator: words of the name, or an ORCID.
+    #[arg(long, value_name = "NAME", help_heading = "Content of metadata")]
+    creator: Option<String>,
+    /// A place of the metadata meets this box, in degrees: `-150,68,-149,69`. West greater than east crosses the antimeridian.
+    #[arg(
+        long,
+        value_name = "WEST,SOUTH,EAST,NORTH",
+        value_parser = parse_box,
+        allow_hyphen_values = true,
+        help_heading = "Content of metadata"
+    )]
+    bbox: Option<BoundingBox>,
+    /// A period of the metadata meets these days: `2019-10-01,2020-12-31`. Either may be left out.
+    #[arg(long, value_name = "FIRST,LAST", value_parser = parse_days, help_heading = "Content of metadata")]
+    between: Option<Days>,
     /// List matching objects, in packages and by themselves.
     #[arg(long)]
     objects: bool,
@@ -59,12 +90,41 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     query.from = arguments.from;
     query.to = arguments.to;
     query.objects = arguments.objects;
+    query.digest = arguments.checksum.or(arguments.hash).map(|wanted| (wanted.algorithm, wanted.digest));
+    query.content.text = arguments.text;
+    query.content.creator = arguments.creator;
+    query.content.bbox = arguments.bbox;
+    (query.content.from, query.content.to) =
+        arguments.between.map_or((None, None), |days| (days.first, days.last));
+    query.content.archived = true;
     let observer = context.observer();
+    let open = if query.content.is_empty() {
+        context.catalogs.existing(location, context.printer)?
+    } else {
+        Some(context.catalogs.open_or_create(location, &*backend, true, context.printer).await?)
+    };
     let mut list = context.printer.list(&[("repository", location.to_string())], "found")?;
-    let mut results = find(&*backend, &query, &observer);
-    while let Some(found) = results.try_next().await? {
+    let mut show = |found: Found| {
         let line = Line { reference: format!("{location}@{}", found.artifact.digest), found };
-        list.item(&line, |line, lines| lines.add(text(&location.to_string(), line)))?;
+        list.item(&line, |line, lines| lines.add(text(&location.to_string(), line)))
+    };
+    match open {
+        Some(OpenCatalog { catalog, name }) => {
+            let repository = CatalogedRepository { catalog: &catalog, backend: &*backend, name: &name };
+            let mut shown = Ok(());
+            let each = &mut |found| {
+                shown = show(found);
+                if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            repository.find(&query, &observer, each).await?;
+            shown?;
+        }
+        None => {
+            let mut results = find(&*backend, &query, &observer);
+            while let Some(found) = results.try_next().await? {
+                show(found)?;
+            }
+        }
     }
     if list.end()? == 0 {
         let failure = Failure::new(ExitStatus::NotFound, format!("nothing in {location} matches"));
@@ -107,6 +167,64 @@ fn object_text(object: &ListedFile) -> String {
         text += &format!("  ({format_id})");
     }
     text
+}
+
+/// A digest that a file has.
+#[derive(Clone, Debug)]
+struct Wanted {
+    algorithm: Algorithm,
+    digest: Vec<u8>,
+}
+
+/// The first and the last day of a time.
+#[derive(Clone, Copy, Debug)]
+struct Days {
+    first: Option<Date>,
+    last: Option<Date>,
+}
+
+fn parse_checksum(text: &str) -> Result<Wanted, String> {
+    let checksum: Checksum = text.parse().map_err(|error| format!("expected ALGORITHM:HEX: {error}"))?;
+    let algorithm = checksum.algorithm().name().parse();
+    let algorithm = algorithm.map_err(|_| "expected md5, sha1, sha256, sha384 or sha512".to_owned())?;
+    let digest = hex::decode(checksum.value()).ok().filter(|_| checksum.is_well_formed());
+    let digest =
+        digest.ok_or_else(|| "expected as many hexadecimal digits as the algorithm has".to_owned())?;
+    Ok(Wanted { algorithm, digest })
+}
+
+fn parse_hash_uri(text: &str) -> Result<Wanted, String> {
+    let parts = text.strip_prefix("hash://").and_then(|rest| rest.split_once('/'));
+    let (algorithm, value) = parts.ok_or_else(|| "expected hash://ALGORITHM/HEX".to_owned())?;
+    parse_checksum(&format!("{algorithm}:{value}"))
+}
+
+fn parse_box(text: &str) -> Result<BoundingBox, String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+    let [west, south, east, north] = numbers.unwrap_or_default()[..] else {
+        return Err("expected four numbers: WEST,SOUTH,EAST,NORTH".to_owned());
+    };
+    let is_valid = [west, east].iter().all(|longitude| (-180.0..=180.0).contains(longitude))
+        && south >= -90.0
+        && north <= 90.0
+        && south <= north;
+    if !is_valid {
+        return Err(
+            "expected longitudes from -180 to 180, and latitudes from -90 to 90 with south first".to_owned()
+        );
+    }
+    Ok(BoundingBox { west, south, east, north, description: None })
+}
+
+fn parse_days(text: &str) -> Result<Days, String> {
+    let day = |text: &str| match text.trim() {
+        "" => Ok(None),
+        day => {
+            day.parse().map(Some).map_err(|_| format!("expected a date such as 2025-11-07, found `{day}`"))
+        }
+    };
+    let (first, last) = text.split_once(',').ok_or_else(|| "expected FIRST,LAST".to_owned())?;
+    Ok(Days { first: day(first)?, last: day(last)? })
 }
 
 fn parse_date(text: &str) -> Result<Timestamp, String> {

@@ -1,19 +1,20 @@
 //! `d1oci history`: the versions of a package.
 
-use d1_catalog::{History, StoredVersion, Version, history};
+use d1_catalog::{CatalogedRepository, History, StoredVersion, Version, history};
 use d1_model::Identifier;
 use oci_model::Reference;
 use registry_backend::Access;
 use serde::Serialize;
 
 use super::package;
+use crate::catalogs::OpenCatalog;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Lines, human};
 
 /// Show the versions of a package, and the blobs that are new in each.
 ///
-/// Each version names the identifier of the one that it replaces, so the command reads all tags of the repository. It also lists
+/// Each version names the identifier of the one that it replaces, so the command reads all tags of the repository, unless there is a catalogue. It also lists
 /// versions that the repository does not have.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci history oci:store --id doi:10.18739/A2D795C92")]
@@ -37,7 +38,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let backend = context.open(&reference.location, Access::Read).await?;
     let observer = context.observer();
     let target = package::target(context, &*backend, &reference, id.as_ref(), &observer).await?;
-    let history = history(&*backend, &target, &observer).await?;
+    let history = match context.catalogs.existing(&reference.location, context.printer)? {
+        Some(OpenCatalog { catalog, name }) => {
+            let repository = CatalogedRepository { catalog: &catalog, backend: &*backend, name: &name };
+            repository.history(&target, &observer).await?
+        }
+        None => history(&*backend, &target, &observer).await?,
+    };
     let shown = Shown { reference: reference.location.to_string(), history };
     context.printer.result(&shown, text)
 }

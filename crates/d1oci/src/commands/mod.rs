@@ -6,6 +6,7 @@ mod audit_report;
 pub(crate) mod backends;
 pub(crate) mod bag;
 pub(crate) mod cat;
+pub(crate) mod catalog;
 #[cfg(feature = "d1-client")]
 pub(crate) mod compare;
 pub(crate) mod completions;

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use d1_catalog::{Purpose, check_identifier, locate};
+use d1_catalog::{CatalogedRepository, Purpose, check_identifier, locate};
 use d1_model::Identifier;
 use d1_package::TOMBSTONE_TYPE;
 use d1_transfer::parts::concerns_content;
@@ -12,6 +12,7 @@ use oci_model::annotations::DESCRIPTION;
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, Reference};
 use registry_backend::{Access, Error as BackendError, ErrorKind, RegistryBackend};
 
+use crate::catalogs::OpenCatalog;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
 use crate::output::human;
@@ -221,7 +222,13 @@ async fn find_target(
         }
         (Some(target), None) => Ok(target.clone()),
         (None, Some(identifier)) => {
-            let located = locate(backend, identifier, purpose, observer).await?;
+            let located = match context.catalogs.existing(&reference.location, context.printer)? {
+                Some(OpenCatalog { catalog, name }) => {
+                    let repository = CatalogedRepository { catalog: &catalog, backend, name: &name };
+                    repository.locate(identifier, purpose, observer).await?
+                }
+                None => locate(backend, identifier, purpose, observer).await?,
+            };
             Ok(ManifestRef::Digest(located.digest))
         }
         (None, None) => context.required_target(reference).cloned(),
