@@ -168,7 +168,7 @@ fn write_rows(
     output: &mut impl Write,
 ) -> Result<u64, Failed> {
     let mut statement = connection.prepare(&table.sql())?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     if form == ExportForm::Csv {
         let names = columns.iter().map(|name| plain(name)).filter(|name| *name != "content");
         let documents = (table == ExportTable::Documents).then_some(DOCUMENT_COLUMNS).into_iter().flatten();
