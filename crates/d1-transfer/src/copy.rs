@@ -1,7 +1,7 @@
 //! Copying artifacts from one store to another.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -10,6 +10,7 @@ use registry_backend::{ErrorKind, RegistryBackend, WriteHint};
 use serde::Serialize;
 
 use crate::kept::{keep_former, tag_to_stay};
+use crate::known::Known;
 use crate::names::title;
 use crate::source::BackendSource;
 use crate::tagged::{ReferrerBudget, referrers};
@@ -230,14 +231,29 @@ impl Copying<'_> {
     async fn upload(&mut self, manifests: &[&Manifest]) -> Result<()> {
         let blobs: Vec<&Descriptor> = manifests.iter().flat_map(|manifest| manifest.blobs()).collect();
         self.blobs += blobs.len() as u64;
-        let missing = blobs.into_iter().filter(|blob| !self.known.has(&blob.digest));
+        let mut seen = HashSet::new();
+        let mut left = blobs;
+        left.retain(|blob| seen.insert(&blob.digest));
+        loop {
+            let claim = self.known.claim(left.iter().map(|blob| &blob.digest));
+            let (ours, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|blob| claim.has(&blob.digest));
+            self.send(&ours).await?;
+            claim.stored();
+            // The copies that send the others never wait while they have a claim.
+            let digests: Vec<&Digest> = others.iter().map(|blob| &blob.digest).collect();
+            if self.known.wait(&digests).await {
+                return Ok(());
+            }
+            left = others;
+        }
+    }
+
+    async fn send(&mut self, blobs: &[&Descriptor]) -> Result<()> {
         let sources: Vec<_> =
-            missing.map(|descriptor| BackendSource { backend: self.from, descriptor }).collect();
+            blobs.iter().map(|descriptor| BackendSource { backend: self.from, descriptor }).collect();
         let uploads =
             sources.iter().map(|source| Upload { source, title: title(source.descriptor).to_owned() });
-        self.uploader.upload_all(uploads.collect()).await?;
-        self.known.add(sources.iter().map(|source| &source.descriptor.digest));
-        Ok(())
+        self.uploader.upload_all(uploads.collect()).await
     }
 
     /// Copies the referrers of all manifests that were copied, then the referrers of these.
@@ -314,26 +330,6 @@ impl Copying<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// The blobs that a store has for certain.
-#[derive(Debug, Default)]
-pub(crate) struct Known(Mutex<HashSet<Digest>>);
-
-/// How many blobs are remembered at most.
-const MOST_KNOWN: usize = 1_000_000;
-
-impl Known {
-    fn has(&self, digest: &Digest) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
-    }
-
-    fn add<'a>(&self, digests: impl Iterator<Item = &'a Digest>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MOST_KNOWN {
-            known.extend(digests.cloned());
-        }
     }
 }
 

@@ -7,6 +7,7 @@ mod copy;
 mod error;
 mod event;
 mod kept;
+mod known;
 mod mirror;
 mod names;
 mod package;

@@ -9,10 +9,11 @@ use oci_model::{Digest, ManifestRef, RepositoryName, Tag};
 use registry_backend::{ErrorKind, RegistryBackend, TagEntry};
 use serde::Serialize;
 
-use crate::copy::{CopyOptions, Known, copy_known};
+use crate::copy::{CopyOptions, copy_known};
 use crate::error::{Error, Result, with_causes};
 use crate::event::Observer;
 use crate::kept::is_tag_of_digest;
+use crate::known::Known;
 use crate::tagged::{ReferrerBudget, concerns_content, referrers};
 
 /// Options of a mirror run.

@@ -152,3 +152,18 @@ fn lists_with_digests_save_a_request_for_each_tag() {
     assert!(!routes.contains(&Route::ManifestHead) && !routes.contains(&Route::ManifestGet), "{routes:?}");
     assert!(routes.contains(&Route::QuayTags) && !routes.contains(&Route::Tags), "{routes:?}");
 }
+
+#[test]
+fn tags_that_are_copied_at_once_send_a_shared_blob_once() {
+    let registry = RegistryKind::Scripted(Preset::Strict).start(None).unwrap();
+    let session = Session::new(&[&registry]);
+    fs::write(session.path("shared.bin"), vec![7; 3_000_000]).unwrap();
+    for number in 1..=8 {
+        fs::write(session.path("own.txt"), format!("file {number}")).unwrap();
+        session.line(&format!("d1oci push oci:source:v{number} shared.bin own.txt")).success();
+    }
+    let report = mirror(&session, "oci:source HOST/owner/name");
+    assert_eq!(tags(&report, "copied").len(), 8);
+    // The shared file, eight others, and the empty configuration.
+    assert_eq!(registry.scripted().unwrap().count(Route::UploadCommit), 10);
+}
