@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use d1_model::Identifier;
+use header_case::HeaderCase;
 use scripted_http::axum::http::header::AUTHORIZATION;
 use scripted_http::axum::http::request::Parts;
 use scripted_http::{Log, Query, Script};
@@ -13,7 +14,6 @@ use crate::behaviour::{Behaviour, Dialect};
 use crate::call::{Call, Role, Target};
 use crate::catalog::Catalog;
 use crate::fault::{About, Action, Lies};
-use crate::header_case::HeaderCase;
 use crate::object::StoredObject;
 
 /// One request as it came, and its answer.

@@ -12,7 +12,6 @@ mod digest;
 mod exchange;
 mod fault;
 mod hash_store;
-mod header_case;
 mod object;
 mod package;
 mod scale;

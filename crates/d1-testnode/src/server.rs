@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use d1_model::Identifier;
+use header_case::HeaderCase;
 use scripted_http::axum::body::{Body, HttpBody};
 use scripted_http::axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use scripted_http::axum::http::{Method, Request as HttpRequest};
@@ -18,7 +19,30 @@ use crate::call::{Call, Role, Target};
 use crate::catalog::Catalog;
 use crate::exchange::{App, Crowd, Exchange, Request, RequestFacts};
 use crate::fault::{self, Fault, Lies};
-use crate::header_case::HeaderCase;
+
+/// The names as nodes spell them.
+const NAMES: [&str; 20] = [
+    "Accept-Ranges",
+    "Content-Length",
+    "Content-Range",
+    "Content-Type",
+    "DataONE-Checksum",
+    "DataONE-Exception-Description",
+    "DataONE-Exception-DetailCode",
+    "DataONE-Exception-Identifier",
+    "DataONE-Exception-Name",
+    "DataONE-Exception-PID",
+    "DataONE-FormatId",
+    "DataONE-GMN",
+    "DataONE-ObjectFormat",
+    "DataONE-ObsoletedBy",
+    "DataONE-Obsoletes",
+    "DataONE-SerialVersion",
+    "DataONE-SeriesId",
+    "Date",
+    "Last-Modified",
+    "Location",
+];
 
 /// The configuration of a node. The default is an empty node without faults.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +78,7 @@ impl ScriptedNode {
             catalog: RwLock::new(config.catalog),
             script: Script::new(config.faults.into_iter().map(Fault::into_parts)),
             log: Log::default(),
-            header_case: HeaderCase::learn().await?,
+            header_case: HeaderCase::learn(&NAMES).await?,
             crowd: Crowd::default(),
         });
         let shared = app.clone();
@@ -163,7 +187,7 @@ async fn serve(app: Arc<App>, request: HttpRequest<Body>) -> Option<Response> {
     };
     let mut response = fault::after(in_dialect(response, app.behaviour.dialect), &actions).await?;
     entry.answered(response.status().as_u16());
-    app.header_case.spell(&mut response);
+    app.header_case.spell(response.extensions_mut());
     if parts.method == Method::HEAD {
         // The headers are those of the answer to `GET`, as each call has set them.
         *response.body_mut() = Body::empty();

@@ -61,6 +61,8 @@ pub(crate) enum Command {
     #[cfg(feature = "d1-client")]
     Withdraw(commands::withdraw::Arguments),
     Bag(commands::bag::Arguments),
+    #[cfg(feature = "d1-gateway")]
+    Serve(commands::serve::Arguments),
     #[cfg(feature = "distribution-client")]
     Repo(commands::repo::Arguments),
     #[cfg(feature = "distribution-client")]
@@ -118,7 +120,17 @@ impl Command {
             Self::Man(arguments) => commands::man::run(context, &arguments, Cli::command()),
             Self::Version(arguments) => commands::version::run(context, &arguments),
             Self::Bag(arguments) => commands::bag::run(context, arguments).await,
+            #[cfg(feature = "d1-gateway")]
+            Self::Serve(arguments) => commands::serve::run(context, arguments).await,
         }
+    }
+
+    /// Returns whether the command ends by itself when a signal asks it to.
+    pub(crate) fn ends_by_itself(&self) -> bool {
+        #[cfg(feature = "d1-gateway")]
+        return matches!(self, Self::Serve(_));
+        #[cfg(not(feature = "d1-gateway"))]
+        false
     }
 
     /// Returns how to continue after an interruption, for a command that keeps its finished work.

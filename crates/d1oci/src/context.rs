@@ -8,6 +8,7 @@ use clap::Args;
 use d1_transfer::{Event, Observer};
 use oci_model::{Location, ManifestRef, Reference, Tag};
 use registry_backend::{Access, Backends, OpenOptions, RegistryBackend};
+use tokio::sync::Notify;
 
 use crate::catalogs::CatalogOptions;
 use crate::failure::Failure;
@@ -59,6 +60,8 @@ pub(crate) struct Context {
     verbosity: u8,
     /// Set when a signal interrupts the command.
     pub(crate) is_stopped: Arc<AtomicBool>,
+    /// Notified when a signal asks a command to end that ends by itself.
+    pub(crate) stop: Notify,
     /// The backend to use, even if another fits better.
     backend: Option<String>,
     /// The files of catalogues.
@@ -84,6 +87,7 @@ impl Context {
             backends,
             verbosity: options.verbose,
             is_stopped: Arc::default(),
+            stop: Notify::new(),
             backend: options.backend.clone(),
             catalogs: options.catalogs.clone(),
         }

@@ -1,6 +1,7 @@
 //! The program: arguments in, exit code out.
 
 use std::ffi::OsString;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -149,12 +150,20 @@ fn in_runtime(context: &Context, cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(ExitStatus::LocalIo, error))?;
     let resume_hint = cli.command.resume_hint();
+    let ends_by_itself = cli.command.ends_by_itself();
     let signalled = signals::first();
     let ended = runtime.block_on(async {
+        let mut running = pin!(cli.command.run(context));
         tokio::select! {
             biased;
-            status = signalled => Err(status),
-            result = cli.command.run(context) => Ok(result),
+            status = signalled => {
+                if !ends_by_itself {
+                    return Err(status);
+                }
+                context.stop.notify_one();
+                Ok(running.await)
+            }
+            result = &mut running => Ok(result),
         }
     });
     let status = match ended {

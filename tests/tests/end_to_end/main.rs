@@ -12,6 +12,7 @@ mod dataone;
 mod exit_codes;
 mod export;
 mod finding;
+mod gateway;
 mod hash_stores;
 mod hostile;
 mod hostile_network;

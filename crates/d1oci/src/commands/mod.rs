@@ -38,6 +38,8 @@ pub(crate) mod replicate;
 #[cfg(feature = "distribution-client")]
 pub(crate) mod repo;
 pub(crate) mod resolve;
+#[cfg(feature = "d1-gateway")]
+pub(crate) mod serve;
 pub(crate) mod tag;
 pub(crate) mod tags;
 pub(crate) mod verify;

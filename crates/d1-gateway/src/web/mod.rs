@@ -1,0 +1,135 @@
+//! Pages for people, and descriptions of packages in the forms of the open web.
+
+mod citation;
+mod described;
+mod linked_data;
+mod pages;
+mod site;
+
+pub(crate) use pages::{directory, file, home, refusal, search, style};
+pub(crate) use site::{open_api, robots, sitemap};
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, ETAG, LINK};
+use axum::response::Response;
+use oci_model::Digest;
+
+use self::described::Described;
+use crate::answer::{self, Refused, set, set_disposition};
+use crate::app::App;
+use crate::file_answer::REVALIDATE;
+use crate::packages;
+use crate::representation::{Selected, Validators, select};
+use crate::request::{Request, path_decoded};
+
+/// A form in which a package is described.
+pub(crate) struct Form {
+    /// The name in the URL.
+    pub(crate) name: &'static str,
+    pub(crate) media_type: &'static str,
+    /// The profile that the form follows, if its media type is generic.
+    pub(crate) profile: Option<&'static str>,
+}
+
+/// The forms, in the order of preference for content negotiation.
+pub(crate) const FORMS: [Form; 8] = [
+    Form {
+        name: "schema.jsonld",
+        media_type: "application/ld+json",
+        profile: Some("https://schema.org/Dataset"),
+    },
+    Form { name: "citation.bib", media_type: "application/x-bibtex", profile: None },
+    Form { name: "citation.ris", media_type: "application/x-research-info-systems", profile: None },
+    Form { name: "citation.json", media_type: "application/vnd.citationstyles.csl+json", profile: None },
+    Form { name: "datacite.json", media_type: "application/vnd.datacite.datacite+json", profile: None },
+    Form {
+        name: "croissant.json",
+        media_type: "application/ld+json",
+        profile: Some("http://mlcommons.org/croissant/1.1"),
+    },
+    Form {
+        name: "ro-crate-metadata.json",
+        media_type: "application/ld+json",
+        profile: Some("https://w3id.org/ro/crate/1.2"),
+    },
+    Form { name: "linkset.json", media_type: "application/linkset+json", profile: None },
+];
+
+/// Answers with a description of a package.
+pub(crate) async fn description(
+    app: &Arc<App>,
+    request: &Request,
+    raw_key: &str,
+    name: &str,
+) -> Result<Response, Refused> {
+    let key = path_decoded(raw_key).ok_or_else(|| Refused::invalid("expected UTF-8 in the path"))?;
+    let form = FORMS.iter().find(|form| form.name == name);
+    let form = form.ok_or_else(|| Refused::not_found("packages have no such description"))?;
+    let package = packages::package(app, &key).await?;
+    if !packages::is_readable(&package) {
+        return Err(packages::not_public());
+    }
+    let described = Described::of(app, &package, &request.base_url).await?;
+    let text = match form.name {
+        "schema.jsonld" => linked_data::dataset(&described, usize::MAX).to_string(),
+        "croissant.json" => linked_data::croissant(&described).to_string(),
+        "ro-crate-metadata.json" => linked_data::ro_crate(&described).to_string(),
+        "linkset.json" => linked_data::link_set(&described).to_string(),
+        "citation.bib" => citation::bibtex(&described),
+        "citation.ris" => citation::ris(&described),
+        "citation.json" => citation::csl(&described).to_string(),
+        _ => citation::datacite(&described).to_string(),
+    };
+    let content_type = match form.profile {
+        Some(profile) => format!("{}; profile=\"{profile}\"", form.media_type),
+        None => form.media_type.to_owned(),
+    };
+    let mut response = kept(request, &content_type, text);
+    if response.status() == StatusCode::OK {
+        set_disposition(response.headers_mut(), "inline", form.name);
+        let page = &described.page;
+        let describes = format!("<{page}>; rel=\"describes\", <{page}>; rel=\"cite-as\"");
+        set(response.headers_mut(), LINK, &describes);
+    }
+    Ok(response)
+}
+
+/// Answers with a text that has a validator: its own digest.
+pub(crate) fn kept(request: &Request, content_type: &str, text: String) -> Response {
+    let digest = Digest::sha256_of(text.as_bytes());
+    let validators = Validators { etag: format!("\"{digest}\""), modified: None, size: None };
+    let mut response = answer::full(StatusCode::OK, content_type, text);
+    set(response.headers_mut(), ETAG, &validators.etag);
+    set(response.headers_mut(), CACHE_CONTROL, REVALIDATE);
+    match select(request, &validators) {
+        Selected::NotModified => answer::without_body(StatusCode::NOT_MODIFIED, response.headers()),
+        Selected::PreconditionFailed => {
+            answer::without_body(StatusCode::PRECONDITION_FAILED, response.headers())
+        }
+        _ => response,
+    }
+}
+
+/// Returns the current packages that a search finds.
+fn search_packages(
+    catalog: &d1_catalog::Catalog,
+    query: &str,
+    start: u64,
+    count: u64,
+) -> d1_catalog::Result<d1_catalog::Page<d1_catalog::CatalogPackage>> {
+    let mut filter = d1_catalog::PackageFilter::default();
+    filter.current_only = true;
+    if query.is_empty() {
+        return catalog.packages(&filter, start, count);
+    }
+    let mut items: Vec<_> =
+        catalog.package(&d1_catalog::PackageKey::Identifier(query))?.into_iter().collect();
+    if items.is_empty()
+        && let Some(object) = catalog.object(query)?
+    {
+        items = catalog.packages_of_object(&object.pid)?;
+    }
+    Ok(d1_catalog::Page { total: items.len() as u64, items })
+}

@@ -1,0 +1,125 @@
+//! Repositories that change, and fail, while they are served.
+
+use std::sync::Arc;
+
+use d1_testnode::{Catalog, ScriptedNode};
+use oci_model::Tag;
+use registry_backend::{ErrorKind, MemoryBackend, RegistryBackend};
+use registry_conformance::{Fault, FaultAction, FaultyBackend, Operation};
+
+use crate::support::*;
+
+/// Deletes the tags of a package: that of its identifier, and that of its map.
+async fn delete(backend: &MemoryBackend, name: &str) {
+    for identifier in [name.to_owned(), format!("{name}.map")] {
+        let tag: Tag = id(&identifier).tag().parse().unwrap();
+        backend.admin().unwrap().delete_tag(&tag).await.unwrap();
+    }
+}
+
+async fn node(names: &[String]) -> ScriptedNode {
+    let mut catalog = Catalog::default();
+    for name in names {
+        let data = format!("{name}.data");
+        put_data(&mut catalog, &data, format!("{name}\n").repeat(3000).into_bytes(), "data.csv");
+        put_package(&mut catalog, name, &[data.as_str()], None);
+    }
+    ScriptedNode::serve(catalog).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_refresh_finds_new_packages_and_forgets_deleted_ones() {
+    let names: Vec<String> = (0..2).map(|number| format!("n{number}")).collect();
+    let node = node(&names).await;
+    let backend = Arc::new(MemoryBackend::new());
+    copy(&*backend, &node.member_url(), "n0.map").await;
+    let served = Served::start(Arc::clone(&backend) as _).await;
+    assert_eq!(served.get("/o/n1.data").await.status, 404);
+    copy(&*backend, &node.member_url(), "n1.map").await;
+    served.gateway.refresh().await.unwrap();
+    assert_eq!(served.get("/o/n1.data").await.status, 200);
+    delete(&backend, "n0").await;
+    served.gateway.refresh().await.unwrap();
+    assert_eq!(served.get("/o/n0.data").await.status, 404);
+    assert!(served.get("/mn/v2/object").await.text().contains("total=\"3\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_see_right_bytes_or_nothing_while_packages_come_and_go() {
+    let names: Vec<String> = (0..6).map(|number| format!("w{number}")).collect();
+    let node = node(&names).await;
+    let backend = Arc::new(MemoryBackend::new());
+    let served = Arc::new(Served::start(Arc::clone(&backend) as _).await);
+    let clients = (0..20_usize).map(|client| {
+        let (served, names) = (Arc::clone(&served), names.clone());
+        tokio::spawn(async move {
+            for round in 0..30_usize {
+                let name = &names[(client + round) % names.len()];
+                let answer = served.get(&format!("/o/{name}.data")).await;
+                match answer.status {
+                    200 => assert_eq!(answer.text(), format!("{name}\n").repeat(3000)),
+                    404 => {}
+                    other => panic!("{name}: {other}"),
+                }
+                let list = served.get("/mn/v2/object").await;
+                assert_eq!(list.status, 200);
+            }
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    for round in 0..3 {
+        for name in &names {
+            copy(&*backend, &node.member_url(), &format!("{name}.map")).await;
+            served.gateway.refresh().await.unwrap();
+        }
+        for name in names.iter().skip(round % 2) {
+            delete(&backend, name).await;
+            served.gateway.refresh().await.unwrap();
+        }
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_gives_503_and_no_detail() {
+    let node = node(&["a".to_owned()]).await;
+    let memory = Arc::new(MemoryBackend::new());
+    copy(&*memory, &node.member_url(), "a.map").await;
+    let served = Served::start(Arc::clone(&memory) as _).await;
+    assert_eq!(served.get("/o/a.data").await.status, 200);
+    let fault = Fault::always(Operation::ReadBlob, FaultAction::Fail(ErrorKind::Unavailable));
+    let away = served.with_backend(Arc::new(FaultyBackend::new(memory).with(fault))).await;
+    for target in ["/o/a.data", "/mn/v2/object/a.data", "/mn/v2/meta/a.data"] {
+        let answer = away.get(target).await;
+        assert_eq!(answer.status, 503, "{target}: {}", answer.text());
+        assert!(
+            answer.header("Retry-After").is_some() && !answer.text().contains("sha256"),
+            "{}",
+            answer.text()
+        );
+    }
+    // The catalogue still answers.
+    assert_eq!(away.get("/p/a/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_wrong_byte_never_arrives_as_a_whole_file() {
+    let mut catalog = Catalog::default();
+    put_data(&mut catalog, "f.small", b"small\n".repeat(100), "small.csv");
+    put_data(&mut catalog, "f.large", numbers(400_000), "large.csv");
+    put_package(&mut catalog, "f", &["f.small", "f.large"], None);
+    let memory = repository(catalog, &["f.map"]).await;
+    let served = Served::start(Arc::clone(&memory) as _).await;
+    let fault = Fault::always(Operation::ReadBlob, FaultAction::FlipByte(300));
+    let wrong = served.with_backend(Arc::new(FaultyBackend::new(memory).with(fault))).await;
+    let small = wrong.get("/o/f.small").await;
+    assert_eq!(small.status, 500, "{}", small.text());
+    let (expected, cut) = (served.get("/o/f.large").await, wrong.get("/o/f.large").await);
+    assert_eq!(cut.header("Content-Length"), expected.header("Content-Length"));
+    assert!(cut.body.len() < expected.body.len(), "{} bytes came", cut.body.len());
+    let zip = wrong.get("/zip/f").await;
+    let length: usize = zip.header("Content-Length").unwrap().parse().unwrap();
+    assert!(zip.body.len() < length);
+}
