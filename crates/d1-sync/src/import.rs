@@ -252,6 +252,7 @@ impl Import<'_> {
     }
 
     async fn object(&self, entry: &Entry) -> Result<Outcome, Stop> {
+        self.storing.refuse_withdrawn(&entry.identifier).await?;
         let options = SingleFileOptions {
             max_manifest_bytes: self.storing.backend.capabilities().max_manifest_bytes,
             ..SingleFileOptions::default()

@@ -1,5 +1,6 @@
 //! Objects stored as artifacts of their own, with their system metadata as referrers.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,10 @@ use d1_package::{
     Mismatch, ObjectFacts, PackageFile, SingleFile, SingleFileOptions, object_algorithm, object_file,
     object_layer_of, object_manifest, system_metadata_manifest, system_metadata_mismatches,
 };
-use d1_transfer::parts::{Counted, FileSource, HashedFile, RunningPhase, Totals, hash_file, run_blocking};
+use d1_transfer::parts::{
+    Counted, FileSource, HashedFile, RunningPhase, Totals, hash_file, refuse_withdrawn, run_blocking,
+    tombstone_tag, tombstone_tags,
+};
 use d1_transfer::{Event, FileToPush, Observer, Phase, PushOptions, PushReport};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{BlobSource, BytesSource, RegistryBackend, WriteHint, Written};
@@ -131,6 +135,9 @@ pub async fn push_object(
         tags: &options.tags,
         exactly,
     };
+    if !options.include_withdrawn {
+        refuse_withdrawn(backend, &HashSet::from([&identifier])).await?;
+    }
     let storing = Storing::begin(backend, observer, 1, file.size);
     let place = storing.find(&wanted).await?;
     let mut report =
@@ -278,6 +285,8 @@ pub(crate) struct Storing<'a> {
     phase: RunningPhase,
     /// All manifests share one configuration, which is sent once.
     configuration: OnceCell<()>,
+    /// The tags of the repository's tombstones, once they were listed.
+    tombstones: OnceCell<HashSet<Tag>>,
 }
 
 /// System metadata that refer to an object.
@@ -298,7 +307,17 @@ impl<'a> Storing<'a> {
         bytes: u64,
     ) -> Self {
         let phase = RunningPhase::begin(observer, Phase::Upload, items, bytes);
-        Self { backend, observer: Arc::clone(observer), phase, configuration: OnceCell::new() }
+        let (configuration, tombstones) = (OnceCell::new(), OnceCell::new());
+        Self { backend, observer: Arc::clone(observer), phase, configuration, tombstones }
+    }
+
+    /// Refuses one of many objects if it was withdrawn from the repository.
+    pub(crate) async fn refuse_withdrawn(&self, identifier: &Identifier) -> Result<()> {
+        let tombstones = self.tombstones.get_or_try_init(|| tombstone_tags(self.backend)).await?;
+        match tombstone_tag(identifier).is_some_and(|tag| tombstones.contains(&tag)) {
+            true => Err(Error::Withdrawn { identifier: identifier.clone() }),
+            false => Ok(()),
+        }
     }
 
     /// Returns the manifest and the tags of an object.

@@ -12,6 +12,7 @@ use d1_model::{DateTime, Identifier, RESOURCE_MAP_FORMAT_ID, current_map};
 use d1_package::{PlanLimits, PlanOptions, PlannedLayer};
 use d1_transfer::parts::{
     HashedDirectory, Meter, Prepared, RunningPhase, TagFilePlace, package_files, push_prepared,
+    tombstone_tag, tombstone_tags,
 };
 use d1_transfer::{Event, Observer, Phase, PushOptions, PushReport};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -30,7 +31,6 @@ use crate::package::{
     DescribedObject, DescribedPackage, PackageDigests, SkippedMember, hash_documents, make_bag,
 };
 use crate::store_objects::{ObjectMover, SpoolRoom, StoredObject};
-use crate::withdraw::{tombstone_tag, tombstone_tags};
 
 /// How to replicate.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ impl SharedState {
     /// Tells whether an object was withdrawn from the repository.
     async fn is_withdrawn(&self, backend: &dyn RegistryBackend, identifier: &Identifier) -> Result<bool> {
         let tombstones = self.tombstones.get_or_try_init(|| tombstone_tags(backend)).await?;
-        Ok(!tombstones.is_empty() && tombstones.contains(&tombstone_tag(identifier)?))
+        Ok(tombstone_tag(identifier).is_some_and(|tag| tombstones.contains(&tag)))
     }
 
     /// Returns the lock of a package.

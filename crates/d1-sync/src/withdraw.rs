@@ -6,18 +6,16 @@ use std::sync::Arc;
 use d1_model::Identifier;
 use d1_package::annotations::{D1_IDENTIFIER, D1_RESOURCE_MAP};
 use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, TOMBSTONE_TYPE, single_files_manifest};
-use d1_transfer::parts::{Met, ReferrerBudget, concerns_content, referrers, walk};
+use d1_transfer::parts::{Met, ReferrerBudget, concerns_content, referrers, tombstone_tag, walk};
 use d1_transfer::{Event, Observer, OpenPackage};
 use futures::TryStreamExt;
 use oci_model::annotations::DESCRIPTION;
 use oci_model::{Annotations, Descriptor, Digest, Manifest, ManifestRef, MediaType, RawManifest, Tag};
-use registry_backend::{BlobSource, BytesSource, RegistryBackend, RegistryBackendExt, WriteHint};
+use registry_backend::{BlobSource, BytesSource, RegistryBackend, WriteHint};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The beginning of the tags of tombstones.
-const TOMBSTONE_TAG: &str = "withdrawn-";
 /// How deep referrers of referrers are followed.
 const DEEPEST: usize = 8;
 
@@ -113,7 +111,7 @@ pub async fn withdraw(
     let mut report = WithdrawReport::default();
     let mut tombstones = Vec::new();
     for identifier in identifiers {
-        let tag = tombstone_tag(identifier)?;
+        let tag = tag_of(identifier)?;
         let was_withdrawn = backend.stat_manifest(&ManifestRef::Tag(tag.clone())).await?.is_some();
         if !held.contains(identifier.as_str()) && !was_withdrawn {
             report.not_held.push(identifier.clone());
@@ -145,17 +143,8 @@ pub async fn withdraw(
     Ok(report)
 }
 
-/// Returns the tags of all tombstones of a repository.
-pub(crate) async fn tombstone_tags(backend: &dyn RegistryBackend) -> Result<HashSet<Tag>> {
-    let is_tombstone = |tag: &Tag| std::future::ready(tag.as_str().starts_with(TOMBSTONE_TAG));
-    Ok(backend.tags_if_any().map_ok(|entry| entry.tag).try_filter(is_tombstone).try_collect().await?)
-}
-
-/// Returns the tag of an identifier's tombstone.
-pub(crate) fn tombstone_tag(identifier: &Identifier) -> Result<Tag> {
-    let digest = Digest::sha256_of(identifier.as_str().as_bytes());
-    let name: String = hex::encode(digest.sha256_bytes().unwrap_or_default()).chars().take(32).collect();
-    format!("{TOMBSTONE_TAG}{name}").parse().map_err(|_| Error::content(identifier.as_str(), "it has no tag"))
+fn tag_of(identifier: &Identifier) -> Result<Tag> {
+    tombstone_tag(identifier).ok_or_else(|| Error::content(identifier.as_str(), "it has no tag"))
 }
 
 struct Search<'a> {

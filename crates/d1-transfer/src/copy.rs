@@ -14,6 +14,7 @@ use crate::known::Known;
 use crate::names::title;
 use crate::source::BackendSource;
 use crate::tagged::{ReferrerBudget, referrers};
+use crate::tombstone::Tombstones;
 use crate::upload::{Upload, Uploader};
 use crate::{Error, Observer, Result};
 
@@ -29,6 +30,8 @@ pub struct CopyOptions {
     pub mount_from: Option<RepositoryName>,
     /// Whether to read blobs that the target has, and to replace damaged ones.
     pub repair: bool,
+    /// Whether to copy artifacts that hold objects which were withdrawn from the target.
+    pub include_withdrawn: bool,
     /// Whether an artifact of the target whose tag moves may become unreadable, in a store that forgets it. By default it keeps a
     /// tag that is derived from its digest.
     pub forget_moved: bool,
@@ -66,7 +69,8 @@ const BATCH_BYTES: usize = 32 << 20;
 ///
 /// # Errors
 ///
-/// Fails if the artifact does not exist, or either store fails. No tag has moved then.
+/// Fails if the artifact does not exist, or either store fails. [`Error::Withdrawn`] if it holds an object that was withdrawn from the
+/// target. No tag has moved then.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -96,7 +100,8 @@ pub async fn copy(
     options: &CopyOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<CopyReport> {
-    copy_known(from, at, to, options, observer, &Known::default()).await
+    let tombstones = if options.include_withdrawn { Tombstones::Ignored } else { Tombstones::Asked };
+    copy_known(from, at, to, options, observer, (&Known::default(), tombstones)).await
 }
 
 /// As [`copy`], for a caller that copies many artifacts to one store: blobs that an earlier copy stored are not asked for again.
@@ -106,7 +111,7 @@ pub(crate) async fn copy_known(
     to: &dyn RegistryBackend,
     options: &CopyOptions,
     observer: &Arc<dyn Observer>,
-    known: &Known,
+    (known, tombstones): (&Known, Tombstones<'_>),
 ) -> Result<CopyReport> {
     let root = from.read_manifest(at).await?;
     let mut hint = WriteHint::default();
@@ -120,6 +125,7 @@ pub(crate) async fn copy_known(
         to,
         uploader: Uploader::new(to, observer, hint).repairing(options.repair),
         known,
+        tombstones,
         named_by_tag: named_by_tag.then(|| root.digest().clone()),
         seen: HashSet::new(),
         subjects: Vec::new(),
@@ -178,6 +184,7 @@ struct Copying<'a> {
     to: &'a dyn RegistryBackend,
     uploader: Uploader<'a>,
     known: &'a Known,
+    tombstones: Tombstones<'a>,
     /// The root, if the write of a tag stores it. Referrers come after their subject, so that it is stored by digest before them.
     named_by_tag: Option<Digest>,
     /// All manifests that were copied.
@@ -193,6 +200,9 @@ impl Copying<'_> {
         Box::pin(async move {
             self.note(raw.digest())?;
             let manifest = parse(&raw)?;
+            if let Manifest::Image(image) = &manifest {
+                self.tombstones.refuse(self.from, self.to, &raw, image).await?;
+            }
             self.children(&manifest, depth).await?;
             self.upload(&[&manifest]).await?;
             if self.named_by_tag.as_ref() == Some(raw.digest()) {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use d1_model::Identifier;
 use oci_model::Digest;
 use serde::Serialize;
 
@@ -93,6 +94,12 @@ pub enum Error {
     NoIndex {
         /// The manifest.
         digest: Digest,
+    },
+    /// An object was withdrawn from the repository.
+    #[error("`{identifier}` was withdrawn from this repository")]
+    Withdrawn {
+        /// The object.
+        identifier: Identifier,
     },
     /// The options contradict each other.
     #[error("{reason}")]

@@ -19,6 +19,7 @@ mod repair;
 mod source;
 mod staging;
 mod tagged;
+mod tombstone;
 mod upload;
 mod verify;
 
@@ -53,5 +54,6 @@ pub mod parts {
     pub use crate::source::{FileSource, Spool, SpoolSource, SpoolWriter, SpooledLayer, read_range};
     pub use crate::staging::{Released, Staging, sync_directory, sync_file_system};
     pub use crate::tagged::{Met, ReferrerBudget, Tagged, concerns_content, referrers, walk};
+    pub use crate::tombstone::{refuse_withdrawn, tombstone_tag, tombstone_tags};
     pub use crate::upload::{Counted, Totals};
 }

@@ -15,6 +15,7 @@ use crate::event::Observer;
 use crate::kept::is_tag_of_digest;
 use crate::known::Known;
 use crate::tagged::{ReferrerBudget, concerns_content, referrers};
+use crate::tombstone::{Tombstones, is_tombstone_tag};
 
 /// Options of a mirror run.
 #[derive(Clone)]
@@ -24,12 +25,14 @@ pub struct MirrorOptions {
     pub wanted: Option<TagFilter>,
     /// The referrers to copy.
     pub referrers: MirroredReferrers,
-    /// Whether to delete tags of the target that the source lacks. Tags that are derived from digests stay.
+    /// Whether to delete tags of the target that the source lacks. Tags that are derived from digests stay, and so do tombstones.
     pub delete: bool,
     /// Whether to report without changing the target.
     pub dry_run: bool,
     /// The source repository, if both are on one registry. Its blobs are mounted.
     pub mount_from: Option<RepositoryName>,
+    /// As [`CopyOptions::include_withdrawn`]. Then tombstones of the target may be deleted too.
+    pub include_withdrawn: bool,
     /// As [`CopyOptions::forget_moved`].
     pub forget_moved: bool,
     /// How many tags to work on at once.
@@ -63,6 +66,7 @@ impl Default for MirrorOptions {
             delete: false,
             dry_run: false,
             mount_from: None,
+            include_withdrawn: false,
             forget_moved: false,
             parallel: 8,
             known: HashMap::new(),
@@ -159,17 +163,19 @@ pub async fn mirror(
     observer: &Arc<dyn Observer>,
     done: &(dyn Fn(&Tag, &Digest) + Sync),
 ) -> Result<MirrorReport> {
-    let sources = list(from, options).await?;
+    let sources = wanted(list(from).await?, options);
     if options.delete && sources.is_empty() {
         return Err(Error::Options { reason: "the source has no such tags: nothing is deleted" });
     }
-    let targets: HashMap<Tag, Option<Digest>> = match list(to, options).await {
-        Ok(entries) => entries.into_iter().map(|entry| (entry.tag, entry.digest)).collect(),
-        Err(Error::Backend(error)) if error.kind() == ErrorKind::NotFound => HashMap::new(),
-        Err(error) => return Err(error),
+    let targets = match list(to).await {
+        Err(Error::Backend(error)) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        entries => entries?,
     };
+    let tombstones =
+        targets.iter().map(|entry| &entry.tag).filter(|tag| is_tombstone_tag(tag)).cloned().collect();
+    let targets = wanted(targets, options).into_iter().map(|entry| (entry.tag, entry.digest)).collect();
     let names: HashSet<Tag> = sources.iter().map(|entry| entry.tag.clone()).collect();
-    let run = Run { from, to, options, observer, targets, known: Known::default() };
+    let run = Run { from, to, options, observer, targets, tombstones, known: Known::default() };
     let mut report = MirrorReport { dry_run: options.dry_run, ..MirrorReport::default() };
     let is_complete = run.all(sources, &mut report, done).await;
     if options.delete && is_complete {
@@ -179,13 +185,16 @@ pub async fn mirror(
     Ok(report)
 }
 
-async fn list(backend: &dyn RegistryBackend, options: &MirrorOptions) -> Result<Vec<TagEntry>> {
+fn wanted(mut entries: Vec<TagEntry>, options: &MirrorOptions) -> Vec<TagEntry> {
+    entries.retain(|entry| options.wanted.as_ref().is_none_or(|wanted| wanted(&entry.tag)));
+    entries
+}
+
+async fn list(backend: &dyn RegistryBackend) -> Result<Vec<TagEntry>> {
     let mut found = Vec::new();
     let mut listed = backend.tags();
     while let Some(entry) = listed.try_next().await? {
-        if options.wanted.as_ref().is_none_or(|wanted| wanted(&entry.tag)) {
-            found.push(entry);
-        }
+        found.push(entry);
         if found.len() > MOST_TAGS {
             return Err(registry_backend::Error::new(ErrorKind::TooLarge, "mirror", backend)
                 .because(format!("expected at most {MOST_TAGS} tags"))
@@ -202,6 +211,8 @@ struct Run<'a> {
     observer: &'a Arc<dyn Observer>,
     /// The tags of the target, with their digests if its list states them.
     targets: HashMap<Tag, Option<Digest>>,
+    /// The tags of its tombstones.
+    tombstones: HashSet<Tag>,
     /// The blobs that the target has for certain.
     known: Known,
 }
@@ -275,9 +286,18 @@ impl Run<'_> {
         let mut options = self.copy_options();
         options.tags = vec![tag.clone()];
         let at = ManifestRef::Digest(digest.clone());
-        let report = copy_known(self.from, &at, self.to, &options, self.observer, &self.known).await?;
+        let shared = (&self.known, self.tombstones());
+        let report = copy_known(self.from, &at, self.to, &options, self.observer, shared).await?;
         done(&tag, &digest);
         Ok(Outcome::Copied(copied, report.sent_bytes))
+    }
+
+    fn tombstones(&self) -> Tombstones<'_> {
+        if self.options.include_withdrawn {
+            Tombstones::Ignored
+        } else {
+            Tombstones::Listed(&self.tombstones)
+        }
     }
 
     fn copy_options(&self) -> CopyOptions {
@@ -295,7 +315,8 @@ impl Run<'_> {
             let at = ManifestRef::Digest(referrer.digest);
             if self.to.stat_manifest(&at).await?.is_none() {
                 let options = self.copy_options();
-                let report = copy_known(self.from, &at, self.to, &options, self.observer, &self.known);
+                let shared = (&self.known, self.tombstones());
+                let report = copy_known(self.from, &at, self.to, &options, self.observer, shared);
                 sent += report.await?.sent_bytes;
             }
         }
@@ -306,7 +327,8 @@ impl Run<'_> {
     async fn delete(&self, names: &HashSet<Tag>, report: &mut MirrorReport) {
         let keeps = |tag: &Tag| {
             let is_kept = !self.to.capabilities().keeps_moved_digests && is_tag_of_digest(tag);
-            names.contains(tag) || is_kept
+            let is_tombstone = !self.options.include_withdrawn && self.tombstones.contains(tag);
+            names.contains(tag) || is_kept || is_tombstone
         };
         let mut surplus: Vec<&Tag> = self.targets.keys().filter(|tag| !keeps(tag)).collect();
         surplus.sort();

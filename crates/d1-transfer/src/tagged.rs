@@ -121,6 +121,7 @@ pub(crate) fn walk_everything(
         extent,
         tags: walk(backend, None),
         listed,
+        lists_all: pruner.is_some(),
         pending: VecDeque::new(),
         seen: HashSet::new(),
         budget: ReferrerBudget::default(),
@@ -134,6 +135,8 @@ struct Everything<'a> {
     extent: Extent,
     tags: BoxStream<'a, Result<Met>>,
     listed: BoxStream<'a, registry_backend::Result<Descriptor>>,
+    /// Whether `listed` has all manifests.
+    lists_all: bool,
     /// Children and referrers that are still to be read.
     pending: VecDeque<Digest>,
     seen: HashSet<Digest>,
@@ -197,8 +200,11 @@ impl Everything<'_> {
         self.pending
             .extend(manifest.into_iter().flat_map(Manifest::children).map(|child| child.digest.clone()));
         if self.extent.referrers {
-            let found = referrers(self.backend, digest, None, &self.budget).await?;
-            self.pending.extend(found.into_iter().map(|referrer| referrer.digest));
+            match referrers(self.backend, digest, None, &self.budget).await {
+                // A damaged manifest keeps a layout from listing referrers. The layout lists the manifest itself, which is reported.
+                Err(Error::Backend(error)) if self.lists_all && concerns_content(error.kind()) => {}
+                found => self.pending.extend(found?.into_iter().map(|referrer| referrer.digest)),
+            }
         }
         Ok(())
     }

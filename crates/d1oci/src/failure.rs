@@ -314,6 +314,10 @@ impl From<CatalogError> for Failure {
     }
 }
 
+/// The advice for content that was withdrawn from the target.
+pub(crate) const WITHDRAWN_HINT: &str =
+    "`d1oci inspect --id` shows the tombstone; `--include-withdrawn` stores the object nevertheless";
+
 /// Returns the exit status for the failure of a transfer.
 pub(crate) fn transfer_status(error: &TransferError) -> ExitStatus {
     match error {
@@ -321,6 +325,7 @@ pub(crate) fn transfer_status(error: &TransferError) -> ExitStatus {
         TransferError::Upload { source, .. } => backend_status(source),
         TransferError::NotInPackage { .. } => ExitStatus::NotFound,
         TransferError::NotPushable { .. } | TransferError::Options { .. } => ExitStatus::Usage,
+        TransferError::Withdrawn { .. } => ExitStatus::Denied,
         TransferError::Package(error) if error.kind() == d1_package::ErrorKind::Range => ExitStatus::Usage,
         TransferError::TargetHolds { .. } | TransferError::Busy { .. } | TransferError::Io { .. } => {
             ExitStatus::LocalIo
@@ -357,6 +362,7 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
         TransferError::Busy { .. } => {
             Some("wait for the other process to end, or choose another directory with `-o`")
         }
+        TransferError::Withdrawn { .. } => Some(WITHDRAWN_HINT),
         TransferError::NotInPackage { .. } => Some("`d1oci ls REFERENCE` lists the files of the package"),
         TransferError::Upload { source, .. } => backend_hint(source),
         _ => None,

@@ -21,8 +21,8 @@ pub enum Existing {
 ///
 /// - The bytes go to a new file with a random name in the directory of the target. [`ResultFile::commit`] syncs it and gives it its
 ///   name. Without a commit, the new file is removed and the target stays.
-/// - A device, a FIFO, and everything in `/dev` and `/proc` is written through. Such a target is never replaced.
-/// - `-` is the standard output.
+/// - A device, a FIFO, and an open file of a process (`/dev/fd`, `/proc`) is written through. Such a target is never replaced.
+/// - `-` and `/dev/stdout` are the standard output, at its current place in a file. `/dev/stderr` is the standard error.
 /// - A link to a file stays, and the file that it names is replaced.
 ///
 /// ```
@@ -45,6 +45,7 @@ pub struct ResultFile(Kind);
 #[derive(Debug)]
 enum Kind {
     StandardOutput,
+    StandardError,
     /// A target that is written directly.
     Through(File),
     New(NewFile),
@@ -67,8 +68,11 @@ impl ResultFile {
     /// # Errors
     /// As the operating system; `AlreadyExists` for a file that is to be kept; `IsADirectory` for a directory.
     pub fn create(path: &Path, existing: Existing) -> io::Result<Self> {
-        if path == Path::new("-") {
+        if path == Path::new("-") || STANDARD_OUTPUT.iter().any(|name| path == Path::new(name)) {
             return Ok(Self(Kind::StandardOutput));
+        }
+        if STANDARD_ERROR.iter().any(|name| path == Path::new(name)) {
+            return Ok(Self(Kind::StandardError));
         }
         let path = match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
@@ -79,7 +83,7 @@ impl ResultFile {
                 if metadata.is_dir() {
                     return Err(io::Error::new(io::ErrorKind::IsADirectory, "the target is a directory"));
                 }
-                if !metadata.is_file() || is_of_the_system(path) {
+                if !metadata.is_file() || is_open_file(path) {
                     return Ok(Self(Kind::Through(OpenOptions::new().append(true).open(path)?)));
                 }
                 if existing == Existing::Keep {
@@ -104,16 +108,23 @@ impl ResultFile {
     pub fn commit(mut self) -> io::Result<()> {
         match &mut self.0 {
             Kind::StandardOutput => io::stdout().flush(),
+            Kind::StandardError => io::stderr().flush(),
             Kind::Through(file) => file.flush(),
             Kind::New(file) => file.commit(),
         }
     }
 }
 
-/// Says whether a path leads into a directory in which the operating system shows devices and open files.
-fn is_of_the_system(path: &Path) -> bool {
+/// Names of the standard output. A file that is opened by such a name has a place of its own: other programs would write over it.
+const STANDARD_OUTPUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+/// Names of the standard error.
+const STANDARD_ERROR: [&str; 3] = ["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"];
+
+/// Says whether a path names an open file of a process. Other files in `/dev`, such as those in `/dev/shm`, are like any other.
+fn is_open_file(path: &Path) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    absolute.starts_with("/dev") || absolute.starts_with("/proc")
+    ["/dev/fd", "/dev/stdin", "/proc"].iter().any(|place| absolute.starts_with(place))
 }
 
 impl NewFile {
@@ -168,6 +179,7 @@ impl Write for ResultFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
             Kind::StandardOutput => io::stdout().write(bytes),
+            Kind::StandardError => io::stderr().write(bytes),
             Kind::Through(file) => file.write(bytes),
             Kind::New(new) => new.file.write(bytes),
         }
@@ -176,6 +188,7 @@ impl Write for ResultFile {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.0 {
             Kind::StandardOutput => io::stdout().flush(),
+            Kind::StandardError => io::stderr().flush(),
             Kind::Through(file) => file.flush(),
             Kind::New(new) => new.file.flush(),
         }
@@ -294,6 +307,20 @@ mod tests {
         }
         write(Path::new(&descriptor), Existing::Replace, b"through").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"before through");
+    }
+
+    #[test]
+    #[expect(clippy::print_stdout, reason = "a test that does not run says so")]
+    fn a_file_in_shared_memory_is_replaced_like_any_other() {
+        let Ok(work) = tempfile::tempdir_in("/dev/shm") else {
+            println!("skipped: this system has no /dev/shm");
+            return;
+        };
+        let path = work.path().join("x");
+        for content in [&b"first"[..], b"second"] {
+            write(&path, Existing::Replace, content).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
     }
 
     #[test]

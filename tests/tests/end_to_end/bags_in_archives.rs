@@ -127,3 +127,50 @@ fn a_directory_that_looks_like_an_interrupted_work_is_refused_everywhere() {
     }
     drop(bag);
 }
+
+#[test]
+fn a_bag_that_is_too_deep_in_an_archive_is_not_pushed_without_validation() {
+    let place = tempfile::tempdir().unwrap();
+    let deep = place.path().join("outer/inner");
+    fs::create_dir_all(&deep).unwrap();
+    let bag = good_bag(&deep);
+    fs::write(bag.join("data/series-0/file-00000.csv"), "changed").unwrap();
+    for (packed, inside) in [("outer", "outer/inner/bag"), ("outer/inner", "outer/inner/bag")] {
+        tar(place.path(), packed, "deep.tar");
+        let refused = d1oci(place.path(), &["push", "oci:store:v1", "deep.tar", "--unpack"]).failure(1);
+        assert!(refused.stderr.contains(&format!("`{inside}`")), "{packed}: {}", refused.stderr);
+        assert!(refused.stderr.contains("hint: unpack the archive"), "{}", refused.stderr);
+    }
+    d1oci(place.path(), &["push", "oci:store:v1", "deep.tar", "--unpack", "--no-verify"]).success();
+}
+
+#[test]
+fn files_of_macos_beside_a_bag_in_an_archive_do_not_matter() {
+    let place = tempfile::tempdir().unwrap();
+    good_bag(place.path());
+    fs::write(place.path().join(".DS_Store"), "windows").unwrap();
+    fs::write(place.path().join("._bag"), "attributes").unwrap();
+    let status = Command::new("tar")
+        .current_dir(place.path())
+        .args(["-cf", "mac.tar", "._bag", ".DS_Store", "bag"])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    d1oci(place.path(), &["bag", "validate", "mac.tar"]).success();
+    d1oci(place.path(), &["push", "oci:store:v1", "mac.tar", "--unpack"]).success();
+    d1oci(place.path(), &["pull", "oci:store:v1", "-o", "out"]).success();
+    assert!(tree(&place.path().join("bag")) == tree(&place.path().join("out/bag")));
+}
+
+#[test]
+fn the_ratio_of_an_archive_to_unpack_has_a_limit_that_an_option_sets() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().file("data/zeros", vec![0; 90_000_000]).write(&place.path().join("bag"));
+    let status =
+        Command::new("tar").current_dir(place.path()).args(["-czf", "bag.tar.gz", "bag"]).status().unwrap();
+    assert!(status.success());
+    let push = ["push", "oci:store:v1", "bag.tar.gz", "--unpack"];
+    let refused = d1oci(place.path(), &push).failure(1);
+    assert!(refused.stderr.contains("--max-ratio"), "{}", refused.stderr);
+    d1oci(place.path(), &[&push[..], &["--max-ratio", "2000"]].concat()).success();
+}

@@ -34,7 +34,16 @@ fn with_store() -> Session {
 #[test]
 fn code_0_also_if_the_reader_closes_standard_output() {
     let session = with_store();
-    all_end_with(&session, 0, &["tags oci:store", "verify --deep oci:store:v1"]);
+    all_end_with(
+        &session,
+        0,
+        &[
+            "tags oci:store",
+            "verify --deep oci:store:v1",
+            "delete -f oci:none:v1",
+            "delete -f oci:store:none",
+        ],
+    );
     let mut shell = Command::new("bash");
     shell.args(["-c", "set -o pipefail; \"$0\" cat oci:store:v1 data/a.csv | head -c 1"]);
     run(shell.arg(d1oci_tests::binary()).current_dir(session.home())).success();
@@ -97,6 +106,11 @@ fn code_2_means_that_the_command_line_or_configuration_makes_no_sense() {
         2,
         &[
             "push --no-such-option oci:store:v1 bag",
+            "push --unpack oci:store:v1 bag",
+            "push oci:store:v2 bag --max-ratio 9",
+            "attach oci:store:v1 bag --artifact-type text/plain",
+            "export oci:store:v1 -o bag.tar",
+            "export oci:store:v1 -o bag.TAR.GZ",
             "no-such-command",
             "ls nonsense",
             "ls oci:store",
@@ -115,12 +129,22 @@ fn code_2_means_that_the_command_line_or_configuration_makes_no_sense() {
 }
 
 #[test]
+fn code_4_for_content_that_was_withdrawn() {
+    let session = with_store();
+    fs::write(session.path("object.csv"), "15,7.2\n").unwrap();
+    let push = "push oci:target object.csv --id urn:uuid:1";
+    all_end_with(&session, 0, &[push, "withdraw oci:target urn:uuid:1 --reason asked --yes"]);
+    all_end_with(&session, 4, &[push]);
+}
+
+#[test]
 fn code_3_means_that_something_named_does_not_exist() {
     let node = Node::start();
     let session = with_store();
     let fetch = format!("fetch no.such.object --node {} -o bags", node.node.member_url());
     let mut lines = vec![
         "cat oci:store:v1 data/no-such-file",
+        "mirror oci:store oci:mirrored -t none*",
         "cat oci:store --id doi:10.5072/none",
         "export oci:store --id doi:10.5072/none -o new",
         "ls oci:store:v1 --id doi:10.5072/none",
@@ -288,6 +312,25 @@ fn code_6_means_that_the_operating_system_refused() {
     let mut shell = Command::new("bash");
     shell.args(["-c", "ulimit -n 9; exec \"$0\" push oci:new:v1 bag"]).arg(d1oci_tests::binary());
     assert_eq!(run(shell.current_dir(session.home())).code, 6, "too few file descriptors");
+}
+
+#[test]
+fn code_6_while_another_process_holds_a_lock() {
+    let session = with_store();
+    session.line("d1oci mirror oci:store oci:copy --journal mirrored").success();
+    let digest = session.line("d1oci resolve oci:store:v1").success().text();
+    let staging = format!("out/.d1oci-pull-{}", &digest.trim()["sha256:".len()..][..12]);
+    fs::create_dir_all(session.path(&staging)).unwrap();
+    let hold = |path: &str| {
+        let file = fs::OpenOptions::new().create(true).append(true).open(session.path(path)).unwrap();
+        file.lock().unwrap();
+        file
+    };
+    let held = [hold("mirrored"), hold(&format!("{staging}/lock"))];
+    let lines = ["mirror oci:store oci:copy --journal mirrored", "pull oci:store:v1 -o out"];
+    all_end_with(&session, 6, &lines);
+    drop(held);
+    all_end_with(&session, 0, &lines);
 }
 
 #[test]

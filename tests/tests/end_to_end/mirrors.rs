@@ -167,3 +167,50 @@ fn tags_that_are_copied_at_once_send_a_shared_blob_once() {
     // The shared file, eight others, and the empty configuration.
     assert_eq!(registry.scripted().unwrap().count(Route::UploadCommit), 10);
 }
+
+#[test]
+fn withdrawn_objects_come_back_only_if_the_user_says_so() {
+    const OBJECT: &str = "urn:uuid:00000000-0000-4000-8000-000000000001";
+    const PACKAGE: &str = "urn:uuid:00000000-0000-4000-8000-000000000002";
+    let session = Session::new(&[]);
+    fs::create_dir(session.path("package")).unwrap();
+    fs::write(session.path("object.csv"), "15,7.2\n").unwrap();
+    fs::write(session.path("package/other.csv"), "20,6.9\n").unwrap();
+    session.line(&format!("d1oci push oci:source object.csv --id {OBJECT}")).success();
+    session.line(&format!("d1oci push oci:source package --id {PACKAGE}")).success();
+    mirror(&session, "oci:source oci:target");
+    for (identifier, source) in [(OBJECT, "object.csv"), (PACKAGE, "package")] {
+        let withdraw = format!("d1oci withdraw oci:target {identifier} --reason asked --yes");
+        session.line(&withdraw).success();
+        let tag = identifier.replace(':', "_");
+        for line in [
+            format!("push oci:target {source} --id {identifier}"),
+            format!("copy oci:source:{tag} oci:target"),
+            "mirror oci:source oci:target".to_owned(),
+            "mirror --delete oci:source oci:target".to_owned(),
+        ] {
+            let refused = session.line(&format!("d1oci {line}")).failure(4);
+            assert!(refused.stderr.contains("was withdrawn"), "{line}: {}", refused.stderr);
+            assert!(refused.stderr.contains("--include-withdrawn"), "{line}: {}", refused.stderr);
+        }
+        let gone = session.line(&format!("d1oci cat oci:target --id {identifier}")).failure(3);
+        assert!(gone.stderr.contains("was withdrawn"), "{}", gone.stderr);
+    }
+    // What another repository withdrew is no content, and comes along.
+    mirror(&session, "oci:target oci:third");
+    session.line(&format!("d1oci push oci:target package --id {PACKAGE} --include-withdrawn")).success();
+    mirror(&session, "--include-withdrawn oci:source oci:target");
+    session.line(&format!("d1oci cat oci:target --id {OBJECT}")).success();
+}
+
+#[test]
+fn a_repair_goes_on_without_replicas_that_do_not_exist() {
+    let session = Session::new(&[]);
+    fill(&session, "oci:store");
+    mirror(&session, "oci:store oci:replica");
+    let digest = fs::read_dir(session.path("store/blobs/sha256")).unwrap().next().unwrap().unwrap().path();
+    fs::write(digest, "damaged").unwrap();
+    let repaired = session.line("d1oci repair oci:store --from oci:none oci:replica").success();
+    assert!(repaired.stderr.contains("oci:none does not exist"), "{}", repaired.stderr);
+    session.line("d1oci verify --all --deep oci:store").success();
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
 
-use d1oci_tests::{BagBuilder, d1oci, payload, skipped};
+use d1oci_tests::{BagBuilder, binary, d1oci, payload, run, skipped};
 
 fn prepare() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
@@ -48,6 +48,18 @@ fn two_results_with_one_name_do_not_mix() {
         second.join().unwrap().success();
         let found = fs::read(place.path().join("one.csv")).unwrap();
         assert!(found == payload(1, 400_000) || found == payload(2, 300_000));
+    }
+}
+
+#[test]
+fn a_result_on_standard_output_by_name_takes_its_place_in_the_file() {
+    let place = prepare();
+    for name in ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let line = "(echo first; \"$0\" cat oci:store:v1 data/a.csv -o \"$1\"; echo last) > all";
+        let mut shell = std::process::Command::new("sh");
+        run(shell.args(["-c", line]).arg(binary()).arg(name).current_dir(place.path())).success();
+        let expected = [b"first\n", &payload(1, 400_000)[..], b"last\n"].concat();
+        assert!(fs::read(place.path().join("all")).unwrap() == expected, "{name}");
     }
 }
 

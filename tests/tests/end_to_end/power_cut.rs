@@ -106,6 +106,21 @@ fn prepare_faulty_bag(place: &Path) {
     }
 }
 
+/// Makes a layout with an artifact that lost its tag.
+fn prepare_untagged_artifact(place: &Path) {
+    prepare_store(place);
+    std::fs::write(place.join("new.csv"), payload(5, 90_000)).unwrap();
+    d1oci(place, &["push", "oci:store:v1", "new.csv"]).success();
+}
+
+const OBJECT: &str = "urn:uuid:00000000-0000-4000-8000-000000000001";
+
+/// Makes a layout with an object.
+fn prepare_object(place: &Path) {
+    std::fs::write(place.join("object.csv"), payload(5, 90_000)).unwrap();
+    d1oci(place, &["push", "oci:store", "object.csv", "--id", OBJECT]).success();
+}
+
 fn prepare_plain_directory(place: &Path) {
     std::fs::create_dir_all(place.join("plain/deep/er")).unwrap();
     for (name, seed) in [("a.csv", 1), ("deep/b.csv", 2), ("deep/er/c.csv", 3)] {
@@ -139,6 +154,15 @@ fn written_stores_and_files_survive_a_power_cut() {
         ),
         Case::new(store, &["verify", "--all", "oci:store", "--report", "report.csv"]),
         Case::new(store, &["manifest", "fetch", "oci:store:v1", "-o", "manifest.json"]),
+    ]);
+}
+
+#[test]
+fn mirrored_and_removed_content_survives_a_power_cut() {
+    assert_durable(&[
+        Case::new(&prepare_store, &["mirror", "oci:store", "oci:other", "--journal", "journal"]),
+        Case::new(&prepare_untagged_artifact, &["prune", "oci:store", "--untagged", "--grace", "0s"]),
+        Case::new(&prepare_object, &["withdraw", "oci:store", OBJECT, "--reason", "asked", "--yes"]),
     ]);
 }
 

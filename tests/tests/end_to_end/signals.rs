@@ -164,6 +164,7 @@ fn commands_on_layouts_stop_cleanly() {
         Case::resumes(&["push", "oci:pushed:v1", "bag"], 30_000_000),
         Case::resumes(&["push", "oci:packed:v1", "bag", "--layout", "archive"], 30_000_000),
         Case::resumes(&["copy", "oci:store:v1", "oci:copied:v1"], 20_000_000),
+        Case::resumes(&["mirror", "oci:store", "oci:mirrored"], 20_000_000),
         Case::resumes(&["pull", "oci:store:v1", "-o", "pulled"], 12_000_000),
         Case::new(&["export", "oci:store:v1", "-o", "exported"], 60_000_000),
         Case::new(&["export", "oci:store:v1", "-o", "exported.zip"], 80_000_000),
@@ -181,6 +182,16 @@ fn commands_on_bags_stop_cleanly() {
     let place = prepare();
     fs::rename(place.path().join("bag/data"), place.path().join("plain")).unwrap();
     Case::new(&["bag", "create", "plain", "made"], 10_000_000).check(place.path());
+    // A bag with the faults of a Member Node: paths with a prefix, and no tag manifest.
+    let faulty = place.path().join("made");
+    for algorithm in ["md5", "sha1", "sha256", "sha512"] {
+        let manifest = faulty.join(format!("manifest-{algorithm}.txt"));
+        if let Ok(text) = fs::read_to_string(&manifest) {
+            fs::write(manifest, text.replace("  data/", "\tpid%3A1/data/")).unwrap();
+        }
+        let _ = fs::remove_file(faulty.join(format!("tagmanifest-{algorithm}.txt")));
+    }
+    Case::new(&["bag", "repair", "made", "repaired"], 10_000_000).check(place.path());
 }
 
 #[test]
@@ -238,6 +249,46 @@ fn uploads_to_dockers_registry_are_cancelled_unless_their_content_was_interrupte
     let Some(registry) = DockerRegistry::start_open() else { return };
     let has_content = |upload: &PathBuf| fs::metadata(upload.join("data")).is_ok_and(|data| data.len() > 0);
     check_uploads(&registry.host(), &|| registry.open_uploads().iter().all(has_content));
+}
+
+#[test]
+fn commands_that_wait_for_a_registry_or_a_lock_stop() {
+    // This server takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let repository = format!("{}/a/b", silent.local_addr().unwrap());
+    let tagged = format!("{repository}:v1");
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("a.csv"), "15,7.2\n").unwrap();
+    run(bare_d1oci(place.path()).args(["push", "oci:store:v1", "a.csv"])).success();
+    for arguments in [
+        &["mirror", &repository, "oci:mirrored"][..],
+        &["compare", &repository, "--node", "http://127.0.0.1:9/mn/v2"],
+        &["withdraw", &repository, "urn:uuid:1"],
+        &["find", &repository],
+        &["history", &tagged],
+        &["verify", "--all", &repository],
+        &["delete", &tagged],
+        &["discover", &tagged],
+        &["repair", &repository, "--from", "oci:store"],
+    ] {
+        let mut command = bare_d1oci(place.path());
+        let mut child = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let _connection = silent.accept().unwrap();
+        send(&child, Signal::INT);
+        assert_eq!(end_of(&mut child), Some(130), "{arguments:?}");
+    }
+    let lock = fs::OpenOptions::new().create(true).append(true).open(place.path().join("store/.index.lock"));
+    let lock = lock.unwrap();
+    lock.lock().unwrap();
+    // Without a blob to remove, pruning needs no lock.
+    fs::write(place.path().join("store/blobs/sha256").join("a".repeat(64)), "stray").unwrap();
+    for arguments in [&["prune", "oci:store", "--grace", "0s"][..], &["tag", "oci:store:v1", "v2"]] {
+        let mut child = bare_d1oci(place.path()).args(arguments).stderr(Stdio::null()).spawn().unwrap();
+        // The command soon waits for the lock.
+        sleep(Duration::from_millis(500));
+        send(&child, Signal::TERM);
+        assert_eq!(end_of(&mut child), Some(143), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -282,6 +282,10 @@ pub(super) fn remove(paths: &Paths, blobs: Vec<StoredBlob>, before: SystemTime) 
             removed.push(blob);
         }
     }
+    if !removed.is_empty() {
+        // After a power cut, content that was withdrawn must not be back.
+        sync_names(paths).map_err(|error| failure(REMOVE, paths, &paths.blobs(), error))?;
+    }
     Ok(removed)
 }
 

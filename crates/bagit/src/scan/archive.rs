@@ -101,7 +101,7 @@ impl Entries {
                 continue;
             }
             let Some(inside) = path.strip_prefix(&prefix) else {
-                if matches!(found, Found::AppleDouble { .. }) {
+                if matches!(found, Found::AppleDouble { .. }) || is_beside_of_macos(&path) {
                     continue;
                 }
                 let message = format!("the entry is not in the directory of the bag, {prefix}");
@@ -181,6 +181,11 @@ pub(super) fn is_of_macos_archiver(path: &str) -> bool {
     path == MACOS_DIRECTORY || safe_files::is_below(path, MACOS_DIRECTORY)
 }
 
+/// Says whether an entry beside the directory of the bag is a file of macOS: attributes of another file, or the state of a window.
+fn is_beside_of_macos(path: &str) -> bool {
+    path == ".DS_Store" || (path.starts_with("._") && !path.contains('/'))
+}
+
 fn insert(inventory: &mut Inventory, path: &str, found: Found) {
     match found {
         Found::File { size, digests } | Found::AppleDouble { size, digests } => {
@@ -244,7 +249,9 @@ pub(super) fn base_directory<'a>(entries: impl Iterator<Item = (&'a str, bool)>)
     let mut tops: BTreeSet<&str> = BTreeSet::new();
     let mut with_declaration = None;
     let mut files_at_root = false;
-    for (path, is_directory) in entries.filter(|(path, _)| !is_of_macos_archiver(path)) {
+    for (path, is_directory) in
+        entries.filter(|(path, _)| !is_of_macos_archiver(path) && !is_beside_of_macos(path))
+    {
         match path.split_once('/') {
             None if path == declaration::FILE_NAME => return None,
             None => files_at_root |= !is_directory,

@@ -25,6 +25,7 @@ use crate::push::layers::{MadeLayers, Material};
 use crate::push::prepare::{Prepared, prepare};
 use crate::push::publish::{Artifact, publish};
 use crate::source::{Spool, SpoolSource};
+use crate::tombstone::refuse_withdrawn;
 
 /// Options of a push.
 #[derive(Clone, Debug)]
@@ -64,6 +65,8 @@ pub struct PushOptions {
     pub repair: bool,
     /// Whether to do everything except storing.
     pub dry_run: bool,
+    /// Whether to push objects that were withdrawn from the repository.
+    pub include_withdrawn: bool,
     /// Whether an artifact whose tag moves may become unreadable, in a store that forgets it. By default it keeps a tag that is
     /// derived from its digest.
     pub forget_moved: bool,
@@ -92,6 +95,7 @@ impl PushOptions {
             repack: false,
             repair: false,
             dry_run: false,
+            include_withdrawn: false,
             forget_moved: false,
             temporary_directory,
         }
@@ -195,7 +199,7 @@ impl PushReport {
 /// # Errors
 ///
 /// [`Error::InvalidBag`] with all faults. [`Error::Content`] for files that cannot be pushed.
-/// [`Error::Options`] if the package could not be read again. Also fails if the package exceeds the store's
+/// [`Error::Options`] if the package could not be read again. [`Error::Withdrawn`] for an object that was withdrawn. Also fails if the package exceeds the store's
 /// limits, a file changes during the push, or the store fails. No tag has moved then.
 ///
 /// ```
@@ -262,6 +266,10 @@ async fn push(
         let (directory, options, observer) = (directory.to_owned(), options.clone(), Arc::clone(observer));
         run_blocking(move || prepare(&directory, &options, limits, &observer)).await?
     };
+    if !options.include_withdrawn {
+        let members = prepared.files.files().filter_map(|file| file.identifier());
+        refuse_withdrawn(backend, &members.chain(&prepared.facts.identifier).collect()).await?;
+    }
     push_prepared(backend, prepared, options, observer).await
 }
 

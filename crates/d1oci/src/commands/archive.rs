@@ -31,20 +31,34 @@ impl Unpacked {
 pub(crate) async fn unpack(
     context: &Context,
     archive: &Path,
-    verify: bool,
-    accept: Accept,
+    options: &PushOptions,
+    max_ratio: Option<u64>,
 ) -> Result<Unpacked, Failure> {
+    if archive.is_dir() {
+        let message = format!("`--unpack` needs an archive, found the directory `{}`", archive.display());
+        return Err(Failure::usage(message).with_hint("leave out `--unpack` to push a directory"));
+    }
     let place = temporary_directory();
     let temporary = WorkingDirectory::create(&place, "d1oci-unpacked-");
     let temporary = temporary.map_err(|error| Failure::file("create a directory in", &place, error))?;
     let (target, path, progress) = (temporary.path().to_owned(), archive.to_owned(), progress(context));
     let scan = blocking(move || -> Result<_, Failure> {
         let file = File::open(&path).map_err(|error| Failure::file("open", &path, error))?;
-        Ok(bagit::unpack_archive(file, &target, &ScanOptions::default(), &progress)?)
+        let mut scan_options = ScanOptions::default();
+        scan_options.limits.expansion = max_ratio.unwrap_or(scan_options.limits.expansion);
+        bagit::unpack_archive(file, &target, &scan_options, &progress).map_err(|error| {
+            let limit = scan_options.limits.expansion;
+            let is_ratio = matches!(&error, bagit::Error::Limit { limit: found, .. } if *found == limit);
+            let failure = Failure::from(error);
+            if is_ratio { failure.with_hint("`--max-ratio N` sets another limit") } else { failure }
+        })
     });
     let scan = scan.await??;
-    let report = bagit::check(&scan.inventory, &scan.tag_files, &accept.check_options());
-    if scan.tag_files.has("bagit.txt") && verify && !report.valid {
+    if options.verify {
+        refuse_deep_bag(archive, &scan)?;
+    }
+    let report = bagit::check(&scan.inventory, &scan.tag_files, &options.accept.check_options());
+    if scan.tag_files.has(DECLARATION) && options.verify && !report.valid {
         let faults: Vec<_> = report.errors().map(ToString::to_string).collect();
         let message = format!("the bag in `{}` is not valid", archive.display());
         return Err(Failure::new(ExitStatus::Invalid, message).with_details(faults).with_hint(
@@ -71,6 +85,28 @@ pub(crate) async fn unpack(
         archive.display()
     ));
     Ok(Unpacked { directory, _temporary: temporary })
+}
+
+/// The file that makes a directory a bag (RFC 8493, section 2.1.1).
+const DECLARATION: &str = "bagit.txt";
+
+/// Refuses an archive whose bag is so deep that it would be pushed as a plain directory, without validation.
+fn refuse_deep_bag(archive: &Path, scan: &bagit::Scan) -> Result<(), Failure> {
+    if scan.tag_files.has(DECLARATION) {
+        return Ok(());
+    }
+    let mut files = scan.inventory.files().map(|(path, _)| path);
+    let Some(inside) = files.find_map(|path| path.strip_suffix(DECLARATION)?.strip_suffix('/')) else {
+        return Ok(());
+    };
+    let base = scan.base_directory.iter().map(String::as_str);
+    let directory = base.chain([inside]).collect::<Vec<_>>().join("/");
+    let shown = archive.display();
+    let message =
+        format!("expected a bag at the root of `{shown}` or one directory deep, found one in `{directory}`");
+    Err(Failure::new(ExitStatus::Invalid, message).with_hint(
+        "unpack the archive and push the directory of the bag; `--no-verify` pushes the whole content as a plain directory",
+    ))
 }
 
 /// The directory for the content of an archive without a directory of its own. No content can have this name.

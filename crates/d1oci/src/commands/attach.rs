@@ -45,6 +45,13 @@ struct Attached<'a> {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let subject = context.required_target(&arguments.reference)?;
+    if let Some(directory) = arguments.files.iter().find(|path| path.is_dir()) {
+        return Err(Failure::usage(format!(
+            "expected files to attach, found the directory `{}`",
+            directory.display()
+        ))
+        .with_hint("name its files, or attach a zip or tar archive of it"));
+    }
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Modify).await?;
     let mut options = PushOptions::new(temporary_directory());

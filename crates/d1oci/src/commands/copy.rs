@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     /// Read every blob that the target has, and replace damaged ones.
     #[arg(long)]
     repair: bool,
+    /// Include objects that were withdrawn from the target; their tombstones stay.
+    #[arg(long)]
+    include_withdrawn: bool,
     /// Let a registry forget the artifact that a tag named before; without it, the former artifact keeps a tag of its digest.
     #[arg(long)]
     no_keep: bool,
@@ -44,6 +47,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.tags = tag.into_iter().chain(&arguments.tags).cloned().collect();
     options.referrers = arguments.referrers;
     options.repair = arguments.repair;
+    options.include_withdrawn = arguments.include_withdrawn;
     options.forget_moved = arguments.no_keep;
     options.mount_from = match (&arguments.from.location, &arguments.to.location) {
         (Location::Registry { host, repository }, Location::Registry { host: other, .. })

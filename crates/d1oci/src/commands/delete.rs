@@ -5,7 +5,7 @@ use registry_backend::{Access, Error, ErrorKind, RegistryBackend, RegistryBacken
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{ExitStatus, Failure};
 
 /// Delete a tag, or an artifact with all its tags.
 ///
@@ -33,7 +33,12 @@ struct Deleted {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let target = context.required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
-    let backend = context.open(location, Access::Modify).await?;
+    let backend = match context.open(location, Access::Modify).await {
+        Err(failure) if arguments.force && failure.status() == ExitStatus::NotFound => {
+            return tell(context, &arguments.reference, "nothing");
+        }
+        opened => opened?,
+    };
     let admin = backend.admin().ok_or_else(|| Error::new(ErrorKind::Unsupported, "delete from", location))?;
     let result = match target {
         ManifestRef::Tag(tag) if !arguments.artifact => admin.delete_tag(tag).await.map(|()| "tag"),
@@ -43,7 +48,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         Err(error) if arguments.force && error.kind() == ErrorKind::NotFound => "nothing",
         result => result?,
     };
-    let deleted = Deleted { deleted: arguments.reference.to_string(), kind };
+    tell(context, &arguments.reference, kind)
+}
+
+fn tell(context: &Context, reference: &Reference, kind: &'static str) -> Result<(), Failure> {
+    let deleted = Deleted { deleted: reference.to_string(), kind };
     context.printer.result(&deleted, |deleted, lines| match deleted.kind {
         "nothing" => lines.add(format_args!("{} does not exist", deleted.deleted)),
         kind => lines.add(format_args!("Deleted {kind} {}", deleted.deleted)),

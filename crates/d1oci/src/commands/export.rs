@@ -42,7 +42,19 @@ struct Exported<'a> {
     report: &'a ExportReport,
 }
 
+/// Endings of archives that an export does not write. A directory with such a name would be taken for an archive.
+const OTHER_ARCHIVES: [&str; 8] =
+    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".7z", ".rar"];
+
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    let name = arguments.output.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    if OTHER_ARCHIVES.iter().any(|ending| name.ends_with(ending)) {
+        let shown = arguments.output.display();
+        return Err(Failure::usage(format!(
+            "expected a directory or a file that ends in `.zip`, found `{shown}`"
+        ))
+        .with_hint("export a directory, then `tar -cf` packs it"));
+    }
     let opened =
         package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
     let is_zip = arguments.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));

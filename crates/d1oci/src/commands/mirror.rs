@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use d1_transfer::{MirrorOptions, MirrorReport, MirroredReferrers, mirror};
+use d1_transfer::{FailedTag, MirrorOptions, MirrorReport, MirroredReferrers, mirror};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use oci_model::{Digest, Location, Reference, Tag};
 use registry_backend::Access;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::push::open_for_dry_run;
 use crate::context::Context;
-use crate::failure::{Failure, transfer_status};
+use crate::failure::{ExitStatus, Failure, WITHDRAWN_HINT, transfer_status};
 use crate::files::require_regular;
 use crate::output::{Lines, human};
 
@@ -50,6 +50,9 @@ pub(crate) struct Arguments {
     /// How many tags to work on at once.
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     parallel: u16,
+    /// Include objects that were withdrawn from the target; `--delete` then deletes tombstones too.
+    #[arg(long)]
+    include_withdrawn: bool,
     /// Let a registry forget the artifacts that moved tags named before; without it, they keep tags of their digests.
     #[arg(long)]
     no_keep: bool,
@@ -91,6 +94,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     };
     options.delete = arguments.delete;
     options.dry_run = arguments.dry_run;
+    options.include_withdrawn = arguments.include_withdrawn;
     options.forget_moved = arguments.no_keep;
     options.parallel = usize::from(arguments.parallel);
     options.mount_from = mount_from(from_location, to_location);
@@ -108,6 +112,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let mirrored = Mirrored { from: from_location.to_string(), to: to_location.to_string(), report: &report };
     context.printer.result(&mirrored, text)?;
     journal.map_or(Ok(()), Journal::finish)?;
+    let is_empty = report.copied.is_empty() && report.unchanged == 0 && report.failed.is_empty();
+    if is_empty && !arguments.tags.is_empty() {
+        return Err(Failure::new(ExitStatus::NotFound, format!("no tag of {from_location} matches"))
+            .with_hint("`d1oci tags REPOSITORY` lists the tags; quote patterns, so that the shell does not expand them"));
+    }
     failure(&report)
 }
 
@@ -117,9 +126,12 @@ fn failure(report: &MirrorReport) -> Result<(), Failure> {
     let count = human::count(report.failed.len() as u64, "tag");
     let details = report.failed.iter().map(|failed| format!("{}: {}", failed.tag, failed.message));
     let failure = Failure::new(transfer_status(&first.error), format!("{count} failed"));
-    Err(failure
-        .with_details(details)
-        .with_hint("run the same command again: it copies only missing and moved tags"))
+    let is_withdrawn = |failed: &FailedTag| matches!(failed.error, d1_transfer::Error::Withdrawn { .. });
+    let hint = match report.failed.iter().all(is_withdrawn) {
+        true => WITHDRAWN_HINT,
+        false => "run the same command again: it copies only missing and moved tags",
+    };
+    Err(failure.with_details(details).with_hint(hint))
 }
 
 fn patterns(globs: &[Glob]) -> Result<Option<GlobSet>, Failure> {

@@ -77,9 +77,13 @@ pub(crate) struct Arguments {
     no_verify: bool,
     /// Push the content of a zip or tar archive, instead of the archive itself.
     ///
-    /// The archive is unpacked into the temporary directory first, and a bag in it is validated on the way.
+    /// The archive is unpacked into a private directory first, and a bag in it is validated on the way. `TMPDIR` names the place. The copy is
+    /// needed: the layers of a package have the files in the order of their names, and an archive may have them in any other.
     #[arg(long, conflicts_with_all = ["sysmeta"])]
     unpack: bool,
+    /// With `--unpack`: the most bytes of content for each byte of the archive [default: 200].
+    #[arg(long, value_name = "N", requires = "unpack")]
+    max_ratio: Option<u64>,
     /// Tolerate known faults.
     #[arg(long, value_enum, value_name = "WHOSE")]
     accept: Option<AcceptArgument>,
@@ -104,6 +108,9 @@ pub(crate) struct Arguments {
     /// Do everything except storing.
     #[arg(long)]
     dry_run: bool,
+    /// Include objects that were withdrawn from the repository; their tombstones stay.
+    #[arg(long)]
+    include_withdrawn: bool,
     /// Let a registry forget the artifact that a tag named before; without it, the former artifact keeps a tag of its digest.
     #[arg(long)]
     no_keep: bool,
@@ -159,6 +166,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.repack = arguments.repack;
     options.repair = arguments.repair;
     options.dry_run = arguments.dry_run;
+    options.include_withdrawn = arguments.include_withdrawn;
     options.forget_moved = arguments.no_keep;
 
     let location = &arguments.reference.location;
@@ -170,7 +178,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let observer = context.observer();
     let report = match arguments.sources.as_slice() {
         [archive] if arguments.unpack => {
-            let unpacked = archive::unpack(context, archive, options.verify, options.accept).await?;
+            let unpacked = archive::unpack(context, archive, &options, arguments.max_ratio).await?;
             d1_transfer::push_directory(&*backend, unpacked.directory(), &options, &observer).await?
         }
         _ if arguments.unpack => {

@@ -27,7 +27,14 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let store = context.open(location, Access::Modify).await?;
     let mut replicas = Vec::with_capacity(arguments.from.len());
     for reference in &arguments.from {
-        replicas.push(context.open(context.repository_only(reference, "repair")?, Access::Read).await?);
+        let from = context.repository_only(reference, "repair")?;
+        match context.open(from, Access::Read).await {
+            // Like one that does not answer: the others may have the content.
+            Err(failure) if failure.status() == ExitStatus::NotFound => {
+                context.printer.warning(format_args!("{from} does not exist, so nothing comes from it"));
+            }
+            opened => replicas.push(opened?),
+        }
     }
     let replicas: Vec<&dyn RegistryBackend> = replicas.iter().map(|replica| &**replica).collect();
     let report = d1_transfer::repair(&*store, &replicas, &context.observer()).await?;
