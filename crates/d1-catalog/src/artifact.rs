@@ -1,7 +1,7 @@
 //! Summaries of artifacts, taken from their manifests.
 
-use d1_package::PackageView;
 use d1_package::annotations::{D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESOURCE_MAP, D1_SERIES_ID};
+use d1_package::{ArtifactState, PackageView};
 use d1_transfer::parts::{Tagged, total};
 use oci_model::annotations::{CREATED, DESCRIPTION, TITLE};
 use oci_model::{Digest, Manifest, MediaType, Tag};
@@ -33,6 +33,9 @@ pub struct ArtifactSummary {
     /// Identifier of the version that this one replaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub obsoletes: Option<String>,
+    /// Its state at DataONE: archived, replaced, not public.
+    #[serde(flatten)]
+    pub state: ArtifactState,
     /// Title of the package, or name of the only file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
@@ -74,6 +77,7 @@ impl ArtifactSummary {
             resource_map: text(D1_RESOURCE_MAP),
             series_id: text(D1_SERIES_ID),
             obsoletes: text(D1_OBSOLETES),
+            state: ArtifactState::of(annotations),
             title: text(DESCRIPTION).or_else(|| text(TITLE)).or_else(|| only_title(&tagged.manifest)),
             format_id: text(D1_FORMAT_ID),
             created: text(CREATED),

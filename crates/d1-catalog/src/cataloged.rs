@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bagit::Algorithm;
 use d1_model::Identifier;
-use d1_package::{Entry, ObjectFacts, Place};
+use d1_package::{Entry, ObjectFacts, ObjectState, Place};
 use d1_transfer::parts::run_blocking;
 use d1_transfer::{Event, ListedFile, Observer};
 use oci_model::ManifestRef;
@@ -19,7 +19,7 @@ use crate::find::{Found, Query, tag_of};
 use crate::history::{History, KnownVersion, StoredVersion, asked_version, history_of};
 use crate::locate::{Located, Obsoletes, Purpose, by_tag, only_choice};
 use crate::rows::{
-    DigestColumn, FILE_COLUMNS, FILE_TABLES, PACKAGE_COLUMNS, PACKAGE_TABLES, TagColumn, file, summary,
+    DigestColumn, FILE_COLUMNS, FILE_TABLES, PACKAGE_COLUMNS, PACKAGE_TABLES, TagColumn, count, file, summary,
 };
 use crate::search::Condition;
 use crate::store::Catalog;
@@ -189,13 +189,16 @@ impl Finding<'_> {
         let named = self.named(first)?;
         let (condition, values) = self.condition();
         let sql = format!(
-            "SELECT {PACKAGE_COLUMNS} FROM {PACKAGE_TABLES} WHERE {condition} ORDER BY artifact.id = {} DESC, artifact.position",
+            "SELECT {PACKAGE_COLUMNS}, artifact.content_digest, artifact.not_public FROM {PACKAGE_TABLES} WHERE {condition} \
+             ORDER BY artifact.id = {} DESC, artifact.position",
             named.unwrap_or(-1)
         );
         let mut statement = self.connection.prepare(&sql)?;
         let mut rows = statement.query(params_from_iter(&values))?;
         while let Some(row) = rows.next()? {
             let mut candidate = Candidate { id: row.get(0)?, artifact: summary(row)?, fault: row.get(23)? };
+            candidate.artifact.state.content_digest = row.get(24)?;
+            candidate.artifact.state.not_public = count(row, 25)?;
             if let Some(tag) = first.filter(|_| named == Some(candidate.id)).and_then(|tag| tag.parse().ok())
             {
                 candidate.artifact.tag = tag;
@@ -252,7 +255,8 @@ impl Finding<'_> {
             texts.push(format!(
                 "artifact.id IN (SELECT id FROM artifact WHERE identifier = ?{at} UNION \
                  SELECT id FROM artifact WHERE resource_map = ?{at} UNION SELECT id FROM artifact WHERE series = ?{at} UNION \
-                 {holding} file.object = (SELECT id FROM object WHERE identifier = ?{at}) UNION {faulty})"
+                 {holding} file.object = (SELECT id FROM object WHERE identifier = ?{at}) UNION \
+                 {holding} file.series = ?{at} UNION {faulty})"
             ));
         }
         if let Some((algorithm, digest)) = &query.digest {
@@ -282,13 +286,25 @@ impl Finding<'_> {
         most: u32,
     ) -> rusqlite::Result<Vec<(ListedFile, bagit::Digests)>> {
         let sql = format!(
-            "SELECT {FILE_COLUMNS} FROM {FILE_TABLES} WHERE directory.artifact = ?1 AND {condition} ORDER BY file.id LIMIT {most}"
+            "SELECT {FILE_COLUMNS}, file.series, file.obsoleted_by, file.archived, file.not_public FROM {FILE_TABLES} \
+             WHERE directory.artifact = ?1 AND {condition} ORDER BY file.id LIMIT {most}"
         );
         let values = std::iter::once(Value::from(of)).chain(values.iter().cloned());
         let mut statement = self.connection.prepare_cached(&sql)?;
         let listed = |row: &Row<'_>| {
             let file = file(row)?;
+            let identifier = |column: usize| {
+                let text: Option<String> = row.get(column)?;
+                Ok::<_, rusqlite::Error>(text.and_then(|text| text.parse().ok()))
+            };
+            let state = ObjectState {
+                series_id: identifier(16)?,
+                obsoleted_by: identifier(17)?,
+                archived: row.get(18)?,
+                not_public: row.get(19)?,
+            };
             let facts = ObjectFacts {
+                state: Some(Box::new(state)),
                 identifier: file.pid.as_deref().and_then(|pid| pid.parse().ok()),
                 format_id: file.format_id.as_deref().map(Into::into),
                 ..ObjectFacts::default()
@@ -313,7 +329,8 @@ impl Finding<'_> {
         }
         let mut objects = self.files(candidate.id, "file.object IS NOT NULL", &[], u32::MAX)?;
         objects.retain(|(object, digests)| {
-            self.query.fits_identifier(object.identifier.as_deref())
+            (self.query.fits_identifier(object.identifier.as_deref())
+                || self.query.fits_identifier(object.series_id.as_deref()))
                 && self.query.fits_format(object.format_id.as_deref())
                 && self.query.fits_digest(|algorithm| digests.get(algorithm))
         });
@@ -345,9 +362,15 @@ impl Finding<'_> {
         }
         let mut object = None;
         if let Some(wanted) = query.identifier.as_ref().filter(|_| !is_named) {
-            let condition = "file.object = (SELECT id FROM object WHERE identifier = ?2)";
-            let first =
-                self.files(*id, condition, &[wanted.as_str().to_owned().into()], 1)?.into_iter().next();
+            let wanted = [Value::from(wanted.as_str().to_owned())];
+            let named = "file.object = (SELECT id FROM object WHERE identifier = ?2)";
+            let mut first = self.files(*id, named, &wanted, 1)?.into_iter().next();
+            // The head of a series comes before versions that others replace.
+            for of_series in ["file.series = ?2 AND file.obsoleted_by IS NULL", "file.series = ?2"] {
+                if first.is_none() {
+                    first = self.files(*id, of_series, &wanted, 1)?.into_iter().next();
+                }
+            }
             let Some((first, _)) = first else { return Ok(Vec::new()) };
             object = Some(first);
         }

@@ -41,6 +41,8 @@ pub struct Query {
     pub title: Option<String>,
     /// Object format identifier of the object, or of one in the package.
     pub format_id: Option<String>,
+    /// Content digest of a package: all packages with equal content match.
+    pub content_digest: Option<String>,
     /// Only artifacts created at this time or later. Artifacts without a date never match.
     pub from: Option<Timestamp>,
     /// Only artifacts created before this time. Artifacts without a date never match.
@@ -54,13 +56,17 @@ pub struct Query {
 }
 
 impl Query {
-    /// Compares title and creation time.
+    /// Compares title, content and creation time.
     pub(crate) fn fits_whole(&self, artifact: &ArtifactSummary) -> bool {
         let fits_title = self.title.as_ref().is_none_or(|wanted| {
             let title = artifact.title.as_deref().unwrap_or_default();
             title.to_lowercase().contains(&wanted.to_lowercase())
         });
-        fits_title && self.fits_time(artifact.created.as_deref())
+        let fits_content = self
+            .content_digest
+            .as_ref()
+            .is_none_or(|wanted| artifact.state.content_digest.as_ref() == Some(wanted));
+        fits_title && fits_content && self.fits_time(artifact.created.as_deref())
     }
 
     fn fits_time(&self, created: Option<&str>) -> bool {
@@ -267,7 +273,8 @@ impl Search<'_> {
         let Some(view) = self.view(tagged).await? else { return Ok(Vec::new()) };
         let fits = |file: &ListedFile| {
             file.identifier.is_some()
-                && self.query.fits_identifier(file.identifier.as_deref())
+                && (self.query.fits_identifier(file.identifier.as_deref())
+                    || self.query.fits_identifier(file.series_id.as_deref()))
                 && self.query.fits_format(file.format_id.as_deref())
         };
         let objects = view

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bagit::{Algorithm, Digests, DigestsView};
 use d1_model::SchemaVersion;
-use d1_package::{PieceEncoding, Place};
+use d1_package::{ArtifactState, PieceEncoding, Place};
 use jiff::Timestamp;
 use oci_model::{Digest, MediaType, Tag};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
@@ -384,9 +384,14 @@ pub(crate) const PACKAGE_TABLES: &str = "artifact JOIN repository ON repository.
      LEFT JOIN term AS type ON type.id = artifact.artifact_type \
      LEFT JOIN term AS artifact_format ON artifact_format.id = artifact.format";
 
-/// Reads the columns 2 to 13 of [`PACKAGE_COLUMNS`].
+/// Reads the columns of [`PACKAGE_COLUMNS`] that a summary has: all but the content digest.
 pub(crate) fn summary(row: &Row<'_>) -> rusqlite::Result<ArtifactSummary> {
+    let mut state = ArtifactState::default();
+    state.archived = row.get(17)?;
+    state.obsoleted_by = row.get(18)?;
+    state.not_public = count(row, 20)?;
     Ok(ArtifactSummary {
+        state,
         digest: row.get::<_, DigestColumn>(2)?.0,
         tag: row.get::<_, TagColumn>(3)?.0,
         kind: kind_of(row.get(4)?),

@@ -38,6 +38,9 @@ CREATE TABLE artifact (
     created_at INTEGER,
     stored_bytes INTEGER NOT NULL,
     archived INTEGER NOT NULL,
+    -- Number of objects that not everybody may read, as the manifest states it.
+    not_public INTEGER NOT NULL,
+    content_digest TEXT,
     license TEXT,
     directory TEXT NOT NULL,
     files INTEGER NOT NULL,
@@ -117,8 +120,14 @@ CREATE TABLE file (
     parts INTEGER,
     -- Offset in the tar archive, if the layer is one.
     offset INTEGER,
+    -- The state of the object, as the index states it.
+    series TEXT,
+    obsoleted_by TEXT,
+    archived INTEGER NOT NULL,
+    not_public INTEGER NOT NULL,
     UNIQUE (directory, name)
 );
+CREATE INDEX file_series ON file (series) WHERE series IS NOT NULL;
 CREATE INDEX file_object ON file (object) WHERE object IS NOT NULL;
 CREATE INDEX file_sha256 ON file (sha256) WHERE sha256 IS NOT NULL;
 

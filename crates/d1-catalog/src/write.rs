@@ -289,9 +289,9 @@ impl Adding<'_> {
         let id = self.execute(
             "INSERT INTO artifact (repository, digest, tag, position, kind, artifact_type, identifier, resource_map, series, \
              obsoletes, obsoleted_by, title, described, format, created, created_at, stored_bytes, archived, license, \
-             directory, files, bytes, documented, hidden, unlisted, fault) VALUES \
+             directory, files, bytes, documented, hidden, unlisted, fault, not_public, content_digest) VALUES \
              (?1, ?2, ?3, ifnull((SELECT position FROM temp.listed WHERE name = ?3), 0), ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
-              ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, 0, 0, 0, 0, ?20, ?21)",
+              ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, 0, 0, 0, 0, ?20, ?21, ?22, ?23)",
             params![
                 self.repository,
                 DigestColumn(summary.digest.clone()),
@@ -314,6 +314,8 @@ impl Adding<'_> {
                 view.map(PackageView::directory).unwrap_or_default(),
                 unlisted,
                 artifact.fault,
+                stored(summary.state.not_public),
+                summary.state.content_digest,
             ],
         )?;
         self.layers(id, artifact)?;
@@ -522,6 +524,7 @@ impl Adding<'_> {
 
     fn file(&mut self, id: i64, directory: i64, name: &str, entry: &Entry<'_>) -> rusqlite::Result<()> {
         let facts = entry.object;
+        let state = facts.and_then(|facts| facts.state.as_deref());
         let format_id = facts.and_then(|facts| facts.format_id.as_deref());
         let format = self.optional_term(format_id)?;
         let media_type = match facts.and_then(|facts| facts.media_type.clone()) {
@@ -546,7 +549,8 @@ impl Adding<'_> {
         };
         self.execute(
             "INSERT INTO file (id, directory, name, size, object, format, media_type, sha256, digests, layer, parts, \
-             offset) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             offset, series, obsoleted_by, archived, not_public) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+             ?13, ?14, ?15, ?16)",
             params![
                 id,
                 directory,
@@ -560,6 +564,10 @@ impl Adding<'_> {
                 layer,
                 parts,
                 offset,
+                state.and_then(|state| state.series_id.as_ref()).map(Identifier::as_str),
+                state.and_then(|state| state.obsoleted_by.as_ref()).map(Identifier::as_str),
+                state.is_some_and(|state| state.archived),
+                state.is_some_and(|state| state.not_public),
             ],
         )?;
         for (_, digest) in others.iter().flat_map(|others| others.iter()) {

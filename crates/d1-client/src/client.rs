@@ -1,5 +1,6 @@
 //! The client of one node.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use tokio::sync::OnceCell;
 
 use crate::error::{Context, ErrorKind, Result};
 use crate::options::{ApiVersion, ClientOptions};
+use crate::resolve::Location;
 
 /// The base URL of DataONE's production Coordinating Node.
 pub const PRODUCTION_COORDINATING_NODE: &str = "https://cn.dataone.org/cn";
@@ -45,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) version: OnceCell<ApiVersion>,
+    /// The nodes of the network by their identifiers, if this is a Coordinating Node that was asked for them.
+    pub(crate) nodes: OnceCell<HashMap<String, Location>>,
 }
 
 /// The session, options and version-independent settings that clients of several nodes share.
@@ -132,8 +136,8 @@ impl NodeClient {
         let authorization =
             token.map(|token| authorization(&base, token.reveal()).map_err(fail)).transpose()?;
         let name = base.as_str().trim_end_matches('/').into();
-        let version = OnceCell::new();
-        Ok(Self { inner: Arc::new(Inner { base, name, shared, authorization, version }) })
+        let (version, nodes) = (OnceCell::new(), OnceCell::new());
+        Ok(Self { inner: Arc::new(Inner { base, name, shared, authorization, version, nodes }) })
     }
 }
 

@@ -63,7 +63,15 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    pub(crate) fn new(
+    /// Makes the error of an operation on a target at a node. Sources that answer as nodes do can fail in the same way.
+    ///
+    /// ```
+    /// use d1_client::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::NotFound, "read", "doi:10.5072/A", "/var/metacat/hashstore");
+    /// assert_eq!(error.to_string(), "cannot read doi:10.5072/A at /var/metacat/hashstore: not found");
+    /// ```
+    pub fn new(
         kind: ErrorKind,
         operation: &'static str,
         target: impl fmt::Display,
@@ -83,12 +91,16 @@ impl Error {
         Self { inner: Box::new(inner) }
     }
 
-    pub(crate) fn because(mut self, reason: impl Into<String>) -> Self {
+    /// Adds the reason, which the message then states instead of the kind.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.inner.reason = Some(reason.into());
         self
     }
 
-    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    /// Adds the cause.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
         self
     }

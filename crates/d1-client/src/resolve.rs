@@ -1,5 +1,7 @@
 //! Finding the nodes that have an object.
 
+use std::collections::HashMap;
+
 use d1_model::{Identifier, ObjectLocation, ObjectLocationList};
 use http_transfer::{Answer, Method, Network, Url, check_destination, header};
 use reqwest::header::LOCATION;
@@ -89,12 +91,63 @@ impl NodeClient {
         Ok(Locations { identifier: found.identifier, locations })
     }
 
+    /// Returns the clients of these nodes, by the list of nodes of a Coordinating Node. The list is read once.
+    ///
+    /// Nodes that the list lacks, that are not up, or that cannot be asked are left out. So are all nodes if the list cannot
+    /// be read. System metadata name the nodes of an object, so no [`resolve`](Self::resolve) is needed for it.
+    pub async fn locations_of(&self, identifier: &Identifier, nodes: &[Box<str>]) -> Locations {
+        let known = self.inner.nodes.get_or_init(|| self.read_nodes()).await;
+        let mut locations: Vec<Location> = Vec::new();
+        let most = self.inner.shared.options.limits.locations;
+        for location in nodes.iter().filter_map(|node| known.get(&**node)).take(most) {
+            if !locations.iter().any(|other| is_same(other, location)) {
+                locations.push(location.clone());
+            }
+        }
+        Locations { identifier: identifier.clone(), locations }
+    }
+
+    async fn read_nodes(&self) -> HashMap<String, Location> {
+        let listed = match self.list_nodes().await {
+            Ok(document) => document.value.nodes,
+            Err(error) => {
+                tracing::info!(%error, "every object is located by itself");
+                return HashMap::new();
+            }
+        };
+        let network = self.inner.shared.session.network_of(&self.inner.base).await;
+        let mut nodes = HashMap::new();
+        for node in listed.into_iter().filter(|node| node.state.as_deref() != Some("down")) {
+            let offers = |version: ApiVersion| {
+                let reads = |name: &str| matches!(name, "MNRead" | "CNRead");
+                let mut services = node.services.iter().filter(|service| service.available);
+                services.any(|service| reads(&service.name) && service.version == version.as_str())
+            };
+            let version = [ApiVersion::V2, ApiVersion::V1].into_iter().find(|version| offers(*version));
+            match self.location_at(&node.base_url, version, Some(node.identifier.clone()), network) {
+                Ok(location) => _ = nodes.insert(node.identifier, location),
+                Err(reason) => tracing::debug!(url = node.base_url, reason, "a node cannot be used"),
+            }
+        }
+        nodes
+    }
+
     fn location(&self, place: &ObjectLocation, network: Network) -> Result<Location, String> {
         let (base, version) = base_of(place).ok_or("expected a base URL or the URL of an object")?;
-        let url = Url::parse(&base).map_err(|error| error.to_string())?;
+        self.location_at(&base, version, place.node.clone(), network)
+    }
+
+    fn location_at(
+        &self,
+        base: &str,
+        version: Option<ApiVersion>,
+        node: Option<String>,
+        network: Network,
+    ) -> Result<Location, String> {
+        let url = Url::parse(base).map_err(|error| error.to_string())?;
         check_destination(network, &url).map_err(|reason| reason.to_string())?;
-        let client = self.sibling(&base).map_err(|error| error.to_string())?.with_version(version);
-        Ok(Location { node: place.node.clone(), client })
+        let client = self.sibling(base).map_err(|error| error.to_string())?.with_version(version);
+        Ok(Location { node, client })
     }
 }
 

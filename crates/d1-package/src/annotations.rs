@@ -17,7 +17,7 @@ pub const D1_CONTENT_DIGEST: &str = "org.dataone.content-digest";
 pub const D1_ARCHIVED: &str = "org.dataone.archived";
 /// The identifier of the version that replaces this one.
 pub const D1_OBSOLETED_BY: &str = "org.dataone.obsoleted-by";
-/// The number of objects in the package that not everybody may read.
+/// The number of objects in the artifact that not everybody may read.
 pub const D1_NOT_PUBLIC: &str = "org.dataone.not-public";
 /// The object format identifier, which is not a media type.
 pub const D1_FORMAT_ID: &str = "org.dataone.format-id";

@@ -9,6 +9,7 @@ use oci_pack::MOST_ALIKE;
 use safe_files::{ancestors, is_below, parent, path_fault, same_when_folded};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::state::ObjectState;
 
 /// The most empty directories that a package can have.
 pub const MAX_EMPTY_DIRECTORIES: usize = 1 << 20;
@@ -84,6 +85,8 @@ pub struct ObjectFacts {
     pub declared_checksum: Option<Checksum>,
     /// Path of the system metadata in the package.
     pub system_metadata: Option<Box<str>>,
+    /// The state that the system metadata state. Most objects have the default, which takes no memory.
+    pub state: Option<Box<ObjectState>>,
 }
 
 /// Two paths that some file systems take for one.

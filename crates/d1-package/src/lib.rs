@@ -18,6 +18,7 @@ mod path;
 mod plan;
 mod reuse;
 mod ro_crate;
+mod state;
 mod view;
 
 pub use crate::assemble::{AssembledPackage, LayerContent, assemble};
@@ -49,6 +50,7 @@ pub use crate::plan::{
     ArchiveEntries, Layout, LayoutError, Plan, PlanLimits, PlanOptions, PlannedArchive, PlannedLayer, plan,
 };
 pub use crate::reuse::{ReusableArchive, reusable_archives};
+pub use crate::state::{ArtifactState, ObjectState};
 pub use crate::view::{ArchiveLayer, Entry, PackageView, Piece, PieceEncoding, PlannedRead, ReadPlan};
 pub use safe_files::{LONGEST_PATH, PathFault, path_fault};
 

@@ -8,7 +8,7 @@ use oci_pack::ManifestBuilder;
 use registry_backend::Capabilities;
 use safe_files::path_fault;
 
-use crate::annotations::{D1_IDENTIFIER, D1_OBSOLETES, D1_SERIES_ID};
+use crate::annotations::{D1_IDENTIFIER, D1_NOT_PUBLIC, D1_OBSOLETES, D1_SERIES_ID};
 use crate::dataone::{algorithm_to_compare, declared_algorithm, sanitised};
 use crate::error::{Error, Result};
 use crate::files::ObjectFacts;
@@ -145,9 +145,8 @@ pub fn object_file(document: &SystemMetadata, digest: Digest, size: u64) -> Sing
         object: ObjectFacts {
             identifier: Some(document.identifier.clone()),
             format_id: Some(document.format_id.as_str().into()),
-            media_type: None,
             declared_checksum: verifiable.then(|| document.checksum.clone()),
-            system_metadata: None,
+            ..ObjectFacts::default()
         },
     }
 }
@@ -166,7 +165,12 @@ pub fn object_manifest(
     let mut options = options.clone();
     let text = |identifier: &Option<Identifier>| identifier.as_ref().map(ToString::to_string);
     let facts = document.map(|document| {
-        [(D1_SERIES_ID, text(&document.series_id)), (D1_OBSOLETES, text(&document.obsoletes))]
+        let not_public = (!document.is_public()).then(|| 1.to_string());
+        [
+            (D1_SERIES_ID, text(&document.series_id)),
+            (D1_OBSOLETES, text(&document.obsoletes)),
+            (D1_NOT_PUBLIC, not_public),
+        ]
     });
     for (key, value) in facts.into_iter().flatten() {
         if let Some(value) = value {

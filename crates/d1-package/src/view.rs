@@ -160,12 +160,31 @@ impl PackageView {
         }
     }
 
-    /// Returns the file with a DataONE identifier, if it is known.
+    /// Returns the file with a DataONE identifier, or the only one of a series, if it is known.
     #[must_use]
     pub fn entry_by_identifier(&self, identifier: &str) -> Option<Entry<'_>> {
-        self.entries().find(|entry| {
+        let is_named = |entry: &Entry<'_>| {
             let known = entry.object.and_then(|object| object.identifier.as_ref());
             known.is_some_and(|known| known.as_str() == identifier)
+        };
+        let is_of_series = |entry: &Entry<'_>| {
+            let state = entry.object.and_then(|object| object.state.as_ref());
+            state
+                .and_then(|state| state.series_id.as_ref())
+                .is_some_and(|series| series.as_str() == identifier)
+        };
+        self.entries().find(is_named).or_else(|| {
+            let mut series = self.entries().filter(is_of_series);
+            let first = series.next();
+            // A version that another one replaces is not the head of the series.
+            let is_current = |entry: &Entry<'_>| {
+                let state = entry.object.and_then(|object| object.state.as_ref());
+                state.is_none_or(|state| state.obsoleted_by.is_none())
+            };
+            match first {
+                Some(first) if is_current(&first) => Some(first),
+                first => series.find(is_current).or(first),
+            }
         })
     }
 

@@ -129,6 +129,23 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
+    /// Returns a batch without a journal that remembers the members of all packages.
+    pub(crate) fn remembering(
+        backend: &'a dyn RegistryBackend,
+        source: &'a DataOneSource,
+        options: &'a BatchOptions,
+        observer: &Arc<dyn Observer>,
+        done: &'a (dyn Fn(&Identifier, BatchOutcome) + Sync),
+    ) -> Self {
+        let batch = Self::new(backend, source, options, None, observer, done);
+        Self { shared: SharedState::remembering(), ..batch }
+    }
+
+    /// Returns the members of all packages, if the batch remembers them.
+    pub(crate) fn into_copied(self) -> HashSet<Identifier> {
+        self.shared.into_copied()
+    }
+
     pub(crate) fn new(
         backend: &'a dyn RegistryBackend,
         source: &'a DataOneSource,

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use d1_client::{ErrorKind, NodeClient, ObjectFilter};
+use d1_client::{ErrorKind, ObjectFilter};
 use d1_model::{Checksum, DateTime, Identifier, MAX_SYSTEM_METADATA_BYTES, ObjectInfo, SystemMetadata};
-use d1_transfer::parts::{Met, Tagged, concerns_content, walk};
+use d1_transfer::parts::{Met, Tagged, attached, concerns_content, walk};
 use d1_transfer::{Event, Observer, OpenPackage, read_file};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use oci_model::Manifest;
+use oci_model::{Digest, Manifest};
+use registry_backend::ErrorKind::NotFound;
 use registry_backend::RegistryBackend;
 use serde::Serialize;
 
@@ -36,7 +37,7 @@ pub enum DifferenceKind {
     Obsoleted,
     /// The object has another size or checksum.
     Content,
-    /// Other system metadata changed.
+    /// Other system metadata changed, except for their volatile parts.
     Changed,
     /// The repository lacks the object.
     Missing,
@@ -79,9 +80,10 @@ pub struct CompareReport {
 
 /// Compares the objects of all tagged packages with DataONE, and calls `tell` for each difference.
 ///
-/// A node is asked for its list of objects, and for the system metadata of those that changed. A Coordinating Node is
+/// A node or HashStore is asked for its list of objects, and for the system metadata of those that changed. A Coordinating Node is
 /// asked about each object of the repository, and objects that the repository lacks are not found. Nothing is changed.
-/// It holds some 150 bytes in memory for each object of the repository, and its identifier.
+/// Volatile parts of system metadata do not count (docs/artifact-format.md section 6.5). It holds some 200 bytes in memory
+/// for each object of the repository, and its identifier.
 ///
 /// # Errors
 ///
@@ -96,9 +98,11 @@ pub async fn compare(
         Comparison { source, holdings: Holdings::default(), report: CompareReport::default(), tell };
     comparison.read_repository(backend, observer).await?;
     let mut node = None;
-    if let DataOneSource::Node(client) = source {
+    if let Some(client) = source.node() {
         node = client.node().await.ok().map(|document| document.value.identifier);
-        comparison.read_list(client).await?;
+    }
+    if !matches!(source, DataOneSource::Network(_)) {
+        comparison.read_list().await?;
     }
     comparison.ask_about_unlisted(node.as_deref()).await?;
     Ok(comparison.report)
@@ -121,6 +125,8 @@ struct Held {
     archived: bool,
     obsoleted: bool,
     is_public: bool,
+    /// Digest of the system metadata without their volatile parts.
+    stable: Option<[u8; 32]>,
     /// The number of its package.
     package: usize,
     /// The number of the node that is responsible for it.
@@ -136,7 +142,7 @@ impl Holdings {
         if self.objects.get(&meta.identifier).is_some_and(|held| held.modified >= modified) {
             return;
         }
-        let is_public = meta.is_public();
+        let (is_public, stable) = (meta.is_public(), stable_digest(&meta));
         let node = meta.authoritative_member_node.or(meta.origin_member_node);
         let node = node.map(|node| match self.nodes.iter().position(|known| *known == node) {
             Some(number) => number,
@@ -152,6 +158,7 @@ impl Holdings {
             archived: meta.archived == Some(true),
             obsoleted: meta.obsoleted_by.is_some(),
             is_public,
+            stable,
             package,
             node,
             is_listed: false,
@@ -174,11 +181,18 @@ impl Comparison<'_> {
         observer: &Arc<dyn Observer>,
     ) -> Result<()> {
         let mut artifacts = walk(backend, None);
-        while let Some(met) = artifacts.try_next().await? {
+        loop {
+            let met = match artifacts.try_next().await {
+                Ok(Some(met)) => met,
+                Ok(None) => break,
+                // A repository that does not exist yet lacks everything.
+                Err(d1_transfer::Error::Backend(error)) if error.kind() == NotFound => break,
+                Err(error) => return Err(error.into()),
+            };
             let (tag, failure) = match met {
                 Met::Artifact(tagged) => {
                     let tag = tagged.tag.clone();
-                    (tag, self.read_package(backend, *tagged).await?)
+                    (tag, self.read_package(backend, *tagged, observer).await?)
                 }
                 Met::Unreadable { tag, error } => (tag, Some(error.to_string())),
             };
@@ -196,6 +210,7 @@ impl Comparison<'_> {
         &mut self,
         backend: &dyn RegistryBackend,
         tagged: Tagged,
+        observer: &Arc<dyn Observer>,
     ) -> Result<Option<String>> {
         let Tagged { tag, raw, manifest } = tagged;
         let Manifest::Image(image) = manifest else { return Ok(None) };
@@ -208,6 +223,10 @@ impl Comparison<'_> {
         };
         let number = self.holdings.packages.len();
         self.holdings.packages.push(package.view.identifier().map_or_else(|| tag.to_string(), str::to_owned));
+        // The system metadata of an object by itself refer to it.
+        if let Some(attached) = attached(backend, &package, observer).await? {
+            return Ok(attached.map(|meta| self.holdings.add(*meta, number)).err());
+        }
         let is_document = |path: &str| path.starts_with("metadata/") && path.ends_with(".xml");
         let paths: Vec<String> = package
             .view
@@ -237,8 +256,8 @@ impl Comparison<'_> {
     }
 
     /// Compares the list of a node with the repository.
-    async fn read_list(&mut self, client: &NodeClient) -> Result<()> {
-        let mut listed = client.list_objects(&ObjectFilter::default());
+    async fn read_list(&mut self) -> Result<()> {
+        let mut listed = self.source.list_objects(&ObjectFilter::default());
         let mut changed = Vec::new();
         while let Some(object) = listed.try_next().await? {
             self.take_listed(&object, &mut changed);
@@ -381,7 +400,11 @@ fn state_difference(held: &Held, now: &SystemMetadata) -> Option<(DifferenceKind
         }
         _ => {}
     }
-    let modified = now.date_modified.as_ref().and_then(DateTime::instant);
-    (modified != held.modified)
-        .then(|| (DifferenceKind::Changed, "its system metadata changed since the copy".to_owned()))
+    let is_same = held.stable.is_some() && held.stable == stable_digest(now);
+    (!is_same).then(|| (DifferenceKind::Changed, "its system metadata changed since the copy".to_owned()))
+}
+
+/// Returns the digest of system metadata without their volatile parts, if they can be written.
+fn stable_digest(meta: &SystemMetadata) -> Option<[u8; 32]> {
+    Digest::sha256_of(&meta.without_volatile_parts().to_xml().ok()?).sha256_bytes()
 }

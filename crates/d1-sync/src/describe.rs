@@ -2,9 +2,13 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use d1_client::{Document, ErrorKind as NodeErrorKind};
-use d1_model::{Identifier, MAX_RESOURCE_MAP_BYTES, RESOURCE_MAP_FORMAT_ID, ResourceMap, SystemMetadata};
+use d1_model::{
+    Identifier, MAX_RESOURCE_MAP_BYTES, RESOURCE_MAP_FORMAT_ID, Replica, ReplicationStatus, ResourceMap,
+    SystemMetadata,
+};
 use d1_package::{BagNames, ObjectRecord, ObjectToPlace, bag_directory, identifier_of_package};
 use d1_transfer::parts::Meter;
 use futures::{FutureExt, StreamExt, stream};
@@ -15,6 +19,8 @@ use crate::package::{DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS, Ski
 
 /// How many system metadata documents are requested at once. The client also limits requests to each node.
 const DOCUMENTS_AT_ONCE: usize = 8;
+/// How many nodes of an object are remembered.
+const MOST_HOLDERS: usize = 16;
 
 /// The members that a copy includes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,7 +48,8 @@ pub(crate) async fn describe(
     let document = source.system_metadata(map).await?;
     let system_metadata = document.value.clone();
     let uploaded = document.value.date_uploaded.as_ref().and_then(d1_model::DateTime::instant);
-    let mut describing = Describing { names: BagNames::new(), staging, objects: Vec::new() };
+    let mut describing =
+        Describing { names: BagNames::new(), staging, objects: Vec::new(), holders: HashSet::new() };
     let resource_map = describing.map(source, document, selection, meter).await?;
     let skipped = describing.members(source, &resource_map, selection).await?;
     let objects = describing.objects;
@@ -67,6 +74,8 @@ struct Describing<'a> {
     names: BagNames,
     staging: &'a Path,
     objects: Vec<DescribedObject>,
+    /// The lists of nodes that have objects. Most objects share one.
+    holders: HashSet<Arc<[Box<str>]>>,
 }
 
 impl Describing<'_> {
@@ -94,7 +103,9 @@ impl Describing<'_> {
             return Err(Error::member(identifier, fault));
         }
         let path = self.names.place_system_metadata(&identifier);
+        let named_sha256 = source.named_sha256(&identifier).await;
         let object = self.place(document, &path, None, true)?;
+        let object = DescribedObject { named_sha256, ..object };
         let algorithms = MANIFEST_ALGORITHMS.into_iter();
         let declared = d1_package::algorithm_to_compare(&object.record.checksum);
         let algorithms = algorithms.chain(declared).collect();
@@ -130,6 +141,7 @@ impl Describing<'_> {
                 identifier: member.identifier().clone(),
                 location: member.at_location().map(Into::into),
                 path: names.place_system_metadata(member.identifier()),
+                named_sha256: None,
             })
             .collect();
         let asked = stream::iter(members).map(|member| member.ask(source.clone()).boxed());
@@ -140,7 +152,9 @@ impl Describing<'_> {
             skipped.push(SkippedMember { identifier: uri.clone(), reason });
         }
         let mut seen = HashSet::new();
-        while let Some((MemberToAsk { identifier, location, path }, answer)) = asked.next().await {
+        while let Some((MemberToAsk { identifier, location, path, named_sha256 }, answer)) =
+            asked.next().await
+        {
             let identifier = &identifier;
             match answer {
                 Ok(document) if !seen.insert(document.value.identifier.clone()) => {}
@@ -148,7 +162,7 @@ impl Describing<'_> {
                     match is_about(&document.value, identifier) {
                         true => {
                             let object = self.place(document, &path, location.as_deref(), false)?;
-                            self.objects.push(object);
+                            self.objects.push(DescribedObject { named_sha256, ..object });
                         }
                         false => faults.push(MemberFault::invalid(
                             identifier.clone(),
@@ -186,6 +200,7 @@ impl Describing<'_> {
         write(&self.staging.join(path), &document.bytes)?;
         let document_size = document.bytes.len() as u64;
         let modified = document.value.date_modified.as_ref().map(|date| date.text().into());
+        let holders = self.holders(&document.value);
         let record = ObjectRecord::new(path, &document.bytes, document.value);
         let path = self.names.place(&ObjectToPlace {
             identifier: &record.identifier,
@@ -194,7 +209,28 @@ impl Describing<'_> {
             location,
             is_resource_map,
         });
-        Ok(DescribedObject { record, document_size, modified, path })
+        Ok(DescribedObject { record, document_size, modified, holders, named_sha256: None, path })
+    }
+
+    /// Returns the nodes that have an object: those that are responsible for it come first.
+    fn holders(&mut self, meta: &SystemMetadata) -> Arc<[Box<str>]> {
+        let complete = |replica: &&Replica| replica.status == ReplicationStatus::Completed;
+        let replicas = meta.replicas.iter().filter(complete).map(|replica| &replica.member_node);
+        let first = meta.authoritative_member_node.iter().chain(&meta.origin_member_node);
+        let mut nodes: Vec<Box<str>> = Vec::new();
+        for node in first.chain(replicas).take(MOST_HOLDERS) {
+            if !nodes.iter().any(|known| **known == **node) {
+                nodes.push(node.as_str().into());
+            }
+        }
+        let nodes: Arc<[Box<str>]> = nodes.into();
+        match self.holders.get(&nodes) {
+            Some(known) => Arc::clone(known),
+            None => {
+                self.holders.insert(Arc::clone(&nodes));
+                nodes
+            }
+        }
     }
 }
 
@@ -204,11 +240,16 @@ struct MemberToAsk {
     location: Option<Box<str>>,
     /// The path of the document in the bag.
     path: String,
+    /// SHA-256 of the content, if the source names contents by it.
+    named_sha256: Option<[u8; 32]>,
 }
 
 impl MemberToAsk {
-    async fn ask(self, source: DataOneSource) -> (Self, d1_client::Result<Document<SystemMetadata>>) {
+    async fn ask(mut self, source: DataOneSource) -> (Self, d1_client::Result<Document<SystemMetadata>>) {
         let answer = source.system_metadata(&self.identifier).await;
+        if let Ok(document) = &answer {
+            self.named_sha256 = source.named_sha256(&document.value.identifier).await;
+        }
         (self, answer)
     }
 }

@@ -304,6 +304,22 @@ fn unlisted(store: &HashStore, hashed: &str) -> ImportFault {
     ImportFault { identifier: identifier_of(store, hashed), path, message }
 }
 
+/// Returns the identifiers of system metadata whose object has no reference. It blocks.
+pub(crate) fn list_documents_without_object(store: &HashStore) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut visit = |entry: Found| {
+        if let Found::Name(hashed) = entry {
+            let reference = store.read_reference(&store.reference_of_hash(&hashed));
+            let is_orphan = matches!(reference, Ok(None));
+            found.extend(is_orphan.then(|| identifier_of(store, &hashed)).flatten());
+        }
+        true
+    };
+    descend(store, ("metadata", Kind::Directory), "", store.config.depth, &mut visit);
+    found.sort_unstable();
+    found
+}
+
 /// Finds the identifier with this hash in its system metadata.
 fn identifier_of(store: &HashStore, hashed: &str) -> Option<String> {
     let directory = store.documents(hashed);
@@ -336,12 +352,13 @@ pub(crate) enum Found {
 /// Calls `visit` for everything below a directory of the store, in the order of names, until it returns
 /// `false`. It blocks.
 pub(crate) fn walk(store: &HashStore, top: &str, visit: &mut dyn FnMut(Found) -> bool) {
-    descend(store, top, "", store.config.depth, visit);
+    descend(store, (top, Kind::File), "", store.config.depth, visit);
 }
 
+/// Visits everything below a directory. `leaf` is the kind of the entries that complete a name.
 fn descend(
     store: &HashStore,
-    directory: &str,
+    (directory, leaf): (&str, Kind),
     name: &str,
     depth: usize,
     visit: &mut dyn FnMut(Found) -> bool,
@@ -357,9 +374,9 @@ fn descend(
         let length = if depth == 0 { DIGITS.saturating_sub(name.len()) } else { store.config.width };
         let fits = is_hex(&entry) && entry.len() == length;
         let goes_on = match (depth, kind) {
-            (0, Kind::File) if fits => visit(Found::Name(format!("{name}{entry}"))),
+            (0, kind) if fits && kind == leaf => visit(Found::Name(format!("{name}{entry}"))),
             (1.., Kind::Directory) if fits => {
-                descend(store, &path, &format!("{name}{entry}"), depth - 1, visit)
+                descend(store, (&path, leaf), &format!("{name}{entry}"), depth - 1, visit)
             }
             (_, Kind::Link) => {
                 visit(Found::Odd(ImportFault::at(path, "it is a link, which is not followed")))

@@ -1,5 +1,6 @@
 //! Imports of HashStores: each object is read once, by the upload that proves its name.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,7 +19,8 @@ use tokio::sync::mpsc::channel;
 
 use crate::error::{Error, Result};
 use crate::hash_store::{
-    HashStore, ImportFault, StoredContent, find_contents, is_name, list_contents, measure,
+    HashStore, ImportFault, StoredContent, find_contents, is_name, list_contents,
+    list_documents_without_object, measure,
 };
 use crate::object::{Document, ObjectToStore, Storing};
 use crate::passed::{DeclaredSource, Verdict};
@@ -29,6 +31,8 @@ use crate::passed::{DeclaredSource, Verdict};
 pub struct ImportOptions {
     /// The identifiers of the objects. Without any, all objects of the store are imported.
     pub identifiers: Vec<Identifier>,
+    /// The identifiers of objects to leave out, such as the members of imported packages.
+    pub except: HashSet<Identifier>,
     /// Whether to import private objects too.
     pub include_private: bool,
 }
@@ -46,6 +50,8 @@ pub struct ImportReport {
     pub already_there: u64,
     /// Identifiers of private objects that were left out.
     pub not_public: Vec<String>,
+    /// Identifiers of system metadata without an object, as a store has them of deleted objects.
+    pub without_object: Vec<String>,
     /// Number of objects that could not be imported.
     pub failed: u64,
     /// Number of system metadata documents that were stored.
@@ -100,11 +106,14 @@ pub async fn import_hashstore(
         sending: Semaphore::new(backend.capabilities().parallel_blobs.max(1)),
         failures: AtomicU32::new(0),
     };
-    let report = contents(store, options)
+    let report = contents(Arc::clone(&store), options)
         .map(|listed| import.listed(listed).boxed())
         .buffer_unordered(UNDER_WAY)
         .try_fold(ImportReport::default(), |report, outcomes| async move { Ok(sum(report, outcomes)) });
     let mut report = report.await?;
+    if options.identifiers.is_empty() {
+        report.without_object = run_blocking(move || list_documents_without_object(&store)).await;
+    }
     report.faults.sort_unstable();
     report.not_public.sort_unstable();
     Ok(report)
@@ -213,7 +222,8 @@ impl Import<'_> {
             Err(fault) => return Ok(vec![Outcome::Odd(fault)]),
         };
         let mut outcomes = Vec::with_capacity(content.identifiers.len());
-        for identifier in content.identifiers {
+        let wanted = content.identifiers.into_iter();
+        for identifier in wanted.filter(|identifier| !self.options.except.contains(identifier)) {
             let entry = {
                 let (store, name) = (Arc::clone(&self.store), content.name.clone());
                 run_blocking(move || read_entry(&store, &name, &identifier)).await

@@ -3,11 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::path::Path;
+use std::pin::pin;
 
 use bagit::Digests;
-use d1_model::Identifier;
+use d1_model::{Identifier, SystemMetadata};
 use d1_package::{PackageIndex, Place};
+use d1_transfer::parts::{concerns_content, run_blocking};
 use d1_transfer::{OpenPackage, open_package, read_file};
+use futures::{FutureExt, StreamExt, stream};
 use oci_model::{Digest, ManifestRef, Tag};
 use registry_backend::{ErrorKind, RegistryBackend};
 
@@ -62,10 +65,27 @@ impl KnownObjects {
     }
 
     /// Returns the digest of the package's last copy, if nothing has changed since. It must have the same
-    /// objects at the same paths, and the same system metadata.
-    pub(crate) fn unchanged(&self, package: &DescribedPackage) -> Option<Digest> {
-        let is_it = |known: &&OpenPackage| known.view.index().is_some_and(|index| is_copy(index, package));
-        self.packages.iter().find(is_it).map(|known| known.raw.digest().clone())
+    /// objects at the same paths, and the same system metadata. With a directory, documents below it that differ from
+    /// those of the copy in volatile parts alone count as the same.
+    pub(crate) async fn unchanged(
+        &self,
+        backend: &dyn RegistryBackend,
+        package: &DescribedPackage,
+        documents: Option<&Path>,
+    ) -> Result<Option<Digest>> {
+        for known in &self.packages {
+            let Some(index) = known.view.index() else { continue };
+            let Some(changed) = changed_documents(index, package) else { continue };
+            let is_same = match documents {
+                _ if changed.is_empty() => true,
+                Some(directory) => are_same_documents(backend, known, changed, directory).await?,
+                None => false,
+            };
+            if is_same {
+                return Ok(Some(known.raw.digest().clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the other resource maps whose packages in the repository have the same identifier.
@@ -166,8 +186,55 @@ impl KnownObjects {
     }
 }
 
-/// Tells whether an index is that of a copy of exactly this package.
-fn is_copy(index: &PackageIndex, package: &DescribedPackage) -> bool {
+/// How many documents are read at once.
+const DOCUMENTS_AT_ONCE: usize = 8;
+
+/// Tells whether the documents of a copy differ from those below a directory in volatile parts alone.
+async fn are_same_documents(
+    backend: &dyn RegistryBackend,
+    copy: &OpenPackage,
+    changed: Vec<&DescribedObject>,
+    directory: &Path,
+) -> Result<bool> {
+    let read = |object: &DescribedObject| {
+        let path = object.record.path.clone();
+        let file = directory.join(&*path);
+        async move {
+            let old = read_file(backend, copy, &path, None, Vec::new()).await?;
+            let new = run_blocking(move || fs::read(&file).map_err(|error| Error::io("read", &file, error)));
+            Ok::<_, Error>(is_same_document(&old, &new.await?))
+        }
+        .boxed()
+    };
+    let mut compared = pin!(stream::iter(changed).map(read).buffered(DOCUMENTS_AT_ONCE));
+    while let Some(is_same) = compared.next().await {
+        match is_same {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(error) if error.of_store().is_none_or(|error| concerns_content(error.kind())) => {
+                // The copy is damaged, so it is made again.
+                tracing::info!(%error, "a document of the copy cannot be read");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+fn is_same_document(old: &[u8], new: &[u8]) -> bool {
+    match (SystemMetadata::parse(old), SystemMetadata::parse(new)) {
+        (Ok(old), Ok(new)) => old.value.without_volatile_parts() == new.value.without_volatile_parts(),
+        _ => false,
+    }
+}
+
+/// Returns the objects whose system metadata differ from those of a copy, if the index is that of a copy with the same
+/// objects at the same paths.
+fn changed_documents<'p>(
+    index: &PackageIndex,
+    package: &'p DescribedPackage,
+) -> Option<Vec<&'p DescribedObject>> {
     let files = index.files();
     let at = |path: &str| files.position(path).and_then(|position| files.file(position));
     let is_same = |object: &DescribedObject| {
@@ -175,13 +242,17 @@ fn is_copy(index: &PackageIndex, package: &DescribedPackage) -> bool {
             file.identifier() == Some(&object.record.identifier)
                 && object.fault(file.size, &file.digests()).is_none()
         });
-        content && at(&object.record.path).is_some_and(|file| file.sha256 == object.record.sha256)
+        content && at(&object.record.path).is_some()
+    };
+    let is_changed = |object: &&DescribedObject| {
+        at(&object.record.path).is_none_or(|file| file.sha256 != object.record.sha256)
     };
     let documents = [DECLARATION, "bag-info.txt"].len() + 2 * MANIFEST_ALGORITHMS.len();
-    files.len() == 2 * package.objects.len() + documents
+    let is_copy = files.len() == 2 * package.objects.len() + documents
         && at(DECLARATION).is_some()
         && *index.directory() == *package.directory
-        && package.objects.iter().all(is_same)
+        && package.objects.iter().all(is_same);
+    is_copy.then(|| package.objects.iter().filter(is_changed).collect())
 }
 
 /// Returns the identifiers whose tags may name packages with the same objects: older versions first.

@@ -17,6 +17,10 @@ mod describe;
 #[cfg(feature = "d1-client")]
 mod fetch;
 #[cfg(feature = "d1-client")]
+mod hash_store_source;
+#[cfg(feature = "d1-client")]
+mod import_packages;
+#[cfg(feature = "d1-client")]
 mod journal;
 #[cfg(feature = "d1-client")]
 mod known_objects;
@@ -47,6 +51,10 @@ pub use batch::{BatchOptions, BatchOutcome, Wanted, replicate_all};
 pub use compare::{CompareReport, Difference, DifferenceKind, compare};
 #[cfg(feature = "d1-client")]
 pub use fetch::{FetchOptions, FetchReport, fetch};
+#[cfg(feature = "d1-client")]
+pub use hash_store_source::HashStoreSource;
+#[cfg(feature = "d1-client")]
+pub use import_packages::import_packages;
 #[cfg(feature = "d1-client")]
 pub use journal::Journal;
 #[cfg(feature = "d1-client")]

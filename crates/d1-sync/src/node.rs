@@ -4,27 +4,50 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bagit::{AlgorithmSet, Digests, MultiHasher};
-use d1_client::{Document, ErrorKind as NodeErrorKind, GetOptions, NodeClient, ObjectRead};
-use d1_model::{Identifier, SystemMetadata};
+use d1_client::{Document, ErrorKind as NodeErrorKind, GetOptions, NodeClient, ObjectFilter, ObjectRead};
+use d1_model::{Identifier, ObjectInfo, SystemMetadata};
 use d1_transfer::parts::{CHUNK_BYTES, Meter, read_blocking, run_blocking};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use oci_model::Digest;
 use registry_backend::{BlobSource, ByteStream, Error as BackendError, ErrorKind, Retry};
 
 use crate::error::{Error, MemberFault, Result};
+use crate::hash_store_source::HashStoreSource;
 use crate::package::DescribedObject;
 use crate::passed::Passed;
 
 /// The source of objects, system metadata and resource maps.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum DataOneSource {
     /// Reads everything from this node.
     Node(NodeClient),
+    /// Reads everything from the node, and finds packages by the search index of a Coordinating Node.
+    NodeWithIndex {
+        /// The node.
+        node: NodeClient,
+        /// The Coordinating Node.
+        index: NodeClient,
+    },
     /// Reads system metadata from this Coordinating Node, and objects from the nodes that it names.
     Network(NodeClient),
+    /// Reads everything from a HashStore.
+    HashStore(HashStoreSource),
+}
+
+/// An object that is read.
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectToRead {
+    pub(crate) identifier: Identifier,
+    /// Size of the whole object in bytes, if it is known.
+    pub(crate) size: Option<u64>,
+    /// The nodes that have it, by its system metadata.
+    pub(crate) holders: Arc<[Box<str>]>,
 }
 
 impl DataOneSource {
@@ -32,26 +55,80 @@ impl DataOneSource {
         &self,
         identifier: &Identifier,
     ) -> d1_client::Result<Document<SystemMetadata>> {
-        self.client().meta(identifier).await
-    }
-
-    /// Reads an object from an offset. `size` is the size of the whole object.
-    pub(crate) async fn read(
-        &self,
-        identifier: &Identifier,
-        from: u64,
-        size: u64,
-    ) -> d1_client::Result<ObjectRead> {
-        let options = GetOptions { from, size: Some(size) };
         match self {
-            Self::Node(client) => client.get(identifier, &options).await,
-            Self::Network(client) => client.locate(identifier).await?.get(&options).await,
+            Self::Node(node) | Self::NodeWithIndex { node, .. } | Self::Network(node) => {
+                node.meta(identifier).await
+            }
+            Self::HashStore(store) => store.system_metadata(identifier).await,
         }
     }
 
-    pub(crate) fn client(&self) -> &NodeClient {
-        let (Self::Node(client) | Self::Network(client)) = self;
-        client
+    /// Reads an object from an offset.
+    pub(crate) async fn read(&self, object: &ObjectToRead, from: u64) -> d1_client::Result<ObjectRead> {
+        let ObjectToRead { identifier, size, holders } = object;
+        let options = GetOptions { from, size: *size };
+        match self {
+            Self::Node(node) | Self::NodeWithIndex { node, .. } => node.get(identifier, &options).await,
+            Self::HashStore(store) => store.read(identifier, &options).await,
+            Self::Network(network) => {
+                let known = network.locations_of(identifier, holders).await;
+                if !known.locations.is_empty() {
+                    match known.get(&options).await {
+                        // The Coordinating Node may know another place.
+                        Err(error) if error.kind() == NodeErrorKind::NotFound => {}
+                        read => return read,
+                    }
+                }
+                network.locate(identifier).await?.get(&options).await
+            }
+        }
+    }
+
+    /// Returns the SHA-256 of an object, if the source names contents by it.
+    pub(crate) async fn named_sha256(&self, identifier: &Identifier) -> Option<[u8; 32]> {
+        match self {
+            Self::HashStore(store) => store.sha256(identifier).await,
+            _ => None,
+        }
+    }
+
+    /// Lists objects, as a node does: without those that not everybody may read.
+    pub(crate) fn list_objects(
+        &self,
+        filter: &ObjectFilter,
+    ) -> BoxStream<'static, d1_client::Result<ObjectInfo>> {
+        match self {
+            Self::Node(node) | Self::NodeWithIndex { node, .. } | Self::Network(node) => {
+                node.list_objects(filter)
+            }
+            Self::HashStore(store) => store.list_objects(filter),
+        }
+    }
+
+    /// Returns the node whose search index finds packages.
+    pub(crate) fn index(&self) -> Option<&NodeClient> {
+        match self {
+            Self::Node(node) | Self::Network(node) | Self::NodeWithIndex { index: node, .. } => Some(node),
+            Self::HashStore(_) => None,
+        }
+    }
+
+    /// Returns the Member Node from which everything is read.
+    pub(crate) fn node(&self) -> Option<&NodeClient> {
+        match self {
+            Self::Node(node) | Self::NodeWithIndex { node, .. } => Some(node),
+            Self::Network(_) | Self::HashStore(_) => None,
+        }
+    }
+
+    /// Returns the address of the source.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Node(node) | Self::NodeWithIndex { node, .. } | Self::Network(node) => {
+                node.base_url().to_owned()
+            }
+            Self::HashStore(store) => store.name(),
+        }
     }
 }
 
@@ -105,7 +182,9 @@ async fn attempt(downloading: &Downloading<'_>, object: &DescribedObject, path: 
         let (path, algorithms) = (path.to_owned(), downloading.algorithms);
         run_blocking(move || open(&path, algorithms, size)).await?
     };
-    let (digests, length) = if have == size && size > 0 {
+    // The content of an object without bytes is known, if the checksum is that of nothing.
+    let is_known = || size > 0 || object.fault(0, &Digests::of(downloading.algorithms, b"")).is_none();
+    let (digests, length) = if have == size && is_known() {
         downloading.meter.advance(0, size);
         (hasher.finish(), have)
     } else {
@@ -156,7 +235,7 @@ async fn receive(
     let failed = |error: &(dyn std::error::Error + 'static)| Error::Members {
         faults: vec![MemberFault::caused_by(object.record.identifier.clone(), error)],
     };
-    let read = downloading.source.read(&object.record.identifier, have, object.record.size).await;
+    let read = downloading.source.read(&object.to_read(), have).await;
     let read = read.map_err(|error| failed(&error))?;
     let stream = downloading.meter.count(read.stream.map_err(as_backend_error).boxed());
     let written = read_blocking(stream, move |reader| {
@@ -201,9 +280,7 @@ fn remove(path: &Path) -> Result<()> {
 /// An object or a part of one, whose digest is known in advance.
 pub(crate) struct NodeObject {
     pub(crate) source: DataOneSource,
-    pub(crate) identifier: Identifier,
-    /// Size of the whole object in bytes.
-    pub(crate) object_size: u64,
+    pub(crate) object: ObjectToRead,
     /// The bytes of the object that are the blob.
     pub(crate) range: Range<u64>,
     pub(crate) digest: Digest,
@@ -223,8 +300,7 @@ impl BlobSource for NodeObject {
 
     async fn open(&self, offset: u64) -> registry_backend::Result<ByteStream> {
         let from = self.range.start + offset;
-        let read =
-            self.source.read(&self.identifier, from, self.object_size).await.map_err(as_backend_error)?;
+        let read = self.source.read(&self.object, from).await.map_err(as_backend_error)?;
         let stream = self.meter.count(read.stream.map_err(as_backend_error).boxed());
         let (passed, mut position, end) = (self.passed.clone(), offset, self.size());
         let ours = stream.map_ok(move |mut bytes| {

@@ -1,6 +1,7 @@
 //! A package of a DataONE node: its members, their places in a bag, and the tag files of the bag.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bagit::{
     Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, FileToHash, HashOutcome, Inventory, NoProgress,
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 use crate::error::{Error, MemberFault, Result};
 use crate::journal::DatedMember;
+use crate::node::ObjectToRead;
 
 /// A package before its data are downloaded.
 #[derive(Debug)]
@@ -43,6 +45,10 @@ pub(crate) struct DescribedObject {
     pub(crate) document_size: u64,
     /// When its system metadata last changed.
     pub(crate) modified: Option<Box<str>>,
+    /// The nodes that have it, by its system metadata.
+    pub(crate) holders: Arc<[Box<str>]>,
+    /// SHA-256 of its content, if the source names contents by it.
+    pub(crate) named_sha256: Option<[u8; 32]>,
     /// Path of its content in the bag.
     pub(crate) path: String,
 }
@@ -95,8 +101,19 @@ impl DescribedObject {
         MemberFault::invalid(self.record.identifier.clone(), message)
     }
 
-    /// Returns the SHA-256 in the system metadata, if there is one.
-    pub(crate) fn declared_sha256(&self) -> Option<[u8; 32]> {
+    /// Returns what a source needs to read the object.
+    pub(crate) fn to_read(&self) -> ObjectToRead {
+        let ObjectRecord { identifier, size, .. } = &self.record;
+        let holders = Arc::clone(&self.holders);
+        ObjectToRead { identifier: identifier.clone(), size: Some(*size), holders }
+    }
+
+    /// Returns the SHA-256 by which the source names the content, or the one in the system metadata.
+    pub(crate) fn expected_sha256(&self) -> Option<[u8; 32]> {
+        self.named_sha256.or_else(|| self.declared_sha256())
+    }
+
+    fn declared_sha256(&self) -> Option<[u8; 32]> {
         let checksum: &Checksum = &self.record.checksum;
         let is_sha256 = checksum.algorithm().name().parse() == Ok(Algorithm::Sha256);
         let mut digest = [0; 32];

@@ -1,14 +1,16 @@
 //! Finding the packages of an object, also at nodes without a search index.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use d1_client::{ErrorKind, GetOptions, NodeClient, ObjectFilter};
+use d1_client::{ErrorKind, ObjectFilter};
 use d1_model::{Identifier, MAX_RESOURCE_MAP_BYTES, RESOURCE_MAP_FORMAT_ID, ResourceMap};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
 use crate::error::{Error, Result};
-use crate::node::DataOneSource;
+use crate::node::{DataOneSource, ObjectToRead};
 
 /// How many resource maps are requested at once. The client also limits requests to each node.
 const MAPS_AT_ONCE: usize = 8;
@@ -29,11 +31,13 @@ pub async fn find_resource_map(source: &DataOneSource, identifier: &Identifier) 
 pub(crate) struct PackageFinder<'a> {
     source: &'a DataOneSource,
     maps: OnceCell<MapsOfNode>,
+    /// Whether the node said that it has no search index. It is not asked again.
+    lacks_index: AtomicBool,
 }
 
 impl<'a> PackageFinder<'a> {
     pub(crate) fn new(source: &'a DataOneSource) -> Self {
-        Self { source, maps: OnceCell::new() }
+        Self { source, maps: OnceCell::new(), lacks_index: AtomicBool::new(false) }
     }
 
     /// Returns the resource map of the only package of an object.
@@ -55,12 +59,24 @@ impl<'a> PackageFinder<'a> {
     ///
     /// [`Error::Node`] if the node cannot answer. [`Error::NoPackage`] if the object is in no package.
     pub(crate) async fn all(&self, identifier: &Identifier) -> Result<Vec<Identifier>> {
-        let maps = match self.source.client().find_packages(identifier).await {
-            Ok(found) => found.resource_maps,
-            Err(error) if error.kind() == ErrorKind::NotImplemented => {
+        let index = self.source.index().filter(|_| !self.lacks_index.load(Ordering::Relaxed));
+        let found = match index {
+            Some(index) => Some(index.find_packages(identifier).await),
+            None => None,
+        };
+        let is_other = matches!(self.source, DataOneSource::NodeWithIndex { .. });
+        let maps = match found {
+            Some(Ok(found)) => found.resource_maps,
+            Some(Err(error)) if error.kind() == ErrorKind::NotImplemented => {
+                self.lacks_index.store(true, Ordering::Relaxed);
                 self.read_from_maps(identifier).await?
             }
-            Err(error) => return Err(error.into()),
+            // A Coordinating Node learns of new objects late.
+            Some(Err(error)) if is_other && error.kind() == ErrorKind::NotFound => {
+                self.read_from_maps(identifier).await?
+            }
+            Some(Err(error)) => return Err(error.into()),
+            None => self.read_from_maps(identifier).await?,
         };
         if maps.is_empty() {
             // A resource map under another format is not found as a map. The format helps the reader of the error.
@@ -72,9 +88,11 @@ impl<'a> PackageFinder<'a> {
     }
 
     async fn read_from_maps(&self, identifier: &Identifier) -> Result<Vec<Identifier>> {
-        let client = self.source.client();
         let meta = self.source.system_metadata(identifier).await?.value;
-        let maps = self.maps.get_or_try_init(|| MapsOfNode::read(client)).await?;
+        if meta.format_id == RESOURCE_MAP_FORMAT_ID {
+            return Ok(vec![meta.identifier]);
+        }
+        let maps = self.maps.get_or_try_init(|| MapsOfNode::read(self.source)).await?;
         let series = meta.series_id.iter();
         let mut found: Vec<Identifier> = Vec::new();
         for name in [&meta.identifier].into_iter().chain(series) {
@@ -106,13 +124,13 @@ struct MapsOfNode {
 
 impl MapsOfNode {
     /// Reads all maps. A map that cannot be read or parsed is left out, because other packages must not suffer from it.
-    async fn read(client: &NodeClient) -> Result<Self> {
+    async fn read(source: &DataOneSource) -> Result<Self> {
         let format_id = Some(RESOURCE_MAP_FORMAT_ID.to_owned());
         let filter = ObjectFilter { format_id, ..ObjectFilter::default() };
-        let listed = client.list_objects(&filter).map_err(Error::from);
+        let listed = source.list_objects(&filter).map_err(Error::from);
         let read = listed.map_ok(|object| {
-            let client = client.clone();
-            async move { Ok::<_, Error>((read_map(&client, &object.identifier).await, object.identifier)) }
+            let source = source.clone();
+            async move { Ok::<_, Error>((read_map(&source, &object.identifier).await, object.identifier)) }
                 .boxed()
         });
         let mut read = std::pin::pin!(read.try_buffer_unordered(MAPS_AT_ONCE));
@@ -136,8 +154,12 @@ impl MapsOfNode {
 }
 
 /// Reads and parses a map, or returns the reason why that failed.
-async fn read_map(client: &NodeClient, identifier: &Identifier) -> std::result::Result<ResourceMap, String> {
-    let read = client.get(identifier, &GetOptions::default()).await.map_err(|error| error.to_string())?;
+async fn read_map(
+    source: &DataOneSource,
+    identifier: &Identifier,
+) -> std::result::Result<ResourceMap, String> {
+    let object = ObjectToRead { identifier: identifier.clone(), size: None, holders: Arc::from([]) };
+    let read = source.read(&object, 0).await.map_err(|error| error.to_string())?;
     let mut stream = read.stream;
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {

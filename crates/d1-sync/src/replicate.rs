@@ -40,6 +40,9 @@ pub struct ReplicateOptions {
     pub include_private: bool,
     /// Whether to leave out members that no node has. Otherwise the package is refused.
     pub skip_missing: bool,
+    /// Whether volatile parts of system metadata, such as the list of replicas, make a new package when nothing else changed
+    /// (docs/artifact-format.md section 6.5).
+    pub volatile_changes: bool,
     /// The layout of packages and the directory for temporary files. Tags and identifiers follow from the
     /// packages.
     pub push: PushOptions,
@@ -57,6 +60,7 @@ impl ReplicateOptions {
         Self {
             include_private: false,
             skip_missing: false,
+            volatile_changes: false,
             push: PushOptions::new(temporary_directory),
             parallel: 4,
             spool_bytes: 4 << 30,
@@ -132,9 +136,29 @@ pub(crate) struct SharedState {
     turns: Mutex<HashMap<Identifier, Arc<AsyncMutex<()>>>>,
     /// The tags of the repository's tombstones.
     tombstones: OnceCell<HashSet<Tag>>,
+    /// The members of all packages that the repository has now, if the caller asked for them.
+    copied: Option<Mutex<HashSet<Identifier>>>,
 }
 
 impl SharedState {
+    /// Returns a state that remembers the members of all packages that the repository has.
+    pub(crate) fn remembering() -> Self {
+        Self { copied: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// Returns the members of all packages that the repository has, if they were remembered.
+    pub(crate) fn into_copied(self) -> HashSet<Identifier> {
+        let copied = self.copied.map(|copied| copied.into_inner().unwrap_or_else(PoisonError::into_inner));
+        copied.unwrap_or_default()
+    }
+
+    fn note_copied(&self, package: &DescribedPackage) {
+        if let Some(copied) = &self.copied {
+            let members = package.objects.iter().map(|object| object.record.identifier.clone());
+            copied.lock().unwrap_or_else(PoisonError::into_inner).extend(members);
+        }
+    }
+
     /// Tells whether a package with the object, in the state of this date, was compared with the node.
     pub(crate) fn has_copied(&self, object: &Identifier, modified: Option<&str>) -> bool {
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,6 +209,7 @@ pub(crate) async fn replicate_with(
         OnePackage { all: *replicating, staging: staging.path(), meter, package, known, tags: Vec::new() };
     one.tags = one.choose_tags().await?;
     if let Some(report) = one.kept() {
+        shared.note_copied(&one.package);
         return Ok(report);
     }
     let report = match one.unchanged().await? {
@@ -198,7 +223,8 @@ pub(crate) async fn replicate_with(
         let modified = one.package.modified().map(str::to_owned);
         journal.note_package(map, DonePackage { digest: report.digest.clone(), modified }, &members)?;
     }
-    replicating.shared.note_members(&members);
+    shared.note_members(&members);
+    shared.note_copied(&one.package);
     Ok(report)
 }
 
@@ -263,7 +289,9 @@ struct Moved {
 impl OnePackage<'_> {
     /// Returns the report if all tags of the package already name exactly this package.
     async fn unchanged(&self) -> Result<Option<ReplicateReport>> {
-        let Some(digest) = self.known.unchanged(&self.package) else { return Ok(None) };
+        let documents = (!self.all.options.volatile_changes).then_some(self.staging);
+        let unchanged = self.known.unchanged(self.all.backend, &self.package, documents).await?;
+        let Some(digest) = unchanged else { return Ok(None) };
         for tag in &self.tags {
             let found = self.all.backend.stat_manifest(&ManifestRef::Tag(tag.clone())).await?;
             if found.is_none_or(|found| found.digest != digest) {
@@ -422,6 +450,8 @@ impl OnePackage<'_> {
         let mut options = self.all.options.push.clone();
         options.tags = self.tags.clone();
         options.identifier = Some(self.package.identifier.clone());
+        // The members were chosen before.
+        options.include_private = true;
         let pushed = match self.push(&moved, &options).await {
             Err(error) if is_incomplete(&error) && !options.repack => {
                 let warning = format!("{error}; all archives are packed again");

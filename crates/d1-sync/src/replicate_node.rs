@@ -80,8 +80,8 @@ pub async fn replicate_node(
         if let (true, Some(journal)) = (round.is_first, journal) {
             changed.extend(without_tags(backend, journal).await?);
         }
-        // A complete list has the maps of all packages, so no package is left to find.
-        let is_complete = round.from.is_none();
+        // A complete list has the maps of all packages, so no package is left to find. A list of one format lacks them.
+        let is_complete = round.from.is_none() && selection.format_id.is_none();
         listed.replicate(&batch, journal, changed, is_complete).await;
         if selection.to.is_some() {
             break;
@@ -103,7 +103,7 @@ fn scope(source: &DataOneSource, selection: &NodeSelection, options: &BatchOptio
     let (number, count) = options.shard.unwrap_or((0, 1));
     let format_id = selection.format_id.as_deref().unwrap_or("*");
     let private = if options.replicate.include_private { " private" } else { "" };
-    format!("{} {format_id} {number}/{count}{private}", source.client().base_url())
+    format!("{} {format_id} {number}/{count}{private}", source.name())
 }
 
 /// Returns the resource maps of complete packages whose tags the repository no longer has.
@@ -149,7 +149,7 @@ impl Round {
         };
         let (from, to) = (self.from.clone(), selection.to.clone());
         let filter = ObjectFilter { from, to, format_id, ..ObjectFilter::default() };
-        let mut entries = source.client().list_objects(&filter);
+        let mut entries = source.list_objects(&filter);
         let mut listed = Listed::default();
         while let Some(object) = entries.try_next().await? {
             let instant = object.date_modified.as_ref().and_then(DateTime::instant);

@@ -88,7 +88,7 @@ impl ObjectMover<'_> {
                 sent_bytes: 0,
             });
         }
-        match object.declared_sha256() {
+        match object.expected_sha256() {
             Some(sha256) => self.streamed(object, sha256).await,
             None => self.hashed_first(object).await,
         }
@@ -110,7 +110,7 @@ impl ObjectMover<'_> {
         Ok(StoredObject { digests, parts, received: true, sent_bytes })
     }
 
-    /// Streams an object with a declared SHA-256 into the store.
+    /// Streams an object whose SHA-256 is known into the store.
     async fn streamed(&self, object: &DescribedObject, sha256: [u8; 32]) -> Result<StoredObject> {
         let (size, digest) = (object.record.size, Digest::from_sha256(sha256));
         let blob = self.blob(object, 0..size, digest.clone(), self.package.algorithms);
@@ -122,6 +122,10 @@ impl ObjectMover<'_> {
                     return Err(Error::Members { faults: vec![fault] });
                 }
                 digests
+            }
+            // A local source costs less than the repository.
+            (Ok(_), None) if matches!(self.source, DataOneSource::HashStore(_)) => {
+                self.hash(object, &[]).await?.0
             }
             (Ok(_), None) => self.hash_stored(&digest, size).await?,
             (Err(_), None) => Digests::new(),
@@ -144,11 +148,7 @@ impl ObjectMover<'_> {
         };
         // The semaphore is never closed.
         let _room = self.spool.free.acquire_many(units).await.ok();
-        let read = self
-            .source
-            .read(&object.record.identifier, 0, size)
-            .await
-            .map_err(|error| failed(object, &error))?;
+        let read = self.source.read(&object.to_read(), 0).await.map_err(|error| failed(object, &error))?;
         let stream = self.meter.count(read.stream.map_err(as_backend_error).boxed());
         let (directory, hasher) = (self.spool.directory.clone(), MultiHasher::new(self.package.algorithms));
         let spooled = read_blocking(stream, move |reader| spool_hashed(reader, &directory, hasher)).await;
@@ -168,8 +168,7 @@ impl ObjectMover<'_> {
 
     /// Reads an object only for its digests and those of its parts.
     async fn hash(&self, object: &DescribedObject, ranges: &[Range<u64>]) -> Result<(Digests, Vec<Digest>)> {
-        let size = object.record.size;
-        let read = self.source.read(&object.record.identifier, 0, size).await;
+        let read = self.source.read(&object.to_read(), 0).await;
         let mut stream = read.map_err(|error| failed(object, &error))?.stream;
         let mut whole = MultiHasher::new(self.package.algorithms);
         let sha256 = [Algorithm::Sha256].into_iter().collect();
@@ -220,8 +219,7 @@ impl ObjectMover<'_> {
     ) -> NodeObject {
         NodeObject {
             source: self.source.clone(),
-            identifier: object.record.identifier.clone(),
-            object_size: object.record.size,
+            object: object.to_read(),
             range,
             digest,
             meter: self.meter.clone(),

@@ -42,7 +42,7 @@ pub enum Dialect {
     Metacat,
     /// Those of the Generic Member Node: `DataONE-FormatId`, bare exception names and HTTP dates. This dialect also has the node's other
     /// habits. The detail code is always 0. Unknown endpoints are 404 with XML, failures are 500 with HTML. Documents are chunked and
-    /// ranges ignored. Version 1 does not know series. A list may start at a day, and lists equal dates in the order of arrival.
+    /// ranges ignored. Objects without bytes are a failure. Version 1 does not know series. A list may start at a day, and lists equal dates in the order of arrival.
     Gmn,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use d1_package::annotations::D1_NOT_PUBLIC;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, RepositoryName, Tag};
@@ -35,6 +36,8 @@ pub struct CopyOptions {
     /// Whether an artifact of the target whose tag moves may become unreadable, in a store that forgets it. By default it keeps a
     /// tag that is derived from its digest.
     pub forget_moved: bool,
+    /// Whether to copy artifacts with objects that not everybody may read.
+    pub include_private: bool,
 }
 
 /// The result of a copy.
@@ -70,7 +73,7 @@ const BATCH_BYTES: usize = 32 << 20;
 /// # Errors
 ///
 /// Fails if the artifact does not exist, or either store fails. [`Error::Withdrawn`] if it holds an object that was withdrawn from the
-/// target. No tag has moved then.
+/// target. [`Error::NotPublic`] if it says that not everybody may read its objects. No tag has moved then.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -124,6 +127,7 @@ pub(crate) async fn copy_known(
         from,
         to,
         uploader: Uploader::new(to, observer, hint).repairing(options.repair),
+        include_private: options.include_private,
         known,
         tombstones,
         named_by_tag: named_by_tag.then(|| root.digest().clone()),
@@ -183,6 +187,7 @@ struct Copying<'a> {
     from: &'a dyn RegistryBackend,
     to: &'a dyn RegistryBackend,
     uploader: Uploader<'a>,
+    include_private: bool,
     known: &'a Known,
     tombstones: Tombstones<'a>,
     /// The root, if the write of a tag stores it. Referrers come after their subject, so that it is stored by digest before them.
@@ -200,6 +205,7 @@ impl Copying<'_> {
         Box::pin(async move {
             self.note(raw.digest())?;
             let manifest = parse(&raw)?;
+            require_public(&raw, &manifest, self.include_private)?;
             if let Manifest::Image(image) = &manifest {
                 self.tombstones.refuse(self.from, self.to, &raw, image).await?;
             }
@@ -318,6 +324,7 @@ impl Copying<'_> {
         let (mut single, mut indexes) = (Vec::new(), Vec::new());
         for raw in batch {
             let manifest = parse(&raw)?;
+            require_public(&raw, &manifest, self.include_private)?;
             if manifest.children().is_empty() {
                 self.note(raw.digest())?;
                 single.push((raw, manifest));
@@ -343,7 +350,18 @@ impl Copying<'_> {
     }
 }
 
-fn parse(raw: &RawManifest) -> Result<Manifest> {
+/// Refuses an artifact that says that not everybody may read its objects, unless such artifacts are wanted.
+pub(crate) fn require_public(raw: &RawManifest, manifest: &Manifest, include_private: bool) -> Result<()> {
+    match manifest.annotations().get(D1_NOT_PUBLIC) {
+        Some(count) if !include_private => {
+            let (artifact, count) = (raw.digest().to_string(), count.parse().unwrap_or(1));
+            Err(Error::NotPublic { artifact, count })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn parse(raw: &RawManifest) -> Result<Manifest> {
     let invalid = |error| {
         registry_backend::Error::new(ErrorKind::Invalid, "copy manifest", raw.digest()).caused_by(error)
     };

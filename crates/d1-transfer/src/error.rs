@@ -107,6 +107,14 @@ pub enum Error {
         /// The contradiction.
         reason: &'static str,
     },
+    /// Objects that not everybody may read, and the options do not include such objects.
+    #[error("{artifact} holds {objects} that not everybody may read", objects = objects(*count))]
+    NotPublic {
+        /// The digest of the artifact, or the directory.
+        artifact: String,
+        /// Number of these objects.
+        count: usize,
+    },
     /// Indexes or referrers nest too deep.
     #[error("{digest} is nested too deep")]
     TooDeep {
@@ -170,6 +178,10 @@ pub fn with_causes(error: &dyn StdError) -> String {
         cause = inner.source();
     }
     text
+}
+
+fn objects(count: usize) -> String {
+    format!("{count} object{}", if count == 1 { "" } else { "s" })
 }
 
 struct ContentSummary<'a>(&'a [ContentFault]);

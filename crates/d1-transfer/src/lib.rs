@@ -56,4 +56,5 @@ pub mod parts {
     pub use crate::tagged::{Met, ReferrerBudget, Tagged, concerns_content, referrers, walk};
     pub use crate::tombstone::{refuse_withdrawn, tombstone_tag, tombstone_tags};
     pub use crate::upload::{Counted, Totals};
+    pub use crate::verify::system_metadata::{Attached, attached};
 }

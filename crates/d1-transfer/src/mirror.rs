@@ -4,12 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use d1_package::annotations::{
+    D1_ARCHIVED, D1_CONTENT_DIGEST, D1_IDENTIFIER, D1_NOT_PUBLIC, D1_OBSOLETED_BY, D1_RESOURCE_MAP,
+};
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, ManifestRef, RepositoryName, Tag};
 use registry_backend::{ErrorKind, RegistryBackend, TagEntry};
 use serde::Serialize;
 
-use crate::copy::{CopyOptions, copy_known};
+use crate::copy::{CopyOptions, copy_known, parse, require_public};
 use crate::error::{Error, Result, with_causes};
 use crate::event::Observer;
 use crate::kept::is_tag_of_digest;
@@ -35,6 +38,10 @@ pub struct MirrorOptions {
     pub include_withdrawn: bool,
     /// As [`CopyOptions::forget_moved`].
     pub forget_moved: bool,
+    /// As [`CopyOptions::include_private`]. Without it, such artifacts are left out and reported.
+    pub include_private: bool,
+    /// Whether a tag of the target stays if it names a package with equal content in the same state.
+    pub keep_equal: bool,
     /// How many tags to work on at once.
     pub parallel: usize,
     /// The digests that tags of the target have, from an earlier run. They replace requests to a target whose list of tags has no
@@ -68,6 +75,8 @@ impl Default for MirrorOptions {
             mount_from: None,
             include_withdrawn: false,
             forget_moved: false,
+            include_private: false,
+            keep_equal: false,
             parallel: 8,
             known: HashMap::new(),
         }
@@ -76,7 +85,7 @@ impl Default for MirrorOptions {
 
 impl fmt::Debug for MirrorOptions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { referrers, delete, dry_run, mount_from, forget_moved, parallel, .. } = self;
+        let Self { referrers, delete, dry_run, mount_from, forget_moved, .. } = self;
         formatter
             .debug_struct("MirrorOptions")
             .field("referrers", referrers)
@@ -84,7 +93,9 @@ impl fmt::Debug for MirrorOptions {
             .field("dry_run", dry_run)
             .field("mount_from", mount_from)
             .field("forget_moved", forget_moved)
-            .field("parallel", parallel)
+            .field("include_private", &self.include_private)
+            .field("keep_equal", &self.keep_equal)
+            .field("parallel", &self.parallel)
             .finish_non_exhaustive()
     }
 }
@@ -100,6 +111,10 @@ pub struct MirrorReport {
     pub copied: Vec<MirroredTag>,
     /// Number of tags that already named the same manifest.
     pub unchanged: u64,
+    /// Number of tags that name another manifest with equal content, and stayed.
+    pub equal: u64,
+    /// Tags of artifacts with objects that not everybody may read. They were left out.
+    pub not_public: Vec<Tag>,
     /// Deleted tags. In a dry run, those to delete.
     pub deleted: Vec<Tag>,
     /// Tags that could not be mirrored.
@@ -140,6 +155,10 @@ pub struct FailedTag {
 enum Outcome {
     Copied(MirroredTag, u64),
     Unchanged(u64),
+    /// The target has a package with equal content in the same state.
+    Equal,
+    /// Not everybody may read the objects of the artifact.
+    NotPublic,
     /// The tag was deleted at the source meanwhile.
     Gone,
 }
@@ -182,6 +201,7 @@ pub async fn mirror(
         run.delete(&names, &mut report).await;
     }
     report.copied.sort_by(|left, right| left.tag.cmp(&right.tag));
+    report.not_public.sort();
     Ok(report)
 }
 
@@ -240,6 +260,8 @@ impl Run<'_> {
                     report.unchanged += 1;
                     report.sent_bytes += bytes;
                 }
+                Ok(Outcome::Equal) => report.equal += 1,
+                Ok(Outcome::NotPublic) => report.not_public.push(tag),
                 Ok(Outcome::Gone) => {}
                 Err(error) => {
                     let goes_on = concerns_tag(&error);
@@ -279,17 +301,53 @@ impl Run<'_> {
             done(&tag, &digest);
             return Ok(Outcome::Unchanged(sent));
         }
-        let copied = MirroredTag { tag: tag.clone(), digest: digest.clone(), former };
-        if self.options.dry_run {
-            return Ok(Outcome::Copied(copied, 0));
-        }
-        let mut options = self.copy_options();
-        options.tags = vec![tag.clone()];
         let at = ManifestRef::Digest(digest.clone());
-        let shared = (&self.known, self.tombstones());
-        let report = copy_known(self.from, &at, self.to, &options, self.observer, shared).await?;
-        done(&tag, &digest);
-        Ok(Outcome::Copied(copied, report.sent_bytes))
+        if let (true, Some(former)) = (self.options.keep_equal, &former)
+            && self.is_equal(&at, former).await?
+        {
+            return Ok(Outcome::Equal);
+        }
+        let copied = MirroredTag { tag: tag.clone(), digest: digest.clone(), former };
+        let result = match self.options.dry_run {
+            true => self.require_public(&at).await.map(|()| 0),
+            false => {
+                let mut options = self.copy_options();
+                options.tags = vec![tag.clone()];
+                let shared = (&self.known, self.tombstones());
+                let copy = copy_known(self.from, &at, self.to, &options, self.observer, shared);
+                copy.await.map(|report| report.sent_bytes)
+            }
+        };
+        match result {
+            Ok(sent_bytes) => {
+                if !self.options.dry_run {
+                    done(&tag, &digest);
+                }
+                Ok(Outcome::Copied(copied, sent_bytes))
+            }
+            Err(Error::NotPublic { .. }) => Ok(Outcome::NotPublic),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Does what a copy would do first: it refuses an artifact that says that not everybody may read its objects.
+    async fn require_public(&self, at: &ManifestRef) -> Result<()> {
+        let raw = self.from.read_manifest(at).await?;
+        require_public(&raw, &parse(&raw)?, self.options.include_private)
+    }
+
+    /// Tells whether the source's artifact and that of the target are packages with equal content in the same state.
+    async fn is_equal(&self, at: &ManifestRef, former: &Digest) -> Result<bool> {
+        let source = self.from.read_manifest(at).await?;
+        let target = match self.to.read_manifest(&ManifestRef::Digest(former.clone())).await {
+            Ok(target) => target,
+            Err(error) if concerns_content(error.kind()) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let (Ok(source), Ok(target)) = (source.parse(), target.parse()) else { return Ok(false) };
+        let has_digest = source.annotations().contains_key(D1_CONTENT_DIGEST);
+        let is_same = |key: &str| source.annotations().get(key) == target.annotations().get(key);
+        Ok(has_digest && STATE.into_iter().all(is_same))
     }
 
     fn tombstones(&self) -> Tombstones<'_> {
@@ -305,6 +363,7 @@ impl Run<'_> {
         options.referrers = self.options.referrers != MirroredReferrers::None;
         options.mount_from.clone_from(&self.options.mount_from);
         options.forget_moved = self.options.forget_moved;
+        options.include_private = self.options.include_private;
         options
     }
 
@@ -350,6 +409,10 @@ impl Run<'_> {
         }
     }
 }
+
+/// The annotations that packages with equal content in the same state share.
+const STATE: [&str; 6] =
+    [D1_CONTENT_DIGEST, D1_IDENTIFIER, D1_RESOURCE_MAP, D1_ARCHIVED, D1_OBSOLETED_BY, D1_NOT_PUBLIC];
 
 /// Tells whether a failure concerns one artifact, so that others may succeed.
 fn concerns_tag(error: &Error) -> bool {

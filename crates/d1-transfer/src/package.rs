@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use d1_model::Identifier;
 use d1_package::{Entry, MAX_INDEX_BYTES, PackageIndex, PackageView, ReplacedArchives};
 use multi_digest::HashingReader;
 use oci_model::{Descriptor, Digest, DigestHasher, ImageManifest, ManifestRef, RawManifest};
@@ -177,6 +178,18 @@ pub struct ListedFile {
     /// DataONE object format identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format_id: Option<String>,
+    /// Series identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series_id: Option<String>,
+    /// Identifier of the version that replaces the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub obsoleted_by: Option<String>,
+    /// Whether the object is archived.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub archived: bool,
+    /// Whether not everybody may read the object.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub not_public: bool,
 }
 
 /// The files of a package. The iterator builds each entry on demand.
@@ -237,6 +250,10 @@ impl FileListing<'_> {
             sha256: None,
             identifier: None,
             format_id: None,
+            series_id: None,
+            obsoleted_by: None,
+            archived: false,
+            not_public: false,
         });
         entries.chain(unpacked)
     }
@@ -251,12 +268,18 @@ impl Serialize for FileListing<'_> {
 impl From<&Entry<'_>> for ListedFile {
     fn from(entry: &Entry<'_>) -> Self {
         let object = entry.object;
+        let state = object.and_then(|object| object.state.as_deref());
+        let text = |identifier: &Option<Identifier>| identifier.as_ref().map(ToString::to_string);
         Self {
             path: entry.path.to_owned(),
             size: entry.size,
             sha256: entry.sha256.map(|sha256| Digest::from_sha256(sha256).encoded().to_owned()),
             identifier: object.and_then(|object| object.identifier.as_ref()).map(ToString::to_string),
             format_id: object.and_then(|object| object.format_id.as_deref()).map(str::to_owned),
+            series_id: state.and_then(|state| text(&state.series_id)),
+            obsoleted_by: state.and_then(|state| text(&state.obsoleted_by)),
+            archived: state.is_some_and(|state| state.archived),
+            not_public: state.is_some_and(|state| state.not_public),
         }
     }
 }

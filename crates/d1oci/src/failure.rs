@@ -324,6 +324,7 @@ pub(crate) fn transfer_status(error: &TransferError) -> ExitStatus {
         TransferError::Backend(error) => backend_status(error),
         TransferError::Upload { source, .. } => backend_status(source),
         TransferError::NotInPackage { .. } => ExitStatus::NotFound,
+        TransferError::NotPublic { .. } => ExitStatus::Denied,
         TransferError::NotPushable { .. } | TransferError::Options { .. } => ExitStatus::Usage,
         TransferError::Withdrawn { .. } => ExitStatus::Denied,
         TransferError::Package(error) if error.kind() == d1_package::ErrorKind::Range => ExitStatus::Usage,
@@ -364,6 +365,9 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
         }
         TransferError::Withdrawn { .. } => Some(WITHDRAWN_HINT),
         TransferError::NotInPackage { .. } => Some("`d1oci ls REFERENCE` lists the files of the package"),
+        TransferError::NotPublic { .. } => {
+            Some("`--include-private` includes them, if the readers of the target may read them")
+        }
         TransferError::Upload { source, .. } => backend_hint(source),
         _ => None,
     }

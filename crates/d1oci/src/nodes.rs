@@ -21,11 +21,12 @@ const LARGEST_TOKEN: u64 = 64 << 10;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct NodeOptions {
     /// Read everything from this node, instead of from the nodes that a Coordinating Node names.
-    #[arg(long, value_name = "URL", conflicts_with = "cn", help_heading = "DataONE options")]
+    #[arg(long, value_name = "URL", help_heading = "DataONE options")]
     pub(crate) node: Option<String>,
-    /// Coordinating Node that locates objects.
-    #[arg(long, value_name = "URL", default_value = PRODUCTION_COORDINATING_NODE, help_heading = "DataONE options")]
-    cn: String,
+    /// Coordinating Node that locates objects [default: https://cn.dataone.org/cn]. Together with `--node`, its search
+    /// index finds packages, for nodes without one.
+    #[arg(long, value_name = "URL", help_heading = "DataONE options")]
+    cn: Option<String>,
     /// File with the token of the DataONE portal, for private objects [default: the variable `D1OCI_DATAONE_TOKEN`, if it is
     /// set].
     #[arg(long, value_name = "FILE", help_heading = "DataONE options")]
@@ -56,20 +57,22 @@ impl NodeOptions {
     ///
     /// If a URL or the token cannot be used.
     pub(crate) fn source(&self, context: &Context) -> Result<DataOneSource, Failure> {
-        let client = self.client(context)?;
-        Ok(if self.node.is_some() { DataOneSource::Node(client) } else { DataOneSource::Network(client) })
+        let network = || self.cn.as_deref().unwrap_or(PRODUCTION_COORDINATING_NODE);
+        Ok(match (&self.node, &self.cn) {
+            (None, _) => DataOneSource::Network(self.client(context, network())?),
+            (Some(node), None) => DataOneSource::Node(self.client(context, node)?),
+            (Some(node), Some(index)) => {
+                let (node, index) = (self.client(context, node)?, self.client(context, index)?);
+                DataOneSource::NodeWithIndex { node, index }
+            }
+        })
     }
 
-    /// Returns the client of the named node, or of the Coordinating Node.
-    ///
-    /// # Errors
-    ///
-    /// As [`source`](Self::source).
     #[cfg_attr(
         not(feature = "distribution-client"),
         expect(unused_variables, reason = "there is no configuration file")
     )]
-    pub(crate) fn client(&self, context: &Context) -> Result<NodeClient, Failure> {
+    fn client(&self, context: &Context, url: &str) -> Result<NodeClient, Failure> {
         if !(self.rate.is_finite() && self.rate > 0.0) {
             return Err(Failure::usage("expected a number above 0 after `--rate`"));
         }
@@ -86,7 +89,6 @@ impl NodeOptions {
             https: https.map(Secret::new),
             except: except.map(str::to_owned),
         };
-        let url = self.node.as_deref().unwrap_or(&self.cn);
         NodeClient::new(url, &options).map_err(|error| Failure::new(ExitStatus::Usage, error))
     }
 

@@ -42,7 +42,14 @@ fn members_are_known_by_identifier_and_their_checksums_are_verified() {
     let package = samples.join("dataone/pkg-peggym133");
     let place = tempfile::tempdir().unwrap();
     make_bag(place.path(), &package);
-    let pushed = d1oci(place.path(), &["push", "oci:store", "bag", "--format", "json"]).success().json();
+    // Not everybody may read the objects.
+    let refused = d1oci(place.path(), &["push", "oci:store", "bag"]).failure(4);
+    assert!(
+        refused.stderr.contains("that not everybody may read")
+            && refused.stderr.contains("--include-private")
+    );
+    let push = ["push", "oci:store", "bag", "--include-private", "--format", "json"];
+    let pushed = d1oci(place.path(), &push).success().json();
     assert_eq!(pushed["identifier"], "peggym.133.1", "{pushed}");
     let reference = pushed["reference"].as_str().unwrap().to_owned();
 
@@ -76,7 +83,7 @@ fn every_identifier_of_a_package_finds_it() {
     let place = tempfile::tempdir().unwrap();
     make_bag(place.path(), &package);
     // Under a tag that no identifier gives.
-    d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+    d1oci(place.path(), &["push", "oci:store:v1", "bag", "--include-private"]).success();
     for identifier in ["peggym.133.1", "peggym.133.1.resourcemap", "data.1.1", "peggym.133"] {
         let found = d1oci(place.path(), &["find", "oci:store", "--id", identifier, "--format", "json"]);
         let found = found.success().json();
@@ -110,7 +117,8 @@ fn a_resource_map_that_the_producer_of_the_bag_has_rewritten_is_known_by_what_it
         d1_model::ResourceMap::parse(map).unwrap().value.to_rdf_xml().unwrap()
     });
     assert_ne!(fs::read(place.path().join("bag/metadata/oai-ore.xml")).unwrap(), original);
-    let pushed = d1oci(place.path(), &["push", "oci:store:v1", "bag", "--format", "json"]).success().json();
+    let push = ["push", "oci:store:v1", "bag", "--include-private", "--format", "json"];
+    let pushed = d1oci(place.path(), &push).success().json();
     assert_eq!(pushed["identifier"], "peggym.133.1", "{pushed}");
     let inspected = d1oci(place.path(), &["inspect", "oci:store:v1", "--format", "json"]).success().json();
     assert_eq!(inspected["resourceMap"], "peggym.133.1.resourcemap", "{inspected}");

@@ -39,7 +39,7 @@ fn a_bag_is_exported_as_it_is_with_the_manifest_that_it_lacks() {
     let Some(samples) = samples() else { return };
     let place = tempfile::tempdir().unwrap();
     super::dataone::make_bag(place.path(), &samples.join("dataone/pkg-peggym133"));
-    d1oci(place.path(), &["push", "oci:store", "bag"]).success();
+    d1oci(place.path(), &["push", "oci:store", "bag", "--include-private"]).success();
     let arguments = ["export", "oci:store", "--id", "peggym.133.1", "-o", "out", "--format", "json"];
     let report = d1oci(place.path(), &arguments).success().json();
     assert_eq!((&report["form"], &report["identifier"]), (&"directory".into(), &"peggym.133.1".into()));
@@ -72,7 +72,7 @@ fn a_bag_with_all_manifests_comes_back_byte_for_byte() {
 fn a_plain_package_becomes_a_bag_in_the_layout_of_dataone() {
     let place = tempfile::tempdir().unwrap();
     let Some(members) = plain_package(place.path()) else { return };
-    d1oci(place.path(), &["push", "oci:store:v1", "plain"]).success();
+    d1oci(place.path(), &["push", "oci:store:v1", "plain", "--include-private"]).success();
     d1oci(place.path(), &["export", "oci:store:v1", "-o", "out"]).success();
     let out = place.path().join("out");
     assert!(bagit_py_accepts(&out));
@@ -87,7 +87,9 @@ fn a_plain_package_becomes_a_bag_in_the_layout_of_dataone() {
     assert!(found.contains_key("manifest-md5.txt") && found.contains_key("manifest-sha256.txt"));
 
     // It is known again by its content.
-    let pushed = d1oci(place.path(), &["push", "oci:again", "out", "--format", "json"]).success().json();
+    let pushed = d1oci(place.path(), &["push", "oci:again", "out", "--include-private", "--format", "json"])
+        .success()
+        .json();
     assert_eq!(pushed["identifier"], "peggym.133.1", "{pushed}");
 }
 
@@ -97,7 +99,7 @@ fn a_zip_file_is_a_bag_without_a_directory_around_it_and_always_the_same() {
     if plain_package(place.path()).is_none() {
         return;
     }
-    d1oci(place.path(), &["push", "oci:store:v1", "plain"]).success();
+    d1oci(place.path(), &["push", "oci:store:v1", "plain", "--include-private"]).success();
     for name in ["one.zip", "two.ZIP"] {
         d1oci(place.path(), &["export", "oci:store:v1", "-o", name]).success();
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use d1_model::ChecksumAlgorithm;
-use d1_testnode::{Content, HashStoreFolder, StoredObject};
+use d1_testnode::{Content, HashStoreFolder, Scale, StoredObject};
 use d1oci_tests::{Outcome, d1oci};
 use serde_json::Value;
 
@@ -320,4 +320,37 @@ fn what_is_no_hash_store_is_refused() {
     assert!(refused.stderr.contains("hashstore.yaml"), "{}", refused.stderr);
     let tagged = ["import", "oci:store:v1", "--hashstore", "hashstore"];
     d1oci(place.path(), &tagged).failure(2);
+}
+
+#[test]
+fn the_packages_of_a_store_are_imported_and_compared_without_a_request() {
+    let place = tempfile::tempdir().unwrap();
+    let scale = Scale { packages: 3, objects: 5, smallest: 100, largest: 3000, seed: 9 };
+    let catalog = scale.catalog().unwrap();
+    let mut objects: Vec<StoredObject> = catalog.objects().map(|object| object.as_ref().clone()).collect();
+    objects.push(object("alone.1", 1, &ChecksumAlgorithm::Md5));
+    let store = store(place.path(), &objects);
+    let report = import(place.path(), &[]).success().json();
+    let packages = &report["packages"];
+    assert_eq!((&packages["imported"], &packages["failed"]), (&3.into(), &serde_json::json!([])), "{report}");
+    assert_eq!(numbers(&report), [1, 1, 0, 0], "the other object is an artifact of its own: {report}");
+    let compare = ["compare", "oci:store", "--hashstore", "hashstore"];
+    let same = d1oci(place.path(), &compare).success().text();
+    assert!(same.contains("16 objects here, 16 listed: 16 equal"), "{same}");
+    let data = scale.data(2, 1);
+    let read = d1oci(place.path(), &["cat", "oci:store", "--id", data.as_str()]).success();
+    assert!(read.stdout == catalog.get(&data).unwrap().content().bytes().unwrap());
+    d1oci(place.path(), &["verify", "--all", "--deep", "--sysmeta", "oci:store"]).success();
+
+    // The second import changes nothing. System metadata without an object are listed, and compared.
+    fs::remove_file(store.reference("alone.1")).unwrap();
+    fs::remove_file(store.list(&name_of(&objects[15]))).unwrap();
+    let again = import(place.path(), &[]).success().json();
+    assert_eq!((&again["packages"]["imported"], &again["packages"]["unchanged"]), (&0.into(), &3.into()));
+    assert_eq!(again["withoutObject"], serde_json::json!(["alone.1"]), "{again}");
+    let differs = d1oci(place.path(), &compare).failure(1).text();
+    assert!(differs.contains("Gone: alone.1"), "{differs}");
+
+    let single = d1oci(place.path(), &["import", "oci:single", "--hashstore", "hashstore", "--objects"]);
+    assert!(single.success().text().contains("Imported 15 objects"));
 }

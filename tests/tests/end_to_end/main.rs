@@ -13,6 +13,7 @@ mod exit_codes;
 mod export;
 mod finding;
 mod gateway;
+mod gmn;
 mod hash_stores;
 mod hostile;
 mod hostile_network;

@@ -60,7 +60,8 @@ fn a_real_package_is_fetched_replicated_and_read_by_its_identifiers() {
     let replicate = ["replicate", "oci:store", "peggym.133.1", "--node", &url, "--include-private", "-vv"];
     let replicated = with_token(place, &replicate).success();
     assert!(!replicated.stderr.contains(TOKEN));
-    let pushed = d1oci(place, &["push", "oci:other", bag.to_str().unwrap(), "--format", "json"]).success();
+    let push = ["push", "oci:other", bag.to_str().unwrap(), "--include-private", "--format", "json"];
+    let pushed = d1oci(place, &push).success();
     let digest = pushed.json()["digest"].as_str().unwrap().to_owned();
     assert!(replicated.text().contains(&digest), "the bag that was fetched is what was replicated");
     let reference = format!("oci:store@{digest}");
@@ -280,4 +281,133 @@ fn replicate(directory: &Path, arguments: &[&str]) -> Child {
     let mut command = Command::new(binary());
     command.arg("replicate").args(arguments).current_dir(directory);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// States and series of the objects of a node, as the commands that show packages tell them.
+#[test]
+fn states_and_series_are_seen_and_private_objects_stay_where_they_are() {
+    let scale = scale(2, 4);
+    let mut catalog = scale.catalog().unwrap();
+    let (metadata, map, data) = (scale.metadata(0), scale.map(0), scale.data(0, 0));
+    let mut set = |pid: &d1_model::Identifier, edit: &dyn Fn(&mut d1_model::SystemMetadata)| {
+        catalog.edit(pid, |meta| edit(meta)).unwrap();
+    };
+    let series =
+        |text: &'static str| move |meta: &mut d1_model::SystemMetadata| meta.series_id = text.parse().ok();
+    set(&metadata, &|meta| {
+        series("the.package")(meta);
+        meta.obsoleted_by = "a.newer.one".parse().ok();
+    });
+    set(&map, &series("the.map"));
+    set(&data, &|meta| {
+        series("the.data")(meta);
+        meta.archived = Some(true);
+    });
+    set(&scale.data(0, 1), &|meta| meta.access_policy = None);
+    let node = Node::start(catalog);
+    let (place, url) = (tempfile::tempdir().unwrap(), node.member());
+    let place = place.path();
+    with_token(place, &["replicate", "oci:store", "--node", &url, "--include-private"]).success();
+
+    for id in [metadata.as_str(), map.as_str(), "the.package", "the.map", "the.data"] {
+        let listing = d1oci(place, &["ls", "oci:store", "--id", id]).success();
+        assert!(
+            listing.stderr.contains("replaced by a.newer.one, 1 object not public"),
+            "{}",
+            listing.stderr
+        );
+        let state = |words: &str| listing.text().lines().any(|line| line.ends_with(words));
+        assert!(state("archived") && state("not public") && state("replaced by a.newer.one"), "{id}");
+        d1oci(place, &["history", "oci:store", "--id", id]).success();
+    }
+    let read = |id: &str| d1oci(place, &["cat", "oci:store", "--id", id]).success().stdout;
+    for (series, pid) in [("the.package", &metadata), ("the.map", &map), ("the.data", &data)] {
+        assert!(read(series) == read(pid.as_str()), "{series}");
+    }
+    let inspected = d1oci(place, &["inspect", "oci:store", "--id", "the.package"]).success().text();
+    let has = |label: &str, value: &str| inspected.contains(&format!("{label:<13} {value}"));
+    assert!(has("Series:", "the.package") && has("State:", "replaced by a.newer.one"), "{inspected}");
+    let found = d1oci(place, &["find", "oci:store", "--format", "json"]).success().json();
+    let mut found = found["found"].as_array().unwrap().iter();
+    let found = found.find(|found| found["identifier"] == metadata.as_str()).unwrap();
+    assert_eq!((&found["notPublic"], &found["obsoletedBy"]), (&1.into(), &"a.newer.one".into()), "{found}");
+    let digest = found["contentDigest"].as_str().unwrap();
+    let equal = d1oci(place, &["find", "oci:store", "--content-digest", digest]).success().text();
+    assert_eq!(equal.lines().count(), 1, "{equal}");
+
+    let from = format!("oci:store:{}", metadata.tag());
+    let refused = d1oci(place, &["copy", &from, "oci:other"]).failure(4);
+    assert!(refused.stderr.contains("--include-private"), "{}", refused.stderr);
+    let mirrored = d1oci(place, &["mirror", "oci:store", "oci:other"]).success().text();
+    assert!(mirrored.contains("2 copied") && mirrored.contains("2 not public"), "{mirrored}");
+    d1oci(place, &["find", "oci:other", "--id", metadata.as_str()]).failure(3);
+    d1oci(place, &["copy", &from, "oci:other", "--include-private"]).success();
+    d1oci(place, &["mirror", "oci:store", "oci:other", "--include-private"]).success();
+    d1oci(place, &["verify", "--all", "--deep", "oci:other"]).success();
+}
+
+/// A repository that does not exist yet lacks everything.
+#[test]
+fn a_repository_that_does_not_exist_lacks_everything() {
+    let node = Node::start(scale(1, 3).catalog().unwrap());
+    let place = tempfile::tempdir().unwrap();
+    let compared = d1oci(place.path(), &["compare", "oci:store", "--node", &node.member()]).failure(1);
+    assert!(compared.text().contains("0 objects here, 3 listed: 0 equal, 3 missing here"));
+    d1oci(place.path(), &["withdraw", "oci:store", "a.1"]).failure(3);
+}
+
+/// Returns the arguments of each container in a file of `deploy/`, in order.
+fn arguments_of_containers(file: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file));
+    let text = text.unwrap();
+    let (mut containers, mut is_list) = (Vec::<Vec<String>>::new(), false);
+    for line in text.lines().map(str::trim) {
+        match (is_list, line.strip_prefix("- ")) {
+            (_, _) if line == "args:" => {
+                containers.push(Vec::new());
+                is_list = true;
+            }
+            (true, Some(argument)) => containers.last_mut().unwrap().push(argument.to_owned()),
+            _ => is_list = false,
+        }
+    }
+    containers
+}
+
+/// The containers of the CronJob: the first one replicates, the second one compares and fails if anything differs.
+#[test]
+fn the_cron_job_keeps_a_repository_in_step() {
+    let scale = scale(2, 4);
+    let node = Node::start(scale.catalog().unwrap());
+    let place = tempfile::tempdir().unwrap();
+    let containers = arguments_of_containers("keep-in-step.yaml");
+    let commands: Vec<Vec<String>> = containers
+        .iter()
+        .map(|arguments| {
+            let here = |argument: &String| match argument.split_once('=') {
+                _ if argument == "quay.io/owner/name" => "oci:store".to_owned(),
+                Some(("--node", _)) => format!("--node={}", node.member()),
+                Some(("--journal", _)) => "--journal=journal".to_owned(),
+                _ => argument.clone(),
+            };
+            arguments.iter().map(here).collect()
+        })
+        .collect();
+    assert_eq!(commands.iter().map(|command| &*command[0]).collect::<Vec<_>>(), ["replicate", "compare"]);
+    let run = |number: usize| {
+        let arguments: Vec<&str> = commands[number].iter().map(String::as_str).collect();
+        d1oci(place.path(), &arguments)
+    };
+    run(0).success();
+    run(1).success();
+    // The next day: a change is copied, and the log of the comparison names the object that is no longer public.
+    let victim = node.node.change(|catalog| {
+        let victim = catalog.get(&scale.data(1, 0)).unwrap().as_ref().clone();
+        catalog.put(victim.private()).unwrap();
+        scale.data(1, 0)
+    });
+    run(0).success();
+    let outcome = run(1).failure(1);
+    let line: serde_json::Value = outcome.text().lines().next().unwrap().parse().unwrap();
+    assert_eq!((&line["kind"], &line["identifier"]), (&"private".into(), &victim.as_str().into()));
 }

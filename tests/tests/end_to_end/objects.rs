@@ -194,7 +194,8 @@ fn a_package_keeps_the_tag_of_the_identifier_that_it_shares_with_its_metadata() 
     let package = samples.join("dataone/pkg-peggym133");
     let place = tempfile::tempdir().unwrap();
     super::dataone::make_bag(place.path(), &package);
-    let pushed = d1oci(place.path(), &["push", "oci:store", "bag", "--format", "json"]).success().json();
+    let push = ["push", "oci:store", "bag", "--include-private", "--format", "json"];
+    let pushed = d1oci(place.path(), &push).success().json();
     let (eml, sysmeta) = (package.join("peggym.133.1"), package.join("peggym.133.1.sysmeta.xml"));
     let (eml, sysmeta) = (eml.to_str().unwrap(), sysmeta.to_str().unwrap());
     let arguments = ["push", "oci:store", eml, "--sysmeta", sysmeta, "--include-private", "--format", "json"];

@@ -71,6 +71,13 @@ pub struct ResourceMapRecord {
     pub map: ResourceMap,
 }
 
+impl ObjectRecord {
+    /// Returns the names of the object in resource maps: its identifier, then that of its series.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Identifier> {
+        std::iter::once(&self.identifier).chain(&self.series_id)
+    }
+}
+
 /// Reads the DataONE documents among these files, given as path and size.
 ///
 /// In a bag, it looks at every tag file, whatever its name. In the payload and in plain directories, it looks at

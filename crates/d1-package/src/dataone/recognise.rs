@@ -10,6 +10,7 @@ use super::matching::{Assignment, explain_the_rest};
 use crate::facts::{FormFacts, PackageFacts};
 use crate::files::{ObjectFacts, PackageFiles};
 use crate::oddity::{OddityList, PackageOddityCode};
+use crate::state::ObjectState;
 
 impl Documents {
     /// Matches the documents with the files.
@@ -100,7 +101,8 @@ fn locations(documents: &Documents, files: &PackageFiles) -> Vec<Option<usize>> 
     let located: HashMap<&Identifier, usize> = members
         .filter_map(|member| Some((member.identifier(), file_at(member.at_location()?, files)?)))
         .collect();
-    documents.system_metadata.iter().map(|record| located.get(&record.identifier).copied()).collect()
+    let of_record = |record: &ObjectRecord| record.names().find_map(|name| located.get(name).copied());
+    documents.system_metadata.iter().map(of_record).collect()
 }
 
 /// Finds the file at a location, which is relative to the payload directory or to the package's directory.
@@ -163,12 +165,19 @@ fn described_objects(assignment: &Assignment<'_>) -> HashMap<usize, ObjectFacts>
             let file = (*file)?;
             let bytes = assignment.files.file(file)?;
             let is_right = system_metadata_mismatches(record.size, &record.checksum, &bytes).is_empty();
+            let state = ObjectState {
+                series_id: record.series_id.clone(),
+                obsoleted_by: record.obsoleted_by.clone(),
+                archived: record.archived,
+                not_public: !record.is_public,
+            };
             let facts = ObjectFacts {
                 identifier: Some(record.identifier.clone()),
                 format_id: Some(record.format_id.clone()).filter(|format_id| !format_id.is_empty()),
                 media_type: None,
                 declared_checksum: is_right.then(|| record.checksum.clone()),
                 system_metadata: Some(record.path.clone()),
+                state: (state != ObjectState::default()).then(|| Box::new(state)),
             };
             Some((file, facts))
         })
@@ -200,7 +209,7 @@ fn add_located_members(
     oddities: &mut OddityList,
 ) {
     let described: HashSet<&Identifier> =
-        documents.system_metadata.iter().map(|record| &record.identifier).collect();
+        documents.system_metadata.iter().flat_map(ObjectRecord::names).collect();
     let known: HashSet<Identifier> = objects.values().filter_map(|facts| facts.identifier.clone()).collect();
     for record in &documents.resource_maps {
         let members = record.map.members().iter().map(|member| (member.identifier(), member.at_location()));
@@ -267,19 +276,26 @@ pub fn identifier_of_package<'a>(
     package_identifier(Some(map), Some(map_identifier), records).unwrap_or_else(|| map_identifier.clone())
 }
 
-/// Returns the identifier of the package, as far as a map and the system metadata tell.
+/// Returns the identifier of the package, as far as a map and the system metadata tell. A map may name the science metadata by
+/// their series.
 pub(super) fn package_identifier<'a>(
     map: Option<&'a ResourceMap>,
     map_identifier: Option<&Identifier>,
     records: impl IntoIterator<Item = &'a ObjectRecord>,
 ) -> Option<Identifier> {
-    let formats: HashMap<&Identifier, &str> =
-        records.into_iter().map(|record| (&record.identifier, &*record.format_id)).collect();
+    let mut by_name: HashMap<&Identifier, &ObjectRecord> = HashMap::new();
+    for record in records {
+        if let Some(series) = &record.series_id {
+            by_name.entry(series).or_insert(record);
+        }
+        by_name.insert(&record.identifier, record);
+    }
     let is_metadata =
-        |identifier: &Identifier| formats.get(identifier).is_none_or(|format| is_metadata_format(format));
+        |name: &Identifier| by_name.get(name).is_none_or(|record| is_metadata_format(&record.format_id));
+    let identifier = |name| by_name.get(name).map_or(name, |record| &record.identifier);
     let documenting: BTreeSet<&Identifier> = match map {
-        Some(map) => documenting(map).into_iter().filter(|identifier| is_metadata(identifier)).collect(),
-        None => formats.keys().copied().filter(|name| is_metadata(name)).collect(),
+        Some(map) => documenting(map).into_iter().filter(|name| is_metadata(name)).map(identifier).collect(),
+        None => by_name.keys().copied().filter(|name| is_metadata(name)).map(identifier).collect(),
     };
     let mut documenting = documenting.into_iter();
     match (documenting.next(), documenting.next()) {

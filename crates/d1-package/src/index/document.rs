@@ -24,7 +24,7 @@ use super::{
     Place,
 };
 use crate::files::{MAX_EMPTY_DIRECTORIES, order_key};
-use crate::{Error, ErrorKind, FileView, INDEX_MEDIA_TYPE, ObjectFacts, PackageFiles, Result};
+use crate::{Error, ErrorKind, FileView, INDEX_MEDIA_TYPE, ObjectFacts, ObjectState, PackageFiles, Result};
 
 /// Size of the buffer for reading and writing, in bytes.
 const BUFFER_LENGTH: usize = 64 << 10;
@@ -276,6 +276,14 @@ pub(super) struct FileRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     system_metadata: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    series_id: Option<Cow<'a, Identifier>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    obsoleted_by: Option<Cow<'a, Identifier>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    archived: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    not_public: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     layer: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
@@ -286,6 +294,7 @@ pub(super) struct FileRecord<'a> {
 impl<'a> FileRecord<'a> {
     fn of(file: FileView<'a>, place: Place) -> Self {
         let object = file.object;
+        let state = object.and_then(|object| object.state.as_deref());
         let (layer, offset, parts) = match place {
             Place::Archive { layer, offset } => (Some(layer), Some(offset), None),
             Place::Object { layer } => (Some(layer), None, None),
@@ -301,6 +310,10 @@ impl<'a> FileRecord<'a> {
             media_type: object.and_then(|object| object.media_type.as_ref()).map(Cow::Borrowed),
             declared_checksum: object.and_then(|object| object.declared_checksum.as_ref()).map(Cow::Borrowed),
             system_metadata: object.and_then(|object| object.system_metadata.as_deref()).map(Cow::Borrowed),
+            series_id: state.and_then(|state| state.series_id.as_ref()).map(Cow::Borrowed),
+            obsoleted_by: state.and_then(|state| state.obsoleted_by.as_ref()).map(Cow::Borrowed),
+            archived: state.is_some_and(|state| state.archived),
+            not_public: state.is_some_and(|state| state.not_public),
             layer,
             offset,
             parts,
@@ -326,12 +339,19 @@ impl<'a> FileRecord<'a> {
     }
 
     fn into_object(self) -> Option<ObjectFacts> {
+        let state = ObjectState {
+            series_id: self.series_id.map(Cow::into_owned),
+            obsoleted_by: self.obsoleted_by.map(Cow::into_owned),
+            archived: self.archived,
+            not_public: self.not_public,
+        };
         let object = ObjectFacts {
             identifier: self.identifier.map(Cow::into_owned),
             format_id: self.format_id.map(Into::into),
             media_type: self.media_type.map(Cow::into_owned),
             declared_checksum: self.declared_checksum.map(Cow::into_owned),
             system_metadata: self.system_metadata.map(Into::into),
+            state: (state != ObjectState::default()).then(|| Box::new(state)),
         };
         (object != ObjectFacts::default()).then_some(object)
     }

@@ -140,9 +140,8 @@ fn annotated_object(descriptor: &Descriptor) -> Option<ObjectFacts> {
     let object = ObjectFacts {
         identifier: descriptor.annotation(D1_IDENTIFIER).and_then(|text| text.parse().ok()),
         format_id: descriptor.annotation(D1_FORMAT_ID).map(Into::into),
-        media_type: None,
         declared_checksum: descriptor.annotation(D1_CHECKSUM).and_then(|text| text.parse().ok()),
-        system_metadata: None,
+        ..ObjectFacts::default()
     };
     (object != ObjectFacts::default()).then_some(object)
 }

@@ -14,9 +14,8 @@ fn object() -> ObjectFacts {
     ObjectFacts {
         identifier: Some("doi:10.18739/A2D795C92".parse().unwrap()),
         format_id: Some("eml://ecoinformatics.org/eml-2.1.1".into()),
-        media_type: None,
         declared_checksum: Some("SHA1:A94A8FE5CCB19BA61C4C0873D391E987982FBBD3".parse().unwrap()),
-        system_metadata: None,
+        ..ObjectFacts::default()
     }
 }
 

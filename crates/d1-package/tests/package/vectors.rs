@@ -79,9 +79,9 @@ fn build(input: &Input, form: &PackageInput) -> (Built, RawManifest) {
         let facts = ObjectFacts {
             identifier: Some(object.identifier.clone()),
             format_id: Some(object.format_id.clone()),
-            media_type: None,
             declared_checksum: Some(object.declared_checksum.parse().unwrap()),
             system_metadata: Some(object.system_metadata.clone()),
+            ..ObjectFacts::default()
         };
         (plain.position(path).unwrap(), facts)
     });

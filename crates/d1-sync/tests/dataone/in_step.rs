@@ -188,3 +188,139 @@ async fn any_object_leads_to_its_package_without_a_search_index() {
     assert!(is_tagged(&backend, "p").await);
     assert_eq!(node.count_of(Call::Get, &id("p.map")), 2, "once for the index of maps, once for the package");
 }
+
+#[tokio::test]
+async fn volatile_parts_alone_make_no_new_package_unless_asked() {
+    for behaviour in dialects() {
+        let (catalog, data) = catalog("p", 3);
+        let node = node_of(catalog, &behaviour).await;
+        let (backend, place) = (MemoryBackend::new(), tempfile::tempdir().unwrap());
+        let journal = Journal::open(&place.path().join("journal"), "memory").unwrap();
+        whole_node(&backend, &member(&node), Some(&journal)).await;
+        let first = map_digest(&backend).await;
+        // A replica was verified.
+        let verified = |meta: &mut d1_model::SystemMetadata| {
+            meta.serial_version = Some(meta.serial_version.unwrap_or_default() + 1);
+            meta.replicas = vec![d1_model::Replica {
+                member_node: "urn:node:OTHER".to_owned(),
+                status: d1_model::ReplicationStatus::Completed,
+                verified: d1_model::DateTime::from_text("2026-01-02T03:04:05Z"),
+            }];
+        };
+        change(&node, &data[1], verified);
+        let outcomes = whole_node(&backend, &member(&node), Some(&journal)).await;
+        assert!(outcomes["p.map"].as_ref().unwrap().as_ref().unwrap().unchanged, "{behaviour:?}");
+        assert_eq!(map_digest(&backend).await, first);
+        // The journal has the new date, so nothing is asked again.
+        node.forget_requests();
+        assert!(whole_node(&backend, &member(&node), Some(&journal)).await.is_empty());
+        assert_eq!(node.count(Call::Meta), 0);
+        let mut asked = options();
+        asked.volatile_changes = true;
+        let report =
+            d1_sync::replicate(&backend, &member(&node), &id("p.map"), &asked, None, &silent()).await;
+        assert!(!report.unwrap().unchanged);
+        assert_ne!(map_digest(&backend).await, first);
+        // Any other part counts, also beside volatile ones.
+        change(&node, &data[1], |meta| {
+            verified(meta);
+            meta.rights_holder = "somebody else".to_owned();
+        });
+        assert!(!copy_package(&backend, &member(&node), "p.map").await.unwrap().unchanged);
+    }
+}
+
+/// Returns the digest of the package `p`.
+async fn map_digest(backend: &dyn RegistryBackend) -> oci_model::Digest {
+    let tag: Tag = id("p").tag().parse().unwrap();
+    backend.stat_manifest(&ManifestRef::Tag(tag)).await.unwrap().unwrap().digest
+}
+
+#[tokio::test]
+async fn a_node_without_search_is_asked_for_its_index_once() {
+    let (catalog, data) = catalog("p", 6);
+    let node = node_of(catalog, &d1_testnode::Behaviour::gmn()).await;
+    let backend = MemoryBackend::new();
+    let pids: Vec<&str> = data.iter().map(String::as_str).collect();
+    let mut one = BatchOptions::new(options());
+    one.parallel = 1;
+    let outcomes = batch(&backend, &member(&node), &pids, &one, None).await;
+    assert!(outcomes.values().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(node.count(Call::Search), 1);
+    // By format: the node lists the objects, and their maps were read once.
+    let mut selection = NodeSelection::default();
+    selection.format_id = Some(EML.to_owned());
+    let empty = MemoryBackend::new();
+    node.forget_requests();
+    let outcomes = node_packages(&empty, &member(&node), &selection, &one, None).await;
+    assert_eq!(outcomes.keys().collect::<Vec<_>>(), ["p.map"]);
+    assert!(outcomes["p.map"].is_ok() && is_tagged(&empty, "p").await);
+    assert_eq!((node.count(Call::Search), node.count_of(Call::Get, &id("p.map"))), (1, 2));
+}
+
+#[tokio::test]
+async fn a_coordinating_nodes_index_finds_packages_whose_objects_come_from_the_node() {
+    let (catalog, data) = catalog("p", 3);
+    let node = node_of(catalog.clone(), &d1_testnode::Behaviour::gmn()).await;
+    let other = node_of(catalog, &d1_testnode::Behaviour::default()).await;
+    let client = |url: &str| d1_client::NodeClient::new(url, &impatient()).unwrap();
+    let (own, index) = (client(&node.member_url()), client(&other.coordinating_url()));
+    let source = d1_sync::DataOneSource::NodeWithIndex { node: own, index };
+    let backend = MemoryBackend::new();
+    let outcomes = batch(&backend, &source, &[&data[1]], &BatchOptions::new(options()), None).await;
+    assert!(outcomes.values().all(Result::is_ok), "{outcomes:?}");
+    assert!(is_tagged(&backend, "p").await);
+    assert_eq!((node.count(Call::Search), node.count(Call::List)), (0, 0), "its maps are not read");
+    assert_eq!((other.count(Call::Meta), other.count(Call::Get)), (0, 0), "objects come from the node");
+    // The index does not know a new object yet.
+    node.change(|catalog| {
+        put_data(catalog, "new", content(9), &ChecksumAlgorithm::Md5);
+        put_package(catalog, "new.package", &["new".to_owned()], None);
+    });
+    let outcomes = batch(&backend, &source, &["new"], &BatchOptions::new(options()), None).await;
+    assert!(outcomes.values().all(Result::is_ok), "{outcomes:?}");
+    assert!(is_tagged(&backend, "new.package").await);
+}
+
+#[tokio::test]
+async fn objects_of_the_network_are_located_by_one_list_of_nodes() {
+    let (catalog, data) = catalog("p", 5);
+    let node = node_of(catalog, &dialects()[0]).await;
+    let backend = MemoryBackend::new();
+    copy_package(&backend, &network(&node), "p.map").await.unwrap();
+    assert_eq!((node.count(Call::Resolve), node.count(Call::Node)), (0, 1));
+    assert_eq!(data.iter().map(|pid| node.count_of(Call::Get, &id(pid))).sum::<usize>(), 5);
+    // Where the list lacks the node, each object is resolved.
+    let (mut catalog, data) = self::catalog("q", 2);
+    for pid in data.iter().map(|pid| id(pid)).chain([id("q"), id("q.map")]) {
+        catalog
+            .edit(&pid, |meta| {
+                meta.origin_member_node = Some("urn:node:UNKNOWN".to_owned());
+                meta.authoritative_member_node = None;
+            })
+            .unwrap();
+    }
+    let node = node_of(catalog, &dialects()[0]).await;
+    copy_package(&backend, &network(&node), "q.map").await.unwrap();
+    assert_eq!(node.count(Call::Resolve), 4);
+}
+
+#[tokio::test]
+async fn an_object_without_bytes_needs_no_request() {
+    for behaviour in dialects() {
+        let (mut catalog, mut data) = catalog("p", 2);
+        put_data(&mut catalog, "empty", Vec::new(), &ChecksumAlgorithm::Md5);
+        data.push("empty".to_owned());
+        put_package(&mut catalog, "p", &data, None);
+        let node = node_of(catalog, &behaviour).await;
+        let backend = MemoryBackend::new();
+        copy_package(&backend, &member(&node), "p.map").await.unwrap();
+        assert_eq!(node.count_of(Call::Get, &id("empty")), 0, "{behaviour:?}");
+        assert_eq!(pulled(&backend, "p").await["data/empty.csv"], b"");
+        // The checksum of something else is not believed.
+        change(&node, "empty", |meta| {
+            meta.checksum = "MD5:900150983cd24fb0d6963f7d28e17f72".parse().unwrap();
+        });
+        assert!(copy_package(&MemoryBackend::new(), &member(&node), "p.map").await.is_err());
+    }
+}

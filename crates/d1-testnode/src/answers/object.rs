@@ -23,6 +23,9 @@ use crate::object::{StoredObject, wrong};
 pub(crate) fn get(exchange: &Exchange<'_>) -> Answered {
     let object = object(exchange, "1020", "1000")?;
     let size = object.content().size();
+    if size == 0 && exchange.app.behaviour.dialect == Dialect::Gmn {
+        return Err(Refused::new("ServiceFailure", 500, "0", "File path exists but is not a file"));
+    }
     let asked = exchange.header("range").filter(|_| has_ranges(exchange) && !exchange.lies.ignores_range);
     let Some(asked) = asked.and_then(|value| parse_range(value, size)) else {
         let body = Body::from_stream(object.content().pieces(0..size));

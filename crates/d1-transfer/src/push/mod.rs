@@ -41,7 +41,7 @@ pub struct PushOptions {
     pub annotations: Annotations,
     /// Identifier of the package or object. Without one, the DataONE documents in it decide.
     pub identifier: Option<Identifier>,
-    /// Whether to push private objects.
+    /// Whether to push objects that not everybody may read.
     pub include_private: bool,
     /// Whether to push an object whose system metadata name the wrong algorithm for its checksum.
     pub take_mislabelled: bool,

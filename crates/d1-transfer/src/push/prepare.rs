@@ -70,9 +70,12 @@ impl Prepared {
             bag.map(|version| BagRecord { version, algorithms: bagit::payload_algorithms(&scan.tag_files) });
         let created = options.created.clone().or_else(|| bagging_date(&scan.tag_files));
         let mut files = package_files(scan.inventory, bag.is_some())?;
-        let sources = Sources::new(directory, tag_files, scan.tag_files, stored);
+        let sources = Sources::new(directory.clone(), tag_files, scan.tag_files, stored);
         warn_of_clashes(&files, observer);
         let found = survey.facts(&files);
+        if let (false, count @ 1..) = (options.include_private, found.not_public.len()) {
+            return Err(Error::NotPublic { artifact: format!("`{}`", directory.display()), count });
+        }
         found.oddities.iter().for_each(|oddity| observer.event(&Event::Warning(&oddity.to_string())));
         for (position, object) in found.objects {
             files.set_object(position, object);

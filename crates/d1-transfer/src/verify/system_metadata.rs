@@ -239,7 +239,7 @@ fn mismatch(entry: &Entry<'_>, digests: &Digests, declared: &Declared) -> Option
 }
 
 /// The newest attached document, or the reason why none can be read.
-pub(super) type Attached = Result<Box<SystemMetadata>, String>;
+pub type Attached = Result<Box<SystemMetadata>, String>;
 
 /// How many attached documents are read at most.
 const MOST_DOCUMENTS: usize = 1000;
@@ -248,7 +248,11 @@ const MOST_DOCUMENTS: usize = 1000;
 ///
 /// Documents with the identifier of the artifact come first. Among them, the latest `dateSysMetadataModified`
 /// wins, then the highest `serialVersion`.
-pub(super) async fn attached(
+///
+/// # Errors
+///
+/// If the store fails.
+pub async fn attached(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
     observer: &Arc<dyn Observer>,

@@ -1,8 +1,10 @@
 //! `d1oci compare`: differences between a repository and DataONE.
 
-use d1_sync::{CompareReport, Difference, DifferenceKind};
+use std::path::PathBuf;
+
+use d1_sync::{CompareReport, DataOneSource, Difference, DifferenceKind, HashStoreSource};
 use oci_model::Reference;
-use registry_backend::Access;
+use registry_backend::{Access, MemoryBackend};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -10,17 +12,21 @@ use crate::failure::{ExitStatus, Failure};
 use crate::nodes::NodeOptions;
 use crate::output::{Lines, human};
 
-/// Compare a repository with a DataONE node.
+/// Compare a repository with a DataONE node or a HashStore.
 ///
 /// It reports objects that are gone, private, archived or obsoleted at the node, objects whose size, checksum or system metadata
-/// differ, and objects that the repository lacks. It changes nothing. Without `--node`, a Coordinating Node is asked about each object
-/// of the repository. The exit code is 1 if anything differs.
+/// differ, and objects that the repository lacks. Volatile parts of system metadata, such as the list of replicas, do not count. It
+/// changes nothing. Without `--node`, a Coordinating Node is asked about each object of the repository. The exit code is 1 if anything
+/// differs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci compare oci:store --node https://arcticdata.io/metacat/d1/mn\n\
                         Example: d1oci compare ghcr.io/owner/name --format json >differences.jsonl")]
 pub(crate) struct Arguments {
     /// The repository.
     repository: Reference,
+    /// Compare with the HashStore in this directory, without a request.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["node", "cn"])]
+    hashstore: Option<PathBuf>,
     #[command(flatten)]
     nodes: NodeOptions,
 }
@@ -35,8 +41,15 @@ enum Line<'a> {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let location = context.repository_only(&arguments.repository, "compare")?;
-    let source = arguments.nodes.source(context)?;
-    let backend = context.open(location, Access::Read).await?;
+    let source = match &arguments.hashstore {
+        Some(directory) => DataOneSource::HashStore(HashStoreSource::open(directory).await?),
+        None => arguments.nodes.source(context)?,
+    };
+    // A repository that does not exist yet lacks everything.
+    let backend = match context.open(location, Access::Read).await {
+        Err(failure) if failure.status() == ExitStatus::NotFound => Box::new(MemoryBackend::new()),
+        opened => opened?,
+    };
     let mut failure = None;
     let mut tell = |difference: &Difference| {
         if let Err(error) = context.printer.item(&Line::Difference(difference), text) {

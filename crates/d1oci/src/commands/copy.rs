@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Include objects that were withdrawn from the target; their tombstones stay.
     #[arg(long)]
     include_withdrawn: bool,
+    /// Copy objects that not everybody may read.
+    #[arg(long)]
+    include_private: bool,
     /// Let a registry forget the artifact that a tag named before; without it, the former artifact keeps a tag of its digest.
     #[arg(long)]
     no_keep: bool,
@@ -49,6 +52,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.repair = arguments.repair;
     options.include_withdrawn = arguments.include_withdrawn;
     options.forget_moved = arguments.no_keep;
+    options.include_private = arguments.include_private;
     options.mount_from = match (&arguments.from.location, &arguments.to.location) {
         (Location::Registry { host, repository }, Location::Registry { host: other, .. })
             if host == other =>

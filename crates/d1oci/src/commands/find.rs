@@ -10,10 +10,11 @@ use d1_transfer::ListedFile;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use oci_model::Reference;
+use oci_model::{Digest, Reference};
 use registry_backend::Access;
 use serde::Serialize;
 
+use super::package::state_of_file;
 use crate::catalogs::OpenCatalog;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
@@ -38,6 +39,9 @@ pub(crate) struct Arguments {
     /// DataONE object format identifier of the object, or of one in the package.
     #[arg(long, value_name = "FORMAT")]
     format_id: Option<String>,
+    /// Content digest, as `inspect` shows it: finds packages with the same members, whatever node they came from.
+    #[arg(long, value_name = "DIGEST")]
+    content_digest: Option<Digest>,
     /// Created at this date or time or later: `2025-11-07`, `2025-11-07T12:00:00Z`.
     #[arg(long, value_name = "DATE", value_parser = parse_date)]
     from: Option<Timestamp>,
@@ -89,6 +93,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     query.format_id = arguments.format_id;
     query.from = arguments.from;
     query.to = arguments.to;
+    query.content_digest = arguments.content_digest.as_ref().map(ToString::to_string);
     query.objects = arguments.objects;
     query.digest = arguments.checksum.or(arguments.hash).map(|wanted| (wanted.algorithm, wanted.digest));
     query.content.text = arguments.text;
@@ -150,6 +155,10 @@ fn text(repository: &str, line: &Line) -> String {
     if let Some(created) = &artifact.created {
         text += &format!("  {created}");
     }
+    let state = artifact.state.to_string();
+    if !state.is_empty() {
+        text += &format!("  ({state})");
+    }
     match (&artifact.title, &artifact.artifact_type) {
         (Some(title), _) => text += &format!("  {title}"),
         (None, Some(artifact_type)) => text += &format!("  {artifact_type}"),
@@ -166,7 +175,7 @@ fn object_text(object: &ListedFile) -> String {
     if let Some(format_id) = &object.format_id {
         text += &format!("  ({format_id})");
     }
-    text
+    text + &state_of_file(object)
 }
 
 /// A digest that a file has.

@@ -1,24 +1,27 @@
-//! `d1oci import`: the objects of a HashStore into a repository.
+//! `d1oci import`: the packages and objects of a HashStore into a repository.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use d1_model::Identifier;
 use d1_sync::{ImportFault, ImportOptions, ImportReport};
 use oci_model::Reference;
-use registry_backend::Access;
+use registry_backend::{Access, RegistryBackend};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
 use crate::output::{Lines, human};
 
-/// Import the objects of a HashStore, the object store of Metacat.
+/// Import the packages and objects of a HashStore, the object store of Metacat.
 ///
-/// Each object becomes an artifact of its own, and its system metadata an artifact that refers to it. An object is read once, by the
-/// upload that verifies it, and not at all if the repository has it. A damaged object, or one that contradicts its system metadata, is
-/// reported and does not stop the others. Run the same command again to continue.
+/// Each resource map in the store becomes a package, the same as `replicate` makes. Each object that is in no package becomes an
+/// artifact of its own, and its system metadata an artifact that refers to it. An object is read once, by the upload that verifies it,
+/// and not at all if the repository has it. A damaged object, or one that contradicts its system metadata, is reported and does not stop
+/// the others. Run the same command again to continue.
 ///
-/// Private objects are left out and listed.
+/// Private objects are left out and listed, and so are system metadata without an object. `d1oci compare --hashstore` reports objects
+/// of the repository that the store has no longer, or that became private.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci import quay.io/example/objects --hashstore /var/metacat/hashstore")]
 pub(crate) struct Arguments {
@@ -30,19 +33,45 @@ pub(crate) struct Arguments {
     /// Import only the object with this DataONE identifier; can be repeated.
     #[arg(long = "id", value_name = "PID")]
     ids: Vec<Identifier>,
+    /// Import each object by itself, also those of packages.
+    #[arg(long)]
+    objects: bool,
     /// Include private objects.
     #[arg(long)]
     include_private: bool,
+    /// Leave out members of packages that the store lacks.
+    #[arg(long, conflicts_with = "objects")]
+    skip_missing: bool,
 }
 
 #[derive(Debug, Serialize)]
 struct Imported<'a> {
     repository: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packages: Option<Packages>,
     #[serde(flatten)]
     report: &'a ImportReport,
 }
 
-/// The number of private objects in text; JSON has them all.
+/// The packages of all resource maps.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Packages {
+    imported: u64,
+    unchanged: u64,
+    /// Resource maps that not everybody may read.
+    not_public: Vec<String>,
+    failed: Vec<FailedPackage>,
+    sent_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FailedPackage {
+    identifier: String,
+    message: String,
+}
+
+/// The number of identifiers of a kind in text; JSON has them all.
 const LEFT_OUT_SHOWN: usize = 50;
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
@@ -55,21 +84,82 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         .with_hint(format!("write `{}`", repository.location)));
     }
     let mut options = ImportOptions::default();
-    options.identifiers = arguments.ids;
+    options.identifiers.clone_from(&arguments.ids);
     options.include_private = arguments.include_private;
     let location = &repository.location;
     let backend = context.open(location, Access::Create).await?;
     let observer = context.observer();
+    let is_whole = !arguments.objects && arguments.ids.is_empty();
+    let mut packages = None;
+    if is_whole {
+        (packages, options.except) = import_packages(context, &*backend, &arguments).await?;
+    }
     let report = d1_sync::import_hashstore(&*backend, &arguments.hashstore, &options, &observer).await?;
-    context.printer.result(&Imported { repository: location.to_string(), report: &report }, text)?;
-    if report.faults.is_empty() {
+    let imported = Imported { repository: location.to_string(), packages, report: &report };
+    context.printer.result(&imported, text)?;
+    let failed = imported.packages.iter().flat_map(|packages| &packages.failed);
+    let failed = failed.map(|FailedPackage { identifier, message }| format!("{identifier}: {message}"));
+    let details: Vec<String> = failed.chain(report.faults.iter().map(fault_line)).collect();
+    if details.is_empty() {
         return Ok(());
     }
-    let faults = human::count(report.faults.len() as u64, "fault");
+    let faults = human::count(details.len() as u64, "fault");
     let failure = Failure::new(ExitStatus::Invalid, format!("the HashStore has {faults}"));
-    Err(failure.with_details(report.faults.iter().map(fault_line)).with_hint(
-        "all other objects are imported; repair the HashStore, then run the same command again for the rest",
+    Err(failure.with_details(details).with_hint(
+        "everything else is imported; repair the HashStore, then run the same command again for the rest",
     ))
+}
+
+/// Imports the packages of all resource maps, and returns the members that the repository has now.
+#[cfg(feature = "d1-client")]
+async fn import_packages(
+    context: &Context,
+    backend: &dyn RegistryBackend,
+    arguments: &Arguments,
+) -> Result<(Option<Packages>, HashSet<Identifier>), Failure> {
+    use d1_sync::{BatchOptions, BatchOutcome, Error, ReplicateOptions};
+
+    let store = d1_sync::HashStoreSource::open(&arguments.hashstore).await?;
+    let mut replicate = ReplicateOptions::new(crate::context::temporary_directory());
+    replicate.include_private = arguments.include_private;
+    replicate.skip_missing = arguments.skip_missing;
+    let options = BatchOptions::new(replicate);
+    let packages = std::sync::Mutex::new(Packages::default());
+    let done = |identifier: &Identifier, outcome: BatchOutcome| {
+        let mut packages = packages.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match outcome {
+            BatchOutcome::Replicated(report) if report.unchanged => packages.unchanged += 1,
+            BatchOutcome::Replicated(report) => {
+                packages.imported += 1;
+                packages.sent_bytes += report.sent_bytes;
+            }
+            BatchOutcome::Failed(Error::NotPublic { identifier }) => {
+                packages.not_public.push(identifier.to_string());
+            }
+            BatchOutcome::Failed(error) => {
+                let identifier = identifier.to_string();
+                packages.failed.push(FailedPackage { identifier, message: d1_transfer::with_causes(&error) });
+            }
+            _ => {}
+        }
+    };
+    let observer = context.observer();
+    let members = d1_sync::import_packages(backend, &store, &options, &observer, &done).await;
+    let mut packages = packages.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    packages.not_public.sort_unstable();
+    packages.failed.sort_unstable_by(|left, right| left.identifier.cmp(&right.identifier));
+    Ok((Some(packages), members))
+}
+
+/// A program without the feature `d1-client` makes no packages.
+#[cfg(not(feature = "d1-client"))]
+#[expect(clippy::unused_async, reason = "it has the signature of its twin")]
+async fn import_packages(
+    _context: &Context,
+    _backend: &dyn RegistryBackend,
+    _arguments: &Arguments,
+) -> Result<(Option<Packages>, HashSet<Identifier>), Failure> {
+    Ok((None, HashSet::new()))
 }
 
 fn fault_line(fault: &ImportFault) -> String {
@@ -80,18 +170,32 @@ fn fault_line(fault: &ImportFault) -> String {
 }
 
 fn text(imported: &Imported<'_>, lines: &mut Lines<'_>) {
-    let ImportReport { objects, imported: new, already_there, not_public, failed, .. } = imported.report;
+    if let Some(packages) = &imported.packages {
+        let Packages { imported: new, unchanged, not_public, failed, sent_bytes } = packages;
+        lines.add(format_args!(
+            "Imported {} into {}: {unchanged} unchanged, {} not public, {} failed; {} sent",
+            human::count(*new, "package"),
+            imported.repository,
+            not_public.len(),
+            failed.len(),
+            human::bytes(*sent_bytes),
+        ));
+    }
+    let ImportReport { objects, imported: new, already_there, not_public, without_object, failed, .. } =
+        imported.report;
     lines.add(format_args!(
         "Imported {} into {}: {new} new, {already_there} already there, {} not public, {failed} failed",
         human::count(*objects, "object"),
         imported.repository,
         not_public.len(),
     ));
-    for identifier in not_public.iter().take(LEFT_OUT_SHOWN) {
-        lines.add(format_args!("Not public: {identifier}"));
-    }
-    if let Some(more) = not_public.len().checked_sub(LEFT_OUT_SHOWN).filter(|more| *more > 0) {
-        lines.add(format_args!("… and {more} more (`--format json` lists all)"));
+    for (identifiers, what) in [(not_public, "Not public"), (without_object, "Without an object")] {
+        for identifier in identifiers.iter().take(LEFT_OUT_SHOWN) {
+            lines.add(format_args!("{what}: {identifier}"));
+        }
+        if let Some(more) = identifiers.len().checked_sub(LEFT_OUT_SHOWN).filter(|more| *more > 0) {
+            lines.add(format_args!("… and {more} more (`--format json` lists all)"));
+        }
     }
     lines.add(format_args!(
         "{} attached; {} sent ({})",

@@ -1,7 +1,8 @@
 //! `d1oci inspect`: a summary of an artifact.
 
 use d1_model::Identifier;
-use d1_package::{LayerKind, PackageView};
+use d1_package::annotations::D1_SERIES_ID;
+use d1_package::{ArtifactState, LayerKind, PackageView};
 use d1_transfer::{OpenPackage, with_causes};
 use oci_model::{Annotations, Descriptor, Digest, MediaType, Platform, Reference, annotations};
 use registry_backend::RegistryBackend;
@@ -37,6 +38,10 @@ struct Summary {
     identifier: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_map: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    series_id: Option<String>,
+    #[serde(flatten)]
+    state: ArtifactState,
     #[serde(skip_serializing_if = "Option::is_none")]
     bag_version: Option<String>,
     indexed: bool,
@@ -127,6 +132,8 @@ fn summary(package: &OpenPackage, reference: String) -> Summary {
         directory: view.directory().to_owned(),
         identifier: view.identifier().map(str::to_owned),
         resource_map: index.and_then(|index| index.resource_map()).map(ToString::to_string),
+        series_id: manifest.annotations.get(D1_SERIES_ID).cloned(),
+        state: ArtifactState::of(&manifest.annotations),
         bag_version: index.and_then(|index| index.bag()).map(|bag| bag.version.to_string()),
         indexed: index.is_some(),
         files: index.map(|index| index.files().len() as u64),
@@ -243,6 +250,8 @@ fn text(summary: &Summary, lines: &mut Lines<'_>) {
     line("ArtifactType", summary.artifact_type.as_ref().map(ToString::to_string));
     line("Identifier", summary.identifier.clone());
     line("Resource map", summary.resource_map.clone());
+    line("Series", summary.series_id.clone());
+    line("State", Some(summary.state.to_string()).filter(|state| !state.is_empty()));
     line("Directory", Some(summary.directory.clone()).filter(|directory| !directory.is_empty()));
     line("BagIt", summary.bag_version.clone());
     if let (Some(files), Some(bytes)) = (summary.files, summary.bytes) {

@@ -1,17 +1,22 @@
 //! `d1oci ls`: the files of a package.
 
 use d1_model::Identifier;
+use d1_package::ArtifactState;
+use d1_package::annotations::D1_SERIES_ID;
 use d1_transfer::{FileListing, OpenPackage, list_files, with_causes};
 use oci_model::{MediaType, Reference};
 use registry_backend::RegistryBackend;
 use serde::Serialize;
 
-use super::package::{Artifact, Children, OpenedArtifact, RatioArgument, open_any, unreadable};
+use super::package::{
+    Artifact, Children, OpenedArtifact, RatioArgument, open_any, state_of_file, unreadable,
+};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Lines, human};
 
-/// List the files of a package: size, path, and known DataONE identifiers and formats.
+/// List the files of a package: size, path, known DataONE identifiers and formats, and the state of objects that are archived,
+/// replaced or not public.
 ///
 /// Of an image index, it lists the files of every artifact in it.
 #[derive(Debug, clap::Args)]
@@ -34,6 +39,10 @@ struct Listing<'a> {
     directory: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    series_id: Option<String>,
+    #[serde(flatten)]
+    state: ArtifactState,
     files: FileListing<'a>,
 }
 
@@ -41,7 +50,7 @@ struct Listing<'a> {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Child<'a> {
-    Listed(Listing<'a>),
+    Listed(Box<Listing<'a>>),
     Unreadable { reference: String, error: String },
 }
 
@@ -52,6 +61,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         Artifact::Package(package) => {
             let package = package.with_max_ratio(max_ratio);
             let listing = listing(&*backend, &package, reference).await?;
+            let state = listing.state.to_string();
+            if !state.is_empty() {
+                context.printer.status(format_args!("{}: {state}", listing.reference));
+            }
             return context.printer.result(&listing, |listing, lines| files(listing, "", lines));
         }
         Artifact::Index { raw, manifest } => (raw, manifest),
@@ -71,7 +84,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
                 continue;
             }
         };
-        list.item(&Child::Listed(listing(&*backend, &package, reference).await?), child_text)?;
+        let listing = Box::new(listing(&*backend, &package, reference).await?);
+        list.item(&Child::Listed(listing), child_text)?;
     }
     list.end()?;
     unreadable(failed, &asked)
@@ -87,6 +101,8 @@ async fn listing<'a>(
         artifact_type: view.manifest().artifact_type.clone(),
         directory: view.directory().to_owned(),
         identifier: view.identifier().map(str::to_owned),
+        series_id: view.manifest().annotations.get(D1_SERIES_ID).cloned(),
+        state: ArtifactState::of(&view.manifest().annotations),
         files: list_files(backend, package).await?,
         reference,
     })
@@ -113,6 +129,6 @@ fn files(listing: &Listing<'_>, indent: &str, lines: &mut Lines<'_>) {
         if let Some(format_id) = &file.format_id {
             line += &format!("  ({format_id})");
         }
-        lines.add(line);
+        lines.add(line + &state_of_file(&file));
     }
 }

@@ -38,6 +38,13 @@ pub(crate) struct Arguments {
     /// Look for new referrers of unchanged artifacts too: one more request for each tag.
     #[arg(long)]
     all_referrers: bool,
+    /// Mirror artifacts with objects that not everybody may read. Without it, they are left out and listed.
+    #[arg(long)]
+    include_private: bool,
+    /// Leave a tag of the target as it is if it names a package with equal content in the same state: replicas of one
+    /// package from two nodes differ in their system metadata.
+    #[arg(long)]
+    keep_equal: bool,
     /// Delete tags of the target that the source lacks.
     #[arg(long)]
     delete: bool,
@@ -96,6 +103,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.dry_run = arguments.dry_run;
     options.include_withdrawn = arguments.include_withdrawn;
     options.forget_moved = arguments.no_keep;
+    options.include_private = arguments.include_private;
+    options.keep_equal = arguments.keep_equal;
     options.parallel = usize::from(arguments.parallel);
     options.mount_from = mount_from(from_location, to_location);
     if let Some(journal) = &journal {
@@ -155,7 +164,8 @@ fn mount_from(from: &Location, to: &Location) -> Option<oci_model::RepositoryNam
 }
 
 fn text(mirrored: &Mirrored<'_>, lines: &mut Lines<'_>) {
-    let MirrorReport { dry_run, copied, unchanged, deleted, failed, sent_bytes, .. } = mirrored.report;
+    let MirrorReport { dry_run, copied, unchanged, equal, not_public, deleted, failed, sent_bytes, .. } =
+        mirrored.report;
     let (copy, delete) = if *dry_run { ("Would copy", "Would delete") } else { ("Copied", "Deleted") };
     for tag in copied {
         match &tag.former {
@@ -167,14 +177,17 @@ fn text(mirrored: &Mirrored<'_>, lines: &mut Lines<'_>) {
         }
     }
     deleted.iter().for_each(|tag| lines.add(format_args!("{delete} {tag}")));
-    lines.add(format_args!(
-        "{}: {} copied, {unchanged} unchanged, {} deleted, {} failed; {} sent",
-        mirrored.to,
-        copied.len(),
-        deleted.len(),
-        failed.len(),
-        human::bytes(*sent_bytes),
-    ));
+    for tag in not_public {
+        lines.add(format_args!("Left out {tag}: not everybody may read its objects"));
+    }
+    let mut text = format!("{}: {} copied, {unchanged} unchanged", mirrored.to, copied.len());
+    for (count, what) in [(*equal, "of equal content"), (not_public.len() as u64, "not public")] {
+        if count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    let (deleted, failed, sent) = (deleted.len(), failed.len(), human::bytes(*sent_bytes));
+    lines.add(format_args!("{text}, {deleted} deleted, {failed} failed; {sent} sent"));
 }
 
 /// The digests of mirrored tags: a file of JSON lines that only grows.

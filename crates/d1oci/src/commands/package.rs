@@ -7,7 +7,7 @@ use d1_catalog::{CatalogedRepository, Purpose, check_identifier, locate};
 use d1_model::Identifier;
 use d1_package::TOMBSTONE_TYPE;
 use d1_transfer::parts::concerns_content;
-use d1_transfer::{Observer, OpenPackage, open_package};
+use d1_transfer::{ListedFile, Observer, OpenPackage, open_package};
 use oci_model::annotations::DESCRIPTION;
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, Reference};
 use registry_backend::{Access, Error as BackendError, ErrorKind, RegistryBackend};
@@ -233,4 +233,13 @@ async fn find_target(
         }
         (None, None) => context.required_target(reference).cloned(),
     }
+}
+
+/// Returns the state of an object in words, with space before it, or nothing for a current public object.
+pub(crate) fn state_of_file(file: &ListedFile) -> String {
+    let archived = file.archived.then(|| "archived".to_owned());
+    let obsoleted_by = file.obsoleted_by.as_ref().map(|newer| format!("replaced by {newer}"));
+    let not_public = file.not_public.then(|| "not public".to_owned());
+    let all: Vec<String> = [archived, obsoleted_by, not_public].into_iter().flatten().collect();
+    if all.is_empty() { String::new() } else { format!("  {}", all.join(", ")) }
 }

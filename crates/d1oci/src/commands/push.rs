@@ -63,8 +63,8 @@ pub(crate) struct Arguments {
     /// System metadata of the object.
     #[arg(long, value_name = "FILE")]
     sysmeta: Option<PathBuf>,
-    /// Push an object that is private by its system metadata.
-    #[arg(long, requires = "sysmeta")]
+    /// Push objects that not everybody may read by their system metadata.
+    #[arg(long)]
     include_private: bool,
     /// Push an object although its system metadata name the wrong algorithm for its checksum.
     #[arg(long, requires = "sysmeta")]

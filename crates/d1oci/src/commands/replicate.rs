@@ -57,6 +57,9 @@ pub(crate) struct Arguments {
     /// Skip packages whose tag exists, without checking for new system metadata.
     #[arg(long)]
     skip_existing: bool,
+    /// Copy a package again if only volatile parts of its system metadata changed, such as the list of replicas.
+    #[arg(long)]
+    volatile: bool,
     #[command(flatten)]
     selection: SelectionOptions,
     /// How to store files, as in `push`.
@@ -145,6 +148,7 @@ fn options(arguments: &Arguments) -> Result<BatchOptions, Failure> {
     let mut replicate = ReplicateOptions::new(temporary_directory());
     replicate.include_private = arguments.selection.include_private;
     replicate.skip_missing = arguments.selection.skip_missing;
+    replicate.volatile_changes = arguments.volatile;
     replicate.push.layout = arguments.layout.into();
     let mut options = BatchOptions::new(replicate);
     options.parallel = arguments.parallel;
