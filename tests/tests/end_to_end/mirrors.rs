@@ -196,7 +196,7 @@ fn withdrawn_objects_come_back_only_if_the_user_says_so() {
         let gone = session.line(&format!("d1oci cat oci:target --id {identifier}")).failure(3);
         assert!(gone.stderr.contains("was withdrawn"), "{}", gone.stderr);
     }
-    // What another repository withdrew is no content, and comes along.
+    // Tombstones hold no withdrawn object, and are copied.
     mirror(&session, "oci:target oci:third");
     session.line(&format!("d1oci push oci:target package --id {PACKAGE} --include-withdrawn")).success();
     mirror(&session, "--include-withdrawn oci:source oci:target");
