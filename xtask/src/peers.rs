@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers, with the versions that the documents of this project name.
-pub const PEERS: [Peer; 13] = [
+pub const PEERS: [Peer; 16] = [
     Peer {
         program: "oras",
         purpose: "reads artifacts of d1oci, and the other way round",
@@ -56,6 +56,24 @@ pub const PEERS: [Peer; 13] = [
         purpose: "validates bags",
         version: &["--help"],
         method: Method::Python("bagit==1.9.0"),
+    },
+    Peer {
+        program: "versitygw",
+        purpose: "is an S3 server on the loopback interface",
+        version: &["--version"],
+        method: Method::Go("github.com/versity/versitygw/cmd/versitygw@v1.8.0"),
+    },
+    Peer {
+        program: "moto_server",
+        purpose: "is an S3 server whose uploads everybody may list",
+        version: &["--help"],
+        method: Method::Python("moto[server]==5.2.5"),
+    },
+    Peer {
+        program: "azurite-blob",
+        purpose: "is an Azure Blob Storage server on the loopback interface",
+        version: &["--version"],
+        method: Method::Node("azurite@3.37.0"),
     },
     Peer {
         program: "skopeo",

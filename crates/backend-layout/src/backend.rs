@@ -10,6 +10,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use oci_model::{Descriptor, Digest, Location, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{
@@ -17,7 +18,7 @@ use registry_backend::{
     RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint, Written,
 };
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, OpenUploads, PartStore, Place, Tuning};
 use crate::directory::Directory;
 use crate::index::{Edit, Index};
 use crate::manifests::Manifests;
@@ -78,14 +79,30 @@ impl LayoutBackend {
     ///
     /// As [`open_directory`](Self::open_directory); [`Unsupported`](ErrorKind::Unsupported) if `access` asks for writing and the
     /// store does not support conditional puts.
-    pub async fn with_store(
-        store: Arc<dyn ObjectStore>,
+    pub async fn with_store<S: ObjectStore + MultipartStore>(
+        store: Arc<S>,
         prefix: Path,
         name: impl Into<String>,
         access: Access,
     ) -> Result<Self> {
-        let name = name.into();
-        let storage = Bucket::open(store, prefix, name.clone(), access).await?;
+        let place = Place {
+            store: store.clone(),
+            parts: PartStore(store),
+            listing: None,
+            prefix,
+            name: name.into(),
+            clock: Arc::default(),
+            uploads: OpenUploads::default(),
+            tuning: Tuning::default(),
+            server: None,
+        };
+        Self::at(place, access).await
+    }
+
+    /// Opens the layout in a place of an object store.
+    pub(crate) async fn at(place: Place, access: Access) -> Result<Self> {
+        let name = place.name.clone();
+        let storage = Bucket::open(place, access).await?;
         // Requests spend most of their time waiting for the network.
         Ok(Self::new(Box::new(storage), name, access, 4))
     }
@@ -134,6 +151,13 @@ impl LayoutBackend {
 
     /// Returns the descriptor of a manifest. The index lists tags and digests; nested indexes list digests only.
     async fn find(&self, at: &ManifestRef) -> Result<Option<Descriptor>> {
+        let known = match at {
+            ManifestRef::Digest(_) => self.manifests.storage.known_index(),
+            ManifestRef::Tag(_) => None,
+        };
+        if let Some(found) = known.and_then(|index| index.descriptor(at)) {
+            return Ok(Some(found));
+        }
         let index = self.manifests.storage.index().await?;
         if let Some(found) = index.descriptor(at) {
             return Ok(Some(found));

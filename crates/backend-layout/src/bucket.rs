@@ -5,28 +5,29 @@
 //! takes long.
 
 mod blobs;
+mod failure;
 mod index_object;
 mod lease;
 mod open;
 mod shared;
+mod uploads;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::ObjectStore;
-use object_store::path::Path;
 use oci_model::Digest;
 use registry_backend::{Access, BlobRead, BlobSource, Result};
 use tokio::sync::{Mutex, OnceCell};
-use tokio::time::Instant;
 
 use crate::index::Index;
 use crate::storage::{IndexUpdate, Presence, Storage, StoredBlob};
 use index_object::{IndexObject, Update};
 use lease::Lease;
-use shared::{Clock, PARALLEL, Shared};
+use shared::Shared;
+pub(crate) use shared::{PartStore, Place, StoreClock, Tuning};
+pub(crate) use uploads::{BegunUpload, OpenUploads, StoredPart, UploadListing};
 
 /// A layout in an object store.
 #[derive(Debug)]
@@ -39,23 +40,17 @@ pub(crate) struct Bucket {
     queue: Arc<Mutex<()>>,
     /// Set by the first write.
     lease: OnceCell<Lease>,
-    clock: Clock,
 }
 
 impl Bucket {
-    /// Opens the layout under the prefix. If it may be created, the first write creates it.
-    pub(crate) async fn open(
-        store: Arc<dyn ObjectStore>,
-        prefix: Path,
-        name: String,
-        access: Access,
-    ) -> Result<Self> {
-        let shared = Shared { store, prefix, name };
-        let exists = open::open(&shared, access).await?;
-        let clock = match access {
-            Access::Read => Clock::new(SystemTime::now(), Instant::now()),
-            Access::Modify | Access::Create => open::probe(&shared).await?,
-        };
+    /// Opens the layout in a place. If it may be created, the first write creates it.
+    pub(crate) async fn open(place: Place, access: Access) -> Result<Self> {
+        let shared = Shared::new(place);
+        let (exists, is_proven) = futures::join!(open::open(&shared, access), open::is_proven(&shared, access));
+        let exists = exists?;
+        if access != Access::Read && !(is_proven && shared.place.clock.is_known()) {
+            open::probe(&shared).await?;
+        }
         let created = if exists { OnceCell::new_with(Some(())) } else { OnceCell::new() };
         Ok(Self {
             shared: Arc::new(shared),
@@ -63,7 +58,6 @@ impl Bucket {
             created,
             queue: Arc::default(),
             lease: OnceCell::new(),
-            clock,
         })
     }
 
@@ -73,7 +67,7 @@ impl Bucket {
 
     /// Returns the lease on the blobs that this value relies on.
     async fn lease(&self) -> &Lease {
-        let start = || async { Lease::start(Arc::clone(&self.shared), self.clock) };
+        let start = || async { Lease::start(Arc::clone(&self.shared)) };
         self.lease.get_or_init(start).await
     }
 }
@@ -84,10 +78,14 @@ impl Storage for Bucket {
         Ok(self.index.read(&self.shared, !self.created.initialized()).await?.0)
     }
 
+    fn known_index(&self) -> Option<Arc<Index>> {
+        self.index.last_read()
+    }
+
     async fn begin_update(&self) -> Result<Box<dyn IndexUpdate>> {
         self.create().await?;
         let turn = Arc::clone(&self.queue).lock_owned().await;
-        let update = Update::begin(Arc::clone(&self.shared), &self.index, turn).await?;
+        let update = Update::begin(Arc::clone(&self.shared), Arc::clone(&self.index), turn).await?;
         Ok(Box::new(update))
     }
 
@@ -131,7 +129,7 @@ impl Storage for Bucket {
 
     async fn presence(&self, blobs: &[(Digest, u64)]) -> Result<Vec<Presence>> {
         let ask = |(digest, size): (Digest, u64)| async move { self.renew(&digest, size).await };
-        stream::iter(blobs.to_vec()).map(ask).buffered(PARALLEL).try_collect().await
+        stream::iter(blobs.to_vec()).map(ask).buffered(self.shared.place.tuning.parallel).try_collect().await
     }
 
     async fn list(&self) -> Result<Vec<StoredBlob>> {
@@ -139,12 +137,12 @@ impl Storage for Bucket {
     }
 
     async fn removable_before(&self, grace: Duration) -> Result<SystemTime> {
-        let before = self.clock.now().checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = self.shared.now().checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
         Ok(lease::earliest(&self.shared, before).await?.map_or(before, |since| since.min(before)))
     }
 
     async fn remove_partial(&self, before: SystemTime, only_count: bool) -> Result<u64> {
-        // Interrupted uploads have no names here: rules of the bucket expire them.
-        lease::remove_expired(&self.shared, before, only_count).await
+        let expired = lease::remove_expired(&self.shared, before, only_count).await?;
+        Ok(expired + blobs::abort_uploads(&self.shared, before, only_count).await?)
     }
 }

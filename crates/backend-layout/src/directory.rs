@@ -101,6 +101,10 @@ impl Storage for Directory {
         self.thread.run("read the index of", read).await
     }
 
+    fn known_index(&self) -> Option<Arc<Index>> {
+        None
+    }
+
     async fn begin_update(&self) -> Result<Box<dyn IndexUpdate>> {
         self.create().await?;
         let turn = Arc::clone(&self.queue).lock_owned().await;

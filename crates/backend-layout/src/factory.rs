@@ -5,11 +5,18 @@ use oci_model::Location;
 use registry_backend::{BackendFactory, Error, ErrorKind, Fit, OpenOptions, RegistryBackend, Result};
 
 use crate::backend::LayoutBackend;
+#[cfg(feature = "remote")]
+use crate::bucket::OpenUploads;
+#[cfg(feature = "remote")]
+use crate::remote::BucketOptions;
 
 /// Opens image layouts in directories and, with the features `s3`, `gcs` and `azure`, in buckets.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LayoutFactory {
-    bucket_options: Vec<(String, String)>,
+    #[cfg(feature = "remote")]
+    buckets: BucketOptions,
+    #[cfg(feature = "remote")]
+    uploads: OpenUploads,
 }
 
 impl LayoutFactory {
@@ -17,30 +24,30 @@ impl LayoutFactory {
     pub fn new() -> Self {
         Self::default()
     }
+}
 
-    /// Adds settings for buckets, such as `aws_region` or `google_service_account`. The keys are those of [`object_store`]; each
-    /// kind of bucket ignores the keys of others.
+#[cfg(feature = "remote")]
+impl LayoutFactory {
+    /// Returns the factory with other options for buckets.
     ///
     /// ```
-    /// let factory = backend_layout::LayoutFactory::new()
-    ///     .with_bucket_options([("aws_region", "us-west-2"), ("aws_endpoint", "https://s3.example.org")]);
+    /// use backend_layout::{BucketOptions, LayoutFactory};
+    ///
+    /// let mut options = BucketOptions::default();
+    /// options.settings.push(("aws_endpoint".to_owned(), "https://s3.example.org".to_owned()));
+    /// let factory = LayoutFactory::new().with_buckets(options);
     /// # let _ = factory;
     /// ```
     #[must_use]
-    pub fn with_bucket_options<K: Into<String>, V: Into<String>>(
-        mut self,
-        options: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        self.bucket_options.extend(options.into_iter().map(|(key, value)| (key.into(), value.into())));
+    pub fn with_buckets(mut self, options: BucketOptions) -> Self {
+        self.buckets = options;
         self
     }
-}
 
-impl std::fmt::Debug for LayoutFactory {
-    // Values may be secret.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let keys: Vec<_> = self.bucket_options.iter().map(|(key, _)| key).collect();
-        formatter.debug_struct("LayoutFactory").field("bucket_options", &keys).finish()
+    /// Aborts the uploads to buckets that this factory and its clones have begun and not ended: a store keeps their parts. Call it
+    /// when a program ends early.
+    pub async fn cancel_uploads(&self) {
+        self.uploads.abort().await;
     }
 }
 
@@ -67,35 +74,25 @@ impl BackendFactory for LayoutFactory {
             Location::Directory(path) => {
                 Ok(Box::new(LayoutBackend::open_directory(path, options.access).await?))
             }
-            #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+            #[cfg(feature = "remote")]
             Location::Bucket { scheme, url } if serves(scheme) => {
-                Ok(Box::new(open_bucket(url, &self.bucket_options, options.access).await?))
+                let place = crate::remote::place(url, &self.buckets, self.uploads.clone())?;
+                Ok(Box::new(LayoutBackend::at(place, options.access).await?))
             }
-            Location::Bucket { .. } => Err(Error::new(ErrorKind::Unsupported, "open", location)
-                .because("this program was built without the feature for it: `s3`, `gcs` or `azure`")),
+            Location::Bucket { scheme, .. } => {
+                let feature = match &**scheme {
+                    "gs" => "gcs",
+                    "az" => "azure",
+                    other => other,
+                };
+                let reason = format!("this program was built without the feature `{feature}`");
+                Err(Error::new(ErrorKind::Unsupported, "open", location).because(reason))
+            }
             _ => {
                 Err(Error::new(ErrorKind::Unsupported, "open", location).because("it is not an image layout"))
             }
         }
     }
-}
-
-/// Opens the layout at a URL such as `s3://bucket/prefix`.
-#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
-async fn open_bucket(
-    url: &str,
-    options: &[(String, String)],
-    access: registry_backend::Access,
-) -> Result<LayoutBackend> {
-    let invalid = |error: Box<dyn std::error::Error + Send + Sync>| {
-        let reason = format!("cannot use the bucket with these settings: {error}");
-        Error::new(ErrorKind::Invalid, "open", url).because(reason).caused_by(error)
-    };
-    let parsed = url::Url::parse(url).map_err(|error| invalid(error.into()))?;
-    let options = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let (store, prefix) =
-        object_store::parse_url_opts(&parsed, options).map_err(|error| invalid(error.into()))?;
-    LayoutBackend::with_store(store.into(), prefix, url, access).await
 }
 
 /// Tells whether the feature for a scheme is enabled.
@@ -130,13 +127,6 @@ mod tests {
         }
         let registry = Location::Registry { host: "h.example".to_owned(), repository: "a".parse().unwrap() };
         assert_eq!(factory.fit(&registry), Fit::No);
-    }
-
-    #[test]
-    fn settings_are_not_shown() {
-        let factory = LayoutFactory::new().with_bucket_options([("aws_secret_access_key", "hidden")]);
-        let shown = format!("{factory:?}");
-        assert!(shown.contains("aws_secret_access_key") && !shown.contains("hidden"), "{shown}");
     }
 
     #[tokio::test]

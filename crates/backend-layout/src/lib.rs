@@ -14,8 +14,12 @@ mod prune;
 mod publish;
 mod reachable;
 mod referrers;
+#[cfg(feature = "remote")]
+mod remote;
 mod storage;
 
 pub use backend::LayoutBackend;
 pub use factory::LayoutFactory;
 pub use object_store;
+#[cfg(feature = "remote")]
+pub use remote::BucketOptions;

@@ -19,6 +19,10 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// Returns the current index.
     async fn index(&self) -> Result<Arc<Index>>;
 
+    /// Returns the index that was read last, where asking again costs a request. Content that it lists under a digest is the same
+    /// now, if it still exists.
+    fn known_index(&self) -> Option<Arc<Index>>;
+
     /// Starts to replace the index. Creates the layout first if it is missing and may be created.
     async fn begin_update(&self) -> Result<Box<dyn IndexUpdate>>;
 
@@ -245,11 +249,15 @@ impl Attempts {
                 .because(format!("other writers replaced the index {} times in a row", Self::LIMIT))
                 .with_retry(Retry::Yes));
         }
-        let longest =
-            Duration::from_millis(10).saturating_mul(1 << self.lost.min(10)).min(Self::LONGEST_PAUSE);
-        tokio::time::sleep(longest.mul_f64(random_fraction())).await;
+        tokio::time::sleep(pause(self.lost, Self::LONGEST_PAUSE)).await;
         Ok(())
     }
+}
+
+/// Returns the pause after the failure of this number: random, and longer with each failure.
+pub(crate) fn pause(failure: u32, longest: Duration) -> Duration {
+    let most = Duration::from_millis(10).saturating_mul(1 << failure.min(16)).min(longest);
+    most.mul_f64(random_fraction())
 }
 
 /// Returns a fraction that differs between writers: two that wait equally long would meet again.

@@ -32,7 +32,7 @@ pub(crate) fn profiles() -> Vec<Profile> {
 pub(crate) fn backends() -> Backends {
     let backends = Backends::default();
     #[cfg(feature = "backend-layout")]
-    let backends = backends.with(backend_layout::LayoutFactory::new().with_bucket_options(bucket_options()));
+    let backends = backends.with(backend_layout::LayoutFactory::new());
     #[cfg(not(feature = "backend-layout"))]
     let backends = backends.without("backend-layout", |location| {
         matches!(location, Location::Directory(_) | Location::Bucket { .. })
@@ -52,17 +52,4 @@ pub(crate) fn backends() -> Backends {
 #[cfg(not(all(feature = "backend-ghcr", feature = "backend-gitlab", feature = "backend-quay")))]
 fn is_at(location: &Location, wanted: &str) -> bool {
     matches!(location, Location::Registry { host, .. } if host == wanted)
-}
-
-/// Returns the settings for buckets in the environment, under the names that the vendors' own tools use, such as
-/// `AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT` or `AZURE_STORAGE_ACCOUNT_NAME`.
-#[cfg(feature = "backend-layout")]
-fn bucket_options() -> Vec<(String, String)> {
-    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-    let of_buckets = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| of_buckets(name))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value))
-        .collect()
 }

@@ -7,9 +7,13 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use d1_transfer::{Event, Observer};
 use oci_model::{Location, ManifestRef, Reference, Tag};
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+use registry_backend::BackendFactory as _;
 use registry_backend::{Access, Backends, OpenOptions, RegistryBackend};
 use tokio::sync::Notify;
 
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+use crate::buckets::BucketSetup;
 use crate::catalogs::CatalogOptions;
 use crate::failure::Failure;
 use crate::output::progress::{Progress, Screen};
@@ -69,6 +73,9 @@ pub(crate) struct Context {
     /// How to talk to registries.
     #[cfg(feature = "distribution-client")]
     pub(crate) registries: RegistrySetup,
+    /// How to talk to buckets.
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    pub(crate) buckets: BucketSetup,
 }
 
 impl Context {
@@ -89,6 +96,8 @@ impl Context {
             is_stopped: Arc::default(),
             stop: Notify::new(),
             backend: options.backend.clone(),
+            #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+            buckets: BucketSetup::default(),
             catalogs: options.catalogs.clone(),
         }
     }
@@ -109,10 +118,23 @@ impl Context {
                 None => Ok(backends.open(location, &options).await?),
             };
         }
+        #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+        if let (Location::Bucket { .. }, None | Some("layout")) = (location, self.backend.as_deref()) {
+            return Ok(self.bucket(location)?.open(location, &options).await?);
+        }
         Ok(match &self.backend {
             Some(name) => self.backends.open_with(name, location, &options).await?,
             None => self.backends.open(location, &options).await?,
         })
+    }
+
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    fn bucket(&self, location: &Location) -> Result<backend_layout::LayoutFactory, Failure> {
+        self.buckets.factory(
+            location,
+            #[cfg(feature = "distribution-client")]
+            &self.registries,
+        )
     }
 
     /// Returns all backends of this program, registries included.

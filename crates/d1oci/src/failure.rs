@@ -234,6 +234,7 @@ pub(crate) fn backend_status(error: &BackendError) -> ExitStatus {
         ErrorKind::NotFound => ExitStatus::NotFound,
         ErrorKind::Denied if comes_from_system(error) => ExitStatus::LocalIo,
         ErrorKind::Denied => ExitStatus::Denied,
+        ErrorKind::Invalid if error.operation().starts_with("use the settings") => ExitStatus::Usage,
         ErrorKind::Invalid | ErrorKind::Incomplete => ExitStatus::Invalid,
         // Content that is larger than its description allows, or more than the store accepts.
         ErrorKind::TooLarge if reads => ExitStatus::Invalid,
@@ -247,12 +248,14 @@ pub(crate) fn backend_status(error: &BackendError) -> ExitStatus {
 fn backend_hint(error: &BackendError) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::NotFound if error.operation() == "open" => {
-            Some("`d1oci push` creates a layout where none exists")
+            Some("`d1oci push` creates a layout where none exists, in a bucket that exists")
         }
         ErrorKind::NotFound if error.operation() == "list tags" => None,
         ErrorKind::NotFound => Some("`d1oci tags REPOSITORY` lists the tags"),
         ErrorKind::Incomplete => Some("run the same push again: it sends the missing content"),
         ErrorKind::Conflict => Some("wait for the other process to end, then run the same command again"),
+        // Buckets have no logins.
+        ErrorKind::Denied if error.to_string().contains("docs/buckets.md") => None,
         ErrorKind::Denied if !comes_from_system(error) => {
             Some("`d1oci login HOST` logs in; docs/configuration.md lists the other places of credentials")
         }

@@ -28,6 +28,8 @@
 #![doc = include_str!("../README.md")]
 
 mod backends;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod buckets;
 mod catalogs;
 mod cli;
 mod commands;

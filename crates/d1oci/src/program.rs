@@ -168,6 +168,12 @@ fn in_runtime(context: &Context, cli: Cli) -> Result<(), Failure> {
     });
     let status = match ended {
         Ok(result) => {
+            #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+            if result.is_err() {
+                // A store that does not answer must not keep the program.
+                let cancelling = context.buckets.cancel_uploads();
+                let _ = runtime.block_on(async { tokio::time::timeout(CLEAN_UP, cancelling).await });
+            }
             // Threads that read for a failed transfer end by themselves: nobody waits for them.
             runtime.shutdown_background();
             return result;
@@ -179,6 +185,8 @@ fn in_runtime(context: &Context, cli: Cli) -> Result<(), Failure> {
     // A registry that does not answer must not keep the program. It removes old sessions by itself.
     let _ =
         runtime.block_on(async { tokio::time::timeout(CLEAN_UP, context.registries.cancel_uploads()).await });
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    let _ = runtime.block_on(async { tokio::time::timeout(CLEAN_UP, context.buckets.cancel_uploads()).await });
     // Threads see that nobody waits for their results, and delete their temporary files.
     runtime.shutdown_timeout(CLEAN_UP);
     let failure = Failure::new(status, "interrupted by a signal");

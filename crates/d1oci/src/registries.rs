@@ -182,6 +182,29 @@ impl RegistrySetup {
         Ok(place)
     }
 
+    /// Puts the settings of the configuration file, the proxies and the display of waits into the options of a bucket.
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    pub(crate) fn apply_to_bucket(
+        &self,
+        url: &str,
+        options: &mut backend_layout::BucketOptions,
+    ) -> Result<(), Failure> {
+        let file = self.settings()?;
+        let settings = file.bucket(url);
+        if let Some(settings) = settings {
+            settings.apply(url, options);
+        }
+        let set = settings.and_then(|settings| settings.ca_file()).map(|path| file.resolve(path));
+        let authorities = self.options.ca_file.clone().or(set);
+        options.extra_authorities = authorities.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+        options.proxies = proxies(&self.environment);
+        let waits = self.waits.clone();
+        options.waits = WaitObserver::new(move |wait| {
+            waits.note(wait.server, &wait.reason, wait.length, wait.is_stated);
+        });
+        Ok(())
+    }
+
     /// Lets the program show warnings and waits, and remember the sessions of large uploads.
     fn observe(&self, client: &mut ClientOptions) {
         let screen = self.screen.clone();

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bags_in_archives;
+mod buckets;
 mod command_line;
 mod concurrent;
 mod copies;

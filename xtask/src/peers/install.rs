@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub(super) enum Method {
     Go(&'static str),
     /// `pip install` of this requirement into a virtual environment.
     Python(&'static str),
+    /// `npm install` of this package.
+    Node(&'static str),
     /// The package of this name from Debian.
     Debian(&'static str),
 }
@@ -29,6 +32,7 @@ impl fmt::Display for Method {
         match self {
             Self::Go(package) => write!(formatter, "go install {package}"),
             Self::Python(requirement) => write!(formatter, "pip install {requirement}"),
+            Self::Node(package) => write!(formatter, "npm install {package}"),
             Self::Debian(package) => write!(formatter, "apt-get install {package}"),
         }
     }
@@ -41,6 +45,7 @@ pub(super) fn all(programs: impl Iterator<Item = (&'static str, Method)>) {
         let outcome = match method {
             Method::Go(package) => install_go(package),
             Method::Python(requirement) => install_python(program, requirement),
+            Method::Node(package) => install_node(program, package),
             Method::Debian(package) => {
                 debian.push(package);
                 Ok(())
@@ -71,7 +76,22 @@ fn install_python(program: &str, requirement: &str) -> Result<()> {
     run_limited(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
     let pip = environment.join("bin").join("pip");
     run_limited(Command::new(pip).args(["install", "--quiet", requirement]))?;
-    let (installed, link) = (environment.join("bin").join(program), directory.join(program));
+    link(&environment.join("bin").join(program), program)
+}
+
+fn install_node(program: &str, package: &str) -> Result<()> {
+    let peers = workspace::target("peers");
+    fs::create_dir_all(directory()).map_err(at(&peers))?;
+    let prefix = peers.canonicalize().map_err(at(&peers))?.join("node").join(program);
+    fs::create_dir_all(&prefix).map_err(at(&prefix))?;
+    let install = ["install", "--no-fund", "--no-audit", "--loglevel=error", "--prefix"];
+    run_limited(Command::new("npm").args(install).arg(&prefix).arg(package))?;
+    link(&prefix.join("node_modules/.bin").join(program), program)
+}
+
+/// Puts a program into the directory of peers.
+fn link(installed: &Path, program: &str) -> Result<()> {
+    let link = directory().join(program);
     if link.symlink_metadata().is_ok() {
         fs::remove_file(&link).map_err(at(&link))?;
     }

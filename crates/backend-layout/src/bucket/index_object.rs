@@ -10,7 +10,9 @@ use registry_backend::{Error, ErrorKind, Result};
 use tokio::sync::OwnedMutexGuard;
 
 use super::blobs;
-use super::shared::{Shared, failure};
+use super::failure::{failure, may_have_happened};
+use super::open;
+use super::shared::Shared;
 use crate::index::{Edit, INDEX_LIMIT, Index};
 use crate::storage::{Commit, INDEX_FILE, IndexUpdate, StoredBlob};
 
@@ -60,6 +62,11 @@ impl IndexObject {
         Ok((index, Some(version)))
     }
 
+    /// Returns the index that was read last, unless this value has replaced it since.
+    pub(super) fn last_read(&self) -> Option<Arc<Index>> {
+        self.known().as_ref().map(|(_, index)| Arc::clone(index))
+    }
+
     fn known(&self) -> MutexGuard<'_, Option<(UpdateVersion, Arc<Index>)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,6 +97,7 @@ fn invalid(shared: &Shared, reason: &str) -> Error {
 /// An update that knows the version that it replaces.
 pub(super) struct Update {
     shared: Arc<Shared>,
+    object: Arc<IndexObject>,
     index: Arc<Index>,
     version: Option<UpdateVersion>,
     _turn: OwnedMutexGuard<()>,
@@ -98,11 +106,15 @@ pub(super) struct Update {
 impl Update {
     pub(super) async fn begin(
         shared: Arc<Shared>,
-        object: &IndexObject,
+        object: Arc<IndexObject>,
         turn: OwnedMutexGuard<()>,
     ) -> Result<Self> {
-        let (index, version) = object.read(&shared, false).await?;
-        Ok(Self { shared, index, version, _turn: turn })
+        let (mut index, mut version) = object.read(&shared, true).await?;
+        if version.is_none() {
+            open::create_index(&shared).await?;
+            (index, version) = object.read(&shared, false).await?;
+        }
+        Ok(Self { shared, object, index, version, _turn: turn })
     }
 }
 
@@ -116,10 +128,14 @@ impl IndexUpdate for Update {
         let mode = self.version.clone().map_or(PutMode::Create, PutMode::Update);
         let path = self.shared.path(INDEX_FILE);
         let text: String = self.index.pieces(&edit).collect();
-        match self.shared.store.put_opts(&path, text.into(), PutOptions::from(mode)).await {
+        let put = self.shared.store.put_opts(&path, text.into(), PutOptions::from(mode)).await;
+        self.object.known().take();
+        match put {
             Ok(_) => Ok(Commit::Done),
             // The store also refuses a put that is repeated after a lost answer. The next look at the index tells.
             Err(StoreError::Precondition { .. } | StoreError::AlreadyExists { .. }) => Ok(Commit::Raced),
+            // The answer was lost. The next look at the index tells, too.
+            Err(error) if may_have_happened(&error) => Ok(Commit::Raced),
             Err(error) => Err(failure("update the index of", &self.shared.name, error)),
         }
     }

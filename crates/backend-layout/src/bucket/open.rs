@@ -1,13 +1,16 @@
 //! Finding a layout in an object store, creating one, and checking that the store supports safe writing.
 
 use futures::StreamExt;
+use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 use registry_backend::{Access, Error, ErrorKind, Result};
 use tokio::time::Instant;
 
-use super::shared::{Clock, INGEST, Shared, failure};
+use super::failure::{failure, is_missing_bucket};
+use super::lease::PROBE;
+use super::shared::{INGEST, Shared};
 use crate::index::EMPTY_INDEX;
-use crate::storage::{INDEX_FILE, LAYOUT_FILE, LAYOUT_FILE_CONTENT, LAYOUT_FILE_LIMIT, check_layout_file};
+use crate::storage::{Attempts, INDEX_FILE, LAYOUT_FILE, LAYOUT_FILE_CONTENT, LAYOUT_FILE_LIMIT, check_layout_file};
 
 const OPERATION: &str = "open";
 
@@ -27,6 +30,7 @@ pub(super) async fn open(shared: &Shared, access: Access) -> Result<bool> {
             check_layout_file(&found.bytes().await.map_err(fail)?, &shared.name)?;
             Ok(true)
         }
+        Err(error) if is_missing_bucket(&error) => Err(fail(error)),
         Err(StoreError::NotFound { .. }) if access == Access::Create => {
             check_room(shared).await.map(|()| false)
         }
@@ -54,22 +58,83 @@ async fn check_room(shared: &Shared) -> Result<()> {
 
 /// Creates the layout. `oci-layout` comes last, since it marks a layout.
 pub(super) async fn create(shared: &Shared) -> Result<()> {
-    let fail = |error| failure("create", &shared.name, error);
-    let only_new = PutOptions::from(PutMode::Create);
-    match shared.store.put_opts(&shared.path(INDEX_FILE), EMPTY_INDEX.into(), only_new).await {
-        Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
-        Err(error) => return Err(fail(error)),
+    const OPERATION: &str = "create";
+    let fail = |error| failure(OPERATION, &shared.name, error);
+    let index = shared.path(INDEX_FILE);
+    let mut attempts = Attempts::default();
+    loop {
+        let only_new = PutOptions::from(PutMode::Create);
+        match shared.store.put_opts(&index, EMPTY_INDEX.into(), only_new).await {
+            Ok(_) => break,
+            // A store may refuse both of two writers that come together: then the index is missing still.
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
+                match shared.store.head(&index).await {
+                    Ok(_) => break,
+                    Err(StoreError::NotFound { .. }) => attempts.lost(OPERATION, &shared.name).await?,
+                    Err(error) => return Err(fail(error)),
+                }
+            }
+            Err(error) => return Err(fail(error)),
+        }
     }
     shared.store.put(&shared.path(LAYOUT_FILE), LAYOUT_FILE_CONTENT.into()).await.map_err(fail)?;
     Ok(())
 }
 
+/// Creates the missing index of a layout in which nothing is stored. Where blobs are, an empty index would hide them.
+pub(super) async fn create_index(shared: &Shared) -> Result<()> {
+    let blobs = shared.path("blobs");
+    match shared.store.list(Some(&blobs)).next().await {
+        None => create(shared).await,
+        Some(Err(error)) => Err(failure("list the blobs of", &shared.name, error)),
+        Some(Ok(blob)) => Err(Error::new(ErrorKind::Invalid, "open", &shared.name).because(format!(
+            "its `{INDEX_FILE}` is missing, and `{}` shows that content was stored: restore the index from a version or a \
+             backup, or store the text `{EMPTY_INDEX}` under this name to begin with an empty one",
+            blob.location
+        ))),
+    }
+}
+
+/// The object that says that a store was tried and refuses conditional puts whose condition fails.
+fn proof(shared: &Shared) -> Option<Path> {
+    let server = shared.place.server.as_ref()?.encoded().get(..16)?;
+    Some(shared.path(INGEST).join(format!("conditional-put-{server}")))
+}
+
+/// Tells whether an earlier writer tried this store.
+pub(super) async fn is_proven(shared: &Shared, access: Access) -> bool {
+    match proof(shared).filter(|_| access != Access::Read) {
+        Some(path) => shared.store.head(&path).await.is_ok(),
+        None => false,
+    }
+}
+
 /// Checks with a small object that the store keeps the promise on which the index relies: it refuses a put on the condition that the
-/// object is unchanged if the object has changed. Returns the store's clock.
-pub(super) async fn probe(shared: &Shared) -> Result<Clock> {
+/// object is unchanged if the object has changed. Reads the store's clock, too.
+pub(super) async fn probe(shared: &Shared) -> Result<()> {
+    let mut attempts = Attempts::default();
+    loop {
+        match probe_once(shared).await {
+            // A put that is repeated after a lost answer is refused.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                attempts.lost(OPERATION, &shared.name).await?;
+            }
+            probed => {
+                probed?;
+                if let Some(path) = proof(shared) {
+                    // Without it, the next writer tries again.
+                    let _ = shared.store.put(&path, PutPayload::new()).await;
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn probe_once(shared: &Shared) -> Result<()> {
     // Taken early, so that the clock is never behind the dates of objects stored later.
     let begun = Instant::now();
-    let path = shared.unique_path("probe");
+    let path = shared.unique_path(PROBE.trim_end_matches('-'));
     let put = |content: &'static str, mode: PutMode| {
         shared.store.put_opts(&path, PutPayload::from_static(content.as_bytes()), PutOptions::from(mode))
     };
@@ -78,13 +143,16 @@ pub(super) async fn probe(shared: &Shared) -> Result<Clock> {
         put("2", PutMode::Update(first.clone())).await?;
         let refuses = matches!(put("3", PutMode::Update(first)).await, Err(StoreError::Precondition { .. }));
         let stored = shared.store.head(&path).await?.last_modified;
-        Ok((refuses, Clock::new(stored.into(), begun)))
+        Ok((refuses, stored))
     }
     .await;
-    // A failed probe leaves a few bytes in a place of their own.
+    // A failed probe leaves a few bytes in a place of their own, until somebody prunes.
     let _ = shared.store.delete(&path).await;
     match found {
-        Ok((true, clock)) => Ok(clock),
+        Ok((true, stored)) => {
+            shared.place.clock.set(stored.into(), begun);
+            Ok(())
+        }
         Ok((false, _)) => Err(no_conditional_put(shared)),
         Err(error) => match failure(OPERATION, &shared.name, error) {
             failed if failed.kind() == ErrorKind::Unsupported => {
@@ -97,7 +165,7 @@ pub(super) async fn probe(shared: &Shared) -> Result<Clock> {
 
 fn no_conditional_put(shared: &Shared) -> Error {
     Error::new(ErrorKind::Unsupported, OPERATION, &shared.name).because(
-        "the store does not refuse a conditional put whose condition fails, so two writers would lose each other's work: \
-         enable conditional writes (for S3: `If-Match` and `aws_conditional_put=etag`), or open it for reading",
+        "the store ignores or refuses the conditions of a put, so two writers would lose each other's work: \
+         use a store with conditional writes (docs/buckets.md), or open it for reading",
     )
 }

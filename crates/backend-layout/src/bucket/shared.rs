@@ -1,14 +1,16 @@
 //! The object store with the place of the layout, its clock, and its errors.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectStore};
+use object_store::ObjectStore;
 use oci_model::Digest;
-use registry_backend::{Error, ErrorKind, Retry};
 use tokio::time::Instant;
+
+use super::uploads::{OpenUploads, PartGate, UploadListing};
 
 /// The age from which an unreferenced blob may disappear before a push that relies on it ends.
 ///
@@ -16,22 +18,87 @@ use tokio::time::Instant;
 /// index does not reach, and refuses to publish a manifest that needs such a blob.
 pub(super) const AGEING: Duration = Duration::from_secs(1800);
 
-/// How many requests of one operation are under way at once.
-pub(super) const PARALLEL: usize = 16;
+/// The most parts that are sent at once. Each is in memory.
+const MOST_PARTS_AT_ONCE: usize = 8;
 
 /// The directory of objects that are not part of the layout.
 pub(super) const INGEST: &str = "ingest";
+
+/// The place of a layout in an object store, and how to use the store.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) parts: PartStore,
+    /// Lists uploads in parts, where the store can.
+    pub(crate) listing: Option<Arc<dyn UploadListing>>,
+    pub(crate) prefix: Path,
+    /// The name of the place for people.
+    pub(crate) name: String,
+    pub(crate) clock: Arc<StoreClock>,
+    pub(crate) uploads: OpenUploads,
+    pub(crate) tuning: Tuning,
+    /// Identifies the server, for what is remembered about it. Without it, nothing is remembered.
+    pub(crate) server: Option<Digest>,
+}
+
+/// The interface for uploads in parts.
+#[derive(Clone)]
+pub(crate) struct PartStore(pub(crate) Arc<dyn MultipartStore>);
+
+impl fmt::Debug for PartStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PartStore")
+    }
+}
+
+/// How much to ask of a store at once, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tuning {
+    /// The most requests in flight.
+    pub(crate) parallel: usize,
+    /// The size in bytes of a part, and of the largest blob that is sent in one request.
+    pub(crate) part_bytes: u64,
+    /// The most attempts at the rest of a blob without progress.
+    pub(crate) attempts: u32,
+    /// The longest time without progress.
+    pub(crate) patience: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        const PART_BYTES: u64 = 8 * 1024 * 1024;
+        Self { parallel: 16, part_bytes: PART_BYTES, attempts: 100, patience: Duration::from_secs(300) }
+    }
+}
 
 /// An object store with the place of the layout.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) place: Place,
     pub(super) prefix: Path,
     /// The name of the place for people.
     pub(super) name: String,
+    pub(super) gate: PartGate,
 }
 
 impl Shared {
+    pub(super) fn new(place: Place) -> Self {
+        let gate = PartGate::new(place.tuning.parallel.min(MOST_PARTS_AT_ONCE));
+        Self {
+            store: Arc::clone(&place.store),
+            prefix: place.prefix.clone(),
+            name: place.name.clone(),
+            place,
+            gate,
+        }
+    }
+
+    /// Returns the time by the store's clock.
+    pub(super) fn now(&self) -> SystemTime {
+        self.place.clock.now()
+    }
+
     pub(super) fn path(&self, name: &str) -> Path {
         self.prefix.clone().join(name)
     }
@@ -47,9 +114,34 @@ impl Shared {
     }
 }
 
+/// The store's clock, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct StoreClock(Mutex<Option<Clock>>);
+
+impl StoreClock {
+    /// Takes note that the store's clock showed this time at this instant.
+    pub(crate) fn set(&self, time: SystemTime, read_at: Instant) {
+        *self.lock() = Some(Clock::new(time, read_at));
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Returns the store's time, or this machine's while the store's is not known.
+    pub(super) fn now(&self) -> SystemTime {
+        let clock = *self.lock();
+        clock.map_or_else(SystemTime::now, Clock::now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Clock>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The store's clock, which dates its objects.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+struct Clock {
     /// The time of the store at `read_at`.
     time: SystemTime,
     read_at: Instant,
@@ -57,33 +149,13 @@ pub(super) struct Clock {
 
 impl Clock {
     /// Returns a clock that showed this time at this instant.
-    pub(super) fn new(time: SystemTime, read_at: Instant) -> Self {
+    fn new(time: SystemTime, read_at: Instant) -> Self {
         Self { time, read_at }
     }
 
     /// Returns the time by the store's clock.
-    pub(super) fn now(self) -> SystemTime {
+    fn now(self) -> SystemTime {
         self.time.checked_add(self.read_at.elapsed()).unwrap_or(self.time)
     }
 }
 
-/// Returns the error of an operation that failed in the store.
-pub(super) fn failure(operation: &'static str, target: impl fmt::Display, error: StoreError) -> Error {
-    let (kind, retry) = match &error {
-        StoreError::NotFound { .. } => (ErrorKind::NotFound, Retry::No),
-        StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => {
-            (ErrorKind::Conflict, Retry::Yes)
-        }
-        StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => {
-            (ErrorKind::Unsupported, Retry::No)
-        }
-        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
-            (ErrorKind::Denied, Retry::No)
-        }
-        StoreError::InvalidPath { .. } | StoreError::UnknownConfigurationKey { .. } => {
-            (ErrorKind::Invalid, Retry::No)
-        }
-        _ => (ErrorKind::Unavailable, Retry::Yes),
-    };
-    Error::new(kind, operation, target).with_retry(retry).caused_by(error)
-}

@@ -83,6 +83,10 @@ impl Storage for Arc<Interrupted> {
         self.inner.index().await
     }
 
+    fn known_index(&self) -> Option<Arc<Index>> {
+        self.inner.known_index()
+    }
+
     async fn begin_update(&self) -> Result<Box<dyn IndexUpdate>> {
         self.call().await;
         let inner = self.inner.begin_update().await?;

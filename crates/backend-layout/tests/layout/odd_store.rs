@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_layout::object_store::memory::InMemory;
+use backend_layout::object_store::multipart::{MultipartStore, PartId};
 use backend_layout::object_store::path::Path;
 use backend_layout::object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use bytes::Bytes;
 use futures::StreamExt;
@@ -38,7 +39,7 @@ pub(crate) struct OddStore {
     pub(crate) uploads: AtomicU64,
     /// How often the index was put.
     pub(crate) replacements: AtomicU64,
-    pub(crate) aborts: Arc<AtomicU64>,
+    pub(crate) aborts: AtomicU64,
     aged: Mutex<HashMap<Path, Duration>>,
     /// When objects were put, where a test makes hours pass.
     put_after: Mutex<HashMap<Path, Duration>>,
@@ -54,7 +55,7 @@ impl OddStore {
             refusals: AtomicU64::new(0),
             uploads: AtomicU64::new(0),
             replacements: AtomicU64::new(0),
-            aborts: Arc::default(),
+            aborts: AtomicU64::new(0),
             aged: Mutex::default(),
             put_after: Mutex::default(),
             begun: (tokio::time::Instant::now(), std::time::Instant::now()),
@@ -128,12 +129,10 @@ impl ObjectStore for OddStore {
 
     async fn put_multipart_opts(
         &self,
-        location: &Path,
-        options: PutMultipartOptions,
+        _location: &Path,
+        _options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.uploads.fetch_add(1, Ordering::Relaxed);
-        let inner = self.inner.put_multipart_opts(location, options).await?;
-        Ok(Box::new(CountedUpload { inner, aborts: Arc::clone(&self.aborts) }))
+        Err(Error::NotImplemented { operation: "put_multipart".to_owned(), implementer: self.to_string() })
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -170,24 +169,34 @@ impl fmt::Display for OddStore {
     }
 }
 
-#[derive(Debug)]
-struct CountedUpload {
-    inner: Box<dyn MultipartUpload>,
-    aborts: Arc<AtomicU64>,
-}
-
 #[async_trait]
-impl MultipartUpload for CountedUpload {
-    fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.inner.put_part(data)
+impl MultipartStore for OddStore {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
+        self.uploads.fetch_add(1, Ordering::Relaxed);
+        self.inner.create_multipart(path).await
     }
 
-    async fn complete(&mut self) -> Result<PutResult> {
-        self.inner.complete().await
+    async fn put_part(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        index: usize,
+        content: PutPayload,
+    ) -> Result<PartId> {
+        self.inner.put_part(path, id, index, content).await
     }
 
-    async fn abort(&mut self) -> Result<()> {
+    async fn complete_multipart(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+    ) -> Result<PutResult> {
+        self.inner.complete_multipart(path, id, parts).await
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
         self.aborts.fetch_add(1, Ordering::Relaxed);
-        self.inner.abort().await
+        self.inner.abort_multipart(path, id).await
     }
 }

@@ -1,5 +1,7 @@
-//! The configuration file: settings of single registries and of DataONE nodes.
+//! The configuration file: settings of single registries and buckets, and of DataONE nodes.
 
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod bucket;
 mod host;
 mod units;
 
@@ -16,6 +18,8 @@ use serde::de::Error as _;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::files::read_regular_text;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+use bucket::{BucketName, BucketSettings};
 pub(crate) use host::HostSettings;
 use units::{Attempts, Seconds};
 
@@ -25,6 +29,9 @@ use units::{Attempts, Seconds};
 pub(crate) struct Settings {
     #[serde(default)]
     host: BTreeMap<HostName, HostSettings>,
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    #[serde(default)]
+    bucket: BTreeMap<BucketName, BucketSettings>,
     #[serde(default)]
     #[cfg_attr(not(feature = "d1-client"), expect(dead_code, reason = "the file is checked nevertheless"))]
     dataone: NodeSettings,
@@ -71,6 +78,12 @@ impl Settings {
     /// Returns the settings of a registry's host.
     pub(crate) fn host(&self, host: &str) -> Option<&HostSettings> {
         self.host.get(&HostName(host.to_ascii_lowercase()))
+    }
+
+    /// Returns the settings of the bucket in a URL such as `s3://bucket/prefix`.
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    pub(crate) fn bucket(&self, url: &str) -> Option<&BucketSettings> {
+        self.bucket.get(&BucketName::of(url)?)
     }
 
     /// Returns the settings of DataONE nodes.

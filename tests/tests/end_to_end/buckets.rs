@@ -1,0 +1,323 @@
+//! Layouts in buckets, on real servers, some behind a proxy with faults.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use d1oci_tests::{FaultKind, ObjectStore, Outcome, Session, StoreKind, StoreProxy, payload, run};
+
+const MIB: usize = 1024 * 1024;
+
+/// A home directory, and the settings of a server or of a proxy before it.
+struct Rig {
+    store: ObjectStore,
+    proxy: StoreProxy,
+    session: Session,
+}
+
+impl Rig {
+    fn start(kind: StoreKind) -> Option<Self> {
+        let store = kind.start()?;
+        let proxy = StoreProxy::start(&store.host());
+        let rig = Self { store, proxy, session: Session::new(&[]) };
+        rig.configure("silence-timeout = 5\npatience = 60\n");
+        Some(rig)
+    }
+
+    /// Writes the settings of the bucket.
+    fn configure(&self, settings: &str) {
+        let url = self.store.url("");
+        let text = format!("[bucket.\"{}\"]\npart-size = \"5 MiB\"\n{settings}", url.trim_end_matches('/'));
+        fs::write(self.session.path(".config/d1oci/config.toml"), text).unwrap();
+    }
+
+    /// Returns the command `d1oci`, with `URL` for the layout.
+    fn command(&self, line: &str) -> Command {
+        let mut command = self.session.command(&line.replace("URL", &self.store.url("some/where")));
+        command.envs(self.store.settings(&self.proxy.host()));
+        command
+    }
+
+    fn line(&self, line: &str) -> Outcome {
+        run(&mut self.command(line))
+    }
+
+    /// Makes a directory with one large file and a small one.
+    fn package(&self, name: &str, seed: u64, size: usize) {
+        fs::create_dir_all(self.session.path(name)).unwrap();
+        fs::write(self.session.path(name).join("large.bin"), payload(seed, size)).unwrap();
+        fs::write(self.session.path(name).join("small.csv"), "a,b\n1,2\n").unwrap();
+    }
+
+    #[track_caller]
+    fn pulls(&self, tag: &str, name: &str) {
+        let got = format!("got-{tag}");
+        self.line(&format!("pull URL:{tag} -o {got}")).success();
+        let (got, pushed) = (self.session.path(&got), self.session.path(name));
+        for file in ["large.bin", "small.csv"] {
+            assert!(fs::read(got.join(file)).unwrap() == fs::read(pushed.join(file)).unwrap(), "{tag}: {file}");
+        }
+    }
+}
+
+/// Runs a test on every server that is installed.
+fn on_every_store(test: impl Fn(&Rig)) {
+    StoreKind::ALL.into_iter().filter_map(Rig::start).for_each(|rig| test(&rig));
+}
+
+#[test]
+fn a_package_goes_to_every_store_and_comes_back() {
+    on_every_store(|rig| {
+        rig.package("one", 1, 12 * MIB);
+        rig.line("push URL:v1 one").success();
+        rig.pulls("v1", "one");
+        rig.line("verify URL:v1").success();
+        assert_eq!(rig.line("tags URL").success().text().trim(), "v1");
+        let again = rig.line("push URL:v2 one --format json").success();
+        assert_eq!(again.json()["sentBytes"], 0, "{}", again.text());
+        rig.line("copy URL:v1 oci:copied:v1").success();
+        rig.line("copy oci:copied:v1 URL:v3").success();
+        rig.line("delete URL:v1 --yes");
+        rig.line("prune URL").success();
+        rig.pulls("v3", "one");
+    });
+}
+
+#[test]
+fn the_store_is_tried_once_and_a_dry_run_does_not_try_it() {
+    on_every_store(|rig| {
+        rig.package("one", 1, MIB);
+        rig.line("push URL:v1 one").success();
+        assert!(rig.proxy.take_requests().iter().any(|request| request.contains("/ingest/probe-")));
+        rig.line("push URL:v2 one").success();
+        rig.line("prune URL --dry-run").success();
+        let requests = rig.proxy.take_requests();
+        assert!(!requests.iter().any(|request| request.contains("/ingest/probe-")), "{requests:?}");
+    });
+}
+
+#[test]
+fn a_transfer_may_take_longer_than_every_time_limit() {
+    on_every_store(|rig| {
+        rig.configure("silence-timeout = 2\ncommit-timeout = 30\npatience = 4\n");
+        rig.package("slow", 2, 24 * MIB);
+        rig.proxy.throttle(4 * MIB as u64);
+        rig.line("push URL:v1 slow").success();
+        rig.pulls("v1", "slow");
+        rig.line("verify URL:v1").success();
+    });
+}
+
+#[test]
+fn a_body_that_breaks_off_is_read_on() {
+    on_every_store(|rig| {
+        rig.package("one", 3, 12 * MIB);
+        rig.line("push URL:v1 one").success();
+        rig.proxy.add("GET", "/blobs/", 6, FaultKind::CutAfter(2 * MIB as u64));
+        rig.pulls("v1", "one");
+        assert_eq!(rig.proxy.faults_left(), 0);
+    });
+}
+
+#[test]
+fn refusals_that_pass_and_lost_answers_do_no_harm() {
+    on_every_store(|rig| {
+        rig.package("one", 4, 12 * MIB);
+        rig.proxy.add("PUT", "/blobs/", 3, FaultKind::Answer(503, "SlowDown"));
+        rig.proxy.add("PUT", "/blobs/", 3, FaultKind::LoseAnswer);
+        rig.proxy.add("PUT", "/index.json", 1, FaultKind::Answer(409, "ConditionalRequestConflict"));
+        rig.proxy.add("PUT", "/index.json", 1, FaultKind::LoseAnswer);
+        rig.proxy.add("PUT", "/index.json", 2, FaultKind::Answer(412, "PreconditionFailed"));
+        rig.proxy.add("PUT", "/ingest/", 1, FaultKind::LoseAnswer);
+        rig.proxy.add("POST", "uploadId", 1, FaultKind::LoseAnswer);
+        rig.proxy.add("PUT", "comp=blocklist", 1, FaultKind::LoseAnswer);
+        rig.line("push URL:v1 one").success();
+        rig.line("push URL:v2 one").success();
+        rig.pulls("v1", "one");
+        rig.line("verify URL:v2").success();
+        assert_eq!(rig.line("tags URL").success().text().split_whitespace().count(), 2);
+    });
+}
+
+#[test]
+fn two_pushes_that_share_a_large_blob_both_succeed() {
+    on_every_store(|rig| {
+        rig.package("one", 5, 30 * MIB);
+        fs::create_dir(rig.session.path("two")).unwrap();
+        fs::hard_link(rig.session.path("one/large.bin"), rig.session.path("two/large.bin")).unwrap();
+        let pushes = ["push URL:v1 one", "push URL:v2 two"];
+        let pushes = pushes.map(|line| rig.command(line).stderr(Stdio::piped()).spawn().unwrap());
+        for push in pushes {
+            let output = push.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        rig.pulls("v1", "one");
+        rig.line("verify URL:v2").success();
+    });
+}
+
+/// Starts a push and waits until the server has received so many bytes.
+fn push_until(rig: &Rig, line: &str, bytes: u64) -> std::process::Child {
+    let before = rig.proxy.sent();
+    let push = rig.command(line).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while rig.proxy.sent() - before < bytes {
+        assert!(Instant::now() < end, "only {} bytes arrive", rig.proxy.sent() - before);
+        sleep(Duration::from_millis(2));
+    }
+    push
+}
+
+#[test]
+fn a_killed_push_sends_the_rest_of_its_blob() {
+    for kind in [StoreKind::Versity, StoreKind::Moto] {
+        let Some(rig) = Rig::start(kind) else { continue };
+        let size = 80 * MIB;
+        rig.package("one", 6, size);
+        rig.proxy.throttle(20 * MIB as u64);
+        let mut push = push_until(&rig, "push URL:v1 one", (size / 2) as u64);
+        push.kill().unwrap();
+        push.wait().unwrap();
+        rig.proxy.throttle(0);
+        sleep(Duration::from_millis(500));
+        let before = rig.proxy.sent();
+        rig.line("push URL:v1 one").success();
+        let sent = rig.proxy.sent() - before;
+        // Parts that were under way are sent again.
+        assert!(sent <= (size / 2 + 20 * MIB) as u64, "{kind:?}: {sent} of {size} bytes are sent again");
+        rig.pulls("v1", "one");
+    }
+}
+
+#[test]
+fn a_push_that_fails_or_is_interrupted_leaves_no_parts_and_prune_removes_those_of_a_killed_one() {
+    let Some(rig) = Rig::start(StoreKind::Moto) else { return };
+    rig.package("one", 7, 40 * MIB);
+    rig.proxy.throttle(20 * MIB as u64);
+    let mut push = push_until(&rig, "push URL:v1 one", 12 * MIB as u64);
+    run(Command::new("kill").args(["-INT", &push.id().to_string()])).success();
+    assert_eq!(push.wait().unwrap().code(), Some(130));
+    assert_eq!(rig.store.open_uploads(), 0, "after an interrupt");
+    rig.proxy.add("PUT", "partNumber=3", 100, FaultKind::Answer(403, "AccessDenied"));
+    rig.line("push URL:v1 one").failure(4);
+    assert_eq!(rig.store.open_uploads(), 0, "after a failure");
+    for seed in 8..10 {
+        rig.package("one", seed, 40 * MIB);
+        let mut push = push_until(&rig, "push URL:v1 one", 12 * MIB as u64);
+        push.kill().unwrap();
+        push.wait().unwrap();
+    }
+    rig.proxy.throttle(0);
+    assert_eq!(rig.store.open_uploads(), 2, "after two kills");
+    sleep(Duration::from_secs(2));
+    let counted = rig.line("prune URL --grace 1s --dry-run --format json").success().json();
+    assert!(counted["partialFiles"].as_u64() >= Some(2), "{counted}");
+    assert_eq!(rig.store.open_uploads(), 2);
+    rig.line("prune URL --grace 1s").success();
+    assert_eq!(rig.store.open_uploads(), 0);
+    let left = rig.store.objects();
+    assert!(!left.iter().any(|key| key.contains("/ingest/probe-") || key.contains("/lease-")), "{left:?}");
+}
+
+#[test]
+fn two_pushes_that_create_a_layout_leave_it_whole() {
+    on_every_store(|rig| {
+        for number in 0..3 {
+            let url = rig.store.url(&format!("race-{number}"));
+            rig.package("one", 1, MIB);
+            rig.package("two", 2, MIB);
+            let push = |tag: &str| {
+                let mut command = rig.session.command(&format!("push {url}:{tag} {tag}"));
+                command.envs(rig.store.settings(&rig.proxy.host())).stderr(Stdio::piped()).spawn().unwrap()
+            };
+            for push in [push("one"), push("two")] {
+                let output = push.wait_with_output().unwrap();
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_refused_creation_is_tried_again_and_a_missing_index_does_not_hide_content() {
+    let Some(rig) = Rig::start(StoreKind::Moto) else { return };
+    rig.package("one", 1, MIB);
+    rig.proxy.add("PUT", "/index.json", 2, FaultKind::Answer(409, "ConditionalRequestConflict"));
+    rig.line("push URL:v1 one").success();
+    rig.pulls("v1", "one");
+    rig.store.remove("some/where/index.json");
+    let said = rig.line("push URL:v2 one").failure(1).stderr;
+    assert!(said.contains("`index.json` is missing"), "{said}");
+    for key in rig.store.objects() {
+        if key.contains("/blobs/") {
+            rig.store.remove(&key);
+        }
+    }
+    rig.line("push URL:v2 one").success();
+    rig.pulls("v2", "one");
+}
+
+#[test]
+fn bad_settings_are_named_and_do_not_end_in_a_panic() {
+    let session = Session::new(&[]);
+    let secret = "hidden-secret";
+    let good = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", secret)];
+    for (name, value, code, part) in [
+        ("AWS_ENDPOINT_URL", "127.0.0.1:9000", 2, "`AWS_ENDPOINT_URL`"),
+        ("AWS_ENDPOINT_URL", "http://192.0.2.1:9", 2, "AWS_ALLOW_HTTP"),
+        ("AWS_SESSION_TOKEN", "hidden-secret\nx", 2, "`AWS_SESSION_TOKEN`"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/does/not/exist", 2, "`AWS_WEB_IDENTITY_TOKEN_FILE`"),
+    ] {
+        let mut command = session.command("tags s3://b/p");
+        let said = run(command.envs(good).env(name, value)).failure(code).stderr;
+        assert!(said.contains(part) && !said.contains(secret), "{said}");
+    }
+    let mut command = session.command("tags s3://b/p");
+    let said = run(command.env("AWS_PROFILE", "lab")).failure(4).stderr;
+    assert!(said.contains("aws configure export-credentials --profile 'lab'"), "{said}");
+    let mut command = session.command("tags az://b/p");
+    let said = run(command.env("AZURE_STORAGE_ACCOUNT_KEY", "no base64")).failure(2).stderr;
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn white_space_around_a_key_does_no_harm() {
+    let Some(rig) = Rig::start(StoreKind::Versity) else { return };
+    rig.package("one", 1, MIB);
+    let mut command = rig.command("push URL:v1 one");
+    for (name, value) in rig.store.settings(&rig.proxy.host()) {
+        command.env(name, format!(" {value}\r\n"));
+    }
+    run(&mut command).success();
+}
+
+#[test]
+fn a_refusal_is_explained() {
+    let Some(rig) = Rig::start(StoreKind::Versity) else { return };
+    rig.package("one", 1, MIB);
+    rig.line("push URL:v1 one").success();
+    for (variable, value, part) in [
+        ("AWS_ACCESS_KEY_ID", "nobody", "AWS_ACCESS_KEY_ID"),
+        ("AWS_SECRET_ACCESS_KEY", "wrong", "AWS_SECRET_ACCESS_KEY"),
+    ] {
+        let said = run(rig.command("tags URL").env(variable, value)).failure(4).stderr;
+        assert!(said.contains(part) && !said.contains("<Code>"), "{said}");
+    }
+    let url = rig.store.url("").replace("packages", "nosuchbucket");
+    for line in [format!("tags {url}p"), format!("push {url}p:v1 one")] {
+        let said = rig.line(&line).failure(3).stderr;
+        assert!(said.contains("the bucket does not exist"), "{said}");
+    }
+    for (status, code, exit, part) in [
+        (403, "RequestTimeTooSkewed", 4, "clock"),
+        (301, "PermanentRedirect", 2, "AWS_REGION"),
+        (403, "AccessDenied", 4, "docs/buckets.md"),
+    ] {
+        rig.proxy.add("GET", "/oci-layout", 1, FaultKind::Answer(status, code));
+        let said = rig.line("tags URL").failure(exit).stderr;
+        assert!(said.contains(part), "{code}: {said}");
+    }
+    let traced = rig.line("tags URL -vv").success().stderr;
+    assert!(traced.contains("/oci-layout") && !traced.contains("secretoftests"), "{traced}");
+}
