@@ -18,7 +18,7 @@ use registry_backend::{
     RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint, Written,
 };
 
-use crate::bucket::{Bucket, OpenUploads, PartStore, Place, Tuning};
+use crate::bucket::{Bucket, OpenUploads, PartStore, Place, Tuning, Warnings};
 use crate::directory::Directory;
 use crate::index::{Edit, Index};
 use crate::manifests::Manifests;
@@ -94,6 +94,7 @@ impl LayoutBackend {
             clock: Arc::default(),
             uploads: OpenUploads::default(),
             tuning: Tuning::default(),
+            warnings: Warnings::default(),
             server: None,
         };
         Self::at(place, access).await

@@ -26,6 +26,8 @@ use crate::storage::{IndexUpdate, Presence, Storage, StoredBlob};
 use index_object::{IndexObject, Update};
 use lease::Lease;
 use shared::Shared;
+#[cfg_attr(not(feature = "remote"), expect(unreachable_pub, reason = "public with buckets"))]
+pub use shared::Warnings;
 pub(crate) use shared::{PartStore, Place, StoreClock, Tuning};
 pub(crate) use uploads::{BegunUpload, OpenUploads, StoredPart, UploadListing};
 

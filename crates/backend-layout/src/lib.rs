@@ -22,4 +22,4 @@ pub use backend::LayoutBackend;
 pub use factory::LayoutFactory;
 pub use object_store;
 #[cfg(feature = "remote")]
-pub use remote::BucketOptions;
+pub use {bucket::Warnings, remote::BucketOptions};

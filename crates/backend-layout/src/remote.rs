@@ -60,6 +60,7 @@ pub(crate) fn place(url: &str, options: &BucketOptions, uploads: OpenUploads) ->
         clock,
         uploads,
         tuning,
+        warnings: options.warnings.clone(),
         server: Some(Digest::sha256_of(identity.as_bytes())),
     })
 }
@@ -147,11 +148,10 @@ impl Opening<'_> {
 
 /// Returns the reason why a store cannot be set up, without the words that the library puts before it.
 fn settings_fault(error: &object_store::Error) -> String {
-    let reason = match error {
+    match error {
         object_store::Error::Generic { source, .. } => source.to_string(),
         other => other.to_string(),
-    };
-    format!("cannot use the bucket with these settings: {reason}")
+    }
 }
 
 /// Returns the kind and the sentence for a fault of this module in the causes of an error.

@@ -198,6 +198,10 @@ impl RegistrySetup {
         let authorities = self.options.ca_file.clone().or(set);
         options.extra_authorities = authorities.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
         options.proxies = proxies(&self.environment);
+        let screen = self.screen.clone();
+        options.warnings = backend_layout::Warnings::new(move |text| {
+            screen.line(|printer| printer.warning(format_args!("{text}")));
+        });
         let waits = self.waits.clone();
         options.waits = WaitObserver::new(move |wait| {
             waits.note(wait.server, &wait.reason, wait.length, wait.is_stated);

@@ -54,7 +54,7 @@ impl Rig {
     fn pulls(&self, tag: &str, name: &str) {
         let got = format!("got-{tag}");
         self.line(&format!("pull URL:{tag} -o {got}")).success();
-        let (got, pushed) = (self.session.path(&got), self.session.path(name));
+        let (got, pushed) = (self.session.path(&got).join(name), self.session.path(name));
         for file in ["large.bin", "small.csv"] {
             assert!(fs::read(got.join(file)).unwrap() == fs::read(pushed.join(file)).unwrap(), "{tag}: {file}");
         }

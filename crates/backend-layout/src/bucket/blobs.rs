@@ -18,7 +18,7 @@ use registry_backend::{BlobRead, BlobSource, ByteStream, Error, ErrorKind, Resul
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::failure::{failure, is_missing_bucket};
+use super::failure::{failure, is_about_bucket};
 use super::shared::{Shared, Tuning};
 use super::uploads::{OpenUpload, StoredPart};
 use crate::storage::{Batch, BlobCheck, StoredBlob, absent, next_batch, outside, pause};
@@ -257,7 +257,7 @@ async fn store_parts(shared: &Arc<Shared>, blob: &dyn BlobSource) -> Result<bool
         return Ok(true);
     }
     let is_gone = matches!(error, StoreError::NotFound { .. });
-    if is_gone && !is_missing_bucket(&error) {
+    if is_gone && !is_about_bucket(&error) {
         end(upload);
         return Ok(false);
     }
@@ -381,7 +381,7 @@ pub(super) async fn abort_uploads(shared: &Shared, before: SystemTime, only_coun
         Ok(uploads) => uploads,
         Err(error) => {
             let error = failure("list the unfinished uploads of", &shared.name, error);
-            tracing::warn!(%error, "uploads that were interrupted stay");
+            shared.place.warnings.note(&format!("{error}: uploads that were interrupted stay"));
             return Ok(0);
         }
     };

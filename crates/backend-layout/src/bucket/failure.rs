@@ -6,8 +6,22 @@ use std::fmt;
 use object_store::Error as StoreError;
 use registry_backend::{Error, ErrorKind, Retry};
 
+/// The entities that servers write in their messages. The ampersand comes last, since it is part of the others.
+const ENTITIES: [(&str, &str); 7] = [
+    ("&quot;", "\""),
+    ("&#34;", "\""),
+    ("&apos;", "'"),
+    ("&#39;", "'"),
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&amp;", "&"),
+];
+
 /// The reason for a refusal without a code of its own.
 const NOT_ALLOWED: &str = "the credentials do not allow it (docs/buckets.md lists the permissions)";
+
+/// The document that tells how to log in.
+const DOCUMENT: &str = "docs/buckets.md";
 
 /// The most characters of a server's own message that are shown.
 const MESSAGE_SHOWN: usize = 300;
@@ -21,6 +35,10 @@ pub(super) fn failure(operation: &'static str, target: impl fmt::Display, error:
     let answer = Answer::of(&error);
     if let Some((kind, reason)) = answer.as_ref().and_then(Answer::meaning) {
         let said = answer.map(|answer| answer.to_string()).unwrap_or_default();
+        let mut reason = reason;
+        if kind == ErrorKind::Denied && !reason.contains(DOCUMENT) {
+            reason = format!("{reason} ({DOCUMENT})");
+        }
         return fail(kind).because(reason).caused_by(said);
     }
     let (kind, retry) = match &error {
@@ -67,9 +85,9 @@ pub(super) fn may_have_happened(error: &StoreError) -> bool {
     causes(error).any(lost)
 }
 
-/// Tells whether the bucket itself is missing, and not an object in it.
-pub(super) fn is_missing_bucket(error: &StoreError) -> bool {
-    Answer::of(error).is_some_and(|answer| matches!(&*answer.code, "NoSuchBucket" | "ContainerNotFound"))
+/// Tells whether the fault is in the bucket or the credentials, although the answer says that something is not found.
+pub(super) fn is_about_bucket(error: &StoreError) -> bool {
+    Answer::of(error).is_some_and(|answer| answer.meaning().is_some())
 }
 
 /// Returns an error with everything that caused it.
@@ -129,6 +147,7 @@ impl Answer {
         let element = |name: &str| {
             let (_, rest) = rest.split_once(&format!("<{name}>"))?;
             let (value, _) = rest.split_once("</")?;
+            let value = ENTITIES.iter().fold(value.to_owned(), |value, (name, text)| value.replace(name, text));
             Some(value.chars().filter(|character| !character.is_control()).take(MESSAGE_SHOWN).collect())
         };
         let value = |name| element(name).unwrap_or_default();
@@ -156,7 +175,7 @@ impl Answer {
                 let reason = "the clock of this machine differs too much from the store's: set it";
                 (ErrorKind::Denied, reason.to_owned())
             }
-            "InvalidAccessKeyId" | "InvalidAccountId" => {
+            "InvalidAccessKeyId" | "InvalidAccountId" | "XAdminUserNotFound" => {
                 (ErrorKind::Denied, "the store does not know the access key: check `AWS_ACCESS_KEY_ID`".to_owned())
             }
             "SignatureDoesNotMatch" => {

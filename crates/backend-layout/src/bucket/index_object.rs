@@ -128,6 +128,15 @@ impl IndexUpdate for Update {
         let mode = self.version.clone().map_or(PutMode::Create, PutMode::Update);
         let path = self.shared.path(INDEX_FILE);
         let text: String = self.index.pieces(&edit).collect();
+        let size = text.len() as u64;
+        if size > INDEX_LIMIT / 2 {
+            self.shared.place.warnings.note(&format!(
+                "the `{INDEX_FILE}` of {} has {} MiB, and the limit is {} MiB: use another prefix for new packages (docs/scale.md)",
+                self.shared.name,
+                size >> 20,
+                INDEX_LIMIT >> 20,
+            ));
+        }
         let put = self.shared.store.put_opts(&path, text.into(), PutOptions::from(mode)).await;
         self.object.known().take();
         match put {

@@ -6,7 +6,7 @@ use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, Put
 use registry_backend::{Access, Error, ErrorKind, Result};
 use tokio::time::Instant;
 
-use super::failure::{failure, is_missing_bucket};
+use super::failure::{failure, is_about_bucket};
 use super::lease::PROBE;
 use super::shared::{INGEST, Shared};
 use crate::index::EMPTY_INDEX;
@@ -30,7 +30,7 @@ pub(super) async fn open(shared: &Shared, access: Access) -> Result<bool> {
             check_layout_file(&found.bytes().await.map_err(fail)?, &shared.name)?;
             Ok(true)
         }
-        Err(error) if is_missing_bucket(&error) => Err(fail(error)),
+        Err(error) if is_about_bucket(&error) => Err(fail(error)),
         Err(StoreError::NotFound { .. }) if access == Access::Create => {
             check_room(shared).await.map(|()| false)
         }

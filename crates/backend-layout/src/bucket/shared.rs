@@ -37,8 +37,38 @@ pub(crate) struct Place {
     pub(crate) clock: Arc<StoreClock>,
     pub(crate) uploads: OpenUploads,
     pub(crate) tuning: Tuning,
+    pub(crate) warnings: Warnings,
     /// Identifies the server, for what is remembered about it. Without it, nothing is remembered.
     pub(crate) server: Option<Digest>,
+}
+
+/// Takes note of faults that do not end an operation.
+#[derive(Clone)]
+pub struct Warnings(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Warnings {
+    /// Makes an observer of a function.
+    pub fn new(note: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(note))
+    }
+
+    pub(super) fn note(&self, warning: &str) {
+        tracing::warn!("{warning}");
+        (self.0)(warning);
+    }
+}
+
+impl Default for Warnings {
+    /// Returns an observer that ignores warnings.
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for Warnings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Warnings")
+    }
 }
 
 /// The interface for uploads in parts.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http_transfer::{Proxies, RetryRules, Url, WaitObserver, is_loopback};
 
+use crate::bucket::Warnings;
+
 /// How to talk to buckets.
 ///
 /// ```
@@ -39,6 +41,8 @@ pub struct BucketOptions {
     pub proxies: Proxies,
     /// Learns of waits between attempts.
     pub waits: WaitObserver,
+    /// Learns of faults that do not end an operation, such as an index that is near its limit.
+    pub warnings: Warnings,
 }
 
 /// The size of parts that every store accepts: S3 wants at least 5 MiB.
@@ -61,6 +65,7 @@ impl Default for BucketOptions {
             extra_authorities: Vec::new(),
             proxies: Proxies::default(),
             waits: WaitObserver::default(),
+            warnings: Warnings::default(),
         }
     }
 }

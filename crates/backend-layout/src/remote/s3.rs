@@ -47,6 +47,12 @@ impl Opening<'_> {
                  run `eval \"$(aws configure export-credentials --profile '{profile}' --format env)\"` before"
             )));
         }
+        for (one, other) in [("aws_access_key_id", "aws_secret_access_key"), ("aws_secret_access_key", "aws_access_key_id")] {
+            if settings.get(&[one]).is_some() && settings.get(&[other]).is_none() {
+                let (one, other) = (one.to_ascii_uppercase(), other.to_ascii_uppercase());
+                return Err(self.unusable(format!("`{one}` is set, and `{other}` is not")));
+            }
+        }
         let endpoint = settings
             .get(&["aws_endpoint_url_s3", "aws_endpoint_url", "aws_endpoint"])
             .map(|endpoint| endpoint.trim_end_matches('/').to_owned());
