@@ -86,7 +86,14 @@ impl StoreKind {
             }
             Self::Moto => command.args(["-H", &host, "-p", &port]),
             Self::Azurite => command.args([
-                "--blobHost", &host, "--blobPort", &port, "--silent", "--skipApiVersionCheck", "--location", ".",
+                "--blobHost",
+                &host,
+                "--blobPort",
+                &port,
+                "--silent",
+                "--skipApiVersionCheck",
+                "--location",
+                ".",
             ]),
         };
         command.spawn().expect("a shell starts")

@@ -139,8 +139,13 @@ impl Link {
         let fault = self.fault(&request);
         if let Some(FaultKind::Answer(status, code)) = fault {
             self.pass(&mut requests, &mut io::sink(), length, true)?;
-            let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>by the test</Message></Error>");
-            let head = format!("HTTP/1.1 {status} Fault\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let body = format!(
+                "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>by the test</Message></Error>"
+            );
+            let head = format!(
+                "HTTP/1.1 {status} Fault\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
             return answers.write_all(format!("{head}{body}").as_bytes());
         }
         let mut server = TcpStream::connect(server)?;
@@ -164,7 +169,13 @@ impl Link {
         Some(fault.kind)
     }
 
-    fn pass(&self, from: &mut impl Read, to: &mut impl Write, bytes: u64, is_content: bool) -> io::Result<()> {
+    fn pass(
+        &self,
+        from: &mut impl Read,
+        to: &mut impl Write,
+        bytes: u64,
+        is_content: bool,
+    ) -> io::Result<()> {
         let (mut left, mut piece) = (bytes, [0; PIECE]);
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);

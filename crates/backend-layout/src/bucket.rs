@@ -48,7 +48,8 @@ impl Bucket {
     /// Opens the layout in a place. If it may be created, the first write creates it.
     pub(crate) async fn open(place: Place, access: Access) -> Result<Self> {
         let shared = Shared::new(place);
-        let (exists, is_proven) = futures::join!(open::open(&shared, access), open::is_proven(&shared, access));
+        let (exists, is_proven) =
+            futures::join!(open::open(&shared, access), open::is_proven(&shared, access));
         let exists = exists?;
         if access != Access::Read && !(is_proven && shared.place.clock.is_known()) {
             open::probe(&shared).await?;

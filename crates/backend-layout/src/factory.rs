@@ -64,7 +64,7 @@ impl BackendFactory for LayoutFactory {
     fn fit(&self, location: &Location) -> Fit {
         match location {
             Location::Directory(_) => Fit::Exact,
-            Location::Bucket { scheme, .. } if serves(scheme) => Fit::Exact,
+            Location::Bucket { scheme, url } if serves(scheme, url) => Fit::Exact,
             _ => Fit::No,
         }
     }
@@ -75,8 +75,9 @@ impl BackendFactory for LayoutFactory {
                 Ok(Box::new(LayoutBackend::open_directory(path, options.access).await?))
             }
             #[cfg(feature = "remote")]
-            Location::Bucket { scheme, url } if serves(scheme) => {
-                let place = crate::remote::place(url, &self.buckets, self.uploads.clone())?;
+            Location::Bucket { scheme, url } if serves(scheme, url) => {
+                let uploads = self.uploads.clone();
+                let place = crate::remote::place(url, &self.buckets, uploads, options.access)?;
                 Ok(Box::new(LayoutBackend::at(place, options.access).await?))
             }
             Location::Bucket { scheme, .. } => {
@@ -95,11 +96,21 @@ impl BackendFactory for LayoutFactory {
     }
 }
 
-/// Tells whether the feature for a scheme is enabled.
-fn serves(scheme: &str) -> bool {
-    (cfg!(feature = "s3") && scheme == "s3")
-        || (cfg!(feature = "gcs") && scheme == "gs")
-        || (cfg!(feature = "azure") && scheme == "az")
+/// Tells whether the feature for a bucket is enabled.
+#[cfg(feature = "remote")]
+fn serves(scheme: &str, url: &str) -> bool {
+    match scheme {
+        "s3" => cfg!(feature = "s3"),
+        "gs" => cfg!(feature = "gcs"),
+        "az" => cfg!(feature = "azure"),
+        "https" => crate::remote::serves_public(url),
+        _ => false,
+    }
+}
+
+#[cfg(not(feature = "remote"))]
+fn serves(_scheme: &str, _url: &str) -> bool {
+    false
 }
 
 #[cfg(test)]

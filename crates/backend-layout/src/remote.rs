@@ -2,6 +2,7 @@
 
 mod http;
 mod options;
+mod public;
 #[cfg(feature = "s3")]
 mod s3;
 
@@ -13,7 +14,7 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use oci_model::Digest;
-use registry_backend::{Error, ErrorKind, Result};
+use registry_backend::{Access, Error, ErrorKind, Result};
 
 use crate::bucket::{OpenUploads, PartStore, Place, StoreClock, Tuning, UploadListing};
 use http::{Connector, NoCredentials, PlainHttp};
@@ -28,7 +29,38 @@ const OPERATION: &str = "use the settings of";
 ///
 /// [`Invalid`](ErrorKind::Invalid) if a setting is unusable, [`Denied`](ErrorKind::Denied) if the settings ask for credentials from
 /// a place that this crate does not read.
-pub(crate) fn place(url: &str, options: &BucketOptions, uploads: OpenUploads) -> Result<Place> {
+pub(crate) fn place(
+    url: &str,
+    options: &BucketOptions,
+    uploads: OpenUploads,
+    access: Access,
+) -> Result<Place> {
+    let Some(public) = public::bucket(url) else { return own_place(url, options, uploads) };
+    if access != Access::Read {
+        let reason =
+            format!("the URL of a public bucket is for reading: write `{}` to change it", public.url);
+        return Err(Error::new(ErrorKind::Denied, "open", url).because(format!("{reason} (docs/buckets.md)")));
+    }
+    let mut options = options.clone();
+    // The URL says where the bucket is.
+    let is_place = |key: &str| ["endpoint", "base_url", "emulator"].iter().any(|part| key.contains(part));
+    options.settings.retain(|(key, _)| !is_place(&key.to_ascii_lowercase()));
+    options.settings.extend(public.settings.into_iter().map(|(key, value)| (key.to_owned(), value)));
+    let mut place = own_place(&public.url, &options, uploads)?;
+    url.clone_into(&mut place.name);
+    Ok(place)
+}
+
+/// Tells whether the URL of a public bucket is of a kind that this crate was built for.
+pub(crate) fn serves_public(url: &str) -> bool {
+    public::bucket(url).is_some_and(|public| {
+        (cfg!(feature = "s3") && public.url.starts_with("s3:"))
+            || (cfg!(feature = "gcs") && public.url.starts_with("gs:"))
+            || (cfg!(feature = "azure") && public.url.starts_with("az:"))
+    })
+}
+
+fn own_place(url: &str, options: &BucketOptions, uploads: OpenUploads) -> Result<Place> {
     let invalid = |reason: String| Error::new(ErrorKind::Invalid, OPERATION, url).because(reason);
     let parsed = Url::parse(url).map_err(|error| invalid(format!("not a URL: {error}")))?;
     let path = Path::from_url_path(parsed.path())
@@ -162,6 +194,8 @@ pub(crate) fn own_fault(error: &(dyn std::error::Error + 'static)) -> Option<(Er
         return Some((ErrorKind::Denied, reason.to_owned()));
     }
     error.downcast_ref::<PlainHttp>()?;
-    let reason = format!("{error}: use https, or allow it with `AWS_ALLOW_HTTP=true`, `GOOGLE_ALLOW_HTTP=true` or `AZURE_ALLOW_HTTP=true`");
+    let reason = format!(
+        "{error}: use https, or allow it with `AWS_ALLOW_HTTP=true`, `GOOGLE_ALLOW_HTTP=true` or `AZURE_ALLOW_HTTP=true`"
+    );
     Some((ErrorKind::Unsupported, reason))
 }

@@ -186,7 +186,8 @@ fn in_runtime(context: &Context, cli: Cli) -> Result<(), Failure> {
     let _ =
         runtime.block_on(async { tokio::time::timeout(CLEAN_UP, context.registries.cancel_uploads()).await });
     #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
-    let _ = runtime.block_on(async { tokio::time::timeout(CLEAN_UP, context.buckets.cancel_uploads()).await });
+    let _ =
+        runtime.block_on(async { tokio::time::timeout(CLEAN_UP, context.buckets.cancel_uploads()).await });
     // Threads see that nobody waits for their results, and delete their temporary files.
     runtime.shutdown_timeout(CLEAN_UP);
     let failure = Failure::new(status, "interrupted by a signal");

@@ -45,7 +45,7 @@ pub enum Location {
     Directory(PathBuf),
     /// An image layout in a bucket of an object store.
     Bucket {
-        /// `s3`, `gs` or `az`.
+        /// `s3`, `gs` or `az`; `https` for the URL of a public bucket at one of their vendors.
         scheme: String,
         /// The whole URL without a trailing slash: `s3://bucket/prefix`.
         url: String,
@@ -138,8 +138,10 @@ fn is_scheme(text: &str) -> bool {
 }
 
 fn parse_location(base: &str) -> Result<Location, String> {
+    check_bucket_scheme(base)?;
     let Some((scheme, rest)) = split_scheme(base) else { return parse_registry(base) };
     match scheme {
+        "https" if is_public_bucket(rest) => parse_bucket(scheme, base),
         "oci" if rest.is_empty() => Err("`oci:` needs a directory, as in `oci:packages`".to_owned()),
         "oci" => Ok(Location::Directory(rest.into())),
         scheme if BUCKET_SCHEMES.contains(&scheme) => parse_bucket(scheme, base),
@@ -148,6 +150,40 @@ fn parse_location(base: &str) -> Result<Location, String> {
         }
         scheme => parse_other(scheme, rest),
     }
+}
+
+/// Other programs' names of the schemes of buckets.
+const FOREIGN_SCHEMES: [(&str, &str); 10] = [
+    ("abfs", "az"),
+    ("abfss", "az"),
+    ("adl", "az"),
+    ("azure", "az"),
+    ("wasb", "az"),
+    ("wasbs", "az"),
+    ("gcp", "gs"),
+    ("gcs", "gs"),
+    ("s3a", "s3"),
+    ("s3n", "s3"),
+];
+
+/// Refuses the scheme of a bucket in another spelling, with the right one.
+fn check_bucket_scheme(base: &str) -> Result<(), String> {
+    let Some((written, _)) = base.split_once("://") else { return Ok(()) };
+    let small = written.to_ascii_lowercase();
+    let foreign = FOREIGN_SCHEMES.iter().find(|(foreign, _)| *foreign == small).map(|(_, ours)| *ours);
+    let own = BUCKET_SCHEMES.iter().find(|own| **own == small).copied();
+    match foreign.or(own.filter(|own| *own != written)) {
+        Some(right) => Err(format!("expected `{right}://`, found `{written}://`")),
+        None => Ok(()),
+    }
+}
+
+/// Tells whether the rest of an `https:` URL is at a server of public buckets: S3, Google Cloud Storage or Azure Blob Storage.
+fn is_public_bucket(rest: &str) -> bool {
+    let host = rest.strip_prefix("//").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let is_s3 =
+        host.strip_suffix(".amazonaws.com").is_some_and(|host| host.split('.').any(|part| part == "s3"));
+    is_s3 || host == "storage.googleapis.com" || host.ends_with(".blob.core.windows.net")
 }
 
 fn parse_bucket(scheme: &str, base: &str) -> Result<Location, String> {
@@ -325,6 +361,10 @@ mod tests {
             "oci:a@b",
             "oci:../x",
             "s3://bucket/prefix:v1",
+            "https://bucket.s3.us-west-2.amazonaws.com/prefix:v1",
+            "https://s3.us-west-2.amazonaws.com/bucket/prefix:v1",
+            "https://storage.googleapis.com/bucket/prefix",
+            "https://account.blob.core.windows.net/container/prefix",
             "gs://bucket",
             "tape:vault/7:v1",
             "tape:vault",
@@ -372,6 +412,10 @@ mod tests {
             ("tape:a:b:c", "no colon"),
             ("oci:", "needs a directory"),
             ("s3://", "needs a bucket"),
+            ("S3://bucket/x", "expected `s3://`, found `S3://`"),
+            ("gcs://bucket/x", "expected `gs://`"),
+            ("abfss://container/x", "expected `az://`"),
+            ("https://ghcr.io/a/b", "without a scheme"),
             ("s3:///x", "needs a bucket"),
             ("s3:bucket", "needs a bucket"),
         ] {

@@ -2,10 +2,16 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use backend_layout::{BucketOptions, LayoutFactory};
 use d1oci_tests::{FaultKind, ObjectStore, Outcome, Session, StoreKind, StoreProxy, payload, run};
+use oci_model::Reference;
+use registry_backend::{Access, BackendFactory as _, OpenOptions};
+use registry_conformance::CountingBackend;
+use registry_conformance::conformance::{EmptyRepository, run_suite};
 
 const MIB: usize = 1024 * 1024;
 
@@ -56,8 +62,35 @@ impl Rig {
         self.line(&format!("pull URL:{tag} -o {got}")).success();
         let (got, pushed) = (self.session.path(&got).join(name), self.session.path(name));
         for file in ["large.bin", "small.csv"] {
-            assert!(fs::read(got.join(file)).unwrap() == fs::read(pushed.join(file)).unwrap(), "{tag}: {file}");
+            assert!(
+                fs::read(got.join(file)).unwrap() == fs::read(pushed.join(file)).unwrap(),
+                "{tag}: {file}"
+            );
         }
+    }
+}
+
+#[test]
+fn every_store_keeps_the_promises_of_the_contract() {
+    for kind in StoreKind::ALL {
+        let Some(store) = kind.start() else { continue };
+        let mut options = BucketOptions::default();
+        let settings = store.settings(&store.host()).into_iter();
+        options.settings = settings.map(|(key, value)| (key.to_ascii_lowercase(), value)).collect();
+        let factory = LayoutFactory::new().with_buckets(options);
+        let number = AtomicUsize::new(0);
+        let fixture = || async {
+            let prefix = number.fetch_add(1, Ordering::Relaxed);
+            let at: Reference = store.url(&format!("suite-{prefix}")).parse().unwrap();
+            let options = OpenOptions::new(Access::Create);
+            let first = factory.open(&at.location, &options).await.unwrap();
+            let second = factory.open(&at.location, &options).await.unwrap();
+            EmptyRepository::shared(first.into()).with_second(CountingBackend::new(second.into()))
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let report = runtime.block_on(run_suite(fixture));
+        assert!(report.is_success(), "{kind:?}: {report}");
+        assert!(report.passed.len() > 100, "{kind:?}: {report}");
     }
 }
 

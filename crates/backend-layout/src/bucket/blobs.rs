@@ -53,7 +53,11 @@ pub(super) async fn head(
 }
 
 /// Opens a range of a blob.
-pub(super) async fn read(shared: &Arc<Shared>, digest: &Digest, range: Option<Range<u64>>) -> Result<BlobRead> {
+pub(super) async fn read(
+    shared: &Arc<Shared>,
+    digest: &Digest,
+    range: Option<Range<u64>>,
+) -> Result<BlobRead> {
     let asked = match &range {
         None => None,
         // HTTP has no form for such a range, or stores answer it with an error that does not state the size of the blob.
@@ -251,7 +255,9 @@ async fn store_parts(shared: &Arc<Shared>, blob: &dyn BlobSource) -> Result<bool
     // Another process may have stored the blob meanwhile, or the answer was lost: parts that became a blob are gone.
     let stored = head(shared, WRITE, blob.digest()).await;
     let slack = Duration::from_secs(2);
-    let is_new = |meta: &ObjectMeta| begun.checked_sub(slack).is_none_or(|begun| SystemTime::from(meta.last_modified) >= begun);
+    let is_new = |meta: &ObjectMeta| {
+        begun.checked_sub(slack).is_none_or(|begun| SystemTime::from(meta.last_modified) >= begun)
+    };
     if stored.is_ok_and(|meta| meta.is_some_and(|meta| meta.size == blob.size() && is_new(&meta))) {
         abort(upload).await;
         return Ok(true);
@@ -279,10 +285,7 @@ async fn abort(upload: Arc<OpenUpload>) {
 }
 
 /// Begins an upload, or goes on with one that an earlier process left, whose parts are returned.
-async fn begin(
-    shared: &Shared,
-    blob: &dyn BlobSource,
-) -> Result<(OpenUpload, HashMap<usize, StoredPart>)> {
+async fn begin(shared: &Shared, blob: &dyn BlobSource) -> Result<(OpenUpload, HashMap<usize, StoredPart>)> {
     let path = shared.blob(blob.digest());
     let store = &shared.place.parts.0;
     let (id, known) = match left_upload(shared, &path).await {
@@ -485,7 +488,8 @@ pub(super) async fn remove(
         deleted.map_err(|error| failure(REMOVE, &blob.digest, error))?;
         Ok(Some(blob))
     });
-    let removed: Vec<Option<StoredBlob>> = stream::iter(removals).buffered(shared.place.tuning.parallel).try_collect().await?;
+    let removed: Vec<Option<StoredBlob>> =
+        stream::iter(removals).buffered(shared.place.tuning.parallel).try_collect().await?;
     Ok(removed.into_iter().flatten().collect())
 }
 

@@ -138,7 +138,9 @@ impl Answer {
     fn of(error: &StoreError) -> Option<Self> {
         const STATUS: &str = "non-2xx status code: ";
         let text = causes(error).map(ToString::to_string).find(|text| text.contains(STATUS));
-        if text.is_none() && causes(error).any(|cause| cause.to_string().contains("redirect without LOCATION")) {
+        if text.is_none()
+            && causes(error).any(|cause| cause.to_string().contains("redirect without LOCATION"))
+        {
             return Some(Self::named(301, "PermanentRedirect"));
         }
         let text = text?;
@@ -147,7 +149,8 @@ impl Answer {
         let element = |name: &str| {
             let (_, rest) = rest.split_once(&format!("<{name}>"))?;
             let (value, _) = rest.split_once("</")?;
-            let value = ENTITIES.iter().fold(value.to_owned(), |value, (name, text)| value.replace(name, text));
+            let value =
+                ENTITIES.iter().fold(value.to_owned(), |value, (name, text)| value.replace(name, text));
             Some(value.chars().filter(|character| !character.is_control()).take(MESSAGE_SHOWN).collect())
         };
         let value = |name| element(name).unwrap_or_default();
@@ -163,11 +166,17 @@ impl Answer {
     fn meaning(&self) -> Option<(ErrorKind, String)> {
         let region = if self.region.is_empty() { "REGION" } else { &self.region };
         let (kind, reason) = match &*self.code {
-            "NoSuchBucket" | "ContainerNotFound" => {
-                (ErrorKind::NotFound, "the bucket does not exist: create it with the vendor's tools".to_owned())
+            "NoSuchBucket" | "ContainerNotFound" => (
+                ErrorKind::NotFound,
+                "the bucket does not exist: create it with the vendor's tools".to_owned(),
+            ),
+            "InvalidBucketName" => {
+                (ErrorKind::Unsupported, "the store does not accept this name of a bucket".to_owned())
             }
-            "InvalidBucketName" => (ErrorKind::Unsupported, "the store does not accept this name of a bucket".to_owned()),
-            "PermanentRedirect" | "AuthorizationHeaderMalformed" | "TemporaryRedirect" | "IllegalLocationConstraintException" => {
+            "PermanentRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "TemporaryRedirect"
+            | "IllegalLocationConstraintException" => {
                 let reason = format!("the bucket is in another region: set `AWS_REGION={region}`");
                 (ErrorKind::Unsupported, reason)
             }
@@ -175,9 +184,10 @@ impl Answer {
                 let reason = "the clock of this machine differs too much from the store's: set it";
                 (ErrorKind::Denied, reason.to_owned())
             }
-            "InvalidAccessKeyId" | "InvalidAccountId" | "XAdminUserNotFound" => {
-                (ErrorKind::Denied, "the store does not know the access key: check `AWS_ACCESS_KEY_ID`".to_owned())
-            }
+            "InvalidAccessKeyId" | "InvalidAccountId" | "XAdminUserNotFound" => (
+                ErrorKind::Denied,
+                "the store does not know the access key: check `AWS_ACCESS_KEY_ID`".to_owned(),
+            ),
             "SignatureDoesNotMatch" => {
                 (ErrorKind::Denied, "the secret key is wrong: check `AWS_SECRET_ACCESS_KEY`".to_owned())
             }
@@ -189,9 +199,11 @@ impl Answer {
                               signature, and the clock of this machine";
                 (ErrorKind::Denied, reason.to_owned())
             }
-            "AccessDenied" | "AuthorizationFailure" | "AuthorizationPermissionMismatch" | "PublicAccessNotPermitted" | "NoAuthenticationInformation" => {
-                (ErrorKind::Denied, NOT_ALLOWED.to_owned())
-            }
+            "AccessDenied"
+            | "AuthorizationFailure"
+            | "AuthorizationPermissionMismatch"
+            | "PublicAccessNotPermitted"
+            | "NoAuthenticationInformation" => (ErrorKind::Denied, NOT_ALLOWED.to_owned()),
             _ => return None,
         };
         Some((kind, reason))
@@ -213,7 +225,8 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> StoreError {
-        let source = format!("Error performing GET http://x/ in 1ms - Server returned non-2xx status code: {text}");
+        let source =
+            format!("Error performing GET http://x/ in 1ms - Server returned non-2xx status code: {text}");
         StoreError::Generic { store: "S3", source: source.into() }
     }
 
@@ -231,14 +244,22 @@ mod tests {
     #[test]
     fn a_code_that_a_user_can_do_something_about_has_its_own_sentence() {
         for (text, kind, part) in [
-            ("404 Not Found: <Error><Code>NoSuchBucket</Code></Error>", ErrorKind::NotFound, "the bucket does not exist"),
+            (
+                "404 Not Found: <Error><Code>NoSuchBucket</Code></Error>",
+                ErrorKind::NotFound,
+                "the bucket does not exist",
+            ),
             (
                 "400 Bad Request: <Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>",
                 ErrorKind::Unsupported,
                 "AWS_REGION=eu-west-1",
             ),
             ("403 Forbidden: <Error><Code>RequestTimeTooSkewed</Code></Error>", ErrorKind::Denied, "clock"),
-            ("403 Forbidden: <Error><Code>InvalidAccessKeyId</Code></Error>", ErrorKind::Denied, "AWS_ACCESS_KEY_ID"),
+            (
+                "403 Forbidden: <Error><Code>InvalidAccessKeyId</Code></Error>",
+                ErrorKind::Denied,
+                "AWS_ACCESS_KEY_ID",
+            ),
         ] {
             let error = failure("open", "s3://b", refused(text));
             assert_eq!(error.kind(), kind, "{text}");

@@ -10,7 +10,9 @@ use super::failure::{failure, is_about_bucket};
 use super::lease::PROBE;
 use super::shared::{INGEST, Shared};
 use crate::index::EMPTY_INDEX;
-use crate::storage::{Attempts, INDEX_FILE, LAYOUT_FILE, LAYOUT_FILE_CONTENT, LAYOUT_FILE_LIMIT, check_layout_file};
+use crate::storage::{
+    Attempts, INDEX_FILE, LAYOUT_FILE, LAYOUT_FILE_CONTENT, LAYOUT_FILE_LIMIT, check_layout_file,
+};
 
 const OPERATION: &str = "open";
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use object_store::ObjectStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::ObjectStore;
 use oci_model::Digest;
 use tokio::time::Instant;
 
@@ -188,4 +188,3 @@ impl Clock {
         self.time.checked_add(self.read_at.elapsed()).unwrap_or(self.time)
     }
 }
-

@@ -16,9 +16,9 @@ use futures::stream::{self, BoxStream};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_transfer::{
-    BudgetRules, Content, Exchange, Failures, Load, Method, Payload, Received, Redirects, Request,
-    Retry, RetryPolicy, RetryRules, SendError, Session, SessionSettings, TransferError, Url, Wait,
-    is_loopback, parse_retry_after, without_query,
+    BudgetRules, Content, Exchange, Failures, Load, Method, Payload, Received, Redirects, Request, Retry,
+    RetryPolicy, RetryRules, SendError, Session, SessionSettings, TransferError, Url, Wait, is_loopback,
+    parse_retry_after, without_query,
 };
 use object_store::ClientOptions;
 use object_store::client::{
@@ -37,16 +37,8 @@ const LARGEST_REFUSAL: u64 = 64 * 1024;
 const SMALL_CONTENT: usize = 64 * 1024;
 
 /// Query parameters whose values may appear in logs.
-const LOGGED: &[&str] = &[
-    "comp",
-    "delete",
-    "delimiter",
-    "list-type",
-    "partNumber",
-    "prefix",
-    "restype",
-    "uploads",
-];
+const LOGGED: &[&str] =
+    &["comp", "delete", "delimiter", "list-type", "partNumber", "prefix", "restype", "uploads"];
 
 /// The hosts at which clouds give credentials to their own machines. Elsewhere they do not answer.
 const METADATA_HOSTS: [&str; 3] = ["169.254.169.254", "metadata", "metadata.google.internal"];
@@ -267,11 +259,7 @@ impl RetryPolicy for Policy<'_> {
     fn patience(&self, error: &Trouble) -> Duration {
         let is_unknown = matches!(error, Trouble::Transfer(TransferError::Connect(_)));
         let rules = &self.options.retry;
-        if is_unknown && !self.session.has_answered(self.url) {
-            rules.first_patience
-        } else {
-            rules.patience
-        }
+        if is_unknown && !self.session.has_answered(self.url) { rules.first_patience } else { rules.patience }
     }
 
     fn note_wait(&self, error: &Trouble, wait: Duration, is_stated: bool) {

@@ -136,7 +136,11 @@ fn check_value(key: &str, value: &str) -> Result<(), String> {
         None => Ok(()),
         Some(character) => Err(format!(
             "expected printable ASCII characters in `{name}`, found {}",
-            if character.is_ascii() { "a line break or another control character" } else { "another character" }
+            if character.is_ascii() {
+                "a line break or another control character"
+            } else {
+                "another character"
+            }
         )),
     }
 }
@@ -164,7 +168,9 @@ fn check_token_file(name: &str, path: &str) -> Result<(), String> {
             Err(format!("expected a token in `{path}` that `{name}` names, found {} bytes", token.len()))
         }
         Ok(_) if token.contains(|character: char| character.is_whitespace() || character.is_control()) => {
-            Err(format!("expected one line without spaces and without a line break at its end in `{path}` that `{name}` names"))
+            Err(format!(
+                "expected one line without spaces and without a line break at its end in `{path}` that `{name}` names"
+            ))
         }
         Ok(_) => Ok(()),
     }
@@ -194,10 +200,7 @@ mod tests {
             ("aws_session_token", " "),
         ])
         .unwrap();
-        assert_eq!(
-            settings.iter().collect::<Vec<_>>(),
-            [("aws_access_key_id", "key"), ("aws_region", "b")]
-        );
+        assert_eq!(settings.iter().collect::<Vec<_>>(), [("aws_access_key_id", "key"), ("aws_region", "b")]);
     }
 
     #[test]

@@ -47,7 +47,9 @@ impl Opening<'_> {
                  run `eval \"$(aws configure export-credentials --profile '{profile}' --format env)\"` before"
             )));
         }
-        for (one, other) in [("aws_access_key_id", "aws_secret_access_key"), ("aws_secret_access_key", "aws_access_key_id")] {
+        for (one, other) in
+            [("aws_access_key_id", "aws_secret_access_key"), ("aws_secret_access_key", "aws_access_key_id")]
+        {
             if settings.get(&[one]).is_some() && settings.get(&[other]).is_none() {
                 let (one, other) = (one.to_ascii_uppercase(), other.to_ascii_uppercase());
                 return Err(self.unusable(format!("`{one}` is set, and `{other}` is not")));
@@ -65,7 +67,8 @@ impl Opening<'_> {
         if let Some(endpoint) = &endpoint {
             builder = builder.with_endpoint(endpoint);
         }
-        let connector = self.connector(settings.is_on(&["aws_allow_http", "allow_http"]), endpoint.as_deref());
+        let connector =
+            self.connector(settings.is_on(&["aws_allow_http", "allow_http"]), endpoint.as_deref());
         let service = connector.service(true);
         let store = builder.with_http_connector(connector).build();
         let store = Arc::new(store.map_err(|error| self.unusable(settings_fault(&error)))?);
@@ -85,10 +88,12 @@ struct S3Uploads {
 impl S3Uploads {
     /// Reads one page of a listing.
     async fn page(&self, path: &Path, query: &[(&str, &str)]) -> StoreResult<Page> {
-        let query: Vec<_> = query.iter().filter(|(key, value)| !value.is_empty() || *key == "uploads").copied().collect();
+        let query: Vec<_> =
+            query.iter().filter(|(key, value)| !value.is_empty() || *key == "uploads").copied().collect();
         let options = SignedUrlOptions::default().with_query(query);
         let url = self.store.signed_url_opts(Method::GET, path, VALID, &options).await?;
-        let generic = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Generic { store: STORE, source };
+        let generic =
+            |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Generic { store: STORE, source };
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.uri_mut() = url.as_str().parse().map_err(|error| generic(Box::new(error)))?;
         let answer = self.service.call(request).await.map_err(|error| generic(Box::new(error)))?;
@@ -98,8 +103,13 @@ impl S3Uploads {
         match status.as_u16() {
             200 => Page::parse(&text).ok_or_else(|| generic("the listing is not XML".into())),
             404 => Err(StoreError::NotFound { path: path.to_string(), source: text.into_owned().into() }),
-            403 => Err(StoreError::PermissionDenied { path: path.to_string(), source: text.into_owned().into() }),
-            501 => Err(StoreError::NotImplemented { operation: "listing uploads".into(), implementer: STORE.into() }),
+            403 => {
+                Err(StoreError::PermissionDenied { path: path.to_string(), source: text.into_owned().into() })
+            }
+            501 => Err(StoreError::NotImplemented {
+                operation: "listing uploads".into(),
+                implementer: STORE.into(),
+            }),
             _ => Err(generic(format!("status {status}: {text}").into())),
         }
     }
@@ -202,8 +212,10 @@ impl Item {
         let (key, id) = (find(&self.0, "Key"), find(&self.0, "UploadId"));
         let begun = find(&self.0, "Initiated").parse::<jiff::Timestamp>().ok();
         let begun = begun.and_then(|begun| u64::try_from(begun.as_second()).ok());
-        let begun = begun.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
-        (!id.is_empty()).then(|| Some(BegunUpload { path: Path::parse(key).ok()?, id: id.to_owned(), begun }))?
+        let begun =
+            begun.and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        (!id.is_empty())
+            .then(|| Some(BegunUpload { path: Path::parse(key).ok()?, id: id.to_owned(), begun }))?
     }
 
     fn part(&self) -> Option<StoredPart> {

@@ -110,7 +110,9 @@ impl<'de> Deserialize<'de> for BucketName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::of(&text).filter(|name| name.0 == text).ok_or_else(|| {
-            D::Error::custom(format!("expected a bucket such as `s3://name`, without a prefix, found `{text}`"))
+            D::Error::custom(format!(
+                "expected a bucket such as `s3://name`, without a prefix, found `{text}`"
+            ))
         })
     }
 }
