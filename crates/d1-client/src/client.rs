@@ -9,7 +9,6 @@ use tokio::sync::OnceCell;
 
 use crate::error::{Context, ErrorKind, Result};
 use crate::options::{ApiVersion, ClientOptions};
-use crate::resolve::Location;
 
 /// The base URL of DataONE's production Coordinating Node.
 pub const PRODUCTION_COORDINATING_NODE: &str = "https://cn.dataone.org/cn";
@@ -38,6 +37,15 @@ const LOGGED_PARAMETERS: [&str; 13] = [
 #[derive(Clone)]
 pub struct NodeClient {
     pub(crate) inner: Arc<Inner>,
+}
+
+/// A node that has an object.
+#[derive(Clone, Debug)]
+pub struct Location {
+    /// The node's identifier, such as `urn:node:KNB`.
+    pub node: Option<String>,
+    /// The client of that node; it has no token.
+    pub client: NodeClient,
 }
 
 pub(crate) struct Inner {

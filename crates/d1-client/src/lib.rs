@@ -13,7 +13,7 @@ mod packages;
 mod refusal;
 mod resolve;
 
-pub use client::{NodeClient, PRODUCTION_COORDINATING_NODE};
+pub use client::{Location, NodeClient, PRODUCTION_COORDINATING_NODE};
 pub use describe::Description;
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use exchange::Document;
@@ -22,7 +22,7 @@ pub use http_transfer::{BudgetRules, Proxies, RetryRules, Secret};
 pub use list::ObjectFilter;
 pub use options::{ApiVersion, ClientOptions, Limits, Progress, ProgressSink, TimeLimits};
 pub use packages::PackageSearch;
-pub use resolve::{Location, Locations};
+pub use resolve::Locations;
 
 // Crates whose types are in this crate's signatures.
 pub use {bytes, d1_model, futures};

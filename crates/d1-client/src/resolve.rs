@@ -6,7 +6,7 @@ use d1_model::{Identifier, ObjectLocation, ObjectLocationList};
 use http_transfer::{Answer, Method, Network, Url, check_destination, header};
 use reqwest::header::LOCATION;
 
-use crate::client::NodeClient;
+use crate::client::{Location, NodeClient};
 use crate::error::{ErrorKind, Result};
 use crate::exchange::Document;
 use crate::get::{GetOptions, ObjectRead, read};
@@ -14,15 +14,6 @@ use crate::options::ApiVersion;
 
 /// The largest list of locations, in bytes.
 const LARGEST_LIST: u64 = 4 * 1024 * 1024;
-
-/// A node that has an object.
-#[derive(Clone, Debug)]
-pub struct Location {
-    /// The node's identifier, such as `urn:node:KNB`.
-    pub node: Option<String>,
-    /// The client of that node; it has no token.
-    pub client: NodeClient,
-}
 
 /// The nodes that have an object, as far as a Coordinating Node knows them and they can be asked.
 #[derive(Clone, Debug)]

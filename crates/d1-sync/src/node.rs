@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bagit::{AlgorithmSet, Digests, MultiHasher};
@@ -18,7 +17,7 @@ use registry_backend::{BlobSource, ByteStream, Error as BackendError, ErrorKind,
 
 use crate::error::{Error, MemberFault, Result};
 use crate::hash_store_source::HashStoreSource;
-use crate::package::DescribedObject;
+use crate::package::{DescribedObject, ObjectToRead};
 use crate::passed::Passed;
 
 /// The source of objects, system metadata and resource maps.
@@ -38,16 +37,6 @@ pub enum DataOneSource {
     Network(NodeClient),
     /// Reads everything from a HashStore.
     HashStore(HashStoreSource),
-}
-
-/// An object that is read.
-#[derive(Clone, Debug)]
-pub(crate) struct ObjectToRead {
-    pub(crate) identifier: Identifier,
-    /// Size of the whole object in bytes, if it is known.
-    pub(crate) size: Option<u64>,
-    /// The nodes that have it, by its system metadata.
-    pub(crate) holders: Arc<[Box<str>]>,
 }
 
 impl DataOneSource {

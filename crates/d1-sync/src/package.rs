@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use crate::error::{Error, MemberFault, Result};
 use crate::journal::DatedMember;
-use crate::node::ObjectToRead;
 
 /// A package before its data are downloaded.
 #[derive(Debug)]
@@ -51,6 +50,16 @@ pub(crate) struct DescribedObject {
     pub(crate) named_sha256: Option<[u8; 32]>,
     /// Path of its content in the bag.
     pub(crate) path: String,
+}
+
+/// An object that is read.
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectToRead {
+    pub(crate) identifier: Identifier,
+    /// Size of the whole object in bytes, if it is known.
+    pub(crate) size: Option<u64>,
+    /// The nodes that have it, by its system metadata.
+    pub(crate) holders: Arc<[Box<str>]>,
 }
 
 /// The algorithms of the bag's manifests: SHA-256, which layers use, and MD5, which most of DataONE uses.

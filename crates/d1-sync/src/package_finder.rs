@@ -10,7 +10,8 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
 use crate::error::{Error, Result};
-use crate::node::{DataOneSource, ObjectToRead};
+use crate::node::DataOneSource;
+use crate::package::ObjectToRead;
 
 /// How many resource maps are requested at once. The client also limits requests to each node.
 const MAPS_AT_ONCE: usize = 8;
