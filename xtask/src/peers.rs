@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers, with the versions that the documents of this project name.
-pub const PEERS: [Peer; 16] = [
+pub const PEERS: [Peer; 17] = [
     Peer {
         program: "oras",
         purpose: "reads artifacts of d1oci, and the other way round",
@@ -98,6 +98,12 @@ pub const PEERS: [Peer; 16] = [
         purpose: "validates XML against the DataONE schemas",
         version: &["--version"],
         method: Method::Debian("libxml2-utils"),
+    },
+    Peer {
+        program: "duckdb",
+        purpose: "queries the export of a catalogue",
+        version: &["--version"],
+        method: Method::Python("duckdb-cli==1.5.6"),
     },
     Peer {
         program: "cargo-deny",

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::records::decompressed;
@@ -49,7 +50,7 @@ impl ExportTable {
         }
     }
 
-    /// Returns the query. Columns whose names end in `?` are true or false, `@` times, and `#` numbers.
+    /// Returns the query. Columns whose names end in `?` are true or false, those that end in `@` are times.
     fn sql(self) -> String {
         let digest = "CASE typeof(artifact.digest) WHEN 'blob' THEN 'sha256:' || lower(hex(artifact.digest)) \
                       ELSE artifact.digest END AS digest";
@@ -180,7 +181,7 @@ fn write_rows(
         let object = object(row, &columns, form)?;
         match form {
             ExportForm::Csv => {
-                let texts = object.values().map(|value| match value {
+                let texts = object.0.iter().map(|(_, value)| match value {
                     Value::Null => String::new(),
                     Value::String(text) => text.clone(),
                     other => other.to_string(),
@@ -198,13 +199,23 @@ fn write_rows(
     Ok(count)
 }
 
+/// The fields of a row, in the order of the columns.
+#[derive(Default)]
+struct Fields(Vec<(String, Value)>);
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
 fn plain(column: &str) -> &str {
     column.trim_end_matches(['?', '@'])
 }
 
 /// Returns a row as an object, with its columns in order.
-fn object(row: &Row<'_>, columns: &[String], form: ExportForm) -> rusqlite::Result<Map<String, Value>> {
-    let mut object = Map::new();
+fn object(row: &Row<'_>, columns: &[String], form: ExportForm) -> rusqlite::Result<Fields> {
+    let mut object = Fields::default();
     for (position, column) in columns.iter().enumerate() {
         let value = row.get_ref(position)?;
         if let (ValueRef::Blob(content), "content") = (value, column.as_str()) {
@@ -222,15 +233,15 @@ fn object(row: &Row<'_>, columns: &[String], form: ExportForm) -> rusqlite::Resu
             ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
             ValueRef::Null | ValueRef::Blob(_) => Value::Null,
         };
-        object.insert(plain(column).to_owned(), value);
+        object.0.push((plain(column).to_owned(), value));
     }
     Ok(object)
 }
 
-fn add_document(object: &mut Map<String, Value>, content: &[u8], form: ExportForm) {
+fn add_document(object: &mut Fields, content: &[u8], form: ExportForm) {
     let metadata = decompressed(content);
     if form == ExportForm::JsonLines {
-        object.insert("metadata".to_owned(), serde_json::to_value(&metadata).unwrap_or_default());
+        object.0.push(("metadata".to_owned(), serde_json::to_value(&metadata).unwrap_or_default()));
         return;
     }
     let joined = |texts: Vec<&str>| Value::from(texts.join("; "));
@@ -260,7 +271,7 @@ fn add_document(object: &mut Map<String, Value>, content: &[u8], form: ExportFor
         optional(&metadata.license_url.clone().or_else(|| metadata.license.clone())),
     ];
     for (name, value) in DOCUMENT_COLUMNS.into_iter().zip(values) {
-        object.insert(name.to_owned(), value);
+        object.0.push((name.to_owned(), value));
     }
 }
 

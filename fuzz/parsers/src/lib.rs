@@ -19,13 +19,13 @@ pub use digests::many_streams;
 pub use headers::{content_range, link, location, retry_after, warning, www_authenticate};
 pub use layout::layout_index;
 pub use oci::{digest, index, manifest, reference, tag};
-pub use package::{package_index, ro_crate};
+pub use package::{package_index, ro_crate, science_metadata};
 
 /// A function that parses bytes and panics if an invariant fails.
 pub type Target = fn(&[u8]);
 
 /// All functions by name. The directory below `fuzz/corpus` has the same name.
-pub const TARGETS: [(&str, Target); 28] = [
+pub const TARGETS: [(&str, Target); 29] = [
     ("archive", archive),
     ("bag_info", bag_info),
     ("bag_tar", bag_tar),
@@ -49,6 +49,7 @@ pub const TARGETS: [(&str, Target); 28] = [
     ("resource_map", resource_map),
     ("retry_after", retry_after),
     ("ro_crate", ro_crate),
+    ("science_metadata", science_metadata),
     ("system_metadata", system_metadata),
     ("tag", tag),
     ("unpack", unpack),

@@ -1,4 +1,4 @@
-//! The index of a package, read against its manifest, and the metadata document of an RO-Crate.
+//! The index of a package, read against its manifest, and documents that describe data.
 
 use bagit::{CheckOptions, Inventory, TagFiles};
 use d1_package::{INDEX_MEDIA_TYPE, PackageFiles, PackageIndex, Survey};
@@ -44,4 +44,22 @@ pub fn ro_crate(bytes: &[u8]) {
     {
         assert!(text.len() <= 4096 && !text.contains(char::is_control));
     }
+}
+
+/// Reads a science metadata document of any format.
+pub fn science_metadata(bytes: &[u8]) {
+    let Ok(found) = d1_metadata::read(bytes) else { return };
+    assert!(found.title.as_ref().is_none_or(|title| title.len() <= 8192));
+    assert!(found.creators.len() <= 10_000 && found.keywords.len() <= 10_000 && found.boxes.len() <= 10_000);
+    for place in &found.boxes {
+        assert!((-90.0..=90.0).contains(&place.south) && place.south <= place.north && place.north <= 90.0);
+        assert!((-180.0..=180.0).contains(&place.west) && (-180.0..=180.0).contains(&place.east));
+    }
+    for (first, last) in found.periods.iter().filter_map(|period| period.days()) {
+        assert!(first <= last);
+    }
+    let json = serde_json::to_vec(&found).expect("texts and finite numbers can be written");
+    let again: d1_metadata::ScienceMetadata =
+        serde_json::from_slice(&json).expect("what is written can be read");
+    assert_eq!(again, found);
 }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bags_in_archives;
 mod buckets;
+mod catalogues;
 mod command_line;
 mod concurrent;
 mod copies;
