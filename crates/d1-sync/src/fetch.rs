@@ -99,6 +99,8 @@ impl Fetching<'_> {
             skip_missing: self.options.skip_missing,
         };
         let bag = self.staging.files().join("bag");
+        let (files, name) = (self.staging.files(), bag.clone());
+        run_blocking(move || take_back(&files, &name)).await?;
         let package = describe(self.source, map, selection, &bag, &meter).await?;
         package.warn_of_skipped(&**self.observer);
         let objects = self.objects(&package, &bag, &meter).await?;
@@ -140,6 +142,22 @@ async fn one(
     let result = download(downloading, object).await;
     phase.advance(1, 0);
     Error::unless_of_member(result)
+}
+
+/// Gives a complete bag its first name again, if an earlier attempt ended after it named the bag and before it published it.
+fn take_back(files: &Path, bag: &Path) -> Result<()> {
+    let failed = |error| Error::io("list", files, error);
+    if bag.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(files).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            return std::fs::rename(entry.path(), bag)
+                .map_err(|error| Error::io("rename", entry.path(), error));
+        }
+    }
+    Ok(())
 }
 
 /// Makes a bag of the downloaded files, validates it, and gives it its name.

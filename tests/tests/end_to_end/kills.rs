@@ -4,7 +4,9 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use d1_testnode::{Scale, ScriptedNode};
 use d1oci_tests::{BagBuilder, binary, d1oci, payload, tree};
+use tokio::runtime::Runtime;
 
 /// A small generator of test moments: reproducible, and spread over the whole run of a command.
 struct Moments(u64);
@@ -124,4 +126,29 @@ fn a_killed_copy_leaves_the_target_sound_and_the_next_one_completes() {
         d1oci(place.path(), &["delete", &target, "--artifact"]).success();
         d1oci(place.path(), &["prune", "oci:replica", "--grace", "0"]).success();
     }
+}
+
+/// A fetch that ends between the name of its bag and the publication leaves the bag under that name, as does one whose place is taken.
+#[test]
+fn a_fetch_that_ended_just_before_its_publication_can_be_repeated() {
+    let place = tempfile::tempdir().unwrap();
+    let scale = Scale { packages: 1, objects: 3, smallest: 2_000, largest: 30_000, seed: 7 };
+    let runtime = Runtime::new().unwrap();
+    let node = runtime.block_on(ScriptedNode::serve(scale.catalog().unwrap())).unwrap();
+    let fetch = |output: &str| {
+        let url = node.member_url();
+        d1oci(place.path(), &["fetch", "doi:10.5072/SCALE7.0", "-o", output, "--node", &url])
+    };
+    fetch("first").success();
+    let bag = std::fs::read_dir(place.path().join("first")).unwrap().next().unwrap().unwrap().file_name();
+    let taken = place.path().join("second").join(bag);
+    std::fs::create_dir_all(&taken).unwrap();
+    std::fs::write(taken.join("bagit.txt"), "mine").unwrap();
+    for _ in 0..2 {
+        let refused = fetch("second").failure(6);
+        assert!(refused.stderr.contains("already exists with different content"), "{}", refused.stderr);
+    }
+    std::fs::remove_file(taken.join("bagit.txt")).unwrap();
+    fetch("second").success();
+    assert!(tree(&place.path().join("first")) == tree(&place.path().join("second")));
 }
