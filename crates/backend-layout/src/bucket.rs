@@ -26,10 +26,15 @@ use crate::storage::{IndexUpdate, Presence, Storage, StoredBlob};
 use index_object::{IndexObject, Update};
 use lease::Lease;
 use shared::Shared;
-#[cfg_attr(not(feature = "remote"), expect(unreachable_pub, reason = "public with buckets"))]
+#[cfg(feature = "remote")]
+pub(crate) use shared::StoreClock;
 pub use shared::Warnings;
-pub(crate) use shared::{PartStore, Place, StoreClock, Tuning};
-pub(crate) use uploads::{BegunUpload, OpenUploads, StoredPart, UploadListing};
+pub(crate) use shared::{PartStore, Place, Tuning};
+pub(crate) use uploads::OpenUploads;
+#[cfg(feature = "remote")]
+pub(crate) use uploads::UploadListing;
+#[cfg(feature = "s3")]
+pub(crate) use uploads::{BegunUpload, StoredPart};
 
 /// A layout in an object store.
 #[derive(Debug)]
@@ -78,7 +83,11 @@ impl Bucket {
 #[async_trait]
 impl Storage for Bucket {
     async fn index(&self) -> Result<Arc<Index>> {
-        Ok(self.index.read(&self.shared, !self.created.initialized()).await?.0)
+        let (index, version) = self.index.read(&self.shared, true).await?;
+        if version.is_none() && self.created.initialized() {
+            open::check_nothing_stored(&self.shared).await?;
+        }
+        Ok(index)
     }
 
     fn known_index(&self) -> Option<Arc<Index>> {

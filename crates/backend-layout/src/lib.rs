@@ -19,7 +19,8 @@ mod remote;
 mod storage;
 
 pub use backend::LayoutBackend;
+pub use bucket::Warnings;
 pub use factory::LayoutFactory;
 pub use object_store;
 #[cfg(feature = "remote")]
-pub use {bucket::Warnings, remote::BucketOptions};
+pub use remote::BucketOptions;

@@ -66,7 +66,7 @@ fn own_place(url: &str, options: &BucketOptions, uploads: OpenUploads) -> Result
     let path = Path::from_url_path(parsed.path())
         .map_err(|error| invalid(format!("cannot use the prefix: {error}")))?;
     let clock = Arc::new(StoreClock::default());
-    let opening = Opening { url, parsed: &parsed, options, clock: clock.clone() };
+    let opening = Opening { url, options, clock: clock.clone() };
     let opened = match parsed.scheme() {
         #[cfg(feature = "s3")]
         "s3" => opening.s3()?,
@@ -109,7 +109,6 @@ struct Opened {
 /// A URL that is about to be opened.
 struct Opening<'a> {
     url: &'a str,
-    parsed: &'a Url,
     options: &'a BucketOptions,
     clock: Arc<StoreClock>,
 }
@@ -173,7 +172,7 @@ impl Opening<'_> {
         let store = builder.with_http_connector(connector).build();
         let store = Arc::new(store.map_err(|error| self.unusable(settings_fault(&error)))?);
         let account = settings.get(&["azure_storage_account_name"]).unwrap_or_default();
-        let identity = format!("{} {account} {}", endpoint.unwrap_or_default(), self.parsed.username());
+        let identity = format!("{} {account}", endpoint.unwrap_or_default());
         Ok(Opened { store: store.clone(), parts: store, listing: None, identity })
     }
 }

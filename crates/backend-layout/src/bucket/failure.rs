@@ -76,6 +76,7 @@ pub(super) fn failure(operation: &'static str, target: impl fmt::Display, error:
 }
 
 /// Tells whether a request may have been carried out although it failed: its answer was lost.
+#[cfg(feature = "remote")]
 pub(super) fn may_have_happened(error: &StoreError) -> bool {
     use object_store::client::{HttpError, HttpErrorKind};
     let lost = |cause: &(dyn StdError + 'static)| {
@@ -83,6 +84,12 @@ pub(super) fn may_have_happened(error: &StoreError) -> bool {
         matches!(kind, Some(HttpErrorKind::Interrupted | HttpErrorKind::Timeout))
     };
     causes(error).any(lost)
+}
+
+/// Without a network, no answer is lost.
+#[cfg(not(feature = "remote"))]
+pub(super) fn may_have_happened(_error: &StoreError) -> bool {
+    false
 }
 
 /// Tells whether the fault is in the bucket or the credentials, although the answer says that something is not found.
@@ -100,7 +107,13 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
     })
 }
 
+#[cfg(not(feature = "remote"))]
+fn transfer_reason(_error: &StoreError) -> Option<String> {
+    None
+}
+
 /// Returns the sentence of the HTTP client, which names the limit that was exceeded.
+#[cfg(feature = "remote")]
 fn transfer_reason(error: &StoreError) -> Option<String> {
     let http = causes(error).find_map(|cause| cause.downcast_ref::<object_store::client::HttpError>())?;
     let mut reasons: Vec<String> = Vec::new();

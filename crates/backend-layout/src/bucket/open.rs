@@ -83,13 +83,19 @@ pub(super) async fn create(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Creates the missing index of a layout in which nothing is stored. Where blobs are, an empty index would hide them.
+/// Creates the missing index of a layout in which nothing is stored.
 pub(super) async fn create_index(shared: &Shared) -> Result<()> {
+    check_nothing_stored(shared).await?;
+    create(shared).await
+}
+
+/// Checks that a layout without an index has no blobs: an empty index would hide them.
+pub(super) async fn check_nothing_stored(shared: &Shared) -> Result<()> {
     let blobs = shared.path("blobs");
     match shared.store.list(Some(&blobs)).next().await {
-        None => create(shared).await,
+        None => Ok(()),
         Some(Err(error)) => Err(failure("list the blobs of", &shared.name, error)),
-        Some(Ok(blob)) => Err(Error::new(ErrorKind::Invalid, "open", &shared.name).because(format!(
+        Some(Ok(blob)) => Err(Error::new(ErrorKind::Invalid, OPERATION, &shared.name).because(format!(
             "its `{INDEX_FILE}` is missing, and `{}` shows that content was stored: restore the index from a version or a \
              backup, or store the text `{EMPTY_INDEX}` under this name to begin with an empty one",
             blob.location

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use futures::future::join_all;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{Error as StoreError, MultipartId, Result as StoreResult};
@@ -48,9 +47,10 @@ impl OpenUploads {
     }
 
     /// Aborts all uploads that have not ended.
+    #[cfg(feature = "remote")]
     pub(crate) async fn abort(&self) {
         let uploads: Vec<_> = self.lock().uploads.drain().map(|(_, upload)| upload).collect();
-        join_all(uploads.into_iter().map(Upload::abort)).await;
+        futures::future::join_all(uploads.into_iter().map(Upload::abort)).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Begun> {
@@ -140,7 +140,6 @@ pub(crate) struct StoredPart {
 
 /// A store that lists uploads which have not ended.
 #[async_trait]
-#[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only S3 lists uploads"))]
 pub(crate) trait UploadListing: fmt::Debug + Send + Sync {
     /// Lists the uploads of objects whose paths begin with `prefix`.
     async fn begun(&self, prefix: &str) -> StoreResult<Vec<BegunUpload>>;
