@@ -1,5 +1,6 @@
 //! The bytes of files: read from the repositories in pieces, decoded, and verified while they stream.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,6 +17,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// How many decoded bytes are sent at once. Slow clients hold some chunks each.
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// How many bytes of a file on this machine are read at once. Each slow client holds some of them, and opening the file again
+/// costs little.
+const WINDOW_BYTES: u64 = 64 << 10;
 
 /// How many chunks wait between a repository and a client.
 const CHUNKS_IN_FLIGHT: usize = 2;
@@ -58,7 +63,8 @@ pub(crate) struct Wanted {
 ///
 /// Of a whole file, the last chunk is held back until the digest is known to be right.
 pub(crate) async fn read(wanted: Wanted) -> Result<ContentStream, ContentError> {
-    let mut pieces = wanted.pieces.into_iter();
+    let window = wanted.backend.capabilities().takes_files_of.as_ref().map(|_| WINDOW_BYTES);
+    let mut pieces = Pieces { pieces: wanted.pieces.into(), window };
     let first = match pieces.next() {
         Some(piece) => Some((open(&*wanted.backend, &piece).await?, piece)),
         None => None,
@@ -119,6 +125,30 @@ pub(crate) fn as_stream(stream: ContentStream) -> impl Stream<Item = Result<Byte
         stream,
         |mut stream| async move { stream.recv().await.map(|chunk| (chunk, stream)) },
     )
+}
+
+/// The pieces to read, in order. Where there is a window, a raw piece comes in parts of its size.
+struct Pieces {
+    pieces: VecDeque<BlobPiece>,
+    window: Option<u64>,
+}
+
+impl Iterator for Pieces {
+    type Item = BlobPiece;
+
+    fn next(&mut self) -> Option<BlobPiece> {
+        let first = self.pieces.front_mut()?;
+        let Some(window) = self.window.filter(|_| first.encoding == PieceEncoding::Raw) else {
+            return self.pieces.pop_front();
+        };
+        let end = first.range.start.saturating_add(window);
+        if end >= first.range.end {
+            return self.pieces.pop_front();
+        }
+        let part = BlobPiece { range: first.range.start..end, ..first.clone() };
+        first.range.start = end;
+        Some(part)
+    }
 }
 
 async fn open(backend: &dyn RegistryBackend, piece: &BlobPiece) -> registry_backend::Result<ByteStream> {
@@ -248,5 +278,23 @@ impl io::Write for ChunkWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raw_piece_comes_in_parts_of_the_window() {
+        let blob = Digest::sha256_of(b"");
+        let piece = BlobPiece { blob, blob_size: 20, range: 3..15, encoding: PieceEncoding::Raw };
+        let parts = |window| {
+            let pieces = Pieces { pieces: vec![piece.clone()].into(), window };
+            pieces.map(|part| (part.range.start, part.range.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(parts(None), [(3, 15)]);
+        assert_eq!(parts(Some(5)), [(3, 8), (8, 13), (13, 15)]);
+        assert_eq!(parts(Some(12)), [(3, 15)]);
     }
 }

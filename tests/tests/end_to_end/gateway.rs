@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
 use d1_testnode::Scale;
-use d1oci_tests::{BagBuilder, binary, d1oci, payload, peer, run, skipped};
+use d1oci_tests::{BagBuilder, binary, d1oci, payload, run, skipped};
 
 /// A running gateway.
 struct Gateway {
@@ -153,8 +153,15 @@ fn a_repository_is_replicated_from_a_gateway_with_equal_digests() {
 
 #[test]
 fn the_python_client_of_dataone_reads_the_gateway() {
-    let Some(python) = peer("python/dataone_libclient/bin/python3") else {
-        skipped("the Python client of DataONE is not installed");
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/libclient/bin/python3");
+    let known = [installed, "python3".into()].into_iter().find(|python| {
+        let imported = Command::new(python).args(["-c", "import d1_client"]).output();
+        imported.is_ok_and(|output| output.status.success())
+    });
+    let Some(python) = known else {
+        skipped(
+            "the Python client of DataONE is not installed (pip: dataone.libclient, in target/peers/libclient)",
+        );
         return;
     };
     let place = tempfile::tempdir().unwrap();

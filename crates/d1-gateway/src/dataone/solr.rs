@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use axum::http::Method;
+use d1_catalog::d1_metadata::ScienceMetadata;
 use d1_catalog::{Catalog, CatalogObject, ObjectFilter, PackageKey, Relations, SystemMetadataFacts};
 use d1_model::{FormatType, ObjectFormatList, encode_path_segment};
 use jiff::Timestamp;
@@ -139,6 +140,7 @@ enum Value {
     Date(String),
     Long(u64),
     Bool(bool),
+    Float(f64),
 }
 
 /// The fields, with their types. `s` is text, `m` several texts, `d` a date, `l` a number, `b` a truth value, `f` a fraction.
@@ -308,6 +310,7 @@ impl Search {
         for (field, is_descending) in &self.sort {
             let order = match (one.get(field.as_str()), other.get(field.as_str())) {
                 (Some(Value::Long(one)), Some(Value::Long(other))) => one.cmp(other),
+                (Some(Value::Float(one)), Some(Value::Float(other))) => one.total_cmp(other),
                 _ => texts(one, field).cmp(&texts(other, field)),
             };
             if order != Ordering::Equal {
@@ -389,6 +392,7 @@ impl Value {
             Self::Texts(texts) => Json::from(texts.as_slice()),
             Self::Long(number) => Json::from(*number),
             Self::Bool(value) => Json::from(*value),
+            Self::Float(number) => Json::from(*number),
         }
     }
 
@@ -398,6 +402,7 @@ impl Value {
             Self::Date(text) => format!("<date name=\"{name}\">{}</date>", escaped(text)),
             Self::Long(number) => format!("<long name=\"{name}\">{number}</long>"),
             Self::Bool(value) => format!("<bool name=\"{name}\">{value}</bool>"),
+            Self::Float(number) => format!("<float name=\"{name}\">{number}</float>"),
             Self::Texts(texts) => {
                 let items: String = texts.iter().map(|text| element("str", text)).collect();
                 format!("<arr name=\"{name}\">{items}</arr>")
@@ -414,6 +419,7 @@ fn texts<'a>(document: &'a Document, field: &str) -> Vec<Cow<'a, str>> {
         Some(Value::Texts(texts)) => texts.iter().map(|text| Cow::Borrowed(text.as_str())).collect(),
         Some(Value::Long(number)) => vec![Cow::Owned(number.to_string())],
         Some(Value::Bool(value)) => vec![Cow::Borrowed(if *value { "true" } else { "false" })],
+        Some(Value::Float(number)) => vec![Cow::Owned(number.to_string())],
     }
 }
 
@@ -476,6 +482,11 @@ fn document_of(catalog: &Catalog, object: CatalogObject, place: &Place) -> d1_ca
             put(name, Value::Texts(values));
         }
     }
+    if format_type == FormatType::Metadata
+        && let Some(metadata) = catalog.science_metadata_of(&object.pid)?
+    {
+        put_science_metadata(&metadata, &mut put);
+    }
     match object.system_metadata {
         Some(facts) => put_system_metadata(object.pid, facts, object.obsoleted_by, &mut put),
         None => put("id", Value::Text(object.pid)),
@@ -532,6 +543,39 @@ fn type_of(object: &CatalogObject) -> FormatType {
 /// Returns a date as Solr writes it.
 fn solr_date(date: Timestamp) -> String {
     date.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+fn put_science_metadata(metadata: &ScienceMetadata, put: &mut impl FnMut(&'static str, Value)) {
+    let names: Vec<String> = metadata.creators.iter().map(|party| party.name.clone()).collect();
+    if let Some(first) = names.first() {
+        put("author", Value::Text(first.clone()));
+        put("origin", Value::Texts(names));
+    }
+    for (name, text) in [("title", &metadata.title), ("abstract", &metadata.r#abstract)] {
+        if let Some(text) = text {
+            put(name, Value::Text(text.clone()));
+        }
+    }
+    if !metadata.keywords.is_empty() {
+        put("keywords", Value::Texts(metadata.keywords.clone()));
+    }
+    // Only whole dates have the form that the field demands.
+    let date = |text: &Option<String>| text.as_ref()?.get(..10)?.parse::<jiff::civil::Date>().ok();
+    for (name, text) in [
+        ("pubDate", &metadata.published),
+        ("beginDate", &metadata.periods.first().and_then(|period| period.begin.clone())),
+        ("endDate", &metadata.periods.first().and_then(|period| period.end.clone())),
+    ] {
+        if let Some(date) = date(text) {
+            put(name, Value::Date(format!("{date}T00:00:00Z")));
+        }
+    }
+    if let Some(bounds) = metadata.boxes.first() {
+        put("northBoundCoord", Value::Float(bounds.north));
+        put("southBoundCoord", Value::Float(bounds.south));
+        put("eastBoundCoord", Value::Float(bounds.east));
+        put("westBoundCoord", Value::Float(bounds.west));
+    }
 }
 
 #[cfg(test)]

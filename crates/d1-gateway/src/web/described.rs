@@ -1,5 +1,6 @@
 //! The facts about a package that its descriptions state.
 
+use d1_catalog::d1_metadata::{MetadataFormat, ScienceMetadata};
 use d1_catalog::{CatalogFile, CatalogPackage};
 
 use crate::answer::Refused;
@@ -7,6 +8,12 @@ use crate::app::App;
 use crate::packages;
 use crate::selection::{Files, Selection};
 
+/// The longest description, in characters: search engines take no longer one.
+const LONGEST_DESCRIPTION: usize = 5000;
+/// The shortest description that search engines take, in characters.
+const SHORTEST_DESCRIPTION: usize = 50;
+/// The most variables that a description lists.
+const MOST_VARIABLES: usize = 1000;
 /// The most files that a description lists. The link set and `sha256sums.txt` name the others.
 const MOST_FILES: usize = 5000;
 
@@ -48,12 +55,27 @@ pub(super) struct Described {
     /// Boxes: west, south, east, north.
     pub(super) boxes: Vec<[f64; 4]>,
     pub(super) periods: Vec<(Option<String>, Option<String>)>,
+    pub(super) taxa: Vec<String>,
+    pub(super) places: Vec<String>,
+    /// Columns of tables.
+    pub(super) variables: Vec<Variable>,
+}
+
+/// A column of a table.
+#[derive(Debug)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) definition: Option<String>,
+    pub(super) unit: Option<String>,
 }
 
 impl Described {
     pub(super) async fn of(app: &App, package: &CatalogPackage, base_url: &str) -> Result<Self, Refused> {
         let known = package.clone();
-        let versions = app.store.ask(move |catalog| catalog.versions(&known)).await?;
+        let asked = app
+            .store
+            .ask(move |catalog| Ok((catalog.versions(&known)?, catalog.science_metadata(known.id)?)));
+        let (versions, stored) = asked.await?;
         let digest = &package.summary.digest;
         let version =
             versions.iter().position(|version| version.summary.digest == *digest).map_or(1, |at| at + 1);
@@ -70,7 +92,7 @@ impl Described {
         let summary = &package.summary;
         let title = summary.title.clone().or_else(|| summary.identifier.clone());
         let title = title.unwrap_or_else(|| summary.tag.to_string());
-        Ok(Self {
+        let mut described = Self {
             base_url: base_url.to_owned(),
             page: packages::page_url(base_url, package),
             key: packages::key(package),
@@ -91,7 +113,71 @@ impl Described {
             files,
             boxes: Vec::new(),
             periods: Vec::new(),
-        })
+            taxa: Vec::new(),
+            places: Vec::new(),
+            variables: Vec::new(),
+        };
+        // The metadata of a package that is not wholly public may be private.
+        let is_readable = packages::is_readable(package);
+        let documents = stored.into_iter().map(|stored| stored.metadata);
+        let document =
+            documents.filter(|_| is_readable).find(|document| document.format != MetadataFormat::Unknown);
+        if let Some(document) = document {
+            described.add(document);
+        }
+        Ok(described)
+    }
+
+    /// Adds the content of a science metadata document.
+    fn add(&mut self, document: ScienceMetadata) {
+        if let Some(title) = document.title {
+            self.title = title;
+        }
+        if let Some(text) = document.r#abstract.filter(|text| !text.trim().is_empty()) {
+            self.description = match text.chars().count() < SHORTEST_DESCRIPTION {
+                true => format!("{text} ({})", self.description),
+                false => text.chars().take(LONGEST_DESCRIPTION).collect(),
+            };
+        }
+        self.creators = document
+            .creators
+            .into_iter()
+            .map(|party| Creator {
+                name: party.name,
+                given: party.given,
+                family: party.family,
+                orcid: party
+                    .orcid
+                    .map(|orcid| format!("https://orcid.org/{orcid}"))
+                    .filter(|url| is_web(url)),
+            })
+            .collect();
+        self.keywords = document.keywords;
+        self.publisher = document.publisher;
+        let published =
+            document.published.and_then(|date| date.get(..10).or(date.get(..4)).map(str::to_owned));
+        self.published = published.or(self.published.take());
+        let license =
+            document.license_url.into_iter().chain(document.license).find(|license| is_web(license));
+        self.license = license.or(self.license.take());
+        self.boxes = document
+            .boxes
+            .iter()
+            .map(|bounds| [bounds.west, bounds.south, bounds.east, bounds.north])
+            .collect();
+        let named = document.boxes.into_iter().filter_map(|bounds| bounds.description);
+        self.places = named.chain(document.places).collect();
+        self.periods = document.periods.into_iter().map(|period| (period.begin, period.end)).collect();
+        self.taxa = document.taxa.into_iter().map(|taxon| taxon.name).collect();
+        let attributes = document.entities.into_iter().flat_map(|entity| entity.attributes);
+        self.variables = attributes
+            .take(MOST_VARIABLES)
+            .map(|attribute| Variable {
+                name: attribute.name,
+                definition: attribute.definition,
+                unit: attribute.unit,
+            })
+            .collect();
     }
 
     /// Returns the DOI of the identifier, if it is one.

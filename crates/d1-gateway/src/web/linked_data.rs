@@ -3,7 +3,7 @@
 use d1_catalog::CatalogFile;
 use serde_json::{Map, Value, json};
 
-use super::described::{Creator, Described};
+use super::described::{Creator, Described, Variable};
 use super::{FORMS, citation};
 
 /// The most creators and files that links in headers name. If there are more, the link set alone names them.
@@ -54,7 +54,21 @@ pub(super) fn dataset(described: &Described, most_files: usize) -> Value {
     if !periods.is_empty() {
         object.insert("temporalCoverage".to_owned(), json!(periods));
     }
+    // In a page, the description is short.
+    if most_files == usize::MAX && !described.variables.is_empty() {
+        let variables: Vec<Value> = described.variables.iter().map(variable).collect();
+        object.insert("variableMeasured".to_owned(), json!(variables));
+    }
     dataset
+}
+
+fn variable(variable: &Variable) -> Value {
+    let mut value = json!({ "@type": "PropertyValue", "name": variable.name });
+    if let Some(object) = value.as_object_mut() {
+        put(object, "description", variable.definition.as_deref());
+        put(object, "unitText", variable.unit.as_deref());
+    }
+    value
 }
 
 fn put(object: &mut Map<String, Value>, name: &str, text: Option<&str>) {

@@ -2,6 +2,7 @@
 
 mod citation;
 mod described;
+mod find;
 mod linked_data;
 mod pages;
 mod site;
@@ -110,26 +111,4 @@ pub(crate) fn kept(request: &Request, content_type: &str, text: String) -> Respo
         }
         _ => response,
     }
-}
-
-/// Returns the current packages that a search finds.
-fn search_packages(
-    catalog: &d1_catalog::Catalog,
-    query: &str,
-    start: u64,
-    count: u64,
-) -> d1_catalog::Result<d1_catalog::Page<d1_catalog::CatalogPackage>> {
-    let mut filter = d1_catalog::PackageFilter::default();
-    filter.current_only = true;
-    if query.is_empty() {
-        return catalog.packages(&filter, start, count);
-    }
-    let mut items: Vec<_> =
-        catalog.package(&d1_catalog::PackageKey::Identifier(query))?.into_iter().collect();
-    if items.is_empty()
-        && let Some(object) = catalog.object(query)?
-    {
-        items = catalog.packages_of_object(&object.pid)?;
-    }
-    Ok(d1_catalog::Page { total: items.len() as u64, items })
 }

@@ -9,6 +9,7 @@ use axum::response::Response;
 use d1_catalog::{CatalogDirectory, CatalogFile, CatalogPackage, PackageFilter, PackageKey, Page};
 
 use super::described::Described;
+use super::find::{Titled, titled};
 use super::{FORMS, linked_data};
 use crate::answer::{self, Kind, PAGE_POLICY, Refused, set};
 use crate::app::App;
@@ -119,11 +120,11 @@ struct FileRow {
 }
 
 impl Card {
-    fn of(base_url: &str, package: &CatalogPackage) -> Self {
+    fn of(base_url: &str, Titled { package, title }: Titled) -> Self {
         let summary = &package.summary;
-        let title = summary.title.clone().or_else(|| summary.identifier.clone());
+        let title = title.or_else(|| summary.title.clone()).or_else(|| summary.identifier.clone());
         Self {
-            url: page_url(base_url, package),
+            url: page_url(base_url, &package),
             title: title.unwrap_or_else(|| summary.tag.to_string()),
             identifier: summary.identifier.clone(),
             files: package.files,
@@ -137,36 +138,40 @@ impl Card {
 pub(crate) async fn home(app: &Arc<App>, request: &Request) -> Result<Response, Refused> {
     let mut filter = PackageFilter::default();
     filter.current_only = true;
-    let page = app.store.ask(move |catalog| catalog.packages(&filter, 0, NEWEST)).await?;
-    let readable = page.items.iter().filter(|package| packages::is_readable(package));
+    filter.public_only = true;
+    let asked = app.store.ask(move |catalog| {
+        let page = catalog.packages(&filter, 0, NEWEST)?;
+        Ok((page.total, titled(catalog, page.items)?))
+    });
+    let (total, packages) = asked.await?;
     render(&Home {
         base: &request.base_url,
         site: SITE,
         query: "",
         about: &app.options.node.description,
-        total: page.total,
-        packages: readable.map(|package| Card::of(&request.base_url, package)).collect(),
+        total,
+        packages: packages.into_iter().map(|package| Card::of(&request.base_url, package)).collect(),
     })
 }
 
-/// Answers with the packages that match a search: an identifier, or words.
+/// Answers with the packages that match a search: an identifier, words, a creator, a box, a time.
 pub(crate) async fn search(app: &Arc<App>, request: &Request) -> Result<Response, Refused> {
     let query = request.query.get("q").unwrap_or_default().trim().to_owned();
     let number = page_number(request);
-    let wanted = query.clone();
-    let found =
-        app.store.ask(move |catalog| super::search_packages(catalog, &wanted, (number - 1) * PAGE, PAGE));
-    let page = found.await?;
+    let wanted = super::find::Wanted::of(request)?;
+    let asked = app.store.ask(move |catalog| {
+        let page = wanted.packages(catalog, (number - 1) * PAGE, PAGE)?;
+        Ok((page.total, titled(catalog, page.items)?))
+    });
+    let (total, packages) = asked.await?;
     let base = &request.base_url;
-    let readable = page.items.iter().filter(|package| packages::is_readable(package));
-    let encoded = percent_encoding::utf8_percent_encode(&query, percent_encoding::NON_ALPHANUMERIC);
-    let (previous, next) = neighbours(&format!("{base}/search?q={encoded}&page="), number, page.total);
+    let (previous, next) = neighbours(&super::find::url(request), number, total);
     render(&SearchPage {
         base,
         site: SITE,
         query: &query,
-        total: page.total,
-        packages: readable.map(|package| Card::of(base, package)).collect(),
+        total,
+        packages: packages.into_iter().map(|package| Card::of(base, package)).collect(),
         previous,
         next,
     })
@@ -335,12 +340,27 @@ fn crumbs(base_url: &str, key: &str, title: &str, path: &str) -> Vec<(String, St
 
 fn package_facts(package: &CatalogPackage, described: &Described) -> Vec<(&'static str, String)> {
     let creators: Vec<&str> = described.creators.iter().map(|creator| creator.name.as_str()).collect();
+    let periods: Vec<String> = described
+        .periods
+        .iter()
+        .map(|(begin, end)| {
+            let side = |date: &Option<String>| date.clone().unwrap_or_else(|| "…".to_owned());
+            format!("{} to {}", side(begin), side(end))
+        })
+        .collect();
+    let variables: Vec<String> = described.variables.iter().map(|variable| variable.name.clone()).collect();
     let facts = [
         ("Creators", (!creators.is_empty()).then(|| creators.join("; "))),
         ("Identifier", described.identifier.clone()),
         ("Series", described.series_id.clone()),
         ("Version", Some(described.version.to_string())),
         ("Date", described.published.clone()),
+        ("Publisher", described.publisher.clone()),
+        ("Keywords", joined(&described.keywords)),
+        ("Places", joined(&described.places)),
+        ("Periods", joined(&periods)),
+        ("Taxa", joined(&described.taxa)),
+        ("Variables", joined(&variables)),
         ("Licence", described.license.clone()),
         ("Files", Some(package.files.to_string())),
         ("Size", Some(bytes(package.bytes))),
@@ -348,6 +368,17 @@ fn package_facts(package: &CatalogPackage, described: &Described) -> Vec<(&'stat
         ("Stored in", Some(package.repository.clone())),
     ];
     facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))).collect()
+}
+
+/// Returns the first texts of a list, or `None` if it is empty.
+fn joined(texts: &[String]) -> Option<String> {
+    const MOST: usize = 30;
+    let first = texts.get(..MOST).unwrap_or(texts).join("; ");
+    match texts.len() {
+        0 => None,
+        count if count > MOST => Some(format!("{first}; and {} more", count - MOST)),
+        _ => Some(first),
+    }
 }
 
 fn file_row(base_url: &str, key: &str, file: &CatalogFile) -> FileRow {

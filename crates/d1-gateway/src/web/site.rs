@@ -70,6 +70,7 @@ pub(crate) async fn sitemap(app: &Arc<App>, request: &Request) -> Result<Respons
 fn page(catalog: &Catalog, start: u64, count: u64) -> d1_catalog::Result<(u64, Vec<CatalogPackage>)> {
     let mut filter = PackageFilter::default();
     filter.current_only = true;
+    filter.public_only = true;
     let page = catalog.packages(&filter, start, count)?;
     Ok((page.total, page.items))
 }

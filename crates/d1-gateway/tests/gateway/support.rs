@@ -143,7 +143,12 @@ pub(crate) fn put_data(catalog: &mut Catalog, identifier: &str, bytes: Vec<u8>, 
 
 /// Puts the package of these data: metadata `NAME` and map `NAME.map`.
 pub(crate) fn put_package(catalog: &mut Catalog, name: &str, data: &[&str], obsoletes: Option<&str>) {
-    let text = format!("<eml packageId=\"{name}\"><title>{name}</title></eml>\n");
+    let text = format!(
+        "<eml:eml xmlns:eml=\"{EML}\" packageId=\"{name}\" system=\"test\"><dataset><title>Moorings of {name}</title>\
+         <creator><individualName><givenName>Ada</givenName><surName>Fjord</surName></individualName></creator>\
+         <abstract><para>Temperature and depth of a mooring in a fjord, every hour of one summer.</para></abstract>\
+         <keywordSet><keyword>ocean</keyword></keywordSet></dataset></eml:eml>\n"
+    );
     let metadata = StoredObject::new(id(name), EML, Content::text(&text)).unwrap();
     catalog.put(metadata.edited(|meta| meta.obsoletes = obsoletes.map(id))).unwrap();
     let mut package = Package::new(id(&format!("{name}.map")), id(name), data.iter().map(|pid| id(pid)));

@@ -1,0 +1,117 @@
+//! Searching packages by words, creators, places and times.
+
+use d1_catalog::d1_metadata::BoundingBox;
+use d1_catalog::{Catalog, CatalogPackage, PackageFilter, PackageKey, Page, SearchQuery};
+use jiff::civil::Date;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::answer::Refused;
+use crate::packages::is_readable;
+use crate::request::Request;
+
+/// The parameters of a search.
+const PARAMETERS: [&str; 5] = ["q", "creator", "bbox", "from", "to"];
+
+/// The packages that a client looks for.
+pub(super) struct Wanted {
+    words: String,
+    query: SearchQuery,
+    has_filters: bool,
+}
+
+impl Wanted {
+    /// Reads the parameters of a search.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidRequest` if a box or a date cannot be read.
+    pub(super) fn of(request: &Request) -> Result<Self, Refused> {
+        let text = |name: &str| request.query.get(name).map(str::trim).filter(|text| !text.is_empty());
+        let date = |name: &str| {
+            let read = |text: &str| text.parse::<Date>().ok();
+            let wrong = || Refused::invalid(format!("expected a date such as 2024-09-18 in `{name}`"));
+            text(name).map(|text| read(text).ok_or_else(wrong)).transpose()
+        };
+        let mut query = SearchQuery::default();
+        query.text = text("q").map(str::to_owned);
+        query.creator = text("creator").map(str::to_owned);
+        query.bbox = text("bbox").map(bounds).transpose()?;
+        query.from = date("from")?;
+        query.to = date("to")?;
+        query.public_only = true;
+        query.current_only = true;
+        let has_filters = PARAMETERS.iter().skip(1).any(|name| text(name).is_some());
+        Ok(Self { words: query.text.clone().unwrap_or_default(), query, has_filters })
+    }
+
+    /// Returns a page of the current packages that match and that everybody may read.
+    pub(super) fn packages(
+        &self,
+        catalog: &Catalog,
+        start: u64,
+        count: u64,
+    ) -> d1_catalog::Result<Page<CatalogPackage>> {
+        if self.words.is_empty() && !self.has_filters {
+            let mut filter = PackageFilter::default();
+            filter.current_only = true;
+            filter.public_only = true;
+            return catalog.packages(&filter, start, count);
+        }
+        let mut items: Vec<_> = catalog.package(&PackageKey::Identifier(&self.words))?.into_iter().collect();
+        if items.is_empty()
+            && let Some(object) = catalog.object(&self.words)?.filter(d1_catalog::CatalogObject::is_public)
+        {
+            items = catalog.packages_of_object(&object.pid)?;
+        }
+        items.retain(is_readable);
+        if !items.is_empty() {
+            return Ok(Page { total: items.len() as u64, items });
+        }
+        let found = catalog.search(&self.query, start, count)?;
+        let mut items: Vec<CatalogPackage> = found.items.into_iter().map(|hit| hit.package).collect();
+        // A package with two matching documents is one result.
+        items.dedup_by_key(|package| package.id);
+        Ok(Page { total: found.total, items })
+    }
+}
+
+/// A package in a list, with the title that its metadata give it.
+pub(super) struct Titled {
+    pub(super) package: CatalogPackage,
+    pub(super) title: Option<String>,
+}
+
+/// Returns the packages of a page that everybody may read, with their titles.
+pub(super) fn titled(catalog: &Catalog, packages: Vec<CatalogPackage>) -> d1_catalog::Result<Vec<Titled>> {
+    let readable = packages.into_iter().filter(is_readable);
+    readable
+        .map(|package| {
+            let documents = catalog.science_metadata(package.id)?;
+            let title = documents.into_iter().find_map(|stored| stored.metadata.title);
+            Ok(Titled { package, title })
+        })
+        .collect()
+}
+
+/// Reads a box: west, south, east, north.
+fn bounds(text: &str) -> Result<BoundingBox, Refused> {
+    let wrong = || Refused::invalid("expected four numbers in `bbox`: west,south,east,north");
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    match numbers.ok_or_else(wrong)?.as_slice() {
+        [west, south, east, north] if [west, south, east, north].iter().all(|number| number.is_finite()) => {
+            Ok(BoundingBox { west: *west, south: *south, east: *east, north: *north, description: None })
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// Returns the URL of a search up to the number of its page.
+pub(super) fn url(request: &Request) -> String {
+    let mut url = format!("{}/search?", request.base_url);
+    for name in PARAMETERS {
+        if let Some(value) = request.query.get(name) {
+            url += &format!("{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC));
+        }
+    }
+    url + "page="
+}
