@@ -15,7 +15,6 @@ use crate::failure::Failure;
     name = "d1oci",
     version,
     propagate_version = true,
-    disable_help_subcommand = true,
     after_help = "Exit codes: 0 done; 1 content is invalid; 2 usage; 3 not found; 4 denied; 5 network or registry; 6 local files; \
                   130 and 143 interrupted (docs/exit-codes.md).\n\n\
                   Example: d1oci push oci:store:v1 ./my-bag && d1oci pull oci:store:v1 -o copy"
@@ -32,6 +31,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Push(commands::push::Arguments),
     Pull(commands::pull::Arguments),
+    #[command(visible_alias = "list")]
     Ls(commands::ls::Arguments),
     Cat(commands::cat::Arguments),
     Verify(commands::verify::Arguments),
@@ -43,10 +43,13 @@ pub(crate) enum Command {
     Discover(commands::discover::Arguments),
     Attach(commands::attach::Arguments),
     Tags(commands::tags::Arguments),
+    #[command(visible_alias = "digest")]
     Resolve(commands::resolve::Arguments),
     Tag(commands::tag::Arguments),
+    #[command(visible_alias = "rm")]
     Delete(commands::delete::Arguments),
     Prune(commands::prune::Arguments),
+    #[command(visible_alias = "cp")]
     Copy(commands::copy::Arguments),
     Mirror(commands::mirror::Arguments),
     Repair(commands::repair::Arguments),

@@ -35,13 +35,20 @@ pub(crate) struct GlobalOptions {
     )]
     pub(crate) format: Format,
     /// Write only results, warnings and errors.
-    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        overrides_with = "quiet",
+        help_heading = "Global options"
+    )]
     pub(crate) quiet: bool,
     /// Report more: each blob (-v), each request (-vv).
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub(crate) verbose: u8,
     /// Show no progress.
-    #[arg(long, global = true, help_heading = "Global options")]
+    #[arg(long, global = true, overrides_with = "no_progress", help_heading = "Global options")]
     pub(crate) no_progress: bool,
     /// Use this backend instead of the one that fits best; `d1oci backends` lists them.
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]

@@ -92,7 +92,6 @@ impl Failure {
     }
 
     /// Returns the failure to read from standard input.
-    #[cfg(any(feature = "d1-client", feature = "distribution-client"))]
     pub(crate) fn input(error: io::Error) -> Self {
         let message = "cannot read standard input".to_owned();
         Self::new(ExitStatus::LocalIo, FileError { message, source: error })
@@ -115,6 +114,13 @@ impl Failure {
     #[must_use]
     fn with_hints(mut self, hint: Option<&'static str>) -> Self {
         self.hints.extend(hint.map(str::to_owned));
+        self
+    }
+
+    /// Returns the failure with this advice in place of general advice.
+    #[must_use]
+    pub(crate) fn advising(mut self, hint: impl Into<String>) -> Self {
+        self.hints = vec![hint.into()];
         self
     }
 

@@ -40,6 +40,7 @@ mod credentials;
 mod environment;
 mod failure;
 mod files;
+mod near;
 #[cfg(feature = "d1-client")]
 mod nodes;
 mod output;

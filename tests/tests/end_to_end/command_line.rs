@@ -175,3 +175,72 @@ fn a_dry_run_stores_nothing() {
     let pushed = d1oci(place.path(), &["push", "oci:store:v1", "bag", "--format", "json"]).success().json();
     assert_eq!(dry["digest"], pushed["digest"]);
 }
+
+#[test]
+fn names_and_habits_of_other_tools_work() {
+    let place = tempfile::tempdir().unwrap();
+    let line = |line: &str| d1oci(place.path(), &line.split(' ').collect::<Vec<_>>());
+    fs::write(place.path().join("a.txt"), "a file").unwrap();
+    line("push oci:store:v1 a.txt").success();
+    line("cp oci:store:v1 oci:other:v1").success();
+    assert_eq!(line("digest oci:other:v1").success().text(), line("resolve oci:store:v1").success().text());
+    assert!(line("list oci:other:v1").success().text().contains("a.txt"));
+    line("rm oci:other:v1").success();
+    assert!(line("help push").success().text().contains("Example: d1oci push"));
+    assert!(line("help").success().text().contains("Commands:"));
+    line("tags oci:store --no-progress --no-progress -q -q").success();
+}
+
+#[test]
+fn mistyped_names_get_a_hint_with_what_was_typed() {
+    let place = tempfile::tempdir().unwrap();
+    let line = |line: &str| d1oci(place.path(), &line.split(' ').collect::<Vec<_>>());
+    fs::create_dir_all(place.path().join("bag")).unwrap();
+    fs::write(place.path().join("bag/series.csv"), "1").unwrap();
+    fs::write(place.path().join("bag/notes.txt"), "2").unwrap();
+    line("push oci:store:v1.0 bag").success();
+    for command in ["pull", "ls", "inspect", "resolve", "discover", "manifest fetch", "verify"] {
+        let failed = line(&format!("{command} oci:store:v1.O")).failure(3).stderr;
+        assert!(failed.contains("did you mean `oci:store:v1.0`?"), "{command}: {failed}");
+    }
+    let failed = line("ls oci:store:something").failure(3).stderr;
+    assert!(!failed.contains("did you mean") && failed.contains("`d1oci tags oci:store`"), "{failed}");
+    let failed = line("cat oci:store:v1.0 serie.csv").failure(3).stderr;
+    assert!(failed.contains("did you mean `series.csv`?"), "{failed}");
+}
+
+#[test]
+fn a_file_is_named_as_people_name_files() {
+    let place = tempfile::tempdir().unwrap();
+    let line = |line: &str| d1oci(place.path(), &line.split(' ').collect::<Vec<_>>());
+    let bag = place.path().join("bag");
+    for path in ["one/series.csv", "one/notes.txt", "two/notes.txt"] {
+        fs::create_dir_all(bag.join(path).parent().unwrap()).unwrap();
+        fs::write(bag.join(path), path).unwrap();
+    }
+    line("push oci:store:v1 bag").success();
+    for named in
+        ["one/series.csv", "./one/series.csv", "bag/one/series.csv", "series.csv", "*.csv", "one/*.csv"]
+    {
+        assert_eq!(line(&format!("cat oci:store:v1 {named}")).success().text(), "one/series.csv", "{named}");
+    }
+    let failed = line("cat oci:store:v1 notes.txt").failure(2).stderr;
+    assert!(failed.contains("one/notes.txt") && failed.contains("two/notes.txt"), "{failed}");
+    line("cat oci:store:v1 *.nc").failure(3);
+    line("cat oci:store:v1").failure(2);
+    fs::create_dir(place.path().join("out")).unwrap();
+    line("cat oci:store:v1 series.csv -o out").success();
+    assert_eq!(fs::read_to_string(place.path().join("out/series.csv")).unwrap(), "one/series.csv");
+    line("push oci:store:single bag/one/series.csv").success();
+    assert_eq!(line("cat oci:store:single").success().text(), "one/series.csv");
+}
+
+#[test]
+fn a_push_without_a_tag_says_that_nothing_finds_it() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("a.txt"), "a file").unwrap();
+    let pushed = d1oci(place.path(), &["push", "oci:store", "a.txt"]).success().stderr;
+    assert!(pushed.contains("only its digest finds it"), "{pushed}");
+    let pushed = d1oci(place.path(), &["push", "oci:store:v1", "a.txt"]).success().stderr;
+    assert!(!pushed.contains("only its digest"), "{pushed}");
+}

@@ -69,3 +69,20 @@ fn bars_are_shown_at_a_terminal_alone() {
     let piped = session.line("d1oci push HOST/a/c:v1 large.csv").success();
     assert!(!piped.stderr.contains('\u{1b}') && !piped.stderr.contains('\r'), "{}", piped.stderr);
 }
+
+#[test]
+fn deleting_asks_at_a_terminal() {
+    let session = Session::new(&[]);
+    fs::write(session.path("a.txt"), "a file").unwrap();
+    session.line("d1oci push oci:store:v1 a.txt").success();
+    let answer = |text: &str| {
+        let mut terminal = Terminal::start(session.command("delete oci:store:v1"));
+        terminal.wait_for("delete oci:store:v1? [y/N]");
+        terminal.type_line(text);
+        terminal.end().0
+    };
+    assert_eq!(answer(""), Some(2));
+    session.line("d1oci resolve oci:store:v1").success();
+    assert_eq!(answer("y"), Some(0));
+    session.line("d1oci resolve oci:store:v1").failure(3);
+}

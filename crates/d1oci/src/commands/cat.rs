@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use d1_catalog::Purpose;
 use d1_model::Identifier;
 use d1_transfer::{ByteRange, Error as TransferError, read_file};
+use globset::GlobBuilder;
 use oci_model::Reference;
 use safe_files::{Existing, ResultFile};
 
 use super::package::{self, Opened, RatioArgument};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::near::nearest;
 use crate::output::ContentOutput;
 
 /// Write one file of a package to standard output, or to a file.
@@ -21,13 +23,14 @@ use crate::output::ContentOutput;
 pub(crate) struct Arguments {
     /// The package, or with `--id` the repository.
     reference: Reference,
-    /// Path of the file in the package.
-    #[arg(required_unless_present = "id", conflicts_with = "id")]
+    /// Path of the file in the package; its name is enough if no other file has it, and so is a pattern such as `*.csv` that matches one
+    /// file. A package of one file needs no path.
+    #[arg(conflicts_with = "id")]
     path: Option<String>,
     /// DataONE identifier of the file; without a tag or digest in the reference, the whole repository is searched.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
-    /// Write to this file; `-` is standard output.
+    /// Write to this file, or into this directory; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Bytes to read, counted from 0, both ends included: `0-99`, `100-`.
@@ -48,6 +51,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             let read =
                 read_file(&*opened.backend, &opened.package, &path, arguments.range, output.writer()).await;
             read.map(drop).map_err(|error| output.failure(error))?;
+        }
+        Some(output) if output.is_dir() => {
+            let name = path.rsplit('/').next().unwrap_or(&path);
+            write_file(&opened, &path, arguments.range, &output.join(name)).await?;
         }
         Some(output) => write_file(&opened, &path, arguments.range, output).await?,
     }
@@ -71,19 +78,61 @@ async fn write_file(
 fn path(opened: &Opened, arguments: &Arguments) -> Result<String, Failure> {
     let view = &opened.package.view;
     if let Some(path) = &arguments.path {
-        // People copy paths from a pulled directory, with its name in front.
-        let short = path.strip_prefix(view.directory()).and_then(|rest| rest.strip_prefix('/'));
-        let short = short.filter(|short| view.entry(path).is_none() && view.entry(short).is_some());
-        return Ok(short.unwrap_or(path).to_owned());
-    }
-    let identifier = arguments.id.as_ref().map(Identifier::as_str).unwrap_or_default();
-    if let Some(entry) = view.entry_by_identifier(identifier) {
-        return Ok(entry.path.to_owned());
+        return path_in(opened, path);
     }
     let mut entries = view.entries();
-    match (entries.next(), entries.next()) {
-        (Some(only), None) if view.identifier() == Some(identifier) => Ok(only.path.to_owned()),
-        _ => Err(TransferError::NotInPackage { wanted: identifier.to_owned() }.into()),
+    let only = match (entries.next(), entries.next()) {
+        (Some(only), None) => Some(only.path.to_owned()),
+        _ => None,
+    };
+    let Some(identifier) = arguments.id.as_ref().map(Identifier::as_str) else {
+        return only.ok_or_else(|| {
+            Failure::usage("expected the path of a file: the package does not have exactly one")
+                .with_hint(format!("`d1oci ls {}` lists the files", opened.reference))
+        });
+    };
+    match view.entry_by_identifier(identifier) {
+        Some(entry) => Ok(entry.path.to_owned()),
+        None => only
+            .filter(|_| view.identifier() == Some(identifier))
+            .ok_or_else(|| TransferError::NotInPackage { wanted: identifier.to_owned() }.into()),
+    }
+}
+
+/// Returns the path that a person means: a path in the package, also with `./` or the name of the package's directory in front; the
+/// name of one file; or a pattern that matches one file.
+fn path_in(opened: &Opened, wanted: &str) -> Result<String, Failure> {
+    let view = &opened.package.view;
+    let plain = wanted.trim_start_matches("./");
+    // People copy paths from a pulled directory, with its name in front.
+    let below = plain.strip_prefix(view.directory()).and_then(|rest| rest.strip_prefix('/'));
+    let exact = [Some(wanted), Some(plain), below];
+    if let Some(path) = exact.into_iter().flatten().find(|path| view.entry(path).is_some()) {
+        return Ok(path.to_owned());
+    }
+    // A file in an archive without an index is found by reading the archive.
+    if view.index().is_none() && !view.archives().is_empty() {
+        return Ok(plain.to_owned());
+    }
+    let glob = GlobBuilder::new(plain).literal_separator(false).build().ok();
+    let glob = glob.filter(|_| plain.contains(['*', '?', '['])).map(|glob| glob.compile_matcher());
+    let is_meant = |path: &str| match &glob {
+        Some(glob) => glob.is_match(path),
+        None => !plain.contains('/') && path.rsplit('/').next() == Some(plain),
+    };
+    let mut found: Vec<&str> = view.entries().map(|entry| entry.path).filter(|path| is_meant(path)).collect();
+    match found.len() {
+        1 => Ok(found.remove(0).to_owned()),
+        0 => {
+            let near = nearest(plain, view.entries().map(|entry| entry.path));
+            let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+            let list = format!("{near}`d1oci ls {}` lists the files", opened.reference);
+            let error = TransferError::NotInPackage { wanted: wanted.to_owned() };
+            Err(Failure::from(error).advising(list))
+        }
+        count => Err(Failure::usage(format!("expected one file, but `{wanted}` means {count}"))
+            .with_details(found.into_iter().map(str::to_owned))
+            .with_hint("name the path of one of them; `d1oci pull --include` writes several files")),
     }
 }
 

@@ -6,6 +6,7 @@ use registry_backend::Access;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::near::found;
 use crate::output::{Lines, human};
 
 /// Copy an artifact from one repository to another, byte for byte.
@@ -61,7 +62,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         }
         _ => None,
     };
-    let report = d1_transfer::copy(&*from, target, &*to, &options, &context.observer()).await?;
+    let report = d1_transfer::copy(&*from, target, &*to, &options, &context.observer()).await;
+    let report = found(&*from, &arguments.from, report).await?;
     context.printer.result(&report, |report, lines| text(report, &arguments, lines))
 }
 

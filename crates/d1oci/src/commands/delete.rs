@@ -4,13 +4,14 @@ use oci_model::{Digest, ManifestRef, Reference};
 use registry_backend::{Access, Error, ErrorKind, RegistryBackend, RegistryBackendExt, RepositoryAdmin};
 use serde::Serialize;
 
+use super::confirm::ask;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
 
 /// Delete a tag, or an artifact with all its tags.
 ///
 /// A reference with a tag deletes only the tag, and the artifact stays. `--artifact`, or a reference with a digest, deletes the
-/// artifact with all its tags. Its blobs stay until `d1oci prune`.
+/// artifact with all its tags. Its blobs stay until `d1oci prune`. At a terminal, the command asks first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci delete oci:store:v1")]
 pub(crate) struct Arguments {
@@ -19,6 +20,9 @@ pub(crate) struct Arguments {
     /// Delete the artifact that has the tag, with all its tags.
     #[arg(long)]
     artifact: bool,
+    /// Do not ask at a terminal.
+    #[arg(short, long)]
+    yes: bool,
     /// Succeed if it does not exist.
     #[arg(short, long)]
     force: bool,
@@ -33,6 +37,13 @@ struct Deleted {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let target = context.required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
+    if !arguments.yes {
+        let all = if arguments.artifact { " and all its tags" } else { "" };
+        let answer = ask(context, &format!("delete {}{all}? [y/N]", arguments.reference)).await?;
+        if answer.is_some_and(|answer| !["y", "yes"].contains(&answer.to_lowercase().as_str())) {
+            return Err(Failure::usage("nothing is deleted"));
+        }
+    }
     let backend = match context.open(location, Access::Modify).await {
         Err(failure) if arguments.force && failure.status() == ExitStatus::NotFound => {
             return tell(context, &arguments.reference, "nothing");

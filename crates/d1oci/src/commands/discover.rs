@@ -2,22 +2,28 @@
 
 use std::collections::HashSet;
 
+use d1_model::Identifier;
 use d1_transfer::parts::{ReferrerBudget, referrers};
 use futures::future::BoxFuture;
 use oci_model::{Annotations, Descriptor, Digest, MediaType, RawManifest, Reference};
 use registry_backend::{Access, RegistryBackend};
 use serde::Serialize;
 
+use super::package::target;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::near::found;
 use crate::output::Lines;
 
 /// Show the artifacts that refer to an artifact: attached system metadata, signatures, and those that refer to these.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci discover oci:store:v1")]
 pub(crate) struct Arguments {
-    /// The artifact.
+    /// The artifact, or with `--id` the repository.
     reference: Reference,
+    /// DataONE identifier of the package or an object in it, in place of a tag.
+    #[arg(long, value_name = "PID")]
+    id: Option<Identifier>,
     /// Show only artifacts of this type.
     #[arg(long, value_name = "TYPE")]
     artifact_type: Option<MediaType>,
@@ -50,10 +56,13 @@ const MOST_REFERRERS: usize = 100_000;
 const MOST_ANNOTATION_BYTES: usize = 64 << 20;
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let target = context.required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
+    context.check_scheme(location)?;
     let backend = context.open(location, Access::Read).await?;
-    let subject = described(&backend.read_manifest(target).await?);
+    let observer = context.observer();
+    let target = target(context, &*backend, &arguments.reference, arguments.id.as_ref(), &observer).await?;
+    let subject = backend.read_manifest(&target).await;
+    let subject = described(&found(&*backend, &arguments.reference, subject).await?);
     let mut walk = Walk {
         backend: &*backend,
         repository: location.to_string(),

@@ -37,7 +37,9 @@ fn write_pages(command: &clap::Command, directory: &Path) -> Result<(), Failure>
     let path = directory.join(format!("{name}.1"));
     let failed = |error| Failure::file("write", &path, error);
     std::fs::write(&path, page(command).map_err(failed)?).map_err(failed)?;
-    command.get_subcommands().try_for_each(|subcommand| write_pages(subcommand, directory))
+    // The help of a command is its page.
+    let mut subcommands = command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help");
+    subcommands.try_for_each(|subcommand| write_pages(subcommand, directory))
 }
 
 fn page(command: &clap::Command) -> io::Result<Vec<u8>> {

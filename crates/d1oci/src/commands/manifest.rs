@@ -9,6 +9,7 @@ use safe_files::{Existing, ResultFile};
 
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
+use crate::near::found;
 
 /// Work with manifests.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let Action::Fetch(arguments) = arguments.action;
     let target = context.required_target(&arguments.reference)?;
     let backend = context.open(&arguments.reference.location, Access::Read).await?;
-    let manifest = backend.read_manifest(target).await?;
+    let manifest = backend.read_manifest(target).await;
+    let manifest = found(&*backend, &arguments.reference, manifest).await?;
     let json = |result: serde_json::Result<Vec<u8>>| {
         result.map_err(|error| Failure::new(ExitStatus::Invalid, error))
     };

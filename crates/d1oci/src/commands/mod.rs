@@ -10,6 +10,7 @@ pub(crate) mod catalog;
 #[cfg(feature = "d1-client")]
 pub(crate) mod compare;
 pub(crate) mod completions;
+mod confirm;
 pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod discover;

@@ -15,6 +15,7 @@ use registry_backend::{Access, Error as BackendError, ErrorKind, RegistryBackend
 use crate::catalogs::OpenCatalog;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
+use crate::near::found;
 use crate::output::human;
 
 /// The bound on the content of archives from strangers.
@@ -44,7 +45,8 @@ pub(crate) async fn open(
     context.check_scheme(location)?;
     let backend = context.open(location, Access::Read).await?;
     let target = find_target(context, &*backend, reference, identifier, purpose, &context.observer()).await?;
-    let package = open_package(&*backend, &target).await?;
+    let package = open_package(&*backend, &target).await;
+    let package = found(&*backend, reference, package).await?;
     if let Some(identifier) = identifier {
         refuse_tombstone(&package, identifier)?;
     }
@@ -98,7 +100,8 @@ pub(crate) async fn open_any(
     context.check_scheme(location)?;
     let backend = context.open(location, Access::Read).await?;
     let target = target(context, &*backend, reference, identifier, &context.observer()).await?;
-    let artifact = read_artifact(&*backend, &target).await?;
+    let artifact = read_artifact(&*backend, &target).await;
+    let artifact = found(&*backend, reference, artifact).await?;
     let digest = match &artifact {
         Artifact::Package(package) => package.raw.digest(),
         Artifact::Index { raw, .. } => raw.digest(),

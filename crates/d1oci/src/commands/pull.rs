@@ -15,6 +15,7 @@ use super::bag::AcceptArgument;
 use super::package::{self, RatioArgument};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::near::found;
 use crate::output::{Lines, human};
 
 /// Pull a package into a directory.
@@ -80,7 +81,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let observer = context.observer();
     let target =
         package::target(context, &*backend, &arguments.reference, arguments.id.as_ref(), &observer).await?;
-    let report = d1_transfer::pull(&*backend, &target, &arguments.output, &options, &observer).await?;
+    let report = d1_transfer::pull(&*backend, &target, &arguments.output, &options, &observer).await;
+    let report = found(&*backend, &arguments.reference, report).await?;
     let pulled = Pulled {
         reference: format!("{location}@{}", report.digest),
         path: arguments.output.join(&report.directory).display().to_string(),

@@ -211,6 +211,12 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             d1_transfer::push_files(&*backend, &files, &options, &observer).await?
         }
     };
+    if report.tags.is_empty() && !arguments.dry_run {
+        context.printer.warning(format_args!(
+            "no tag names the artifact, so only its digest finds it; `d1oci tag {location}@{} TAG` gives it one",
+            report.digest
+        ));
+    }
     tell_of_privacy(context, location, &*backend, &report, arguments.dry_run).await;
     let pushed = Pushed { reference: pushed_reference(&arguments.reference, &report), report: &report };
     context

@@ -1,6 +1,5 @@
 //! `d1oci repo`: a repository as its registry's vendor manages it.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,9 +8,9 @@ use oci_model::{Digest, Location, ManifestRef, Reference};
 use registry_backend::{Error, ErrorKind};
 use serde::Serialize;
 
+use super::confirm::ask;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::files::while_reading;
 use crate::output::{Lines, human};
 
 /// Manage a repository of Quay or GitHub beyond what the registry's protocol offers.
@@ -277,27 +276,14 @@ async fn restore(context: &Context, arguments: &RestoreArguments) -> Result<(), 
 
 async fn delete(context: &Context, arguments: &DeleteArguments) -> Result<(), Failure> {
     let place = Place::open(context, &arguments.repository, "repo delete")?;
-    if !arguments.yes && !confirm(context, &place.name).await? {
+    let question = format!("type `{}` to delete it with all its content:", place.name);
+    if !arguments.yes && ask(context, &question).await?.as_ref() != Some(&place.name) {
         return Err(Failure::usage("nothing is deleted")
             .with_hint("`--yes` deletes the repository with all its content"));
     }
     place.told(place.vendor.delete().await)?;
     let line = format!("Deleted {} with all its content", place.name);
     place.changed(context, "deleted", line)
-}
-
-/// Asks at a terminal. Elsewhere nobody agrees.
-async fn confirm(context: &Context, name: &str) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    context.printer.status(format_args!("Type `{name}` to delete it with all its content:"));
-    let answer = while_reading(|| {
-        let mut line = String::new();
-        io::stdin().lock().read_line(&mut line).map_err(Failure::input)?;
-        Ok::<_, Failure>(line)
-    });
-    Ok(answer.await?.trim() == name)
 }
 
 /// A repository, and the interface of its vendor.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::near::found;
 
 /// Print the digest of the artifact that a reference names.
 #[derive(Debug, clap::Args)]
@@ -28,7 +29,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let target = context.required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Read).await?;
-    let descriptor = backend.resolve(target).await?;
+    let descriptor = backend.resolve(target).await;
+    let descriptor = found(&*backend, &arguments.reference, descriptor).await?;
     let resolved = Resolved { reference: format!("{location}@{}", descriptor.digest), descriptor };
     context.printer.result(&resolved, |resolved, lines| match arguments.full_reference {
         true => lines.add(&resolved.reference),

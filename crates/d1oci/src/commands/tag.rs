@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::near::found;
 
 /// Give an artifact more tags.
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let target = context.required_target(&arguments.reference)?;
     let location = &arguments.reference.location;
     let backend = context.open(location, Access::Modify).await?;
-    let manifest = backend.read_manifest(target).await?;
+    let manifest = found(&*backend, &arguments.reference, backend.read_manifest(target).await).await?;
     let observer = context.observer();
     for tag in &arguments.tags {
         if !arguments.no_keep {

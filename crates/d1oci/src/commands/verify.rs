@@ -15,6 +15,7 @@ use super::bag::{self, AcceptArgument};
 use super::package::{self, RatioArgument};
 use crate::context::{Context, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
+use crate::near::found;
 use crate::output::{Lines, human};
 
 /// Verify a bag on disk, a package in a repository, or everything in a repository.
@@ -105,7 +106,8 @@ async fn one(
     let backend = context.open(&reference.location, Access::Read).await?;
     let observer = context.observer();
     let target = package::target(context, &*backend, reference, identifier, &observer).await?;
-    let report = d1_transfer::verify(&*backend, &target, options, &observer).await?;
+    let report = d1_transfer::verify(&*backend, &target, options, &observer).await;
+    let report = found(&*backend, reference, report).await?;
     let name = format!("{}@{}", reference.location, report.digest);
     if audit.as_ref().is_none_or(|audit| !audit.is_on_standard_output()) {
         let verified = Verified { reference: name.clone(), report: &report };
