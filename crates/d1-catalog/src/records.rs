@@ -8,8 +8,6 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use rusqlite::Connection;
 
-use crate::update::CollectedArtifact;
-
 /// How many boxes of one record the search knows. A box across the antimeridian counts twice.
 pub(crate) const MOST_AREAS: i64 = 64;
 
@@ -33,17 +31,6 @@ pub(crate) fn decompressed(stored: &[u8]) -> ScienceMetadata {
     let mut json = Vec::new();
     let read = ZlibDecoder::new(stored).take(LARGEST_CONTENT).read_to_end(&mut json);
     read.ok().and_then(|_| serde_json::from_slice(&json).ok()).unwrap_or_default()
-}
-
-/// Returns the facts in the manifest of an artifact without a science metadata document.
-pub(crate) fn of_manifest(artifact: &CollectedArtifact) -> ScienceMetadata {
-    let mut metadata = ScienceMetadata::default();
-    metadata.title.clone_from(&artifact.summary.title);
-    metadata.package_id.clone_from(&artifact.summary.identifier);
-    metadata.license.clone_from(&artifact.license);
-    let authors = artifact.authors.iter().flat_map(|authors| authors.split(", "));
-    metadata.creators = authors.map(|name| Party { name: name.to_owned(), ..Party::default() }).collect();
-    metadata
 }
 
 /// The words of a record, by the columns of the index.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bagit::{Algorithm, Digests};
-use d1_metadata::{Period, ScienceMetadata};
+use d1_metadata::{Party, Period, ScienceMetadata};
 use d1_model::{Identifier, SchemaVersion, SystemMetadata};
 use d1_package::{Entry, PackageView, Place, media_type_of};
 use jiff::Timestamp;
@@ -324,7 +324,7 @@ impl Adding<'_> {
         }
         let is_content = matches!(summary.kind, ArtifactKind::Package | ArtifactKind::Object);
         if is_content && artifact.documents.science.is_empty() {
-            self.record(id, None, artifact, &records::of_manifest(artifact))?;
+            self.record(id, None, artifact, &facts_of_manifest(artifact))?;
         }
         Ok(id)
     }
@@ -671,6 +671,17 @@ impl Adding<'_> {
         )
         .map(drop)
     }
+}
+
+/// Returns the facts in the manifest of an artifact without a science metadata document.
+fn facts_of_manifest(artifact: &CollectedArtifact) -> ScienceMetadata {
+    let mut metadata = ScienceMetadata::default();
+    metadata.title.clone_from(&artifact.summary.title);
+    metadata.package_id.clone_from(&artifact.summary.identifier);
+    metadata.license.clone_from(&artifact.license);
+    let authors = artifact.authors.iter().flat_map(|authors| authors.split(", "));
+    metadata.creators = authors.map(|name| Party { name: name.to_owned(), ..Party::default() }).collect();
+    metadata
 }
 
 /// Returns the directory above a path, or `None` for the root.

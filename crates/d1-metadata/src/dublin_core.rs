@@ -5,7 +5,7 @@ use crate::eml::creative_commons_in;
 use crate::place::{coordinate, of_numbers};
 use crate::tree::Node;
 
-/// Elements and terms of Dublin Core, of which a document has a title and at least one more.
+/// Elements and terms of Dublin Core. A document has a title and at least one of them.
 const TERMS: [&str; 12] = [
     "creator",
     "subject",

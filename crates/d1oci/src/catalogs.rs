@@ -7,7 +7,7 @@ use oci_model::{Digest, Location};
 use registry_backend::RegistryBackend;
 
 use crate::environment::Environment;
-use crate::failure::{ExitStatus, Failure};
+use crate::failure::Failure;
 use crate::output::Printer;
 
 /// Options about the catalogue.
@@ -148,23 +148,4 @@ impl CatalogOptions {
 /// Removes the file of a catalogue.
 pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
     Catalog::delete(path).map_err(|error| Failure::file("remove", path, error))
-}
-
-/// Returns the exit status for a catalogue that cannot be used, and advice.
-pub(crate) fn status_of(error: &Error) -> (ExitStatus, Option<&'static str>) {
-    match error {
-        Error::NotACatalog { .. } => (ExitStatus::Usage, Some("name another file with `--catalog FILE`")),
-        Error::Newer { .. } => {
-            (ExitStatus::Usage, Some("use the newer d1oci, or name another file with `--catalog FILE`"))
-        }
-        Error::Damaged { .. } => {
-            (ExitStatus::Invalid, Some("delete the file; `d1oci catalog update` builds it again"))
-        }
-        Error::Catalog { is_busy: true, .. } => {
-            (ExitStatus::LocalIo, Some("another d1oci uses the catalogue: try again later"))
-        }
-        Error::Catalog { .. } => (ExitStatus::LocalIo, None),
-        Error::NeedsCatalog => (ExitStatus::Usage, Some("`d1oci catalog update REPOSITORY` builds one")),
-        _ => (ExitStatus::Invalid, None),
-    }
 }

@@ -312,7 +312,7 @@ impl From<CatalogError> for Failure {
                 Some("name one of them: `REPOSITORY:TAG` or `REPOSITORY@DIGEST`"),
             ),
             other => {
-                let (status, hint) = crate::catalogs::status_of(other);
+                let (status, hint) = catalog_status(other);
                 (status, Vec::new(), hint)
             }
         };
@@ -326,6 +326,29 @@ impl From<CatalogError> for Failure {
 /// The advice for content that was withdrawn from the target.
 pub(crate) const WITHDRAWN_HINT: &str =
     "`d1oci inspect --id` shows the tombstone; `--include-withdrawn` stores the object nevertheless";
+
+/// Returns the exit status for a catalogue that cannot be used, and advice.
+fn catalog_status(error: &CatalogError) -> (ExitStatus, Option<&'static str>) {
+    match error {
+        CatalogError::NotACatalog { .. } => {
+            (ExitStatus::Usage, Some("name another file with `--catalog FILE`"))
+        }
+        CatalogError::Newer { .. } => {
+            (ExitStatus::Usage, Some("use the newer d1oci, or name another file with `--catalog FILE`"))
+        }
+        CatalogError::Damaged { .. } => {
+            (ExitStatus::Invalid, Some("delete the file; `d1oci catalog update` builds it again"))
+        }
+        CatalogError::Catalog { is_busy: true, .. } => {
+            (ExitStatus::LocalIo, Some("another d1oci uses the catalogue: try again later"))
+        }
+        CatalogError::Catalog { .. } => (ExitStatus::LocalIo, None),
+        CatalogError::NeedsCatalog => {
+            (ExitStatus::Usage, Some("`d1oci catalog update REPOSITORY` builds one"))
+        }
+        _ => (ExitStatus::Invalid, None),
+    }
+}
 
 /// Returns the exit status for the failure of a transfer.
 pub(crate) fn transfer_status(error: &TransferError) -> ExitStatus {
