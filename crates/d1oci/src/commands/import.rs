@@ -71,6 +71,10 @@ struct FailedPackage {
     message: String,
 }
 
+/// How many packages are imported at once. Most of them wait for their manifest, which a layout lists for all of them together.
+#[cfg(feature = "d1-client")]
+const PACKAGES_AT_ONCE: usize = 8;
+
 /// The number of identifiers of a kind in text; JSON has them all.
 const LEFT_OUT_SHOWN: usize = 50;
 
@@ -123,7 +127,8 @@ async fn import_packages(
     let mut replicate = ReplicateOptions::new(crate::context::temporary_directory());
     replicate.include_private = arguments.include_private;
     replicate.skip_missing = arguments.skip_missing;
-    let options = BatchOptions::new(replicate);
+    let mut options = BatchOptions::new(replicate);
+    options.parallel = PACKAGES_AT_ONCE;
     let packages = std::sync::Mutex::new(Packages::default());
     let done = |identifier: &Identifier, outcome: BatchOutcome| {
         let mut packages = packages.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
