@@ -26,11 +26,11 @@ pub struct StoreFault {
     pub part: &'static str,
     /// How many of them.
     pub times: usize,
-    /// What happens.
+    /// The effect.
     pub kind: FaultKind,
 }
 
-/// What a fault does.
+/// The effect of a fault.
 #[derive(Clone, Copy, Debug)]
 pub enum FaultKind {
     /// The proxy answers with this status and code, and the server does not see the request.
