@@ -83,11 +83,7 @@ impl Bucket {
 #[async_trait]
 impl Storage for Bucket {
     async fn index(&self) -> Result<Arc<Index>> {
-        let (index, version) = self.index.read(&self.shared, true).await?;
-        if version.is_none() && self.created.initialized() {
-            open::check_nothing_stored(&self.shared).await?;
-        }
-        Ok(index)
+        Ok(self.index.read(&self.shared, !self.created.initialized()).await?.0)
     }
 
     fn known_index(&self) -> Option<Arc<Index>> {

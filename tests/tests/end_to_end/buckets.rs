@@ -283,13 +283,6 @@ fn a_refused_creation_is_tried_again_and_a_missing_index_does_not_hide_content()
     rig.store.remove("some/where/index.json");
     let said = rig.line("push URL:v2 one").failure(1).stderr;
     assert!(said.contains("`index.json` is missing"), "{said}");
-    for key in rig.store.objects() {
-        if key.contains("/blobs/") {
-            rig.store.remove(&key);
-        }
-    }
-    rig.line("push URL:v2 one").success();
-    rig.pulls("v2", "one");
 }
 
 #[test]

@@ -42,7 +42,11 @@ impl IndexObject {
                 return Ok((Arc::new(Index::empty()), None));
             }
             (Err(error @ StoreError::NotFound { .. }), _) => {
-                return Err(invalid(shared, "its `index.json` is missing").caused_by(error));
+                return Err(invalid(
+                    shared,
+                    "its `index.json` is missing: restore it from a version or a backup",
+                )
+                .caused_by(error));
             }
             (found, _) => found.map_err(|error| failure(OPERATION, &shared.name, error))?,
         };
