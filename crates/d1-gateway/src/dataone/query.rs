@@ -70,7 +70,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, &'static str> {
             return Err("the query has too many parts");
         }
         match first {
-            ' ' | '\t' | '\r' | '\n' => {
+            space if space.is_ascii_whitespace() => {
                 characters.next();
             }
             '(' | ')' => {
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn wrong_queries_have_a_reason() {
-        for text in ["", "(", ")", "id:", "id:\"", "X", "id:A)", "AND", "id:A AND", "-", "()"] {
+        for text in ["", "\u{c}", "(", ")", "id:", "id:\"", "X", "id:A)", "AND", "id:A AND", "-", "()"] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&"(".repeat(100_000)).is_err());
