@@ -71,7 +71,7 @@ fn has(program: &str) -> bool {
 /// Pushes a bag of two payload files, and returns their contents.
 fn pushed(place: &Path) -> (Vec<u8>, Vec<u8>) {
     let (large, small) = (payload(1, 3_000_000), b"depth,temperature\n15,7.2\n".to_vec());
-    let bag = BagBuilder::new().file("large.bin", large.clone()).file("small.csv", small.clone());
+    let bag = BagBuilder::new().file("data/large.bin", large.clone()).file("data/small.csv", small.clone());
     let bag = bag.write(&place.join("bag"));
     d1oci(place, &["push", "oci:store:v1", bag.to_str().unwrap()]).success();
     (large, small)
