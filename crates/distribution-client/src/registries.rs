@@ -146,7 +146,7 @@ impl BackendFactory for RegistryFactory {
             Some(deleter) => opened.with_deleter(deleter(&place)?),
             None => opened,
         };
-        // Without the vendor's list, the registry's own counts: a URL without TLS is no reason to refuse the repository.
+        // Without the vendor's list, the registry's own counts: a URL without TLS does not make the repository unusable.
         Ok(Box::new(match vendor.lister.and_then(|lister| lister(&place).ok()) {
             Some(lister) => opened.with_lister(lister),
             None => opened,

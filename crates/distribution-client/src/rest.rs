@@ -100,7 +100,7 @@ impl RestApi {
         self
     }
 
-    /// Returns the API that gets the password of this user only, and no other: others are no tokens for it.
+    /// Returns the API that gets the password of this user only: the passwords of others are not tokens.
     #[must_use]
     pub fn for_account(mut self, username: &'static str) -> Self {
         self.account = Some(username);

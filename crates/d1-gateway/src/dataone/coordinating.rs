@@ -4,8 +4,7 @@ use axum::http::header::LOCATION;
 use axum::http::{Method, StatusCode};
 use d1_model::ObjectFormatList;
 
-use super::member::{self, Answered};
-use super::{Call, Codes, document, documents, objects};
+use super::{Answered, Call, Codes, document, documents, member, objects};
 use crate::answer::{Refused, set};
 
 const RESOLVE: Codes = Codes {

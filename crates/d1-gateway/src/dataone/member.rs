@@ -1,9 +1,8 @@
 //! The calls of a Member Node.
 
 use axum::http::{Method, StatusCode};
-use axum::response::Response;
 
-use super::{Call, Codes, document, documents, objects, solr};
+use super::{Answered, Call, Codes, document, documents, objects, solr};
 use crate::answer::{self, Kind, Refused};
 
 const CORE: Codes = Codes {
@@ -21,8 +20,6 @@ const CHANGED: Codes =
     Codes { not_authorized: "1331", invalid: "1334", failure: "1333", not_implemented: "1330", ..CORE };
 const VIEW: Codes = Codes { not_found: "2835", not_implemented: "2834", failure: "2831", ..CORE };
 const WRITE: Codes = Codes { not_authorized: "1200", not_implemented: "1201", ..CORE };
-
-pub(super) type Answered = Result<Response, Refused>;
 
 /// Answers a call, and returns the numbers of its failures.
 pub(super) async fn answer(call: &Call<'_>) -> (Answered, Codes) {

@@ -19,6 +19,9 @@ use crate::app::App;
 use crate::request::{Request, path_decoded};
 use crate::xml::{DECLARATION, escaped};
 
+/// The answer to a call, or a refusal.
+type Answered = Result<Response, Refused>;
+
 /// A call of the interface.
 pub(crate) struct Call<'a> {
     pub(crate) app: &'a Arc<App>,

@@ -8,8 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use multi_digest::Algorithm;
 
-use super::member::Answered;
-use super::{Call, Codes, document, documents};
+use super::{Answered, Call, Codes, document, documents};
 use crate::answer::{self, Kind, Refused, set, set_disposition};
 use crate::file_answer::{self, IMMUTABLE, REVALIDATE};
 use crate::selection::Selection;

@@ -12,9 +12,8 @@ use d1_model::{FormatType, ObjectFormatList, encode_path_segment};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::member::Answered;
 use super::query::{Condition, parse};
-use super::{Call, Codes, document, documents};
+use super::{Answered, Call, Codes, document, documents};
 use crate::answer::{self, Refused};
 use crate::request::Query;
 use crate::xml::{DECLARATION, element, escaped};

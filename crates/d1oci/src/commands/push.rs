@@ -148,27 +148,7 @@ struct Pushed<'a> {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let tag = context.tag_only(&arguments.reference)?;
-    let mut options = PushOptions::new(temporary_directory());
-    options.tags = tag.into_iter().chain(&arguments.tags).cloned().collect();
-    options.layout = arguments.layout.into();
-    options.artifact_type = arguments.artifact_type.clone();
-    options.annotations = arguments.annotations.iter().cloned().collect::<Annotations>();
-    options.identifier = arguments.id.clone();
-    options.include_private = arguments.include_private;
-    options.take_mislabelled = arguments.take_mislabelled;
-    options.created = created(arguments.created.as_deref())?;
-    options.verify = !arguments.no_verify;
-    options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
-    options.make_bag = arguments.bag;
-    options.strict_crate = arguments.strict_crate;
-    options.compression = arguments.compression.into();
-    options.index = !arguments.no_index;
-    options.repack = arguments.repack;
-    options.repair = arguments.repair;
-    options.dry_run = arguments.dry_run;
-    options.include_withdrawn = arguments.include_withdrawn;
-    options.forget_moved = arguments.no_keep;
-
+    let options = options(&arguments, tag)?;
     let location = &arguments.reference.location;
     let backend = if arguments.dry_run {
         open_for_dry_run(context, location, options.tags.first()).await?
@@ -222,6 +202,30 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     context
         .printer
         .result(&pushed, |pushed, lines| text(&pushed.reference, pushed.report, arguments.dry_run, lines))
+}
+
+fn options(arguments: &Arguments, tag: Option<&Tag>) -> Result<PushOptions, Failure> {
+    let mut options = PushOptions::new(temporary_directory());
+    options.tags = tag.into_iter().chain(&arguments.tags).cloned().collect();
+    options.layout = arguments.layout.into();
+    options.artifact_type = arguments.artifact_type.clone();
+    options.annotations = arguments.annotations.iter().cloned().collect::<Annotations>();
+    options.identifier = arguments.id.clone();
+    options.include_private = arguments.include_private;
+    options.take_mislabelled = arguments.take_mislabelled;
+    options.created = created(arguments.created.as_deref())?;
+    options.verify = !arguments.no_verify;
+    options.accept = arguments.accept.map_or(Accept::Strict, Accept::from);
+    options.make_bag = arguments.bag;
+    options.strict_crate = arguments.strict_crate;
+    options.compression = arguments.compression.into();
+    options.index = !arguments.no_index;
+    options.repack = arguments.repack;
+    options.repair = arguments.repair;
+    options.dry_run = arguments.dry_run;
+    options.include_withdrawn = arguments.include_withdrawn;
+    options.forget_moved = arguments.no_keep;
+    Ok(options)
 }
 
 /// Says after the first push to a repository that it is private, and how to change that.
