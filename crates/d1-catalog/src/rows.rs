@@ -329,7 +329,7 @@ pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Time
     Ok(stored.and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok()))
 }
 
-/// The columns of [`file`], for [`FILE_TABLES`].
+/// The columns of [`file()`], for [`FILE_TABLES`].
 pub(crate) const FILE_COLUMNS: &str = "file.id, directory.artifact, repository.name, artifact.digest, \
      directory.path, file.name, file.size, media.value, file.sha256, file.digests, crc.crc32, object.identifier, \
      format.value, file.layer, file.parts, file.offset";

@@ -322,6 +322,8 @@ mod tests {
             ("org.dataone.checksum", "MD5:900150983cd24fb0d6963f7d28e17f72"),
             ("org.dataone.format-id", "text/csv"),
             ("org.dataone.identifier", "urn:uuid:bd3d29b6-b25d-46ab-91a0-1938cd7ccadd"),
+            // The document has no access policy.
+            ("org.dataone.not-public", "1"),
             ("org.dataone.obsoletes", "a.1"),
             ("org.dataone.series-id", "a"),
         ];

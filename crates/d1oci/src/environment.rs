@@ -13,6 +13,7 @@ pub(crate) struct Environment {
 }
 
 /// The proxy variables of the environment. Their URLs may hold passwords.
+#[cfg(any(feature = "distribution-client", feature = "d1-client"))]
 pub(crate) struct ProxyVariables<'a> {
     pub(crate) http: Option<&'a str>,
     pub(crate) https: Option<&'a str>,
@@ -23,22 +24,6 @@ impl Environment {
     /// Reads that of the process.
     pub(crate) fn of_process() -> Self {
         Self { variables: std::env::vars_os().collect(), home: std::env::home_dir() }
-    }
-
-    /// Returns a variable's text, if it is text.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.value(name)?.to_str()
-    }
-
-    /// Reads the variables that `curl` and others read (curl(1), "ENVIRONMENT"). `HTTP_PROXY` in capital letters is not among
-    /// them: a web server sets it from what a stranger sends (CVE-2016-5385).
-    pub(crate) fn proxies(&self) -> ProxyVariables<'_> {
-        let first = |names: &[&str]| names.iter().find_map(|name| self.text(name));
-        ProxyVariables {
-            http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
-            https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-            except: first(&["no_proxy", "NO_PROXY"]),
-        }
     }
 
     /// Returns the path that a variable holds.
@@ -82,6 +67,29 @@ impl Environment {
     #[cfg(feature = "distribution-client")]
     pub(crate) fn below_state_home(&self, path: &str) -> Option<PathBuf> {
         self.below_base("XDG_STATE_HOME", ".local/state", path)
+    }
+}
+
+#[cfg_attr(
+    not(any(feature = "distribution-client", feature = "d1-client", test)),
+    expect(dead_code, reason = "only registries and nodes are configured by variables")
+)]
+impl Environment {
+    /// Returns a variable's text, if it is text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.value(name)?.to_str()
+    }
+
+    /// Reads the variables that `curl` and others read (curl(1), "ENVIRONMENT"). `HTTP_PROXY` in capital letters is not among
+    /// them: a web server sets it from what a stranger sends (CVE-2016-5385).
+    #[cfg(any(feature = "distribution-client", feature = "d1-client"))]
+    pub(crate) fn proxies(&self) -> ProxyVariables<'_> {
+        let first = |names: &[&str]| names.iter().find_map(|name| self.text(name));
+        ProxyVariables {
+            http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
+            https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            except: first(&["no_proxy", "NO_PROXY"]),
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-#[cfg(any(feature = "d1-client", feature = "distribution-client"))]
 use crate::failure::Failure;
 
 /// Reads a regular file of at most `limit` bytes.
@@ -38,7 +37,6 @@ pub(crate) fn read_regular_text(path: &Path, limit: u64) -> io::Result<String> {
 /// # Errors
 ///
 /// Those of the work.
-#[cfg(any(feature = "d1-client", feature = "distribution-client"))]
 pub(crate) async fn while_reading<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

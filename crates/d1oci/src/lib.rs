@@ -36,7 +36,6 @@ mod commands;
 mod context;
 #[cfg(feature = "distribution-client")]
 mod credentials;
-#[cfg(any(feature = "distribution-client", feature = "d1-client"))]
 mod environment;
 mod failure;
 mod files;

@@ -23,7 +23,7 @@ pub(crate) struct NodeOptions {
     /// Read everything from this node, instead of from the nodes that a Coordinating Node names.
     #[arg(long, value_name = "URL", help_heading = "DataONE options")]
     pub(crate) node: Option<String>,
-    /// Coordinating Node that locates objects [default: https://cn.dataone.org/cn]. Together with `--node`, its search
+    /// Coordinating Node that locates objects [default: `https://cn.dataone.org/cn`]. Together with `--node`, its search
     /// index finds packages, for nodes without one.
     #[arg(long, value_name = "URL", help_heading = "DataONE options")]
     cn: Option<String>,

@@ -1,5 +1,6 @@
 //! Pages for people, rendered here from the templates next to the sources.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -348,7 +349,10 @@ fn package_facts(package: &CatalogPackage, described: &Described) -> Vec<(&'stat
             format!("{} to {}", side(begin), side(end))
         })
         .collect();
-    let variables: Vec<String> = described.variables.iter().map(|variable| variable.name.clone()).collect();
+    // Tables often share columns.
+    let mut seen = HashSet::new();
+    let variables = described.variables.iter().map(|variable| &variable.name);
+    let variables: Vec<String> = variables.filter(|name| seen.insert(*name)).cloned().collect();
     let facts = [
         ("Creators", (!creators.is_empty()).then(|| creators.join("; "))),
         ("Identifier", described.identifier.clone()),

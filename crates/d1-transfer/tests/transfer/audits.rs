@@ -87,7 +87,10 @@ async fn bag(content: &[u8], document: &SystemMetadata) -> Arc<MemoryBackend> {
     let (place, backend) = (Place::new(), memory());
     let document = document.to_xml().unwrap();
     let bag = place.bag("bag", &[("data.csv", content.to_vec()), ("sysmeta.xml", document)]);
-    push_directory(&*backend, &bag, &push_options(), &silent()).await.unwrap();
+    let mut options = push_options();
+    // The document has no access policy.
+    options.include_private = true;
+    push_directory(&*backend, &bag, &options, &silent()).await.unwrap();
     backend
 }
 

@@ -77,7 +77,7 @@ impl Printer {
     /// # Errors
     ///
     /// If standard output fails.
-    #[cfg(feature = "d1-client")]
+    #[cfg(any(feature = "d1-client", feature = "d1-gateway"))]
     pub(crate) fn item<T: Serialize>(
         self,
         value: &T,
