@@ -90,7 +90,7 @@ fn words_of_metadata_build_a_catalogue_and_find() {
     d1oci(home, &["find", "oci:store", "--text", "glacier"]).failure(3);
     let Some(samples) = samples() else { return };
     let package = samples.join("dataone/pkg-peggym133");
-    d1oci(home, &["push", "oci:store:park", package.to_str().unwrap()]).success();
+    d1oci(home, &["push", "oci:store:park", package.to_str().unwrap(), "--include-private"]).success();
     for search in [
         &["--text", "giraffa"][..],
         &["--creator", "freeman"],
@@ -175,7 +175,7 @@ fn duckdb_reads_the_export_of_three_repositories() {
     for store in ["arctic", "tundra", "ocean"] {
         three(home, store);
         let (reference, package) = (format!("oci:{store}:park"), samples.join("dataone/pkg-peggym133"));
-        d1oci(home, &["push", &reference, package.to_str().unwrap()]).success();
+        d1oci(home, &["push", &reference, package.to_str().unwrap(), "--include-private"]).success();
         let repository = format!("oci:{store}");
         d1oci(home, &["catalog", "update", &repository, "--catalog", "holdings.sqlite3"]).success();
     }

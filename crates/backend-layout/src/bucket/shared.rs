@@ -150,7 +150,12 @@ pub(crate) struct StoreClock(Mutex<Option<Clock>>);
 
 impl StoreClock {
     /// Takes note that the store's clock showed this time at this instant.
+    ///
+    /// Headers state whole seconds, lists of objects have fractions. A whole second counts up to its end, so that the clock is never
+    /// behind the dates in a list.
     pub(crate) fn set(&self, time: SystemTime, read_at: Instant) {
+        let fraction = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        let time = if fraction == 0 { time + Duration::from_secs(1) } else { time };
         *self.lock() = Some(Clock::new(time, read_at));
     }
 
