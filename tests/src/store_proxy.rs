@@ -46,7 +46,7 @@ struct Link {
     faults: Mutex<Vec<StoreFault>>,
     /// Bytes per second in both directions together; 0 for no limit.
     rate: AtomicU64,
-    /// When the link has passed on what it took.
+    /// When the link has passed on the bytes that it took.
     free_at: Mutex<Option<Instant>>,
     sent: AtomicU64,
     requests: Mutex<Vec<String>>,

@@ -9,12 +9,11 @@ use d1_model::{
     SystemMetadata,
 };
 use d1_package::{
-    Entry, Form, LayerKind, PackageIndex, PackageView, Place, SYSTEM_METADATA_ARTIFACT_TYPE,
-    archive_compression, object_layer_of,
+    Entry, Form, LayerKind, PackageIndex, PackageView, Place, archive_compression, object_layer_of,
 };
-use d1_transfer::parts::{ReferrerBudget, concerns_content, read_blocking, read_range, referrers};
+use d1_transfer::parts::{attached_system_metadata, concerns_content, read_blocking, read_range};
 use d1_transfer::{OpenPackage, with_causes};
-use oci_model::{Descriptor, Digest, ManifestRef, MediaType, annotations};
+use oci_model::{Digest, ManifestRef};
 use oci_pack::{MemberReader, members_covering};
 use registry_backend::{RegistryBackend, RegistryBackendExt};
 
@@ -278,14 +277,9 @@ pub(crate) async fn attached(
     package: &OpenPackage,
 ) -> Result<Option<Attached>> {
     let identifier = package.view.identifier().unwrap_or_default();
-    let kind = MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE);
-    let digest = package.raw.digest();
-    let mut found = referrers(backend, digest, Some(&kind), &ReferrerBudget::default()).await?;
-    let date =
-        |referrer: &Descriptor| referrer.annotation(annotations::CREATED).unwrap_or_default().to_owned();
-    found.sort_by_cached_key(|referrer| (date(referrer), referrer.digest.clone()));
-    for referrer in found.into_iter().rev().take(MOST_ATTACHED) {
-        match read_attached(backend, referrer.digest).await {
+    let found = attached_system_metadata(backend, package.raw.digest()).await?;
+    for referrer in found.into_iter().take(MOST_ATTACHED) {
+        match read_attached(backend, referrer).await {
             // Anybody may attach anything, so skip documents about other objects.
             Ok(Some(attached)) if attached.facts.identifier.as_str() == identifier => {
                 return Ok(Some(attached));

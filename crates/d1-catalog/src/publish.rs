@@ -62,7 +62,7 @@ impl Catalog {
     /// the file exists.
     ///
     /// The content of a published catalogue is a claim of its publisher. An update reads new artifacts, but does not read known
-    /// ones again: whoever serves bytes must not start from it.
+    /// ones again: a program that serves bytes must not start from it.
     ///
     /// # Errors
     ///

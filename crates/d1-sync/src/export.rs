@@ -9,12 +9,12 @@ use std::sync::Arc;
 use bagit::{Algorithm, BagBuilder, RepairOptions, Report};
 use bytes::Bytes;
 use d1_model::{FormatType, Identifier, MAX_SYSTEM_METADATA_BYTES, ObjectFormatList};
-use d1_package::{BagNames, ObjectToPlace, PackageView, SYSTEM_METADATA_ARTIFACT_TYPE, object_layer_of};
+use d1_package::{BagNames, ObjectToPlace, PackageView, object_layer_of};
 use d1_transfer::parts::{
-    HashProgress, ReferrerBudget, RunningPhase, referrers, run_blocking, sync_directory, sync_file_system,
+    HashProgress, RunningPhase, attached_system_metadata, run_blocking, sync_directory, sync_file_system,
 };
 use d1_transfer::{Observer, OpenPackage, Phase, PullOptions, open_package, pull};
-use oci_model::{Descriptor, Digest, ManifestRef, MediaType, annotations};
+use oci_model::{Digest, ManifestRef, annotations};
 use registry_backend::{RegistryBackend, RegistryBackendExt};
 use safe_files::WorkingDirectory;
 use serde::Serialize;
@@ -250,14 +250,8 @@ pub(crate) async fn newest_system_metadata(
     if object_layer_of(package.view.manifest(), &identifier).is_none() {
         return Ok(Vec::new());
     }
-    let kind = MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE);
-    let mut referrers =
-        referrers(backend, package.raw.digest(), Some(&kind), &ReferrerBudget::default()).await?;
-    let date =
-        |referrer: &Descriptor| referrer.annotation(annotations::CREATED).unwrap_or_default().to_owned();
-    referrers.sort_by_cached_key(|referrer| (date(referrer), referrer.digest.clone()));
-    for referrer in referrers.into_iter().rev() {
-        let at = ManifestRef::Digest(referrer.digest);
+    for referrer in attached_system_metadata(backend, package.raw.digest()).await? {
+        let at = ManifestRef::Digest(referrer);
         let (_, manifest) = backend.read_image_manifest(&at).await?;
         let [layer] = manifest.layers.as_slice() else { continue };
         let bytes = backend.read_blob_to_memory(layer, MAX_SYSTEM_METADATA_BYTES as u64).await?;

@@ -245,11 +245,8 @@ impl Copying<'_> {
 
     /// Sends the blobs of manifests.
     async fn upload(&mut self, manifests: &[&Manifest]) -> Result<()> {
-        let blobs: Vec<&Descriptor> = manifests.iter().flat_map(|manifest| manifest.blobs()).collect();
-        self.blobs += blobs.len() as u64;
-        let mut seen = HashSet::new();
-        let mut left = blobs;
-        left.retain(|blob| seen.insert(&blob.digest));
+        let mut left: Vec<&Descriptor> = manifests.iter().flat_map(|manifest| manifest.blobs()).collect();
+        self.blobs += left.len() as u64;
         loop {
             let claim = self.known.claim(left.iter().map(|blob| &blob.digest));
             let (ours, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|blob| claim.has(&blob.digest));

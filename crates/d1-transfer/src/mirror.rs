@@ -7,9 +7,10 @@ use std::sync::Arc;
 use d1_package::annotations::{
     D1_ARCHIVED, D1_CONTENT_DIGEST, D1_IDENTIFIER, D1_NOT_PUBLIC, D1_OBSOLETED_BY, D1_RESOURCE_MAP,
 };
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, ManifestRef, RepositoryName, Tag};
-use registry_backend::{ErrorKind, RegistryBackend, TagEntry};
+use registry_backend::{ErrorKind, RegistryBackend, RegistryBackendExt, TagEntry};
 use serde::Serialize;
 
 use crate::copy::{CopyOptions, copy_known, parse, require_public};
@@ -182,14 +183,11 @@ pub async fn mirror(
     observer: &Arc<dyn Observer>,
     done: &(dyn Fn(&Tag, &Digest) + Sync),
 ) -> Result<MirrorReport> {
-    let sources = wanted(list(from).await?, options);
+    let sources = wanted(list(from.tags(), from).await?, options);
     if options.delete && sources.is_empty() {
         return Err(Error::Options { reason: "the source has no such tags: nothing is deleted" });
     }
-    let targets = match list(to).await {
-        Err(Error::Backend(error)) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        entries => entries?,
-    };
+    let targets = list(to.tags_if_any(), to).await?;
     let tombstones =
         targets.iter().map(|entry| &entry.tag).filter(|tag| is_tombstone_tag(tag)).cloned().collect();
     let targets = wanted(targets, options).into_iter().map(|entry| (entry.tag, entry.digest)).collect();
@@ -210,9 +208,11 @@ fn wanted(mut entries: Vec<TagEntry>, options: &MirrorOptions) -> Vec<TagEntry> 
     entries
 }
 
-async fn list(backend: &dyn RegistryBackend) -> Result<Vec<TagEntry>> {
+async fn list(
+    mut listed: BoxStream<'_, registry_backend::Result<TagEntry>>,
+    backend: &dyn RegistryBackend,
+) -> Result<Vec<TagEntry>> {
     let mut found = Vec::new();
-    let mut listed = backend.tags();
     while let Some(entry) = listed.try_next().await? {
         found.push(entry);
         if found.len() > MOST_TAGS {

@@ -59,7 +59,7 @@ impl CatalogOptions {
             return Ok(path.clone());
         }
         let directory = cache_directory().ok_or_else(|| {
-            Failure::usage("there is no cache directory: neither XDG_CACHE_HOME nor HOME is set")
+            Failure::usage("cannot find the cache directory: neither XDG_CACHE_HOME nor HOME is set")
                 .with_hint("name a file with `--catalog FILE`")
         })?;
         let readable: String =

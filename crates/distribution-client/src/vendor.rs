@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use oci_model::{Digest, Tag};
 use registry_backend::{Result, TagEntry};
+use serde::Serialize;
 
 /// A vendor's own way to delete manifests, where the registry has none.
 #[async_trait]
@@ -78,22 +79,29 @@ pub enum Visibility {
 }
 
 /// Facts about a repository.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RepositoryFacts {
     /// `public` or `private`, or another word of the vendor such as GitHub's `internal`.
     pub visibility: String,
     /// Text for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The page for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
     /// The page where a person changes the visibility, if the interface cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub visibility_page: Option<String>,
     /// The number of tags or versions, if the vendor states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub versions: Option<u64>,
     /// Whether the repository can be written, if the vendor states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub is_writable: Option<bool>,
     /// How long deleted content can be restored, in seconds, if the vendor states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub restorable_seconds: Option<u64>,
 }
 

@@ -81,9 +81,14 @@ impl<B: RegistryBackend + ?Sized> RegistryBackendExt for B {
     }
 
     fn tags_if_any(&self) -> BoxStream<'_, Result<TagEntry>> {
-        let exists =
-            |entry: &Result<TagEntry>| !matches!(entry, Err(error) if error.kind() == ErrorKind::NotFound);
-        self.tags().take_while(move |entry| std::future::ready(exists(entry))).boxed()
+        let mut is_first = true;
+        let exists = move |entry: &Result<TagEntry>| {
+            // A list that breaks off later is not a missing repository.
+            let is_first = std::mem::replace(&mut is_first, false);
+            let is_missing = matches!(entry, Err(error) if error.kind() == ErrorKind::NotFound);
+            std::future::ready(!(is_first && is_missing))
+        };
+        self.tags().take_while(exists).boxed()
     }
 
     async fn read_image_manifest(&self, at: &ManifestRef) -> Result<(RawManifest, ImageManifest)> {

@@ -38,7 +38,7 @@ pub(crate) struct Place {
     pub(crate) uploads: OpenUploads,
     pub(crate) tuning: Tuning,
     pub(crate) warnings: Warnings,
-    /// Identifies the server, for what is remembered about it. Without it, nothing is remembered.
+    /// Identifies the server. Without it, the result of the probe is not remembered.
     pub(crate) server: Option<Digest>,
 }
 

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use d1_catalog::{
-    CatalogedRepository, ExportForm, ExportTable, RepositoryStatus, UpdateOptions, UpdateReport,
+    Catalog, CatalogedRepository, ExportForm, ExportTable, RepositoryStatus, UpdateOptions, UpdateReport,
 };
 use d1_transfer::{PushOptions, PushReport};
 use oci_model::Reference;
@@ -213,11 +213,7 @@ fn status(context: &Context, arguments: &StatusArguments) -> Result<(), Failure>
     }
     let mut list = context.printer.list(&[], "catalogs")?;
     for path in paths {
-        let Some(catalog) = d1_catalog::Catalog::open_existing(&path)? else {
-            let failure =
-                Failure::new(ExitStatus::NotFound, format!("there is no catalogue {}", path.display()));
-            return Err(failure.with_hint("`d1oci catalog update REPOSITORY` builds one"));
-        };
+        let catalog = open(&path)?;
         let mut repositories = catalog.repositories()?;
         repositories.retain(|status| names.is_empty() || names.contains(&status.name));
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -264,6 +260,13 @@ async fn publish(context: &Context, arguments: PublishArguments) -> Result<(), F
     })
 }
 
+fn open(path: &Path) -> Result<Catalog, Failure> {
+    Catalog::open_existing(path)?.ok_or_else(|| {
+        Failure::new(ExitStatus::NotFound, format!("the catalogue {} does not exist", path.display()))
+            .with_hint("`d1oci catalog update REPOSITORY` builds one")
+    })
+}
+
 fn export(context: &Context, arguments: ExportArguments) -> Result<(), Failure> {
     let ExportArguments { repository, output, form } = arguments;
     let name = match &repository {
@@ -271,10 +274,7 @@ fn export(context: &Context, arguments: ExportArguments) -> Result<(), Failure> 
         None => String::new(),
     };
     let path = context.catalogs.path(&name)?;
-    let catalog = d1_catalog::Catalog::open_existing(&path)?.ok_or_else(|| {
-        Failure::new(ExitStatus::NotFound, format!("there is no catalogue {}", path.display()))
-            .with_hint("`d1oci catalog update REPOSITORY` builds one")
-    })?;
+    let catalog = open(&path)?;
     fs::create_dir_all(&output).map_err(|error| Failure::file("create", &output, error))?;
     let (form, extension) = match form {
         Form::Csv => (ExportForm::Csv, "csv"),

@@ -121,22 +121,10 @@ enum End {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Facts {
+struct Shown {
     repository: String,
-    visibility: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    page: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    visibility_page: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    versions: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    is_writable: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    restorable_seconds: Option<u64>,
+    #[serde(flatten)]
+    facts: RepositoryFacts,
 }
 
 /// One change that was made.
@@ -166,32 +154,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
 
 async fn show(context: &Context, arguments: &ShowArguments) -> Result<(), Failure> {
     let place = Place::open(context, &arguments.repository, "repo show")?;
-    let RepositoryFacts {
-        visibility,
-        description,
-        page,
-        visibility_page,
-        versions,
-        is_writable,
-        restorable_seconds,
-        ..
-    } = place.told(place.vendor.show().await)?;
-    let repository = place.name;
-    let facts = Facts {
-        repository,
-        visibility,
-        description,
-        page,
-        visibility_page,
-        versions,
-        is_writable,
-        restorable_seconds,
-    };
-    context.printer.result(&facts, text)
+    let facts = place.told(place.vendor.show().await)?;
+    context.printer.result(&Shown { repository: place.name, facts }, text)
 }
 
-fn text(facts: &Facts, lines: &mut Lines<'_>) {
-    lines.add(&facts.repository);
+fn text(shown: &Shown, lines: &mut Lines<'_>) {
+    let Shown { repository, facts } = shown;
+    lines.add(repository);
     lines.add(format_args!("Visibility:   {}", facts.visibility));
     if let Some(text) = &facts.description {
         lines.add(format_args!("Description:  {text}"));

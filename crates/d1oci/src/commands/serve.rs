@@ -18,7 +18,7 @@ use crate::output::{Format, Printer};
 
 /// Serve repositories over HTTP: DataONE's read interface, plain files, zips and web pages.
 ///
-/// Everybody may read what is served: objects whose system metadata allow it, and packages without system metadata. The catalogue is
+/// Everybody may read the served content: objects whose system metadata allow it, and packages without system metadata. The catalogue is
 /// brought up to date first and then regularly. The first SIGINT or SIGTERM lets running requests end; the exit code is then 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci serve oci:store --listen 127.0.0.1:8080")]
