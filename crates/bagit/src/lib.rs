@@ -34,8 +34,8 @@ pub use crate::inventory::{EntryKind, FileEntry, Inventory};
 pub use crate::manifest::{Manifest, ManifestEntry, ManifestKind};
 pub use crate::progress::{Cancellable, NoProgress, Progress, ProgressEvent};
 pub use crate::read_files::{FILES_AT_ONCE, FileToHash, HashOutcome, hash_files};
-#[cfg(feature = "zip")]
-pub use crate::repair::repair_zip;
+#[cfg(any(feature = "tar", feature = "zip"))]
+pub use crate::repair::repair_archive;
 pub use crate::repair::{RepairOptions, Repaired, repair_directory, repair_in_place};
 pub use crate::report::{Faults, Level, Report, Verdict};
 pub use crate::scan::{Limits, Scan, ScanOptions};

@@ -1,7 +1,7 @@
 //! Repairing bags: new tag files of version 1.0 for bags whose payload is intact.
 
 use std::fs;
-#[cfg(feature = "zip")]
+#[cfg(any(feature = "tar", feature = "zip"))]
 use std::io::{Read, Seek};
 use std::path::Path;
 
@@ -16,11 +16,15 @@ use crate::create::{
 };
 use crate::declaration::{self, Declaration};
 use crate::error::{Error, Result};
-use crate::fault::{Fault, Severity};
+use crate::fault::{Fault, FaultCode, Severity};
 use crate::fetch::{self, FetchList};
 use crate::inventory::Inventory;
 use crate::progress::Progress;
 use crate::report::Report;
+#[cfg(feature = "tar")]
+use crate::scan::unpack_tar;
+#[cfg(any(feature = "tar", feature = "zip"))]
+use crate::scan::{Format, format};
 use crate::scan::{Limits, Scan, ScanOptions};
 #[cfg(feature = "zip")]
 use crate::scan::{scan_zip, unpack_zip};
@@ -144,12 +148,54 @@ pub fn repair_directory(
     Ok(Repaired { before, after: after.moved_to(target), changed: true })
 }
 
-/// Writes the repaired bag of a zip file into a new directory.
+/// Writes the repaired bag of a zip file, or of a tar archive with or without gzip compression, into a new directory.
 ///
 /// # Errors
-/// As [`repair_directory`], and as [`crate::scan_zip`].
+/// As [`repair_directory`], and as [`crate::validate_archive`].
+#[cfg(any(feature = "tar", feature = "zip"))]
+pub fn repair_archive(
+    mut reader: impl Read + Seek,
+    target: &Path,
+    options: &RepairOptions,
+    progress: &dyn Progress,
+) -> Result<Repaired> {
+    match format(&mut reader)? {
+        #[cfg(feature = "zip")]
+        Ok(Format::Zip) => repair_zip(reader, target, options, progress),
+        #[cfg(feature = "tar")]
+        Ok(Format::Tar) => repair_tar(reader, target, options, progress),
+        #[cfg(not(all(feature = "tar", feature = "zip")))]
+        Ok(format) => Err(crate::scan::unsupported(format)),
+        Err(found) => Err(Error::NotAnArchive { found }),
+    }
+}
+
+/// Unpacks a tar archive, whose entries can come in any order, and repairs the result in its place.
+#[cfg(feature = "tar")]
+fn repair_tar(
+    reader: impl Read,
+    target: &Path,
+    options: &RepairOptions,
+    progress: &dyn Progress,
+) -> Result<Repaired> {
+    let mut new = new_directory(target)?;
+    let scan = unpack_tar(reader, new.directory(), &scan_options(options), progress)?;
+    // The second look hashes payload that came before its manifest.
+    judge_tolerating(&scan, &|fault| {
+        fault.code.is_repairable() || fault.code == FaultCode::ChecksumNotComputed
+    })?;
+    if let Some(base) = &scan.base_directory {
+        new.keep_only(base).map_err(Error::io("open the directory", new.directory().path().join(base)))?;
+    }
+    drop(scan);
+    let repaired = repair_in_place(new.directory().path(), options, progress)?;
+    publish(new, target)?;
+    Ok(Repaired { after: repaired.after.moved_to(target), changed: true, ..repaired })
+}
+
+/// Writes the repaired bag of a zip file into a new directory. A zip file lists its entries, so only files that stay are written.
 #[cfg(feature = "zip")]
-pub fn repair_zip(
+fn repair_zip(
     mut reader: impl Read + Seek,
     target: &Path,
     options: &RepairOptions,
@@ -180,12 +226,14 @@ fn scan_options(options: &RepairOptions) -> ScanOptions {
 
 /// Returns the strict report of a bag that can be repaired.
 fn judge(scan: &Scan) -> Result<Report> {
-    let repairable = |fault: &Fault| fault.code.is_repairable();
-    let tolerant = check(&scan.inventory, &scan.tag_files, &CheckOptions::tolerating(&repairable));
-    if !tolerant.valid {
-        return Err(Error::NotRepairable(Box::new(tolerant)));
-    }
+    judge_tolerating(scan, &|fault| fault.code.is_repairable())?;
     Ok(check(&scan.inventory, &scan.tag_files, &CheckOptions::default()))
+}
+
+/// Refuses a bag with any fault that is not tolerable.
+fn judge_tolerating(scan: &Scan, tolerable: &(dyn Fn(&Fault) -> bool + Sync)) -> Result<()> {
+    let report = check(&scan.inventory, &scan.tag_files, &CheckOptions::tolerating(tolerable));
+    if report.valid { Ok(()) } else { Err(Error::NotRepairable(Box::new(report))) }
 }
 
 /// Compares the copied files with the judged ones.

@@ -39,6 +39,8 @@ pub struct NewDirectory {
     /// The name of the private directory.
     private: String,
     content: Directory,
+    /// The path of the content below the private directory.
+    content_path: PathBuf,
     name: OsString,
     is_published: bool,
     /// Tells other processes that the private directory is in use.
@@ -68,13 +70,24 @@ impl NewDirectory {
         let inner = parent.open_directory(&private)?;
         inner.create_directory(CONTENT)?;
         let content = inner.open_directory(CONTENT)?;
-        Ok(Self { parent, private, content, name, is_published: false, _lock: lock })
+        let content_path = CONTENT.into();
+        Ok(Self { parent, private, content, content_path, name, is_published: false, _lock: lock })
     }
 
     /// Returns the directory to fill.
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.content
+    }
+
+    /// Makes a directory inside the new directory the new one. All files beside it are lost.
+    ///
+    /// # Errors
+    /// As the operating system; no part of the path may be a link.
+    pub fn keep_only(&mut self, path: &str) -> io::Result<()> {
+        self.content = self.content.open_directory(path)?;
+        self.content_path.push(path);
+        Ok(())
     }
 
     /// Writes everything to the disk, and gives the directory its name. An empty directory at the target is replaced.
@@ -90,10 +103,10 @@ impl NewDirectory {
                 _ => error,
             })?;
         }
-        let content = PathBuf::from(&self.private).join(CONTENT);
+        let content = Path::new(&self.private).join(&self.content_path);
         self.parent.rename_new(content, &self.parent, &self.name)?;
         self.is_published = true;
-        self.parent.remove_directory(&self.private)?;
+        self.parent.remove_tree(&self.private)?;
         self.parent.sync()
     }
 }
@@ -137,6 +150,24 @@ mod tests {
         new.publish().unwrap();
         assert!(target.join("x").exists());
         assert_eq!(fs::read_dir(work.path().join("deep")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_inside_can_take_the_place_of_the_new_one() {
+        let work = tempfile::tempdir().unwrap();
+        let target = work.path().join("target");
+        let mut new = NewDirectory::beside(&target).unwrap();
+        new.directory().create_directories("a/b").unwrap();
+        new.directory().create_file("a/b/x").unwrap();
+        new.directory().create_file("a/lost").unwrap();
+        symlink(work.path(), new.directory().path().join("link")).unwrap();
+        assert!(new.keep_only("link").is_err() && new.keep_only("nothing").is_err());
+        new.keep_only("a/b").unwrap();
+        assert!(new.directory().kind("x").unwrap().is_some());
+        new.publish().unwrap();
+        let names: Vec<_> = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["x"]);
+        assert_eq!(fs::read_dir(work.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -40,6 +40,54 @@ fn a_push_of_an_archive_tells_of_the_bag_in_it_and_whether_it_is_valid() {
 }
 
 #[test]
+fn a_bag_in_a_tar_archive_is_repaired_into_a_directory() {
+    let place = tempfile::tempdir().unwrap();
+    let bag = good_bag(place.path());
+    fs::rename(bag.join("manifest-sha256.txt"), bag.join("manifest-SHA256.txt")).unwrap();
+    for tag_manifest in ["tagmanifest-md5.txt", "tagmanifest-sha256.txt", "tagmanifest-sha512.txt"] {
+        let _ = fs::remove_file(bag.join(tag_manifest));
+    }
+    tar(place.path(), "bag", "bag.tar");
+    let refused = d1oci(place.path(), &["bag", "validate", "bag.tar"]).failure(1);
+    assert!(refused.stderr.contains("bag repair"), "{}", refused.stderr);
+    d1oci(place.path(), &["bag", "repair", "bag.tar", "fixed"]).success();
+    d1oci(place.path(), &["bag", "validate", "fixed"]).success();
+    for (path, content) in tree(&bag).iter().filter(|(path, _)| path.starts_with("data/")) {
+        assert_eq!(tree(&place.path().join("fixed")).get(path), Some(content), "{path}");
+    }
+    fs::write(bag.join("data/series-0/file-00000.csv"), "changed").unwrap();
+    tar(place.path(), "bag", "wrong.tar");
+    d1oci(place.path(), &["bag", "repair", "wrong.tar", "other"]).failure(1);
+    let mut left: Vec<_> =
+        fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["bag", "bag.tar", "fixed", "wrong.tar"]);
+}
+
+#[test]
+fn hints_about_bags_name_the_way_out() {
+    let place = tempfile::tempdir().unwrap();
+    let source = place.path().join("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("a.csv"), "15,7.2\n").unwrap();
+    std::os::unix::fs::symlink("a.csv", source.join("link")).unwrap();
+    let linked = d1oci(place.path(), &["bag", "create", "source", "new"]).failure(1).stderr;
+    assert!(linked.contains("--dereference") && linked.contains("of the source"), "{linked}");
+    fs::remove_file(source.join("link")).unwrap();
+    assert!(Command::new("mkfifo").arg(source.join("pipe")).status().unwrap().success());
+    let special = d1oci(place.path(), &["bag", "create", "source", "new"]).failure(1).stderr;
+    assert!(!special.contains("--dereference") && special.contains("regular files"), "{special}");
+    fs::remove_file(source.join("pipe")).unwrap();
+    d1oci(place.path(), &["bag", "create", "source", "new"]).success();
+    fs::write(place.path().join("new/data/.DS_Store"), "").unwrap();
+    let left = d1oci(place.path(), &["bag", "validate", "new"]).failure(1).stderr;
+    assert!(left.contains("delete them"), "{left}");
+    fs::write(place.path().join("new/data/b.csv"), "").unwrap();
+    let left = d1oci(place.path(), &["bag", "validate", "new"]).failure(1).stderr;
+    assert!(!left.contains("delete them"), "{left}");
+}
+
+#[test]
 fn an_unpacked_archive_becomes_the_same_package_as_its_directory() {
     let place = tempfile::tempdir().unwrap();
     let bag = good_bag(place.path());

@@ -146,6 +146,9 @@ impl Plan {
         }
         self.faults.append(found.observations(), |mut fault| {
             fault.path = fault.path.map(|path| format!("{prefix}{path}"));
+            if fault.code == FaultCode::LinkInside {
+                fault.message = "the path is a symbolic link to another file of the source".to_owned();
+            }
             fault.with_severity(Severity::Error)
         });
         self.sources.push(PlannedSource::Directory { root, below: prefix.len() });

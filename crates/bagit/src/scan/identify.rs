@@ -19,7 +19,7 @@ const SHOWN_CHARACTERS: usize = 300;
 
 /// The formats that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(crate) enum Format {
     Zip,
     Tar,
 }
@@ -106,14 +106,14 @@ pub fn unpack_archive(
 }
 
 #[cfg(not(all(feature = "tar", feature = "zip")))]
-fn unsupported(format: Format) -> Error {
+pub(crate) fn unsupported(format: Format) -> Error {
     Error::NotAnArchive {
         found: format!("a {format:?} archive, for which this program was built without support"),
     }
 }
 
 /// Returns the format of an archive, or the kind of any other file, and rewinds it.
-fn format(reader: &mut (impl Read + Seek)) -> Result<Result<Format, String>> {
+pub(crate) fn format(reader: &mut (impl Read + Seek)) -> Result<Result<Format, String>> {
     let mut head = Vec::with_capacity(HEAD_LENGTH);
     let failed = Error::io("read the beginning of", "the archive");
     let read = reader.take(HEAD_LENGTH as u64).read_to_end(&mut head).and_then(|_| reader.rewind());

@@ -13,9 +13,16 @@ mod walk;
 #[cfg(feature = "zip")]
 mod zip;
 
+#[cfg(not(all(feature = "tar", feature = "zip")))]
+#[cfg(any(feature = "tar", feature = "zip"))]
+pub(crate) use identify::unsupported;
+#[cfg(any(feature = "tar", feature = "zip"))]
+pub(crate) use identify::{Format, format};
 #[cfg(any(feature = "tar", feature = "zip"))]
 pub use identify::{unpack_archive, validate_archive};
 pub use options::{Limits, Scan, ScanOptions};
+#[cfg(feature = "tar")]
+pub(crate) use tar::unpack_tar;
 #[cfg(feature = "tar")]
 pub use tar::{scan_tar, validate_tar};
 pub(crate) use walk::walk;

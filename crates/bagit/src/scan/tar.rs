@@ -101,7 +101,7 @@ pub(super) fn validate_tar_file(
 /// Writes the files of a tar archive below an empty directory, under their paths in the archive, and hashes them on the way.
 ///
 /// Links, devices, unsafe paths and second entries of a name are left out, and are faults of the scan. A hard link becomes a copy.
-pub(super) fn unpack_tar(
+pub(crate) fn unpack_tar(
     reader: impl Read,
     target: &Directory,
     options: &ScanOptions,

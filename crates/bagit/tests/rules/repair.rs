@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bagit::{
     Algorithm, BagInfo, CheckOptions, Error, NoProgress, RepairOptions, Repaired, ScanOptions, Version,
-    repair_directory, repair_in_place, repair_zip, validate_directory,
+    repair_archive, repair_directory, repair_in_place, validate_directory,
 };
 
 use crate::bag::{Bag, digest};
@@ -118,17 +118,21 @@ fn check_repaired(name: &str, code: &str, bag: &Bag, root: &Path, repaired: &Rep
 fn repairable_faults_are_repaired_in_every_way() {
     for (name, code, bag) in repairable() {
         let work = tempfile::tempdir().unwrap();
-        let (source, copy, unzipped) =
-            (work.path().join("pid"), work.path().join("copy"), work.path().join("unzipped"));
+        let (source, copy, unpacked) =
+            (work.path().join("pid"), work.path().join("copy"), work.path().join("unpacked"));
         bag.write(&source);
         let options = RepairOptions::default();
         let repaired = repair_directory(&source, &copy, &options, &NoProgress).unwrap();
         check_repaired(name, code, &bag, &copy, &repaired);
         assert_eq!(files(&source), bag.files, "{name}: the source stays as it is");
         for base in ["", "pid/"] {
-            let repaired = repair_zip(Cursor::new(bag.zip(base)), &unzipped, &options, &NoProgress).unwrap();
-            check_repaired(name, code, &bag, &unzipped, &repaired);
-            fs::remove_dir_all(&unzipped).unwrap();
+            for archive in [bag.zip(base), bag.tar(base)] {
+                let repaired =
+                    repair_archive(Cursor::new(archive), &unpacked, &options, &NoProgress).unwrap();
+                check_repaired(name, code, &bag, &unpacked, &repaired);
+                assert_eq!(files(&unpacked), files(&copy), "{name} in {base:?}");
+                fs::remove_dir_all(&unpacked).unwrap();
+            }
         }
         let repaired = repair_in_place(&source, &options, &NoProgress).unwrap();
         assert!(repaired.changed);
@@ -221,7 +225,8 @@ fn bags_with_other_faults_are_refused_and_left_alone() {
         for result in [
             repair_in_place(&source, &options, &NoProgress),
             repair_directory(&source, &target, &options, &NoProgress),
-            repair_zip(Cursor::new(bag.zip("")), &target, &options, &NoProgress),
+            repair_archive(Cursor::new(bag.zip("")), &target, &options, &NoProgress),
+            repair_archive(Cursor::new(bag.tar("bag/")), &target, &options, &NoProgress),
         ] {
             let Err(Error::NotRepairable(report)) = result else { panic!("{code}: {result:?}") };
             assert!(report.errors().any(|fault| fault.code.as_str() == code), "{code}: {:#?}", report.faults);
@@ -245,7 +250,7 @@ fn a_zip_that_would_write_outside_is_never_unpacked() {
     let bytes = writer.finish().unwrap().into_inner();
     let work = tempfile::tempdir().unwrap();
     let target = work.path().join("a/b/target");
-    let result = repair_zip(Cursor::new(bytes), &target, &RepairOptions::default(), &NoProgress);
+    let result = repair_archive(Cursor::new(bytes), &target, &RepairOptions::default(), &NoProgress);
     assert!(matches!(result, Err(Error::NotRepairable(_))), "{result:?}");
     assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0);
 }

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bagit::{
-    Algorithm, BagBuilder, BagInfo, Error, RepairOptions, Repaired, Report, ScanOptions, Verdict, Version,
+    Algorithm, BagBuilder, BagInfo, Error, Fault, FaultCode, RepairOptions, Repaired, Report, ScanOptions,
+    Verdict, Version,
 };
 use clap::Subcommand;
 use d1_package::Accept;
@@ -94,7 +95,7 @@ struct ValidateArguments {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci bag repair download.zip ./dataset_10.18739_A2D795C92")]
 struct RepairArguments {
-    /// The bag: a directory, or a zip file.
+    /// The bag: a directory, a tar archive (plain or gzip) or a zip file.
     bag: PathBuf,
     /// The new bag.
     #[arg(required_unless_present = "in_place", conflicts_with = "in_place")]
@@ -260,7 +261,7 @@ fn with_hint(error: Error) -> Failure {
     let hint = match &error {
         Error::AlreadyBag(_) => Some("`--allow-bag` puts the bag into a new bag"),
         Error::TargetNotEmpty(_) => Some("name a directory that does not exist yet"),
-        Error::Unbaggable { .. } => Some("`--dereference` follows symbolic links"),
+        Error::Unbaggable { faults } => unbaggable_hint(faults),
         _ => None,
     };
     let failure = Failure::from(error);
@@ -268,6 +269,34 @@ fn with_hint(error: Error) -> Failure {
         Some(hint) => failure.with_hint(hint),
         None => failure,
     }
+}
+
+/// The way out for files that cannot go into a bag.
+fn unbaggable_hint(faults: &[Fault]) -> Option<&'static str> {
+    use FaultCode::{LinkInside, LinkOutside, LinkToDirectory, SpecialFile};
+
+    let has = |wanted: &[FaultCode]| faults.iter().any(|fault| wanted.contains(&fault.code));
+    if has(&[LinkInside, LinkOutside, LinkToDirectory]) {
+        Some("`--dereference` follows symbolic links")
+    } else if has(&[SpecialFile]) {
+        Some("a bag holds regular files: remove the device, FIFO or socket, or put its content into a file")
+    } else {
+        None
+    }
+}
+
+/// Says whether the operating system, which leaves files such as `.DS_Store`, caused all faults of an invalid bag.
+fn is_from_system_files(report: &Report) -> bool {
+    let of_system: Vec<_> = report
+        .faults
+        .iter()
+        .filter(|fault| fault.code == FaultCode::SystemFile)
+        .map(|fault| &fault.path)
+        .collect();
+    let mut unlisted = report.errors().filter(|fault| fault.code != FaultCode::OxumCountsTopLevel).peekable();
+    unlisted.peek().is_some()
+        && unlisted
+            .all(|fault| fault.code == FaultCode::PayloadFileUnlisted && of_system.contains(&&fault.path))
 }
 
 /// Prints a report, and fails if the bag is not valid.
@@ -283,6 +312,8 @@ fn print(context: &Context, path: &Path, report: &Report) -> Result<(), Failure>
     let repairable = report.errors().all(|fault| fault.code.is_repairable());
     Err(if repairable {
         failure.with_hint("these are known faults of DataONE's own tools: `d1oci bag repair` fixes them")
+    } else if is_from_system_files(report) {
+        failure.with_hint("the operating system left files in the payload (`system-file`): delete them")
     } else {
         failure
     })
@@ -308,11 +339,15 @@ fn repaired(arguments: &RepairArguments, progress: &dyn bagit::Progress) -> Resu
     }
     let bag = &arguments.bag;
     let repaired = match &arguments.target {
+        None if bag.is_file() => {
+            let message = format!("`--in-place` needs a directory, found the file `{}`", bag.display());
+            return Err(Failure::usage(message).with_hint("name a directory for the repaired bag instead"));
+        }
         None => bagit::repair_in_place(bag, &options, progress),
         Some(target) if bag.is_dir() => bagit::repair_directory(bag, target, &options, progress),
         Some(target) => {
             let file = File::open(bag).map_err(|error| Failure::file("open", bag, error))?;
-            bagit::repair_zip(file, target, &options, progress)
+            bagit::repair_archive(file, target, &options, progress)
         }
     };
     repaired.map_err(|error| match error {
