@@ -16,7 +16,9 @@ use crate::create::{
 };
 use crate::declaration::{self, Declaration};
 use crate::error::{Error, Result};
-use crate::fault::{Fault, FaultCode, Severity};
+#[cfg(feature = "tar")]
+use crate::fault::FaultCode;
+use crate::fault::{Fault, Severity};
 use crate::fetch::{self, FetchList};
 use crate::inventory::Inventory;
 use crate::progress::Progress;
