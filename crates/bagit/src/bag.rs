@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode};
 use crate::fetch::{self, FetchList};
 use crate::inventory::{EntryKind, FileEntry, Inventory};
+use crate::known::KnownDigests;
 use crate::progress::{Progress, ProgressEvent, check_cancelled};
-use crate::read_files::{FILES_AT_ONCE, FileToHash, HashOutcome, Root, hash_files};
+use crate::read_files::{FILES_AT_ONCE, FileToHash, HashOptions, HashOutcome, Root, hash_files};
 use crate::report::{Level, Report};
 use crate::scan::{Limits, Scan, ScanOptions, walk};
 use crate::tag_files::TagFiles;
@@ -108,6 +109,19 @@ impl Bag {
     /// # Errors
     /// [`Error::Cancelled`].
     pub fn hash(self, options: &ScanOptions, progress: &dyn Progress) -> Result<Scan> {
+        self.hash_unless_known(options, None, progress)
+    }
+
+    /// As [`Bag::hash`], but reads no file whose digests are known from an earlier run.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn hash_unless_known(
+        self,
+        options: &ScanOptions,
+        known: Option<&dyn KnownDigests>,
+        progress: &dyn Progress,
+    ) -> Result<Scan> {
         check_cancelled(progress)?;
         let Self { root, mut inventory, tag_files, .. } = self;
         let (payload, tags) = options.algorithms(&tag_files);
@@ -116,7 +130,8 @@ impl Bag {
         }
         let in_memory = |path: &str| tag_files.get(path).is_some();
         let algorithms = |path: &str| if path.starts_with("data/") { payload } else { tags };
-        hash_all(&root, &mut inventory, in_memory, algorithms, options, progress)?;
+        let prefix = Prefix { of_paths: "", root: &root, threads: options.threads, known };
+        hash_all(&prefix, &mut inventory, in_memory, algorithms, progress)?;
         Ok(Scan { inventory, tag_files, base_directory: None })
     }
 
@@ -157,7 +172,8 @@ pub fn hash_directory(
 ) -> Result<Inventory> {
     let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
     let mut inventory = walk(&Root::below(&root).map_err(Error::io("open", &root))?, &options.limits)?;
-    hash_all(&root, &mut inventory, |_| false, |_| algorithms, options, progress)?;
+    let prefix = Prefix { of_paths: "", root: &root, threads: options.threads, known: None };
+    hash_all(&prefix, &mut inventory, |_| false, |_| algorithms, progress)?;
     Ok(inventory)
 }
 
@@ -247,18 +263,16 @@ fn read_bounded(root: &Root, path: &str, limit: u64) -> io::Result<Option<Vec<u8
 
 /// Hashes all files whose bytes are not in memory.
 fn hash_all(
-    root: &Path,
+    prefix: &Prefix<'_>,
     inventory: &mut Inventory,
     in_memory: impl Fn(&str) -> bool,
     algorithms: impl Fn(&str) -> AlgorithmSet,
-    options: &ScanOptions,
     progress: &dyn Progress,
 ) -> Result<()> {
     let is_on_disk = |path: &str, entry: FileEntry<'_>| entry.kind == EntryKind::File && !in_memory(path);
     let chosen = inventory.files().enumerate().filter(|(_, (path, entry))| is_on_disk(path, *entry));
     let positions: Vec<usize> = chosen.map(|(position, _)| position).collect();
-    let prefix = Prefix { of_paths: "", root, threads: options.threads };
-    hash_positions(inventory, &positions, &prefix, algorithms, progress, |inventory, position, outcome| {
+    hash_positions(inventory, &positions, prefix, algorithms, progress, |inventory, position, outcome| {
         note(inventory, position, outcome);
         Ok(())
     })
@@ -270,6 +284,8 @@ pub(crate) struct Prefix<'a> {
     pub(crate) of_paths: &'a str,
     pub(crate) root: &'a Path,
     pub(crate) threads: usize,
+    /// Digests from earlier runs.
+    pub(crate) known: Option<&'a dyn KnownDigests>,
 }
 
 /// Hashes files of an inventory, some at a time, and passes the outcome of each to `note`.
@@ -287,6 +303,7 @@ pub(crate) fn hash_positions(
     let found = positions.iter().filter_map(|position| inventory.get(*position));
     let bytes = found.map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
     progress.event(ProgressEvent::Planned { files: positions.len() as u64, bytes });
+    let options = HashOptions::default().with_threads(prefix.threads).with_known(prefix.known);
     for batch in positions.chunks(FILES_AT_ONCE) {
         let found = batch.iter().filter_map(|position| inventory.get(*position));
         let file = |(path, entry): (_, FileEntry<'_>)| FileToHash {
@@ -295,7 +312,7 @@ pub(crate) fn hash_positions(
             algorithms: algorithms(path),
         };
         let files: Vec<FileToHash<'_>> = found.map(file).collect();
-        let outcomes = hash_files(prefix.root, &files, prefix.threads, progress)?;
+        let outcomes = hash_files(prefix.root, &files, &options, progress)?;
         for (position, outcome) in batch.iter().zip(outcomes) {
             note(inventory, *position, outcome)?;
         }

@@ -10,6 +10,7 @@ mod error;
 mod fault;
 mod fetch;
 mod inventory;
+mod known;
 mod manifest;
 mod progress;
 mod read_files;
@@ -22,6 +23,8 @@ mod version;
 
 pub use multi_digest::{Algorithm, AlgorithmSet, Digests, DigestsView, MultiHasher, UnknownAlgorithm};
 
+pub use safe_files::FileState;
+
 pub use crate::bag::{Bag, hash_directory, is_bag, scan_directory, validate_directory};
 pub use crate::bag_info::{BagInfo, is_date};
 pub use crate::check::{CheckOptions, check, payload_algorithms, required_algorithms, tag_algorithms};
@@ -31,9 +34,10 @@ pub use crate::error::{Error, Result};
 pub use crate::fault::{Fault, FaultCode, Severity};
 pub use crate::fetch::{FetchEntry, FetchList};
 pub use crate::inventory::{EntryKind, FileEntry, Inventory};
+pub use crate::known::KnownDigests;
 pub use crate::manifest::{Manifest, ManifestEntry, ManifestKind};
 pub use crate::progress::{Cancellable, NoProgress, Progress, ProgressEvent};
-pub use crate::read_files::{FILES_AT_ONCE, FileToHash, HashOutcome, hash_files};
+pub use crate::read_files::{FILES_AT_ONCE, FileToHash, HashOptions, HashOutcome, hash_files};
 #[cfg(any(feature = "tar", feature = "zip"))]
 pub use crate::repair::repair_archive;
 pub use crate::repair::{RepairOptions, Repaired, repair_directory, repair_in_place};

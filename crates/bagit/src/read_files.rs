@@ -10,6 +10,7 @@ use multi_digest::{AlgorithmSet, Digests, Feed, Lanes, MultiHasher};
 use safe_files::{Directory, FileState};
 
 use crate::error::Result;
+use crate::known::KnownDigests;
 use crate::progress::{Progress, ProgressEvent, check_cancelled};
 
 /// Names a file to hash.
@@ -23,11 +24,37 @@ pub struct FileToHash<'a> {
     pub algorithms: AlgorithmSet,
 }
 
+/// Sets how files are hashed.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct HashOptions<'a> {
+    /// The number of threads. 0, the default, stands for one per core.
+    pub threads: usize,
+    /// Digests from earlier runs. A file whose digests are known is not read.
+    pub known: Option<&'a dyn KnownDigests>,
+}
+
+impl<'a> HashOptions<'a> {
+    /// Returns the options with a number of threads.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Returns the options with digests from earlier runs.
+    #[must_use]
+    pub fn with_known(mut self, known: Option<&'a dyn KnownDigests>) -> Self {
+        self.known = known;
+        self
+    }
+}
+
 /// The result of hashing one file.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HashOutcome {
-    /// All bytes were read, and the file did not change meanwhile.
+    /// All bytes were read, and the file did not change meanwhile. Or the digests are known from an earlier run.
     Hashed {
         /// The number of bytes.
         size: u64,
@@ -57,19 +84,18 @@ impl HashOutcome {
 /// No link leads out of the root, even if another process replaces a directory meanwhile. With an empty root, paths are those of the
 /// operating system, and links are followed.
 ///
-/// Each thread hashes up to [`Lanes::MOST`] files side by side, in a megabyte of memory. `threads` 0 stands for one per core. The
-/// outcomes come in the order of the files.
+/// Each thread hashes up to [`Lanes::MOST`] files side by side, in a megabyte of memory. The outcomes come in the order of the files.
 ///
 /// # Errors
 /// [`crate::Error::Cancelled`].
 ///
 /// ```
-/// use bagit::{Algorithm, FileToHash, HashOutcome, NoProgress, hash_files};
+/// use bagit::{Algorithm, FileToHash, HashOptions, HashOutcome, NoProgress, hash_files};
 ///
 /// let root = tempfile::tempdir()?;
 /// std::fs::write(root.path().join("a.csv"), "abc")?;
 /// let file = FileToHash { path: "a.csv", size: 3, algorithms: Algorithm::Sha1.into() };
-/// let outcomes = hash_files(root.path(), &[file], 0, &NoProgress)?;
+/// let outcomes = hash_files(root.path(), &[file], &HashOptions::default(), &NoProgress)?;
 /// let HashOutcome::Hashed { digests, .. } = &outcomes[0] else { panic!("{outcomes:?}") };
 /// assert_eq!(digests.hex(Algorithm::Sha1).unwrap(), "a9993e364706816aba3e25717850c26c9cd0d89d");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -77,7 +103,7 @@ impl HashOutcome {
 pub fn hash_files(
     root: &Path,
     files: &[FileToHash<'_>],
-    threads: usize,
+    options: &HashOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<Vec<HashOutcome>> {
     let root = match root.as_os_str().is_empty() {
@@ -89,8 +115,8 @@ pub fn hash_files(
         Err(error) => return Ok(files.iter().map(|_| HashOutcome::without_root(&error)).collect()),
     };
     let size = |file: &FileToHash<'_>| file.size;
-    spread_largest_first(files, threads, size, progress, |queue| {
-        hash_side_by_side(&root, files, queue, progress)
+    spread_largest_first(files, options.threads, size, progress, |queue| {
+        hash_side_by_side(&root, files, options.known, queue, progress)
     })
 }
 
@@ -236,6 +262,7 @@ struct Hashing<'r> {
 fn hash_side_by_side(
     root: &Root,
     files: &[FileToHash<'_>],
+    known: Option<&dyn KnownDigests>,
     queue: &Queue,
     progress: &dyn Progress,
 ) -> Vec<(usize, HashOutcome)> {
@@ -252,6 +279,13 @@ fn hash_side_by_side(
             progress.event(ProgressEvent::Started { path: file.path });
             match WatchedFile::open(root, Path::new(file.path)) {
                 Ok(Some(opened)) => {
+                    if let Some(digests) = known.and_then(|known| opened.lookup(known, file.algorithms)) {
+                        let size = opened.before.len();
+                        results.push((index, HashOutcome::Hashed { size, digests }));
+                        progress.event(ProgressEvent::Advanced { bytes: size });
+                        progress.event(ProgressEvent::Finished { path: file.path });
+                        continue;
+                    }
                     let hasher = MultiHasher::new(file.algorithms);
                     open.push(Hashing { index, file: opened, hasher, read: Ok(0) });
                     taken += file.size;
@@ -275,7 +309,13 @@ fn hash_side_by_side(
         for ((index, file, read), digests) in states.into_iter().zip(lanes.finish(hashers)) {
             let path = files.get(index).map_or("", |file| file.path);
             let outcome = match read.and_then(|_| file.finish()) {
-                Ok(ReadOutcome::Unchanged(metadata)) => HashOutcome::Hashed { size: metadata.len(), digests },
+                Ok(ReadOutcome::Unchanged(metadata)) => {
+                    if let Some(known) = known {
+                        let state = FileState::of_metadata(&metadata);
+                        known.remember(&root.full(path), &state, &digests);
+                    }
+                    HashOutcome::Hashed { size: metadata.len(), digests }
+                }
                 Ok(ReadOutcome::Changed) => HashOutcome::Changed,
                 Ok(ReadOutcome::Vanished) => HashOutcome::Vanished,
                 Err(error) => HashOutcome::Unreadable(error),
@@ -336,6 +376,11 @@ impl<'r> WatchedFile<'r> {
         Ok(Some(Self { root, path: path.to_owned(), file, before, total: 0 }))
     }
 
+    /// Returns the digests of the file, if they are known from an earlier run.
+    fn lookup(&self, known: &dyn KnownDigests, algorithms: AlgorithmSet) -> Option<Digests> {
+        known.lookup(&self.root.full(&self.path), &FileState::of_metadata(&self.before), algorithms)
+    }
+
     /// Reads until the buffer is full or the file ends, and returns the number of bytes.
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
@@ -391,7 +436,10 @@ mod tests {
 
     use multi_digest::{Algorithm, AlgorithmSet, Digests};
 
-    use super::{FileToHash, HashOutcome, ReadOutcome, Root, hash_files, map_largest_first, read_unchanged};
+    use super::{
+        FileToHash, HashOptions, HashOutcome, ReadOutcome, Root, hash_files, map_largest_first,
+        read_unchanged,
+    };
     use crate::progress::NoProgress;
 
     #[test]
@@ -421,7 +469,10 @@ mod tests {
         }
         let algorithms: AlgorithmSet = [Algorithm::Sha256].into_iter().collect();
         let files: Vec<_> = names.iter().map(|path| FileToHash { path, size: 0, algorithms }).collect();
-        for (n, outcome) in (0..).zip(hash_files(directory.path(), &files, 3, &NoProgress).unwrap()) {
+        for (n, outcome) in (0..).zip(
+            hash_files(directory.path(), &files, &HashOptions::default().with_threads(3), &NoProgress)
+                .unwrap(),
+        ) {
             let expected = Digests::of(algorithms, &content(n));
             assert!(matches!(outcome, HashOutcome::Hashed { digests, .. } if digests == expected), "{n}");
         }
@@ -447,7 +498,13 @@ mod tests {
         files.push(FileToHash { path: "absent", size: 1, algorithms: set(0) });
         files.push(FileToHash { path: ".", size: 1, algorithms: set(0) });
         for threads in [1, 2, 5] {
-            let outcomes = hash_files(directory.path(), &files, threads, &NoProgress).unwrap();
+            let outcomes = hash_files(
+                directory.path(),
+                &files,
+                &HashOptions::default().with_threads(threads),
+                &NoProgress,
+            )
+            .unwrap();
             assert_eq!(outcomes.len(), files.len());
             for (n, outcome) in outcomes.iter().enumerate().take(names.len()) {
                 let HashOutcome::Hashed { size: found, digests } = outcome else {

@@ -322,7 +322,8 @@ impl Import<'_> {
         let file = FileToPush { path: entry.path.clone(), title: String::new(), media_type: None };
         let algorithms: AlgorithmSet = [algorithm].into_iter().collect();
         let silent: Arc<dyn Observer> = Arc::new(Silent);
-        let hashed = run_blocking(move || hash_file(file, algorithms, &silent)).await.map_err(Error::from)?;
+        let hashed =
+            run_blocking(move || hash_file(file, algorithms, None, &silent)).await.map_err(Error::from)?;
         if hashed.digest != entry.file.digest {
             let message = format!("its content has the digest {}", hashed.digest);
             let fault = ImportFault::of(entry.identifier.as_str(), entry.place.clone(), message);

@@ -179,7 +179,7 @@ fn prepare(object: &ObjectToPush, options: &PushOptions, observer: &Arc<dyn Obse
         let identifier = options.identifier.clone();
         let reason = "an object without system metadata needs an identifier";
         let identifier = identifier.ok_or(d1_transfer::Error::Options { reason })?;
-        let file = undescribed(object, &identifier, observer)?;
+        let file = undescribed(object, &identifier, options, observer)?;
         return Ok(Prepared { file, document: None, identifier });
     };
     let document = Document::read(path)?;
@@ -194,7 +194,7 @@ fn prepare(object: &ObjectToPush, options: &PushOptions, observer: &Arc<dyn Obse
         return Err(Error::NotPublic { identifier: stated });
     }
     let algorithms = object_algorithm(&document.says).into_iter().collect();
-    let hashed = hash(object, algorithms, observer)?;
+    let hashed = hash(object, algorithms, options, observer)?;
     verify(object, &hashed, &document, options.take_mislabelled, observer)?;
     let mut file = object_file(&document.says, hashed.digest, hashed.size);
     file.media_type = object.media_type.clone();
@@ -205,11 +205,12 @@ fn prepare(object: &ObjectToPush, options: &PushOptions, observer: &Arc<dyn Obse
 fn undescribed(
     object: &ObjectToPush,
     identifier: &Identifier,
+    options: &PushOptions,
     observer: &Arc<dyn Observer>,
 ) -> Result<SingleFile> {
     let name = object.path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| d1_transfer::Error::NotPushable { path: object.path.clone() })?;
-    let hashed = hash(object, AlgorithmSet::EMPTY, observer)?;
+    let hashed = hash(object, AlgorithmSet::EMPTY, options, observer)?;
     Ok(SingleFile {
         title: name.to_owned(),
         media_type: object.media_type.clone(),
@@ -219,9 +220,14 @@ fn undescribed(
     })
 }
 
-fn hash(object: &ObjectToPush, algorithms: AlgorithmSet, observer: &Arc<dyn Observer>) -> Result<HashedFile> {
+fn hash(
+    object: &ObjectToPush,
+    algorithms: AlgorithmSet,
+    options: &PushOptions,
+    observer: &Arc<dyn Observer>,
+) -> Result<HashedFile> {
     let file = FileToPush { path: object.path.clone(), title: String::new(), media_type: None };
-    Ok(hash_file(file, algorithms, observer)?)
+    Ok(hash_file(file, algorithms, options.known.as_deref(), observer)?)
 }
 
 /// Compares the object with the declared size and checksum.

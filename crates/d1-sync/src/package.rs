@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bagit::{
-    Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, FileToHash, HashOutcome, Inventory, NoProgress,
-    Scan,
+    Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, FileToHash, HashOptions, HashOutcome, Inventory,
+    NoProgress, Scan,
 };
 use d1_model::{Checksum, DateTime, Identifier, SystemMetadata};
 use d1_package::{ObjectRecord, PackageFile};
@@ -171,7 +171,7 @@ pub(crate) fn hash_documents(directory: &Path, package: &DescribedPackage) -> Re
             algorithms: package.algorithms,
         })
         .collect();
-    let outcomes = bagit::hash_files(directory, &to_hash, 0, &NoProgress)?;
+    let outcomes = bagit::hash_files(directory, &to_hash, &HashOptions::default(), &NoProgress)?;
     let hashed = outcomes.into_iter().zip(&package.objects).map(|(outcome, object)| match outcome {
         HashOutcome::Hashed { digests, .. } => Ok(digests),
         HashOutcome::Unreadable(error) => Err(Error::io("read", directory.join(&*object.record.path), error)),

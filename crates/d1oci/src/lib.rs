@@ -39,6 +39,7 @@ mod credentials;
 mod environment;
 mod failure;
 mod files;
+mod fingerprints;
 mod near;
 #[cfg(feature = "d1-client")]
 mod nodes;

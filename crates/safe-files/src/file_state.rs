@@ -58,6 +58,24 @@ impl FileState {
         Self { size: metadata.len(), modified: metadata.modified().ok() }
     }
 
+    /// Returns the state as bytes, for comparison with the state in a later run.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let [modified, changed] = self.times;
+        let unsigned = [self.size, self.node.0, self.node.1].map(u64::to_be_bytes);
+        let signed = [modified.0, modified.1, changed.0, changed.1].map(i64::to_be_bytes);
+        [unsigned.concat(), signed.concat()].concat()
+    }
+
+    /// Returns the time of the last change of content or metadata in seconds since 1970, by the clock of the file system.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn last_change(&self) -> i64 {
+        let [modified, changed] = self.times;
+        modified.0.max(changed.0)
+    }
+
     /// Returns the size of the file in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {

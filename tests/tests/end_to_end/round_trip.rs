@@ -44,6 +44,38 @@ fn an_archive_goes_into_a_layout_without_a_temporary_file() {
 }
 
 #[test]
+fn unchanged_files_are_not_read_again_on_request() {
+    let place = tempfile::tempdir().unwrap();
+    let source = place.path().join("plain");
+    fs::create_dir_all(source.join("sub")).unwrap();
+    fs::write(source.join("a.csv"), payload(1, 100_000)).unwrap();
+    fs::write(source.join("sub/b.csv"), payload(2, 5_000)).unwrap();
+    let go = |arguments: &[&str]| {
+        let mut command = bare_d1oci(place.path());
+        command.args(arguments).args(["--format", "json"]);
+        run(&mut command).success().json()
+    };
+    let push = |layout| go(&["push", "oci:store:v1", "plain", "--layout", layout, "--trust-unchanged"]);
+    // The state of a young file is not trusted: its next change may leave the same time.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(push("objects")["trusted"], serde_json::json!({"files": 0, "bytes": 0}));
+    for layout in ["objects", "archive", "archive"] {
+        assert_eq!(push(layout)["trusted"], serde_json::json!({"files": 2, "bytes": 105_000}), "{layout}");
+    }
+    fs::write(source.join("sub/b.csv"), payload(3, 5_000)).unwrap();
+    assert_eq!(push("objects")["trusted"]["files"], 1);
+    assert_eq!(push("archive")["trusted"]["files"], 1);
+    assert!(go(&["push", "oci:store:v1", "plain"]).get("trusted").is_none());
+    d1oci(place.path(), &["pull", "oci:store:v1", "-o", "out"]).success();
+    assert_eq!(tree(&source), tree(&place.path().join("out/plain")));
+    let object = ["push", "oci:store:v2", "plain/a.csv", "--id", "urn:uuid:1", "--trust-unchanged"];
+    assert_eq!(go(&object)["trusted"]["files"], 1);
+    let bag = go(&["bag", "create", "--in-place", "plain", "-a", "sha256", "--trust-unchanged"]);
+    assert_eq!(bag["trusted"]["files"], 1, "{bag}");
+    assert_eq!(go(&["bag", "validate", "plain"])["valid"], true);
+}
+
+#[test]
 fn a_plain_directory_comes_back_equal() {
     let place = tempfile::tempdir().unwrap();
     let source = place.path().join("plain");

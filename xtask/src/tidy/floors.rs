@@ -35,7 +35,7 @@ const OWNED: [(&str, &[&str]); 5] = [
     ("clap_complete", &["d1oci"]),
     ("clap_mangen", &["d1oci"]),
     ("object_store", &["backend-layout"]),
-    ("rusqlite", &["d1-catalog"]),
+    ("rusqlite", &["d1-catalog", "d1oci"]),
 ];
 
 /// The lowest floor that may know a runtime or an HTTP stack.

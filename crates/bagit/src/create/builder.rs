@@ -1,10 +1,12 @@
 //! The builder of a bag: its sources, algorithms, tag files and options.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use multi_digest::{Algorithm, AlgorithmSet};
 
 use crate::bag_info::BagInfo;
+use crate::known::KnownDigests;
 use crate::report::Report;
 use crate::scan::{Limits, Scan};
 
@@ -49,6 +51,7 @@ pub struct BagBuilder {
     pub(crate) allow_bag: bool,
     pub(crate) threads: usize,
     pub(crate) limits: Limits,
+    pub(crate) known: Option<Arc<dyn KnownDigests>>,
 }
 
 impl Default for BagBuilder {
@@ -64,6 +67,7 @@ impl Default for BagBuilder {
             allow_bag: false,
             threads: 0,
             limits: Limits::default(),
+            known: None,
         }
     }
 }
@@ -160,6 +164,13 @@ impl BagBuilder {
     #[must_use]
     pub fn allow_bag(mut self, allow: bool) -> Self {
         self.allow_bag = allow;
+        self
+    }
+
+    /// Sets digests from earlier runs. [`BagBuilder::create_in_place`] reads no file whose digests are known.
+    #[must_use]
+    pub fn known_digests(mut self, known: Arc<dyn KnownDigests>) -> Self {
+        self.known = Some(known);
         self
     }
 

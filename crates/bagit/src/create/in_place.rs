@@ -113,7 +113,8 @@ fn hash_payload(builder: &BagBuilder, root: &Path, progress: &dyn Progress) -> R
     refuse_bag(&payload, &plan.inventory, root)?;
     let mut inventory = plan.inventory;
     let positions: Vec<usize> = (0..inventory.len()).collect();
-    let prefix = Prefix { of_paths: "data/", root, threads: builder.threads };
+    let prefix =
+        Prefix { of_paths: "data/", root, threads: builder.threads, known: builder.known.as_deref() };
     let algorithms = |_: &str| builder.algorithms;
     hash_positions(
         &mut inventory,

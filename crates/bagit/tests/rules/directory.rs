@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use bagit::{
-    CheckOptions, Error, Fault, FaultCode, NoProgress, ProgressEvent, Report, ScanOptions, Severity,
-    hash_files, scan_directory, validate_directory,
+    CheckOptions, Error, Fault, FaultCode, HashOptions, NoProgress, ProgressEvent, Report, ScanOptions,
+    Severity, hash_files, scan_directory, validate_directory,
 };
 
 use crate::bag::{Bag, Front};
@@ -194,7 +194,7 @@ fn plain_directories_can_be_hashed_too() {
         bagit::FileToHash { path: "x", size: 3, algorithms },
         bagit::FileToHash { path: "y", size: 0, algorithms },
     ];
-    let outcomes = hash_files(directory.path(), &files, 0, &NoProgress).unwrap();
+    let outcomes = hash_files(directory.path(), &files, &HashOptions::default(), &NoProgress).unwrap();
     assert!(
         matches!(&outcomes[0], bagit::HashOutcome::Hashed { size: 3, digests } if digests.algorithms() == algorithms)
     );

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{AlgorithmSet, FileToHash, HashOutcome};
+use bagit::{AlgorithmSet, FileToHash, HashOptions, HashOutcome};
 use oci_model::Digest;
 
 use crate::error::{Error, Result};
@@ -165,7 +165,7 @@ impl Search {
             .iter()
             .map(|file| FileToHash { path: &file.path, size: file.size, algorithms: self.algorithms })
             .collect();
-        let outcomes = bagit::hash_files(root, &to_hash, 0, progress)?;
+        let outcomes = bagit::hash_files(root, &to_hash, &HashOptions::default(), progress)?;
         let mut wrong = Vec::new();
         for (file, outcome) in files.iter().zip(outcomes) {
             let place = root.join(&file.path);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{Algorithm, AlgorithmSet, Digests, FileToHash, HashOutcome};
+use bagit::{Algorithm, AlgorithmSet, Digests, FileToHash, HashOptions, HashOutcome, KnownDigests};
 use d1_package::{ObjectFacts, PackageView, SingleFile, SingleFileOptions, single_files_manifest};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest};
 use registry_backend::{BlobSource, BytesSource, RegistryBackend};
@@ -118,8 +118,8 @@ async fn push(
     observer: &Arc<dyn Observer>,
 ) -> Result<PushReport> {
     let hashed = {
-        let (files, observer) = (files.to_vec(), Arc::clone(observer));
-        run_blocking(move || hash(&files, AlgorithmSet::EMPTY, &observer)).await?
+        let (files, known, observer) = (files.to_vec(), options.known.clone(), Arc::clone(observer));
+        run_blocking(move || hash(&files, AlgorithmSet::EMPTY, known.as_deref(), &observer)).await?
     };
     let object = ObjectFacts { identifier: options.identifier.clone(), ..ObjectFacts::default() };
     let singles: Vec<SingleFile> = hashed
@@ -177,7 +177,7 @@ pub struct HashedFile {
     pub digests: Digests,
 }
 
-/// Hashes one file with SHA-256 and further algorithms. It blocks.
+/// Hashes one file with SHA-256 and further algorithms, unless its digests are known from an earlier run. It blocks.
 ///
 /// # Errors
 ///
@@ -186,15 +186,17 @@ pub struct HashedFile {
 pub fn hash_file(
     file: FileToPush,
     algorithms: AlgorithmSet,
+    known: Option<&dyn KnownDigests>,
     observer: &Arc<dyn Observer>,
 ) -> Result<HashedFile> {
-    let mut hashed = hash(std::slice::from_ref(&file), algorithms, observer)?;
+    let mut hashed = hash(std::slice::from_ref(&file), algorithms, known, observer)?;
     hashed.pop().ok_or(Error::NotPushable { path: file.path })
 }
 
 fn hash(
     files: &[FileToPush],
     mut algorithms: AlgorithmSet,
+    known: Option<&dyn KnownDigests>,
     observer: &Arc<dyn Observer>,
 ) -> Result<Vec<HashedFile>> {
     algorithms.insert(Algorithm::Sha256);
@@ -209,7 +211,8 @@ fn hash(
     }
     let bytes = total(to_hash.iter().map(|file| file.size));
     let progress = HashProgress::over(observer, files.len() as u64, bytes);
-    let outcomes = bagit::hash_files(Path::new(""), &to_hash, 0, &progress)?;
+    let outcomes =
+        bagit::hash_files(Path::new(""), &to_hash, &HashOptions::default().with_known(known), &progress)?;
     outcomes.into_iter().zip(files).map(|(outcome, file)| hashed(outcome, &file.path)).collect()
 }
 

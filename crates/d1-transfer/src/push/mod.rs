@@ -8,6 +8,7 @@ mod publish;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bagit::KnownDigests;
 use d1_model::Identifier;
 use d1_package::Accept;
 use d1_package::{AssembledPackage, Layout, ManifestOptions, ReplacedArchives};
@@ -70,6 +71,8 @@ pub struct PushOptions {
     /// Whether an artifact whose tag moves may become unreadable, in a store that forgets it. By default it keeps a tag that is
     /// derived from its digest.
     pub forget_moved: bool,
+    /// Digests from earlier runs. A file whose digests are known is read only if its content must be sent.
+    pub known: Option<Arc<dyn KnownDigests>>,
     /// Directory for large temporary files. They have no name there.
     pub temporary_directory: PathBuf,
 }
@@ -97,6 +100,7 @@ impl PushOptions {
             dry_run: false,
             include_withdrawn: false,
             forget_moved: false,
+            known: None,
             temporary_directory,
         }
     }

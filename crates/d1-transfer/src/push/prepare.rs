@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bagit::{
-    Algorithm, AlgorithmSet, BagInfo, Fault, Inventory, Report, Scan, ScanOptions, Severity, TagFiles,
-    Version,
+    Algorithm, AlgorithmSet, Bag, BagInfo, Fault, Inventory, KnownDigests, Report, Scan, ScanOptions,
+    Severity, TagFiles, Version,
 };
 use d1_model::Identifier;
 use d1_package::Accept;
@@ -114,7 +114,8 @@ pub(crate) fn prepare(
     let algorithms = if made { made_bag_algorithms() } else { AlgorithmSet::EMPTY };
     let (verify, accept, strict_crate) = (options.verify, options.accept, options.strict_crate);
     let checking = Checking { verify, accept, strict_crate, algorithms };
-    let Checked { mut scan, report, mut survey } = check_directory(&directory, checking, observer)?;
+    let Checked { mut scan, report, mut survey } =
+        check_directory(&directory, checking, options.known.as_deref(), observer)?;
     if made {
         let builder = bagit::BagBuilder::new().algorithms(algorithms.iter());
         scan = builder.around(scan.inventory, &Inventory::new())?;
@@ -202,7 +203,7 @@ pub(crate) struct Checking {
     pub(crate) algorithms: AlgorithmSet,
 }
 
-/// Hashes all files of a directory, each in one read, and validates it if it is a bag. It blocks.
+/// Hashes all files of a directory whose digests are not known, each in one read, and validates it if it is a bag. It blocks.
 ///
 /// # Errors
 ///
@@ -210,6 +211,7 @@ pub(crate) struct Checking {
 pub(crate) fn check_directory(
     directory: &Path,
     checking: Checking,
+    known: Option<&dyn KnownDigests>,
     observer: &Arc<dyn Observer>,
 ) -> Result<Checked> {
     let survey = survey(directory)?;
@@ -217,7 +219,8 @@ pub(crate) fn check_directory(
     // The checksums in documents are computed in the same read.
     options.extra_algorithms = checking.algorithms.union(survey.algorithms());
     options.extra_algorithms.insert(Algorithm::Sha256);
-    let scan = bagit::scan_directory(directory, &options, &HashProgress::new(observer))?;
+    let bag = Bag::open(directory, &options.limits)?;
+    let scan = bag.hash_unless_known(&options, known, &HashProgress::new(observer))?;
     let observations = scan.inventory.observations().kept();
     let check_options = checking.accept.check_options();
     let Validation { report, oddities, .. } =

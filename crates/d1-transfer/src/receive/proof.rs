@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use bagit::{AlgorithmSet, Digests, FileToHash, HashOutcome, Progress, ProgressEvent, hash_files};
+use bagit::{
+    AlgorithmSet, Digests, FileToHash, HashOptions, HashOutcome, Progress, ProgressEvent, hash_files,
+};
 use multi_digest::Lanes;
 use tokio::sync::oneshot;
 
@@ -130,7 +132,11 @@ fn prove_all(root: &Path, requests: &mpsc::Receiver<Request>, given_up: &GivenUp
             .collect();
         // One thread fills its lanes before another starts.
         let threads = files.len().div_ceil(Lanes::MOST);
-        let Ok(outcomes) = hash_files(root, &files, threads, &WhileWanted(given_up)) else { return };
+        let Ok(outcomes) =
+            hash_files(root, &files, &HashOptions::default().with_threads(threads), &WhileWanted(given_up))
+        else {
+            return;
+        };
         for (request, outcome) in batch.into_iter().zip(outcomes) {
             (request.reply)(digests(outcome, request.size));
         }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bagit::{
     Algorithm, BagBuilder, BagInfo, Error, Fault, FaultCode, RepairOptions, Repaired, Report, ScanOptions,
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::context::{Context, source_date_epoch};
 use crate::failure::{ExitStatus, Failure};
 use crate::files::read_regular_text;
+use crate::fingerprints::{Fingerprints, Trusted, trusted, trusted_text};
 use crate::output::{Lines, human};
 
 /// Create, validate and repair bags.
@@ -71,6 +73,9 @@ struct CreateArguments {
     /// Put a bag into a bag.
     #[arg(long)]
     allow_bag: bool,
+    /// With `--in-place`: do not read files that have not changed since an earlier run with this option hashed them.
+    #[arg(long, requires = "in_place")]
+    trust_unchanged: bool,
 }
 
 /// Validate a bag: a directory, a tar archive (plain or gzip) or a zip file.
@@ -126,6 +131,8 @@ impl From<AcceptArgument> for Accept {
 #[derive(Debug, Serialize)]
 struct Validated<'a> {
     path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trusted: Option<Trusted>,
     #[serde(flatten)]
     report: &'a Report,
 }
@@ -156,7 +163,11 @@ pub(crate) async fn validate(
 }
 
 async fn create(context: &Context, arguments: CreateArguments) -> Result<(), Failure> {
-    let builder = builder(&arguments)?;
+    let mut builder = builder(&arguments)?;
+    let known = arguments.trust_unchanged.then(Fingerprints::open).transpose()?.map(Arc::new);
+    if let Some(known) = &known {
+        builder = builder.known_digests(Arc::clone(known) as _);
+    }
     let progress = progress(context);
     let CreateArguments { source, target, .. } = arguments;
     let bag = target.clone().unwrap_or_else(|| source.clone());
@@ -172,14 +183,16 @@ async fn create(context: &Context, arguments: CreateArguments) -> Result<(), Fai
             builder.create(target, &progress)
         }
     });
-    print(context, &bag, &created.await?.map_err(with_hint)?.report)
+    let created = created.await?;
+    let trusted = trusted(context, known.as_deref());
+    print(context, &bag, &created.map_err(with_hint)?.report, trusted)
 }
 
 async fn validate_bag(context: &Context, arguments: ValidateArguments) -> Result<(), Failure> {
     let progress = progress(context);
     let bag = arguments.bag.clone();
     let report = blocking(move || report(&arguments, &progress)).await??;
-    print(context, &bag, &report)
+    print(context, &bag, &report, None)
 }
 
 async fn repair(context: &Context, arguments: RepairArguments) -> Result<(), Failure> {
@@ -300,8 +313,8 @@ fn is_from_system_files(report: &Report) -> bool {
 }
 
 /// Prints a report, and fails if the bag is not valid.
-fn print(context: &Context, path: &Path, report: &Report) -> Result<(), Failure> {
-    let validated = Validated { path: path.display().to_string(), report };
+fn print(context: &Context, path: &Path, report: &Report, trusted: Option<Trusted>) -> Result<(), Failure> {
+    let validated = Validated { path: path.display().to_string(), trusted, report };
     context.printer.result(&validated, validate_text)?;
     if report.valid {
         return Ok(());
@@ -386,6 +399,7 @@ fn validate_text(validated: &Validated<'_>, lines: &mut Lines<'_>) {
         human::bytes(report.payload_bytes),
         if algorithms.is_empty() { "no checksums".to_owned() } else { algorithms.join(", ") },
     ));
+    trusted_text(validated.trusted, lines);
 }
 
 fn repair_text(outcome: &Outcome<'_>, lines: &mut Lines<'_>) {

@@ -1,6 +1,7 @@
 //! `d1oci push`: a bag, a directory or single files into a repository.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use d1_model::Identifier;
 use d1_package::Accept;
@@ -21,6 +22,7 @@ use super::bag::AcceptArgument;
 use crate::context::{Context, source_date_epoch, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
 use crate::files::require_regular;
+use crate::fingerprints::{Fingerprints, Trusted, trusted, trusted_text};
 use crate::output::{Lines, human};
 
 /// Push a bag, a directory or single files.
@@ -108,6 +110,12 @@ pub(crate) struct Arguments {
     /// Do everything except storing.
     #[arg(long)]
     dry_run: bool,
+    /// Do not read files that have not changed since an earlier run with this option hashed them.
+    ///
+    /// A file counts as unchanged if its path, size, times, inode and device are the same. Its digests stand in the cache directory for at
+    /// most a year. `verify` and `bag validate` never use them.
+    #[arg(long, conflicts_with_all = ["unpack", "repair"])]
+    trust_unchanged: bool,
     /// Include objects that were withdrawn from the repository; their tombstones stay.
     #[arg(long)]
     include_withdrawn: bool,
@@ -134,6 +142,8 @@ enum CompressionArgument {
 #[derive(Debug, Serialize)]
 struct PushedObject<'a> {
     reference: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trusted: Option<Trusted>,
     #[serde(flatten)]
     report: &'a ObjectReport,
 }
@@ -142,13 +152,17 @@ struct PushedObject<'a> {
 #[serde(rename_all = "camelCase")]
 struct Pushed<'a> {
     reference: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trusted: Option<Trusted>,
     #[serde(flatten)]
     report: &'a PushReport,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let tag = context.tag_only(&arguments.reference)?;
-    let options = options(&arguments, tag)?;
+    let mut options = options(&arguments, tag)?;
+    let known = arguments.trust_unchanged.then(Fingerprints::open).transpose()?.map(Arc::new);
+    options.known = known.clone().map(|known| known as _);
     let location = &arguments.reference.location;
     let backend = if arguments.dry_run {
         open_for_dry_run(context, location, options.tags.first()).await?
@@ -178,6 +192,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             tell_of_privacy(context, location, &*backend, &report.object, arguments.dry_run).await;
             let pushed = PushedObject {
                 reference: pushed_reference(&arguments.reference, &report.object),
+                trusted: trusted(context, known.as_deref()),
                 report: &report,
             };
             return context
@@ -198,10 +213,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         ));
     }
     tell_of_privacy(context, location, &*backend, &report, arguments.dry_run).await;
-    let pushed = Pushed { reference: pushed_reference(&arguments.reference, &report), report: &report };
-    context
-        .printer
-        .result(&pushed, |pushed, lines| text(&pushed.reference, pushed.report, arguments.dry_run, lines))
+    let trusted = trusted(context, known.as_deref());
+    let pushed =
+        Pushed { reference: pushed_reference(&arguments.reference, &report), trusted, report: &report };
+    context.printer.result(&pushed, |pushed, lines| {
+        text(&pushed.reference, pushed.report, arguments.dry_run, lines);
+        trusted_text(pushed.trusted, lines);
+    })
 }
 
 fn options(arguments: &Arguments, tag: Option<&Tag>) -> Result<PushOptions, Failure> {
@@ -325,6 +343,7 @@ fn text(reference: &str, report: &PushReport, dry_run: bool, lines: &mut Lines<'
 
 fn object_text(pushed: &PushedObject<'_>, dry_run: bool, lines: &mut Lines<'_>) {
     text(&pushed.reference, &pushed.report.object, dry_run, lines);
+    trusted_text(pushed.trusted, lines);
     if let Some(attached) = &pushed.report.system_metadata {
         let verb = if attached.unchanged { "unchanged" } else { "attached" };
         lines.add(format_args!("System metadata: {verb}, {}", attached.digest));
