@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod ci;
 pub mod console;
+pub mod dist;
 pub mod docs;
 pub mod error;
 pub mod lint;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::Result;
-use xtask::{bench, ci, console, docs, lint, node, peers, registry, release, sample, test, tidy, torture};
+use xtask::{
+    bench, ci, console, dist, docs, lint, node, peers, registry, release, sample, test, tidy, torture,
+};
 
 /// Development tasks of the d1oci workspace.
 #[derive(Debug, Parser)]
@@ -32,6 +34,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Write docs/cli.md from the help of d1oci
     Docs(docs::Arguments),
+    /// Pack the program, its manual pages, completions and licences for a release
+    Dist(dist::Arguments),
     /// Start a scriptable registry on the loopback interface, to try things on by hand
     Registry(registry::Arguments),
     /// Start a scripted DataONE node on the loopback interface, to try things on by hand
@@ -64,6 +68,7 @@ fn run(task: &Task) -> Result<bool> {
         Task::Peers(arguments) => peers::run(arguments),
         Task::Bench(arguments) => bench::run(arguments),
         Task::Docs(arguments) => docs::run(arguments),
+        Task::Dist(arguments) => dist::run(arguments),
         Task::Registry(arguments) => registry::run(arguments),
         Task::Node(arguments) => node::run(arguments),
         Task::Torture(arguments) => torture::run(arguments),

@@ -13,6 +13,30 @@ use crate::{process, workspace};
 pub struct Metadata {
     packages: Vec<Package>,
     workspace_members: BTreeSet<String>,
+    resolve: Option<Resolve>,
+}
+
+/// Which package of the graph depends on which.
+#[derive(Debug, Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<NodeDependency>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NodeDependency {
+    pkg: String,
+    dep_kinds: Vec<DependencyKind>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DependencyKind {
+    kind: Option<String>,
 }
 
 /// One package.
@@ -36,6 +60,8 @@ pub struct Package {
     pub dependencies: Vec<Dependency>,
     /// Its features and what each enables.
     pub features: BTreeMap<String, Vec<String>>,
+    /// Where it comes from: a registry or a repository. Packages of the workspace have none.
+    pub source: Option<String>,
     /// The registries it may be published to; an empty list means none.
     pub publish: Option<Vec<String>>,
     id: String,
@@ -61,8 +87,16 @@ impl Metadata {
     ///
     /// Fails when cargo or rustc fails, or their answers have another form.
     pub fn load() -> Result<Self> {
-        let platform = host_platform()?;
-        let arguments = ["metadata", "--format-version", "1", "--filter-platform", &platform];
+        Self::load_for(&host_platform()?)
+    }
+
+    /// Asks cargo, for a platform by its target triple.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metadata::load`].
+    pub fn load_for(platform: &str) -> Result<Self> {
+        let arguments = ["metadata", "--format-version", "1", "--filter-platform", platform];
         let text = process::read(&mut workspace::cargo(&arguments))?;
         serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}").into())
     }
@@ -74,6 +108,31 @@ impl Metadata {
             self.packages.iter().filter(|package| self.workspace_members.contains(&package.id)).collect();
         members.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         members
+    }
+
+    /// Returns a package of the workspace and all packages that become part of its program, sorted by name and version.
+    #[must_use]
+    pub fn linked_into(&self, name: &str) -> Vec<&Package> {
+        let nodes: BTreeMap<&str, &Node> = self
+            .resolve
+            .iter()
+            .flat_map(|resolve| &resolve.nodes)
+            .map(|node| (node.id.as_str(), node))
+            .collect();
+        let mut found: BTreeSet<&str> =
+            self.member(name).map(|package| package.id.as_str()).into_iter().collect();
+        let mut waiting: Vec<&str> = found.iter().copied().collect();
+        while let Some(node) = waiting.pop().and_then(|id| nodes.get(id)) {
+            let linked = node
+                .deps
+                .iter()
+                .filter(|dependency| dependency.dep_kinds.iter().any(|kind| kind.kind.is_none()));
+            waiting.extend(linked.map(|dependency| dependency.pkg.as_str()).filter(|id| found.insert(id)));
+        }
+        let mut packages: Vec<_> =
+            self.packages.iter().filter(|package| found.contains(package.id.as_str())).collect();
+        packages.sort_unstable_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
+        packages
     }
 
     /// Finds a package of the workspace.
@@ -97,7 +156,7 @@ impl Package {
 }
 
 /// Returns the target triple of the platform that this runs on.
-fn host_platform() -> Result<String> {
+pub fn host_platform() -> Result<String> {
     let said = process::read(std::process::Command::new("rustc").arg("-vV"))?;
     said.lines()
         .find_map(|line| line.strip_prefix("host: "))

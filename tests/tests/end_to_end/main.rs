@@ -11,6 +11,7 @@ mod counted;
 mod credentials;
 mod damage;
 mod dataone;
+mod distribution;
 mod exit_codes;
 mod export;
 mod finding;
