@@ -68,6 +68,7 @@ impl LayoutBackend {
         let mut backend = Self::new(Box::new(storage), name, access, 1);
         // A relative path without a directory that exists begins in the current one.
         let existing = existing.unwrap_or_else(|| PathBuf::from("."));
+        backend.capabilities.local_files = true;
         backend.capabilities.takes_files_of = (access != Access::Read).then_some(existing);
         Ok(backend)
     }

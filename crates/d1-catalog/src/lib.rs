@@ -32,7 +32,7 @@ pub use packages::{PackageFilter, PackageKey};
 pub use publish::{CATALOG_ARTIFACT_TYPE, CATALOG_TAG};
 pub use rows::{
     BlobPiece, CatalogDirectory, CatalogFile, CatalogObject, CatalogPackage, DocumentPlace, FileId,
-    PackageId, Page, RepositoryStatus, SystemMetadataFacts,
+    ObjectId, PackageId, Page, RepositoryStatus, SystemMetadataFacts,
 };
 pub use search::{SearchHit, SearchOrder, SearchQuery, StoredMetadata};
 pub use store::Catalog;

@@ -7,7 +7,7 @@ use bagit::Algorithm;
 use d1_model::Identifier;
 use d1_package::{PieceEncoding, Place, archive_compression};
 use oci_model::{Digest, MediaType};
-use oci_pack::{Member, members_covering};
+use oci_pack::{Member, MemberRange, members_covering};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 
@@ -334,7 +334,8 @@ impl Catalog {
         })
     }
 
-    /// Returns the ranges of blobs that hold a file, or a range of its bytes.
+    /// Returns the ranges of blobs that hold a file, or a range of its bytes: one for each member of an archive, and one for
+    /// each layer otherwise.
     ///
     /// # Errors
     ///
@@ -376,9 +377,10 @@ struct Layer {
 }
 
 fn pieces(place: Place, layers: &[Layer], range: &Range<u64>) -> Option<Vec<BlobPiece>> {
-    let raw = |layer: &Layer, range| BlobPiece {
+    let raw = |layer: &Layer, range: Range<u64>| BlobPiece {
         blob: layer.digest.clone(),
         blob_size: layer.size,
+        decoded: range.end - range.start,
         range,
         encoding: PieceEncoding::Raw,
     };
@@ -389,10 +391,13 @@ fn pieces(place: Place, layers: &[Layer], range: &Range<u64>) -> Option<Vec<Blob
         let layer = layers.first()?;
         let compression = archive_compression(&layer.media_type)?;
         let wanted = offset.checked_add(range.start)?..offset.checked_add(range.end)?;
-        let part = members_covering(layer.members.as_ref()?, wanted).ok()?;
-        let range = part.compressed.clone();
-        let encoding = PieceEncoding::Members { compression, part };
-        return Some(vec![BlobPiece { blob: layer.digest.clone(), blob_size: layer.size, range, encoding }]);
+        let parts = parts_of_members(layer.members.as_ref()?, wanted)?;
+        let piece = |(decoded, part): (u64, MemberRange)| {
+            let range = part.compressed.clone();
+            let encoding = PieceEncoding::Members { compression, part };
+            BlobPiece { blob: layer.digest.clone(), blob_size: layer.size, range, encoding, decoded }
+        };
+        return Some(parts.into_iter().map(piece).collect());
     }
     let (mut pieces, mut start) = (Vec::new(), 0_u64);
     for layer in layers {
@@ -404,6 +409,23 @@ fn pieces(place: Place, layers: &[Layer], range: &Range<u64>) -> Option<Vec<Blob
         start = end;
     }
     (range.end <= start).then_some(pieces)
+}
+
+/// Returns the members that hold a range of a tar archive: the length of each, and its part of the range.
+fn parts_of_members(members: &[Member], wanted: Range<u64>) -> Option<Vec<(u64, MemberRange)>> {
+    let mut parts = Vec::new();
+    let mut start = wanted.start;
+    while start < wanted.end {
+        let at = members.partition_point(|member| member.tar_offset <= start).checked_sub(1)?;
+        let member = members.get(at)?;
+        let end = member.tar_offset.checked_add(member.tar_length)?.min(wanted.end);
+        if end <= start {
+            return None;
+        }
+        parts.push((member.tar_length, members_covering(members, start..end).ok()?));
+        start = end;
+    }
+    Some(parts)
 }
 
 impl PackageFilter {

@@ -21,6 +21,22 @@ pub struct PackageId(pub(crate) i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct FileId(pub(crate) i64);
 
+/// Names an object of a catalogue, as long as a copy of it is there. Numbers of removed objects are given to new ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId(u32);
+
+impl FromSql for ObjectId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        u32::column_result(value).map(Self)
+    }
+}
+
+impl ToSql for ObjectId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(i64::from(self.0).into())
+    }
+}
+
 /// Some of the rows that match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Page<T> {
@@ -174,6 +190,8 @@ pub struct BlobPiece {
     pub range: Range<u64>,
     /// Their encoding.
     pub encoding: PieceEncoding,
+    /// The number of bytes that they decode to.
+    pub decoded: u64,
 }
 
 /// An object of a catalogue.

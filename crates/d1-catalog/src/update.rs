@@ -6,8 +6,8 @@ use d1_package::annotations::{D1_ARCHIVED, D1_FORMAT_ID, D1_LICENSE, D1_OBSOLETE
 use d1_package::{LayerKind, PackageView};
 use d1_transfer::parts::{Tagged, concerns_content, run_blocking};
 use d1_transfer::{Event, Observer, OpenPackage, with_causes};
-use futures::future::Either;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::future::FutureExt;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use oci_model::annotations::{AUTHORS, DESCRIPTION, LICENSES};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, Tag};
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend, TagEntry};
@@ -135,11 +135,7 @@ impl Catalog {
         let plan = run_blocking(move || catalog.plan(&name, &listed, referrers)).await?;
         let Plan { repository, missing, objects, is_current } = plan;
         let collecting = Collecting::new(backend, observer);
-        let missing = stream::iter(missing).map(|listed| Either::Left(collecting.artifact(listed)));
-        let objects =
-            stream::iter(objects).map(|(row, digest)| Either::Right(collecting.system_metadata(row, digest)));
-        let parallel = backend.capabilities().parallel_blobs.max(1);
-        let batches = missing.chain(objects).buffered(parallel).ready_chunks(BATCH);
+        let batches = collecting.all(missing, objects).ready_chunks(BATCH);
         let written = batches.map(|batch| async {
             let (batch, catalog) = (batch.into_iter().collect::<Result<Vec<_>>>()?, self.clone());
             run_blocking(move || catalog.add(repository, &batch)).await
@@ -190,6 +186,19 @@ impl<'a> Collecting<'a> {
 
     fn warn(&self, text: &str) {
         self.observer.event(&Event::Warning(text));
+    }
+
+    /// Reads artifacts that the catalogue lacks, and the system metadata of single objects. As a box, it makes the future of an
+    /// update `Send`.
+    fn all(
+        &'a self,
+        missing: Vec<Listed>,
+        objects: Vec<(i64, Digest)>,
+    ) -> BoxStream<'a, Result<Collected>> {
+        let missing = stream::iter(missing).map(|listed| self.artifact(listed).boxed());
+        let objects = stream::iter(objects).map(|(row, digest)| self.system_metadata(row, digest).boxed());
+        let parallel = self.backend.capabilities().parallel_blobs.max(1);
+        missing.chain(objects).buffered(parallel).boxed()
     }
 
     /// Reads an artifact that the catalogue lacks.

@@ -50,6 +50,14 @@ impl Cache {
         self.state().touch(key)
     }
 
+    /// Forgets all content.
+    pub(crate) fn clear(&self) {
+        let mut state = self.state();
+        state.entries.clear();
+        state.by_use.clear();
+        state.bytes = 0;
+    }
+
     /// Returns content, and reads it with `load` if it is not in memory. Concurrent callers share one reading.
     ///
     /// # Errors

@@ -4,26 +4,44 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use d1_catalog::BlobPiece;
 use d1_package::PieceEncoding;
-use d1_transfer::parts::{read_blocking, read_range};
+use d1_transfer::parts::{read_blocking, read_range, run_blocking};
 use futures::{Stream, StreamExt};
 use oci_model::{Digest, DigestAlgorithm, DigestHasher};
-use oci_pack::MemberReader;
+use oci_pack::{Compression, MemberRange, MemberReader};
 use registry_backend::{ByteStream, RegistryBackend};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many decoded bytes are sent at once. Slow clients hold some chunks each.
-const CHUNK_BYTES: usize = 64 << 10;
+use crate::blocks::Blocks;
+use crate::cache::Cache;
+use crate::metrics::Metrics;
 
-/// How many bytes of a file on this machine are read at once. Each slow client holds some of them, and opening the file again
-/// costs little.
-const WINDOW_BYTES: u64 = 64 << 10;
+/// The most bytes that are sent at once. Slow clients hold a few chunks each.
+pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 /// How many chunks wait between a repository and a client.
-const CHUNKS_IN_FLIGHT: usize = 2;
+const CHUNKS_IN_FLIGHT: usize = 1;
+
+/// How long a client may take for a chunk before its reading gives back what it holds: an open file, a decoded member. Later it
+/// begins again where it stopped.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long a reading may hold a decoded member while others wait for memory.
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
+
+/// The most bytes, compressed or not, of a member that is decoded in memory.
+const LARGEST_IN_MEMORY: u64 = 2 << 20;
+
+/// How many larger members are decoded at once. Each occupies a thread until its client has all of it.
+const STREAMED_AT_ONCE: usize = 32;
+
+/// How long a reading waits for its turn at a larger member.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// The reason why reading content failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +62,25 @@ pub(crate) enum ContentError {
     Unreadable(String),
     #[error("no repository of the name `{0}` is open")]
     UnknownRepository(String),
+    #[error("too many archives are read at once")]
+    Busy,
 }
 
 /// The bytes of a file, or of a range of it, as they come.
 pub(crate) type ContentStream = Receiver<Result<Bytes, ContentError>>;
+
+/// Reads blobs, with the memory and the threads that all readings share.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    /// Blobs of remote stores on the disk.
+    blocks: Option<Arc<Blocks>>,
+    metrics: Arc<Metrics>,
+    /// Decoded members of archives: the files of a directory often share one.
+    members: Arc<Cache>,
+    /// For members that are decoded or sent: some megabytes each.
+    decoded: Arc<Semaphore>,
+    streamed: Arc<Semaphore>,
+}
 
 /// A file to read.
 pub(crate) struct Wanted {
@@ -59,54 +92,87 @@ pub(crate) struct Wanted {
     pub(crate) sha256: Option<[u8; 32]>,
 }
 
-/// Starts reading. The first piece is open when this returns, so a store that is away is noticed before the answer begins.
-///
-/// Of a whole file, the last chunk is held back until the digest is known to be right.
-pub(crate) async fn read(wanted: Wanted) -> Result<ContentStream, ContentError> {
-    let window = wanted.backend.capabilities().takes_files_of.as_ref().map(|_| WINDOW_BYTES);
-    let mut pieces = Pieces { pieces: wanted.pieces.into(), window };
-    let first = match pieces.next() {
-        Some(piece) => Some((open(&*wanted.backend, &piece).await?, piece)),
-        None => None,
-    };
-    let (sender, receiver) = channel(CHUNKS_IN_FLIGHT);
-    let backend = wanted.backend;
-    let output = Output {
-        sender,
-        hasher: wanted.sha256.map(|_| DigestHasher::new(DigestAlgorithm::Sha256)),
-        sha256: wanted.sha256,
-        left: wanted.length,
-        length: wanted.length,
-        held: None,
-    };
-    tokio::spawn(async move {
-        let mut output = output;
-        let mut next = first;
-        while let Some((stream, piece)) = next {
-            if output.piece(stream, &piece).await.is_break() {
-                return;
-            }
-            next = match pieces.next() {
-                None => None,
-                Some(piece) => match open(&*backend, &piece).await {
-                    Ok(stream) => Some((stream, piece)),
-                    Err(error) => return output.fail(error.into()).await,
-                },
-            };
+impl Reader {
+    /// Returns a reader that keeps up to `kept_bytes` of decoded members.
+    pub(crate) fn new(blocks: Option<Arc<Blocks>>, metrics: Arc<Metrics>, kept_bytes: u64) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            blocks,
+            metrics,
+            members: Arc::new(Cache::new(kept_bytes)),
+            decoded: Arc::new(Semaphore::new(processors.clamp(8, 32))),
+            streamed: Arc::new(Semaphore::new(STREAMED_AT_ONCE)),
         }
-        output.end().await;
-    });
-    Ok(receiver)
-}
-
-/// Returns a whole file of known size in memory, verified.
-pub(crate) async fn read_all(wanted: Wanted) -> Result<Bytes, ContentError> {
-    let mut bytes = Vec::with_capacity(usize::try_from(wanted.length).unwrap_or(0));
-    let mut stream = read(wanted).await?;
-    while let Some(chunk) = stream.recv().await {
-        bytes.extend_from_slice(&chunk?);
     }
-    Ok(bytes.into())
+
+    /// Starts reading. The first piece is open when this returns, so a store that is away is noticed before the answer begins.
+    ///
+    /// Of a whole file, the last chunk is held back until the digest is known to be right.
+    pub(crate) async fn read(&self, wanted: Wanted) -> Result<ContentStream, ContentError> {
+        let source = self.source(wanted.backend, &wanted.pieces);
+        let mut pieces = VecDeque::from(wanted.pieces);
+        let first = match pieces.pop_front() {
+            Some(piece) => Some((source.start(&piece).await?, piece)),
+            None => None,
+        };
+        let (sender, receiver) = channel(CHUNKS_IN_FLIGHT);
+        let output = Output {
+            sender,
+            hasher: wanted.sha256.map(|_| DigestHasher::new(DigestAlgorithm::Sha256)),
+            sha256: wanted.sha256,
+            left: wanted.length,
+            length: wanted.length,
+            held: None,
+        };
+        tokio::spawn(async move {
+            let mut output = output;
+            let mut next = first;
+            while let Some((started, piece)) = next {
+                if let Err(ended) = output.piece(&source, started, &piece).await {
+                    return output.fail(&source, ended).await;
+                }
+                next = match pieces.pop_front() {
+                    None => None,
+                    Some(piece) => match source.start(&piece).await {
+                        Ok(started) => Some((started, piece)),
+                        Err(error) => return output.fail(&source, error.into()).await,
+                    },
+                };
+            }
+            output.end(&source).await;
+        });
+        Ok(receiver)
+    }
+
+    /// Returns a whole file of known size in memory, verified.
+    pub(crate) async fn read_all(&self, wanted: Wanted) -> Result<Bytes, ContentError> {
+        let mut bytes = Vec::with_capacity(usize::try_from(wanted.length).unwrap_or(0));
+        let mut stream = self.read(wanted).await?;
+        while let Some(chunk) = stream.recv().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        Ok(bytes.into())
+    }
+
+    /// Waits for the right to occupy a thread until a client has all of its content.
+    pub(crate) async fn streamed(&self) -> Result<OwnedSemaphorePermit, ContentError> {
+        let place = Arc::clone(&self.streamed).acquire_owned();
+        let place = tokio::time::timeout(LONGEST_WAIT, place).await;
+        place.ok().and_then(Result::ok).ok_or(ContentError::Busy)
+    }
+
+    fn source(&self, backend: Arc<dyn RegistryBackend>, pieces: &[BlobPiece]) -> Source {
+        let capabilities = backend.capabilities();
+        let is_remote = !capabilities.local_files && capabilities.range_reads;
+        let mut ends: Vec<(Digest, u64)> = Vec::new();
+        for piece in pieces {
+            match ends.last_mut().filter(|(blob, _)| *blob == piece.blob) {
+                Some((_, end)) => *end = piece.range.end,
+                None => ends.push((piece.blob.clone(), piece.range.end)),
+            }
+        }
+        Source { reader: self.clone(), blocks: self.blocks.clone().filter(|_| is_remote), ends, backend }
+    }
 }
 
 /// Returns a stream of chunks that are already in memory.
@@ -127,32 +193,98 @@ pub(crate) fn as_stream(stream: ContentStream) -> impl Stream<Item = Result<Byte
     )
 }
 
-/// The pieces to read, in order. Where there is a window, a raw piece comes in parts of its size.
-struct Pieces {
-    pieces: VecDeque<BlobPiece>,
-    window: Option<u64>,
+/// The place where one reading finds its blobs.
+struct Source {
+    reader: Reader,
+    backend: Arc<dyn RegistryBackend>,
+    blocks: Option<Arc<Blocks>>,
+    /// The blobs of the reading, in order, and the end of what it reads of each.
+    ends: Vec<(Digest, u64)>,
 }
 
-impl Iterator for Pieces {
-    type Item = BlobPiece;
+/// A piece whose first bytes are there.
+enum Started {
+    Raw(ByteStream),
+    /// A member, decoded from the beginning of the wanted part on.
+    Decoded(Decoded),
+    Streamed(ByteStream, OwnedSemaphorePermit),
+}
 
-    fn next(&mut self) -> Option<BlobPiece> {
-        let first = self.pieces.front_mut()?;
-        let Some(window) = self.window.filter(|_| first.encoding == PieceEncoding::Raw) else {
-            return self.pieces.pop_front();
+/// Decoded bytes, and the right to hold them.
+struct Decoded {
+    bytes: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Source {
+    /// Opens a piece.
+    async fn start(&self, piece: &BlobPiece) -> Result<Started, ContentError> {
+        let PieceEncoding::Members { compression, part } = &piece.encoding else {
+            return Ok(Started::Raw(self.open(piece, 0).await?));
         };
-        let end = first.range.start.saturating_add(window);
-        if end >= first.range.end {
-            return self.pieces.pop_front();
+        if piece.decoded.max(piece.range.end - piece.range.start) <= LARGEST_IN_MEMORY {
+            return Ok(Started::Decoded(self.decode(piece, *compression, part, 0).await?));
         }
-        let part = BlobPiece { range: first.range.start..end, ..first.clone() };
-        first.range.start = end;
-        Some(part)
+        let place = self.reader.streamed().await?;
+        Ok(Started::Streamed(self.open(piece, 0).await?, place))
     }
-}
 
-async fn open(backend: &dyn RegistryBackend, piece: &BlobPiece) -> registry_backend::Result<ByteStream> {
-    read_range(backend, &piece.blob, piece.blob_size, piece.range.clone()).await
+    /// Opens the blob of a piece behind its first bytes.
+    async fn open(&self, piece: &BlobPiece, from: u64) -> registry_backend::Result<ByteStream> {
+        let range = piece.range.start + from..piece.range.end;
+        if let (Some(blocks), Some(sha256)) = (&self.blocks, piece.blob.sha256_bytes())
+            && !blocks.is_broken()
+        {
+            let ends = self.ends.iter().find(|(blob, _)| *blob == piece.blob);
+            let until = ends.map_or(range.end, |(_, end)| *end);
+            let blob = (&piece.blob, sha256, piece.blob_size);
+            match blocks.read(&self.backend, blob, range.clone(), until).await {
+                Err(_) if blocks.is_broken() => {}
+                read => return read,
+            }
+        }
+        self.reader.metrics.store_bytes.add(range.end - range.start);
+        read_range(&*self.backend, &piece.blob, piece.blob_size, range).await
+    }
+
+    /// Decodes the part of a member behind its first `from` bytes.
+    async fn decode(
+        &self,
+        piece: &BlobPiece,
+        compression: Compression,
+        part: &MemberRange,
+        from: u64,
+    ) -> Result<Decoded, ContentError> {
+        let place = Arc::clone(&self.reader.decoded).acquire_owned().await.ok();
+        let name = format!("{} {} {compression:?}", piece.blob, piece.range.start);
+        let key = Digest::sha256_of(name.as_bytes()).sha256_bytes().unwrap_or_default();
+        let member = self.reader.members.get_or_load(key, self.whole_member(piece, compression)).await?;
+        let range = part.skip.saturating_add(from)..part.skip.saturating_add(part.length);
+        Ok(Decoded { bytes: slice(&member, &range), _place: place })
+    }
+
+    async fn whole_member(&self, piece: &BlobPiece, compression: Compression) -> Result<Bytes, ContentError> {
+        let mut compressed = Vec::new();
+        let mut stream = self.open(piece, 0).await?;
+        while let Some(chunk) = stream.next().await {
+            compressed.extend_from_slice(&chunk?);
+        }
+        let whole = MemberRange { compressed: piece.range.clone(), skip: 0, length: piece.decoded };
+        let decoded = run_blocking(move || {
+            let mut bytes = Vec::with_capacity(usize::try_from(whole.length).unwrap_or(0));
+            let mut reader = MemberReader::new(&*compressed, compression, &whole)?;
+            reader.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        let decoded = decoded.await;
+        decoded.map(Bytes::from).map_err(|source| ContentError::Decode { blob: piece.blob.clone(), source })
+    }
+
+    /// Makes the next reading ask the store again: some bytes were wrong.
+    fn forget(&self) {
+        self.reader.members.clear();
+        let Some(blocks) = &self.blocks else { return };
+        self.ends.iter().filter_map(|(blob, _)| blob.sha256_bytes()).for_each(|blob| blocks.forget(&blob));
+    }
 }
 
 /// The end of a reading that the client has.
@@ -166,27 +298,102 @@ struct Output {
     held: Option<Bytes>,
 }
 
-/// Whether to go on. A reading ends early if it failed, or the client is gone.
-type Flow = std::ops::ControlFlow<()>;
+/// The reason why a reading ends early.
+enum Ended {
+    /// The client is gone.
+    Gone,
+    Failed(ContentError),
+}
+
+impl From<ContentError> for Ended {
+    fn from(error: ContentError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<registry_backend::Error> for Ended {
+    fn from(error: registry_backend::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+type Flow<T = ()> = Result<T, Ended>;
 
 impl Output {
-    async fn piece(&mut self, mut stream: ByteStream, piece: &BlobPiece) -> Flow {
-        let PieceEncoding::Members { compression, part } = &piece.encoding else {
-            while let Some(chunk) = stream.next().await {
-                let flow = match chunk {
-                    Ok(chunk) => self.chunk(chunk).await,
-                    Err(error) => {
-                        self.fail(error.into()).await;
-                        return Flow::Break(());
-                    }
-                };
-                if flow.is_break() {
-                    return flow;
-                }
+    async fn piece(&mut self, source: &Source, started: Started, piece: &BlobPiece) -> Flow {
+        match (started, &piece.encoding) {
+            (Started::Raw(stream), _) => self.raw(source, stream, piece).await,
+            (Started::Decoded(decoded), PieceEncoding::Members { compression, part }) => {
+                self.decoded(source, decoded, (piece, *compression, part)).await
             }
-            return Flow::Continue(());
-        };
-        let (compression, part) = (*compression, part.clone());
+            (Started::Streamed(stream, _place), PieceEncoding::Members { compression, part }) => {
+                self.streamed(stream, (piece, *compression, part)).await
+            }
+            (_, PieceEncoding::Raw) => Ok(()),
+        }
+    }
+
+    /// Sends the bytes of a blob. If the client is slow, the blob is closed meanwhile.
+    async fn raw(&mut self, source: &Source, mut stream: ByteStream, piece: &BlobPiece) -> Flow {
+        let mut sent = 0;
+        let may_reopen = source.blocks.is_some() || source.backend.capabilities().local_files;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            let mut is_slow = false;
+            for part in chunk.chunks(CHUNK_BYTES) {
+                is_slow = may_reopen && !self.has_room().await?;
+                if is_slow {
+                    break;
+                }
+                // A copy, so that a slow client does not hold the whole of a larger chunk.
+                let part = if part.len() == chunk.len() { chunk.clone() } else { Bytes::copy_from_slice(part) };
+                sent += part.len() as u64;
+                self.chunk(part).await?;
+            }
+            if is_slow {
+                drop((stream, chunk));
+                self.wait_for_room().await?;
+                stream = source.open(piece, sent).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a decoded member. If the client is slow, the bytes are given back and decoded again later.
+    async fn decoded(
+        &mut self,
+        source: &Source,
+        mut decoded: Decoded,
+        (piece, compression, part): (&BlobPiece, Compression, &MemberRange),
+    ) -> Flow {
+        let mut sent = 0;
+        loop {
+            let began = Instant::now();
+            let mut is_slow = false;
+            for chunk in decoded.bytes.chunks(CHUNK_BYTES) {
+                is_slow = !self.has_room().await? || began.elapsed() > LONGEST_HOLD;
+                if is_slow {
+                    break;
+                }
+                sent += chunk.len() as u64;
+                self.chunk(Bytes::copy_from_slice(chunk)).await?;
+            }
+            drop(decoded);
+            if !is_slow {
+                return Ok(());
+            }
+            self.wait_for_room().await?;
+            decoded = source.decode(piece, compression, part, sent).await?;
+        }
+    }
+
+    /// Sends a member as it is decoded, by a thread that waits for the client.
+    async fn streamed(
+        &mut self,
+        stream: ByteStream,
+        (piece, compression, part): (&BlobPiece, Compression, &MemberRange),
+    ) -> Flow {
+        let part = part.clone();
         let (sender, mut decoded) = channel(CHUNKS_IN_FLIGHT);
         let decoding = tokio::spawn(read_blocking(stream, move |reader| {
             let mut reader = MemberReader::new(reader, compression, &part)?;
@@ -200,52 +407,60 @@ impl Output {
             }
         }));
         while let Some(chunk) = decoded.recv().await {
-            if self.chunk(chunk).await.is_break() {
-                return Flow::Break(());
-            }
+            self.chunk(chunk).await?;
         }
         let blob = &piece.blob;
-        let error = match decoding.await {
-            Ok(Ok(Ok(()))) => return Flow::Continue(()),
-            Ok(Ok(Err(source))) => ContentError::Decode { blob: blob.clone(), source },
-            Ok(Err(error)) => error.into(),
-            Err(error) => ContentError::Decode { blob: blob.clone(), source: io::Error::other(error) },
-        };
-        self.fail(error).await;
-        Flow::Break(())
+        match decoding.await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(source))) => Err(ContentError::Decode { blob: blob.clone(), source }.into()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(error) => {
+                Err(ContentError::Decode { blob: blob.clone(), source: io::Error::other(error) }.into())
+            }
+        }
+    }
+
+    /// Returns whether the client takes the next chunk soon.
+    async fn has_room(&self) -> Flow<bool> {
+        match tokio::time::timeout(PATIENCE, self.sender.reserve()).await {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(_)) => Err(Ended::Gone),
+            Err(_) => Ok(false),
+        }
+    }
+
+    async fn wait_for_room(&self) -> Flow {
+        self.sender.reserve().await.map(drop).map_err(|_| Ended::Gone)
     }
 
     async fn chunk(&mut self, chunk: Bytes) -> Flow {
         if chunk.is_empty() {
-            return Flow::Continue(());
+            return Ok(());
         }
         let count = chunk.len() as u64;
         if count > self.left {
             let actual = self.length - self.left + count;
-            self.fail(ContentError::WrongLength { expected: self.length, actual }).await;
-            return Flow::Break(());
+            return Err(ContentError::WrongLength { expected: self.length, actual }.into());
         }
         self.left -= count;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);
         }
         let ready = if self.hasher.is_some() { self.held.replace(chunk) } else { Some(chunk) };
-        let Some(ready) = ready else { return Flow::Continue(()) };
-        match self.sender.send(Ok(ready)).await {
-            Ok(()) => Flow::Continue(()),
-            Err(_) => Flow::Break(()),
-        }
+        let Some(ready) = ready else { return Ok(()) };
+        self.sender.send(Ok(ready)).await.map_err(|_| Ended::Gone)
     }
 
-    async fn end(mut self) {
+    async fn end(mut self, source: &Source) {
         if self.left > 0 {
             let actual = self.length - self.left;
-            return self.fail(ContentError::WrongLength { expected: self.length, actual }).await;
+            let error = ContentError::WrongLength { expected: self.length, actual };
+            return self.fail(source, error.into()).await;
         }
         if let (Some(hasher), Some(sha256)) = (self.hasher.take(), self.sha256) {
             let (expected, actual) = (Digest::from_sha256(sha256), hasher.finish());
             if expected != actual {
-                return self.fail(ContentError::WrongDigest { expected, actual }).await;
+                return self.fail(source, ContentError::WrongDigest { expected, actual }.into()).await;
             }
         }
         if let Some(last) = self.held.take() {
@@ -253,7 +468,14 @@ impl Output {
         }
     }
 
-    async fn fail(&self, error: ContentError) {
+    async fn fail(&self, source: &Source, ended: Ended) {
+        let Ended::Failed(error) = ended else { return };
+        if matches!(
+            error,
+            ContentError::Decode { .. } | ContentError::WrongDigest { .. } | ContentError::WrongLength { .. }
+        ) {
+            source.forget();
+        }
         let _ = self.sender.send(Err(error)).await;
     }
 }
@@ -278,23 +500,5 @@ impl io::Write for ChunkWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_raw_piece_comes_in_parts_of_the_window() {
-        let blob = Digest::sha256_of(b"");
-        let piece = BlobPiece { blob, blob_size: 20, range: 3..15, encoding: PieceEncoding::Raw };
-        let parts = |window| {
-            let pieces = Pieces { pieces: vec![piece.clone()].into(), window };
-            pieces.map(|part| (part.range.start, part.range.end)).collect::<Vec<_>>()
-        };
-        assert_eq!(parts(None), [(3, 15)]);
-        assert_eq!(parts(Some(5)), [(3, 8), (8, 13), (13, 15)]);
-        assert_eq!(parts(Some(12)), [(3, 15)]);
     }
 }

@@ -1,5 +1,6 @@
 //! The gateway, as its owner sees it.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -17,6 +18,27 @@ use crate::server;
 #[derive(Clone)]
 pub struct Gateway(Arc<App>);
 
+/// A repository that a gateway serves.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    name: String,
+    backend: Arc<dyn RegistryBackend>,
+}
+
+impl Repository {
+    /// Returns a repository that has this name in the catalogue.
+    pub fn new(name: impl Into<String>, backend: Arc<dyn RegistryBackend>) -> Self {
+        Self { name: name.into(), backend }
+    }
+}
+
+/// The name in the catalogue is the one that the backend displays.
+impl From<Arc<dyn RegistryBackend>> for Repository {
+    fn from(backend: Arc<dyn RegistryBackend>) -> Self {
+        Self::new(backend.to_string(), backend)
+    }
+}
+
 /// The reason why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,6 +46,12 @@ pub enum Error {
     /// The catalogue cannot be built or read.
     #[error(transparent)]
     Catalog(#[from] d1_catalog::Error),
+    /// The catalogue holds a repository that the gateway does not serve.
+    #[error("expected a catalogue of the served repositories alone, found `{repository}` in it")]
+    OtherRepository {
+        /// The name of the repository in the catalogue.
+        repository: String,
+    },
     /// The network failed.
     #[error("cannot serve")]
     Io(#[from] io::Error),
@@ -35,14 +63,23 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// If the header names cannot be learned, which only a lack of memory causes.
+    /// [`Error::OtherRepository`] if the catalogue holds more than these repositories, since everything in it would be listed;
+    /// [`Error::Catalog`] if it cannot be read; [`Error::Io`] if the header names cannot be learned, which only a lack of
+    /// memory causes.
     pub async fn new(
-        repositories: Vec<Arc<dyn RegistryBackend>>,
+        repositories: impl IntoIterator<Item = impl Into<Repository>>,
         catalog: Catalog,
         options: GatewayOptions,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Error> {
-        Ok(Self(Arc::new(App::new(repositories, catalog, options, observer).await?)))
+        let repositories = repositories.into_iter().map(Into::into);
+        let by_name: HashMap<_, _> =
+            repositories.map(|Repository { name, backend }| (name, backend)).collect();
+        let app = App::new(by_name, catalog, options, observer).await?;
+        match app.other_repository().await? {
+            Some(repository) => Err(Error::OtherRepository { repository }),
+            None => Ok(Self(Arc::new(app))),
+        }
     }
 
     /// Brings the catalogue up to date with the repositories. Content of a repository that fails stays known.

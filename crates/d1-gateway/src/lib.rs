@@ -3,6 +3,7 @@
 
 mod answer;
 mod app;
+mod blocks;
 mod cache;
 mod checksums;
 mod content;
@@ -11,6 +12,8 @@ mod dataone;
 mod event;
 mod file_answer;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gateway;
 mod listings;
 mod metrics;
@@ -28,7 +31,7 @@ mod xml;
 mod zip;
 
 pub use event::{Access, Event, Observer, Silent};
-pub use gateway::{Error, Gateway};
+pub use gateway::{Error, Gateway, Repository};
 pub use options::{GatewayOptions, Network, NetworkError, NodeFacts};
 
 // Crates whose types are in this crate's signatures.

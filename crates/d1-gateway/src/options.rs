@@ -1,6 +1,7 @@
 //! The options of a gateway.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ pub struct GatewayOptions {
     pub stop_timeout: Duration,
     /// The most bytes of content to keep in memory.
     pub cache_bytes: u64,
+    /// The most bytes of remote stores to keep on the disk; 0 is none. Small values are raised to 32 MiB.
+    pub disk_cache_bytes: u64,
+    /// The directory of the file that keeps them. The file has no name.
+    pub disk_cache_directory: PathBuf,
     /// How often to look for changes in the repositories; `None` is never.
     pub refresh: Option<Duration>,
 }
@@ -60,6 +65,8 @@ impl Default for GatewayOptions {
             stall_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(15),
             cache_bytes: 64 << 20,
+            disk_cache_bytes: 1 << 30,
+            disk_cache_directory: std::env::temp_dir(),
             refresh: Some(Duration::from_secs(60)),
         }
     }

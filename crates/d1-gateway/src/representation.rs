@@ -113,6 +113,16 @@ fn parse_range(text: &str, size: u64) -> Parsed {
     if range.start >= range.end { Parsed::Unsatisfiable } else { Parsed::One(range) }
 }
 
+/// Reads a `Range` header: `None` for the whole content, `Some(None)` for a range that is not in it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_range(text: &str, size: u64) -> Option<Option<Range<u64>>> {
+    match parse_range(text, size) {
+        Parsed::One(range) => Some(Some(range)),
+        Parsed::Unsatisfiable => Some(None),
+        Parsed::Ignored => None,
+    }
+}
+
 enum Number {
     None,
     Some(u64),

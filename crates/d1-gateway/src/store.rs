@@ -13,7 +13,7 @@ use registry_backend::{ErrorKind, RegistryBackend, Retry};
 
 use crate::answer::{Kind, Refused};
 use crate::cache::Cache;
-use crate::content::{self, ContentError, ContentStream, Wanted};
+use crate::content::{self, ContentError, ContentStream, Reader, Wanted};
 use crate::event::{Event, Observer};
 use crate::metrics::Metrics;
 
@@ -28,6 +28,7 @@ pub(crate) struct Store {
     pub(crate) catalog: Arc<Catalog>,
     /// By the name that the catalogue uses.
     pub(crate) repositories: HashMap<String, Arc<dyn RegistryBackend>>,
+    pub(crate) reader: Reader,
     pub(crate) cache: Cache,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reporter: Reporter,
@@ -92,9 +93,8 @@ impl Store {
             let bytes = self.small(file, sha256).await?;
             return Ok(content::in_memory(content::slice(&bytes, &range)));
         }
-        self.metrics.store_bytes.add(range.end - range.start);
         let stream = match self.wanted(file, range.clone(), whole).await {
-            Ok(Some(wanted)) => content::read(wanted).await,
+            Ok(Some(wanted)) => self.reader.read(wanted).await,
             Ok(None) => self.search(file, range).await,
             Err(error) => Err(error),
         };
@@ -130,9 +130,10 @@ impl Store {
                         blob_size: *size,
                         range: 0..*size,
                         encoding: d1_package::PieceEncoding::Raw,
+                        decoded: *size,
                     };
                     let sha256 = blob.sha256_bytes();
-                    content::read_all(Wanted { backend, pieces: vec![piece], length: *size, sha256 }).await
+                    self.reader.read_all(Wanted { backend, pieces: vec![piece], length: *size, sha256 }).await
                 };
                 let read = match blob.sha256_bytes() {
                     Some(sha256) => self.cache.get_or_load(sha256, load).await,
@@ -152,9 +153,8 @@ impl Store {
         }
         self.metrics.cache_misses.add(1);
         let load = async {
-            self.metrics.store_bytes.add(file.size);
             match self.wanted(file, 0..file.size, true).await? {
-                Some(wanted) => content::read_all(wanted).await,
+                Some(wanted) => self.reader.read_all(wanted).await,
                 None => {
                     let mut stream = self.search(file, 0..file.size).await?;
                     let mut bytes = Vec::new();
@@ -197,10 +197,13 @@ impl Store {
     /// Reads a file of archives without an index: the archives are streamed until the file comes.
     async fn search(&self, file: &CatalogFile, range: Range<u64>) -> Result<ContentStream, ContentError> {
         let backend = self.backend(&file.repository)?;
+        let place = self.reader.streamed().await?;
         let package = open_package(&*backend, &ManifestRef::Digest(file.manifest.clone())).await?;
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
         let path = file.path.clone();
+        self.metrics.store_bytes.add(range.end - range.start);
         tokio::spawn(async move {
+            let _place = place;
             let range = ByteRange { start: range.start, end: Some(range.end) };
             let output = content::ChunkWriter(sender.clone());
             if let Err(error) = read_file(&*backend, &package, &path, Some(range), output).await {
@@ -225,6 +228,7 @@ impl Reporter {
             ContentError::Store(error) => Some(error),
             ContentError::Transfer(d1_transfer::Error::Backend(error)) => Some(error),
             ContentError::Catalog(error) if error.is_busy() => return unavailable(None),
+            ContentError::Busy => return unavailable(None),
             _ => None,
         };
         match store.map(|error| (error.kind(), error.retry())) {

@@ -38,6 +38,8 @@ pub struct Capabilities {
     /// A directory on the file system of the store, or `None` if it has none. The store takes over a file without a name that was made
     /// there ([`BlobSource::nameless_file`](crate::BlobSource::nameless_file)).
     pub takes_files_of: Option<PathBuf>,
+    /// Whether blobs are files of this machine, so that opening one costs little.
+    pub local_files: bool,
     /// Whether manifests may have configurations of any media type. If not, only the empty configuration is sure to pass.
     pub any_config_type: bool,
 }
@@ -65,6 +67,7 @@ impl Default for Capabilities {
             keeps_moved_digests: true,
             deletes_referrers: true,
             takes_files_of: None,
+            local_files: false,
             any_config_type: true,
         }
     }

@@ -7,6 +7,7 @@ mod archive;
 mod bags;
 mod dataone;
 mod digests;
+mod gateway;
 mod headers;
 mod layout;
 mod oci;
@@ -16,6 +17,7 @@ pub use archive::{archive, unpack};
 pub use bags::{bag_info, bag_tar, bag_zip, bagit_declaration, bagit_fetch, bagit_manifest, bagit_tag_files};
 pub use dataone::{dataone_documents, identifier, resource_map, system_metadata};
 pub use digests::many_streams;
+pub use gateway::{byte_range, file_name, request_target, search};
 pub use headers::{content_range, link, location, retry_after, warning, www_authenticate};
 pub use layout::layout_index;
 pub use oci::{digest, index, manifest, reference, tag};
@@ -25,7 +27,7 @@ pub use package::{package_index, ro_crate, science_metadata};
 pub type Target = fn(&[u8]);
 
 /// All functions by name. The directory below `fuzz/corpus` has the same name.
-pub const TARGETS: [(&str, Target); 29] = [
+pub const TARGETS: [(&str, Target); 33] = [
     ("archive", archive),
     ("bag_info", bag_info),
     ("bag_tar", bag_tar),
@@ -34,9 +36,11 @@ pub const TARGETS: [(&str, Target); 29] = [
     ("bagit_fetch", bagit_fetch),
     ("bagit_manifest", bagit_manifest),
     ("bagit_tag_files", bagit_tag_files),
+    ("byte_range", byte_range),
     ("content_range", content_range),
     ("dataone_documents", dataone_documents),
     ("digest", digest),
+    ("file_name", file_name),
     ("identifier", identifier),
     ("index", index),
     ("layout_index", layout_index),
@@ -46,10 +50,12 @@ pub const TARGETS: [(&str, Target); 29] = [
     ("many_streams", many_streams),
     ("package_index", package_index),
     ("reference", reference),
+    ("request_target", request_target),
     ("resource_map", resource_map),
     ("retry_after", retry_after),
     ("ro_crate", ro_crate),
     ("science_metadata", science_metadata),
+    ("search", search),
     ("system_metadata", system_metadata),
     ("tag", tag),
     ("unpack", unpack),

@@ -152,6 +152,38 @@ fn a_repository_is_replicated_from_a_gateway_with_equal_digests() {
 }
 
 #[test]
+fn a_catalogue_with_another_repository_is_refused_and_left_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    pushed(place);
+    d1oci(place, &["copy", "oci:store:v1", "oci:other:v1"]).success();
+    let names = || {
+        let status = d1oci(place, &["catalog", "status", "--catalog", "c.sqlite", "--format", "json"]).success();
+        let mut names: Vec<String> = status
+            .text()
+            .split("\"repository\":\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    d1oci(place, &["catalog", "update", "oci:store", "--catalog", "c.sqlite"]).success();
+    let alone = names();
+    assert_eq!(alone.len(), 1, "{alone:?}");
+    // The gateway uses the entry that the command made.
+    drop(Gateway::start(place, &["oci:store", "--catalog", "c.sqlite"]));
+    assert_eq!(names(), alone);
+    d1oci(place, &["catalog", "update", "oci:other", "--catalog", "c.sqlite"]).success();
+    let both = names();
+    assert_eq!(both.len(), 2, "{both:?}");
+    let refused = ["serve", "oci:store", "--catalog", "c.sqlite", "--listen", "127.0.0.1:0"];
+    let refused = d1oci(place, &refused).failure(2);
+    assert!(refused.stderr.contains("oci:") && refused.stderr.contains("other"), "{}", refused.stderr);
+    assert_eq!(names(), both);
+}
+
+#[test]
 fn the_python_client_of_dataone_reads_the_gateway() {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/libclient/bin/python3");
     let known = [installed, "python3".into()].into_iter().find(|python| {

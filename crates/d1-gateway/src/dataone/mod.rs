@@ -4,8 +4,11 @@ mod coordinating;
 mod documents;
 mod member;
 mod objects;
+mod paging;
 mod query;
 mod solr;
+
+pub(crate) use self::paging::Paging;
 
 use std::sync::Arc;
 
@@ -18,6 +21,19 @@ use crate::answer::{self, Kind, Refused, set};
 use crate::app::App;
 use crate::request::{Request, path_decoded};
 use crate::xml::{DECLARATION, escaped};
+
+/// Parses a search and applies it. Returns whether it is one.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_search(text: &str) -> bool {
+    let Ok(condition) = query::parse(text) else { return false };
+    let fits = condition.fits(&|field: &str| vec![std::borrow::Cow::Owned(field.to_owned())]);
+    let mut fields = Vec::new();
+    condition.fields(&mut fields);
+    let keys = condition.keys(&["id", "seriesId"]);
+    // Every document that fits has one of the keys.
+    assert!(!fits || keys.is_none_or(|keys| !keys.is_empty()));
+    true
+}
 
 /// The answer to a call, or a refusal.
 type Answered = Result<Response, Refused>;

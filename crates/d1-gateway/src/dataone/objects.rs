@@ -168,7 +168,9 @@ async fn meta(call: &Call<'_>) -> Answered {
     let facts = object.system_metadata.as_ref();
     let facts =
         facts.ok_or_else(|| Refused::not_found("the object has no system metadata").about(&object.pid))?;
-    let successor = object.obsoleted_by.as_deref();
+    // MetacatUI follows `obsoletedBy` from version to version. All others get what is stored: it is part of a replica's digest.
+    let is_for_pages = call.request.path.starts_with("d1/");
+    let successor = object.obsoleted_by.as_deref().filter(|_| is_for_pages);
     let written = documents::system_metadata(&stored, call.version, facts, successor)?;
     let mut response = answer::full(StatusCode::OK, "text/xml", written);
     set(response.headers_mut(), CACHE_CONTROL, REVALIDATE);
@@ -219,7 +221,7 @@ async fn list(call: &Call<'_>) -> Answered {
     filter.identifier = query.get("identifier").map(str::to_owned);
     // All objects here are at this node.
     filter.public_only = true;
-    let page = call.app.store.ask(move |catalog| catalog.objects(&filter, start, count)).await?;
+    let page = call.app.paging.page(&call.app.store, call.request.client, filter, start, count).await?;
     Ok(document(documents::object_list(start, page.total, &page.items)))
 }
 

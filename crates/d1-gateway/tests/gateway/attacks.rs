@@ -90,6 +90,12 @@ async fn smuggled_and_broken_requests_are_refused() {
         b"GET / HTTP/1.1\r\nHost: a\r\n bad\r\n\r\n",
         b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
         b"NONSENSE\r\n\r\n",
+        b"POST /mn/v2/query/solr HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\nContent-Length: 4\r\n\r\nq=*\n",
+        b"POST /mn/v2/query/solr HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /mn/v2/query/solr HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000000\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\nX: y\r\n z\r\n\r\n",
+        b"GET /a HTTP/1.1 GET /b HTTP/1.1\r\nHost: a\r\n\r\n",
     ] {
         let mut stream = TcpStream::connect(served.address).await.unwrap();
         stream.write_all(request).await.unwrap();
@@ -136,4 +142,99 @@ async fn a_client_that_sends_slowly_or_too_many_connections_is_cut_off() {
         assert!(ended.is_ok(), "the connection ends");
     }
     assert_eq!(served.get("/healthz").await.status, 200);
+}
+
+/// The body of an unread request must not count as the next request.
+#[tokio::test]
+async fn a_body_is_not_a_second_request() {
+    let served = one_package().await;
+    let hidden = "GET /mn/v2/node HTTP/1.1\r\nHost: a\r\n\r\n";
+    for method in ["GET", "HEAD", "DELETE", "PUT"] {
+        let request = format!(
+            "{method} /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{hidden}\
+             GET /robots.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            hidden.len()
+        );
+        let answer = String::from_utf8(served.raw(request.as_bytes()).await).unwrap();
+        assert!(!answer.contains("ns:node"), "{method}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn abusive_ranges_get_the_whole_or_a_refusal() {
+    let served = one_package().await;
+    let whole = served.get("/o/g1.large").await.body;
+    let many = (0..5000).map(|number| format!("{number}-{number}")).collect::<Vec<_>>().join(",");
+    let last = whole.len() - 1;
+    for (range, status) in [
+        (format!("bytes={many}"), 200),
+        ("bytes=0-,0-,0-,0-".to_owned(), 200),
+        ("bytes=18446744073709551615-".to_owned(), 416),
+        ("bytes=99999999999999999999999-".to_owned(), 416),
+        ("bytes=-0".to_owned(), 416),
+        ("bytes=5-1".to_owned(), 200),
+        ("bytes=--1".to_owned(), 200),
+        ("bytes=0x10-0x20".to_owned(), 200),
+        ("seconds=0-1".to_owned(), 200),
+        (format!("bytes={last}-99999999999999999999999"), 206),
+        ("bytes=-99999999999999999999999".to_owned(), 206),
+    ] {
+        let answer = served.ask("GET", "/o/g1.large", &format!("Range: {range}\r\n")).await;
+        assert_eq!(answer.status, status, "{}", &range[..range.len().min(60)]);
+        match status {
+            200 => assert!(answer.body == whole),
+            206 => assert!(whole.ends_with(&answer.body)),
+            _ => assert_eq!(answer.header("Content-Range"), Some(format!("bytes */{}", whole.len()).as_str())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let mut catalog = Catalog::default();
+    put_data(&mut catalog, "s.large", vec![b'7'; 48 << 20], "large.csv");
+    put_package(&mut catalog, "s", &["s.large"], None);
+    let mut options = GatewayOptions::default();
+    options.stall_timeout = Duration::from_millis(300);
+    let served = Served::with(repository(catalog, &["s.map"]).await, options).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(b"GET /o/s.large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    // The gateway counts the cut answer.
+    let is_cut = async {
+        while !served.get("/metrics").await.text().contains("d1oci_cut_answers_total 1\n") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), is_cut).await.expect("the answer is cut");
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.len() < 48 << 20);
+}
+
+#[tokio::test]
+async fn a_package_that_claims_the_identifier_of_another_changes_nothing() {
+    let mut catalog = Catalog::default();
+    put_data(&mut catalog, "t.data", b"true\n".to_vec(), "true.csv");
+    put_package(&mut catalog, "t", &["t.data"], None);
+    let backend = repository(catalog, &["t.map"]).await;
+    let mut catalog = Catalog::default();
+    put_data(&mut catalog, "t.data", b"false\n".to_vec(), "false.csv");
+    let claimed = d1_testnode::StoredObject::clone(catalog.get(&id("t.data")).unwrap());
+    let later = d1_model::DateTime::from_text("2999-01-01T00:00:00.000+00:00");
+    let claimed = claimed.edited(|meta| {
+        meta.date_uploaded = Some(later.clone());
+        meta.date_modified = Some(later.clone());
+    });
+    catalog.put(claimed).unwrap();
+    put_package(&mut catalog, "hostile", &["t.data"], None);
+    let node = d1_testnode::ScriptedNode::serve(catalog).await.unwrap();
+    copy(&*backend, &node.member_url(), "hostile.map").await;
+    let served = Served::start(backend).await;
+    for target in ["/o/t.data", "/mn/v2/object/t.data"] {
+        assert_eq!(served.get(target).await.text(), "true\n", "{target}");
+    }
+    let checksum = served.get("/mn/v2/meta/t.data").await.text();
+    assert!(!checksum.contains("2999-"), "{checksum}");
+    // Its own file is where its package has it.
+    assert_eq!(served.get("/p/hostile.map/data/false.csv").await.text(), "false\n");
 }

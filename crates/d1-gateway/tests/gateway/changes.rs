@@ -44,6 +44,66 @@ async fn a_refresh_finds_new_packages_and_forgets_deleted_ones() {
     assert!(served.get("/mn/v2/object").await.text().contains("total=\"3\""));
 }
 
+/// Reads a page of the list of objects: identifiers and total.
+async fn page(served: &Served, start: usize, count: usize) -> (Vec<String>, usize) {
+    let text = served.get(&format!("/mn/v2/object?start={start}&count={count}")).await.text();
+    let between = |text: &str, end: &str| text.split(end).next().unwrap().to_owned();
+    let found = text.split("<identifier>").skip(1).map(|rest| between(rest, "<")).collect();
+    let total = between(text.split("total=\"").nth(1).unwrap(), "\"").parse().unwrap();
+    (found, total)
+}
+
+#[tokio::test]
+async fn a_list_that_changes_while_it_is_paged_lacks_nothing_and_has_nothing_twice() {
+    let names: Vec<String> =
+        ["m0", "m1", "m2", "m3", "m4", "a0", "z0", "b0"].into_iter().map(str::to_owned).collect();
+    let node = node(&names).await;
+    let backend = Arc::new(MemoryBackend::new());
+    for name in &names[..5] {
+        copy(&*backend, &node.member_url(), &format!("{name}.map")).await;
+    }
+    let served = Served::start(Arc::clone(&backend) as _).await;
+    let mut seen: Vec<String> = Vec::new();
+    let (_, length) = page(&served, 0, 0).await;
+    assert_eq!(length, 15);
+    for round in 0.. {
+        let (found, total) = page(&served, seen.len(), 4).await;
+        // A page that is asked for again is the same.
+        assert_eq!(page(&served, seen.len(), 4).await, (found.clone(), total));
+        seen.extend(found);
+        match round {
+            // These come before and behind the place that the reader has reached.
+            0 => drop(copy(&*backend, &node.member_url(), "a0.map").await),
+            1 => {
+                delete(&backend, "m3").await;
+                copy(&*backend, &node.member_url(), "z0.map").await;
+            }
+            2 => {
+                delete(&backend, "m0").await;
+                copy(&*backend, &node.member_url(), "b0.map").await;
+            }
+            _ => {}
+        }
+        served.gateway.refresh().await.unwrap();
+        if seen.len() >= total {
+            break;
+        }
+    }
+    let mut expected = Vec::new();
+    for name in ["m0", "m1", "m2", "m4"] {
+        expected.extend([name.to_owned(), format!("{name}.data"), format!("{name}.map")]);
+    }
+    seen.sort();
+    expected.sort();
+    let of_deleted = seen.iter().filter(|pid| pid.starts_with("m3")).count();
+    seen.retain(|pid| !pid.starts_with("m3"));
+    assert!(of_deleted < 3, "{of_deleted} of a deleted package");
+    assert_eq!(seen, expected);
+    // The next list has the state of now.
+    let (now, total) = page(&served, 0, 100).await;
+    assert!(total == 18 && now.iter().any(|pid| pid == "a0") && !now.iter().any(|pid| pid == "m0"), "{now:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_see_right_bytes_or_nothing_while_packages_come_and_go() {
     let names: Vec<String> = (0..6).map(|number| format!("w{number}")).collect();

@@ -32,6 +32,31 @@ async fn a_copy_by_way_of_the_gateway_has_the_same_digests() {
 }
 
 #[tokio::test]
+async fn a_copy_of_an_older_version_has_the_same_digest_and_pages_see_the_newer_one() {
+    let backend = std::sync::Arc::new(MemoryBackend::new());
+    let mut expected = Vec::new();
+    // The node did not have the second version yet when the first one was copied.
+    for (name, obsoletes) in [("v1", None), ("v2", Some("v1"))] {
+        let mut catalog = Catalog::default();
+        let data = format!("{name}.data");
+        put_data(&mut catalog, &data, numbers(10), "data.csv");
+        put_package(&mut catalog, name, &[data.as_str()], obsoletes);
+        let node = ScriptedNode::serve(catalog).await.unwrap();
+        expected.push(copy(&*backend, &node.member_url(), &format!("{name}.map")).await.digest);
+    }
+    let served = Served::start(backend).await;
+    let other = MemoryBackend::new();
+    for (map, expected) in ["v1.map", "v2.map"].into_iter().zip(expected) {
+        assert_eq!(copy(&other, &served.url("/mn"), map).await.digest, expected, "{map}");
+    }
+    assert!(!served.get("/mn/v2/meta/v1").await.text().contains("obsoletedBy"));
+    let for_pages = served.get("/d1/mn/v2/meta/v1").await.text();
+    assert!(for_pages.contains("<obsoletedBy>v2</obsoletedBy>"), "{for_pages}");
+    let described = served.ask("HEAD", "/mn/v2/object/v1", "").await;
+    assert_eq!(described.header("DataONE-ObsoletedBy"), Some("v2"));
+}
+
+#[tokio::test]
 async fn header_names_are_spelled_as_the_java_client_compares_them() {
     let served = one_package().await;
     for (method, target) in [("HEAD", "/mn/v2/object/g1.small"), ("GET", "/mn/v2/object/g1.small")] {

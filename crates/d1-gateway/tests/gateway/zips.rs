@@ -119,3 +119,33 @@ async fn a_package_is_found_by_its_map_its_metadata_and_a_member() {
     assert!(unknown.status == 404 && unknown.text().contains("detailCode=\"2875\""));
     assert_eq!(served.get("/mn/v2/packages/application%2Fx/g1.small").await.status, 400);
 }
+
+/// More files than the 16-bit fields of a zip count, in archives that many files share.
+#[tokio::test]
+async fn a_zip_of_very_many_files_streams_and_resumes() {
+    const FILES: usize = 66_000;
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..FILES {
+        let directory = folder.path().join(format!("d{:03}", number / 500));
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(format!("{number}.csv")), format!("{number}\n")).unwrap();
+    }
+    let backend = std::sync::Arc::new(registry_backend::MemoryBackend::new());
+    let observer: std::sync::Arc<dyn d1_transfer::Observer> = std::sync::Arc::new(d1_transfer::Silent);
+    let mut options = d1_transfer::PushOptions::new(std::env::temp_dir());
+    options.tags = vec!["many".parse().unwrap()];
+    d1_transfer::push_directory(&*backend, folder.path(), &options, &observer).await.unwrap();
+    let served = Served::start(backend).await;
+    let zip = served.get("/zip/many").await;
+    assert_eq!(zip.header("Content-Length"), Some(zip.body.len().to_string().as_str()));
+    let middle = zip.body.len() / 2;
+    let part = served.ask("GET", "/zip/many", &format!("Range: bytes={middle}-{}\r\n", middle + 999)).await;
+    assert!(part.status == 206 && part.body == zip.body[middle..middle + 1000]);
+    let path = folder.path().join("many.zip");
+    std::fs::write(&path, &zip.body).unwrap();
+    let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert len(z.namelist()) == int(sys.argv[2])\n\
+                  assert z.testzip() is None\n";
+    let mut python = Command::new("python3");
+    let output = python.args(["-c", script]).arg(&path).arg(FILES.to_string()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use d1_catalog::Catalog;
-use d1_gateway::{Event, Gateway, GatewayOptions, Network, Observer};
+use d1_gateway::{Event, Gateway, GatewayOptions, Network, Observer, Repository};
 use oci_model::Reference;
 use registry_backend::{Access, RegistryBackend};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use crate::catalogs::repository_name;
 use crate::context::{Context, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
 use crate::output::{Format, Printer};
@@ -56,6 +57,9 @@ pub(crate) struct Arguments {
     /// How much content to keep in memory, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(0..=1_048_576))]
     cache_memory: u64,
+    /// How much content of registries and buckets to keep in a temporary file, in MiB; 0 is none.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1_048_576))]
+    cache_disk: u64,
     /// The most connections at a time.
     #[arg(long, value_name = "NUMBER", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_connections: u32,
@@ -74,14 +78,15 @@ struct Listening {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let mut repositories: Vec<Arc<dyn RegistryBackend>> = Vec::new();
+    let (mut repositories, mut names) = (Vec::new(), Vec::new());
     for repository in &arguments.repositories {
         let location = context.repository_only(repository, "serve")?;
-        repositories.push(context.open(location, Access::Read).await?.into());
+        let backend: Arc<dyn RegistryBackend> = context.open(location, Access::Read).await?.into();
+        names.push(backend.to_string());
+        repositories.push(Repository::new(repository_name(location), backend));
     }
-    let names: Vec<String> = repositories.iter().map(ToString::to_string).collect();
     // A file lives as long as the value.
-    let (_folder, catalog) = open_catalog(arguments.catalog.as_ref(), &names)?;
+    let (_folder, catalog) = open_catalog(arguments.catalog.as_ref())?;
     let log = Log { printer: context.printer, has_accesses: !arguments.no_access_log };
     let options = options(&arguments);
     let gateway = Gateway::new(repositories, catalog, options, Arc::new(log)).await.map_err(failure)?;
@@ -102,28 +107,15 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     gateway.serve(listener, context.stop.notified()).await.map_err(failure)
 }
 
-/// Opens the catalogue in a file, or a new one in a temporary directory. Repositories that are not served are dropped.
-fn open_catalog(
-    file: Option<&PathBuf>,
-    names: &[String],
-) -> Result<(Option<tempfile::TempDir>, Catalog), Failure> {
-    let (folder, file) = match file {
-        Some(file) => (None, file.clone()),
-        None => {
-            let made = tempfile::Builder::new().prefix("d1oci-serve-").tempdir_in(temporary_directory());
-            let folder =
-                made.map_err(|error| Failure::file("create a directory in", &temporary_directory(), error))?;
-            let file = folder.path().join("catalog.sqlite");
-            (Some(folder), file)
-        }
-    };
-    let catalog = Catalog::open(&file)?;
-    for status in catalog.repositories()? {
-        if !names.contains(&status.name) {
-            catalog.drop_repository(&status.name)?;
-        }
+/// Opens the catalogue in a file, or a new one in a temporary directory.
+fn open_catalog(file: Option<&PathBuf>) -> Result<(Option<tempfile::TempDir>, Catalog), Failure> {
+    if let Some(file) = file {
+        return Ok((None, Catalog::open(file)?));
     }
-    Ok((folder, catalog))
+    let made = tempfile::Builder::new().prefix("d1oci-serve-").tempdir_in(temporary_directory());
+    let folder = made.map_err(|error| Failure::file("create a directory in", &temporary_directory(), error))?;
+    let catalog = Catalog::open(&folder.path().join("catalog.sqlite"))?;
+    Ok((Some(folder), catalog))
 }
 
 fn options(arguments: &Arguments) -> GatewayOptions {
@@ -141,6 +133,8 @@ fn options(arguments: &Arguments) -> GatewayOptions {
     }
     options.refresh = (arguments.refresh > 0).then(|| Duration::from_secs(arguments.refresh));
     options.cache_bytes = arguments.cache_memory << 20;
+    options.disk_cache_bytes = arguments.cache_disk << 20;
+    options.disk_cache_directory = temporary_directory();
     let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     options.max_connections = number(arguments.max_connections);
     options.max_connections_per_client = number(arguments.max_connections_per_client);
@@ -150,6 +144,8 @@ fn options(arguments: &Arguments) -> GatewayOptions {
 fn failure(error: d1_gateway::Error) -> Failure {
     match error {
         d1_gateway::Error::Catalog(error) => error.into(),
+        error @ d1_gateway::Error::OtherRepository { .. } => Failure::new(ExitStatus::Usage, error)
+            .with_hint("name another file, or remove the repository with `d1oci catalog drop --catalog FILE`"),
         error => Failure::new(ExitStatus::LocalIo, error),
     }
 }
