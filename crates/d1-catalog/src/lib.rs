@@ -31,8 +31,8 @@ pub use objects::{ObjectFilter, Relations};
 pub use packages::{PackageFilter, PackageKey};
 pub use publish::{CATALOG_ARTIFACT_TYPE, CATALOG_TAG};
 pub use rows::{
-    BlobPiece, CatalogDirectory, CatalogFile, CatalogObject, CatalogPackage, DocumentPlace, FileId,
-    ObjectId, PackageId, Page, RepositoryStatus, SystemMetadataFacts,
+    BlobPiece, CatalogDirectory, CatalogFile, CatalogObject, CatalogPackage, DocumentPlace, FileId, ObjectId,
+    PackageId, Page, RepositoryStatus, SystemMetadataFacts,
 };
 pub use search::{SearchHit, SearchOrder, SearchQuery, StoredMetadata};
 pub use store::Catalog;

@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use crate::error::Result;
 use crate::rows::{
-    CatalogFile, CatalogObject, Count, DigestColumn, DocumentPlace, FILE_COLUMNS, FILE_TABLES, ObjectId, Page,
-    SystemMetadataFacts, count, file, stored, time,
+    CatalogFile, CatalogObject, Count, DigestColumn, DocumentPlace, FILE_COLUMNS, FILE_TABLES, ObjectId,
+    Page, SystemMetadataFacts, count, file, stored, time,
 };
 use crate::store::Catalog;
 

@@ -342,31 +342,59 @@ impl Catalog {
     /// [`Error::NeedsPackage`] if the catalogue does not know them, or the range is outside the file.
     pub fn pieces(&self, of: &CatalogFile, range: Option<Range<u64>>) -> Result<Vec<BlobPiece>> {
         let range = range.unwrap_or(0..of.size);
-        let (first, count) = match of.place {
-            Place::Archive { layer, .. } | Place::Object { layer } => (layer, 1),
-            Place::Parts { first, count } => (first, count),
-        };
-        let layers = self.read("search", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT digest, size, value, members FROM layer JOIN term ON term.id = media_type \
-                 WHERE artifact = ?1 AND position >= ?2 ORDER BY position LIMIT ?3",
-            )?;
-            let layer = |row: &Row<'_>| {
-                Ok(Layer {
-                    digest: row.get::<_, DigestColumn>(0)?.0,
-                    size: crate::rows::count(row, 1)?,
-                    media_type: MediaType::received(row.get::<_, String>(2)?),
-                    members: row.get::<_, Option<Vec<u8>>>(3)?.as_deref().and_then(members::decode),
-                })
-            };
-            statement
-                .query_map(params![of.package.0, first, count], layer)?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let layers = self.read("search", |connection| layers(connection, of))?;
         let is_inside = range.start <= range.end && range.end <= of.size;
         let pieces = is_inside.then(|| pieces(of.place, &layers, &range)).flatten();
         pieces.ok_or_else(|| Error::NeedsPackage { path: of.path.clone() })
     }
+
+    /// Returns the ranges of blobs that hold each of these files, as [`Catalog::pieces`] does; `None` where only the package
+    /// knows them. It is quick if files that follow each other are in the same layer.
+    ///
+    /// # Errors
+    ///
+    /// If the catalogue cannot be read.
+    pub fn pieces_of_all(&self, files: &[CatalogFile]) -> Result<Vec<Option<Vec<BlobPiece>>>> {
+        self.read("search", |connection| {
+            let mut known = None;
+            let mut all = Vec::with_capacity(files.len());
+            for file in files {
+                let place = (file.package, first_and_count(file.place));
+                let (_, layers) = match known.take().filter(|(of, _)| *of == place) {
+                    Some(known) => known,
+                    None => (place, layers(connection, file)?),
+                };
+                all.push(pieces(file.place, &layers, &(0..file.size)));
+                known = Some((place, layers));
+            }
+            Ok(all)
+        })
+    }
+}
+
+fn first_and_count(place: Place) -> (u32, u32) {
+    match place {
+        Place::Archive { layer, .. } | Place::Object { layer } => (layer, 1),
+        Place::Parts { first, count } => (first, count),
+    }
+}
+
+/// Returns the layers that hold a file.
+fn layers(connection: &Connection, of: &CatalogFile) -> rusqlite::Result<Vec<Layer>> {
+    let (first, count) = first_and_count(of.place);
+    let mut statement = connection.prepare_cached(
+        "SELECT digest, size, value, members FROM layer JOIN term ON term.id = media_type \
+         WHERE artifact = ?1 AND position >= ?2 ORDER BY position LIMIT ?3",
+    )?;
+    let layer = |row: &Row<'_>| {
+        Ok(Layer {
+            digest: row.get::<_, DigestColumn>(0)?.0,
+            size: crate::rows::count(row, 1)?,
+            media_type: MediaType::received(row.get::<_, String>(2)?),
+            members: row.get::<_, Option<Vec<u8>>>(3)?.as_deref().and_then(members::decode),
+        })
+    };
+    statement.query_map(params![of.package.0, first, count], layer)?.collect()
 }
 
 struct Layer {

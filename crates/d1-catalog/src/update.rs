@@ -190,11 +190,7 @@ impl<'a> Collecting<'a> {
 
     /// Reads artifacts that the catalogue lacks, and the system metadata of single objects. As a box, it makes the future of an
     /// update `Send`.
-    fn all(
-        &'a self,
-        missing: Vec<Listed>,
-        objects: Vec<(i64, Digest)>,
-    ) -> BoxStream<'a, Result<Collected>> {
+    fn all(&'a self, missing: Vec<Listed>, objects: Vec<(i64, Digest)>) -> BoxStream<'a, Result<Collected>> {
         let missing = stream::iter(missing).map(|listed| self.artifact(listed).boxed());
         let objects = stream::iter(objects).map(|(row, digest)| self.system_metadata(row, digest).boxed());
         let parallel = self.backend.capabilities().parallel_blobs.max(1);

@@ -123,7 +123,9 @@ impl Blocks {
         let until = until.clamp(range.end, size.max(range.end));
         let blob = Blob { backend: Arc::clone(backend), digest: digest.clone(), sha256, size, until };
         if range.end > size {
-            return Err(Error::new(ErrorKind::Invalid, "read blob", digest).because("the blob ends too early"));
+            return Err(
+                Error::new(ErrorKind::Invalid, "read blob", digest).because("the blob ends too early")
+            );
         }
         let first = self.part(&blob, &range).await?;
         let rest = range.start + first.len() as u64..range.end;
@@ -219,7 +221,8 @@ impl Blocks {
         for number in numbers.clone() {
             state.running.insert((blob.sha256, number), Arc::clone(&run));
         }
-        let running = Running { blocks: Arc::clone(self), run, sha256: blob.sha256, numbers: numbers.clone() };
+        let running =
+            Running { blocks: Arc::clone(self), run, sha256: blob.sha256, numbers: numbers.clone() };
         let blob = blob.clone();
         tokio::spawn(async move {
             if let Err(error) = running.blocks.fetch(&blob, numbers, &running.run).await {
@@ -373,8 +376,7 @@ mod tests {
     impl Rig {
         /// A blob of this length, and a cache of this number of blocks.
         async fn new(length: usize, capacity: u64, fault: Option<Fault>) -> Self {
-            let content: Vec<u8> =
-                (0..length).map(|place| u8::try_from(place * 31 % 251).unwrap()).collect();
+            let content: Vec<u8> = (0..length).map(|place| u8::try_from(place * 31 % 251).unwrap()).collect();
             let memory = MemoryBackend::new();
             memory.write_blob(&BytesSource::new(content.clone()), &WriteHint::default()).await.unwrap();
             let faulty = fault.into_iter().fold(FaultyBackend::new(Arc::new(memory)), FaultyBackend::with);
@@ -382,7 +384,13 @@ mod tests {
             let mut blocks = Blocks::new(folder.path(), 0, Arc::default()).unwrap();
             Arc::get_mut(&mut blocks).unwrap().capacity = capacity;
             let digest = Digest::sha256_of(&content);
-            Self { blocks, counted: Arc::new(CountingBackend::new(Arc::new(faulty))), content, digest, _folder: folder }
+            Self {
+                blocks,
+                counted: Arc::new(CountingBackend::new(Arc::new(faulty))),
+                content,
+                digest,
+                _folder: folder,
+            }
         }
 
         async fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {

@@ -90,6 +90,8 @@ pub(crate) struct Wanted {
     pub(crate) length: u64,
     /// The digest of the pieces' content, if they are the whole file.
     pub(crate) sha256: Option<[u8; 32]>,
+    /// Whether the client wants the files behind it too.
+    pub(crate) is_one_of_many: bool,
 }
 
 impl Reader {
@@ -109,7 +111,7 @@ impl Reader {
     ///
     /// Of a whole file, the last chunk is held back until the digest is known to be right.
     pub(crate) async fn read(&self, wanted: Wanted) -> Result<ContentStream, ContentError> {
-        let source = self.source(wanted.backend, &wanted.pieces);
+        let source = self.source(wanted.backend, &wanted.pieces, wanted.is_one_of_many);
         let mut pieces = VecDeque::from(wanted.pieces);
         let first = match pieces.pop_front() {
             Some(piece) => Some((source.start(&piece).await?, piece)),
@@ -146,6 +148,21 @@ impl Reader {
 
     /// Returns a whole file of known size in memory, verified.
     pub(crate) async fn read_all(&self, wanted: Wanted) -> Result<Bytes, ContentError> {
+        if let [piece] = wanted.pieces.as_slice()
+            && let (PieceEncoding::Members { compression, part }, Some(sha256)) =
+                (&piece.encoding, wanted.sha256)
+            && fits_in_memory(piece)
+        {
+            let source = self.source(wanted.backend, &wanted.pieces, wanted.is_one_of_many);
+            let decoded = source.decode(piece, *compression, part, 0).await?;
+            let (expected, actual) = (Digest::from_sha256(sha256), Digest::sha256_of(&decoded.bytes));
+            if expected != actual {
+                source.forget();
+                return Err(ContentError::WrongDigest { expected, actual });
+            }
+            // A copy: the whole member would stay in memory with it.
+            return Ok(Bytes::copy_from_slice(&decoded.bytes));
+        }
         let mut bytes = Vec::with_capacity(usize::try_from(wanted.length).unwrap_or(0));
         let mut stream = self.read(wanted).await?;
         while let Some(chunk) = stream.recv().await {
@@ -161,7 +178,12 @@ impl Reader {
         place.ok().and_then(Result::ok).ok_or(ContentError::Busy)
     }
 
-    fn source(&self, backend: Arc<dyn RegistryBackend>, pieces: &[BlobPiece]) -> Source {
+    fn source(
+        &self,
+        backend: Arc<dyn RegistryBackend>,
+        pieces: &[BlobPiece],
+        is_one_of_many: bool,
+    ) -> Source {
         let capabilities = backend.capabilities();
         let is_remote = !capabilities.local_files && capabilities.range_reads;
         let mut ends: Vec<(Digest, u64)> = Vec::new();
@@ -170,6 +192,10 @@ impl Reader {
                 Some((_, end)) => *end = piece.range.end,
                 None => ends.push((piece.blob.clone(), piece.range.end)),
             }
+        }
+        // The files behind this one are in the rest of the archive.
+        if let (true, Some(piece), Some((_, end))) = (is_one_of_many, pieces.last(), ends.last_mut()) {
+            *end = piece.blob_size;
         }
         Source { reader: self.clone(), blocks: self.blocks.clone().filter(|_| is_remote), ends, backend }
     }
@@ -191,6 +217,10 @@ pub(crate) fn as_stream(stream: ContentStream) -> impl Stream<Item = Result<Byte
         stream,
         |mut stream| async move { stream.recv().await.map(|chunk| (chunk, stream)) },
     )
+}
+
+fn fits_in_memory(piece: &BlobPiece) -> bool {
+    piece.decoded.max(piece.range.end - piece.range.start) <= LARGEST_IN_MEMORY
 }
 
 /// The place where one reading finds its blobs.
@@ -222,7 +252,7 @@ impl Source {
         let PieceEncoding::Members { compression, part } = &piece.encoding else {
             return Ok(Started::Raw(self.open(piece, 0).await?));
         };
-        if piece.decoded.max(piece.range.end - piece.range.start) <= LARGEST_IN_MEMORY {
+        if fits_in_memory(piece) {
             return Ok(Started::Decoded(self.decode(piece, *compression, part, 0).await?));
         }
         let place = self.reader.streamed().await?;
@@ -346,7 +376,8 @@ impl Output {
                     break;
                 }
                 // A copy, so that a slow client does not hold the whole of a larger chunk.
-                let part = if part.len() == chunk.len() { chunk.clone() } else { Bytes::copy_from_slice(part) };
+                let part =
+                    if part.len() == chunk.len() { chunk.clone() } else { Bytes::copy_from_slice(part) };
                 sent += part.len() as u64;
                 self.chunk(part).await?;
             }

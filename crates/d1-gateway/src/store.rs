@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use d1_catalog::{Catalog, CatalogFile, CatalogObject, CatalogPackage, DocumentPlace};
+use d1_catalog::{BlobPiece, Catalog, CatalogFile, CatalogObject, CatalogPackage, DocumentPlace};
 use d1_transfer::parts::run_blocking;
 use d1_transfer::{ByteRange, open_package, read_file};
 use oci_model::ManifestRef;
@@ -85,15 +85,25 @@ impl Store {
 
     /// Starts reading a range of a file.
     pub(crate) async fn read(&self, file: &CatalogFile, range: Range<u64>) -> Result<ContentStream, Refused> {
+        self.read_of(file, range, None).await
+    }
+
+    /// Starts reading one of many files. `pieces` are those of the whole file, if they are known.
+    pub(crate) async fn read_of(
+        &self,
+        file: &CatalogFile,
+        range: Range<u64>,
+        pieces: Option<Vec<BlobPiece>>,
+    ) -> Result<ContentStream, Refused> {
         let whole = range == (0..file.size);
         if range.is_empty() {
             return Ok(content::in_memory(Bytes::new()));
         }
         if let (Some(sha256), true) = (file.sha256(), file.size <= LARGEST_CACHED) {
-            let bytes = self.small(file, sha256).await?;
+            let bytes = self.small(file, sha256, pieces).await?;
             return Ok(content::in_memory(content::slice(&bytes, &range)));
         }
-        let stream = match self.wanted(file, range.clone(), whole).await {
+        let stream = match self.wanted(file, range.clone(), pieces.filter(|_| whole)).await {
             Ok(Some(wanted)) => self.reader.read(wanted).await,
             Ok(None) => self.search(file, range).await,
             Err(error) => Err(error),
@@ -133,7 +143,9 @@ impl Store {
                         decoded: *size,
                     };
                     let sha256 = blob.sha256_bytes();
-                    self.reader.read_all(Wanted { backend, pieces: vec![piece], length: *size, sha256 }).await
+                    let pieces = vec![piece];
+                    let wanted = Wanted { backend, pieces, length: *size, sha256, is_one_of_many: false };
+                    self.reader.read_all(wanted).await
                 };
                 let read = match blob.sha256_bytes() {
                     Some(sha256) => self.cache.get_or_load(sha256, load).await,
@@ -146,14 +158,19 @@ impl Store {
     }
 
     /// Returns small content, from memory if it is there.
-    async fn small(&self, file: &CatalogFile, sha256: [u8; 32]) -> Result<Bytes, Refused> {
+    async fn small(
+        &self,
+        file: &CatalogFile,
+        sha256: [u8; 32],
+        pieces: Option<Vec<BlobPiece>>,
+    ) -> Result<Bytes, Refused> {
         if let Some(bytes) = self.cache.get(&sha256) {
             self.metrics.cache_hits.add(1);
             return Ok(bytes);
         }
         self.metrics.cache_misses.add(1);
         let load = async {
-            match self.wanted(file, 0..file.size, true).await? {
+            match self.wanted(file, 0..file.size, pieces).await? {
                 Some(wanted) => self.reader.read_all(wanted).await,
                 None => {
                     let mut stream = self.search(file, 0..file.size).await?;
@@ -178,17 +195,21 @@ impl Store {
         &self,
         file: &CatalogFile,
         range: Range<u64>,
-        whole: bool,
+        known: Option<Vec<BlobPiece>>,
     ) -> Result<Option<Wanted>, ContentError> {
         let backend = self.backend(&file.repository)?;
         let length = range.end - range.start;
-        let (catalog, wanted) = (Arc::clone(&self.catalog), file.clone());
-        let pieces = run_blocking(move || catalog.pieces(&wanted, Some(range))).await;
-        match pieces {
-            Ok(pieces) => {
-                let sha256 = file.sha256().filter(|_| whole);
-                Ok(Some(Wanted { backend, pieces, length, sha256 }))
+        let sha256 = file.sha256().filter(|_| range == (0..file.size));
+        let is_one_of_many = known.is_some();
+        let pieces = match known {
+            Some(pieces) => Ok(pieces),
+            None => {
+                let (catalog, wanted) = (Arc::clone(&self.catalog), file.clone());
+                run_blocking(move || catalog.pieces(&wanted, Some(range))).await
             }
+        };
+        match pieces {
+            Ok(pieces) => Ok(Some(Wanted { backend, pieces, length, sha256, is_one_of_many })),
             Err(d1_catalog::Error::NeedsPackage { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -1,13 +1,18 @@
 //! `d1oci serve`: a gateway as a process, read by programs that people use.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use d1_testnode::Scale;
-use d1oci_tests::{BagBuilder, binary, d1oci, payload, run, skipped};
+use d1oci_tests::{BagBuilder, DockerRegistry, Scripted, binary, d1oci, payload, run, skipped};
+use registry_conformance::scripted::Config;
+
+/// How often the layout of the test of changes changes.
+const CHANGES: usize = 10;
 
 /// A running gateway.
 struct Gateway {
@@ -68,26 +73,44 @@ fn has(program: &str) -> bool {
     is_there
 }
 
-/// Pushes a bag of two payload files, and returns their contents.
+/// Pushes a bag of two payload files to a layout, and returns their contents.
 fn pushed(place: &Path) -> (Vec<u8>, Vec<u8>) {
+    pushed_to(place, "oci:store:v1", &[])
+}
+
+fn pushed_to(place: &Path, target: &str, options: &[&str]) -> (Vec<u8>, Vec<u8>) {
     let (large, small) = (payload(1, 3_000_000), b"depth,temperature\n15,7.2\n".to_vec());
     let bag = BagBuilder::new().file("data/large.bin", large.clone()).file("data/small.csv", small.clone());
     let bag = bag.write(&place.join("bag"));
-    d1oci(place, &["push", "oci:store:v1", bag.to_str().unwrap()]).success();
+    d1oci(place, &[&["push", target, bag.to_str().unwrap()], options].concat()).success();
     (large, small)
 }
 
 #[test]
-fn interrupted_downloads_are_resumed_by_curl_and_wget() {
+fn interrupted_downloads_from_a_layout_are_resumed() {
     let place = tempfile::tempdir().unwrap();
     let place = place.path();
     let (large, _) = pushed(place);
-    let gateway = Gateway::start(place, &["oci:store"]);
+    check_downloads(place, &Gateway::start(place, &["oci:store"]), &large);
+}
+
+#[test]
+fn interrupted_downloads_from_a_registry_are_resumed() {
+    let Some(registry) = DockerRegistry::start_open() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let repository = format!("{}/a/b", registry.host());
+    let (large, _) = pushed_to(place, &format!("{repository}:v1"), &["--layout", "archive"]);
+    check_downloads(place, &Gateway::start(place, &[&repository]), &large);
+}
+
+/// Resumes downloads with the programs that people use.
+fn check_downloads(place: &Path, gateway: &Gateway, large: &[u8]) {
     let url = format!("{}/p/v1/data/large.bin", gateway.url);
     let zip = format!("{}/zip/v1", gateway.url);
     if has("curl") {
         let whole = run(Command::new("curl").args(["-sS", "-f", &zip])).success().stdout;
-        for (url, content, name) in [(&url, &large, "curl.bin"), (&zip, &whole, "curl.zip")] {
+        for (url, content, name) in [(&url, large, "curl.bin"), (&zip, &whole[..], "curl.zip")] {
             std::fs::write(place.join(name), &content[..content.len() / 3]).unwrap();
             let mut curl = Command::new("curl");
             run(curl.current_dir(place).args(["-sS", "-f", "-C", "-", "-o", name, url])).success();
@@ -107,6 +130,182 @@ fn interrupted_downloads_are_resumed_by_curl_and_wget() {
         run(aria2c.current_dir(place).args(["-q", "-d", "out", "-M", "files.meta4"])).success();
         assert!(std::fs::read(place.join("out/data/large.bin")).unwrap() == large);
     }
+    let script = "import pandas, sys\n\
+        table = pandas.read_csv(sys.argv[1])\n\
+        assert list(table.columns) == ['depth', 'temperature'] and table.temperature[0] == 7.2, table\n";
+    match python_with("pandas") {
+        Some(python) => {
+            let csv = format!("{}/p/v1/data/small.csv", gateway.url);
+            run(Command::new(python).args(["-c", script, &csv])).success();
+        }
+        None => skipped("pandas is not installed"),
+    }
+}
+
+/// Returns a Python that has a package, from `target/peers` or the `PATH`.
+fn python_with(package: &str) -> Option<PathBuf> {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers");
+    let known = [peers.join("validators/bin/python3"), peers.join("python/bin/python3"), "python3".into()];
+    known.into_iter().find(|python| {
+        let imported = Command::new(python).args(["-c", &format!("import {package}")]).output();
+        imported.is_ok_and(|output| output.status.success())
+    })
+}
+
+/// Sends a request and reads some bytes of the answer. The rest waits in the connection.
+fn begin(gateway: &Gateway, path: &str, count: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    stream.read_exact(&mut vec![0; count]).unwrap();
+    stream
+}
+
+/// Sends a request, and returns the status and the body.
+fn get(gateway: &Gateway, path: &str) -> (u16, Vec<u8>) {
+    let mut stream = begin(gateway, path, 0);
+    let mut answer = Vec::new();
+    // A connection that breaks ends the body.
+    let _ = stream.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(answer.len(), |end| end + 4);
+    let body = answer.split_off(end);
+    let head = String::from_utf8_lossy(&answer).into_owned();
+    let length = head.split("Content-Length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+    let is_whole = length.is_none_or(|length| length.parse() == Ok(body.len()));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (if is_whole { status } else { 0 }, body)
+}
+
+/// The most memory that a process used, in KiB.
+fn peak_memory(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn two_hundred_slow_clients_need_little_memory_and_hinder_nobody() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    // An object of 10 MiB inside an archive, which does not compress.
+    let content = payload(5, 10 << 20);
+    let bag =
+        BagBuilder::new().file("data/large.bin", content.clone()).file("data/small.csv", b"a\n1\n".to_vec());
+    let bag = bag.write(&place.join("bag"));
+    let registry = DockerRegistry::start_open();
+    let remote = registry.as_ref().map(|registry| format!("{}/a/b", registry.host()));
+    for store in std::iter::once("oci:store").chain(remote.as_deref()) {
+        d1oci(place, &["push", &format!("{store}:v1"), bag.to_str().unwrap(), "--layout", "archive"])
+            .success();
+        let gateway = Gateway::start(place, &[store, "--max-connections-per-client", "300"]);
+        let mut slow: Vec<TcpStream> =
+            (0..200).map(|_| begin(&gateway, "/p/v1/data/large.bin", 1000)).collect();
+        for _ in 0..5 {
+            for stream in &mut slow {
+                stream.read_exact(&mut [0; 1]).unwrap();
+            }
+            assert_eq!(get(&gateway, "/p/v1/data/small.csv"), (200, b"a\n1\n".to_vec()));
+        }
+        let (status, body) = get(&gateway, "/p/v1/data/large.bin");
+        assert!(status == 200 && body == content, "{store}: {status}");
+        let mut rest = Vec::new();
+        slow.pop().unwrap().read_to_end(&mut rest).unwrap();
+        assert!(content.ends_with(&rest) && rest.len() > 9 << 20, "{store}: {}", rest.len());
+        let peak = peak_memory(&gateway.child);
+        assert!(peak <= 128 << 10, "{store}: {peak} KiB");
+    }
+}
+
+#[test]
+fn the_first_byte_of_a_file_in_a_large_archive_takes_few_requests() {
+    let registry = Scripted::start(Config::default());
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let (repository, csv) = (format!("{}/a/b", registry.host()), b"depth\n15\n".repeat(200_000));
+    let bag = (0..16).fold(BagBuilder::new(), |bag, number| {
+        bag.file(&format!("data/{number:02}.bin"), payload(number, 2 << 20))
+    });
+    let bag = bag.file("data/08-m.csv", csv.clone()).write(&place.join("bag"));
+    let push = ["push", &format!("{repository}:v1"), bag.to_str().unwrap(), "--layout", "archive"];
+    d1oci(place, &push).success();
+    let gateway = Gateway::start(place, &[&repository, "--refresh", "0"]);
+    let before = registry.requests().len();
+    let mut first = begin(&gateway, "/p/v1/data/08-m.csv", 2000);
+    let for_first = registry.requests().len() - before;
+    assert!(for_first <= 3, "{for_first} requests: {:?}", registry.requests().split_off(before));
+    let mut rest = Vec::new();
+    first.read_to_end(&mut rest).unwrap();
+    // Everybody else gets it from the gateway, all at once.
+    let after = registry.requests().len();
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let (status, body) = get(&gateway, "/p/v1/data/08-m.csv");
+                assert!(status == 200 && body == csv, "{status}");
+            });
+        }
+    });
+    assert_eq!(registry.requests().len(), after);
+    // So does a client that comes when the registry is gone; what was never read has to wait.
+    drop(registry);
+    assert!(get(&gateway, "/p/v1/data/08-m.csv").0 == 200);
+    let (status, _) = get(&gateway, "/p/v1/data/00.bin");
+    assert_eq!(status, 503);
+}
+
+#[test]
+fn a_layout_that_changes_while_it_is_served_gives_no_wrong_byte() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let contents: Vec<Vec<u8>> = (0..4).map(|number| payload(number + 50, 700_000)).collect();
+    for (number, content) in contents.iter().enumerate() {
+        let small = format!("n\n{number}\n");
+        let bag = BagBuilder::new().file("data/large.bin", content.clone()).file("data/small.csv", small);
+        bag.write(&place.join(format!("bag{number}")));
+    }
+    d1oci(place, &["push", "oci:store:p0", "bag0"]).success();
+    let gateway = Gateway::start(place, &["oci:store", "--refresh", "1", "--no-access-log"]);
+    let (is_done, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for client in 0..50_usize {
+            let (gateway, contents, is_done, answers) = (&gateway, &contents, &is_done, &answers);
+            scope.spawn(move || {
+                for round in client.. {
+                    if is_done.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let number = round % 4;
+                    let (path, expected) = match round % 3 {
+                        0 => ("data/large.bin", contents[number].clone()),
+                        1 => ("data/small.csv", format!("n\n{number}\n").into_bytes()),
+                        _ => ("", Vec::new()),
+                    };
+                    let (status, body) = get(gateway, &format!("/p/p{number}/{path}"));
+                    match status {
+                        200 if path.is_empty() => {}
+                        200 => assert!(body == expected, "{number} {path}"),
+                        // Not there, or deleted while it was sent.
+                        404 | 0 => {}
+                        other => panic!("{number} {path}: {other} {}", String::from_utf8_lossy(&body)),
+                    }
+                    answers.fetch_add(usize::from(status == 200), Ordering::Relaxed);
+                }
+            });
+        }
+        for round in 0..CHANGES {
+            let (number, tag) = (round % 4, format!("oci:store:p{}", round % 4));
+            d1oci(place, &["push", &tag, &format!("bag{number}")]).success();
+            d1oci(place, &["tag", &tag, &format!("latest{number}")]).success();
+            let gone = format!("oci:store:p{}", (round + 2) % 4);
+            if round > 1 {
+                d1oci(place, &["delete", "--yes", &gone]).success();
+                d1oci(place, &["prune", "oci:store", "--grace", "0s"]).success();
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+    assert!(answers.load(Ordering::Relaxed) > 0);
+    let metrics = String::from_utf8(get(&gateway, "/metrics").1).unwrap();
+    assert!(metrics.contains("d1oci_answers_total{class=\"5xx\"} 0\n"), "{metrics}");
 }
 
 #[test]
@@ -118,7 +317,7 @@ fn a_signal_ends_the_gateway_and_each_request_is_in_the_log() {
     let mut stream = TcpStream::connect(gateway.address()).unwrap();
     let request =
         "GET /p/v1/data/small.csv HTTP/1.1\r\nHost: a\r\nUser-Agent: a\"b\r\nConnection: close\r\n\r\n";
-    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("15,7.2\n"), "{answer}");
@@ -126,6 +325,33 @@ fn a_signal_ends_the_gateway_and_each_request_is_in_the_log() {
     let line: serde_json::Value = serde_json::from_str(&gateway.log.recv().unwrap()).unwrap();
     assert_eq!((&line["status"], &line["bytes"], &line["agent"]), (&200.into(), &25.into(), &"a\"b".into()));
     assert_eq!((&line["target"], &line["cut"]), (&"/p/v1/data/small.csv".into(), &false.into()));
+}
+
+#[test]
+fn a_client_cannot_write_lines_or_controls_into_the_log() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    pushed(place);
+    let mut gateway = Gateway::start(place, &["oci:store"]);
+    let address = gateway.address().to_owned();
+    for request in [
+        "GET /p/x%0A%7B%22status%22:200%7D%1b[2J HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET /p/v1/data/none?a=%0d%0a HTTP/1.1\r\nHost: a\r\nUser-Agent: \tx\u{9b}31m\u{202e}\r\nConnection: close\r\n\r\n",
+        "GET /\u{1b}[31m HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: a\rb\r\nConnection: close\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(gateway.stop(), Some(0));
+    let lines: Vec<String> = gateway.log.iter().collect();
+    assert!((2..=4).contains(&lines.len()), "{lines:?}");
+    for line in lines {
+        let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_ne!(parsed["status"], 200, "{line}");
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
 }
 
 #[test]
@@ -158,7 +384,8 @@ fn a_catalogue_with_another_repository_is_refused_and_left_as_it_is() {
     pushed(place);
     d1oci(place, &["copy", "oci:store:v1", "oci:other:v1"]).success();
     let names = || {
-        let status = d1oci(place, &["catalog", "status", "--catalog", "c.sqlite", "--format", "json"]).success();
+        let status =
+            d1oci(place, &["catalog", "status", "--catalog", "c.sqlite", "--format", "json"]).success();
         let mut names: Vec<String> = status
             .text()
             .split("\"repository\":\"")
@@ -185,15 +412,8 @@ fn a_catalogue_with_another_repository_is_refused_and_left_as_it_is() {
 
 #[test]
 fn the_python_client_of_dataone_reads_the_gateway() {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/libclient/bin/python3");
-    let known = [installed, "python3".into()].into_iter().find(|python| {
-        let imported = Command::new(python).args(["-c", "import d1_client"]).output();
-        imported.is_ok_and(|output| output.status.success())
-    });
-    let Some(python) = known else {
-        skipped(
-            "the Python client of DataONE is not installed (pip: dataone.libclient, in target/peers/libclient)",
-        );
+    let Some(python) = python_with("d1_client") else {
+        skipped("the Python client of DataONE is not installed (`cargo xtask peers` installs it)");
         return;
     };
     let place = tempfile::tempdir().unwrap();

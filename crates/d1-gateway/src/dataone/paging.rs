@@ -85,12 +85,7 @@ impl Paging {
     }
 
     /// Begins a list.
-    async fn begun(
-        &self,
-        store: &Store,
-        client: IpAddr,
-        filter: ObjectFilter,
-    ) -> Result<Reading, Refused> {
+    async fn begun(&self, store: &Store, client: IpAddr, filter: ObjectFilter) -> Result<Reading, Refused> {
         let generation = store.ask(d1_catalog::Catalog::generation).await?;
         let same = |reading: &&Reading| reading.generation == generation && reading.filter == filter;
         let known = self.readings().iter().find(same).map(|reading| Arc::clone(&reading.list));

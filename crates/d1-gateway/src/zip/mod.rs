@@ -10,7 +10,7 @@ use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_R
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use d1_catalog::{CatalogFile, CatalogPackage};
+use d1_catalog::{BlobPiece, CatalogFile, CatalogPackage};
 use oci_model::{DigestAlgorithm, DigestHasher};
 use tokio::sync::mpsc::{Sender, channel};
 
@@ -242,10 +242,12 @@ impl Writer {
         let mut offset = 0;
         let mut files = Files::new(&app, &package, &selection);
         while let Some(page) = self.listed(files.next().await).await? {
-            for file in page {
+            let asked = page.clone();
+            let pieces = app.store.ask(move |catalog| catalog.pieces_of_all(&asked)).await;
+            for (file, pieces) in page.iter().zip(self.listed(pieces).await?) {
                 let name = format!("{root}/{}", file.path);
                 let entry = Entry { name: &name, size: file.size };
-                crcs.push(self.entry(&file, &entry, offset, time).await?);
+                crcs.push(self.entry((file, pieces), &entry, offset, time).await?);
                 offset += entry.length();
             }
         }
@@ -282,7 +284,7 @@ impl Writer {
     /// Writes an entry, and returns its CRC-32. If the range ends before the CRC-32 is needed, it may be wrong.
     async fn entry(
         &mut self,
-        file: &CatalogFile,
+        (file, pieces): (&CatalogFile, Option<Vec<BlobPiece>>),
         entry: &Entry<'_>,
         offset: u64,
         time: DosTime,
@@ -306,10 +308,10 @@ impl Writer {
         let crc32 = match known {
             // Without need for the CRC-32, the content is read from where the range begins.
             Some(crc32) => {
-                self.body(file, entry, true).await?;
+                self.body((file, pieces), entry, true).await?;
                 crc32
             }
-            None => self.body(file, entry, end <= body_end).await?,
+            None => self.body((file, pieces), entry, end <= body_end).await?,
         };
         if !self.output.passes(entry.descriptor_length()) {
             self.output.write(&entry.descriptor(crc32)).await?;
@@ -318,7 +320,12 @@ impl Writer {
     }
 
     /// Writes the content in blocks, and returns its CRC-32 if it was read from the beginning.
-    async fn body(&mut self, file: &CatalogFile, entry: &Entry<'_>, may_begin_late: bool) -> Written<u32> {
+    async fn body(
+        &mut self,
+        (file, pieces): (&CatalogFile, Option<Vec<BlobPiece>>),
+        entry: &Entry<'_>,
+        may_begin_late: bool,
+    ) -> Written<u32> {
         let mut from = 0;
         if may_begin_late {
             if self.output.passes(entry.body_length()) {
@@ -329,7 +336,7 @@ impl Writer {
             from = block * BLOCK_BYTES;
         }
         let app = Arc::clone(&self.app);
-        let mut stream = match app.store.read(file, from..file.size).await {
+        let mut stream = match app.store.read_of(file, from..file.size, pieces).await {
             Ok(stream) => stream,
             Err(refused) => return Err(self.refused(&refused).await),
         };

@@ -101,7 +101,10 @@ async fn a_list_that_changes_while_it_is_paged_lacks_nothing_and_has_nothing_twi
     assert_eq!(seen, expected);
     // The next list has the state of now.
     let (now, total) = page(&served, 0, 100).await;
-    assert!(total == 18 && now.iter().any(|pid| pid == "a0") && !now.iter().any(|pid| pid == "m0"), "{now:?}");
+    assert!(
+        total == 18 && now.iter().any(|pid| pid == "a0") && !now.iter().any(|pid| pid == "m0"),
+        "{now:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

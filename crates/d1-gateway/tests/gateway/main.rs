@@ -2,6 +2,7 @@
 
 mod attacks;
 mod changes;
+mod clients;
 mod files;
 mod member_node;
 mod support;

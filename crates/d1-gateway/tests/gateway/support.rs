@@ -77,7 +77,7 @@ impl Served {
         stream.write_all(request).await.unwrap();
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
-        let _ = tokio::time::timeout(Duration::from_secs(60), read).await.expect("an answer");
+        let _ = tokio::time::timeout(Duration::from_secs(600), read).await.expect("an answer");
         answer
     }
 

@@ -113,7 +113,8 @@ fn open_catalog(file: Option<&PathBuf>) -> Result<(Option<tempfile::TempDir>, Ca
         return Ok((None, Catalog::open(file)?));
     }
     let made = tempfile::Builder::new().prefix("d1oci-serve-").tempdir_in(temporary_directory());
-    let folder = made.map_err(|error| Failure::file("create a directory in", &temporary_directory(), error))?;
+    let folder =
+        made.map_err(|error| Failure::file("create a directory in", &temporary_directory(), error))?;
     let catalog = Catalog::open(&folder.path().join("catalog.sqlite"))?;
     Ok((Some(folder), catalog))
 }
@@ -145,7 +146,9 @@ fn failure(error: d1_gateway::Error) -> Failure {
     match error {
         d1_gateway::Error::Catalog(error) => error.into(),
         error @ d1_gateway::Error::OtherRepository { .. } => Failure::new(ExitStatus::Usage, error)
-            .with_hint("name another file, or remove the repository with `d1oci catalog drop --catalog FILE`"),
+            .with_hint(
+                "name another file, or remove the repository with `d1oci catalog drop --catalog FILE`",
+            ),
         error => Failure::new(ExitStatus::LocalIo, error),
     }
 }
