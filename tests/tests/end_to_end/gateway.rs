@@ -9,7 +9,7 @@ use std::sync::mpsc;
 
 use d1_testnode::Scale;
 use d1oci_tests::{BagBuilder, DockerRegistry, Scripted, binary, d1oci, payload, run, skipped};
-use registry_conformance::scripted::Config;
+use registry_conformance::scripted::{Config, Preset};
 
 /// How often the layout of the test of changes changes.
 const CHANGES: usize = 10;
@@ -153,16 +153,16 @@ fn python_with(package: &str) -> Option<PathBuf> {
 }
 
 /// Sends a request and reads some bytes of the answer. The rest waits in the connection.
-fn begin(gateway: &Gateway, path: &str, count: usize) -> TcpStream {
-    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+fn begin(address: &str, path: &str, count: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     stream.read_exact(&mut vec![0; count]).unwrap();
     stream
 }
 
 /// Sends a request, and returns the status and the body.
-fn get(gateway: &Gateway, path: &str) -> (u16, Vec<u8>) {
-    let mut stream = begin(gateway, path, 0);
+fn get(address: &str, path: &str) -> (u16, Vec<u8>) {
+    let mut stream = begin(address, path, 0);
     let mut answer = Vec::new();
     // A connection that breaks ends the body.
     let _ = stream.read_to_end(&mut answer);
@@ -198,14 +198,14 @@ fn two_hundred_slow_clients_need_little_memory_and_hinder_nobody() {
             .success();
         let gateway = Gateway::start(place, &[store, "--max-connections-per-client", "300"]);
         let mut slow: Vec<TcpStream> =
-            (0..200).map(|_| begin(&gateway, "/p/v1/data/large.bin", 1000)).collect();
+            (0..200).map(|_| begin(gateway.address(), "/p/v1/data/large.bin", 1000)).collect();
         for _ in 0..5 {
             for stream in &mut slow {
                 stream.read_exact(&mut [0; 1]).unwrap();
             }
-            assert_eq!(get(&gateway, "/p/v1/data/small.csv"), (200, b"a\n1\n".to_vec()));
+            assert_eq!(get(gateway.address(), "/p/v1/data/small.csv"), (200, b"a\n1\n".to_vec()));
         }
-        let (status, body) = get(&gateway, "/p/v1/data/large.bin");
+        let (status, body) = get(gateway.address(), "/p/v1/data/large.bin");
         assert!(status == 200 && body == content, "{store}: {status}");
         let mut rest = Vec::new();
         slow.pop().unwrap().read_to_end(&mut rest).unwrap();
@@ -217,7 +217,7 @@ fn two_hundred_slow_clients_need_little_memory_and_hinder_nobody() {
 
 #[test]
 fn the_first_byte_of_a_file_in_a_large_archive_takes_few_requests() {
-    let registry = Scripted::start(Config::default());
+    let registry = Scripted::start(Config::new(Preset::Strict));
     let place = tempfile::tempdir().unwrap();
     let place = place.path();
     let (repository, csv) = (format!("{}/a/b", registry.host()), b"depth\n15\n".repeat(200_000));
@@ -229,17 +229,18 @@ fn the_first_byte_of_a_file_in_a_large_archive_takes_few_requests() {
     d1oci(place, &push).success();
     let gateway = Gateway::start(place, &[&repository, "--refresh", "0"]);
     let before = registry.requests().len();
-    let mut first = begin(&gateway, "/p/v1/data/08-m.csv", 2000);
+    let mut first = begin(gateway.address(), "/p/v1/data/08-m.csv", 2000);
     let for_first = registry.requests().len() - before;
     assert!(for_first <= 3, "{for_first} requests: {:?}", registry.requests().split_off(before));
     let mut rest = Vec::new();
     first.read_to_end(&mut rest).unwrap();
     // Everybody else gets it from the gateway, all at once.
     let after = registry.requests().len();
+    let address = gateway.address();
     std::thread::scope(|scope| {
         for _ in 0..20 {
             scope.spawn(|| {
-                let (status, body) = get(&gateway, "/p/v1/data/08-m.csv");
+                let (status, body) = get(address, "/p/v1/data/08-m.csv");
                 assert!(status == 200 && body == csv, "{status}");
             });
         }
@@ -247,8 +248,8 @@ fn the_first_byte_of_a_file_in_a_large_archive_takes_few_requests() {
     assert_eq!(registry.requests().len(), after);
     // So does a client that comes when the registry is gone; what was never read has to wait.
     drop(registry);
-    assert!(get(&gateway, "/p/v1/data/08-m.csv").0 == 200);
-    let (status, _) = get(&gateway, "/p/v1/data/00.bin");
+    assert!(get(gateway.address(), "/p/v1/data/08-m.csv").0 == 200);
+    let (status, _) = get(gateway.address(), "/p/v1/data/00.bin");
     assert_eq!(status, 503);
 }
 
@@ -267,7 +268,7 @@ fn a_layout_that_changes_while_it_is_served_gives_no_wrong_byte() {
     let (is_done, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for client in 0..50_usize {
-            let (gateway, contents, is_done, answers) = (&gateway, &contents, &is_done, &answers);
+            let (address, contents, is_done, answers) = (gateway.address(), &contents, &is_done, &answers);
             scope.spawn(move || {
                 for round in client.. {
                     if is_done.load(Ordering::Relaxed) {
@@ -279,7 +280,7 @@ fn a_layout_that_changes_while_it_is_served_gives_no_wrong_byte() {
                         1 => ("data/small.csv", format!("n\n{number}\n").into_bytes()),
                         _ => ("", Vec::new()),
                     };
-                    let (status, body) = get(gateway, &format!("/p/p{number}/{path}"));
+                    let (status, body) = get(address, &format!("/p/p{number}/{path}"));
                     match status {
                         200 if path.is_empty() => {}
                         200 => assert!(body == expected, "{number} {path}"),
@@ -304,7 +305,7 @@ fn a_layout_that_changes_while_it_is_served_gives_no_wrong_byte() {
         is_done.store(true, Ordering::Relaxed);
     });
     assert!(answers.load(Ordering::Relaxed) > 0);
-    let metrics = String::from_utf8(get(&gateway, "/metrics").1).unwrap();
+    let metrics = String::from_utf8(get(gateway.address(), "/metrics").1).unwrap();
     assert!(metrics.contains("d1oci_answers_total{class=\"5xx\"} 0\n"), "{metrics}");
 }
 
@@ -388,7 +389,7 @@ fn a_catalogue_with_another_repository_is_refused_and_left_as_it_is() {
             d1oci(place, &["catalog", "status", "--catalog", "c.sqlite", "--format", "json"]).success();
         let mut names: Vec<String> = status
             .text()
-            .split("\"repository\":\"")
+            .split("\"name\":\"")
             .skip(1)
             .map(|rest| rest.split('"').next().unwrap().to_owned())
             .collect();
