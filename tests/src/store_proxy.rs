@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub struct StoreProxy {
 pub struct StoreFault {
     /// The method of the requests.
     pub method: &'static str,
-    /// A part of their path and query.
+    /// A part of their path, query or headers.
     pub part: &'static str,
     /// How many of them.
     pub times: usize,
@@ -49,6 +49,11 @@ struct Link {
     /// When the link has passed on the bytes that it took.
     free_at: Mutex<Option<Instant>>,
     sent: AtomicU64,
+    /// How long each request waits before the server sees it, in milliseconds.
+    delay: AtomicU64,
+    /// Requests that have come and not been answered: now, and the most at one time.
+    open: AtomicUsize,
+    most_open: AtomicUsize,
     requests: Mutex<Vec<String>>,
     ended: AtomicBool,
 }
@@ -71,8 +76,13 @@ impl StoreProxy {
                     return;
                 }
                 let link = shared.clone();
-                // A connection that breaks is part of the test.
-                thread::spawn(move || link.serve(client, server));
+                thread::spawn(move || {
+                    let open = link.open.fetch_add(1, Ordering::Relaxed) + 1;
+                    link.most_open.fetch_max(open, Ordering::Relaxed);
+                    // A connection that breaks is part of the test.
+                    let _ = link.serve(client, server);
+                    link.open.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
         Self { address, link }
@@ -86,6 +96,16 @@ impl StoreProxy {
     /// Lets so many bytes pass in a second from now on.
     pub fn throttle(&self, bytes_per_second: u64) {
         self.link.rate.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    /// Lets each request wait so long from now on.
+    pub fn delay(&self, each: Duration) {
+        self.link.delay.store(u64::try_from(each.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Returns how many requests waited for their answers at one time at most, and forgets it.
+    pub fn take_most_open(&self) -> usize {
+        self.link.most_open.swap(0, Ordering::Relaxed)
     }
 
     /// Adds a fault.
@@ -136,7 +156,8 @@ impl Link {
         let mut words = head.split_whitespace();
         let request = format!("{} {}", words.next().unwrap_or_default(), words.next().unwrap_or_default());
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-        let fault = self.fault(&request);
+        thread::sleep(Duration::from_millis(self.delay.load(Ordering::Relaxed)));
+        let fault = self.fault(&head);
         if let Some(FaultKind::Answer(status, code)) = fault {
             self.pass(&mut requests, &mut io::sink(), length, true)?;
             let body = format!(
@@ -158,11 +179,11 @@ impl Link {
         }
     }
 
-    /// Returns the fault of this request, and counts it.
-    fn fault(&self, request: &str) -> Option<FaultKind> {
+    /// Returns the fault of the request with this head, and counts it.
+    fn fault(&self, head: &str) -> Option<FaultKind> {
         let mut faults = self.faults();
         let fits = |fault: &&mut StoreFault| {
-            fault.times > 0 && request.starts_with(fault.method) && request.contains(fault.part)
+            fault.times > 0 && head.starts_with(fault.method) && head.contains(fault.part)
         };
         let fault = faults.iter_mut().find(fits)?;
         fault.times -= 1;

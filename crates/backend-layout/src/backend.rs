@@ -14,8 +14,8 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use oci_model::{Descriptor, Digest, Location, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{
-    Access, BlobRead, BlobSource, Capabilities, Error, ErrorKind, PruneOptions, PruneReport, Pruner,
-    RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint, Written,
+    Access, BlobRead, BlobSource, Capabilities, Error, ErrorKind, OpenOptions, PruneOptions, PruneReport,
+    Pruner, RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint, Written,
 };
 
 use crate::bucket::{Bucket, OpenUploads, PartStore, Place, Tuning, Warnings};
@@ -98,15 +98,18 @@ impl LayoutBackend {
             warnings: Warnings::default(),
             server: None,
         };
-        Self::at(place, access).await
+        Self::at(place, &OpenOptions::new(access)).await
     }
 
     /// Opens the layout in a place of an object store.
-    pub(crate) async fn at(place: Place, access: Access) -> Result<Self> {
-        let name = place.name.clone();
-        let storage = Bucket::open(place, access).await?;
+    pub(crate) async fn at(place: Place, options: &OpenOptions) -> Result<Self> {
+        let (name, parallel, blob_place) = (place.name.clone(), place.tuning.parallel, place.blob_place());
+        let storage = Bucket::open(place, options).await?;
         // Requests spend most of their time waiting for the network.
-        Ok(Self::new(Box::new(storage), name, access, 4))
+        let mut backend = Self::new(Box::new(storage), name, options.access, 4);
+        backend.capabilities.parallel_manifests = Some(parallel);
+        backend.capabilities.blob_place = blob_place;
+        Ok(backend)
     }
 
     /// Creates an empty layout in memory.
@@ -226,6 +229,9 @@ impl RegistryBackend for LayoutBackend {
         let size = blob.size();
         if !hint.replace && self.publisher.keep(&self.manifests, blob.digest(), size).await? {
             return Ok(Written::AlreadyThere);
+        }
+        if !hint.replace && self.manifests.storage.copy(blob).await? {
+            return Ok(Written::Mounted);
         }
         self.manifests.storage.store(blob).await?;
         if hint.replace {

@@ -9,6 +9,7 @@ mod failure;
 mod index_object;
 mod lease;
 mod open;
+mod seen;
 mod shared;
 mod uploads;
 
@@ -18,7 +19,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use oci_model::Digest;
-use registry_backend::{Access, BlobRead, BlobSource, Result};
+use registry_backend::{Access, BlobRead, BlobSource, OpenOptions, Result};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::index::Index;
@@ -43,6 +44,8 @@ pub(crate) struct Bucket {
     index: Arc<IndexObject>,
     /// Set once the layout is known to exist.
     created: OnceCell<()>,
+    /// Whether the index that was read once answers until this value replaces it.
+    remembers_index: bool,
     /// Writers of this value wait here instead of overtaking one another.
     queue: Arc<Mutex<()>>,
     /// Set by the first write.
@@ -51,8 +54,8 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     /// Opens the layout in a place. If it may be created, the first write creates it.
-    pub(crate) async fn open(place: Place, access: Access) -> Result<Self> {
-        let shared = Shared::new(place);
+    pub(crate) async fn open(place: Place, options: &OpenOptions) -> Result<Self> {
+        let (shared, access) = (Shared::new(place), options.access);
         let (exists, is_proven) =
             futures::join!(open::open(&shared, access), open::is_proven(&shared, access));
         let exists = exists?;
@@ -64,6 +67,7 @@ impl Bucket {
             shared: Arc::new(shared),
             index: Arc::default(),
             created,
+            remembers_index: options.remembers_lists,
             queue: Arc::default(),
             lease: OnceCell::new(),
         })
@@ -83,7 +87,10 @@ impl Bucket {
 #[async_trait]
 impl Storage for Bucket {
     async fn index(&self) -> Result<Arc<Index>> {
-        Ok(self.index.read(&self.shared, !self.created.initialized()).await?.0)
+        match self.index.last_read() {
+            Some(known) if self.remembers_index => Ok(known),
+            _ => Ok(self.index.read(&self.shared, !self.created.initialized()).await?.0),
+        }
     }
 
     fn known_index(&self) -> Option<Arc<Index>> {
@@ -113,7 +120,22 @@ impl Storage for Bucket {
     async fn store(&self, blob: &dyn BlobSource) -> Result<()> {
         self.create().await?;
         self.lease().await;
-        blobs::store(&self.shared, blob).await
+        blobs::store(&self.shared, blob).await?;
+        self.shared.seen.note(blob.digest(), blob.size());
+        Ok(())
+    }
+
+    async fn copy(&self, blob: &dyn BlobSource) -> Result<bool> {
+        let Some(prefix) = blob.blob_place().and_then(|place| self.shared.place.prefix_of(place)) else {
+            return Ok(false);
+        };
+        self.create().await?;
+        self.lease().await;
+        let is_copied = blobs::copy(&self.shared, blob, &prefix).await?;
+        if is_copied {
+            self.shared.seen.note(blob.digest(), blob.size());
+        }
+        Ok(is_copied)
     }
 
     async fn sync(&self) -> Result<()> {
@@ -122,10 +144,14 @@ impl Storage for Bucket {
     }
 
     async fn renew(&self, digest: &Digest, size: u64) -> Result<Presence> {
+        if self.shared.seen.has(digest, size) {
+            return Ok(Presence::Kept);
+        }
         let meta = blobs::head(&self.shared, "stat blob", digest).await?;
         Ok(match meta {
             Some(meta) if meta.size == size => {
                 if self.lease().await.covers(meta.last_modified.into()) {
+                    self.shared.seen.note(digest, size);
                     Presence::Kept
                 } else {
                     Presence::KeptIfReferenced

@@ -133,6 +133,11 @@ impl Storage for Directory {
         blobs::store(&self.paths, blob).await
     }
 
+    /// Directories link and clone files, where they can, when they store a blob.
+    async fn copy(&self, _blob: &dyn BlobSource) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn sync(&self) -> Result<()> {
         self.blocking("sync", |paths| {
             blobs::sync_names(paths).map_err(|error| failure("sync", paths, &paths.blobs(), error))

@@ -78,7 +78,7 @@ impl BackendFactory for LayoutFactory {
             Location::Bucket { scheme, url } if serves(scheme, url) => {
                 let uploads = self.uploads.clone();
                 let place = crate::remote::place(url, &self.buckets, uploads, options.access)?;
-                Ok(Box::new(LayoutBackend::at(place, options.access).await?))
+                Ok(Box::new(LayoutBackend::at(place, options).await?))
             }
             Location::Bucket { scheme, .. } => {
                 let feature = match &**scheme {

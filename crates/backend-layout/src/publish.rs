@@ -38,14 +38,14 @@ struct Addition {
     manifest: Manifest,
     /// The blobs and manifests that have to exist, the manifest's own blob included, with their sizes.
     needs: Vec<(Digest, u64)>,
+    /// Their presence, where no lock keeps them: asked before the turn, so that nobody waits for it.
+    presence: Option<Vec<Presence>>,
 }
 
 /// An addition, and the caller who waits for it.
 #[derive(Debug)]
 struct Waiting {
     addition: Arc<Addition>,
-    /// The presence of what it needs, once that was asked.
-    presence: Option<Vec<Presence>>,
     done: oneshot::Sender<Result<()>>,
 }
 
@@ -90,7 +90,11 @@ impl Publisher {
         if !self.keep(manifests, raw.digest(), size).await? {
             manifests.storage.store(&ManifestSource { raw }).await?;
         }
-        let addition = Addition::new(tag.cloned(), raw.clone(), manifest);
+        let mut addition = Addition::new(tag.cloned(), raw.clone(), manifest);
+        if !manifests.storage.update_excludes_others() {
+            // Without a lock, a young blob stays long enough.
+            addition.presence = Some(manifests.storage.presence(&addition.needs).await?);
+        }
         self.queue.pass(addition, |additions| self.list(manifests, additions)).await
     }
 
@@ -104,8 +108,8 @@ impl Publisher {
             let index = Arc::clone(update.index());
             let mut added = Additions::to(&index);
             let (mut listed, mut before) = (Vec::with_capacity(waiting.len()), Vec::new());
-            for mut waiting in waiting {
-                match self.add(manifests, &mut added, &index, &mut waiting).await {
+            for waiting in waiting {
+                match self.add(manifests, &mut added, &index, &waiting.addition).await {
                     Ok(Added::Yes) => listed.push(waiting),
                     Ok(Added::Later) => later.push(waiting),
                     Ok(Added::Before) => before.push(waiting),
@@ -134,15 +138,16 @@ impl Publisher {
         manifests: &Manifests,
         added: &mut Additions<'_>,
         index: &Arc<Index>,
-        waiting: &mut Waiting,
+        addition: &Addition,
     ) -> Result<Added> {
-        let addition = &waiting.addition;
-        // Under a lock nothing disappears meanwhile. Without one, a young blob stays long enough.
-        if waiting.presence.is_none() || manifests.storage.update_excludes_others() {
-            waiting.presence = Some(manifests.storage.presence(&addition.needs).await?);
+        match &addition.presence {
+            Some(presence) => self.check_complete(manifests, index, addition, presence).await?,
+            None => {
+                // Under the lock nothing disappears meanwhile.
+                let presence = manifests.storage.presence(&addition.needs).await?;
+                self.check_complete(manifests, index, addition, &presence).await?;
+            }
         }
-        let presence = waiting.presence.as_deref().unwrap_or_default();
-        self.check_complete(manifests, index, addition, presence).await?;
         added.add(addition.tag.as_ref(), &addition.raw, &addition.manifest)
     }
 
@@ -186,7 +191,7 @@ impl Addition {
         let needed = blobs.into_iter().chain(manifest.children());
         let needs = needed.map(|needed| (needed.digest.clone(), needed.size));
         let needs = std::iter::once(own).chain(needs).collect();
-        Self { tag, raw, manifest, needs }
+        Self { tag, raw, manifest, needs, presence: None }
     }
 
     fn target(&self) -> ManifestRef {
@@ -236,7 +241,7 @@ impl Queue {
 
     fn enter(&self, addition: &Arc<Addition>) -> oneshot::Receiver<Result<()>> {
         let (done, answer) = oneshot::channel();
-        self.waiting().push(Waiting { addition: Arc::clone(addition), presence: None, done });
+        self.waiting().push(Waiting { addition: Arc::clone(addition), done });
         answer
     }
 

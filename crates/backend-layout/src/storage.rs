@@ -19,7 +19,7 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// Returns the current index.
     async fn index(&self) -> Result<Arc<Index>>;
 
-    /// Returns the index that was read last, where asking again costs a request. Content that it lists under a digest is the same
+    /// Returns the index that was read or stored last, where asking again costs a request. Content that it lists under a digest is the same
     /// now, if it still exists.
     fn known_index(&self) -> Option<Arc<Index>>;
 
@@ -38,6 +38,9 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
 
     /// Stores a blob once its bytes prove right, and replaces one that exists.
     async fn store(&self, blob: &dyn BlobSource) -> Result<()>;
+
+    /// Copies a blob from another place of the same store, without receiving its bytes. Returns false if the store cannot.
+    async fn copy(&self, blob: &dyn BlobSource) -> Result<bool>;
 
     /// Makes stored blobs survive a power cut. A commit of the index does that too.
     async fn sync(&self) -> Result<()>;

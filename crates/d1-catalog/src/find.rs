@@ -218,7 +218,7 @@ pub(crate) fn search<'a>(
 ) -> BoxStream<'a, Result<Searched>> {
     let permits = usize::try_from(INDEX_BYTES_AT_ONCE / PERMIT_BYTES).unwrap_or(1);
     let search = Arc::new(Search { backend, query, observer, indexes: Semaphore::new(permits) });
-    let parallel = backend.capabilities().parallel_blobs.max(1);
+    let parallel = backend.capabilities().manifests_at_once();
     walk(backend, first)
         .map_err(Error::from)
         .try_filter_map(move |met| {

@@ -263,7 +263,7 @@ async fn count_moved(
     versions: &mut [Version],
     observer: &Arc<dyn Observer>,
 ) -> Result<()> {
-    let parallel = backend.capabilities().parallel_blobs.max(1);
+    let parallel = backend.capabilities().manifests_at_once();
     let wanted: Vec<(usize, Digest)> = versions
         .iter()
         .enumerate()

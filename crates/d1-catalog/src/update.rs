@@ -157,7 +157,7 @@ const MOST_TAGS: usize = 10_000_000;
 
 /// Lists the tags with their digests. A list without digests costs a request for each tag.
 async fn list(backend: &dyn RegistryBackend) -> Result<Vec<Listed>> {
-    let parallel = backend.capabilities().parallel_blobs.max(1);
+    let parallel = backend.capabilities().manifests_at_once();
     let listed = backend.tags().take(MOST_TAGS).map_ok(|TagEntry { tag, digest, .. }| async move {
         if digest.is_some() {
             return Ok(Listed { tag, digest });
@@ -193,7 +193,7 @@ impl<'a> Collecting<'a> {
     fn all(&'a self, missing: Vec<Listed>, objects: Vec<(i64, Digest)>) -> BoxStream<'a, Result<Collected>> {
         let missing = stream::iter(missing).map(|listed| self.artifact(listed).boxed());
         let objects = stream::iter(objects).map(|(row, digest)| self.system_metadata(row, digest).boxed());
-        let parallel = self.backend.capabilities().parallel_blobs.max(1);
+        let parallel = self.backend.capabilities().manifests_at_once();
         missing.chain(objects).buffered(parallel).boxed()
     }
 

@@ -277,7 +277,7 @@ impl Copying<'_> {
             if found.is_empty() {
                 return Ok(());
             }
-            let parallel = self.from.capabilities().parallel_blobs.max(1);
+            let parallel = self.from.capabilities().manifests_at_once();
             let from = self.from;
             let read = |digest| async move { from.read_manifest(&ManifestRef::Digest(digest)).await };
             let mut reading = stream::iter(found).map(read).buffered(parallel);
@@ -302,7 +302,7 @@ impl Copying<'_> {
     /// Lists the referrers of all manifests whose referrers were not listed yet, without those that were copied.
     async fn list_referrers(&mut self, budget: &ReferrerBudget) -> Result<Vec<Digest>> {
         let subjects = std::mem::take(&mut self.subjects);
-        let parallel = self.from.capabilities().parallel_blobs.max(1);
+        let parallel = self.from.capabilities().manifests_at_once();
         let from = self.from;
         let list = |subject: Digest| async move { referrers(from, &subject, None, budget).await };
         let mut listing = stream::iter(subjects).map(list).buffered(parallel);

@@ -93,6 +93,10 @@ impl BlobSource for BackendSource<'_> {
         let Descriptor { digest, size, .. } = self.descriptor;
         read_range(self.backend, digest, *size, offset..*size).await
     }
+
+    fn blob_place(&self) -> Option<&str> {
+        self.backend.capabilities().blob_place.as_deref()
+    }
 }
 
 /// A range of a file with a known digest: a whole object, or a part of a large one.

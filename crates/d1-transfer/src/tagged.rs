@@ -44,7 +44,7 @@ pub enum Met {
 ///
 /// Fails if the tags cannot be listed, or the store fails.
 pub fn walk(backend: &dyn RegistryBackend, first: Option<Tag>) -> BoxStream<'_, Result<Met>> {
-    let parallel = backend.capabilities().parallel_blobs.max(1);
+    let parallel = backend.capabilities().manifests_at_once();
     let guess = stream::iter(first.clone()).map(|tag| Ok((tag, true)));
     let mut listed_digests = HashSet::new();
     let listed = backend.tags().try_filter(move |TagEntry { tag, digest, .. }| {

@@ -54,7 +54,7 @@ pub async fn refuse_withdrawn(backend: &dyn RegistryBackend, objects: &HashSet<&
         let found = backend.stat_manifest(&ManifestRef::Tag(tag)).await?;
         Ok::<_, Error>(found.map(|_| identifier))
     };
-    let parallel = backend.capabilities().parallel_blobs.max(1);
+    let parallel = backend.capabilities().manifests_at_once();
     let objects: Vec<Identifier> = objects.iter().map(|identifier| (*identifier).clone()).collect();
     let mut found = futures::stream::iter(objects).map(look).buffer_unordered(parallel);
     while let Some(withdrawn) = found.try_next().await? {

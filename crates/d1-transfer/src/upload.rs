@@ -189,6 +189,10 @@ impl BlobSource for Counted<'_> {
     fn nameless_file(&self) -> Option<&std::fs::File> {
         self.source.nameless_file()
     }
+
+    fn blob_place(&self) -> Option<&str> {
+        self.source.blob_place()
+    }
 }
 
 #[cfg(test)]

@@ -109,29 +109,45 @@ impl Context {
         }
     }
 
-    /// Opens a repository.
+    /// Opens a repository for a command that ends soon: it need not see the changes of others.
     pub(crate) async fn open(
         &self,
         location: &Location,
         access: Access,
     ) -> Result<Box<dyn RegistryBackend>, Failure> {
-        let options = OpenOptions::new(access);
+        self.open_with(location, &OpenOptions::new(access).remembering_lists()).await
+    }
+
+    /// Opens a repository for a command that works on the current state all the time.
+    pub(crate) async fn open_current(
+        &self,
+        location: &Location,
+        access: Access,
+    ) -> Result<Box<dyn RegistryBackend>, Failure> {
+        self.open_with(location, &OpenOptions::new(access)).await
+    }
+
+    async fn open_with(
+        &self,
+        location: &Location,
+        options: &OpenOptions,
+    ) -> Result<Box<dyn RegistryBackend>, Failure> {
         #[cfg(feature = "distribution-client")]
         if let Location::Registry { host, .. } = location {
             let place = self.registries.place(host)?;
             let backends = place.add_to(self.backends.clone());
             return match self.backend.as_deref().or(place.backend()) {
-                Some(name) => Ok(backends.open_with(name, location, &options).await?),
-                None => Ok(backends.open(location, &options).await?),
+                Some(name) => Ok(backends.open_with(name, location, options).await?),
+                None => Ok(backends.open(location, options).await?),
             };
         }
         #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
         if let (Location::Bucket { .. }, None | Some("layout")) = (location, self.backend.as_deref()) {
-            return Ok(self.bucket(location)?.open(location, &options).await?);
+            return Ok(self.bucket(location)?.open(location, options).await?);
         }
         Ok(match &self.backend {
-            Some(name) => self.backends.open_with(name, location, &options).await?,
-            None => self.backends.open(location, &options).await?,
+            Some(name) => self.backends.open_with(name, location, options).await?,
+            None => self.backends.open(location, options).await?,
         })
     }
 

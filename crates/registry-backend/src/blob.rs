@@ -64,6 +64,13 @@ pub trait BlobSource: Send + Sync {
     fn nameless_file(&self) -> Option<&File> {
         None
     }
+
+    /// Returns the place of the store that keeps the content under its digest ([`Capabilities::blob_place`](crate::Capabilities)).
+    /// A store that knows the place may copy the content there instead of receiving it. Only sources that read from another store
+    /// have one.
+    fn blob_place(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A blob in memory.

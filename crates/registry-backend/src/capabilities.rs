@@ -25,6 +25,11 @@ pub struct Capabilities {
     pub max_layers: usize,
     /// How many blobs to move at once.
     pub parallel_blobs: usize,
+    /// How many manifests, and other content of some kilobytes, to ask for at once; `None` for as many as blobs.
+    pub parallel_manifests: Option<usize>,
+    /// Where the store keeps its blobs, in words of its own. A store copies blobs by itself from a place that it knows
+    /// ([`BlobSource::blob_place`](crate::BlobSource::blob_place)).
+    pub blob_place: Option<String>,
     /// Whether the store sends a range of a blob without the rest.
     pub range_reads: bool,
     /// How long a blob without a manifest stays at least, or `None` for ever.
@@ -50,6 +55,21 @@ impl Capabilities {
 
     /// 400: the lowest limit in the field is about 500 layers, ECR's.
     pub const PORTABLE_LAYERS: usize = 400;
+
+    /// Returns how many manifests to ask for at once: at least one.
+    ///
+    /// ```
+    /// use registry_backend::Capabilities;
+    ///
+    /// let mut capabilities = Capabilities::default();
+    /// assert_eq!(capabilities.manifests_at_once(), capabilities.parallel_blobs);
+    /// capabilities.parallel_manifests = Some(32);
+    /// assert_eq!(capabilities.manifests_at_once(), 32);
+    /// ```
+    #[must_use]
+    pub fn manifests_at_once(&self) -> usize {
+        self.parallel_manifests.unwrap_or(self.parallel_blobs).max(1)
+    }
 }
 
 impl Default for Capabilities {
@@ -61,6 +81,8 @@ impl Default for Capabilities {
             max_manifest_bytes: Self::PORTABLE_MANIFEST_BYTES,
             max_layers: Self::PORTABLE_LAYERS,
             parallel_blobs: 4,
+            parallel_manifests: None,
+            blob_place: None,
             range_reads: true,
             unreferenced_blob_lifetime: None,
             untagged_manifest_lifetime: None,

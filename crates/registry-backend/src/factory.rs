@@ -88,6 +88,9 @@ pub enum Fit {
 pub struct OpenOptions {
     /// How the caller is going to use it.
     pub access: Access,
+    /// Whether the list of tags and manifests may be read once and remembered. A command that ends soon need not see the changes
+    /// that others make meanwhile. Changes by the same value are always seen.
+    pub remembers_lists: bool,
 }
 
 /// How a caller is going to use a repository.
@@ -104,7 +107,14 @@ pub enum Access {
 impl OpenOptions {
     /// Returns options for this access.
     pub fn new(access: Access) -> Self {
-        Self { access }
+        Self { access, remembers_lists: false }
+    }
+
+    /// Lets the list of tags and manifests be read once and remembered.
+    #[must_use]
+    pub fn remembering_lists(mut self) -> Self {
+        self.remembers_lists = true;
+        self
     }
 }
 

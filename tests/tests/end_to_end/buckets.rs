@@ -13,17 +13,17 @@ use registry_backend::{Access, BackendFactory as _, OpenOptions};
 use registry_conformance::CountingBackend;
 use registry_conformance::conformance::{EmptyRepository, run_suite};
 
-const MIB: usize = 1024 * 1024;
+pub(crate) const MIB: usize = 1024 * 1024;
 
 /// A home directory, and the settings of a server or of a proxy before it.
-struct Rig {
-    store: ObjectStore,
-    proxy: StoreProxy,
-    session: Session,
+pub(crate) struct Rig {
+    pub(crate) store: ObjectStore,
+    pub(crate) proxy: StoreProxy,
+    pub(crate) session: Session,
 }
 
 impl Rig {
-    fn start(kind: StoreKind) -> Option<Self> {
+    pub(crate) fn start(kind: StoreKind) -> Option<Self> {
         let store = kind.start()?;
         let proxy = StoreProxy::start(&store.host());
         let rig = Self { store, proxy, session: Session::new(&[]) };
@@ -32,32 +32,32 @@ impl Rig {
     }
 
     /// Writes the settings of the bucket.
-    fn configure(&self, settings: &str) {
+    pub(crate) fn configure(&self, settings: &str) {
         let url = self.store.url("");
         let text = format!("[bucket.\"{}\"]\npart-size = \"5 MiB\"\n{settings}", url.trim_end_matches('/'));
         fs::write(self.session.path(".config/d1oci/config.toml"), text).unwrap();
     }
 
     /// Returns the command `d1oci`, with `URL` for the layout.
-    fn command(&self, line: &str) -> Command {
+    pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = self.session.command(&line.replace("URL", &self.store.url("some/where")));
         command.envs(self.store.settings(&self.proxy.host()));
         command
     }
 
-    fn line(&self, line: &str) -> Outcome {
+    pub(crate) fn line(&self, line: &str) -> Outcome {
         run(&mut self.command(line))
     }
 
     /// Makes a directory with one large file and a small one.
-    fn package(&self, name: &str, seed: u64, size: usize) {
+    pub(crate) fn package(&self, name: &str, seed: u64, size: usize) {
         fs::create_dir_all(self.session.path(name)).unwrap();
         fs::write(self.session.path(name).join("large.bin"), payload(seed, size)).unwrap();
         fs::write(self.session.path(name).join("small.csv"), "a,b\n1,2\n").unwrap();
     }
 
     #[track_caller]
-    fn pulls(&self, tag: &str, name: &str) {
+    pub(crate) fn pulls(&self, tag: &str, name: &str) {
         let got = format!("got-{tag}");
         self.line(&format!("pull URL:{tag} -o {got}")).success();
         let (got, pushed) = (self.session.path(&got).join(name), self.session.path(name));
@@ -96,7 +96,7 @@ fn every_store_keeps_the_promises_of_the_contract() {
 }
 
 /// Runs a test on every server that is installed.
-fn on_every_store(test: impl Fn(&Rig)) {
+pub(crate) fn on_every_store(test: impl Fn(&Rig)) {
     StoreKind::ALL.into_iter().filter_map(Rig::start).for_each(|rig| test(&rig));
 }
 
@@ -192,7 +192,7 @@ fn two_pushes_that_share_a_large_blob_both_succeed() {
 }
 
 /// Starts a push and waits until the server has received so many bytes.
-fn push_until(rig: &Rig, line: &str, bytes: u64) -> std::process::Child {
+pub(crate) fn push_until(rig: &Rig, line: &str, bytes: u64) -> std::process::Child {
     let before = rig.proxy.sent();
     let push = rig.command(line).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(60);

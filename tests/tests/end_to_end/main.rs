@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bags_in_archives;
+mod bucket_requests;
 mod buckets;
 mod catalogues;
 mod command_line;

@@ -19,7 +19,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::failure::{failure, is_about_bucket};
-use super::shared::{Shared, Tuning};
+use super::shared::{Shared, Tuning, blob_below};
 use super::uploads::{OpenUpload, StoredPart};
 use crate::storage::{Batch, BlobCheck, StoredBlob, absent, next_batch, outside, pause};
 
@@ -203,6 +203,33 @@ async fn open(
             .because(format!("expected bytes {range:?}, found {:?}", found.range)));
     }
     Ok(found.into_stream())
+}
+
+/// The largest blob that a store copies in one request (S3, "CopyObject").
+const LARGEST_COPY: u64 = 5 << 30;
+
+/// Lets the store copy a blob from the layout below another prefix. Returns false if it cannot, for whatever reason: sending the blob
+/// tells the reason.
+pub(super) async fn copy(shared: &Shared, blob: &dyn BlobSource, prefix: &Path) -> Result<bool> {
+    let (from, to) = (blob_below(prefix, blob.digest()), shared.blob(blob.digest()));
+    if blob.size() > LARGEST_COPY || from == to {
+        return Ok(false);
+    }
+    if let Err(error) = shared.store.copy(&from, &to).await {
+        tracing::debug!(%error, %from, "the store does not copy");
+        return Ok(false);
+    }
+    // Azure may still be copying when it answers.
+    let since = Instant::now();
+    loop {
+        match head(shared, WRITE, blob.digest()).await? {
+            Some(meta) if meta.size == blob.size() => return Ok(true),
+            Some(_) if since.elapsed() < shared.place.tuning.patience => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            _ => return Ok(false),
+        }
+    }
 }
 
 /// Stores a blob: a small one in one request, a large one in parts that become an object once the digest proves right.
@@ -490,6 +517,7 @@ pub(super) async fn remove(
     });
     let removed: Vec<Option<StoredBlob>> =
         stream::iter(removals).buffered(shared.place.tuning.parallel).try_collect().await?;
+    shared.seen.clear();
     Ok(removed.into_iter().flatten().collect())
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt;
 use object_store::{Error as StoreError, GetOptions, GetResult, PutMode, PutOptions, UpdateVersion};
 use registry_backend::{Error, ErrorKind, Result};
@@ -66,7 +67,15 @@ impl IndexObject {
         Ok((index, Some(version)))
     }
 
-    /// Returns the index that was read last, unless this value has replaced it since.
+    /// Remembers an index that was stored, so that it need not be read. A store that states no version makes the next look read it.
+    fn remember(&self, version: UpdateVersion, text: Bytes) {
+        let text = String::from_utf8(text.into()).ok().filter(|_| version.e_tag.is_some());
+        if let Some(index) = text.and_then(|text| Index::parse(text).ok()) {
+            *self.known() = Some((version, Arc::new(index)));
+        }
+    }
+
+    /// Returns the index that was read or stored last.
     pub(super) fn last_read(&self) -> Option<Arc<Index>> {
         self.known().as_ref().map(|(_, index)| Arc::clone(index))
     }
@@ -141,10 +150,16 @@ impl IndexUpdate for Update {
                 INDEX_LIMIT >> 20,
             ));
         }
-        let put = self.shared.store.put_opts(&path, text.into(), PutOptions::from(mode)).await;
+        let text = Bytes::from(text);
+        let put = self.shared.store.put_opts(&path, text.clone().into(), PutOptions::from(mode)).await;
         self.object.known().take();
         match put {
-            Ok(_) => Ok(Commit::Done),
+            Ok(stored) => {
+                // The old index is freed before the new one is parsed.
+                drop(self.index);
+                self.object.remember(UpdateVersion::from(stored), text);
+                Ok(Commit::Done)
+            }
             // The store also refuses a put that is repeated after a lost answer. The next look at the index tells.
             Err(StoreError::Precondition { .. } | StoreError::AlreadyExists { .. }) => Ok(Commit::Raced),
             // The answer was lost. The next look at the index tells, too.

@@ -1,5 +1,7 @@
 //! Finding a layout in an object store, creating one, and checking that the store supports safe writing.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
@@ -109,12 +111,14 @@ fn proof(shared: &Shared) -> Option<Path> {
     Some(shared.path(INGEST).join(format!("conditional-put-{server}")))
 }
 
+/// How long the result of a trial counts: an operator may exchange the server.
+const PROOF_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+
 /// Tells whether an earlier writer tried this store.
 pub(super) async fn is_proven(shared: &Shared, access: Access) -> bool {
-    match proof(shared).filter(|_| access != Access::Read) {
-        Some(path) => shared.store.head(&path).await.is_ok(),
-        None => false,
-    }
+    let Some(path) = proof(shared).filter(|_| access != Access::Read) else { return false };
+    let Ok(meta) = shared.store.head(&path).await else { return false };
+    shared.now().duration_since(meta.last_modified.into()).map_or(true, |age| age < PROOF_LIFETIME)
 }
 
 /// Checks with a small object that the store keeps the promise on which the index relies: it refuses a put on the condition that the

@@ -10,6 +10,7 @@ use object_store::path::Path;
 use oci_model::Digest;
 use tokio::time::Instant;
 
+use super::seen::SeenBlobs;
 use super::uploads::{OpenUploads, PartGate, UploadListing};
 
 /// The age from which an unreferenced blob may disappear before a push that relies on it ends.
@@ -40,6 +41,19 @@ pub(crate) struct Place {
     pub(crate) warnings: Warnings,
     /// Identifies the server. Without it, the result of the probe is not remembered.
     pub(crate) server: Option<Digest>,
+}
+
+impl Place {
+    /// Returns the server and the prefix in one text, if the server is known.
+    pub(crate) fn blob_place(&self) -> Option<String> {
+        self.server.as_ref().map(|server| format!("{server}/{}", self.prefix))
+    }
+
+    /// Returns the prefix of another place on the same server, as [`blob_place`](Self::blob_place) states it.
+    pub(super) fn prefix_of(&self, place: &str) -> Option<Path> {
+        let (server, prefix) = place.split_once('/')?;
+        (server == self.server.as_ref()?.as_str()).then(|| Path::parse(prefix).ok())?
+    }
 }
 
 /// Takes note of faults that do not end an operation.
@@ -110,6 +124,8 @@ pub(super) struct Shared {
     /// The name of the place for people.
     pub(super) name: String,
     pub(super) gate: PartGate,
+    /// The blobs that this value has stored or seen lately.
+    pub(super) seen: SeenBlobs,
 }
 
 impl Shared {
@@ -121,6 +137,7 @@ impl Shared {
             name: place.name.clone(),
             place,
             gate,
+            seen: SeenBlobs::default(),
         }
     }
 
@@ -134,7 +151,7 @@ impl Shared {
     }
 
     pub(super) fn blob(&self, digest: &Digest) -> Path {
-        self.path("blobs").join(digest.algorithm_name()).join(digest.encoded())
+        blob_below(&self.prefix, digest)
     }
 
     /// Returns a path in `ingest/` that no other process uses.
@@ -142,6 +159,11 @@ impl Shared {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.path(INGEST).join(format!("{stem}-{:x}-{}", now.as_nanos(), std::process::id()))
     }
+}
+
+/// Returns the path of a blob in the layout below a prefix.
+pub(super) fn blob_below(prefix: &Path, digest: &Digest) -> Path {
+    prefix.clone().join("blobs").join(digest.algorithm_name()).join(digest.encoded())
 }
 
 /// The store's clock, as far as it is known.

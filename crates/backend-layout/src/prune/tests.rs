@@ -113,6 +113,11 @@ impl Storage for Arc<Interrupted> {
         self.inner.store(blob).await
     }
 
+    async fn copy(&self, blob: &dyn BlobSource) -> Result<bool> {
+        self.call().await;
+        self.inner.copy(blob).await
+    }
+
     async fn sync(&self) -> Result<()> {
         self.inner.sync().await
     }

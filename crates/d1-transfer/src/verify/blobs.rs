@@ -25,7 +25,7 @@ pub(super) async fn missing(
         };
         Ok(Some(ContentFault { path: name, message }))
     };
-    let parallel = backend.capabilities().parallel_blobs.max(1);
+    let parallel = backend.capabilities().manifests_at_once();
     let found = futures::stream::iter(named_blobs(package)).map(look).buffered(parallel);
     let faults: Vec<Option<ContentFault>> = found.try_collect().await?;
     Ok(faults.into_iter().flatten().collect())

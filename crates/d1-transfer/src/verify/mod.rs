@@ -289,6 +289,9 @@ fn check_bag(package: &OpenPackage, arrived: &mut Arrived, accept: Accept) -> Op
 /// How many artifacts are verified at once. The blobs of each are read in parallel too.
 const ARTIFACTS_AT_ONCE: usize = 2;
 
+/// How many artifacts are verified at once in a store that takes many requests, if few of their bytes are read.
+const MOST_ARTIFACTS_AT_ONCE: usize = 16;
+
 /// The result for one artifact of a repository.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -330,9 +333,14 @@ pub fn verify_all<'a>(
     options: &'a VerifyOptions,
     observer: &'a Arc<dyn Observer>,
 ) -> BoxStream<'a, Result<VerifiedArtifact>> {
+    let capabilities = backend.capabilities();
+    let at_once = match (options.deep || options.system_metadata, capabilities.parallel_manifests) {
+        (false, Some(manifests)) => manifests.clamp(ARTIFACTS_AT_ONCE, MOST_ARTIFACTS_AT_ONCE),
+        _ => ARTIFACTS_AT_ONCE,
+    };
     walk_everything(backend, Extent { referrers: options.deep, untagged: options.deep })
         .map_ok(move |reached| verify_reached(backend, reached, options, observer))
-        .try_buffered(ARTIFACTS_AT_ONCE)
+        .try_buffered(at_once)
         .boxed()
 }
 

@@ -48,7 +48,7 @@ struct Removed {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let location = context.repository_only(&arguments.reference, "prune")?;
     let access = if arguments.dry_run { Access::Read } else { Access::Modify };
-    let backend = context.open(location, access).await?;
+    let backend = context.open_current(location, access).await?;
     let pruner = backend.admin().and_then(|admin| admin.pruner()).ok_or_else(|| {
         Error::new(ErrorKind::Unsupported, "prune", location)
             .because("the registry removes unreferenced blobs itself")

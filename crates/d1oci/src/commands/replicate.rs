@@ -122,7 +122,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let options = options(&arguments)?;
     let journal = arguments.journal.as_deref().map(|path| Journal::open(path, &location.to_string()));
     let journal = journal.transpose()?;
-    let backend = context.open(location, Access::Create).await?;
+    let backend = context.open_current(location, Access::Create).await?;
     let telling = Telling {
         context,
         location,

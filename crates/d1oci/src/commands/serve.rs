@@ -81,7 +81,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let (mut repositories, mut names) = (Vec::new(), Vec::new());
     for repository in &arguments.repositories {
         let location = context.repository_only(repository, "serve")?;
-        let backend: Arc<dyn RegistryBackend> = context.open(location, Access::Read).await?.into();
+        let backend: Arc<dyn RegistryBackend> = context.open_current(location, Access::Read).await?.into();
         names.push(backend.to_string());
         repositories.push(Repository::new(repository_name(location), backend));
     }
