@@ -49,6 +49,7 @@ struct Link {
     /// When the link has passed on the bytes that it took.
     free_at: Mutex<Option<Instant>>,
     sent: AtomicU64,
+    received: AtomicU64,
     /// How long each request waits before the server sees it, in milliseconds.
     delay: AtomicU64,
     /// Requests that have come and not been answered: now, and the most at one time.
@@ -121,6 +122,11 @@ impl StoreProxy {
     /// Returns how many bytes of content clients have sent.
     pub fn sent(&self) -> u64 {
         self.link.sent.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many bytes of answers clients have got, heads included.
+    pub fn received(&self) -> u64 {
+        self.link.received.load(Ordering::Relaxed)
     }
 
     /// Returns the requests so far, as method, path and query, and forgets them.
@@ -205,9 +211,8 @@ impl Link {
                 return Ok(());
             }
             left -= read as u64;
-            if is_content {
-                self.sent.fetch_add(read as u64, Ordering::Relaxed);
-            }
+            let counter = if is_content { &self.sent } else { &self.received };
+            counter.fetch_add(read as u64, Ordering::Relaxed);
             self.wait(read);
             to.write_all(&piece[..read])?;
         }

@@ -15,7 +15,7 @@ use object_store::path::Path;
 use oci_model::{Descriptor, Digest, Location, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{
     Access, BlobRead, BlobSource, Capabilities, Error, ErrorKind, OpenOptions, PruneOptions, PruneReport,
-    Pruner, RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint, Written,
+    Pruner, RegistryBackend, Relisted, RepositoryAdmin, Result, TagEntry, WriteHint, Written,
 };
 
 use crate::bucket::{Bucket, OpenUploads, PartStore, Place, Tuning, Warnings};
@@ -25,6 +25,7 @@ use crate::manifests::Manifests;
 use crate::prune;
 use crate::publish::Publisher;
 use crate::referrers::Referrers;
+use crate::relist;
 use crate::storage::{Attempts, Commit, Storage};
 
 /// An OCI image layout as a repository.
@@ -90,6 +91,7 @@ impl LayoutBackend {
             store: store.clone(),
             parts: PartStore(store),
             listing: None,
+            unlisted_uploads: None,
             prefix,
             name: name.into(),
             clock: Arc::default(),
@@ -319,6 +321,11 @@ impl Pruner for LayoutBackend {
             Ok(stream::iter(entries))
         };
         stream::once(listed).try_flatten().boxed()
+    }
+
+    async fn relist(&self) -> Result<Relisted> {
+        self.check_writable("list the manifests of", self)?;
+        relist::relist(&self.manifests, &self.publisher, self.capabilities.max_manifest_bytes).await
     }
 }
 

@@ -104,6 +104,11 @@ impl Storage for Bucket {
         Ok(Box::new(update))
     }
 
+    async fn replace_lost_index(&self) -> Result<()> {
+        // A layout that may be created has an index afterwards, and one that exists gets the missing index.
+        open::create(&self.shared).await
+    }
+
     fn update_excludes_others(&self) -> bool {
         false
     }

@@ -114,6 +114,12 @@ impl Storage for Directory {
         Ok(Box::new(self.thread.run("update the index of", begin).await?))
     }
 
+    async fn replace_lost_index(&self) -> Result<()> {
+        self.create().await?;
+        let lock = self.lock(Mode::Exclusive).await?;
+        self.blocking("create the index of", move |paths| open::replace_lost_index(paths, &lock)).await
+    }
+
     fn update_excludes_others(&self) -> bool {
         true
     }

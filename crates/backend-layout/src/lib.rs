@@ -14,6 +14,7 @@ mod prune;
 mod publish;
 mod reachable;
 mod referrers;
+mod relist;
 #[cfg(feature = "remote")]
 mod remote;
 mod storage;

@@ -23,6 +23,10 @@ use options::{SMALLEST_PART, Settings, is_on_this_machine};
 
 const OPERATION: &str = "use the settings of";
 
+/// What Azure does with parts that no blob got (Azure, "Put Block").
+const UNLISTED_BLOCKS: &str =
+    "Azure lists no unfinished uploads and cannot abort them: it removes their blocks after a week";
+
 /// Prepares the place of the layout at a URL such as `s3://bucket/prefix`. Nothing is sent yet.
 ///
 /// # Errors
@@ -86,6 +90,7 @@ fn own_place(url: &str, options: &BucketOptions, uploads: OpenUploads) -> Result
     Ok(Place {
         store: opened.store,
         parts: PartStore(opened.parts),
+        unlisted_uploads: opened.listing.is_none().then_some(UNLISTED_BLOCKS),
         listing: opened.listing,
         prefix: path,
         name: url.to_owned(),

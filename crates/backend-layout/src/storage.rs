@@ -26,6 +26,9 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// Starts to replace the index. Creates the layout first if it is missing and may be created.
     async fn begin_update(&self) -> Result<Box<dyn IndexUpdate>>;
 
+    /// Creates an empty index if it is missing, although the layout has content.
+    async fn replace_lost_index(&self) -> Result<()>;
+
     /// Tells whether an open update keeps others from updating and removing until it is dropped. Otherwise the storage refuses the
     /// update of the slower writer.
     fn update_excludes_others(&self) -> bool;

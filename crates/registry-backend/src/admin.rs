@@ -44,6 +44,26 @@ pub trait Pruner: Send + Sync {
 
     /// Lists all manifests that the store lists itself, with and without a tag, whether or not their content exists.
     fn listed(&self) -> BoxStream<'_, Result<Descriptor>>;
+
+    /// Lists all manifests again whose content the store has, after it lost its own list. The content has no tags, so those that the
+    /// store still lists stay, and the others are lost. A manifest that was deleted comes back, if it was not pruned.
+    ///
+    /// # Errors
+    ///
+    /// If the content cannot be listed or read.
+    async fn relist(&self) -> Result<Relisted>;
+}
+
+/// The manifests that a store holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Relisted {
+    /// The artifacts that the store lists now, with their artifact types and annotations. Some were listed before.
+    pub artifacts: Vec<Descriptor>,
+    /// Number of manifests that it lists now besides: those that refer to a subject, and those that an index lists.
+    pub others: u64,
+    /// The manifests that cannot be listed, because content to which they refer is missing.
+    pub incomplete: Vec<Digest>,
 }
 
 /// Options for pruning.

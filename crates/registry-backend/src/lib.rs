@@ -10,7 +10,7 @@ mod extension;
 mod factory;
 mod memory;
 
-pub use admin::{PruneOptions, PruneReport, Pruned, Pruner, RepositoryAdmin};
+pub use admin::{PruneOptions, PruneReport, Pruned, Pruner, Relisted, RepositoryAdmin};
 pub use backend::{RegistryBackend, TagEntry, WriteHint, Written};
 pub use blob::{BlobRead, BlobSource, ByteStream, BytesSource};
 pub use capabilities::Capabilities;

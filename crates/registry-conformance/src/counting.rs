@@ -10,8 +10,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{
-    BlobRead, BlobSource, Capabilities, PruneOptions, PruneReport, Pruner, RegistryBackend, RepositoryAdmin,
-    Result, TagEntry, WriteHint, Written,
+    BlobRead, BlobSource, Capabilities, PruneOptions, PruneReport, Pruner, RegistryBackend, Relisted,
+    RepositoryAdmin, Result, TagEntry, WriteHint, Written,
 };
 
 use crate::Operation;
@@ -181,6 +181,10 @@ impl Pruner for CountingBackend {
 
     fn listed(&self) -> BoxStream<'_, Result<Descriptor>> {
         listed(&*self.inner)
+    }
+
+    async fn relist(&self) -> Result<Relisted> {
+        inner_pruner(&*self.inner)?.relist().await
     }
 }
 

@@ -1,13 +1,15 @@
 //! Layouts in buckets: how many requests a command sends, how many at once, and which bytes stay in the store.
 
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::time::Duration;
 
 use backend_layout::LayoutBackend;
-use d1oci_tests::{FaultKind, StoreKind};
+use d1oci_tests::{FaultKind, StoreKind, payload};
 use oci_model::{Descriptor, ImageManifest, MediaType, RawManifest};
 use registry_backend::{Access, BytesSource, RegistryBackend, WriteHint};
 
-use crate::buckets::{MIB, Rig, on_every_store};
+use crate::buckets::{MIB, Rig, number_from, on_every_store, push_until};
 
 /// Makes a layout in the directory `many` with so many packages of one file each.
 fn many_packages(rig: &Rig, count: usize) {
@@ -103,4 +105,48 @@ fn a_store_that_does_not_copy_receives_the_blob() {
         assert!(rig.proxy.sent() - before > 11 * MIB as u64);
         rig.line("verify URL-copied:v1 --deep").success();
     });
+}
+
+/// Makes a package with one file of so many mebibytes.
+fn large_package(rig: &Rig, name: &str, mebibytes: usize) {
+    fs::create_dir_all(rig.session.path(name)).unwrap();
+    let mut file = File::create(rig.session.path(name).join("large.bin")).unwrap();
+    for number in 0..mebibytes {
+        file.write_all(&payload(number as u64, MIB)).unwrap();
+    }
+}
+
+#[test]
+fn a_large_file_passes_a_slow_link_and_a_kill_without_being_sent_twice() {
+    let Some(rig) = Rig::start(StoreKind::Versity) else { return };
+    let mebibytes = number_from("D1OCI_TEST_BUCKET_MIB", 48);
+    let size = (mebibytes * MIB) as u64;
+    // Every transfer takes several times as long as all limits together.
+    rig.configure("silence-timeout = 2\ncommit-timeout = 30\npatience = 4\n");
+    let rate = (size / 96).max(4 * MIB as u64);
+    rig.proxy.throttle(rate);
+    large_package(&rig, "large", mebibytes);
+    // The parts under way when a process is killed are sent again.
+    let most = size / 10 * 11 + 15 * MIB as u64;
+    for (line, source) in [("push URL:v1 large", "push"), ("copy oci:other:v1 URL-other:v1", "copy")] {
+        let before = rig.proxy.sent();
+        let mut first = push_until(&rig, line, size / 2);
+        first.kill().unwrap();
+        first.wait().unwrap();
+        rig.line(line).success();
+        let sent = rig.proxy.sent() - before;
+        eprintln!("{source}: {sent} bytes for {size}");
+        assert!(sent <= most, "{source}: {sent} bytes are sent for {size}");
+        if source == "push" {
+            let before = rig.proxy.received();
+            rig.proxy.add("GET", "/blobs/", 3, FaultKind::CutAfter(size / 4));
+            rig.line("copy URL:v1 oci:other:v1").success();
+            let received = rig.proxy.received() - before;
+            eprintln!("received {received} bytes for {size}");
+            assert!(received <= most, "{received} bytes are received for {size}");
+        }
+    }
+    rig.line("verify URL:v1 --deep").success();
+    rig.line("verify oci:other:v1 --deep").success();
+    rig.line("verify URL-other:v1").success();
 }

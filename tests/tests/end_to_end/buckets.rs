@@ -224,30 +224,42 @@ fn a_killed_push_sends_the_rest_of_its_blob() {
     }
 }
 
+/// Returns the number in a variable of the environment, by which a person asks for a longer test.
+pub(crate) fn number_from(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).ok().map_or(usual, |text| text.parse().expect("it is a number"))
+}
+
 #[test]
-fn a_push_that_fails_or_is_interrupted_leaves_no_parts_and_prune_removes_those_of_a_killed_one() {
+fn pushes_that_are_killed_interrupted_and_refused_leave_nothing_after_a_prune() {
     let Some(rig) = Rig::start(StoreKind::Moto) else { return };
-    rig.package("one", 7, 40 * MIB);
     rig.proxy.throttle(20 * MIB as u64);
-    let mut push = push_until(&rig, "push URL:v1 one", 12 * MIB as u64);
-    run(Command::new("kill").args(["-INT", &push.id().to_string()])).success();
-    assert_eq!(push.wait().unwrap().code(), Some(130));
-    assert_eq!(rig.store.open_uploads(), 0, "after an interrupt");
-    rig.proxy.add("PUT", "partNumber=3", 100, FaultKind::Answer(403, "AccessDenied"));
-    rig.line("push URL:v1 one").failure(4);
-    assert_eq!(rig.store.open_uploads(), 0, "after a failure");
-    for seed in 8..10 {
-        rig.package("one", seed, 40 * MIB);
-        let mut push = push_until(&rig, "push URL:v1 one", 12 * MIB as u64);
-        push.kill().unwrap();
-        push.wait().unwrap();
+    let mut killed = 0;
+    for round in 0..number_from("D1OCI_TEST_BUCKET_KILLS", 4) {
+        rig.package("one", 100 + round as u64, 16 * MIB);
+        match round % 4 {
+            0 => {
+                let mut push = push_until(&rig, "push URL:v1 one", 8 * MIB as u64);
+                run(Command::new("kill").args(["-INT", &push.id().to_string()])).success();
+                assert_eq!(push.wait().unwrap().code(), Some(130));
+            }
+            1 => {
+                rig.proxy.add("PUT", "partNumber=3", 1, FaultKind::Answer(403, "AccessDenied"));
+                rig.line("push URL:v1 one").failure(4);
+            }
+            _ => {
+                let mut push = push_until(&rig, "push URL:v1 one", 8 * MIB as u64);
+                push.kill().unwrap();
+                push.wait().unwrap();
+                killed += 1;
+            }
+        }
+        assert_eq!(rig.store.open_uploads(), killed, "round {round}");
     }
     rig.proxy.throttle(0);
-    assert_eq!(rig.store.open_uploads(), 2, "after two kills");
     sleep(Duration::from_secs(2));
     let counted = rig.line("prune URL --grace 1s --dry-run --format json").success().json();
-    assert!(counted["partialFiles"].as_u64() >= Some(2), "{counted}");
-    assert_eq!(rig.store.open_uploads(), 2);
+    assert!(counted["partialFiles"].as_u64() >= Some(killed as u64), "{counted}");
+    assert_eq!(rig.store.open_uploads(), killed);
     rig.line("prune URL --grace 1s").success();
     assert_eq!(rig.store.open_uploads(), 0);
     let left = rig.store.objects();
@@ -282,7 +294,48 @@ fn a_refused_creation_is_tried_again_and_a_missing_index_does_not_hide_content()
     rig.pulls("v1", "one");
     rig.store.remove("some/where/index.json");
     let said = rig.line("push URL:v2 one").failure(1).stderr;
-    assert!(said.contains("`index.json` is missing"), "{said}");
+    assert!(said.contains("`index.json` is missing") && said.contains("--relist"), "{said}");
+}
+
+#[test]
+fn a_layout_without_an_index_lists_its_artifacts_again() {
+    let Some(rig) = Rig::start(StoreKind::Moto) else { return };
+    fs::write(rig.session.path("note.txt"), "about it").unwrap();
+    for (seed, name) in [(1, "one"), (2, "two")] {
+        rig.package(name, seed, MIB);
+    }
+    rig.line("push URL:v1 one").success();
+    rig.line("push URL two --identifier urn:uuid:1b4e28ba-2fa1-11d2-883f-0016d3cca427").success();
+    rig.line("attach URL:v1 --type text/x-note note.txt").success();
+    let before = rig.line("resolve URL:v1").success().text();
+    for place in ["URL", "oci:copied"] {
+        if place == "URL" {
+            rig.store.remove("some/where/index.json");
+        } else {
+            rig.line("mirror URL oci:copied").success();
+            fs::remove_file(rig.session.path("copied/index.json")).unwrap();
+        }
+        let report = rig.line(&format!("repair {place} --relist --format json")).success().json();
+        assert_eq!(report["manifests"], 3, "{report}");
+        assert_eq!(report["tagged"][0]["tag"], "urn_uuid_1b4e28ba-2fa1-11d2-883f-0016d3cca427", "{report}");
+        if place == "URL" {
+            assert!(before.contains(report["untagged"][0]["digest"].as_str().unwrap()), "{report}");
+            let digest = before.trim();
+            assert_eq!(
+                rig.line(&format!("discover URL@{digest} --format json"))
+                    .success()
+                    .text()
+                    .matches("text/x-note")
+                    .count(),
+                1
+            );
+            rig.line(&format!("tag URL@{digest} v1")).success();
+            rig.pulls("v1", "one");
+        }
+        rig.line(&format!("verify {place} --all --deep")).success();
+        let again = rig.line(&format!("repair {place} --relist --format json")).success().json();
+        assert_eq!(again["tagged"].as_array().map(Vec::len), Some(0), "{again}");
+    }
 }
 
 #[test]

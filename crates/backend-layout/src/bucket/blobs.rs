@@ -405,7 +405,10 @@ fn note_part(sent: SentPart, parts: &mut [Option<PartId>]) -> Result<(), PartFai
 
 /// Aborts the uploads that began at `before` or earlier, or only counts them.
 pub(super) async fn abort_uploads(shared: &Shared, before: SystemTime, only_count: bool) -> Result<u64> {
-    let Some(listing) = &shared.place.listing else { return Ok(0) };
+    let Some(listing) = &shared.place.listing else {
+        shared.place.unlisted_uploads.iter().for_each(|sentence| shared.place.warnings.note(sentence));
+        return Ok(0);
+    };
     let blobs = shared.path("blobs");
     let uploads = match listing.begun(&format!("{blobs}/")).await {
         Ok(uploads) => uploads,

@@ -45,7 +45,8 @@ impl IndexObject {
             (Err(error @ StoreError::NotFound { .. }), _) => {
                 return Err(invalid(
                     shared,
-                    "its `index.json` is missing: restore it from a version or a backup",
+                    "its `index.json` is missing: restore it from a version or a backup, or list the artifacts again with \
+                     `d1oci repair --relist`",
                 )
                 .caused_by(error));
             }

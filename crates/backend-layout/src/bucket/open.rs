@@ -98,8 +98,8 @@ pub(super) async fn check_nothing_stored(shared: &Shared) -> Result<()> {
         None => Ok(()),
         Some(Err(error)) => Err(failure("list the blobs of", &shared.name, error)),
         Some(Ok(blob)) => Err(Error::new(ErrorKind::Invalid, OPERATION, &shared.name).because(format!(
-            "its `{INDEX_FILE}` is missing, and `{}` shows that content was stored: restore the index from a version or a \
-             backup, or store the text `{EMPTY_INDEX}` under this name to begin with an empty one",
+            "its `{INDEX_FILE}` is missing, and `{}` shows that content was stored: restore it from a version or a backup, \
+             or list the artifacts again with `d1oci repair --relist`",
             blob.location
         ))),
     }

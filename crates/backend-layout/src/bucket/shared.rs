@@ -32,6 +32,8 @@ pub(crate) struct Place {
     pub(crate) parts: PartStore,
     /// Lists uploads in parts, where the store can.
     pub(crate) listing: Option<Arc<dyn UploadListing>>,
+    /// What becomes of uploads in parts that the store does not list, as a sentence for people.
+    pub(crate) unlisted_uploads: Option<&'static str>,
     pub(crate) prefix: Path,
     /// The name of the place for people.
     pub(crate) name: String,

@@ -74,7 +74,8 @@ impl IndexFile {
                 return Ok((Arc::new(Index::empty()), None));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(self.invalid("its `index.json` is missing".to_owned()).caused_by(error));
+                return Err(self.invalid("its `index.json` is missing: restore it from a backup, or list the artifacts again with `d1oci repair --relist`"
+                    .to_owned()).caused_by(error));
             }
             stamp => stamp.map_err(|error| self.failed(error))?,
         };

@@ -116,3 +116,14 @@ pub(super) fn create(paths: &Paths, _lock: &IndexLock) -> Result<()> {
     }
     Ok(())
 }
+
+/// Creates an empty index if it is missing, although the layout has content.
+pub(super) fn replace_lost_index(paths: &Paths, _lock: &IndexLock) -> Result<()> {
+    let path = paths.index();
+    if path.exists() {
+        return Ok(());
+    }
+    let written =
+        write_file(paths, &path, [EMPTY_INDEX]).and_then(|()| safe_files::sync_directory(paths.root()));
+    written.map_err(|error| failure("create", paths, &path, error))
+}

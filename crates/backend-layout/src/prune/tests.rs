@@ -94,6 +94,11 @@ impl Storage for Arc<Interrupted> {
         Ok(Box::new(OpenUpdate { inner, locked: Arc::clone(&self.locked) }))
     }
 
+    async fn replace_lost_index(&self) -> Result<()> {
+        self.call().await;
+        self.inner.replace_lost_index().await
+    }
+
     fn update_excludes_others(&self) -> bool {
         self.inner.update_excludes_others()
     }
