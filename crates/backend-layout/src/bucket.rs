@@ -34,7 +34,7 @@ pub(crate) use shared::{PartStore, Place, Tuning};
 pub(crate) use uploads::OpenUploads;
 #[cfg(feature = "remote")]
 pub(crate) use uploads::UploadListing;
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "s3", feature = "gcs"))]
 pub(crate) use uploads::{BegunUpload, StoredPart};
 
 /// A layout in an object store.

@@ -1,6 +1,8 @@
 //! Layouts in buckets of S3, Google Cloud Storage and Azure Blob Storage.
 
 mod http;
+#[cfg(any(feature = "s3", feature = "gcs"))]
+mod listing;
 mod options;
 mod public;
 #[cfg(feature = "s3")]
@@ -152,10 +154,27 @@ impl Opening<'_> {
             }
         }
         let connector = self.connector(settings.is_on(&["google_allow_http"]), endpoint.as_deref());
+        let service = connector.service(true);
         let store = builder.with_http_connector(connector).build();
         let store = Arc::new(store.map_err(|error| self.unusable(settings_fault(&error)))?);
+        let listing = self.google_bucket(endpoint.as_deref()).map(|bucket| {
+            let lister = listing::Lister::Google { bucket, store: store.clone() };
+            Arc::new(listing::UnfinishedUploads::new(lister, service)) as _
+        });
         let identity = endpoint.unwrap_or_else(|| "gcs".to_owned());
-        Ok(Opened { store: store.clone(), parts: store, listing: None, identity })
+        Ok(Opened { store: store.clone(), parts: store, listing, identity })
+    }
+}
+
+#[cfg(feature = "gcs")]
+impl Opening<'_> {
+    /// Returns the URL of the bucket in the XML interface.
+    fn google_bucket(&self, endpoint: Option<&str>) -> Option<Url> {
+        const GOOGLE: &str = "https://storage.googleapis.com";
+        let bucket = Url::parse(self.url).ok()?.host_str()?.to_owned();
+        let mut url = Url::parse(endpoint.unwrap_or(GOOGLE)).ok()?;
+        url.path_segments_mut().ok()?.pop_if_empty().push(&bucket);
+        Some(url)
     }
 }
 

@@ -68,9 +68,12 @@ impl IndexObject {
         Ok((index, Some(version)))
     }
 
-    /// Remembers an index that was stored, so that it need not be read. A store that states no version makes the next look read it.
-    fn remember(&self, version: UpdateVersion, text: Bytes) {
-        let text = String::from_utf8(text.into()).ok().filter(|_| version.e_tag.is_some());
+    /// Remembers an index that was stored, so that it need not be read. If the store does not state all of its version, as it did for
+    /// the former one, the next look reads it.
+    fn remember(&self, version: UpdateVersion, former: Option<&UpdateVersion>, text: Bytes) {
+        let has_number = former.is_some_and(|former| former.version.is_some() == version.version.is_some());
+        let is_known = version.e_tag.is_some() && has_number;
+        let text = String::from_utf8(text.into()).ok().filter(|_| is_known);
         if let Some(index) = text.and_then(|text| Index::parse(text).ok()) {
             *self.known() = Some((version, Arc::new(index)));
         }
@@ -158,7 +161,7 @@ impl IndexUpdate for Update {
             Ok(stored) => {
                 // The old index is freed before the new one is parsed.
                 drop(self.index);
-                self.object.remember(UpdateVersion::from(stored), text);
+                self.object.remember(UpdateVersion::from(stored), self.version.as_ref(), text);
                 Ok(Commit::Done)
             }
             // The store also refuses a put that is repeated after a lost answer. The next look at the index tells.
