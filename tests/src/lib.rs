@@ -3,6 +3,7 @@
 mod bags;
 mod binary;
 mod calls;
+mod google_face;
 mod link;
 mod peers;
 mod power;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::google_face;
 use crate::peers::peer;
 
 /// The account of Azurite, and its key, which its documentation publishes.
@@ -32,6 +33,8 @@ pub enum StoreKind {
     Moto,
     /// `Azurite`.
     Azurite,
+    /// `moto` behind Google's names for headers: no server speaks the part of Google's interface that layouts use.
+    Google,
 }
 
 /// A running server with an empty bucket. It ends when the value is dropped.
@@ -39,12 +42,14 @@ pub enum StoreKind {
 pub struct ObjectStore {
     kind: StoreKind,
     address: SocketAddr,
+    /// The address at which clients reach it.
+    front: SocketAddr,
     shell: Child,
     _folder: TempDir,
 }
 
 impl StoreKind {
-    /// All kinds.
+    /// All kinds of servers as they are.
     pub const ALL: [Self; 3] = [Self::Versity, Self::Moto, Self::Azurite];
 
     /// Starts a server, or reports that the test is skipped.
@@ -55,7 +60,7 @@ impl StoreKind {
     pub fn start(self) -> Option<ObjectStore> {
         let program = match self {
             Self::Versity => "versitygw",
-            Self::Moto => "moto_server",
+            Self::Moto | Self::Google => "moto_server",
             Self::Azurite => "azurite-blob",
         };
         let program = peer(program)?;
@@ -67,7 +72,11 @@ impl StoreKind {
             is_ready(address).then_some((address, shell))
         });
         let (address, shell) = started.expect("the server starts");
-        let store = ObjectStore { kind: self, address, shell, _folder: folder };
+        let front = match self {
+            Self::Google => google_face::start(address, signature()),
+            _ => address,
+        };
+        let store = ObjectStore { kind: self, address, front, shell, _folder: folder };
         store.make_bucket();
         Some(store)
     }
@@ -84,7 +93,7 @@ impl StoreKind {
                 command.env("ROOT_ACCESS_KEY", KEY).env("ROOT_SECRET_KEY", SECRET);
                 command.args(["--port", &format!("{host}:{port}"), "posix", "buckets"])
             }
-            Self::Moto => command.args(["-H", &host, "-p", &port]),
+            Self::Moto | Self::Google => command.args(["-H", &host, "-p", &port]),
             Self::Azurite => command.args([
                 "--blobHost",
                 &host,
@@ -103,12 +112,16 @@ impl StoreKind {
 impl ObjectStore {
     /// Returns its host and port.
     pub fn host(&self) -> String {
-        self.address.to_string()
+        self.front.to_string()
     }
 
     /// Returns a URL below the bucket, without a tag.
     pub fn url(&self, prefix: &str) -> String {
-        let scheme = if self.kind == StoreKind::Azurite { "az" } else { "s3" };
+        let scheme = match self.kind {
+            StoreKind::Azurite => "az",
+            StoreKind::Google => "gs",
+            StoreKind::Moto | StoreKind::Versity => "s3",
+        };
         format!("{scheme}://{BUCKET}/{prefix}")
     }
 
@@ -119,6 +132,12 @@ impl ObjectStore {
                 ("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT.to_owned()),
                 ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY.to_owned()),
                 ("AZURE_STORAGE_ENDPOINT", format!("http://{host}/{AZURE_ACCOUNT}")),
+            ];
+        }
+        if self.kind == StoreKind::Google {
+            return vec![
+                ("GOOGLE_BEARER_TOKEN", "tokenoftests".to_owned()),
+                ("GOOGLE_BASE_URL", format!("http://{host}")),
             ];
         }
         vec![
@@ -135,7 +154,7 @@ impl ObjectStore {
     ///
     /// If the server is another one.
     pub fn open_uploads(&self) -> usize {
-        assert_eq!(self.kind, StoreKind::Moto);
+        assert!(self.is_moto());
         self.ask("GET", &format!("/{BUCKET}?uploads")).matches("<UploadId>").count()
     }
 
@@ -145,7 +164,7 @@ impl ObjectStore {
     ///
     /// If the server is another one than moto.
     pub fn objects(&self) -> Vec<String> {
-        assert_eq!(self.kind, StoreKind::Moto);
+        assert!(self.is_moto());
         let listing = self.ask("GET", &format!("/{BUCKET}?list-type=2"));
         let keys = listing.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
         keys.map(str::to_owned).collect()
@@ -157,14 +176,18 @@ impl ObjectStore {
     ///
     /// If the server is another one than moto.
     pub fn remove(&self, key: &str) {
-        assert_eq!(self.kind, StoreKind::Moto);
+        assert!(self.is_moto());
         self.ask("DELETE", &format!("/{BUCKET}/{key}"));
+    }
+
+    fn is_moto(&self) -> bool {
+        matches!(self.kind, StoreKind::Moto | StoreKind::Google)
     }
 
     fn make_bucket(&self) {
         match self.kind {
             StoreKind::Versity => {}
-            StoreKind::Moto => drop(self.ask("PUT", &format!("/{BUCKET}"))),
+            StoreKind::Moto | StoreKind::Google => drop(self.ask("PUT", &format!("/{BUCKET}"))),
             StoreKind::Azurite => self.make_container(),
         }
     }
@@ -178,15 +201,8 @@ impl ObjectStore {
 
     fn ask(&self, method: &str, path: &str) -> String {
         let mut connection = TcpStream::connect(self.address).expect("the server accepts");
-        let host = self.host();
-        // Moto looks at the form of a signature alone.
-        let signature = match self.kind {
-            StoreKind::Moto => format!(
-                "Authorization: AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, \
-                 Signature=x\r\n"
-            ),
-            _ => String::new(),
-        };
+        let host = self.address.to_string();
+        let signature = if self.is_moto() { signature() } else { String::new() };
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nx-ms-version: 2021-12-02\r\n{signature}Connection: close\r\n\r\n"
         );
@@ -202,6 +218,14 @@ impl Drop for ObjectStore {
         drop(self.shell.stdin.take());
         let _ = self.shell.wait();
     }
+}
+
+/// The header with a signature for moto, which looks at its form alone.
+fn signature() -> String {
+    format!(
+        "Authorization: AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, \
+         Signature=x\r\n"
+    )
 }
 
 /// A shared access signature of the account that ends in the year 2100. It was computed once with the published key.

@@ -161,7 +161,7 @@ impl Link {
         }
         let mut words = head.split_whitespace();
         let request = format!("{} {}", words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         thread::sleep(Duration::from_millis(self.delay.load(Ordering::Relaxed)));
         let fault = self.fault(&head);
         if let Some(FaultKind::Answer(status, code)) = fault {

@@ -25,7 +25,7 @@ use options::{SMALLEST_PART, Settings, is_on_this_machine};
 
 const OPERATION: &str = "use the settings of";
 
-/// What Azure does with parts that no blob got (Azure, "Put Block").
+/// The fate of blocks that no blob got (Azure, "Put Block").
 const UNLISTED_BLOCKS: &str =
     "Azure lists no unfinished uploads and cannot abort them: it removes their blocks after a week";
 

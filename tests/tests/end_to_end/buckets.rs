@@ -205,9 +205,9 @@ pub(crate) fn push_until(rig: &Rig, line: &str, bytes: u64) -> std::process::Chi
 
 #[test]
 fn a_killed_push_sends_the_rest_of_its_blob() {
-    for kind in [StoreKind::Versity, StoreKind::Moto] {
+    for kind in [StoreKind::Versity, StoreKind::Google] {
         let Some(rig) = Rig::start(kind) else { continue };
-        let size = 80 * MIB;
+        let size = 60 * MIB;
         rig.package("one", 6, size);
         rig.proxy.throttle(20 * MIB as u64);
         let mut push = push_until(&rig, "push URL:v1 one", (size / 2) as u64);
@@ -221,6 +221,19 @@ fn a_killed_push_sends_the_rest_of_its_blob() {
         // Parts that were under way are sent again.
         assert!(sent <= (size / 2 + 20 * MIB) as u64, "{kind:?}: {sent} of {size} bytes are sent again");
         rig.pulls("v1", "one");
+        if kind == StoreKind::Google {
+            rig.package("two", 7, 20 * MIB);
+            rig.proxy.throttle(20 * MIB as u64);
+            let mut push = push_until(&rig, "push URL:v2 two", 12 * MIB as u64);
+            push.kill().unwrap();
+            push.wait().unwrap();
+            assert_eq!(rig.store.open_uploads(), 1);
+            sleep(Duration::from_secs(2));
+            rig.line("prune URL --grace 1s").success();
+            assert_eq!(rig.store.open_uploads(), 0);
+            rig.line("copy URL:v1 URL-copied:v1").success();
+            rig.line("verify URL-copied:v1 --deep").success();
+        }
     }
 }
 
@@ -305,8 +318,8 @@ fn a_layout_without_an_index_lists_its_artifacts_again() {
         rig.package(name, seed, MIB);
     }
     rig.line("push URL:v1 one").success();
-    rig.line("push URL two --identifier urn:uuid:1b4e28ba-2fa1-11d2-883f-0016d3cca427").success();
-    rig.line("attach URL:v1 --type text/x-note note.txt").success();
+    rig.line("push URL two --id urn:uuid:1b4e28ba-2fa1-11d2-883f-0016d3cca427").success();
+    rig.line("attach URL:v1 --artifact-type text/x-note note.txt").success();
     let before = rig.line("resolve URL:v1").success().text();
     for place in ["URL", "oci:copied"] {
         if place == "URL" {

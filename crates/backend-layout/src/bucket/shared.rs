@@ -32,7 +32,7 @@ pub(crate) struct Place {
     pub(crate) parts: PartStore,
     /// Lists uploads in parts, where the store can.
     pub(crate) listing: Option<Arc<dyn UploadListing>>,
-    /// What becomes of uploads in parts that the store does not list, as a sentence for people.
+    /// A sentence for people about uploads in parts, if the store does not list them.
     pub(crate) unlisted_uploads: Option<&'static str>,
     pub(crate) prefix: Path,
     /// The name of the place for people.
