@@ -135,14 +135,12 @@ fn a_large_file_passes_a_slow_link_and_a_kill_without_being_sent_twice() {
         first.wait().unwrap();
         rig.line(line).success();
         let sent = rig.proxy.sent() - before;
-        eprintln!("{source}: {sent} bytes for {size}");
         assert!(sent <= most, "{source}: {sent} bytes are sent for {size}");
         if source == "push" {
             let before = rig.proxy.received();
             rig.proxy.add("GET", "/blobs/", 3, FaultKind::CutAfter(size / 4));
             rig.line("copy URL:v1 oci:other:v1").success();
             let received = rig.proxy.received() - before;
-            eprintln!("received {received} bytes for {size}");
             assert!(received <= most, "{received} bytes are received for {size}");
         }
     }
