@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers, with the versions that the documents of this project name.
-pub const PEERS: [Peer; 17] = [
+pub const PEERS: [Peer; 20] = [
     Peer {
         program: "oras",
         purpose: "reads artifacts of d1oci, and the other way round",
@@ -74,6 +74,24 @@ pub const PEERS: [Peer; 17] = [
         purpose: "is an Azure Blob Storage server on the loopback interface",
         version: &["--version"],
         method: Method::Node("azurite@3.37.0"),
+    },
+    Peer {
+        program: "playwright-core",
+        purpose: "drives Chromium, with axe-core and the Nu checker beside it",
+        version: &["--version"],
+        method: Method::Node("playwright-core@1.65.1 axe-core@4.14.1 vnu-jar@26.9.16"),
+    },
+    Peer {
+        program: "chromium",
+        purpose: "shows the pages of the gateway",
+        version: &["--version"],
+        method: Method::Debian("chromium"),
+    },
+    Peer {
+        program: "Rscript",
+        purpose: "runs the snippets for R on the pages of the gateway",
+        version: &["--version"],
+        method: Method::Debian("r-base-core"),
     },
     Peer {
         program: "skopeo",

@@ -28,7 +28,7 @@ pub use find::{Found, Query, find, parse_time};
 pub use history::{History, StoredVersion, Version, history};
 pub use locate::{Located, Purpose, check_identifier, locate};
 pub use objects::{ObjectFilter, Relations};
-pub use packages::{PackageFilter, PackageKey};
+pub use packages::{PackageFilter, PackageKey, Totals};
 pub use publish::{CATALOG_ARTIFACT_TYPE, CATALOG_TAG};
 pub use rows::{
     BlobPiece, CatalogDirectory, CatalogFile, CatalogObject, CatalogPackage, DocumentPlace, FileId, ObjectId,

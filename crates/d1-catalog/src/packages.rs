@@ -53,6 +53,18 @@ pub struct PackageFilter {
     pub kinds: Vec<ArtifactKind>,
 }
 
+/// Counts of packages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Number of packages.
+    pub packages: u64,
+    /// Number of their files.
+    pub files: u64,
+    /// Size of these files in bytes.
+    pub bytes: u64,
+}
+
 /// How many places of one content are returned.
 const MOST_LOCATIONS: u64 = 1000;
 
@@ -137,6 +149,25 @@ impl Catalog {
         })
     }
 
+    /// Returns the number of packages that match, and of their files and bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::generation`].
+    pub fn totals(&self, filter: &PackageFilter) -> Result<Totals> {
+        let (condition, values) = filter.condition();
+        self.read("count packages of", |connection| {
+            let sql = format!(
+                "SELECT count(*), sum(artifact.files), sum(artifact.bytes) FROM {PACKAGE_TABLES} WHERE {condition}"
+            );
+            connection.prepare(&sql)?.query_row(params_from_iter(&values), |row| {
+                let (files, bytes): (Option<Count>, Option<Count>) = (row.get(1)?, row.get(2)?);
+                let sum = |sum: Option<Count>| sum.map_or(0, |sum| sum.0);
+                Ok(Totals { packages: count(row, 0)?, files: sum(files), bytes: sum(bytes) })
+            })
+        })
+    }
+
     /// Returns a package. If several have the identifier, the one that the identifier's tag names comes first, then the
     /// newest.
     ///
@@ -193,6 +224,21 @@ impl Catalog {
             older.push(of.clone());
             older.extend(newer);
             Ok(older)
+        })
+    }
+
+    /// Returns the names of the repositories that hold a manifest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::generation`].
+    pub fn holders(&self, manifest: &Digest) -> Result<Vec<String>> {
+        self.read("search", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT repository.name FROM artifact JOIN repository ON repository.id = artifact.repository \
+                 WHERE artifact.digest = ?1 ORDER BY repository.name LIMIT 100",
+            )?;
+            statement.query_map([DigestColumn(manifest.clone())], |row| row.get(0))?.collect()
         })
     }
 
@@ -296,6 +342,28 @@ impl Catalog {
             );
             let mut statement = connection.prepare_cached(&sql)?;
             statement.query_row(params![of.0, directory, name], file).optional()
+        })
+    }
+
+    /// Returns the paths of the files before and behind a file in its directory, by name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::generation`].
+    pub fn neighbours(&self, of: &CatalogFile) -> Result<(Option<String>, Option<String>)> {
+        let (directory, name) = of.path.rsplit_once('/').unwrap_or(("", &of.path));
+        self.read("search", |connection| {
+            let one = |sign: &str, order: &str| {
+                let sql = format!(
+                    "SELECT name FROM file WHERE directory = (SELECT directory FROM file WHERE id = ?1) \
+                     AND name {sign} ?2 ORDER BY name {order} LIMIT 1"
+                );
+                let found =
+                    connection.prepare_cached(&sql)?.query_row(params![of.id.0, name], |row| row.get(0));
+                found.optional()
+            };
+            let path = |name: String| if directory.is_empty() { name } else { format!("{directory}/{name}") };
+            Ok((one("<", "DESC")?.map(path), one(">", "ASC")?.map(path)))
         })
     }
 

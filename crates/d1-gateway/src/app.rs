@@ -21,6 +21,7 @@ use crate::dataone::Paging;
 use crate::event::{Event, Observer};
 use crate::metrics::Metrics;
 use crate::options::GatewayOptions;
+use crate::recent::{Limits, Recent};
 use crate::store::{Reporter, Store};
 
 /// The state that all requests share.
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub(crate) checksums: Checksums,
     pub(crate) crc32s: Crc32s,
     pub(crate) paging: Paging,
+    pub(crate) recent: Recent,
+    pub(crate) limits: Limits,
     /// Whether all repositories answered at the last refresh.
     is_current: AtomicBool,
     objects: AtomicU64,
@@ -93,6 +96,8 @@ impl App {
             checksums: Checksums::default(),
             crc32s: Crc32s::default(),
             paging: Paging::default(),
+            recent: Recent::default(),
+            limits: Limits::default(),
             is_current: AtomicBool::new(false),
             objects: AtomicU64::new(0),
         })

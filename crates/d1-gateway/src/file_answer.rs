@@ -22,6 +22,29 @@ pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Caching of content that may change under its URL: ask again each time.
 pub(crate) const REVALIDATE: &str = "public, no-cache";
 
+/// The types that a browser may show by itself. All others are saved: a browser would run them, or read them wrongly.
+const SHOWN_TYPES: [&str; 13] = [
+    "text/plain",
+    "text/csv",
+    "text/tab-separated-values",
+    "text/markdown",
+    "text/turtle",
+    "text/yaml",
+    "application/json",
+    "application/ld+json",
+    "application/geo+json",
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+];
+
+/// Returns whether a browser may show a file by itself.
+pub(crate) fn is_shown(file: &CatalogFile) -> bool {
+    let essence = file.media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    SHOWN_TYPES.contains(&essence.as_str())
+}
+
 /// Answers with a file. `headers` are those of the representation, such as its type.
 pub(crate) async fn send(
     app: &App,

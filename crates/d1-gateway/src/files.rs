@@ -17,23 +17,6 @@ use crate::packages::{self, encoded_path, package};
 use crate::request::{Request, path_decoded};
 use crate::web;
 
-/// The types that a browser may show by itself. All others are saved: a browser would run them, or read them wrongly.
-const SHOWN_TYPES: [&str; 13] = [
-    "text/plain",
-    "text/csv",
-    "text/tab-separated-values",
-    "text/markdown",
-    "text/turtle",
-    "text/yaml",
-    "application/json",
-    "application/ld+json",
-    "application/geo+json",
-    "image/png",
-    "image/jpeg",
-    "image/gif",
-    "image/webp",
-];
-
 /// Answers a request below `/p`: the page of a package or directory, or a file. `rest` is the path behind the key.
 pub(crate) async fn in_package(
     app: &Arc<App>,
@@ -72,6 +55,12 @@ pub(crate) async fn in_package(
     }
     if request.query.get("view").is_some() {
         return web::file(app, request, &package, raw_key, &file).await;
+    }
+    if ["cols", "rows", "format"].iter().any(|name| request.query.get(name).is_some()) {
+        return web::slice(app, request, &package, raw_key, &file).await;
+    }
+    if request.query.get("check").is_some() {
+        return web::check(app, request, &package, &file).await;
     }
     // The manifest's digest in the URL pins the content of every path.
     let is_pinned = key.parse::<Digest>().is_ok();
@@ -130,8 +119,7 @@ async fn send(
     let mut headers = HeaderMap::new();
     let media_type = file.media_type.as_str();
     set(&mut headers, CONTENT_TYPE, media_type);
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_shown = SHOWN_TYPES.contains(&essence.as_str()) && request.query.get("download").is_none();
+    let is_shown = file_answer::is_shown(file) && request.query.get("download").is_none();
     set_disposition(&mut headers, if is_shown { "inline" } else { "attachment" }, &file.path);
     set(&mut headers, CACHE_CONTROL, caching);
     if let Some(page) = collection {

@@ -19,6 +19,7 @@ mod listings;
 mod metrics;
 mod options;
 mod packages;
+mod recent;
 mod representation;
 mod request;
 mod routes;

@@ -73,3 +73,8 @@ pub(crate) fn hash_url(base_url: &str, sha256: &[u8; 32]) -> String {
 pub(crate) fn object_url(base_url: &str, pid: &str) -> String {
     format!("{base_url}/o/{}", encode_path_segment(pid))
 }
+
+/// Returns whether a path is that of system metadata in a bag.
+pub(crate) fn is_system_metadata(path: &str) -> bool {
+    path.starts_with("metadata/sysmeta/")
+}

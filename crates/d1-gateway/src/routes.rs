@@ -26,13 +26,22 @@ pub(crate) async fn answer(app: &Arc<App>, request: &Request, form: Bytes) -> Re
         }
         _ => {}
     }
+    if let (&Method::POST, Some(rest)) = (&request.method, path.strip_prefix("prove/")) {
+        return match web::prove(app, request, rest).await {
+            Ok(response) => response,
+            Err(refused) => refuse(Some((app, request)), &refused),
+        };
+    }
     if request.method != Method::GET && request.method != Method::HEAD {
-        return refuse(Some(request), &Refused::new(Kind::NotAllowed, "the gateway is for reading only"));
+        return refuse(
+            Some((app, request)),
+            &Refused::new(Kind::NotAllowed, "the gateway is for reading only"),
+        );
     }
     let segments: Vec<&str> = request.path.split('/').collect();
     match plain(app, request, &segments).await {
         Ok(response) => response,
-        Err(refused) => refuse(Some(request), &refused),
+        Err(refused) => refuse(Some((app, request)), &refused),
     }
 }
 
@@ -58,7 +67,9 @@ async fn plain(app: &Arc<App>, request: &Request, segments: &[&str]) -> Result<R
         ["robots.txt"] => Ok(web::robots(request)),
         ["sitemap.xml"] => web::sitemap(app, request).await,
         ["openapi.json"] => Ok(web::open_api(request)),
-        ["style.css"] => Ok(web::style()),
+        ["assets", name] => web::asset(name),
+        ["compare", key] => web::compare(app, request, key).await,
+        ["prove", key, rest @ ..] => web::receipt(app, request, key, rest).await,
         _ => Err(Refused::not_found("the gateway has no such page")),
     }
 }
@@ -109,10 +120,10 @@ async fn listing(
 }
 
 /// Returns a refusal outside DataONE's interface: a page for browsers, a line for programs.
-pub(crate) fn refuse(request: Option<&Request>, refused: &Refused) -> Response {
+pub(crate) fn refuse(request: Option<(&App, &Request)>, refused: &Refused) -> Response {
     let status = refused.kind.status();
-    let mut response = match request.filter(|request| request.wants_page()) {
-        Some(request) => web::refusal(request, refused),
+    let mut response = match request.filter(|(_, request)| request.wants_page()) {
+        Some((app, request)) => web::refusal(app, request, refused),
         None => answer::full(status, "text/plain; charset=utf-8", format!("{}\n", refused.message)),
     };
     *response.status_mut() = status;

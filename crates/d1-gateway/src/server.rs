@@ -140,7 +140,7 @@ async fn respond(app: Arc<App>, request: HttpRequest<Incoming>, peer: IpAddr) ->
         Ok(request) if request.method == Method::OPTIONS => answer::options(),
         Ok(request) => match form(request, body).await {
             Ok(form) => routes::answer(&app, request, form).await,
-            Err(refused) => routes::refuse(Some(request), &refused),
+            Err(refused) => routes::refuse(Some((&app, request)), &refused),
         },
     };
     answer::finish(request.as_ref().ok(), &mut response);

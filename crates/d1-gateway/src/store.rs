@@ -111,6 +111,17 @@ impl Store {
         stream.map_err(|error| self.content_failed(&error))
     }
 
+    /// Starts reading a whole file from its repository, whether or not it is in memory.
+    pub(crate) async fn read_again(&self, file: &CatalogFile) -> Result<ContentStream, Refused> {
+        self.metrics.store_bytes.add(file.size);
+        let stream = match self.wanted(file, 0..file.size, true).await {
+            Ok(Some(wanted)) => content::read(wanted).await,
+            Ok(None) => self.search(file, 0..file.size).await,
+            Err(error) => Err(error),
+        };
+        stream.map_err(|error| self.content_failed(&error))
+    }
+
     /// Returns a whole file of at most [`LARGEST_DOCUMENT`] bytes, verified.
     pub(crate) async fn read_document(&self, file: &CatalogFile) -> Result<Bytes, Refused> {
         if file.size > LARGEST_DOCUMENT {

@@ -21,7 +21,7 @@ pub(super) enum Method {
     Go(&'static str),
     /// `pip install` of this requirement into a virtual environment.
     Python(&'static str),
-    /// `npm install` of this package.
+    /// `npm install` of these packages, separated by spaces. The first one has the program.
     Node(&'static str),
     /// The package of this name from Debian.
     Debian(&'static str),
@@ -32,7 +32,7 @@ impl fmt::Display for Method {
         match self {
             Self::Go(package) => write!(formatter, "go install {package}"),
             Self::Python(requirement) => write!(formatter, "pip install {requirement}"),
-            Self::Node(package) => write!(formatter, "npm install {package}"),
+            Self::Node(packages) => write!(formatter, "npm install {packages}"),
             Self::Debian(package) => write!(formatter, "apt-get install {package}"),
         }
     }
@@ -45,7 +45,7 @@ pub(super) fn all(programs: impl Iterator<Item = (&'static str, Method)>) {
         let outcome = match method {
             Method::Go(package) => install_go(package),
             Method::Python(requirement) => install_python(program, requirement),
-            Method::Node(package) => install_node(program, package),
+            Method::Node(packages) => install_node(program, packages),
             Method::Debian(package) => {
                 debian.push(package);
                 Ok(())
@@ -79,13 +79,13 @@ fn install_python(program: &str, requirement: &str) -> Result<()> {
     link(&environment.join("bin").join(program), program)
 }
 
-fn install_node(program: &str, package: &str) -> Result<()> {
+fn install_node(program: &str, packages: &str) -> Result<()> {
     let peers = workspace::target("peers");
     fs::create_dir_all(directory()).map_err(at(&peers))?;
     let prefix = peers.canonicalize().map_err(at(&peers))?.join("node").join(program);
     fs::create_dir_all(&prefix).map_err(at(&prefix))?;
     let install = ["install", "--no-fund", "--no-audit", "--loglevel=error", "--prefix"];
-    run_limited(Command::new("npm").args(install).arg(&prefix).arg(package))?;
+    run_limited(Command::new("npm").args(install).arg(&prefix).args(packages.split(' ')))?;
     link(&prefix.join("node_modules/.bin").join(program), program)
 }
 

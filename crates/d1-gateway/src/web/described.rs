@@ -15,7 +15,7 @@ const SHORTEST_DESCRIPTION: usize = 50;
 /// The most variables that a description lists.
 const MOST_VARIABLES: usize = 1000;
 /// The most files that a description lists. The link set and `sha256sums.txt` name the others.
-const MOST_FILES: usize = 5000;
+pub(super) const MOST_FILES: usize = 5000;
 
 /// A person or an organisation.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +59,12 @@ pub(super) struct Described {
     pub(super) places: Vec<String>,
     /// Columns of tables.
     pub(super) variables: Vec<Variable>,
+    /// The versions of the package, the oldest first.
+    pub(super) versions: Vec<CatalogPackage>,
+    /// The science metadata document that the facts are from.
+    pub(super) document: ScienceMetadata,
+    /// Its path in the package.
+    pub(super) document_path: Option<String>,
 }
 
 /// A column of a table.
@@ -70,7 +76,13 @@ pub(super) struct Variable {
 }
 
 impl Described {
-    pub(super) async fn of(app: &App, package: &CatalogPackage, base_url: &str) -> Result<Self, Refused> {
+    /// Reads the facts about a package, and at most this many of its files.
+    pub(super) async fn of(
+        app: &App,
+        package: &CatalogPackage,
+        base_url: &str,
+        most_files: usize,
+    ) -> Result<Self, Refused> {
         let known = package.clone();
         let asked = app
             .store
@@ -79,16 +91,7 @@ impl Described {
         let digest = &package.summary.digest;
         let version =
             versions.iter().position(|version| version.summary.digest == *digest).map_or(1, |at| at + 1);
-        let mut files = Vec::new();
-        let selection = Selection::default();
-        let mut listed = Files::new(app, package, &selection);
-        while let Some(page) = listed.next().await? {
-            files.extend(page);
-            if files.len() >= MOST_FILES {
-                files.truncate(MOST_FILES);
-                break;
-            }
-        }
+        let files = first_files(app, package, most_files).await?;
         let summary = &package.summary;
         let title = summary.title.clone().or_else(|| summary.identifier.clone());
         let title = title.unwrap_or_else(|| summary.tag.to_string());
@@ -116,14 +119,18 @@ impl Described {
             taxa: Vec::new(),
             places: Vec::new(),
             variables: Vec::new(),
+            versions,
+            document: ScienceMetadata::default(),
+            document_path: None,
         };
         // The metadata of a package that is not wholly public may be private.
         let is_readable = packages::is_readable(package);
-        let documents = stored.into_iter().map(|stored| stored.metadata);
-        let document =
-            documents.filter(|_| is_readable).find(|document| document.format != MetadataFormat::Unknown);
-        if let Some(document) = document {
-            described.add(document);
+        let mut documents = stored.into_iter().filter(|_| is_readable);
+        let known = documents.find(|stored| stored.metadata.format != MetadataFormat::Unknown);
+        if let Some(known) = known {
+            described.document_path = known.path;
+            described.document = known.metadata.clone();
+            described.add(known.metadata);
         }
         Ok(described)
     }
@@ -199,6 +206,20 @@ impl Described {
     pub(super) fn year(&self) -> Option<&str> {
         self.published.as_deref()?.get(..4)
     }
+}
+
+/// Returns the first files of a package that everybody may read.
+async fn first_files(app: &App, package: &CatalogPackage, most: usize) -> Result<Vec<CatalogFile>, Refused> {
+    let mut files = Vec::new();
+    let selection = Selection::default();
+    let mut listed = Files::new(app, package, &selection);
+    while files.len() < most
+        && let Some(page) = listed.next().await?
+    {
+        files.extend(page);
+    }
+    files.truncate(most);
+    Ok(files)
 }
 
 /// Returns whether a text is a URL that a link may lead to.

@@ -1,6 +1,6 @@
 //! Searching packages by words, creators, places and times.
 
-use d1_catalog::d1_metadata::BoundingBox;
+use d1_catalog::d1_metadata::{BoundingBox, ScienceMetadata};
 use d1_catalog::{Catalog, CatalogPackage, PackageFilter, PackageKey, Page, SearchQuery};
 use jiff::civil::Date;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,12 +11,15 @@ use crate::request::Request;
 
 /// The parameters of a search.
 const PARAMETERS: [&str; 5] = ["q", "creator", "bbox", "from", "to"];
+/// The sides of a box, as a form sends them.
+const SIDES: [&str; 4] = ["west", "south", "east", "north"];
 
 /// The packages that a client looks for.
 pub(super) struct Wanted {
     words: String,
     query: SearchQuery,
-    has_filters: bool,
+    /// Whether there are other conditions than words.
+    pub(super) has_filters: bool,
 }
 
 impl Wanted {
@@ -35,12 +38,14 @@ impl Wanted {
         let mut query = SearchQuery::default();
         query.text = text("q").map(str::to_owned);
         query.creator = text("creator").map(str::to_owned);
-        query.bbox = text("bbox").map(bounds).transpose()?;
+        let bbox = bbox_text(request);
+        query.bbox = (!bbox.is_empty()).then(|| bounds(&bbox)).transpose()?;
         query.from = date("from")?;
         query.to = date("to")?;
         query.public_only = true;
         query.current_only = true;
-        let has_filters = PARAMETERS.iter().skip(1).any(|name| text(name).is_some());
+        let others = PARAMETERS.iter().filter(|name| **name != "q" && **name != "bbox");
+        let has_filters = query.bbox.is_some() || others.into_iter().any(|name| text(name).is_some());
         Ok(Self { words: query.text.clone().unwrap_or_default(), query, has_filters })
     }
 
@@ -75,22 +80,64 @@ impl Wanted {
     }
 }
 
-/// A package in a list, with the title that its metadata give it.
+/// A package in a list, with the metadata that describe it.
 pub(super) struct Titled {
     pub(super) package: CatalogPackage,
-    pub(super) title: Option<String>,
+    pub(super) document: ScienceMetadata,
 }
 
-/// Returns the packages of a page that everybody may read, with their titles.
+/// Returns the packages of a page that everybody may read, with the metadata that describe them.
 pub(super) fn titled(catalog: &Catalog, packages: Vec<CatalogPackage>) -> d1_catalog::Result<Vec<Titled>> {
     let readable = packages.into_iter().filter(is_readable);
     readable
         .map(|package| {
-            let documents = catalog.science_metadata(package.id)?;
-            let title = documents.into_iter().find_map(|stored| stored.metadata.title);
-            Ok(Titled { package, title })
+            let documents = catalog.science_metadata(package.id)?.into_iter().map(|stored| stored.metadata);
+            let document =
+                documents.into_iter().find(|document| document.title.is_some()).unwrap_or_default();
+            Ok(Titled { package, document })
         })
         .collect()
+}
+
+/// Returns the box of a search as one text. A form may send its sides one by one: without one of them, it is empty.
+pub(super) fn bbox_text(request: &Request) -> String {
+    let text = |name: &str| request.query.get(name).map(str::trim).filter(|text| !text.is_empty());
+    if let Some(all) = text("bbox") {
+        return all.to_owned();
+    }
+    let sides: Option<Vec<&str>> = SIDES.iter().map(|name| text(name)).collect();
+    sides.map(|sides| sides.join(",")).unwrap_or_default()
+}
+
+/// Returns the searches that leave out one condition, with the name of this condition.
+pub(super) fn looser(request: &Request) -> Vec<(String, String)> {
+    let given = |name: &&&str| request.query.get(name).is_some_and(|value| !value.trim().is_empty());
+    let names: Vec<&&str> = PARAMETERS.iter().filter(given).collect();
+    if names.len() < 2 {
+        return Vec::new();
+    }
+    let without = |left_out: &str| {
+        let kept = names.iter().filter(|name| ***name != left_out);
+        let pairs: Vec<String> = kept.map(|name| parameter(request, name)).collect();
+        format!("{}/search?{}", request.base_url, pairs.join("&"))
+    };
+    names.iter().map(|name| (without(name), label(name).to_owned())).collect()
+}
+
+/// Returns the name of a condition for people.
+fn label(parameter: &str) -> &'static str {
+    match parameter {
+        "q" => "the words",
+        "creator" => "the creator",
+        "bbox" => "the place",
+        "from" => "the first day",
+        _ => "the last day",
+    }
+}
+
+fn parameter(request: &Request, name: &str) -> String {
+    let value = request.query.get(name).unwrap_or_default();
+    format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))
 }
 
 /// Reads a box: west, south, east, north.
@@ -107,11 +154,7 @@ fn bounds(text: &str) -> Result<BoundingBox, Refused> {
 
 /// Returns the URL of a search up to the number of its page.
 pub(super) fn url(request: &Request) -> String {
-    let mut url = format!("{}/search?", request.base_url);
-    for name in PARAMETERS {
-        if let Some(value) = request.query.get(name) {
-            url += &format!("{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC));
-        }
-    }
-    url + "page="
+    let given = PARAMETERS.iter().chain(&SIDES).filter(|name| request.query.get(name).is_some());
+    let pairs: String = given.map(|name| parameter(request, name) + "&").collect();
+    format!("{}/search?{pairs}page=", request.base_url)
 }

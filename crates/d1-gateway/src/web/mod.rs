@@ -1,14 +1,32 @@
 //! Pages for people, and descriptions of packages in the forms of the open web.
 
+mod assets;
 mod citation;
+mod compare;
 mod described;
+mod entities;
+mod file;
 mod find;
+mod home;
 mod linked_data;
-mod pages;
+mod listing;
+mod map;
+mod package;
+mod page;
+mod preview;
+mod proof;
 mod site;
+mod snippets;
+mod table;
 
-pub(crate) use pages::{directory, file, home, refusal, search, style};
+pub(crate) use assets::asset;
+pub(crate) use compare::compare;
+pub(crate) use file::file;
+pub(crate) use home::{home, refusal, search};
+pub(crate) use package::directory;
+pub(crate) use proof::{prove, receipt};
 pub(crate) use site::{open_api, robots, sitemap};
+pub(crate) use table::{check, slice};
 
 use std::sync::Arc;
 
@@ -29,6 +47,8 @@ use crate::request::{Request, path_decoded};
 pub(crate) struct Form {
     /// The name in the URL.
     pub(crate) name: &'static str,
+    /// The name for people.
+    pub(crate) label: &'static str,
     pub(crate) media_type: &'static str,
     /// The profile that the form follows, if its media type is generic.
     pub(crate) profile: Option<&'static str>,
@@ -38,24 +58,42 @@ pub(crate) struct Form {
 pub(crate) const FORMS: [Form; 8] = [
     Form {
         name: "schema.jsonld",
+        label: "schema.org (JSON-LD)",
         media_type: "application/ld+json",
         profile: Some("https://schema.org/Dataset"),
     },
-    Form { name: "citation.bib", media_type: "application/x-bibtex", profile: None },
-    Form { name: "citation.ris", media_type: "application/x-research-info-systems", profile: None },
-    Form { name: "citation.json", media_type: "application/vnd.citationstyles.csl+json", profile: None },
-    Form { name: "datacite.json", media_type: "application/vnd.datacite.datacite+json", profile: None },
+    Form { name: "citation.bib", label: "BibTeX", media_type: "application/x-bibtex", profile: None },
+    Form {
+        name: "citation.ris",
+        label: "RIS",
+        media_type: "application/x-research-info-systems",
+        profile: None,
+    },
+    Form {
+        name: "citation.json",
+        label: "CSL JSON",
+        media_type: "application/vnd.citationstyles.csl+json",
+        profile: None,
+    },
+    Form {
+        name: "datacite.json",
+        label: "DataCite JSON",
+        media_type: "application/vnd.datacite.datacite+json",
+        profile: None,
+    },
     Form {
         name: "croissant.json",
+        label: "Croissant",
         media_type: "application/ld+json",
         profile: Some("http://mlcommons.org/croissant/1.1"),
     },
     Form {
         name: "ro-crate-metadata.json",
+        label: "RO-Crate",
         media_type: "application/ld+json",
         profile: Some("https://w3id.org/ro/crate/1.2"),
     },
-    Form { name: "linkset.json", media_type: "application/linkset+json", profile: None },
+    Form { name: "linkset.json", label: "Link set", media_type: "application/linkset+json", profile: None },
 ];
 
 /// Answers with a description of a package.
@@ -72,7 +110,7 @@ pub(crate) async fn description(
     if !packages::is_readable(&package) {
         return Err(packages::not_public());
     }
-    let described = Described::of(app, &package, &request.base_url).await?;
+    let described = Described::of(app, &package, &request.base_url, described::MOST_FILES).await?;
     let text = match form.name {
         "schema.jsonld" => linked_data::dataset(&described, usize::MAX).to_string(),
         "croissant.json" => linked_data::croissant(&described).to_string(),

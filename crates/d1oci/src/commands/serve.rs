@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::output::{Format, Printer};
 /// Everybody may read the served content: objects whose system metadata allow it, and packages without system metadata. The catalogue is
 /// brought up to date first and then regularly. The first SIGINT or SIGTERM lets running requests end; the exit code is then 0.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: d1oci serve oci:store --listen 127.0.0.1:8080")]
+#[command(after_help = "Example: d1oci serve oci:store --open")]
 pub(crate) struct Arguments {
     /// The repositories.
     #[arg(required = true)]
@@ -66,6 +67,9 @@ pub(crate) struct Arguments {
     /// The most connections at a time from one address, except trusted proxies.
     #[arg(long, value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_connections_per_client: u32,
+    /// Show the start page in the web browser of this machine.
+    #[arg(long)]
+    open: bool,
     /// Write no access log. Otherwise each request is a line of JSON on standard output.
     #[arg(long)]
     no_access_log: bool,
@@ -104,7 +108,28 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         Format::Json => context.printer.item(&listening, |_, _| ())?,
         _ => context.printer.status(format!("listening at {}", listening.listening)),
     }
+    if arguments.open {
+        open(context.printer, &listening.listening);
+    }
     gateway.serve(listener, context.stop.notified()).await.map_err(failure)
+}
+
+/// Shows a page in the web browser of this machine. A machine without one gets a warning: the gateway serves anyway.
+fn open(printer: Printer, url: &str) {
+    let program = match std::env::consts::OS {
+        "macos" => "open",
+        "windows" => "explorer",
+        _ => "xdg-open",
+    };
+    let mut command = std::process::Command::new(program);
+    command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    match command.spawn() {
+        Ok(mut child) => {
+            // The program ends when the browser has the page.
+            std::thread::spawn(move || child.wait());
+        }
+        Err(error) => printer.warning(format!("cannot run `{program}`: {error}; open {url} in a browser")),
+    }
 }
 
 /// Opens the catalogue in a file, or a new one in a temporary directory.

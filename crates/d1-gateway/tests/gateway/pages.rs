@@ -1,0 +1,489 @@
+//! Pages for people: their content, their bounds, parts of tables, comparisons, proofs, and hostile packages.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Write};
+use std::process::Command;
+
+use d1_model::ChecksumAlgorithm;
+use d1_testnode::{Catalog, Content, Package, StoredObject};
+use serde_json::Value;
+
+use crate::support::*;
+
+/// The key of the newer version of the rich package.
+const RICH: &str = "doi_10.5072_RICH2.map";
+const OLD: &str = "doi_10.5072_RICH1.map";
+
+fn put(catalog: &mut Catalog, identifier: &str, format: &str, name: &str, bytes: Vec<u8>) {
+    let content = Content::Memory(bytes.into());
+    let object =
+        StoredObject::with_algorithm(id(identifier), format, content, &ChecksumAlgorithm::Sha1).unwrap();
+    catalog.put(object.edited(|meta| meta.file_name = Some(name.to_owned()))).unwrap();
+}
+
+fn put_metadata(catalog: &mut Catalog, name: &str, data: &[&str], obsoletes: Option<&str>, dataset: &str) {
+    let text = format!(
+        "<eml:eml xmlns:eml=\"{EML}\" packageId=\"{name}\" system=\"test\"><dataset>{dataset}</dataset></eml:eml>\n"
+    );
+    let metadata = StoredObject::new(id(name), EML, Content::text(&text)).unwrap();
+    catalog.put(metadata.edited(|meta| meta.obsoletes = obsoletes.map(id))).unwrap();
+    let mut package = Package::new(id(&format!("{name}.map")), id(name), data.iter().map(|pid| id(pid)));
+    package.obsoletes = obsoletes.map(|before| id(&format!("{before}.map")));
+    catalog.put_package(&package).unwrap();
+}
+
+/// Returns a table of temperatures, one for each hour of some days. `shift` changes one of the values.
+fn hours(count: usize, shift: f64) -> Vec<u8> {
+    let mut text = "time,temp_c,depth,site\n".to_owned();
+    for hour in 0..count {
+        let (day, hour_of_day) = (hour / 24 % 28 + 1, hour % 24);
+        let month = hour / 24 / 28 % 12 + 1;
+        let angle = f64::from(u32::try_from(hour).unwrap()) / 700.0;
+        let value = 10.0 + 5.0 * angle.sin() + if hour == 7 { shift } else { 0.0 };
+        let shown = if hour == 3 { "-9999".to_owned() } else { format!("{value:.3}") };
+        let site = ["north", "south"][hour % 2];
+        text += &format!("2023-{month:02}-{day:02} {hour_of_day:02}:00:00,{shown},{},{site}\n", hour % 5);
+    }
+    text.into_bytes()
+}
+
+fn small_zip() -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    writer.start_file("inside/readme.txt", zip::write::SimpleFileOptions::default()).unwrap();
+    writer.write_all(b"text").unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+/// A picture of one pixel.
+const PIXEL: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
+
+fn pixel() -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(PIXEL).unwrap()
+}
+
+const TABLE: &str = "<dataTable id=\"rich2-table\"><entityName>Hourly temperatures</entityName>\
+  <entityDescription>Temperature of the water, every hour.</entityDescription>\
+  <physical><objectName>hours.csv</objectName><dataFormat><textFormat><numHeaderLines>1</numHeaderLines>\
+  <simpleDelimited><fieldDelimiter>,</fieldDelimiter></simpleDelimited></textFormat></dataFormat></physical>\
+  <attributeList>\
+  <attribute><attributeName>time</attributeName><attributeDefinition>Time, UTC</attributeDefinition>\
+    <measurementScale><dateTime><formatString>YYYY-MM-DD hh:mm:ss</formatString></dateTime></measurementScale></attribute>\
+  <attribute><attributeName>temp_c</attributeName><attributeDefinition>Temperature of the water</attributeDefinition>\
+    <measurementScale><interval><unit><standardUnit>celsius</standardUnit></unit><numericDomain><numberType>real</numberType>\
+    <bounds><minimum>-2</minimum><maximum>30</maximum></bounds></numericDomain></interval></measurementScale>\
+    <missingValueCode><code>-9999</code><codeExplanation>broken</codeExplanation></missingValueCode></attribute>\
+  <attribute><attributeName>depth</attributeName><attributeDefinition>Depth</attributeDefinition>\
+    <measurementScale><ratio><unit><standardUnit>meter</standardUnit></unit><numericDomain><numberType>whole</numberType>\
+    </numericDomain></ratio></measurementScale></attribute>\
+  <attribute><attributeName>site</attributeName><attributeDefinition>Site</attributeDefinition>\
+    <measurementScale><nominal><nonNumericDomain><enumeratedDomain><codeDefinition><code>north</code><definition>N</definition>\
+    </codeDefinition><codeDefinition><code>south</code><definition>S</definition></codeDefinition></enumeratedDomain>\
+    </nonNumericDomain></nominal></measurementScale></attribute>\
+  </attributeList><numberOfRecords>3000</numberOfRecords></dataTable>";
+
+const ABOUT: &str = "<title>Mooring temperatures of a fjord — façade &amp; \"quotes\"</title>\
+  <creator><individualName><givenName>Ada</givenName><surName>Fjord</surName></individualName>\
+  <organizationName>Institute of Fjords</organizationName>\
+  <userId directory=\"https://orcid.org\">https://orcid.org/0000-0002-1825-0097</userId></creator>\
+  <creator><organizationName>Station Brønnøysund</organizationName></creator><pubDate>2024-05-06</pubDate>\
+  <abstract><para>Hourly temperatures of a mooring in a fjord, with notes, a picture and an archive.</para>\
+  <para>The second paragraph.</para></abstract>\
+  <keywordSet><keyword>ocean</keyword><keyword>temperature</keyword></keywordSet>\
+  <licensed><licenseName>Creative Commons Attribution 4.0</licenseName><url>https://creativecommons.org/licenses/by/4.0/</url></licensed>\
+  <coverage><geographicCoverage><geographicDescription>Outer fjord</geographicDescription><boundingCoordinates>\
+  <westBoundingCoordinate>11.5</westBoundingCoordinate><eastBoundingCoordinate>12.5</eastBoundingCoordinate>\
+  <northBoundingCoordinate>65.9</northBoundingCoordinate><southBoundingCoordinate>65.2</southBoundingCoordinate>\
+  </boundingCoordinates></geographicCoverage><temporalCoverage><rangeOfDates><beginDate><calendarDate>2023-01-01</calendarDate>\
+  </beginDate><endDate><calendarDate>2023-12-28</calendarDate></endDate></rangeOfDates></temporalCoverage>\
+  <taxonomicCoverage><taxonomicClassification><taxonRankName>Species</taxonRankName><taxonRankValue>Gadus morhua</taxonRankValue>\
+  <commonName>cod</commonName></taxonomicClassification></taxonomicCoverage></coverage>\
+  <methods><methodStep><description><para>A thermistor chain was moored.</para></description></methodStep></methods>\
+  <project><title>P</title><personnel/><award><funderName>Research Council</funderName><awardNumber>12</awardNumber>\
+  <title>Fjords</title></award></project>";
+
+/// Returns a gateway to two versions of a package with files of every kind, and to a hostile one.
+pub(crate) async fn rich() -> Served {
+    let mut catalog = Catalog::default();
+    put(&mut catalog, "rich1.table", "text/csv", "hours.csv", hours(3000, 0.0));
+    put(&mut catalog, "rich1.gone", "text/csv", "gone.csv", b"a,b\n1,2\n".to_vec());
+    put(&mut catalog, "rich2.table", "text/csv", "hours.csv", hours(3000, 1.0));
+    put(
+        &mut catalog,
+        "rich.notes",
+        "text/markdown",
+        "notes.md",
+        b"# Notes\n\nSee [the site](https://example.org/).\n\n| a | b |\n|---|---|\n| 1 | 2 |\n".to_vec(),
+    );
+    put(&mut catalog, "rich.text", "text/plain", "log.txt", b"first line\nsecond line\n".to_vec());
+    put(&mut catalog, "rich.picture", "image/png", "picture.png", pixel());
+    put(&mut catalog, "rich.zip", "application/zip", "bundle.zip", small_zip());
+    put(&mut catalog, "rich.bytes", "application/octet-stream", "raw.bin", (0..=255).collect());
+    put(&mut catalog, "rich.json", "application/json", "facts.json", b"{\"a\":[1,2,{\"b\":null}]}".to_vec());
+    let shared = ["rich.notes", "rich.text", "rich.picture", "rich.zip", "rich.bytes", "rich.json"];
+    let dataset = format!("{ABOUT}{TABLE}");
+    let data: Vec<&str> = shared.iter().copied().chain(["rich1.table", "rich1.gone"]).collect();
+    put_metadata(&mut catalog, "doi:10.5072/RICH1", &data, None, &dataset);
+    let data: Vec<&str> = shared.iter().copied().chain(["rich2.table"]).collect();
+    put_metadata(&mut catalog, "doi:10.5072/RICH2", &data, Some("doi:10.5072/RICH1"), &dataset);
+    put_hostile(&mut catalog);
+    let maps = ["doi:10.5072/RICH1.map", "doi:10.5072/RICH2.map", "hostile.map"];
+    Served::start(repository(catalog, &maps).await).await
+}
+
+/// The pages of the rich package by name.
+pub(crate) fn rich_pages() -> BTreeMap<&'static str, String> {
+    let file = |name: &str| format!("/p/{RICH}/data/{name}?view");
+    BTreeMap::from([
+        ("home", "/".to_owned()),
+        ("search", "/search?q=mooring".to_owned()),
+        ("nothing", "/search?q=nothing&creator=nobody".to_owned()),
+        ("package", format!("/p/{RICH}/")),
+        ("replaced", format!("/p/{OLD}/")),
+        ("whole", format!("/p/{RICH}/?all")),
+        ("directory", format!("/p/{RICH}/metadata/")),
+        ("table", file("hours.csv")),
+        ("counts", format!("{}&x=site", file("hours.csv"))),
+        ("text", file("log.txt")),
+        ("markdown", file("notes.md")),
+        ("image", file("picture.png")),
+        ("archive", file("bundle.zip")),
+        ("bytes", file("raw.bin")),
+        ("json", file("facts.json")),
+        ("compare", format!("/compare/{RICH}?with={OLD}")),
+        ("cells", format!("/compare/{RICH}?with={OLD}&file=data%2Fhours.csv")),
+        ("error", "/p/nothing/".to_owned()),
+    ])
+}
+
+/// Markup that does harm where a page does not escape it.
+const HARM: &str = "<img src=x onerror=\"globalThis.hacked=1\"><script>globalThis.hacked=1</script>\"'><u>";
+
+fn put_hostile(catalog: &mut Catalog) {
+    let escaped = HARM.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let quoted = HARM.replace('"', "\"\"");
+    let csv = format!("\"{quoted}\",value\n\"{quoted}\",1\n\"x\",2\n");
+    put(catalog, "hostile.csv", "text/csv", "<img src=x onerror=alert(1)>.csv", csv.into_bytes());
+    let markdown = format!(
+        "# {HARM}\n\n[x](javascript:globalThis.hacked=1) ![y](https://evil.example/pixel.png)\n\n{HARM}\n"
+    );
+    put(catalog, "hostile.md", "text/markdown", "hostile.md", markdown.into_bytes());
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"globalThis.hacked=1\"><script>globalThis.hacked=1</script>{HARM}</svg>"
+    );
+    put(catalog, "hostile.svg", "image/svg+xml", "hostile.svg", svg.into_bytes());
+    put(catalog, "hostile.html", "text/html", "hostile.html", format!("<html>{HARM}</html>").into_bytes());
+    put(catalog, "hostile.txt", "text/plain", "hostile.txt", HARM.as_bytes().to_vec());
+    put(catalog, "hostile.json", "application/json", "hostile.json", serde_json::to_vec(HARM).unwrap());
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    writer.start_file(HARM, options).unwrap();
+    writer.write_all(&vec![0; 8 << 20]).unwrap();
+    put(catalog, "hostile.zip", "application/zip", "bomb.zip", writer.finish().unwrap().into_inner());
+    let dataset = format!(
+        "<title>Hostile {escaped}</title><creator><individualName><surName>{escaped}</surName></individualName>\
+         <organizationName>{escaped}</organizationName><userId>javascript:alert(1)</userId></creator>\
+         <abstract><para>{escaped}</para></abstract><keywordSet><keyword>{escaped}</keyword></keywordSet>\
+         <licensed><licenseName>{escaped}</licenseName><url>javascript:globalThis.hacked=1</url></licensed>\
+         <coverage><geographicCoverage><geographicDescription>{escaped}</geographicDescription><boundingCoordinates>\
+         <westBoundingCoordinate>1</westBoundingCoordinate><eastBoundingCoordinate>2</eastBoundingCoordinate>\
+         <northBoundingCoordinate>4</northBoundingCoordinate><southBoundingCoordinate>3</southBoundingCoordinate>\
+         </boundingCoordinates></geographicCoverage></coverage>\
+         <methods><methodStep><description><para>{escaped}</para></description></methodStep></methods>\
+         <dataTable id=\"hostile.csv\"><entityName>{escaped}</entityName><entityDescription>{escaped}</entityDescription>\
+         <attributeList><attribute><attributeName>{escaped}</attributeName><attributeDefinition>{escaped}</attributeDefinition>\
+         <measurementScale><nominal/></measurementScale></attribute><attribute><attributeName>value</attributeName>\
+         <measurementScale><ratio><unit><customUnit>{escaped}</customUnit></unit><numericDomain><numberType>real</numberType>\
+         </numericDomain></ratio></measurementScale></attribute></attributeList></dataTable>"
+    );
+    let data = [
+        "hostile.csv",
+        "hostile.md",
+        "hostile.svg",
+        "hostile.html",
+        "hostile.txt",
+        "hostile.json",
+        "hostile.zip",
+    ];
+    put_metadata(catalog, "hostile", &data, None, &dataset);
+}
+
+/// Returns the pages of the hostile package by name: all that its listing leads to.
+pub(crate) async fn hostile_pages(served: &Served) -> BTreeMap<&'static str, String> {
+    const NAMES: [&str; 8] = ["h0", "h1", "h2", "h3", "h4", "h5", "h6", "h7"];
+    let search = served.get("/search?q=hostile").await.text();
+    let package = links(&search).into_iter().find(|link| link.contains("/p/")).expect("the hostile package");
+    let package = package.strip_prefix(&served.url("")).unwrap().to_owned();
+    let page = served.get(&package).await.text();
+    let files = links(&page).into_iter().filter(|link| link.contains("/data/") && link.ends_with("?view"));
+    let mut paths: Vec<String> =
+        files.map(|link| link.strip_prefix(&served.url("")).unwrap().to_owned()).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), 7, "{paths:?}");
+    let table = paths.iter().find(|path| path.contains(".csv")).unwrap().clone();
+    let mut pages: BTreeMap<_, _> = NAMES.into_iter().zip(paths).collect();
+    pages.insert("hp", package);
+    pages.insert("hs", "/search?q=hostile".to_owned());
+    pages.insert("hplot", format!("{table}&x=value"));
+    pages
+}
+
+fn links(page: &str) -> Vec<String> {
+    let parts = page.split("href=\"").skip(1);
+    parts.filter_map(|part| part.split('"').next()).map(|link| link.replace("&#38;", "&")).collect()
+}
+
+#[tokio::test]
+async fn a_package_page_tells_what_its_metadata_tell() {
+    let served = rich().await;
+    let page = served.get(&format!("/p/{RICH}/")).await;
+    assert_eq!(page.status, 200);
+    let text = page.text();
+    for expected in [
+        "Mooring temperatures of a fjord — façade &#38; &#34;quotes&#34;",
+        "href=\"https://orcid.org/0000-0002-1825-0097\"",
+        "Station Brønnøysund",
+        "The second paragraph.",
+        "65.2° N, 11.5° E to 65.9° N, 12.5° E",
+        "2023-01-01 to 2023-12-28",
+        "Gadus morhua (cod)",
+        "Temperature of the water",
+        "celsius",
+        "-9999",
+        "A thermistor chain was moored.",
+        "Research Council",
+        "version 2 of 2",
+        "https://creativecommons.org/licenses/by/4.0/",
+        "Ada Fjord, Station Brønnøysund (2024). Mooring temperatures",
+    ] {
+        assert!(text.contains(expected), "{expected}");
+    }
+    assert!(
+        page.header("Content-Security-Policy").unwrap().starts_with("default-src 'none'; style-src 'self'")
+    );
+    let old = served.get(&format!("/p/{OLD}/")).await.text();
+    assert!(old.contains("A newer version replaces this one"));
+    assert!(!text.contains(" style=\"") && !text.contains("<style"), "no style in pages");
+}
+
+#[tokio::test]
+async fn a_part_of_a_table_has_one_url() {
+    let served = rich().await;
+    let table = format!("/p/{RICH}/data/hours.csv");
+    let csv = served.get(&format!("{table}?cols=temp_c,time&rows=2-3")).await;
+    assert_eq!(csv.text(), "temp_c,time\n10.007,2023-01-01 01:00:00\n10.014,2023-01-01 02:00:00\n");
+    assert_eq!(csv.header("Content-Type"), Some("text/csv; charset=utf-8"));
+    let again = format!("If-None-Match: {}\r\n", csv.header("ETag").unwrap());
+    assert_eq!(served.ask("GET", &format!("{table}?cols=temp_c,time&rows=2-3"), &again).await.status, 304);
+    let json: Value =
+        serde_json::from_slice(&served.get(&format!("{table}?rows=3000-3001&format=json")).await.body)
+            .unwrap();
+    assert_eq!((json["data"].as_array().unwrap().len(), &json["columns"][1]["unit"]), (1, &"celsius".into()));
+    assert_eq!((&json["rowsOfTable"], &json["source"]["verified"]), (&3000.into(), &true.into()));
+    let svg = served.get(&format!("{table}?format=svg&cols=time,temp_c")).await;
+    assert!(svg.text().starts_with("<svg xmlns=") && svg.text().ends_with("</svg>"));
+    assert!(svg.header("Content-Security-Policy").unwrap().starts_with("sandbox"));
+    for (query, expected) in [
+        ("cols=none", "the table has no column of this name; its columns are: time, temp_c, depth, site"),
+        ("rows=0-1", "expected rows such as 1-1000"),
+        ("rows=1-9999999", "expected at most 100000 rows"),
+        ("format=html", "expected csv, json or svg"),
+        ("format=svg&cols=a,b,c", "the table has no column"),
+    ] {
+        let refused = served.get(&format!("{table}?{query}")).await;
+        assert!(refused.status == 400 && refused.text().contains(expected), "{query}: {}", refused.text());
+    }
+    assert_eq!(served.get(&format!("/p/{RICH}/data/picture.png?rows=1-2")).await.status, 400);
+}
+
+#[tokio::test]
+async fn metadata_are_compared_with_data() {
+    let served = rich().await;
+    let answer = served.get(&format!("/p/{RICH}/data/hours.csv?check")).await;
+    let document: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(document["agrees"], true, "{document}");
+    assert_eq!(document["describedBy"]["recognizedBy"], "its identifier");
+    let statements: Vec<&str> =
+        document["findings"].as_array().unwrap().iter().filter_map(|one| one["statement"].as_str()).collect();
+    for expected in ["3000 rows", "4 columns", "temp_c: from -2 to 30", "site: one of 2 codes"] {
+        assert!(statements.contains(&expected), "{statements:?}");
+    }
+    let page = served.get(&format!("/p/{RICH}/data/hours.csv?view")).await.text();
+    assert!(page.contains("Rows 1 to 100 of 3000") && page.contains("Of all 3000 rows"), "{page}");
+    assert_eq!(served.get(&format!("/p/{RICH}/data/log.txt?check")).await.status, 404);
+}
+
+#[tokio::test]
+async fn versions_are_compared_by_content() {
+    let served = rich().await;
+    for (left, right) in [(RICH, OLD), (OLD, RICH)] {
+        let answer = served.get(&format!("/compare/{left}?with={right}&format=json")).await;
+        let document: Value = serde_json::from_slice(&answer.body).unwrap();
+        let paths = |name: &str| -> Vec<&str> {
+            document[name]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|one| one["path"].as_str())
+                .filter(|path| path.starts_with("data/"))
+                .collect()
+        };
+        assert_eq!((paths("changed"), paths("removed")), (vec!["data/hours.csv"], vec!["data/gone.csv"]));
+        assert!(paths("added").is_empty() && paths("moved").is_empty());
+    }
+    let cells = served.get(&format!("/compare/{RICH}?with={OLD}&file=data/hours.csv&format=json")).await;
+    let document: Value = serde_json::from_slice(&cells.body).unwrap();
+    assert_eq!((&document["changedCells"], &document["key"]), (&1.into(), &"time".into()), "{document}");
+    assert_eq!(document["cells"][0]["row"], "2023-01-01 07:00:00");
+    assert_eq!(served.get(&format!("/compare/{RICH}")).await.status, 400);
+    assert_eq!(served.get(&format!("/compare/{RICH}?with=nothing")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_proof_reads_the_bytes_and_gives_a_receipt() {
+    let served = rich().await;
+    let target = format!("/prove/{RICH}/data/hours.csv");
+    assert_eq!(served.get(&target).await.status, 404);
+    let proven = served.ask("POST", &target, "Content-Length: 0\r\n").await;
+    assert_eq!(proven.status, 200, "{}", proven.text());
+    let receipt: Value = serde_json::from_slice(&proven.body).unwrap();
+    assert_eq!((&receipt["matches"], &receipt["path"]), (&true.into(), &"data/hours.csv".into()));
+    let declared: Vec<(&str, &str)> = receipt["checksums"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| Some((one["algorithm"].as_str()?, one["declaredBy"].as_str()?)))
+        .collect();
+    assert!(
+        declared.contains(&("SHA-256", "package")) && declared.contains(&("SHA-1", "system metadata")),
+        "{receipt}"
+    );
+    assert_eq!(served.get(&target).await.status, 200);
+    let whole =
+        served.ask("POST", &format!("/prove/{RICH}"), "Content-Length: 0\r\nAccept: text/html\r\n").await;
+    let page = served.url(&format!("/p/{RICH}/#fixity"));
+    assert_eq!((whole.status, whole.header("Location")), (303, Some(page.as_str())));
+    assert!(served.get(&format!("/p/{RICH}/")).await.text().contains("every declared checksum"));
+    let foreign = served.ask("POST", &target, "Content-Length: 0\r\nOrigin: https://evil.example\r\n").await;
+    assert_eq!(foreign.status, 401);
+    assert_eq!(served.ask("POST", &format!("/prove/{RICH}/none"), "Content-Length: 0\r\n").await.status, 404);
+    assert_eq!(served.ask("POST", "/", "Content-Length: 0\r\n").await.status, 405);
+}
+
+#[tokio::test]
+async fn nothing_of_a_hostile_package_reaches_a_page_as_markup() {
+    let served = rich().await;
+    for (name, path) in hostile_pages(&served).await {
+        let page = served.ask("GET", &path, "Accept: text/html\r\n").await;
+        let text = page.text();
+        assert_eq!(page.status, 200, "{path}");
+        for harm in [
+            "<img src=x",
+            "<script>globalThis",
+            "href=\"javascript",
+            "onerror=\"globalThis",
+            "<u>",
+            "evil.example/pixel.png\">",
+        ] {
+            let outside_snippets = text.replace("&#60;", "");
+            assert!(!outside_snippets.contains(harm), "{name} {path}: {harm}");
+        }
+    }
+    for name in ["hostile.svg", "hostile.html"] {
+        let key = hostile_pages(&served).await["hp"].clone();
+        let file = served.get(&format!("{key}data/{name}")).await;
+        assert!(file.header("Content-Disposition").unwrap().starts_with("attachment"), "{}", file.head);
+        assert!(file.header("Content-Security-Policy").unwrap().starts_with("sandbox"));
+        assert_eq!(file.header("X-Content-Type-Options"), Some("nosniff"));
+    }
+}
+
+#[tokio::test]
+async fn redirections_and_refusals_do_not_serve_attackers() {
+    let served = rich().await;
+    for target in [
+        "//evil.example/",
+        "/\\evil.example/",
+        "/p//evil.example",
+        "/p/%2F%2Fevil.example",
+        "/p/\\\\evil.example",
+        "/prove//evil.example",
+    ] {
+        for method in ["GET", "POST"] {
+            let answer = served.ask(method, target, "Accept: text/html\r\nContent-Length: 0\r\n").await;
+            let location = answer.header("Location").unwrap_or_default();
+            assert!(location.is_empty() || location.starts_with(&served.url("/")), "{target}: {location}");
+            assert!(!answer.text().contains("evil.example"), "{target} is repeated");
+        }
+    }
+}
+
+/// The snippets of a page: the tool, and the text.
+fn snippets(page: &str) -> Vec<(String, String)> {
+    let parts = page.split("<div class=\"snippet\"><p><b>").skip(1);
+    let plain = |text: &str| {
+        let known = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
+        known.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    };
+    parts
+        .filter_map(|part| {
+            let tool = part.split("</b>").next()?;
+            let text = part.split("<code>").nth(1)?.split("</code>").next()?;
+            Some((tool.to_owned(), plain(text)))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stderr, reason = "the lines are for the person who runs the tests")]
+async fn the_snippets_of_pages_run() {
+    let served = rich().await;
+    let mut all = snippets(&served.get(&format!("/p/{RICH}/")).await.text());
+    all.extend(snippets(&served.get(&format!("/p/{RICH}/data/hours.csv?view")).await.text()));
+    let tools: Vec<&str> = all.iter().map(|(tool, _)| tool.as_str()).collect();
+    for expected in ["curl", "Python", "R", "DuckDB", "sha256sum"] {
+        assert!(tools.contains(&expected), "{tools:?}");
+    }
+    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers/bin");
+    let path = format!("{peers}:{}", std::env::var("PATH").unwrap_or_default());
+    for (tool, text) in all {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, arguments): (&str, Vec<String>) = match tool.as_str() {
+            "curl" => ("sh", vec!["-c".to_owned(), text.clone()]),
+            "Python" => ("python3", vec!["-c".to_owned(), format!("{text}\nassert len(table) == 3000")]),
+            "R" => ("Rscript", vec!["-e".to_owned(), format!("{text}; stopifnot(nrow(table) == 3000)")]),
+            "DuckDB" => ("duckdb", vec!["-c".to_owned(), text.clone()]),
+            // The files are not here: the list itself must be readable.
+            "sha256sum" => {
+                ("sh", vec!["-c".to_owned(), format!("{} --ignore-missing --status; test $? -le 1", text)])
+            }
+            "Text" | "d1oci" | "oras" => continue,
+            other => panic!("no way to run {other}"),
+        };
+        let mut command = tokio::process::Command::new(program);
+        command.args(&arguments).current_dir(folder.path()).env("PATH", &path);
+        let missing = match tool.as_str() {
+            "Python" => !Command::new("python3")
+                .args(["-c", "import pandas"])
+                .output()
+                .is_ok_and(|o| o.status.success()),
+            "DuckDB" => !Command::new("duckdb")
+                .env("PATH", &path)
+                .args(["-c", "INSTALL httpfs; LOAD httpfs"])
+                .output()
+                .is_ok_and(|o| o.status.success()),
+            _ => false,
+        };
+        match command.output().await {
+            _ if missing => eprintln!("skipped: the snippet for {tool} needs pandas or the extension httpfs"),
+            Err(_) => eprintln!("skipped: {program} is not installed"),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(output.status.success(), "{tool}: {text}\n{said}");
+            }
+        }
+    }
+}
