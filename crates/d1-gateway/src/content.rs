@@ -107,6 +107,11 @@ impl Reader {
         }
     }
 
+    /// Returns a reader that uses no copies in memory or on the disk: the bytes come from the store.
+    pub(crate) fn without_copies(&self) -> Self {
+        Self { blocks: None, members: Arc::new(Cache::new(0)), ..self.clone() }
+    }
+
     /// Starts reading. The first piece is open when this returns, so a store that is away is noticed before the answer begins.
     ///
     /// Of a whole file, the last chunk is held back until the digest is known to be right.

@@ -113,9 +113,8 @@ impl Store {
 
     /// Starts reading a whole file from its repository, whether or not it is in memory.
     pub(crate) async fn read_again(&self, file: &CatalogFile) -> Result<ContentStream, Refused> {
-        self.metrics.store_bytes.add(file.size);
-        let stream = match self.wanted(file, 0..file.size, true).await {
-            Ok(Some(wanted)) => content::read(wanted).await,
+        let stream = match self.wanted(file, 0..file.size, None).await {
+            Ok(Some(wanted)) => self.reader.without_copies().read(wanted).await,
             Ok(None) => self.search(file, 0..file.size).await,
             Err(error) => Err(error),
         };
