@@ -271,6 +271,14 @@ impl RegistryBackend for LayoutBackend {
         stream::once(tags).try_flatten().boxed()
     }
 
+    fn other_names(&self) -> BoxStream<'_, Result<(String, Digest)>> {
+        let names = async {
+            let index = self.manifests.storage.index().await?;
+            Ok(stream::iter(index.other_names().into_iter().map(Ok)))
+        };
+        stream::once(names).try_flatten().boxed()
+    }
+
     fn referrers(
         &self,
         subject: &Digest,

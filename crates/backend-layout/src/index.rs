@@ -72,7 +72,7 @@ pub(crate) enum RefName {
     /// The name is a tag.
     Tag(Tag),
     /// The name is not a tag, for example a full reference. It is kept but not listed among the tags.
-    Other,
+    Other(String),
 }
 
 /// The subject of a manifest, as its entry states it.
@@ -211,6 +211,15 @@ impl Index {
         tags.into_iter().map(|(tag, (_, digest))| TagEntry::new(tag).with_digest(digest)).collect()
     }
 
+    /// Returns the names that are not tags, with the digests of their manifests.
+    pub(crate) fn other_names(&self) -> Vec<(String, Digest)> {
+        let name = |(_, entry): (usize, Entry<'_>)| match entry.name {
+            RefName::Other(name) => Some((name, entry.digest)),
+            RefName::None | RefName::Tag(_) => None,
+        };
+        self.entries().filter_map(name).collect()
+    }
+
     /// Returns the descriptor that a reference names, without the annotations that belong to the entry.
     pub(crate) fn descriptor(&self, at: &ManifestRef) -> Option<Descriptor> {
         let entry = self.find(at)?;
@@ -300,7 +309,10 @@ impl<'a> Entry<'a> {
         let text_of = |value: Option<&RawValue>| serde_json::from_str::<String>(value?.get()).ok();
         let name = match text_of(annotations.name) {
             None => RefName::None,
-            Some(name) => name.parse().map_or(RefName::Other, RefName::Tag),
+            Some(name) => match name.parse() {
+                Ok(tag) => RefName::Tag(tag),
+                Err(_) => RefName::Other(name),
+            },
         };
         let subject = match text_of(annotations.subject) {
             Some(subject) if subject == NO_SUBJECT => SubjectHint::None,

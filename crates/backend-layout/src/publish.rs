@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream;
+use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, Manifest, ManifestRef, RawManifest, Tag};
 use registry_backend::{BlobSource, ByteStream, Error, ErrorKind, Result};
 use tokio::sync::oneshot;
@@ -87,7 +87,7 @@ impl Publisher {
                 );
             }
         };
-        if !self.keep(manifests, raw.digest(), size).await? {
+        if !self.keep(manifests, raw.digest(), size).await? || !is_intact(manifests, raw).await {
             manifests.storage.store(&ManifestSource { raw }).await?;
         }
         let mut addition = Addition::new(tag.cloned(), raw.clone(), manifest);
@@ -182,6 +182,24 @@ impl Publisher {
         }
         Err(Error::new(ErrorKind::Incomplete, OPERATION, addition.target()).because(reason))
     }
+}
+
+/// Tells whether the stored blob of a manifest has its bytes. A manifest is small, so a damaged one is never taken for present.
+async fn is_intact(manifests: &Manifests, raw: &RawManifest) -> bool {
+    let read = async {
+        let read = manifests.storage.read(raw.digest(), None).await?;
+        let mut stream = read.stream;
+        let mut left = raw.bytes();
+        while let Some(piece) = stream.try_next().await? {
+            match left.strip_prefix(&piece[..]) {
+                Some(rest) => left = rest,
+                None => return Ok(false),
+            }
+        }
+        Ok::<_, Error>(left.is_empty())
+    };
+    // A failure shows itself when the blob is stored again.
+    read.await.unwrap_or(false)
 }
 
 impl Addition {

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::copy::{CopyOptions, copy_known, parse, require_public};
 use crate::error::{Error, Result, with_causes};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::kept::is_tag_of_digest;
 use crate::known::Known;
 use crate::tagged::{ReferrerBudget, concerns_content, referrers};
@@ -186,6 +186,13 @@ pub async fn mirror(
     let sources = wanted(list(from.tags(), from).await?, options);
     if options.delete && sources.is_empty() {
         return Err(Error::Options { reason: "the source has no such tags: nothing is deleted" });
+    }
+    let mut others = from.other_names();
+    while let Some((name, digest)) = others.try_next().await? {
+        let text = format!(
+            "not mirrored: {digest} has the name `{name}`, which cannot be a tag; `copy` takes it by digest"
+        );
+        observer.event(&Event::Warning(&text));
     }
     let targets = list(to.tags_if_any(), to).await?;
     let tombstones =

@@ -13,7 +13,7 @@ use crate::event::{BlobOutcome, Event, Observer};
 use crate::names::title;
 use crate::source::BackendSource;
 use crate::tagged::{Extent, Reached, concerns_content, walk_everything};
-use crate::upload::{is_loss, is_whole};
+use crate::upload::{is_loss, is_whole, keeps_damaged};
 
 /// The result of a repair.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -181,6 +181,7 @@ impl Repairing<'_> {
     }
 
     async fn blob(&mut self, descriptor: &Descriptor) -> Result<()> {
+        let mut is_kept_damaged = false;
         for replica in self.replicas {
             let source = BackendSource { backend: *replica, descriptor };
             // The store compares the bytes with the digest, so a damaged replica cannot do harm.
@@ -189,12 +190,15 @@ impl Repairing<'_> {
                     self.note(descriptor, *replica);
                     return Ok(());
                 }
-                Ok(_) => {}
+                Ok(_) => is_kept_damaged = true,
                 Err(error) if is_loss(error.kind()) => {}
                 Err(error) => self.warn(*replica, &error),
             }
         }
-        let message = format!("the blob {} is missing or damaged, and no replica has it", descriptor.digest);
+        let message = match is_kept_damaged {
+            true => with_causes(&keeps_damaged(&descriptor.digest)),
+            false => format!("the blob {} is missing or damaged, and no replica has it", descriptor.digest),
+        };
         self.report.faults.push(ContentFault { path: title(descriptor).to_owned(), message });
         Ok(())
     }

@@ -106,7 +106,8 @@ pub(crate) struct Extent {
 /// How many manifests a walk over a whole repository reaches at most.
 const MOST_MANIFESTS: usize = 1_000_000;
 
-/// Walks all manifests of a repository, each once: those with a tag, the children of indexes, and what `extent` adds.
+/// Walks all manifests of a repository, each once: those with a tag or another name, the children of indexes, and those that `extent`
+/// adds.
 ///
 /// # Errors
 ///
@@ -121,6 +122,7 @@ pub(crate) fn walk_everything(
         backend,
         extent,
         tags: walk(backend, None),
+        others: backend.other_names(),
         listed,
         lists_all: pruner.is_some(),
         pending: VecDeque::new(),
@@ -135,6 +137,8 @@ struct Everything<'a> {
     backend: &'a dyn RegistryBackend,
     extent: Extent,
     tags: BoxStream<'a, Result<Met>>,
+    /// Manifests under names that are not tags.
+    others: BoxStream<'a, registry_backend::Result<(String, Digest)>>,
     listed: BoxStream<'a, registry_backend::Result<Descriptor>>,
     /// Whether `listed` has all manifests.
     lists_all: bool,
@@ -162,9 +166,12 @@ impl Everything<'_> {
                     Some(Met::Unreadable { tag, error }) => {
                         return Ok(Some(Reached { tag: Some(tag), digest: None, manifest: Err(error) }));
                     }
-                    None => match self.listed.try_next().await? {
-                        Some(listed) => listed.digest,
-                        None => return Ok(None),
+                    None => match self.others.try_next().await? {
+                        Some((_, digest)) => digest,
+                        None => match self.listed.try_next().await? {
+                            Some(listed) => listed.digest,
+                            None => return Ok(None),
+                        },
                     },
                 },
             };

@@ -90,12 +90,16 @@ impl<'a> Uploader<'a> {
         let advance = move |bytes| observer.event(&Event::Advanced { phase: Phase::Upload, items: 0, bytes });
         let counted = Counted::new(upload.source, Arc::new(advance));
         let (digest, size) = (upload.source.digest(), upload.source.size());
+        let failed = |source| Error::Upload { title: upload.title.clone(), source };
         let mut hint = self.hint.clone();
-        if self.repair && !is_whole(self.to, digest, size).await? {
+        let is_lost = self.repair && !is_whole(self.to, digest, size).await?;
+        if is_lost {
             hint = hint.replacing();
         }
-        let written = self.to.write_blob(&counted, &hint).await;
-        let written = written.map_err(|source| Error::Upload { title: upload.title.clone(), source })?;
+        let written = self.to.write_blob(&counted, &hint).await.map_err(failed)?;
+        if is_lost && !is_whole(self.to, digest, size).await? {
+            return Err(failed(keeps_damaged(digest)));
+        }
         let bytes = counted.counted();
         phase.advance(1, size.saturating_sub(counted.passed()));
         self.observer.event(&Event::Blob { title: &upload.title, digest, size, outcome: written.into() });
@@ -124,6 +128,15 @@ pub(crate) async fn is_whole(
         Err(error) if is_loss(error.kind()) => Ok(false),
         read => read,
     }
+}
+
+/// Returns the error for a store that took the right bytes of a blob, and still sends others. Docker's registry keeps the file of a
+/// blob that it has (distribution 2.8, `blobWriter.moveBlob`).
+pub(crate) fn keeps_damaged(digest: &Digest) -> registry_backend::Error {
+    registry_backend::Error::new(ErrorKind::Invalid, "repair blob", digest).because(
+        "the store took the right bytes, but still has damaged ones under this digest; its operator can remove the blob, \
+         and a push to another repository of a store that keeps them apart works",
+    )
 }
 
 /// Tells whether the failure of a read means that the blob is missing or altered.

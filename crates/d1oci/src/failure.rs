@@ -12,6 +12,8 @@ use d1_transfer::Error as TransferError;
 use registry_backend::{Error as BackendError, ErrorKind, Retry};
 use serde::Serialize;
 
+use crate::output::hostile_as_json;
+
 /// The exit codes of the program, except 0 and those of signals (docs/exit-codes.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -164,7 +166,7 @@ impl Failure {
             hint: (!self.hints.is_empty()).then(|| self.hints.join("; ")),
         };
         // Texts and lists of texts always have a form in JSON.
-        serde_json::to_string(&Document { error: body }).unwrap_or_default()
+        hostile_as_json(&serde_json::to_string(&Document { error: body }).unwrap_or_default())
     }
 
     /// Returns the causes, without those that repeat the text before, as causes of transparent wrappers do.
@@ -237,6 +239,8 @@ impl From<BackendError> for Failure {
 pub(crate) fn backend_status(error: &BackendError) -> ExitStatus {
     let reads = error.operation().starts_with("read") || error.operation().starts_with("verify");
     match error.kind() {
+        // An artifact names the blob, so the repository has lost content.
+        ErrorKind::NotFound if error.operation() == "read blob" => ExitStatus::Invalid,
         ErrorKind::NotFound => ExitStatus::NotFound,
         ErrorKind::Denied if comes_from_system(error) => ExitStatus::LocalIo,
         ErrorKind::Denied => ExitStatus::Denied,
@@ -257,6 +261,9 @@ fn backend_hint(error: &BackendError) -> Option<&'static str> {
             Some("`d1oci push` creates a layout where none exists, in a bucket that exists")
         }
         ErrorKind::NotFound if error.operation() == "list tags" => None,
+        ErrorKind::NotFound if error.operation() == "read blob" => Some(
+            "the repository has lost the blob: `d1oci repair REPOSITORY --from OTHER` takes it from a replica",
+        ),
         ErrorKind::NotFound => Some("`d1oci tags REPOSITORY` lists the tags"),
         ErrorKind::Incomplete => Some("run the same push again: it sends the missing content"),
         ErrorKind::Conflict => Some("wait for the other process to end, then run the same command again"),

@@ -1,6 +1,6 @@
 //! How to talk to DataONE nodes, and identifiers: options of the command line and variables of the environment.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
 use d1_client::{ClientOptions, NodeClient, PRODUCTION_COORDINATING_NODE, Proxies, Secret};
@@ -14,6 +14,8 @@ use crate::files::{read_regular, while_reading};
 
 /// The variable that holds the token of the DataONE portal.
 const TOKEN_VARIABLE: &str = "D1OCI_DATAONE_TOKEN";
+/// The longest line with an identifier in bytes. An identifier has at most 800 characters.
+const LONGEST_LINE: u64 = 64 << 10;
 /// The largest file that can be a token, in bytes.
 const LARGEST_TOKEN: u64 = 64 << 10;
 
@@ -112,9 +114,24 @@ impl NodeOptions {
 pub(crate) async fn identifiers_on_stdin() -> Result<Vec<Identifier>, Failure> {
     while_reading(|| {
         let mut identifiers = Vec::new();
-        for line in std::io::stdin().lock().lines() {
-            let line = line.map_err(Failure::input)?;
-            let text = line.trim();
+        let mut input = std::io::stdin().lock();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = input.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut line);
+            if read.map_err(Failure::input)? == 0 {
+                break;
+            }
+            if line.len() as u64 > LONGEST_LINE {
+                let message = format!(
+                    "expected lines of at most {LONGEST_LINE} bytes on standard input, found a longer one"
+                );
+                return Err(Failure::usage(message));
+            }
+            let line = std::str::from_utf8(&line);
+            let text = line
+                .map_err(|error| Failure::usage(format!("expected identifiers on standard input: {error}")))?
+                .trim();
             if !text.is_empty() && !text.starts_with('#') {
                 identifiers.push(parse_identifier(text)?);
             }

@@ -15,7 +15,7 @@ use registry_backend::{BackendFactory, Backends};
 use crate::cli::Cli;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
-use crate::output::{escaping_stderr, to_stderr};
+use crate::output::{escaped, escaping_stderr, to_stderr};
 
 /// The program, to which a third party adds backends of its own.
 ///
@@ -70,7 +70,7 @@ impl Program {
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
         let cli = match Cli::try_parse_from(&arguments) {
             Ok(cli) => cli,
-            Err(error) => return not_parsed(&error, wants_json(&arguments)),
+            Err(error) => return not_parsed(&error, &arguments),
         };
         start_tracing(cli.global.verbose);
         if let Err(failure) = limit_vectors() {
@@ -119,18 +119,31 @@ fn limit_vectors() -> Result<(), Failure> {
 }
 
 /// Answers a command line that is not a command: with help, the version, or a usage error.
-fn not_parsed(error: &clap::Error, is_json: bool) -> ExitCode {
+fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return match error.print() {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                report(&Failure::output(error), false)
+            }
+            _ => ExitCode::SUCCESS,
+        };
     }
     let text = error.render().to_string();
-    if is_json {
+    if wants_json(arguments) {
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         return report(&Failure::usage(message), true);
     }
-    // The parser quotes arguments, which a script may have from strangers.
-    if text.chars().any(|character| character != '\n' && character.is_control()) {
+    // The parser quotes arguments, which a script may have from strangers: a line break in one must not forge a line.
+    let broken: Vec<_> = arguments
+        .iter()
+        .filter_map(|argument| argument.to_str())
+        .filter(|text| text.contains('\n'))
+        .collect();
+    if !broken.is_empty() {
+        let text =
+            broken.iter().fold(text, |text, argument| text.replace(argument, &escaped(argument).to_string()));
+        text.lines().for_each(|line| to_stderr(&line));
+    } else if text.chars().any(|character| character != '\n' && character.is_control()) {
         text.lines().for_each(|line| to_stderr(&line));
     } else {
         let _ = error.print();
@@ -201,6 +214,8 @@ fn in_runtime(context: &Context, cli: Cli) -> Result<(), Failure> {
 mod signals {
     //! The signals that end the program: SIGINT and SIGTERM.
 
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -212,22 +227,32 @@ mod signals {
     /// How long a command may take to end: for cancelling uploads, and for its threads.
     const LONGEST_END: Duration = CLEAN_UP.saturating_mul(2).saturating_add(Duration::from_secs(1));
 
-    /// Returns a future that ends at the first signal. The second signal ends the process.
+    /// How long the command may take to notice a signal. One that waits longer is stuck in a system call, such as a write into a pipe
+    /// that nobody reads.
+    const LONGEST_NOTICE: Duration = Duration::from_secs(1);
+
+    /// Returns a future that ends at the first signal. The second signal ends the process, and so does the first one if the future is
+    /// not polled soon.
     ///
     /// A thread of its own waits for both, since the runtime of the command may be about to stop.
     pub(super) fn first() -> impl Future<Output = ExitStatus> {
         let (sender, receiver) = oneshot::channel();
-        std::thread::spawn(move || wait(sender));
+        let noticed = Arc::new(AtomicBool::new(false));
+        let sets_noticed = Arc::clone(&noticed);
+        std::thread::spawn(move || wait(sender, &noticed));
         async move {
             match receiver.await {
-                Ok(status) => status,
+                Ok(status) => {
+                    sets_noticed.store(true, Ordering::Relaxed);
+                    status
+                }
                 // Signals cannot be received: they end the process as usual.
                 Err(_) => std::future::pending().await,
             }
         }
     }
 
-    fn wait(sender: oneshot::Sender<ExitStatus>) {
+    fn wait(sender: oneshot::Sender<ExitStatus>, noticed: &AtomicBool) {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async move {
             let (Ok(mut interrupts), Ok(mut terminations)) =
@@ -238,7 +263,13 @@ mod signals {
             let status = next(&mut interrupts, &mut terminations).await;
             // The command may have ended meanwhile.
             let _ = sender.send(status);
-            let second = next(&mut interrupts, &mut terminations);
+            let mut second = std::pin::pin!(next(&mut interrupts, &mut terminations));
+            if let Ok(second) = tokio::time::timeout(LONGEST_NOTICE, &mut second).await {
+                exit(second);
+            }
+            if !noticed.load(Ordering::Relaxed) {
+                exit(status);
+            }
             // A command that does not stop, such as one that asks for a password, is ended too.
             exit(tokio::time::timeout(LONGEST_END, second).await.unwrap_or(status));
         });

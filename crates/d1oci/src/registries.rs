@@ -253,7 +253,16 @@ impl RegistrySetup {
                 key.display()
             ))
         })?;
-        Ok(Some(ClientCertificate { chain: read(&chain)?, key: Secret::new(key_text) }))
+        let certificate = ClientCertificate { chain: read(&chain)?, key: Secret::new(key_text) };
+        // An unusable file is refused while its name is still known.
+        let mut alone = ClientOptions::default().with_scheme(Scheme::Https);
+        alone.client_certificate = Some(certificate.clone());
+        Registry::new("localhost", Profile::generic(), &alone).map_err(|error| {
+            let places =
+                format!("the certificate is in `{}`, its key in `{}`", chain.display(), key.display());
+            Failure::new(ExitStatus::Usage, error).with_details([places])
+        })?;
+        Ok(Some(certificate))
     }
 }
 

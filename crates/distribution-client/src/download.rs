@@ -56,7 +56,7 @@ impl Repository {
     }
 
     /// Finds the size by reading the first byte.
-    async fn size_by_reading(&self, digest: &Digest, context: &Context) -> Result<Option<u64>> {
+    pub(crate) async fn size_by_reading(&self, digest: &Digest, context: &Context) -> Result<Option<u64>> {
         let call = self.blob_call(digest, context)?.with_header(RANGE, range_header(0, Some(1)));
         let received = self.registry().retries().retry(|| self.open_once(&call, context)).await?;
         let incoming = &received.incoming;

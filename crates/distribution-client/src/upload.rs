@@ -43,6 +43,8 @@ impl Repository {
             return Err(context.error(ErrorKind::TooLarge).because(reason));
         }
         let mut session = None;
+        // Whether the registry has a blob of another size under the digest.
+        let mut is_cut = false;
         if !hint.replace {
             if self.profile().mounts_from_itself {
                 match self.mount(digest, self.name(), &context).await {
@@ -54,8 +56,12 @@ impl Repository {
                     Mount::Refused => {}
                 }
             }
-            if session.is_none() && self.stat_blob(digest).await?.is_some() {
-                return Ok(Written::AlreadyThere);
+            if session.is_none() {
+                match self.stored_size(digest, source.size(), &context).await? {
+                    Some(size) if size == source.size() => return Ok(Written::AlreadyThere),
+                    Some(_) => is_cut = true,
+                    None => {}
+                }
             }
         }
         if let Some(from) = hint.mount_from.as_ref().filter(|from| self.may_mount(from)) {
@@ -69,8 +75,26 @@ impl Repository {
             }
         }
         self.upload(source, session, &context).await?;
+        if is_cut
+            && let Some(size) =
+                self.stored_size(digest, source.size(), &context).await?.filter(|size| *size != source.size())
+        {
+            let reason = format!(
+                "the registry keeps {size} of its {} bytes under this digest, although it took all of them; its operator can remove the blob",
+                source.size()
+            );
+            return Err(context.error(ErrorKind::Invalid).because(reason));
+        }
         self.remember(digest);
         Ok(Written::Uploaded)
+    }
+
+    /// Returns the size of a blob. Some registries and proxies answer HEAD with another length, so a read decides if it differs.
+    async fn stored_size(&self, digest: &Digest, wanted: u64, context: &Context) -> Result<Option<u64>> {
+        match self.stat_blob(digest).await? {
+            Some(size) if size != wanted => self.size_by_reading(digest, context).await,
+            size => Ok(size),
+        }
     }
 
     fn may_mount(&self, from: &RepositoryName) -> bool {

@@ -90,6 +90,16 @@ pub trait RegistryBackend: fmt::Display + fmt::Debug + Send + Sync {
         artifact_type: Option<&MediaType>,
     ) -> BoxStream<'_, Result<Descriptor>>;
 
+    /// Lists the names in the store that are not tags, each with the digest of its manifest. Only image layouts have such names: other
+    /// programs write full references there (image-spec annotations.md, `org.opencontainers.image.ref.name`).
+    ///
+    /// # Errors
+    ///
+    /// As [`tags`](RegistryBackend::tags).
+    fn other_names(&self) -> BoxStream<'_, Result<(String, Digest)>> {
+        Box::pin(futures::stream::empty())
+    }
+
     /// Returns the administration of the repository, if the store has one.
     fn admin(&self) -> Option<&dyn RepositoryAdmin>;
 }

@@ -12,7 +12,7 @@ use crate::event::Observer;
 use crate::kept::{keep_former, tag_to_stay};
 use crate::names::title;
 use crate::push::{PushOptions, PushReport};
-use crate::upload::{Upload, Uploader};
+use crate::upload::{Upload, Uploader, is_loss};
 
 /// An artifact and its blobs.
 pub(crate) struct Artifact {
@@ -76,7 +76,7 @@ async fn store_manifest(
     Ok(())
 }
 
-/// Tells whether all names of the artifact name exactly this manifest.
+/// Tells whether all names of the artifact name exactly this manifest, and its bytes are right.
 async fn is_there(
     backend: &dyn RegistryBackend,
     manifest: &RawManifest,
@@ -85,7 +85,14 @@ async fn is_there(
     let digest = [ManifestRef::Digest(manifest.digest().clone())];
     let tags: Vec<_> = options.tags.iter().cloned().map(ManifestRef::Tag).collect();
     let names = if tags.is_empty() { &digest[..] } else { &tags };
-    for name in names {
+    let Some((first, others)) = names.split_first() else { return Ok(false) };
+    match backend.read_manifest(first).await {
+        Ok(found) if found.digest() == manifest.digest() => {}
+        Ok(_) => return Ok(false),
+        Err(error) if is_loss(error.kind()) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    for name in others {
         match backend.stat_manifest(name).await? {
             Some(found) if found.digest == *manifest.digest() => {}
             _ => return Ok(false),

@@ -322,7 +322,7 @@ impl VerifiedArtifact {
     }
 }
 
-/// Verifies every artifact that has a tag, and the children of image indexes. With `deep`, it also verifies referrers,
+/// Verifies every artifact that has a tag or another name, and the children of image indexes. With `deep`, it also verifies referrers,
 /// and artifacts without a tag if the store lists them. An artifact that cannot be verified is among the results.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use d1_package::Accept;
 use d1_transfer::{FileToPush, PushOptions};
 use safe_files::WorkingDirectory;
 
-use super::bag::{blocking, progress};
+use super::bag::{blocking, open_archive, progress};
 use crate::context::{Context, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
 use crate::output::human;
@@ -43,7 +43,7 @@ pub(crate) async fn unpack(
     let temporary = temporary.map_err(|error| Failure::file("create a directory in", &place, error))?;
     let (target, path, progress) = (temporary.path().to_owned(), archive.to_owned(), progress(context));
     let scan = blocking(move || -> Result<_, Failure> {
-        let file = File::open(&path).map_err(|error| Failure::file("open", &path, error))?;
+        let file = open_archive(&path)?;
         let mut scan_options = ScanOptions::default();
         scan_options.limits.expansion = max_ratio.unwrap_or(scan_options.limits.expansion);
         bagit::unpack_archive(file, &target, &scan_options, &progress).map_err(|error| {
@@ -109,6 +109,9 @@ fn refuse_deep_bag(archive: &Path, scan: &bagit::Scan) -> Result<(), Failure> {
     ))
 }
 
+/// The endings of archives that can be unpacked.
+const ARCHIVES: [&str; 4] = [".tar.gz", ".tgz", ".tar", ".zip"];
+
 /// The directory for the content of an archive without a directory of its own. No content can have this name.
 const OUTER_NAME: &str = safe_files::WORK_NAMES[0];
 
@@ -116,7 +119,7 @@ const OUTER_NAME: &str = safe_files::WORK_NAMES[0];
 fn named_after(archive: &Path, temporary: &WorkingDirectory) -> Result<PathBuf, Failure> {
     let name = archive.file_name().and_then(|name| name.to_str()).unwrap_or("package");
     let lower = name.to_ascii_lowercase();
-    let ending = [".tar.gz", ".tgz", ".tar", ".zip"].into_iter().find(|ending| lower.ends_with(ending));
+    let ending = ARCHIVES.into_iter().find(|ending| lower.ends_with(ending));
     let stem = name.get(..name.len() - ending.map_or(0, str::len)).filter(|stem| !stem.is_empty());
     let place = temporary.path();
     let failed = |error| Failure::file("unpack into", place, error);
@@ -146,6 +149,12 @@ pub(crate) async fn tell_of_bags(
     Ok(())
 }
 
+/// Says whether a file has the name of an archive that `--unpack` reads.
+fn is_named_like_archive(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    ARCHIVES.iter().any(|ending| name.ends_with(ending))
+}
+
 async fn tell_of_bag(context: &Context, path: &Path, accept: Accept) -> Result<(), Failure> {
     if !path.is_file() {
         return Ok(());
@@ -153,11 +162,19 @@ async fn tell_of_bag(context: &Context, path: &Path, accept: Accept) -> Result<(
     let (archive, progress) = (path.to_owned(), progress(context));
     let report = blocking(move || {
         let file = File::open(&archive).ok()?;
-        bagit::validate_archive(file, &ScanOptions::default(), &accept.check_options(), &progress).ok()
+        Some(bagit::validate_archive(file, &ScanOptions::default(), &accept.check_options(), &progress))
     });
     let shown = path.display();
     match report.await? {
-        Some(report) if !report.has(FaultCode::BagitTxtMissing) => {
+        Some(Ok(report)) if report.has(FaultCode::BagTooDeep) => {
+            let deep = report.faults.iter().find(|fault| fault.code == FaultCode::BagTooDeep);
+            let place = deep.and_then(|fault| fault.path.as_deref()).unwrap_or_default();
+            context.printer.warning(format_args!(
+                "`{shown}` has a bag in `{place}`, and is stored as one file that nobody validates; unpack it, and push that directory"
+            ));
+            Ok(())
+        }
+        Some(Ok(report)) if !report.has(FaultCode::BagitTxtMissing) => {
             let hint = "`--unpack` pushes its content as a package";
             context.printer.status(format_args!("`{shown}` holds a bag and is stored as one file; {hint}"));
             if !report.valid {
@@ -167,6 +184,13 @@ async fn tell_of_bag(context: &Context, path: &Path, accept: Accept) -> Result<(
                     .printer
                     .warning(format_args!("the bag in `{shown}` is not valid: {faults}, the first: {first}"));
             }
+            Ok(())
+        }
+        Some(Err(error)) if is_named_like_archive(path) => {
+            let causes = d1_transfer::with_causes(&error);
+            context
+                .printer
+                .warning(format_args!("`{shown}` is not a whole archive, and is stored as it is: {causes}"));
             Ok(())
         }
         // The push itself reports a file that cannot be read, and stores any other file as it is.

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::context::{Context, source_date_epoch};
 use crate::failure::{ExitStatus, Failure};
-use crate::files::read_regular_text;
+use crate::files::{read_regular_text, require_regular};
 use crate::fingerprints::{Fingerprints, Trusted, trusted, trusted_text};
 use crate::output::{Lines, human};
 
@@ -341,8 +341,14 @@ fn report(arguments: &ValidateArguments, progress: &dyn bagit::Progress) -> Resu
     if metadata.is_dir() {
         return Ok(bagit::validate_directory(path, &scan, &check, progress)?);
     }
-    let file = File::open(path).map_err(|error| Failure::file("open", path, error))?;
+    let file = open_archive(path)?;
     Ok(bagit::validate_archive(file, &scan, &check, progress)?)
+}
+
+/// Opens an archive. Reading a pipe or a device could hang or never end.
+pub(super) fn open_archive(path: &Path) -> Result<File, Failure> {
+    let opened = require_regular(path).and_then(|()| File::open(path));
+    opened.map_err(|error| Failure::file("open", path, error))
 }
 
 fn repaired(arguments: &RepairArguments, progress: &dyn bagit::Progress) -> Result<Repaired, Failure> {
@@ -359,7 +365,7 @@ fn repaired(arguments: &RepairArguments, progress: &dyn bagit::Progress) -> Resu
         None => bagit::repair_in_place(bag, &options, progress),
         Some(target) if bag.is_dir() => bagit::repair_directory(bag, target, &options, progress),
         Some(target) => {
-            let file = File::open(bag).map_err(|error| Failure::file("open", bag, error))?;
+            let file = open_archive(bag)?;
             bagit::repair_archive(file, target, &options, progress)
         }
     };

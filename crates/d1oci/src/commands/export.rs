@@ -1,6 +1,6 @@
 //! `d1oci export`: a package as a bag, in a directory or a zip file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use d1_catalog::Purpose;
 use d1_model::Identifier;
@@ -54,6 +54,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             "expected a directory or a file that ends in `.zip`, found `{shown}`"
         ))
         .with_hint("export a directory, then `tar -cf` packs it"));
+    }
+    if arguments.output == Path::new("-") {
+        return Err(Failure::usage("cannot export a bag to standard output")
+            .with_hint("`d1oci cat` writes a file to standard output; `-o ./-` names a directory"));
     }
     let opened =
         package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;

@@ -28,6 +28,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let backend = context.open(location, Access::Read).await?;
     let mut tags: Vec<Tag> = backend.tags().map_ok(|entry| entry.tag).try_collect().await?;
     tags.sort();
+    let mut others = backend.other_names();
+    while let Some((name, digest)) = others.try_next().await? {
+        let hint = format!("name it `{location}@{digest}`");
+        context.printer.warning(format_args!("`{name}` is a name that cannot be a tag; {hint}"));
+    }
     let listing = Listing { repository: location.to_string(), tags };
     context.printer.result(&listing, |listing, lines| listing.tags.iter().for_each(|tag| lines.add(tag)))
 }

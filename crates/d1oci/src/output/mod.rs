@@ -316,6 +316,25 @@ pub(crate) fn escaped<T: Display + ?Sized>(text: &T) -> impl Display + use<'_, T
     Escaped(text)
 }
 
+/// Returns a JSON text in which no character can steer a terminal. Such characters stand only in strings, where `\u` and the hexadecimal
+/// digits of UTF-16 stand for them (RFC 8259, section 7).
+pub(crate) fn hostile_as_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_hostile(character) {
+            let units = character
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            text.push_str(&units);
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
 struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
 impl fmt::Write for Escaping<'_, '_> {

@@ -20,10 +20,10 @@ fn plainly(text: &str) -> Option<Fields> {
     if !matches!(fields.get("annotations"), None | Some(Value::Null | Value::Object(_) | Value::Array(_))) {
         return None;
     }
-    let name = match annotation(REF_NAME).map(str::parse) {
+    let name = match annotation(REF_NAME).map(|name| (name, name.parse())) {
         None => RefName::None,
-        Some(Ok(tag)) => RefName::Tag(tag),
-        Some(Err(_)) => RefName::Other,
+        Some((_, Ok(tag))) => RefName::Tag(tag),
+        Some((name, Err(_))) => RefName::Other(name.to_owned()),
     };
     let subject = match annotation(SUBJECT_HINT).map(|hint| (hint, hint.parse())) {
         Some(("none", _)) => SubjectHint::None,
