@@ -75,6 +75,17 @@ impl DockerRegistry {
         found
     }
 
+    /// Returns the file that holds the bytes of a blob.
+    ///
+    /// # Panics
+    ///
+    /// If the digest is not a SHA-256.
+    pub fn blob(&self, digest: &str) -> PathBuf {
+        let hex = digest.strip_prefix("sha256:").expect("a SHA-256");
+        let blobs = self.folder.path().join("data/docker/registry/v2/blobs/sha256");
+        blobs.join(&hex[..2]).join(hex).join("data")
+    }
+
     /// Returns its host and port.
     pub fn host(&self) -> String {
         self.address.to_string()

@@ -26,7 +26,7 @@ pub struct RepairReport {
     pub blobs: u64,
     /// Manifests and blobs that were damaged or missing, and are right now.
     pub repaired: Vec<RepairedBlob>,
-    /// Manifests and blobs that no replica has.
+    /// Manifests and blobs that no replica has, or that the store keeps damaged.
     pub faults: Vec<ContentFault>,
 }
 

@@ -326,11 +326,17 @@ fn look_ahead(from: &Path, to: &Path, overwrite: bool, in_the_way: &mut Vec<Path
             Some(found) if directory && found.is_dir() => {
                 look_ahead(&source, &target, overwrite, in_the_way)?;
             }
-            Some(found) if !directory && !found.is_dir() && (overwrite || is_same(&source, &target)?) => {}
+            Some(found)
+                if !directory && is_replaceable(&found) && (overwrite || is_same(&source, &target)?) => {}
             Some(_) => in_the_way.push(target),
         }
     }
     Ok(())
+}
+
+/// Tells whether a file may be replaced: devices, FIFOs and sockets never are.
+pub(crate) fn is_replaceable(found: &fs::Metadata) -> bool {
+    found.is_file() || found.is_symlink()
 }
 
 /// Tells whether two files have equal content, or two links equal targets.

@@ -12,8 +12,6 @@ use d1_transfer::Error as TransferError;
 use registry_backend::{Error as BackendError, ErrorKind, Retry};
 use serde::Serialize;
 
-use crate::output::hostile_as_json;
-
 /// The exit codes of the program, except 0 and those of signals (docs/exit-codes.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -166,7 +164,7 @@ impl Failure {
             hint: (!self.hints.is_empty()).then(|| self.hints.join("; ")),
         };
         // Texts and lists of texts always have a form in JSON.
-        hostile_as_json(&serde_json::to_string(&Document { error: body }).unwrap_or_default())
+        serde_json::to_string(&Document { error: body }).unwrap_or_default()
     }
 
     /// Returns the causes, without those that repeat the text before, as causes of transparent wrappers do.
@@ -393,9 +391,9 @@ fn transfer_hint(error: &TransferError) -> Option<&'static str> {
             "`d1oci bag validate` explains the faults; `d1oci bag repair` fixes those of DataONE's own tools; \
              `--no-verify` pushes the directory as it is",
         ),
-        TransferError::TargetHolds { .. } => {
-            Some("choose another directory with `-o`, or replace the files with `--overwrite`")
-        }
+        TransferError::TargetHolds { .. } => Some(
+            "choose another directory with `-o`, or replace the files with `--overwrite`, which leaves devices and FIFOs alone",
+        ),
         TransferError::UnusableNames { .. } => Some(
             "`push --bag` stores the directory as the payload of a bag, where such names are below `data/`",
         ),

@@ -15,7 +15,7 @@ use registry_backend::{BackendFactory, Backends};
 use crate::cli::Cli;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
-use crate::output::{escaped, escaping_stderr, to_stderr};
+use crate::output::{escaped, escaping_stderr, hostile_as_json, to_stderr};
 
 /// The program, to which a third party adds backends of its own.
 ///
@@ -100,7 +100,7 @@ impl Default for Program {
 
 fn report(failure: &Failure, is_json: bool) -> ExitCode {
     match is_json {
-        true => to_stderr(&failure.json()),
+        true => to_stderr(&hostile_as_json(&failure.json())),
         false => failure.lines().iter().for_each(|line| to_stderr(line)),
     }
     failure.status().into()

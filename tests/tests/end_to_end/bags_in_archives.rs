@@ -40,6 +40,27 @@ fn a_push_of_an_archive_tells_of_the_bag_in_it_and_whether_it_is_valid() {
 }
 
 #[test]
+fn a_damaged_archive_is_not_stored_without_a_word() {
+    let place = tempfile::tempdir().unwrap();
+    good_bag(place.path());
+    fs::create_dir(place.path().join("outer")).unwrap();
+    fs::rename(place.path().join("bag"), place.path().join("outer/bag")).unwrap();
+    tar(place.path(), "outer", "deep.tar");
+    let deep = d1oci(place.path(), &["push", "oci:store:v1", "deep.tar"]).success();
+    assert!(deep.stderr.contains("nobody validates"), "{}", deep.stderr);
+    let packed = fs::read(place.path().join("deep.tar")).unwrap();
+    fs::write(place.path().join("cut.tar"), &packed[..packed.len() / 2 - 100]).unwrap();
+    fs::write(place.path().join("page.zip"), "<!DOCTYPE html><title>Sign in</title>").unwrap();
+    for (number, name) in ["cut.tar", "page.zip"].iter().enumerate() {
+        let pushed = d1oci(place.path(), &["push", &format!("oci:store:w{number}"), name]).success();
+        assert!(pushed.stderr.contains("not a whole archive"), "{name}: {}", pushed.stderr);
+    }
+    fs::write(place.path().join("page.html"), "<!DOCTYPE html><title>Sign in</title>").unwrap();
+    let pushed = d1oci(place.path(), &["push", "oci:store:w9", "page.html"]).success();
+    assert!(!pushed.stderr.contains("archive"), "{}", pushed.stderr);
+}
+
+#[test]
 fn a_bag_in_a_tar_archive_is_repaired_into_a_directory() {
     let place = tempfile::tempdir().unwrap();
     let bag = good_bag(place.path());

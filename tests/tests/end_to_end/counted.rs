@@ -141,7 +141,8 @@ fn of_an_unchanged_package_each_blob_is_only_looked_for() {
     let manifest = || "/v2/a/b/manifests/v1".to_owned();
     let (looks, others): (Vec<_>, Vec<_>) =
         rig.asked().into_iter().partition(|(route, _)| *route == Route::BlobHead);
-    assert_eq!(others, [(Route::ManifestGet, manifest()), (Route::ManifestHead, manifest())]);
+    // At the end the manifest is read again: it may be damaged.
+    assert_eq!(others, [(Route::ManifestGet, manifest()), (Route::ManifestGet, manifest())]);
     assert_eq!(looks.len(), OBJECTS + 2, "twenty objects, an archive with the tag files, the index");
 }
 
@@ -154,7 +155,7 @@ fn of_an_unchanged_file_each_blob_is_only_looked_for() {
     assert!(again.text().starts_with("Unchanged "), "{again:?}");
     let (looks, others): (Vec<_>, Vec<_>) =
         rig.asked().into_iter().partition(|(route, _)| *route == Route::BlobHead);
-    assert_eq!(others, [(Route::ManifestHead, "/v2/a/b/manifests/v1".to_owned())]);
+    assert_eq!(others, [(Route::ManifestGet, "/v2/a/b/manifests/v1".to_owned())]);
     assert_eq!(looks.len(), 2, "the file and the empty configuration");
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use d1oci_tests::{BagBuilder, d1oci, payload};
+use d1oci_tests::{BagBuilder, DockerRegistry, d1oci, payload};
 
 /// Returns all blobs of a layout with their sizes, in order of their digests.
 fn blobs(layout: &std::path::Path) -> Vec<(PathBuf, u64)> {
@@ -169,4 +169,102 @@ fn an_identifier_beside_a_tag_is_checked() {
             assert_eq!(ended.code, code, "{command} {identifier}: {}", ended.stderr);
         }
     }
+}
+
+/// Flips a byte in the middle of a file.
+fn flip(path: &std::path::Path) {
+    make_writable(path);
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_manifest_is_never_taken_for_present() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().payload_files(3, 600).write(&place.path().join("bag"));
+    let pushed = d1oci(place.path(), &["push", "oci:base:v1", "bag", "--format", "json"]).success().json();
+    let digest = pushed["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+    for arguments in [
+        &["push", "oci:store:v1", "bag"][..],
+        &["push", "--repair", "oci:store:v1", "bag"],
+        &["copy", "oci:base:v1", "oci:store:v1"],
+        &["copy", "--repair", "oci:base:v1", "oci:store:v1"],
+        &["copy", "-r", "oci:base:v1", "oci:store:v2"],
+    ] {
+        let _ = fs::remove_dir_all(place.path().join("store"));
+        d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+        let manifest = place.path().join("store/blobs/sha256").join(&digest);
+        for is_cut in [false, true] {
+            flip(&manifest);
+            if is_cut {
+                fs::OpenOptions::new().write(true).open(&manifest).unwrap().set_len(100).unwrap();
+            }
+            d1oci(place.path(), &["verify", "oci:store:v1"]).failure(1);
+            let healed = d1oci(place.path(), arguments).success();
+            assert!(!healed.text().contains("Unchanged"), "{arguments:?}: {}", healed.text());
+            d1oci(place.path(), &["verify", "--deep", "oci:store:v1"]).success();
+        }
+    }
+}
+
+#[test]
+fn a_registry_that_keeps_a_damaged_blob_is_not_called_repaired() {
+    let Some(registry) = DockerRegistry::start_open() else { return };
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().file("data/large.csv", payload(3, 300_000)).write(&place.path().join("bag"));
+    d1oci(place.path(), &["push", "oci:base:v1", "bag"]).success();
+    let target = format!("{}/d1/damaged:v1", registry.host());
+    let pushed = d1oci(place.path(), &["push", &target, "bag", "--format", "json"]).success().json();
+    let layers = pushed["layers"].as_array().unwrap();
+    let large = layers
+        .iter()
+        .find(|layer| layer["title"].as_str().is_some_and(|title| title.ends_with("large.csv")))
+        .unwrap();
+    let blob = registry.blob(large["digest"].as_str().unwrap());
+    let whole = fs::read(&blob).unwrap();
+    let repair = ["push", "--repair", &target, "bag"];
+    let copy = ["copy", "--repair", "oci:base:v1", &target];
+    let from = ["repair", target.rsplit_once(':').unwrap().0, "--from", "oci:base"];
+    flip(&blob);
+    for arguments in [&repair[..], &copy, &from] {
+        let outcome = d1oci(place.path(), arguments).failure(1);
+        let told = format!("{}{}", outcome.text(), outcome.stderr);
+        assert!(
+            told.contains("still has damaged ones") && !told.contains("no replica"),
+            "{arguments:?}: {told}"
+        );
+    }
+    fs::write(&blob, &whole[..1000]).unwrap();
+    let plain = ["push", &target, "bag"];
+    for arguments in [&plain[..], &repair, &copy] {
+        let outcome = d1oci(place.path(), arguments).failure(1);
+        assert!(outcome.stderr.contains("under this digest"), "{arguments:?}: {}", outcome.stderr);
+    }
+    // The registry takes it after its operator has removed the file.
+    fs::remove_file(&blob).unwrap();
+    d1oci(place.path(), &repair).success();
+    d1oci(place.path(), &["verify", "--deep", &target]).success();
+}
+
+#[test]
+fn names_that_are_not_tags_are_told_of_and_verified() {
+    let place = tempfile::tempdir().unwrap();
+    BagBuilder::new().file("data/large.csv", payload(3, 300_000)).write(&place.path().join("bag"));
+    d1oci(place.path(), &["push", "oci:store:v1", "bag"]).success();
+    let path = place.path().join("store/index.json");
+    let index = fs::read_to_string(&path).unwrap();
+    let renamed = index.replace(":\"v1\"", ":\"docker.io/library/x:1.0\"");
+    assert_ne!(index, renamed);
+    fs::write(&path, renamed).unwrap();
+    let listed = d1oci(place.path(), &["tags", "oci:store"]).success();
+    assert!(listed.stderr.contains("docker.io/library/x:1.0"), "{}", listed.stderr);
+    let mirrored = d1oci(place.path(), &["mirror", "oci:store", "oci:new"]).success();
+    assert!(mirrored.stderr.contains("not mirrored"), "{}", mirrored.stderr);
+    let verified = d1oci(place.path(), &["verify", "--all", "oci:store"]).success();
+    assert!(verified.text().contains(" is valid"), "{}", verified.text());
+    let (largest, _) = blobs(&place.path().join("store")).into_iter().max_by_key(|(_, size)| *size).unwrap();
+    fs::remove_file(largest).unwrap();
+    d1oci(place.path(), &["verify", "--all", "oci:store"]).failure(1);
 }

@@ -118,6 +118,8 @@ fn code_2_means_that_the_command_line_or_configuration_makes_no_sense() {
             "find oci:store --from yesterday",
             "bag create bag new --date yesterday",
             "bag repair --in-place empty.pem",
+            "export oci:store:v1 -o -",
+            "--cert-file empty.pem --key-file empty.pem tags registry.example/a/b",
             "cat oci:store:v1 data/a.csv --range 9-1",
             "cat oci:store:v1 data/a.csv --range 5001-",
             "--ca-file empty.pem tags 127.0.0.1:1/a/b",

@@ -106,3 +106,19 @@ fn a_staging_directory_of_another_user_is_refused() {
     assert_eq!(victim(place.path()), b"mine");
     assert!(!place.path().join("out/bag").exists());
 }
+
+#[test]
+fn a_pull_replaces_no_device_and_no_pipe() {
+    let place = prepare();
+    let pipe = place.path().join("out/bag/data/a.csv");
+    fs::create_dir_all(pipe.parent().unwrap()).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for arguments in
+        [&["pull", "oci:store:v1", "-o", "out"][..], &["pull", "oci:store:v1", "-o", "out", "--overwrite"]]
+    {
+        let refused = d1oci(place.path(), arguments).failure(6);
+        assert!(refused.stderr.contains("a.csv"), "{}", refused.stderr);
+        assert!(!fs::symlink_metadata(&pipe).unwrap().is_file(), "the pipe was replaced");
+    }
+}

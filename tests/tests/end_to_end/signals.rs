@@ -323,3 +323,36 @@ fn a_command_that_reads_standard_input_stops() {
         assert_eq!(end_of(&mut child), Some(130), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_command_that_waits_for_the_reader_of_a_pipe_stops_at_the_first_signal() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("a.csv"), payload(1, 300_000)).unwrap();
+    run(bare_d1oci(place.path()).args(["push", "oci:store:v1", "a.csv"])).success();
+    let pipe = place.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for arguments in [
+        &["cat", "oci:store:v1", "-o", "pipe"][..],
+        &["manifest", "fetch", "oci:store:v1", "-o", "pipe"],
+        &["verify", "oci:store:v1", "--report", "pipe"],
+    ] {
+        let mut child = bare_d1oci(place.path())
+            .args(arguments)
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_millis(500));
+        send(&child, Signal::INT);
+        assert_eq!(end_of(&mut child), Some(130), "{arguments:?}");
+    }
+    // A pipe that is to be read is refused, before anybody waits.
+    for arguments in [
+        &["bag", "validate", "pipe"][..],
+        &["bag", "repair", "pipe", "new"],
+        &["push", "--unpack", "oci:x:v1", "pipe"],
+    ] {
+        let refused = run(bare_d1oci(place.path()).args(arguments));
+        assert_eq!(refused.code, 6, "{arguments:?}: {}", refused.stderr);
+    }
+}

@@ -13,7 +13,7 @@ use crate::names::{below, join};
 use crate::package::OpenPackage;
 use crate::receive::Wanted;
 use crate::receive::files::{CameFiles, Expected, FileSet};
-use crate::staging::{Staging, existing, refuse_links};
+use crate::staging::{Staging, existing, is_replaceable, refuse_links};
 
 /// Files that already exist.
 #[derive(Debug, Default)]
@@ -128,6 +128,10 @@ impl Search {
                 None => {}
                 Some(found) if found.is_file() && found.len() == file.size => {
                     candidates.extend(file.sha256.map(|_| position));
+                }
+                // Nothing replaces a device or a FIFO, whatever the user wants.
+                Some(found) if !is_replaceable(&found) && !found.is_dir() => {
+                    return Err(Error::TargetHolds { paths: vec![place] });
                 }
                 Some(_) => in_the_way.push(place),
             }

@@ -55,8 +55,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         return Ok(());
     }
     let missing = human::count(report.faults.len() as u64, "manifest or blob");
-    Err(Failure::new(ExitStatus::Invalid, format!("no replica has what {location} lacks: {missing}"))
-        .with_hint("name a further replica with `--from`, or push the packages again with `--repair`"))
+    Err(Failure::new(
+        ExitStatus::Invalid,
+        format!("{location} is not whole: {missing} could not be repaired"),
+    )
+    .with_hint("name a further replica with `--from`, or push the packages again with `--repair`"))
 }
 
 async fn relist(context: &Context, store: &dyn RegistryBackend) -> Result<(), Failure> {

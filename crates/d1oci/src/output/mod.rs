@@ -372,6 +372,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn hostile_characters_in_json_become_escapes_of_json() {
+        let text = "\u{202e}\u{9b}\u{7f}\u{1b}[2J\u{1f30a}";
+        let json = hostile_as_json(&serde_json::to_string(text).unwrap());
+        assert_eq!(escaped(&json).to_string(), json);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
     fn hostile_characters_are_written_out_and_others_stay() {
         for (text, expected) in [
             ("plain é 北 𝄞", "plain é 北 𝄞"),
