@@ -124,6 +124,28 @@ pub const PEERS: [Peer; 20] = [
         method: Method::Python("duckdb-cli==1.5.6"),
     },
     Peer {
+        program: "pyshacl",
+        purpose: "validates, with others of its environment, what a gateway says about packages",
+        version: &["--version"],
+        // One environment for all: tests find the others beside it.
+        method: Method::Python(
+            "pyshacl==0.40.1 signposting==0.9.9 mlcroissant==1.1.1 roc-validator==0.13.0 schemathesis==4.32.5 \
+             kubernetes-validate==1.37.0 dataone.libclient==3.5.2 pandas==3.1.1",
+        ),
+    },
+    Peer {
+        program: "nginx",
+        purpose: "stands in front of a gateway",
+        version: &["-v"],
+        method: Method::Debian("nginx-light"),
+    },
+    Peer {
+        program: "caddy",
+        purpose: "stands in front of a gateway",
+        version: &["version"],
+        method: Method::Debian("caddy"),
+    },
+    Peer {
         program: "cargo-deny",
         purpose: "checks licences and sources of dependencies",
         version: &["--version"],

@@ -15,14 +15,14 @@ use registry_conformance::scripted::{Config, Preset};
 const CHANGES: usize = 10;
 
 /// A running gateway.
-struct Gateway {
+pub(crate) struct Gateway {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     log: mpsc::Receiver<String>,
 }
 
 impl Gateway {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(binary());
         command.current_dir(directory).args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -45,7 +45,7 @@ impl Gateway {
         Self { child, url, log }
     }
 
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
     }
 
@@ -143,9 +143,9 @@ fn check_downloads(place: &Path, gateway: &Gateway, large: &[u8]) {
 }
 
 /// Returns a Python that has a package, from `target/peers` or the `PATH`.
-fn python_with(package: &str) -> Option<PathBuf> {
+pub(crate) fn python_with(package: &str) -> Option<PathBuf> {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers");
-    let known = [peers.join("validators/bin/python3"), peers.join("python/bin/python3"), "python3".into()];
+    let known = [peers.join("python/pyshacl/bin/python3"), "python3".into()];
     known.into_iter().find(|python| {
         let imported = Command::new(python).args(["-c", &format!("import {package}")]).output();
         imported.is_ok_and(|output| output.status.success())
@@ -161,7 +161,7 @@ fn begin(address: &str, path: &str, count: usize) -> TcpStream {
 }
 
 /// Sends a request, and returns the status and the body.
-fn get(address: &str, path: &str) -> (u16, Vec<u8>) {
+pub(crate) fn get(address: &str, path: &str) -> (u16, Vec<u8>) {
     let mut stream = begin(address, path, 0);
     let mut answer = Vec::new();
     // A connection that breaks ends the body.

@@ -17,6 +17,7 @@ mod exit_codes;
 mod export;
 mod finding;
 mod gateway;
+mod gateway_peers;
 mod gmn;
 mod hash_stores;
 mod hostile;

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub(super) enum Method {
     /// `go install` of this package.
     Go(&'static str),
-    /// `pip install` of this requirement into a virtual environment.
+    /// `pip install` of these requirements, separated by spaces, into a virtual environment.
     Python(&'static str),
     /// `npm install` of these packages, separated by spaces. The first one has the program.
     Node(&'static str),
@@ -75,7 +75,7 @@ fn install_python(program: &str, requirement: &str) -> Result<()> {
     let environment = peers.canonicalize().map_err(at(&peers))?.join("python").join(program);
     run_limited(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
     let pip = environment.join("bin").join("pip");
-    run_limited(Command::new(pip).args(["install", "--quiet", requirement]))?;
+    run_limited(Command::new(pip).args(["install", "--quiet"]).args(requirement.split(' ')))?;
     link(&environment.join("bin").join(program), program)
 }
 
