@@ -159,6 +159,8 @@ async fn a_manifest_does_not_rely_on_what_may_be_pruned() {
     let layout = open(&store, Access::Create).await;
     let raw = RawManifest::from_image(&artifact(&layout, "old").await);
     store.age(&blob("old"), HOUR);
+    // A writer asks again for blobs that it has not seen in the last minutes.
+    let layout = open(&store, Access::Modify).await;
     let error = layout.write_manifest(&at("v1"), &raw).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incomplete);
     assert!(error.to_string().contains(blob("old").filename().unwrap()), "{error}");
@@ -167,6 +169,7 @@ async fn a_manifest_does_not_rely_on_what_may_be_pruned() {
     // Once it is referred to, its age does not matter.
     store.age(&blob("old"), HOUR);
     store.age(&blob("{}"), HOUR);
+    let layout = open(&store, Access::Modify).await;
     layout.write_manifest(&at("v2"), &raw).await.unwrap();
 }
 
