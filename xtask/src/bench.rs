@@ -27,7 +27,7 @@ use crate::{console, peers, process, workspace};
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Makes samples, builds d1oci for release, runs d1oci and its peer in turn, checks that both did the \
-same work, and writes medians, ratios, peak memory and traffic into docs/benchmarks.md. Needs about 8 GiB below the scratch directory and, on two \
+same work, and writes medians, ratios, peak memory and traffic into docs/benchmarks.md. Needs about 16 GiB below the scratch directory and, on two \
 processors, about a quarter of an hour.
 
 Example: cargo xtask bench --quick --row push-archive")]
@@ -138,10 +138,10 @@ impl Bench {
 
     /// Names a missing program that the row needs.
     fn missing(&self, row: &Row) -> Option<&'static str> {
-        let registry = (row.network != Network::None).then_some(server::PROGRAM);
+        let server = server::program(row.network);
         let sides = [row.ours, row.peer];
         let calls = sides.iter().flat_map(|side| [Some(side.call), side.setup]).flatten();
-        let needed = sides.iter().map(|side| side.name).chain(calls.map(|call| call.program)).chain(registry);
+        let needed = sides.iter().map(|side| side.name).chain(calls.map(|call| call.program)).chain(server);
         needed.into_iter().find(|program| self.program(program).is_none())
     }
 
@@ -166,10 +166,8 @@ impl Bench {
     }
 
     fn server(&self, network: Network, directory: &Path) -> Result<Option<Server>> {
-        if network == Network::None {
-            return Ok(None);
-        }
-        let program = self.program(server::PROGRAM).ok_or("no docker-registry")?;
+        let Some(name) = server::program(network) else { return Ok(None) };
+        let program = self.program(name).ok_or_else(|| format!("no {name}"))?;
         let directory = std::path::absolute(directory).map_err(at(directory))?;
         Server::start(&program, &directory, network).map(Some)
     }

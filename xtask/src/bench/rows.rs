@@ -35,6 +35,8 @@ pub(super) enum Network {
     Loopback,
     /// Behind a link with 50 ms of delay each way and 100 Mbit/s.
     Slow,
+    /// A bucket on the loopback interface instead of a registry. Every command finds its server in the environment.
+    Bucket,
 }
 
 /// One side of a row.
@@ -71,6 +73,8 @@ pub(super) enum Check {
     StoreUnchanged,
     /// `oras pull` of the registry gives the bag.
     RegistryHoldsBag,
+    /// The bucket has the files of the bag, or a layout of which `oras pull` gives the bag.
+    BucketHoldsBag,
     /// The registry has every blob of the layout `{store}`.
     RegistryHoldsStore,
     /// `{out}` holds the bag.
@@ -134,6 +138,10 @@ const fn d1oci(arguments: &'static [&'static str]) -> Call {
     Call { program: OURS, arguments }
 }
 
+/// 3 GiB in three files.
+const HUGE: SampleSize = SampleSize { kind: Kind::Mooring, size: 3 << 30, files: 3 };
+const SMALL_OBJECTS: SampleSize = SampleSize { kind: Kind::Small, size: 2_000 * 4096, files: 2_000 };
+
 const fn oras(arguments: &'static [&'static str]) -> Call {
     Call { program: "oras", arguments }
 }
@@ -148,6 +156,19 @@ const SEND_OBJECTS: Call = d1oci(&["push", "{registry}/bench/bag:v1", "{bag}", "
 const PREPARE_ARCHIVE: Call = d1oci(&["push", "{direct}/bench/bag:v1", "{bag}", "--layout", "archive"]);
 const RECEIVE: Call = d1oci(&["pull", "{registry}/bench/bag:v1", "-o", "{out}"]);
 const READ_MEMBER: Call = d1oci(&["cat", "{registry}/bench/bag:v1", "{member}", "-o", "{out}"]);
+
+/// The directory of the server of buckets in which measured commands write.
+const BUCKET_PREFIX: &str = "{data}/bench/v";
+const BUCKET_PUSH: Call = d1oci(&["push", "s3://bench/v:v1", "{bag}"]);
+const BUCKET_PULL: Call = d1oci(&["pull", "s3://bench/v:v1", "-o", "{out}"]);
+const AWS_UP: Call = Call {
+    program: "aws",
+    arguments: &["s3", "cp", "--recursive", "--quiet", "{bag}", "s3://bench/v/{bag}"],
+};
+const AWS_DOWN: Call =
+    Call { program: "aws", arguments: &["s3", "cp", "--recursive", "--quiet", "s3://bench/v", "{out}"] };
+const RCLONE_UP: Call = Call { program: "rclone", arguments: &["copy", "{bag}", ":s3:bench/v/{bag}"] };
+const RCLONE_DOWN: Call = Call { program: "rclone", arguments: &["copy", ":s3:bench/v", "{out}"] };
 
 const ARTIFACT_TYPE: &str = "application/bagit-1.0";
 const ORAS_PUSH: Call =
@@ -209,6 +230,10 @@ const fn send(call: Call) -> Contender {
 
 const fn pull(setup: Call, call: Call) -> Contender {
     Contender { name: call.program, setup: Some(setup), fresh: "{out}", call, check: Check::OutHoldsBag }
+}
+
+const fn fill_bucket(call: Call) -> Contender {
+    Contender { name: call.program, setup: None, fresh: BUCKET_PREFIX, call, check: Check::BucketHoldsBag }
 }
 
 const fn validate(call: Call) -> Contender {
@@ -372,6 +397,60 @@ pub(super) const ROWS: &[Row] = &[
         peer: pull(ORAS_PREPARE, ORAS_RECEIVE),
         target: wall(0.3),
     },
+    Row {
+        id: "bucket-push-aws",
+        work: "push 3 GiB of CSV to a bucket",
+        sample: HUGE,
+        network: Network::Bucket,
+        ours: fill_bucket(BUCKET_PUSH),
+        peer: fill_bucket(AWS_UP),
+        target: wall(1.0),
+    },
+    Row {
+        id: "bucket-push-rclone",
+        work: "push 3 GiB of CSV to a bucket",
+        sample: HUGE,
+        network: Network::Bucket,
+        ours: fill_bucket(BUCKET_PUSH),
+        peer: fill_bucket(RCLONE_UP),
+        target: wall(1.0),
+    },
+    Row {
+        id: "bucket-pull-aws",
+        work: "pull 3 GiB of CSV from a bucket",
+        sample: HUGE,
+        network: Network::Bucket,
+        ours: pull(BUCKET_PUSH, BUCKET_PULL),
+        peer: pull(AWS_UP, AWS_DOWN),
+        target: wall(1.0),
+    },
+    Row {
+        id: "bucket-pull-rclone",
+        work: "pull 3 GiB of CSV from a bucket",
+        sample: HUGE,
+        network: Network::Bucket,
+        ours: pull(BUCKET_PUSH, BUCKET_PULL),
+        peer: pull(RCLONE_UP, RCLONE_DOWN),
+        target: wall(1.0),
+    },
+    Row {
+        id: "bucket-small-aws",
+        work: "push 2,000 small files to a bucket",
+        sample: SMALL_OBJECTS,
+        network: Network::Bucket,
+        ours: fill_bucket(BUCKET_PUSH),
+        peer: fill_bucket(AWS_UP),
+        target: wall(1.0),
+    },
+    Row {
+        id: "bucket-small-rclone",
+        work: "push 2,000 small files to a bucket",
+        sample: SMALL_OBJECTS,
+        network: Network::Bucket,
+        ours: fill_bucket(BUCKET_PUSH),
+        peer: fill_bucket(RCLONE_UP),
+        target: wall(1.0),
+    },
 ];
 
 #[cfg(test)]
@@ -401,6 +480,7 @@ mod tests {
                 let place = match side.check {
                     Check::StoreHoldsBag | Check::StoreUnchanged => "{store}",
                     Check::RegistryHoldsBag | Check::RegistryHoldsStore => "{registry}",
+                    Check::BucketHoldsBag => "bench/v",
                     Check::OutHoldsBag
                     | Check::OutHasDigests
                     | Check::OutIsMember
@@ -419,7 +499,7 @@ mod tests {
     fn rows_with_a_registry_use_it() {
         for row in ROWS {
             let uses = row.ours.call.arguments.concat().contains("{registry}");
-            assert_eq!(uses, row.network != Network::None, "{}", row.id);
+            assert_eq!(uses, matches!(row.network, Network::Loopback | Network::Slow), "{}", row.id);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Debian's `docker-registry` on a free port of the loopback interface, for one side of a row.
+//! A server on a free port of the loopback interface, for one side of a row: Debian's `docker-registry`, or VersityGW for buckets.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,8 +11,17 @@ use super::link::{Link, Slowness};
 use super::rows::Network;
 use crate::error::{Result, about, at};
 
-/// The program.
-pub(super) const PROGRAM: &str = "docker-registry";
+/// The keys of the server of buckets.
+const KEYS: (&str, &str) = ("benchmark", "benchmark-secret");
+
+/// Returns the program of the server that a row needs.
+pub(super) fn program(network: Network) -> Option<&'static str> {
+    match network {
+        Network::None => None,
+        Network::Loopback | Network::Slow => Some("docker-registry"),
+        Network::Bucket => Some("versitygw"),
+    }
+}
 
 /// A running registry; it ends with the value, and with this process.
 pub(super) struct Server {
@@ -38,15 +47,22 @@ impl Server {
     /// Starts the program with its files below this directory.
     pub(super) fn start(program: &Path, directory: &Path, network: Network) -> Result<Self> {
         fs::create_dir_all(directory).map_err(at(directory))?;
+        let name = self::program(network).unwrap_or("no server");
         let config = directory.join("config.yml");
         // Another process may take the port in between: try again.
         for _ in 0..5 {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(about(PROGRAM))?;
-            let address = listener.local_addr().map_err(about(PROGRAM))?;
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(about(name))?;
+            let address = listener.local_addr().map_err(about(name))?;
             drop(listener);
             let data = directory.join("data");
-            fs::write(&config, configuration(&data, address)).map_err(at(&config))?;
-            let shell = start(program, &config)?;
+            let shell = if network == Network::Bucket {
+                let bucket = data.join("bench");
+                fs::create_dir_all(&bucket).map_err(at(&bucket))?;
+                start_buckets(program, &data, address)?
+            } else {
+                fs::write(&config, configuration(&data, address)).map_err(at(&config))?;
+                start(program, &config)?
+            };
             let link = Link::to(address, slowness(network)).map_err(about("the link"))?;
             let log = directory.join("config.yml.log");
             let server = Self { address, link, network, data, log, shell };
@@ -54,7 +70,7 @@ impl Server {
                 return Ok(server);
             }
         }
-        Err(format!("{PROGRAM} does not start: {}", config.display()).into())
+        Err(format!("{name} does not start in {}", directory.display()).into())
     }
 
     /// Returns the address for measured commands.
@@ -62,8 +78,31 @@ impl Server {
         if self.network == Network::Slow { self.link.address } else { self.address }
     }
 
-    /// Returns the traffic since the start.
+    /// Returns the variables by which commands find the server.
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
+        if self.network != Network::Bucket {
+            return Vec::new();
+        }
+        let (key, secret) = KEYS;
+        let endpoint = format!("http://{}", self.address);
+        let own = [
+            ("AWS_ACCESS_KEY_ID", key),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("RCLONE_CONFIG", "/dev/null"),
+            ("RCLONE_S3_PROVIDER", "Other"),
+            ("RCLONE_S3_ENV_AUTH", "true"),
+            ("RCLONE_S3_ENDPOINT", &endpoint),
+        ];
+        own.map(|(name, value)| (name, value.to_owned())).to_vec()
+    }
+
+    /// Returns the traffic since the start. The server of buckets writes no log.
     pub(super) fn wire(&self) -> Result<Wire> {
+        if self.network == Network::Bucket {
+            return Ok(Wire::default());
+        }
         // The registry writes the line about a request after its answer.
         thread::sleep(Duration::from_millis(100));
         let log = fs::read_to_string(&self.log).map_err(at(&self.log))?;
@@ -102,7 +141,7 @@ impl Wire {
 fn slowness(network: Network) -> Slowness {
     match network {
         Network::Slow => Slowness { delay: Duration::from_millis(50), bytes_per_second: 12_500_000 },
-        Network::None | Network::Loopback => Slowness::default(),
+        Network::None | Network::Loopback | Network::Bucket => Slowness::default(),
     }
 }
 
@@ -111,6 +150,15 @@ fn start(program: &Path, config: &Path) -> Result<Child> {
     let script = "\"$0\" serve \"$1\" >\"$1.log\" 2>\"$1.err\" & child=$!; cat >/dev/null; kill $child; wait";
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(program).arg(config).stdin(Stdio::piped());
+    command.spawn().map_err(about("sh"))
+}
+
+fn start_buckets(program: &Path, data: &Path, address: SocketAddr) -> Result<Child> {
+    let script =
+        "\"$0\" --port \"$1\" posix \"$2\" >/dev/null 2>&1 & child=$!; cat >/dev/null; kill $child; wait";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(program).arg(address.to_string()).arg(data).stdin(Stdio::piped());
+    command.env("ROOT_ACCESS_KEY", KEYS.0).env("ROOT_SECRET_KEY", KEYS.1);
     command.spawn().map_err(about("sh"))
 }
 

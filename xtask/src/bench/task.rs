@@ -127,6 +127,7 @@ impl Task {
     pub(super) fn command(&self, line: &Line) -> Command {
         let mut command = Command::new(&line.program);
         command.args(&line.arguments).current_dir(&self.directory).env("TMPDIR", &self.temporary);
+        command.envs(self.server.iter().flat_map(Server::environment));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }

@@ -176,3 +176,65 @@ impl IndexUpdate for Update {
         blobs::remove(&self.shared, blobs, before).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use object_store::ObjectStoreExt as _;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use oci_model::{Descriptor, ImageManifest, MediaType, RawManifest};
+    use registry_backend::{Access, BytesSource, OpenOptions, RegistryBackend as _, WriteHint};
+
+    use super::super::shared::{PartStore, Place, Tuning};
+    use super::super::{OpenUploads, Warnings};
+    use super::*;
+    use crate::LayoutBackend;
+    use crate::storage::{LAYOUT_FILE, LAYOUT_FILE_CONTENT};
+
+    /// Stores a manifest in a layout whose index is so large, and returns the result and the number of warnings.
+    async fn store_beside(bytes: u64) -> (Result<()>, usize) {
+        let (store, count) = (Arc::new(InMemory::new()), Arc::new(AtomicUsize::new(0)));
+        let filler = "x".repeat(usize::try_from(bytes).unwrap());
+        let index =
+            format!("{{\"schemaVersion\":2,\"manifests\":[],\"annotations\":{{\"x\":\"{filler}\"}}}}");
+        for (name, text) in [(LAYOUT_FILE, LAYOUT_FILE_CONTENT.to_owned()), (INDEX_FILE, index)] {
+            store.put(&Path::from(name), text.into()).await.unwrap();
+        }
+        let counter = Arc::clone(&count);
+        let place = Place {
+            store: store.clone(),
+            parts: PartStore(store),
+            listing: None,
+            unlisted_uploads: None,
+            prefix: Path::default(),
+            name: "memory".to_owned(),
+            clock: Arc::default(),
+            uploads: OpenUploads::default(),
+            tuning: Tuning::default(),
+            warnings: Warnings::new(move |warning| {
+                assert!(warning.contains("docs/scale.md"), "{warning}");
+                counter.fetch_add(1, Ordering::Relaxed);
+            }),
+            server: None,
+        };
+        let layout = LayoutBackend::at(place, &OpenOptions::new(Access::Modify)).await.unwrap();
+        let content = BytesSource::new(Descriptor::EMPTY_CONTENT);
+        layout.write_blob(&content, &WriteHint::default()).await.unwrap();
+        let kind = MediaType::from_static("application/vnd.example");
+        let raw = RawManifest::from_image(&ImageManifest::new(kind, Descriptor::empty()));
+        let written = layout.write_manifest(&raw.digest().clone().into(), &raw).await;
+        (written, count.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_half_full_is_warned_about_and_a_full_one_is_refused() {
+        let (written, warnings) = store_beside(INDEX_LIMIT / 2 - 10_000).await;
+        assert!(written.is_ok() && warnings == 0, "{written:?}");
+        let (written, warnings) = store_beside(INDEX_LIMIT / 2).await;
+        assert!(written.is_ok() && warnings == 1, "{written:?}");
+        let (written, _) = store_beside(INDEX_LIMIT - 100).await;
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+}
