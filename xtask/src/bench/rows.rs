@@ -73,7 +73,7 @@ pub(super) enum Check {
     StoreUnchanged,
     /// `oras pull` of the registry gives the bag.
     RegistryHoldsBag,
-    /// The bucket has the files of the bag, or a layout of which `oras pull` gives the bag.
+    /// The bucket has the files of the bag, or `oras pull` of its layout gives the bag.
     BucketHoldsBag,
     /// The registry has every blob of the layout `{store}`.
     RegistryHoldsStore,
