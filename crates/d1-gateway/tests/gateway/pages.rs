@@ -402,6 +402,81 @@ async fn nothing_of_a_hostile_package_reaches_a_page_as_markup() {
 }
 
 #[tokio::test]
+async fn the_pages_of_a_large_directory_are_small() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..3000 {
+        let name = format!("file with a rather long name, number {number:05}.csv");
+        std::fs::write(folder.path().join(name), format!("{number}\n")).unwrap();
+    }
+    let backend = std::sync::Arc::new(registry_backend::MemoryBackend::new());
+    let observer: std::sync::Arc<dyn d1_transfer::Observer> = std::sync::Arc::new(d1_transfer::Silent);
+    let mut options = d1_transfer::PushOptions::new(std::env::temp_dir());
+    options.tags = vec!["many".parse().unwrap()];
+    d1_transfer::push_directory(&*backend, folder.path(), &options, &observer).await.unwrap();
+    let served = Served::start(backend).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 1..=30 {
+        let page = served.get(&format!("/p/many/?all&page={number}")).await;
+        assert!(page.status == 200 && page.body.len() < 100_000, "{number}: {} bytes", page.body.len());
+        seen.extend(links(&page.text()).into_iter().filter(|link| link.ends_with("?view")));
+        assert_eq!(page.text().contains("rel=\"next\""), number < 30);
+    }
+    assert_eq!(seen.len(), 3000);
+    assert!(served.get("/p/many/?page=99999999999999999999").await.body.len() < 100_000);
+}
+
+/// Returns real documents with their formats: the samples beside the checkout, and the files of the directory that the
+/// variable `D1OCI_EML` names.
+fn real_documents() -> Vec<(String, &'static str, Vec<u8>)> {
+    let mut documents = Vec::new();
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples/dataone");
+    let known = [
+        ("pkg-peggym133/peggym.133.1", "eml://ecoinformatics.org/eml-2.1.0"),
+        ("objects/jtao.1700.1", "eml://ecoinformatics.org/eml-2.1.0"),
+        ("objects/doi_10.18739_A2901ZH2M", "http://www.isotc211.org/2005/gmd"),
+    ];
+    for (path, format) in known {
+        documents.extend(std::fs::read(samples.join(path)).ok().map(|bytes| (path.replace('/', "."), format, bytes)));
+    }
+    let Some(folder) = std::env::var_os("D1OCI_EML") else { return documents };
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().to_string_lossy().replace('+', ".");
+        documents.push((name, EML, std::fs::read(entry.path()).unwrap()));
+    }
+    documents
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "the line is for the person who runs the tests")]
+async fn real_documents_become_pages() {
+    let documents = real_documents();
+    if documents.is_empty() {
+        eprintln!("skipped: ../shared/samples does not exist");
+        return;
+    }
+    let mut catalog = Catalog::default();
+    put(&mut catalog, "real.data", "text/csv", "real.csv", b"a,b\n1,2\n".to_vec());
+    let mut maps = Vec::new();
+    for (name, format, bytes) in &documents {
+        let content = Content::Memory(bytes.clone().into());
+        catalog.put(StoredObject::new(id(name), *format, content).unwrap()).unwrap();
+        let map = format!("{name}.map");
+        catalog.put_package(&Package::new(id(&map), id(name), [id("real.data")].into_iter())).unwrap();
+        maps.push(map);
+    }
+    let maps: Vec<&str> = maps.iter().map(String::as_str).collect();
+    let served = Served::start(repository(catalog, &maps).await).await;
+    for (name, ..) in &documents {
+        let page = served.get(&format!("/p/{}/", d1_model::encode_path_segment(name))).await;
+        let text = page.text();
+        let title = text.split("<h1>").nth(1).and_then(|rest| rest.split("</h1>").next()).unwrap_or_default();
+        assert!(page.status == 200 && page.body.len() < 100_000, "{name}: {} {}", page.status, page.body.len());
+        assert!(title.trim().len() > 3 && !title.contains(name.as_str()), "{name}: {title}");
+        assert!(text.contains("class=\"authors\""), "{name} has no creators");
+    }
+}
+
+#[tokio::test]
 async fn redirections_and_refusals_do_not_serve_attackers() {
     let served = rich().await;
     for target in [
