@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use d1_testnode::Scale;
-use d1oci_tests::{BagBuilder, DockerRegistry, Scripted, binary, d1oci, payload, run, skipped};
+use d1oci_tests::{BagBuilder, DockerRegistry, Scripted, binary, d1oci, payload, peer, run, skipped};
 use registry_conformance::scripted::{Config, Preset};
 
 /// How often the layout of the test of changes changes.
@@ -102,6 +102,52 @@ fn interrupted_downloads_from_a_registry_are_resumed() {
     let repository = format!("{}/a/b", registry.host());
     let (large, _) = pushed_to(place, &format!("{repository}:v1"), &["--layout", "archive"]);
     check_downloads(place, &Gateway::start(place, &[&repository]), &large);
+}
+
+/// Returns the commands of a page for a tool, as a person copies them.
+fn snippets(page_url: &str, tool: &str) -> Vec<String> {
+    let page = run(Command::new("curl").args(["-sS", "-f", page_url])).success().stdout;
+    let page = String::from_utf8(page).unwrap();
+    let start = format!("<div class=\"snippet\"><p><b>{tool}</b>");
+    let parts = page.split(&start).skip(1);
+    let code = parts.map(|part| part.split("<code>").nth(1).unwrap().split("</code>").next().unwrap());
+    code.map(|code| code.replace("&#39;", "'")).collect()
+}
+
+/// Returns the content of the only file of this name below a directory.
+fn found(directory: &Path, name: &str) -> Option<Vec<u8>> {
+    std::fs::read_dir(directory).ok()?.map(Result::unwrap).find_map(|entry| match entry.path() {
+        path if path.is_dir() => found(&path, name),
+        path => (entry.file_name() == name).then(|| std::fs::read(path).unwrap()),
+    })
+}
+
+#[test]
+fn the_commands_on_a_page_read_the_store() {
+    if !has("curl") {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let (_, small) = pushed(place);
+    let gateway = Gateway::start(place, &["oci:store"]);
+    let page = format!("{}/p/v1/", gateway.url);
+    let shell = |program: &Path, command: &str| {
+        let path = [program.parent().unwrap().to_owned()].into_iter();
+        let path = std::env::join_paths(path.chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap();
+        run(Command::new("sh").current_dir(place).env("PATH", path).args(["-c", command])).success().stdout
+    };
+    let programs = [("d1oci", Some(binary().to_owned())), ("oras", peer("oras"))];
+    for (tool, program) in programs {
+        let Some(program) = program else { continue };
+        let commands = snippets(&page, tool);
+        assert_eq!(commands.len(), 1, "{commands:?}");
+        shell(&program, &commands[0]);
+        assert_eq!(found(&place.join("package"), "small.csv"), Some(small.clone()), "{}", commands[0]);
+        std::fs::remove_dir_all(place.join("package")).unwrap();
+    }
+    let commands = snippets(&format!("{page}data/small.csv?view"), "d1oci");
+    assert_eq!(shell(binary(), &commands[0]), small, "{commands:?}");
 }
 
 /// Resumes downloads with the programs that people use.
