@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::answer::{Kind, Refused};
 
-/// How many tables are read at once for pages.
+/// How many tables are read, or versions compared, at once for pages.
 const TABLES_AT_ONCE: usize = 3;
 /// How many proofs run at once.
 const PROOFS_AT_ONCE: usize = 2;

@@ -134,7 +134,9 @@ fn the_commands_on_a_page_read_the_store() {
     let page = format!("{}/p/v1/", gateway.url);
     let shell = |program: &Path, command: &str| {
         let path = [program.parent().unwrap().to_owned()].into_iter();
-        let path = std::env::join_paths(path.chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap();
+        let path =
+            std::env::join_paths(path.chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())))
+                .unwrap();
         run(Command::new("sh").current_dir(place).env("PATH", path).args(["-c", command])).success().stdout
     };
     let programs = [("d1oci", Some(binary().to_owned())), ("oras", peer("oras"))];

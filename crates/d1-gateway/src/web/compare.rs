@@ -325,6 +325,7 @@ async fn compared(app: &App, versions: &Versions) -> Result<Arc<Comparison>, Ref
     if let Some(known) = app.recent.get(&key) {
         return Ok(known);
     }
+    let _place = app.limits.tables.acquire().await;
     let (older, newer) = (contents(app, &versions.older).await?, contents(app, &versions.newer).await?);
     let comparison = Arc::new(Comparison::of(&older, &newer));
     app.recent.keep(key, Arc::clone(&comparison), MOST_KEPT);

@@ -436,7 +436,9 @@ fn real_documents() -> Vec<(String, &'static str, Vec<u8>)> {
         ("objects/doi_10.18739_A2901ZH2M", "http://www.isotc211.org/2005/gmd"),
     ];
     for (path, format) in known {
-        documents.extend(std::fs::read(samples.join(path)).ok().map(|bytes| (path.replace('/', "."), format, bytes)));
+        documents.extend(
+            std::fs::read(samples.join(path)).ok().map(|bytes| (path.replace('/', "."), format, bytes)),
+        );
     }
     let Some(folder) = std::env::var_os("D1OCI_EML") else { return documents };
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -459,7 +461,7 @@ async fn real_documents_become_pages() {
     let mut maps = Vec::new();
     for (name, format, bytes) in &documents {
         let content = Content::Memory(bytes.clone().into());
-        catalog.put(StoredObject::new(id(name), *format, content).unwrap()).unwrap();
+        catalog.put(StoredObject::new(id(name), format, content).unwrap()).unwrap();
         let map = format!("{name}.map");
         catalog.put_package(&Package::new(id(&map), id(name), [id("real.data")].into_iter())).unwrap();
         maps.push(map);
@@ -470,7 +472,12 @@ async fn real_documents_become_pages() {
         let page = served.get(&format!("/p/{}/", d1_model::encode_path_segment(name))).await;
         let text = page.text();
         let title = text.split("<h1>").nth(1).and_then(|rest| rest.split("</h1>").next()).unwrap_or_default();
-        assert!(page.status == 200 && page.body.len() < 100_000, "{name}: {} {}", page.status, page.body.len());
+        assert!(
+            page.status == 200 && page.body.len() < 100_000,
+            "{name}: {} {}",
+            page.status,
+            page.body.len()
+        );
         assert!(title.trim().len() > 3 && !title.contains(name.as_str()), "{name}: {title}");
         assert!(text.contains("class=\"authors\""), "{name} has no creators");
     }
