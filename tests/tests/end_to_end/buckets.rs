@@ -195,9 +195,13 @@ fn two_pushes_that_share_a_large_blob_both_succeed() {
 pub(crate) fn push_until(rig: &Rig, line: &str, bytes: u64) -> std::process::Child {
     let before = rig.proxy.sent();
     let push = rig.command(line).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    while rig.proxy.sent() - before < bytes {
-        assert!(Instant::now() < end, "only {} bytes arrive", rig.proxy.sent() - before);
+    let (mut sent, mut end) = (before, Instant::now() + Duration::from_secs(300));
+    while sent - before < bytes {
+        let now = rig.proxy.sent();
+        if now > sent {
+            (sent, end) = (now, Instant::now() + Duration::from_secs(60));
+        }
+        assert!(Instant::now() < end, "only {} bytes arrive", sent - before);
         sleep(Duration::from_millis(2));
     }
     push
