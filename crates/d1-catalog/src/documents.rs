@@ -11,11 +11,11 @@ use d1_model::{
 use d1_package::{
     Entry, Form, LayerKind, PackageIndex, PackageView, Place, archive_compression, object_layer_of,
 };
-use d1_transfer::parts::{attached_system_metadata, concerns_content, read_blocking, read_range};
+use d1_transfer::parts::{AttachedDocument, concerns_content, newest_attached, read_blocking, read_range};
 use d1_transfer::{OpenPackage, with_causes};
-use oci_model::{Digest, ManifestRef};
+use oci_model::Digest;
 use oci_pack::{MemberReader, members_covering};
-use registry_backend::{RegistryBackend, RegistryBackendExt};
+use registry_backend::RegistryBackend;
 
 use crate::error::Result;
 
@@ -25,22 +25,13 @@ pub(crate) struct Documents {
     /// System metadata, with the path of the document.
     pub(crate) system_metadata: Vec<(String, SystemMetadata)>,
     /// System metadata of a single object.
-    pub(crate) attached: Option<Attached>,
+    pub(crate) attached: Option<AttachedDocument>,
     /// The statements of resource maps: the identifiers of a document and of the object that it describes.
     pub(crate) relations: Vec<(Identifier, Identifier)>,
     /// Science metadata, with the path of the document.
     pub(crate) science: Vec<(String, ScienceMetadata)>,
     /// The reasons why documents cannot be read.
     pub(crate) faults: Vec<String>,
-}
-
-/// System metadata in an artifact that refers to the object.
-#[derive(Debug)]
-pub(crate) struct Attached {
-    pub(crate) facts: SystemMetadata,
-    pub(crate) manifest: Digest,
-    pub(crate) blob: Digest,
-    pub(crate) size: u64,
 }
 
 /// A document to read.
@@ -67,9 +58,6 @@ const MOST_DOCUMENTS: usize = 1 << 20;
 
 /// How many faults of one package are noted.
 const MOST_FAULTS: usize = 20;
-
-/// How many documents about one object are read, the newest first.
-const MOST_ATTACHED: usize = 20;
 
 /// Reads the documents of a package. A damaged document is a fault, not an error.
 ///
@@ -275,30 +263,8 @@ fn is_single_object(package: &OpenPackage) -> bool {
 pub(crate) async fn attached(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
-) -> Result<Option<Attached>> {
+) -> Result<Option<AttachedDocument>> {
     let identifier = package.view.identifier().unwrap_or_default();
-    let found = attached_system_metadata(backend, package.raw.digest()).await?;
-    for referrer in found.into_iter().take(MOST_ATTACHED) {
-        match read_attached(backend, referrer).await {
-            // Anybody may attach anything, so skip documents about other objects.
-            Ok(Some(attached)) if attached.facts.identifier.as_str() == identifier => {
-                return Ok(Some(attached));
-            }
-            Ok(_) => {}
-            Err(error) if concerns_content(error.kind()) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(None)
-}
-
-async fn read_attached(
-    backend: &dyn RegistryBackend,
-    manifest: Digest,
-) -> registry_backend::Result<Option<Attached>> {
-    let (_, image) = backend.read_image_manifest(&ManifestRef::Digest(manifest.clone())).await?;
-    let [layer] = image.layers.as_slice() else { return Ok(None) };
-    let bytes = backend.read_blob_to_memory(layer, MAX_SYSTEM_METADATA_BYTES as u64).await?;
-    let Ok(parsed) = SystemMetadata::parse(&bytes) else { return Ok(None) };
-    Ok(Some(Attached { facts: parsed.value, manifest, blob: layer.digest.clone(), size: layer.size }))
+    let newest = newest_attached(backend, package).await?.newest;
+    Ok(newest.filter(|newest| newest.facts.identifier.as_str() == identifier))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use d1_package::annotations::{D1_ARCHIVED, D1_FORMAT_ID, D1_LICENSE, D1_OBSOLETED_BY};
 use d1_package::{LayerKind, PackageView};
-use d1_transfer::parts::{Tagged, concerns_content, run_blocking};
+use d1_transfer::parts::{AttachedDocument, Tagged, concerns_content, run_blocking};
 use d1_transfer::{Event, Observer, OpenPackage, with_causes};
 use futures::future::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::artifact::ArtifactSummary;
-use crate::documents::{Attached, Documents, attached, read_documents};
+use crate::documents::{Documents, attached, read_documents};
 use crate::error::Result;
 use crate::find::{INDEX_BYTES_AT_ONCE, PERMIT_BYTES, permits};
 use crate::members;
@@ -80,7 +80,7 @@ pub(crate) enum Collected {
     /// The system metadata of a single object, asked for again.
     SystemMetadata {
         artifact: i64,
-        attached: Box<Option<Attached>>,
+        attached: Box<Option<AttachedDocument>>,
     },
 }
 

@@ -6,11 +6,11 @@ use bagit::{Algorithm, Digests};
 use d1_metadata::{Party, Period, ScienceMetadata};
 use d1_model::{Identifier, SchemaVersion, SystemMetadata};
 use d1_package::{Entry, PackageView, Place, media_type_of};
+use d1_transfer::parts::AttachedDocument;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::artifact::ArtifactKind;
-use crate::documents::Attached;
 use crate::error::Result;
 use crate::find::parse_time;
 use crate::records;
@@ -582,7 +582,7 @@ impl Adding<'_> {
         file: i64,
         facts: &SystemMetadata,
         document: Option<i64>,
-        attached: Option<&Attached>,
+        attached: Option<&AttachedDocument>,
     ) -> rusqlite::Result<()> {
         let attached = attached.filter(|_| document.is_none());
         let replicas: Vec<&str> = facts.replicas.iter().map(|replica| replica.member_node.as_str()).collect();
@@ -598,7 +598,7 @@ impl Adding<'_> {
             document,
             attached.map(|attached| DigestColumn(attached.manifest.clone())),
             attached.map(|attached| DigestColumn(attached.blob.clone())),
-            attached.map(|attached| stored(attached.size)),
+            attached.map(|attached| stored(attached.bytes.len() as u64)),
             version,
             facts.serial_version.map(stored),
             self.term(&facts.format_id)?,
@@ -631,7 +631,11 @@ impl Adding<'_> {
     }
 
     /// Replaces the system metadata of a single object.
-    fn replace_attached(&mut self, artifact: i64, attached: Option<&Attached>) -> rusqlite::Result<()> {
+    fn replace_attached(
+        &mut self,
+        artifact: i64,
+        attached: Option<&AttachedDocument>,
+    ) -> rusqlite::Result<()> {
         let sql = "SELECT file.id, object.identifier, object.id FROM file JOIN directory ON directory.id = file.directory \
                    JOIN object ON object.id = file.object WHERE directory.artifact = ?1";
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));

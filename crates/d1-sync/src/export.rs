@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use bagit::{Algorithm, BagBuilder, RepairOptions, Report};
 use bytes::Bytes;
-use d1_model::{FormatType, Identifier, MAX_SYSTEM_METADATA_BYTES, ObjectFormatList};
+use d1_model::{FormatType, Identifier, ObjectFormatList};
 use d1_package::{BagNames, ObjectToPlace, PackageView, object_layer_of};
 use d1_transfer::parts::{
-    HashProgress, RunningPhase, attached_system_metadata, run_blocking, sync_directory, sync_file_system,
+    AttachedDocument, HashProgress, RunningPhase, newest_attached, run_blocking, sync_directory, sync_file_system,
 };
 use d1_transfer::{Observer, OpenPackage, Phase, PullOptions, open_package, pull};
 use oci_model::{Digest, ManifestRef, annotations};
-use registry_backend::{RegistryBackend, RegistryBackendExt};
+use registry_backend::RegistryBackend;
 use safe_files::WorkingDirectory;
 use serde::Serialize;
 use zip::result::ZipError;
@@ -23,7 +23,6 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::error::{Error, Result};
-use crate::object::Document;
 
 /// The form of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -140,8 +139,8 @@ pub async fn export(
     let pulled = work.path().join("pulled");
     fs::create_dir(&pulled).map_err(|error| Error::io("create", &pulled, error))?;
     pull(backend, &at, &pulled, &to_pull, observer).await?;
-    let documents = newest_system_metadata(backend, &package).await?;
-    let exporting = Exporting { package, pulled, documents, form, observer: Arc::clone(observer) };
+    let document = newest_system_metadata(backend, &package).await?;
+    let exporting = Exporting { package, pulled, document, form, observer: Arc::clone(observer) };
     let target = target.to_owned();
     run_blocking(move || exporting.finish(&work, &target)).await
 }
@@ -174,8 +173,8 @@ struct Exporting {
     package: OpenPackage,
     /// The directory that the package was pulled into.
     pulled: PathBuf,
-    /// System metadata that refer to an object.
-    documents: Vec<AttachedDocument>,
+    /// The system metadata that refer to an object.
+    document: Option<SystemMetadataFile>,
     form: ExportForm,
     observer: Arc<dyn Observer>,
 }
@@ -188,7 +187,7 @@ impl Exporting {
             root
         } else {
             let arranged = work.path().join("bag");
-            arrange(&self.package.view, &root, &arranged, &self.documents)?;
+            arrange(&self.package.view, &root, &arranged, self.document.as_ref())?;
             arranged
         };
         let (report, files, bytes) = self.complete(&root)?;
@@ -240,47 +239,39 @@ impl Exporting {
 }
 
 /// Reads the newest system metadata of a single object. A package holds its own.
-pub(crate) async fn newest_system_metadata(
+async fn newest_system_metadata(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
-) -> Result<Vec<AttachedDocument>> {
-    let Some(identifier) = package.view.identifier().and_then(|text| text.parse().ok()) else {
-        return Ok(Vec::new());
+) -> Result<Option<SystemMetadataFile>> {
+    let Some(identifier) = package.view.identifier().and_then(|text| text.parse::<Identifier>().ok()) else {
+        return Ok(None);
     };
     if object_layer_of(package.view.manifest(), &identifier).is_none() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    for referrer in attached_system_metadata(backend, package.raw.digest()).await? {
-        let at = ManifestRef::Digest(referrer);
-        let (_, manifest) = backend.read_image_manifest(&at).await?;
-        let [layer] = manifest.layers.as_slice() else { continue };
-        let bytes = backend.read_blob_to_memory(layer, MAX_SYSTEM_METADATA_BYTES as u64).await?;
-        // Anybody may attach anything, so skip documents about other objects.
-        match Document::parse(bytes) {
-            Ok(document) if document.says.identifier == identifier => {
-                let format_id = document.says.format_id.clone();
-                return Ok(vec![AttachedDocument { identifier, format_id, bytes: document.bytes }]);
-            }
-            _ => {}
-        }
-    }
-    Ok(Vec::new())
+    let newest = newest_attached(backend, package).await?.newest;
+    let newest = newest.filter(|newest| newest.facts.identifier == identifier);
+    Ok(newest.map(|AttachedDocument { facts, bytes, .. }| SystemMetadataFile {
+        identifier,
+        format_id: facts.format_id,
+        bytes,
+    }))
 }
 
 /// System metadata that are not among the files of the package.
 #[derive(Clone, Debug)]
-pub(crate) struct AttachedDocument {
-    pub(crate) identifier: Identifier,
-    pub(crate) format_id: String,
-    pub(crate) bytes: Bytes,
+struct SystemMetadataFile {
+    identifier: Identifier,
+    format_id: String,
+    bytes: Bytes,
 }
 
 /// Moves the files of a package from one directory to their places in another. It blocks.
-pub(crate) fn arrange(
+fn arrange(
     view: &PackageView,
     from: &Path,
     to: &Path,
-    attached: &[AttachedDocument],
+    attached: Option<&SystemMetadataFile>,
 ) -> Result<()> {
     let data = to.join("data");
     fs::create_dir_all(to).map_err(|error| Error::io("create", to, error))?;
@@ -296,7 +287,7 @@ pub(crate) fn arrange(
         make_parent(&target)?;
         fs::rename(from.join(path), &target).map_err(|error| Error::io("rename to", target, error))?;
     }
-    for document in attached {
+    if let Some(document) = attached {
         let target = to.join(names.place_system_metadata(&document.identifier));
         make_parent(&target)?;
         fs::write(&target, &document.bytes).map_err(|error| Error::io("write", target, error))?;
@@ -312,7 +303,7 @@ fn make_parent(path: &Path) -> Result<()> {
 /// Returns the path in the bag for each file of the package.
 fn places<'a>(
     view: &'a PackageView,
-    attached: &[AttachedDocument],
+    attached: Option<&SystemMetadataFile>,
     names: &mut BagNames,
 ) -> Vec<(&'a str, String)> {
     let mut described: HashMap<&str, &Identifier> = HashMap::new();
@@ -325,7 +316,7 @@ fn places<'a>(
     let (mut places, mut data) = (Vec::new(), Vec::new());
     for entry in view.entries() {
         let stated = entry.object.and_then(|object| object.format_id.as_deref());
-        let format_id = stated.or(attached.first().map(|document| document.format_id.as_str()));
+        let format_id = stated.or(attached.map(|document| document.format_id.as_str()));
         let identifier = entry.object.and_then(|object| object.identifier.as_ref());
         let is_resource_map = identifier.is_some() && identifier == resource_map;
         match (described.get(entry.path), identifier, format_id) {

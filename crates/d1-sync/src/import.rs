@@ -35,6 +35,8 @@ pub struct ImportOptions {
     pub except: HashSet<Identifier>,
     /// Whether to import private objects too.
     pub include_private: bool,
+    /// Whether to import objects that were withdrawn from the repository. Their tombstones stay.
+    pub include_withdrawn: bool,
 }
 
 /// The result of an import.
@@ -262,7 +264,9 @@ impl Import<'_> {
     }
 
     async fn object(&self, entry: &Entry) -> Result<Outcome, Stop> {
-        self.storing.refuse_withdrawn(&entry.identifier).await?;
+        if !self.options.include_withdrawn {
+            self.storing.refuse_withdrawn(&entry.identifier).await?;
+        }
         let options = SingleFileOptions {
             max_manifest_bytes: self.storing.backend.capabilities().max_manifest_bytes,
             ..SingleFileOptions::default()

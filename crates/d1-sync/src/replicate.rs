@@ -43,8 +43,8 @@ pub struct ReplicateOptions {
     /// Whether volatile parts of system metadata, such as the list of replicas, make a new package when nothing else changed
     /// (docs/artifact-format.md section 6.5).
     pub volatile_changes: bool,
-    /// The layout of packages and the directory for temporary files. Tags and identifiers follow from the
-    /// packages.
+    /// The layout of packages, the directory for temporary files, and whether to copy objects that were withdrawn from the
+    /// repository. Tags and identifiers follow from the packages.
     pub push: PushOptions,
     /// How many objects of a package are read at once.
     pub parallel: usize,
@@ -170,17 +170,22 @@ impl SharedState {
         all.extend(members.iter().cloned());
     }
 
-    /// Tells whether an object was withdrawn from the repository.
-    async fn is_withdrawn(&self, backend: &dyn RegistryBackend, identifier: &Identifier) -> Result<bool> {
-        let tombstones = self.tombstones.get_or_try_init(|| tombstone_tags(backend)).await?;
-        Ok(tombstone_tag(identifier).is_some_and(|tag| tombstones.contains(&tag)))
-    }
-
     /// Returns the lock of a package.
     fn turn(&self, package: &Identifier) -> Arc<AsyncMutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry(package.clone()).or_default())
+    }
+}
+
+impl Replicating<'_> {
+    /// Tells whether an object was withdrawn from the repository, and should stay away.
+    async fn is_withdrawn(&self, identifier: &Identifier) -> Result<bool> {
+        if self.options.push.include_withdrawn {
+            return Ok(false);
+        }
+        let tombstones = self.shared.tombstones.get_or_try_init(|| tombstone_tags(self.backend)).await?;
+        Ok(tombstone_tag(identifier).is_some_and(|tag| tombstones.contains(&tag)))
     }
 }
 
@@ -194,8 +199,8 @@ pub(crate) async fn replicate_with(
     let meter = Meter::new(replicating.observer);
     let ReplicateOptions { include_private, skip_missing, .. } = *replicating.options;
     let selection = Selection { include_private, skip_missing };
-    let (backend, shared) = (replicating.backend, replicating.shared);
-    if shared.is_withdrawn(backend, map).await? {
+    let shared = replicating.shared;
+    if replicating.is_withdrawn(map).await? {
         return Err(Error::Withdrawn { identifier: map.clone() });
     }
     let mut package = describe(replicating.source, map, selection, staging.path(), &meter).await?;
@@ -241,7 +246,7 @@ async fn leave_out_withdrawn(
     let mut kept = Vec::with_capacity(package.objects.len());
     for object in std::mem::take(&mut package.objects) {
         let identifier = &object.record.identifier;
-        if !replicating.shared.is_withdrawn(replicating.backend, identifier).await? {
+        if !replicating.is_withdrawn(identifier).await? {
             kept.push(object);
             continue;
         }

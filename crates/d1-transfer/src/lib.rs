@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+mod attached;
 mod blocking;
 mod copy;
 mod error;
@@ -46,6 +47,7 @@ pub use {bagit, d1_model, d1_package, oci_model, oci_pack, registry_backend};
 ///
 /// This module changes more often than the rest of the crate.
 pub mod parts {
+    pub use crate::attached::{AttachedDocument, AttachedDocuments, newest_attached};
     pub use crate::blocking::{CHUNK_BYTES, StreamReader, read_blocking, run_blocking};
     pub use crate::event::{HashProgress, Meter, RunningPhase, total};
     pub use crate::names::below;
@@ -56,7 +58,7 @@ pub mod parts {
     pub use crate::source::{FileSource, Spool, SpoolSource, SpoolWriter, SpooledLayer, read_range};
     pub use crate::staging::{Released, Staging, sync_directory, sync_file_system};
     pub use crate::tagged::{
-        Met, ReferrerBudget, Tagged, attached_system_metadata, concerns_content, referrers, walk,
+        Met, ReferrerBudget, Tagged, concerns_content, referrers, walk,
     };
     pub use crate::tombstone::{refuse_withdrawn, tombstone_tag, tombstone_tags};
     pub use crate::upload::{Counted, Totals};

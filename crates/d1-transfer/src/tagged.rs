@@ -3,10 +3,9 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use d1_package::SYSTEM_METADATA_ARTIFACT_TYPE;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use oci_model::{Descriptor, Digest, Manifest, ManifestRef, MediaType, RawManifest, Tag, annotations};
+use oci_model::{Descriptor, Digest, Manifest, ManifestRef, MediaType, RawManifest, Tag};
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend, TagEntry};
 
 use crate::error::{Error, Result};
@@ -282,23 +281,6 @@ pub async fn referrers(
         return Err(BackendError::new(ErrorKind::TooLarge, "list referrers", subject).because(reason).into());
     }
     Ok(found)
-}
-
-/// Lists the system metadata that refer to an object, the newest first: by the dates of their creation, then by digest.
-///
-/// # Errors
-///
-/// As [`referrers`].
-pub async fn attached_system_metadata(
-    backend: &dyn RegistryBackend,
-    subject: &Digest,
-) -> Result<Vec<Digest>> {
-    let kind = MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE);
-    let mut found = referrers(backend, subject, Some(&kind), &ReferrerBudget::default()).await?;
-    let date =
-        |referrer: &Descriptor| referrer.annotation(annotations::CREATED).unwrap_or_default().to_owned();
-    found.sort_by_cached_key(|referrer| (date(referrer), referrer.digest.clone()));
-    Ok(found.into_iter().rev().map(|referrer| referrer.digest).collect())
 }
 
 /// Tells whether a failure concerns only the artifact, and not the whole store.

@@ -460,9 +460,7 @@ fn sync_hint(error: &SyncError) -> Option<&'static str> {
             Some("name the directory that holds `hashstore.yaml`, `objects`, `refs` and `metadata`")
         }
         SyncError::SeveralPackages { .. } => Some("name the resource map of the package that you want"),
-        SyncError::Withdrawn { .. } => {
-            Some("`d1oci inspect --id` shows the tombstone; delete its tags to copy the object again")
-        }
+        SyncError::Withdrawn { .. } => Some(WITHDRAWN_HINT),
         SyncError::NotPublic { .. } => {
             Some("`--include-private` includes it, if you may read it and keep it")
         }

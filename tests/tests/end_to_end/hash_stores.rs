@@ -114,6 +114,27 @@ fn what_is_there_is_not_read_again() {
 }
 
 #[test]
+fn withdrawn_objects_are_imported_only_on_request() {
+    let place = tempfile::tempdir().unwrap();
+    let store = HashStoreFolder::create(&place.path().join("hashstore")).unwrap();
+    let scale = Scale { packages: 1, objects: 3, smallest: 10, largest: 100, seed: 1 };
+    scale.catalog().unwrap().objects().for_each(|object| store.put(object).unwrap());
+    store.put(&object("alone.1", 1, &ChecksumAlgorithm::Md5)).unwrap();
+    import(place.path(), &[]).success();
+    let data = scale.data(0, 0).to_string();
+    let reason = ["--reason", "a test", "--yes"];
+    let withdraw = [&["withdraw", "oci:store", "alone.1", &data][..], &reason].concat();
+    d1oci(place.path(), &withdraw).success();
+    let refused = import(place.path(), &[]).failure(1);
+    assert!(refused.stderr.contains("alone.1") && refused.stderr.contains("withdrawn"));
+    d1oci(place.path(), &["cat", "oci:store", "--id", "alone.1"]).failure(3);
+    let again = import(place.path(), &["--include-withdrawn"]).success().json();
+    assert_eq!((&again["packages"]["imported"], &again["imported"]), (&1.into(), &1.into()), "{again}");
+    d1oci(place.path(), &["cat", "oci:store", "--id", "alone.1"]).success();
+    d1oci(place.path(), &["cat", "oci:store", "--id", &data]).success();
+}
+
+#[test]
 fn an_import_that_was_cut_short_goes_on() {
     let place = tempfile::tempdir().unwrap();
     store(place.path(), &objects());

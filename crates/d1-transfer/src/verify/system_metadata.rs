@@ -4,20 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet, Digests};
-use d1_model::{Checksum, MAX_SYSTEM_METADATA_BYTES, SystemMetadata};
-use d1_package::annotations::D1_IDENTIFIER;
-use d1_package::{Entry, Mismatch, PackageFile, SYSTEM_METADATA_ARTIFACT_TYPE};
-use futures::{StreamExt, TryStreamExt};
-use oci_model::{Descriptor, ManifestRef, MediaType};
-use registry_backend::{RegistryBackend, RegistryBackendExt};
+use d1_model::{Checksum, SystemMetadata};
+use d1_package::{Entry, Mismatch, PackageFile};
+use registry_backend::RegistryBackend;
 use serde::Serialize;
 
+use crate::attached::{AttachedDocuments, newest_attached};
 use crate::error::{ContentFault, Result};
 use crate::event::{Event, Observer};
 use crate::package::OpenPackage;
 use crate::receive::file::KeptBytes;
 use crate::receive::files::{CameFiles, FileSet};
-use crate::tagged::concerns_content;
 
 /// The result of comparing objects with their system metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -241,13 +238,7 @@ fn mismatch(entry: &Entry<'_>, digests: &Digests, declared: &Declared) -> Option
 /// The newest attached document, or the reason why none can be read.
 pub type Attached = Result<Box<SystemMetadata>, String>;
 
-/// How many attached documents are read at most.
-const MOST_DOCUMENTS: usize = 1000;
-
-/// Returns the newest system metadata attached to an artifact with one file.
-///
-/// Documents with the identifier of the artifact come first. Among them, the latest `dateSysMetadataModified`
-/// wins, then the highest `serialVersion`.
+/// Returns the newest system metadata attached to an artifact with one file, as [`newest_attached`] finds them.
 ///
 /// # Errors
 ///
@@ -261,54 +252,10 @@ pub async fn attached(
     if view.index().is_some() || view.entries().count() != 1 {
         return Ok(None);
     }
-    let kind = MediaType::from_static(SYSTEM_METADATA_ARTIFACT_TYPE);
-    let stated = view.manifest().annotations.get(D1_IDENTIFIER).map(String::as_str);
-    let mut referrers = backend.referrers(package.raw.digest(), Some(&kind)).take(MOST_DOCUMENTS);
-    let (mut newest, mut failure): (Option<Box<SystemMetadata>>, _) = (None, None);
-    while let Some(referrer) = referrers.try_next().await? {
-        let document = match read(backend, &referrer).await {
-            Ok(Ok(document)) => document,
-            Ok(Err(message)) => {
-                observer.event(&Event::Warning(&message));
-                failure = Some(message);
-                continue;
-            }
-            Err(error) if concerns_content(error.kind()) => {
-                observer.event(&Event::Warning(&error.to_string()));
-                failure = Some(error.to_string());
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if newest.as_ref().is_none_or(|known| age(&document, stated) > age(known, stated)) {
-            newest = Some(Box::new(document));
-        }
-    }
-    Ok(match (newest, failure) {
-        (Some(newest), _) => Some(Ok(newest)),
-        (None, Some(failure)) => Some(Err(failure)),
-        (None, None) => None,
+    let AttachedDocuments { newest, mut faults } = newest_attached(backend, package).await?;
+    faults.iter().for_each(|fault| observer.event(&Event::Warning(fault)));
+    Ok(match newest {
+        Some(newest) => Some(Ok(Box::new(newest.facts))),
+        None => faults.pop().map(Err),
     })
-}
-
-/// Orders documents: those about the object after the others, then by age.
-fn age(document: &SystemMetadata, stated: Option<&str>) -> impl Ord {
-    let is_its_own = stated.is_none_or(|stated| stated == document.identifier.as_str());
-    let modified = document.date_modified.as_ref().and_then(|date| date.instant());
-    (is_its_own, modified, document.serial_version)
-}
-
-/// Reads a document. The inner error says why it is not one.
-async fn read(
-    backend: &dyn RegistryBackend,
-    referrer: &Descriptor,
-) -> registry_backend::Result<Result<SystemMetadata, String>> {
-    let at = ManifestRef::Digest(referrer.digest.clone());
-    let (_, manifest) = backend.read_image_manifest(&at).await?;
-    let Some(layer) = manifest.layers.first() else {
-        return Ok(Err(format!("the system metadata {} have no content", referrer.digest)));
-    };
-    let bytes = backend.read_blob_to_memory(layer, MAX_SYSTEM_METADATA_BYTES as u64).await?;
-    let parsed = SystemMetadata::parse(&bytes).map(|parsed| parsed.value);
-    Ok(parsed.map_err(|error| format!("cannot read the system metadata {}: {error}", referrer.digest)))
 }

@@ -8,8 +8,10 @@ use d1_package::annotations::D1_IDENTIFIER;
 use d1_package::{
     ObjectFacts, SYSTEM_METADATA_ARTIFACT_TYPE, SingleFile, SingleFileOptions, single_files_manifest,
 };
+use d1_transfer::parts::newest_attached;
 use d1_transfer::{
-    ObjectVerdict, SystemMetadataAudit, VerifyOptions, VerifyReport, push_directory, verify, verify_all,
+    ObjectVerdict, SystemMetadataAudit, VerifyOptions, VerifyReport, open_package, push_directory, verify,
+    verify_all,
 };
 use futures::TryStreamExt;
 use oci_model::{Descriptor, Digest, ManifestRef};
@@ -190,4 +192,48 @@ async fn a_repository_is_verified_to_its_end_whatever_is_found() {
         .collect();
     assert_eq!(verdicts, [("a0", false), ("b0", true), ("v1", true)]);
     assert!(found[0].error.is_some() && found[0].report.is_none());
+}
+
+/// Attaches a document with the annotation of its creation.
+async fn attach_created(
+    backend: &dyn RegistryBackend,
+    subject: &Descriptor,
+    document: &SystemMetadata,
+    created: &str,
+) {
+    let options = SingleFileOptions {
+        artifact_type: Some(SYSTEM_METADATA_ARTIFACT_TYPE.parse().unwrap()),
+        subject: Some(subject.clone()),
+        created: Some(created.to_owned()),
+        ..SingleFileOptions::default()
+    };
+    artifact(backend, None, "sysmeta.xml", &document.to_xml().unwrap(), options).await;
+}
+
+#[tokio::test]
+async fn the_newest_document_counts_whatever_the_dates_of_the_artifacts_say() {
+    let backend = memory();
+    let subject = object(&*backend, "a.1", b"content").await;
+    let dated = |date: &str, serial| {
+        let mut document = document("a.1", b"content", Algorithm::Md5, 1);
+        document.date_modified = Some(DateTime::from_text(date));
+        document.serial_version = Some(serial);
+        document
+    };
+    // An old document that was attached late, two documents of one date, and one that is older than its artifact.
+    attach_created(&*backend, &subject, &dated("2020-01-01T00:00:00Z", 9), "2026-05-05T00:00:00Z").await;
+    for serial in [10, 2] {
+        attach_created(&*backend, &subject, &dated("2024-02-02T00:00:00Z", serial), "2024-02-02T00:00:00Z")
+            .await;
+    }
+    for year in 2010..2018 {
+        let date = format!("{year}-01-01T00:00:00Z");
+        attach_created(&*backend, &subject, &dated(&date, 99), &date).await;
+    }
+    let counting = CountingBackend::new(backend);
+    let package = open_package(&counting, &at("v1")).await.unwrap();
+    let before = counting.count(Operation::ReadBlob);
+    let found = newest_attached(&counting, &package).await.unwrap();
+    assert_eq!(found.newest.unwrap().facts.serial_version, Some(10));
+    assert_eq!(counting.count(Operation::ReadBlob) - before, 3, "older artifacts are not read");
 }

@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Include private objects.
     #[arg(long)]
     include_private: bool,
+    /// Include objects that were withdrawn from the repository; their tombstones stay.
+    #[arg(long)]
+    include_withdrawn: bool,
     /// Leave out members of packages that the store lacks.
     #[arg(long, conflicts_with = "objects")]
     skip_missing: bool,
@@ -90,6 +93,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let mut options = ImportOptions::default();
     options.identifiers.clone_from(&arguments.ids);
     options.include_private = arguments.include_private;
+    options.include_withdrawn = arguments.include_withdrawn;
     let location = &repository.location;
     let backend = context.open(location, Access::Create).await?;
     let observer = context.observer();
@@ -126,6 +130,7 @@ async fn import_packages(
     let store = d1_sync::HashStoreSource::open(&arguments.hashstore).await?;
     let mut replicate = ReplicateOptions::new(crate::context::temporary_directory());
     replicate.include_private = arguments.include_private;
+    replicate.push.include_withdrawn = arguments.include_withdrawn;
     replicate.skip_missing = arguments.skip_missing;
     let mut options = BatchOptions::new(replicate);
     options.parallel = PACKAGES_AT_ONCE;

@@ -60,6 +60,9 @@ pub(crate) struct Arguments {
     /// Copy a package again if only volatile parts of its system metadata changed, such as the list of replicas.
     #[arg(long)]
     volatile: bool,
+    /// Include objects that were withdrawn from the repository; their tombstones stay.
+    #[arg(long)]
+    include_withdrawn: bool,
     #[command(flatten)]
     selection: SelectionOptions,
     /// How to store files, as in `push`.
@@ -148,6 +151,7 @@ fn options(arguments: &Arguments) -> Result<BatchOptions, Failure> {
     let mut replicate = ReplicateOptions::new(temporary_directory());
     replicate.include_private = arguments.selection.include_private;
     replicate.skip_missing = arguments.selection.skip_missing;
+    replicate.push.include_withdrawn = arguments.include_withdrawn;
     replicate.volatile_changes = arguments.volatile;
     replicate.push.layout = arguments.layout.into();
     let mut options = BatchOptions::new(replicate);
