@@ -8,7 +8,9 @@ mod names;
 mod recognise;
 
 pub use self::accept::{Accept, is_known_fault};
-pub use self::documents::{Documents, ObjectRecord, OpenFile, ResourceMapRecord, read_documents};
+pub use self::documents::{
+    Documents, KnownRecords, ObjectRecord, OpenFile, ResourceMapRecord, read_documents,
+};
 pub(crate) use self::fixity::declared_algorithm;
 pub use self::fixity::{Mismatch, algorithm_to_compare, system_metadata_mismatches};
 pub(crate) use self::names::key as sanitised;

@@ -5,7 +5,7 @@
 
 use bagit::{Algorithm, AlgorithmSet, CheckOptions, Inventory, Report, TagFiles};
 
-use crate::dataone::{Documents, OpenFile, read_documents};
+use crate::dataone::{Documents, KnownRecords, OpenFile, read_documents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::{Form, FormFacts};
 use crate::files::{ObjectFacts, PackageFiles};
@@ -66,10 +66,23 @@ impl Survey {
         files: impl IntoIterator<Item = (&'p str, u64)>,
         open: &mut OpenFile<'_>,
     ) -> Result<Self> {
+        Self::read_unknown(files, &KnownRecords::new(), open)
+    }
+
+    /// As [`Survey::read`], for a caller that has read some system metadata already.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be opened or read.
+    pub fn read_unknown<'p>(
+        files: impl IntoIterator<Item = (&'p str, u64)>,
+        known: &KnownRecords<'_>,
+        open: &mut OpenFile<'_>,
+    ) -> Result<Self> {
         let files: Vec<(&str, u64)> = files.into_iter().collect();
         let paths = || files.iter().map(|(path, _)| *path);
         let form = Form::of(paths());
-        let documents = read_documents(files.iter().copied(), form == Form::Bag, open)?;
+        let documents = read_documents(files.iter().copied(), form == Form::Bag, known, open)?;
         let mut survey = Self { form, documents, ro_crate: None, oddities: Vec::new() };
         let root = if form == Form::Bag { PAYLOAD } else { "" };
         let path = format!("{root}{METADATA_FILE}");

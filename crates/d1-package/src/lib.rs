@@ -24,9 +24,9 @@ mod view;
 pub use crate::assemble::{AssembledPackage, LayerContent, assemble};
 pub use crate::content_digest::content_digest;
 pub use crate::dataone::{
-    Accept, BagNames, Documents, Mismatch, ObjectRecord, ObjectToPlace, OpenFile, ResourceMapRecord,
-    algorithm_to_compare, bag_directory, identifier_of_package, is_known_fault, read_documents,
-    system_metadata_mismatches,
+    Accept, BagNames, Documents, KnownRecords, Mismatch, ObjectRecord, ObjectToPlace, OpenFile,
+    ResourceMapRecord, algorithm_to_compare, bag_directory, identifier_of_package, is_known_fault,
+    read_documents, system_metadata_mismatches,
 };
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::facts::{Form, FormFacts, PackageFacts};

@@ -1,21 +1,23 @@
 //! Reading the resource map of a package and the system metadata of its members, before any data move.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bagit::{Algorithm, AlgorithmSet, Digests, FileToHash, HashOptions, HashOutcome, NoProgress};
 use d1_client::{Document, ErrorKind as NodeErrorKind};
 use d1_model::{
-    Identifier, MAX_RESOURCE_MAP_BYTES, RESOURCE_MAP_FORMAT_ID, Replica, ReplicationStatus, ResourceMap,
-    SystemMetadata,
+    Identifier, MAX_RESOURCE_MAP_BYTES, Oddity, RESOURCE_MAP_FORMAT_ID, Replica, ReplicationStatus,
+    ResourceMap, SystemMetadata,
 };
 use d1_package::{BagNames, ObjectRecord, ObjectToPlace, bag_directory, identifier_of_package};
-use d1_transfer::parts::Meter;
+use d1_transfer::parts::{Meter, run_blocking};
 use futures::{FutureExt, StreamExt, stream};
 
 use crate::error::{Error, MemberFault, Result};
 use crate::node::{DataOneSource, Downloading, download};
-use crate::package::{DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS, SkippedMember};
+use crate::package::{DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS, SkippedMember, has_all};
 
 /// How many system metadata documents are requested at once. The client also limits requests to each node.
 const DOCUMENTS_AT_ONCE: usize = 8;
@@ -52,11 +54,16 @@ pub(crate) async fn describe(
         Describing { names: BagNames::new(), staging, objects: Vec::new(), holders: HashSet::new() };
     let resource_map = describing.map(source, document, selection, meter).await?;
     let skipped = describing.members(source, &resource_map, selection).await?;
-    let objects = describing.objects;
-    let records = || objects.iter().map(|object| &object.record);
+    let mut objects = describing.objects;
+    let declared = objects.iter().filter_map(|object| algorithm_of(&object.record));
+    let algorithms = MANIFEST_ALGORITHMS.into_iter().chain(declared).collect();
+    objects = {
+        let staging = staging.to_owned();
+        run_blocking(move || with_digests(&staging, objects, algorithms)).await?
+    };
+    let records = || objects.iter().map(|object| &*object.record);
     let own = records().next().map_or(map, |record| &record.identifier).clone();
     let identifier = identifier_of_package(&resource_map, &own, records());
-    let declared = records().filter_map(|record| d1_package::algorithm_to_compare(&record.checksum));
     Ok(DescribedPackage {
         directory: bag_directory(&identifier),
         identifier,
@@ -64,7 +71,7 @@ pub(crate) async fn describe(
         skipped,
         nested: nested(&objects),
         date: uploaded.map(|instant| instant.strftime("%F").to_string()),
-        algorithms: MANIFEST_ALGORITHMS.into_iter().chain(declared).collect(),
+        algorithms,
         objects,
         map: system_metadata,
     })
@@ -104,16 +111,14 @@ impl Describing<'_> {
         }
         let path = self.names.place_system_metadata(&identifier);
         let named_sha256 = source.named_sha256(&identifier).await;
-        let object = self.place(document, &path, None, true)?;
-        let object = DescribedObject { named_sha256, ..object };
-        let algorithms = MANIFEST_ALGORITHMS.into_iter();
-        let declared = d1_package::algorithm_to_compare(&object.record.checksum);
-        let algorithms = algorithms.chain(declared).collect();
+        let written = write_document(self.staging, path, document).await?;
+        let object = DescribedObject { named_sha256, ..self.place(written, None, true) };
+        let algorithms = MANIFEST_ALGORITHMS.into_iter().chain(algorithm_of(&object.record)).collect();
         let downloading = Downloading { source, staging: self.staging, algorithms, meter };
         download(&downloading, &object).await?;
         let file = self.staging.join(&object.path);
         self.objects.push(object);
-        let parsed = d1_transfer::parts::run_blocking(move || {
+        let parsed = run_blocking(move || {
             let opened = std::fs::File::open(&file).map_err(|error| Error::io("open", &file, error))?;
             Ok::<_, Error>(ResourceMap::read(std::io::BufReader::new(opened)))
         });
@@ -144,7 +149,8 @@ impl Describing<'_> {
                 named_sha256: None,
             })
             .collect();
-        let asked = stream::iter(members).map(|member| member.ask(source.clone()).boxed());
+        let asking = Asking { source, staging: self.staging, include_private: selection.include_private };
+        let asked = stream::iter(members).map(|member| member.ask(asking).boxed());
         let mut asked = std::pin::pin!(asked.buffered(DOCUMENTS_AT_ONCE));
         let (mut skipped, mut faults) = (Vec::new(), Vec::new());
         for uri in map.unidentified_members() {
@@ -152,28 +158,25 @@ impl Describing<'_> {
             skipped.push(SkippedMember { identifier: uri.clone(), reason });
         }
         let mut seen = HashSet::new();
-        while let Some((MemberToAsk { identifier, location, path, named_sha256 }, answer)) =
-            asked.next().await
-        {
-            let identifier = &identifier;
+        while let Some(asked) = asked.next().await {
+            let (member, answer) = asked?;
+            let identifier = &member.identifier;
+            let answer = answer.map(|answer| (seen.insert(answer.identifier().clone()), answer));
             match answer {
-                Ok(document) if !seen.insert(document.value.identifier.clone()) => {}
-                Ok(document) if document.value.is_public() || selection.include_private => {
-                    match is_about(&document.value, identifier) {
-                        true => {
-                            let object = self.place(document, &path, location.as_deref(), false)?;
-                            self.objects.push(DescribedObject { named_sha256, ..object });
-                        }
-                        false => faults.push(MemberFault::invalid(
-                            identifier.clone(),
-                            format!(
-                                "the node returned the system metadata of `{}`",
-                                document.value.identifier
-                            ),
-                        )),
-                    }
+                Ok((true, Answer::Written(written))) => {
+                    let object = self.place(*written, member.location.as_deref(), false);
+                    self.objects.push(DescribedObject { named_sha256: member.named_sha256, ..object });
                 }
-                Ok(_) => skipped.push(not_public(identifier)),
+                // The map names the object twice, for example by its series too.
+                Ok((false, Answer::Written(written))) => {
+                    remove(self.staging.join(&*written.record.path)).await?;
+                }
+                Ok((false, _)) => {}
+                Ok((true, Answer::Private(_))) => skipped.push(not_public(identifier)),
+                Ok((true, Answer::Another(other))) => faults.push(MemberFault::invalid(
+                    identifier.clone(),
+                    format!("the node returned the system metadata of `{other}`"),
+                )),
                 Err(error) if is_private(&error) && !selection.include_private => {
                     skipped.push(not_public(identifier));
                 }
@@ -189,19 +192,14 @@ impl Describing<'_> {
         if faults.is_empty() { Ok(skipped) } else { Err(Error::Members { faults }) }
     }
 
-    /// Gives an object its paths, and writes its system metadata.
+    /// Gives an object its path.
     fn place(
         &mut self,
-        document: Document<SystemMetadata>,
-        path: &str,
+        written: WrittenDocument,
         location: Option<&str>,
         is_resource_map: bool,
-    ) -> Result<DescribedObject> {
-        write(&self.staging.join(path), &document.bytes)?;
-        let document_size = document.bytes.len() as u64;
-        let modified = document.value.date_modified.as_ref().map(|date| date.text().into());
-        let holders = self.holders(&document.value);
-        let record = ObjectRecord::new(path, &document.bytes, document.value);
+    ) -> DescribedObject {
+        let WrittenDocument { record, oddities, size, digests, modified, nodes } = written;
         let path = self.names.place(&ObjectToPlace {
             identifier: &record.identifier,
             format_id: &record.format_id,
@@ -209,20 +207,20 @@ impl Describing<'_> {
             location,
             is_resource_map,
         });
-        Ok(DescribedObject { record, document_size, modified, holders, named_sha256: None, path })
+        DescribedObject {
+            record: Arc::new(record),
+            oddities,
+            document_size: size,
+            document_digests: digests,
+            modified,
+            holders: self.holders(nodes),
+            named_sha256: None,
+            path,
+        }
     }
 
-    /// Returns the nodes that have an object: those that are responsible for it come first.
-    fn holders(&mut self, meta: &SystemMetadata) -> Arc<[Box<str>]> {
-        let complete = |replica: &&Replica| replica.status == ReplicationStatus::Completed;
-        let replicas = meta.replicas.iter().filter(complete).map(|replica| &replica.member_node);
-        let first = meta.authoritative_member_node.iter().chain(&meta.origin_member_node);
-        let mut nodes: Vec<Box<str>> = Vec::new();
-        for node in first.chain(replicas).take(MOST_HOLDERS) {
-            if !nodes.iter().any(|known| **known == **node) {
-                nodes.push(node.as_str().into());
-            }
-        }
+    /// Returns a list of nodes. Equal lists share their memory.
+    fn holders(&mut self, nodes: Vec<Box<str>>) -> Arc<[Box<str>]> {
         let nodes: Arc<[Box<str>]> = nodes.into();
         match self.holders.get(&nodes) {
             Some(known) => Arc::clone(known),
@@ -244,14 +242,144 @@ struct MemberToAsk {
     named_sha256: Option<[u8; 32]>,
 }
 
-impl MemberToAsk {
-    async fn ask(mut self, source: DataOneSource) -> (Self, d1_client::Result<Document<SystemMetadata>>) {
-        let answer = source.system_metadata(&self.identifier).await;
-        if let Ok(document) = &answer {
-            self.named_sha256 = source.named_sha256(&document.value.identifier).await;
+/// Where members are asked for, and which of their documents are written.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    source: &'a DataOneSource,
+    staging: &'a Path,
+    include_private: bool,
+}
+
+/// The answer about a member.
+enum Answer {
+    /// Its system metadata are in the bag.
+    Written(Box<WrittenDocument>),
+    /// It is private, and private members are left out.
+    Private(Identifier),
+    /// The node answered with the system metadata of another object.
+    Another(Identifier),
+}
+
+impl Answer {
+    fn identifier(&self) -> &Identifier {
+        match self {
+            Self::Written(written) => &written.record.identifier,
+            Self::Private(identifier) | Self::Another(identifier) => identifier,
         }
-        (self, answer)
     }
+}
+
+impl MemberToAsk {
+    async fn ask(mut self, asking: Asking<'_>) -> Result<(Self, d1_client::Result<Answer>)> {
+        let Asking { source, staging, include_private } = asking;
+        let document = match source.system_metadata(&self.identifier).await {
+            Ok(document) => document,
+            Err(error) => return Ok((self, Err(error))),
+        };
+        let described = document.value.identifier.clone();
+        self.named_sha256 = source.named_sha256(&described).await;
+        let answer = if !document.value.is_public() && !include_private {
+            Answer::Private(described)
+        } else if is_about(&document.value, &self.identifier) {
+            Answer::Written(Box::new(
+                write_document(staging, std::mem::take(&mut self.path), document).await?,
+            ))
+        } else {
+            Answer::Another(described)
+        };
+        Ok((self, Ok(answer)))
+    }
+}
+
+/// System metadata in their place, and the facts that are needed of them.
+struct WrittenDocument {
+    record: ObjectRecord,
+    oddities: Box<[Oddity]>,
+    size: u64,
+    digests: Digests,
+    modified: Option<Box<str>>,
+    /// The nodes that have the object.
+    nodes: Vec<Box<str>>,
+}
+
+/// Algorithms by which documents are hashed as they are written: those of most packages.
+const USUAL_ALGORITHMS: [Algorithm; 3] = [Algorithm::Md5, Algorithm::Sha1, Algorithm::Sha256];
+
+/// Writes system metadata to their path below a directory, and hashes them.
+async fn write_document(
+    staging: &Path,
+    path: String,
+    document: Document<SystemMetadata>,
+) -> Result<WrittenDocument> {
+    let staging = staging.to_owned();
+    run_blocking(move || {
+        let Document { bytes, value, oddities } = document;
+        write(&staging.join(&path), &bytes)?;
+        let modified = value.date_modified.as_ref().map(|date| date.text().into());
+        let nodes = nodes_of(&value);
+        let record = ObjectRecord::new(&path, &bytes, value);
+        let algorithms = USUAL_ALGORITHMS.into_iter().chain(algorithm_of(&record)).collect();
+        let (size, digests) = (bytes.len() as u64, Digests::of(algorithms, &bytes));
+        Ok(WrittenDocument { record, oddities: oddities.into(), size, digests, modified, nodes })
+    })
+    .await
+}
+
+/// Returns the objects with the digests of their documents by exactly these algorithms. It blocks.
+fn with_digests(
+    staging: &Path,
+    mut objects: Vec<DescribedObject>,
+    algorithms: AlgorithmSet,
+) -> Result<Vec<DescribedObject>> {
+    let is_lacking = |object: &DescribedObject| !has_all(&object.document_digests, algorithms);
+    let lacking = objects.iter().filter(|object| is_lacking(object)).map(|object| FileToHash {
+        path: &object.record.path,
+        size: object.document_size,
+        algorithms,
+    });
+    let lacking: Vec<FileToHash<'_>> = lacking.collect();
+    let mut hashed = bagit::hash_files(staging, &lacking, &HashOptions::default(), &NoProgress)?.into_iter();
+    for object in &mut objects {
+        let own = &object.document_digests;
+        object.document_digests = if own.algorithms() == algorithms {
+            continue;
+        } else if has_all(own, algorithms) {
+            let wanted = own.iter().filter(|(algorithm, _)| algorithms.contains(*algorithm));
+            wanted.fold(Digests::new(), |mut kept, (algorithm, digest)| {
+                kept.insert(algorithm, digest);
+                kept
+            })
+        } else {
+            let path = &object.record.path;
+            match hashed.next() {
+                Some(HashOutcome::Hashed { digests, .. }) => digests,
+                Some(HashOutcome::Unreadable(error)) => {
+                    return Err(Error::io("read", staging.join(&**path), error));
+                }
+                _ => return Err(Error::content(&**path, "it changed while being read")),
+            }
+        };
+    }
+    Ok(objects)
+}
+
+/// Returns the algorithm of the declared checksum of an object, if it can be compared.
+fn algorithm_of(record: &ObjectRecord) -> Option<Algorithm> {
+    d1_package::algorithm_to_compare(&record.checksum)
+}
+
+/// Returns the nodes that have an object: those that are responsible for it come first.
+fn nodes_of(meta: &SystemMetadata) -> Vec<Box<str>> {
+    let complete = |replica: &&Replica| replica.status == ReplicationStatus::Completed;
+    let replicas = meta.replicas.iter().filter(complete).map(|replica| &replica.member_node);
+    let first = meta.authoritative_member_node.iter().chain(&meta.origin_member_node);
+    let mut nodes: Vec<Box<str>> = Vec::new();
+    for node in first.chain(replicas).take(MOST_HOLDERS) {
+        if !nodes.iter().any(|known| **known == **node) {
+            nodes.push(node.as_str().into());
+        }
+    }
+    nodes
 }
 
 /// Tells whether system metadata describe the requested object or series.
@@ -268,14 +396,22 @@ fn not_public(identifier: &Identifier) -> SkippedMember {
 }
 
 fn nested(objects: &[DescribedObject]) -> Vec<Identifier> {
-    let members = objects.iter().skip(1).map(|object| &object.record);
+    let members = objects.iter().skip(1).map(|object| &*object.record);
     let maps = members.filter(|record| &*record.format_id == RESOURCE_MAP_FORMAT_ID);
     maps.map(|record| record.identifier.clone()).collect()
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+    let failed = |error| Error::io("write", path, error);
+    match (std::fs::write(path, bytes), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+            std::fs::write(path, bytes).map_err(failed)
+        }
+        (written, _) => written.map_err(failed),
     }
-    std::fs::write(path, bytes).map_err(|error| Error::io("write", path, error))
+}
+
+async fn remove(path: PathBuf) -> Result<()> {
+    run_blocking(move || std::fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))).await
 }

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use d1_model::{FormatType, Identifier, ObjectFormatList};
 use d1_package::{BagNames, ObjectToPlace, PackageView, object_layer_of};
 use d1_transfer::parts::{
-    AttachedDocument, HashProgress, RunningPhase, newest_attached, run_blocking, sync_directory, sync_file_system,
+    AttachedDocument, HashProgress, RunningPhase, newest_attached, run_blocking, sync_directory,
+    sync_file_system,
 };
 use d1_transfer::{Observer, OpenPackage, Phase, PullOptions, open_package, pull};
 use oci_model::{Digest, ManifestRef, annotations};
@@ -267,12 +268,7 @@ struct SystemMetadataFile {
 }
 
 /// Moves the files of a package from one directory to their places in another. It blocks.
-fn arrange(
-    view: &PackageView,
-    from: &Path,
-    to: &Path,
-    attached: Option<&SystemMetadataFile>,
-) -> Result<()> {
+fn arrange(view: &PackageView, from: &Path, to: &Path, attached: Option<&SystemMetadataFile>) -> Result<()> {
     let data = to.join("data");
     fs::create_dir_all(to).map_err(|error| Error::io("create", to, error))?;
     if view.index().is_none() && !view.archives().is_empty() {

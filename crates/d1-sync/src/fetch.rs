@@ -14,9 +14,7 @@ use serde::Serialize;
 use crate::describe::{Selection, describe};
 use crate::error::{Error, Result};
 use crate::node::{DataOneSource, Downloading, download};
-use crate::package::{
-    DescribedObject, DescribedPackage, PackageDigests, SkippedMember, hash_documents, make_bag,
-};
+use crate::package::{DescribedObject, DescribedPackage, SkippedMember, make_bag};
 
 /// How to fetch.
 #[derive(Clone, Debug)]
@@ -168,8 +166,8 @@ fn finish(
     overwrite: bool,
 ) -> Result<()> {
     let bag = staging.files().join("bag");
-    let documents = hash_documents(&bag, package)?;
-    let scan = make_bag(package, &PackageDigests { objects, documents })?;
+    let scan = make_bag(package, objects.iter().map(Digests::view))?;
+    drop(objects);
     for (name, bytes) in scan.tag_files.held() {
         let path = bag.join(name);
         std::fs::write(&path, bytes).map_err(|error| Error::io("write", &path, error))?;

@@ -116,10 +116,14 @@ impl HashStoreSource {
         }
         let (sender, mut receiver) = channel::<io::Result<Bytes>>(CHUNKS_AHEAD);
         tokio::task::spawn_blocking(move || {
+            let mut left = size.saturating_sub(from);
             loop {
-                let mut chunk = vec![0; CHUNK_BYTES];
+                // One byte more shows that the file has grown.
+                let room = usize::try_from(left.saturating_add(1)).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+                let mut chunk = vec![0; room];
                 let read = file.read(&mut chunk).map(|count| {
                     chunk.truncate(count);
+                    left = left.saturating_sub(count as u64);
                     Bytes::from(chunk)
                 });
                 let is_last = read.as_ref().map_or(true, Bytes::is_empty);

@@ -31,6 +31,8 @@ mod package;
 #[cfg(feature = "d1-client")]
 mod package_finder;
 #[cfg(feature = "d1-client")]
+mod prepare;
+#[cfg(feature = "d1-client")]
 mod replicate;
 #[cfg(feature = "d1-client")]
 mod replicate_node;

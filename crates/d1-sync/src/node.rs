@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
 use bagit::{AlgorithmSet, Digests, MultiHasher};
@@ -154,73 +154,110 @@ pub(crate) struct Downloading<'a> {
 /// Then no file stays.
 pub(crate) async fn download(downloading: &Downloading<'_>, object: &DescribedObject) -> Result<Digests> {
     let path = downloading.staging.join(&object.path);
-    let had = fs::symlink_metadata(&path).is_ok();
     match attempt(downloading, object, &path).await {
         // The old file may belong to another object.
-        Err(Error::Members { .. }) if had => {
-            remove(&path)?;
-            attempt(downloading, object, &path).await
+        (Err(Error::Members { .. }), true) => {
+            let old = path.clone();
+            run_blocking(move || remove(&old)).await?;
+            attempt(downloading, object, &path).await.0
         }
-        result => result,
+        (result, _) => result,
     }
 }
 
-async fn attempt(downloading: &Downloading<'_>, object: &DescribedObject, path: &Path) -> Result<Digests> {
-    let size = object.record.size;
-    let (file, hasher, have) = {
-        let (path, algorithms) = (path.to_owned(), downloading.algorithms);
-        run_blocking(move || open(&path, algorithms, size)).await?
+/// Returns also whether there was a file of an earlier attempt.
+async fn attempt(
+    downloading: &Downloading<'_>,
+    object: &DescribedObject,
+    path: &Path,
+) -> (Result<Digests>, bool) {
+    let opened = {
+        let (path, algorithms, size) = (path.to_owned(), downloading.algorithms, object.record.size);
+        run_blocking(move || open(&path, algorithms, size)).await
     };
+    match opened {
+        Ok(opened) => {
+            let existed = opened.existed;
+            (complete(downloading, object, path, opened).await, existed)
+        }
+        Err(error) => (Err(error), false),
+    }
+}
+
+/// Receives what an opened file lacks, and compares it with the system metadata.
+async fn complete(
+    downloading: &Downloading<'_>,
+    object: &DescribedObject,
+    path: &Path,
+    opened: OpenedFile,
+) -> Result<Digests> {
+    let (size, have) = (object.record.size, opened.have);
+    downloading.meter.advance(0, have);
     // The content of an object without bytes is known, if the checksum is that of nothing.
     let is_known = || size > 0 || object.fault(0, &Digests::of(downloading.algorithms, b"")).is_none();
-    let (digests, length) = if have == size && is_known() {
-        downloading.meter.advance(0, size);
-        (hasher.finish(), have)
-    } else {
-        downloading.meter.advance(0, have);
-        receive(downloading, object, (file, path.to_owned()), hasher, have).await?
+    let (digests, length) = match have == size && is_known() {
+        true => (opened.hasher.finish(), have),
+        false => receive(downloading, object, path, opened).await?,
     };
     match object.fault(length, &digests) {
         None => Ok(digests),
         Some(fault) => {
-            remove(path)?;
+            let path = path.to_owned();
+            run_blocking(move || remove(&path)).await?;
             Err(Error::Members { faults: vec![fault] })
         }
     }
 }
 
+/// A file that an object is written to.
+struct OpenedFile {
+    file: File,
+    /// Has hashed the bytes that the file has.
+    hasher: MultiHasher,
+    /// How many bytes it has.
+    have: u64,
+    /// Whether it existed before.
+    existed: bool,
+}
+
 /// Opens the file, and hashes its content.
-fn open(path: &Path, algorithms: AlgorithmSet, size: u64) -> Result<(File, MultiHasher, u64)> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
-    }
+fn open(path: &Path, algorithms: AlgorithmSet, size: u64) -> Result<OpenedFile> {
     let failed = |error| Error::io("open", path, error);
-    let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() || found.len() > size);
+    let found = fs::symlink_metadata(path).ok();
+    let is_other = found.as_ref().is_some_and(|found| !found.is_file() || found.len() > size);
     if is_other {
         remove(path)?;
     }
-    let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
-    let mut file = opened.map_err(failed)?;
-    let mut hasher = MultiHasher::new(algorithms);
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut have = 0;
-    loop {
-        let count = file.read(&mut buffer).map_err(|error| Error::io("read", path, error))?;
-        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
-        hasher.update(bytes);
-        have += bytes.len() as u64;
+    let open = || OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
+    let mut file = match (open(), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+            open().map_err(failed)?
+        }
+        (opened, _) => opened.map_err(failed)?,
+    };
+    let (mut hasher, mut have) = (MultiHasher::new(algorithms), 0);
+    if let Some(found) = found.as_ref().filter(|found| !is_other && found.len() > 0) {
+        let room = usize::try_from(found.len()).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        let mut buffer = vec![0; room];
+        loop {
+            let count = file.read(&mut buffer).map_err(|error| Error::io("read", path, error))?;
+            let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+            hasher.update(bytes);
+            have += bytes.len() as u64;
+        }
+        file.seek(SeekFrom::Start(have)).map_err(failed)?;
     }
-    file.seek(SeekFrom::Start(have)).map_err(failed)?;
-    Ok((file, hasher, have))
+    Ok(OpenedFile { file, hasher, have, existed: found.is_some() })
 }
 
 async fn receive(
     downloading: &Downloading<'_>,
     object: &DescribedObject,
-    (mut file, path): (File, PathBuf),
-    mut hasher: MultiHasher,
-    have: u64,
+    path: &Path,
+    opened: OpenedFile,
 ) -> Result<(Digests, u64)> {
+    let OpenedFile { mut file, mut hasher, have, .. } = opened;
     let failed = |error: &(dyn std::error::Error + 'static)| Error::Members {
         faults: vec![MemberFault::caused_by(object.record.identifier.clone(), error)],
     };

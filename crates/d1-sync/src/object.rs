@@ -9,8 +9,8 @@ use bytes::Bytes;
 use d1_model::{Identifier, MAX_SYSTEM_METADATA_BYTES, Oddity, SystemMetadata};
 use d1_package::annotations::{D1_FORMAT_ID, D1_IDENTIFIER};
 use d1_package::{
-    Mismatch, ObjectFacts, PackageFile, SingleFile, SingleFileOptions, object_algorithm, object_file,
-    object_layer_of, object_manifest, system_metadata_manifest, system_metadata_mismatches,
+    Mismatch, ObjectFacts, PackageFile, SingleFile, SingleFileOptions, TOMBSTONE_TYPE, object_algorithm,
+    object_file, object_layer_of, object_manifest, system_metadata_manifest, system_metadata_mismatches,
 };
 use d1_transfer::parts::{
     Counted, FileSource, HashedFile, RunningPhase, Totals, hash_file, refuse_withdrawn, run_blocking,
@@ -444,7 +444,7 @@ pub(crate) async fn find_place(backend: &dyn RegistryBackend, wanted: &ObjectToS
                 let (tag, identifier) = (tag.clone(), wanted.identifier.to_string());
                 return Err(Error::TagTaken { tag, identifier, what });
             }
-            // The caller chose the tag, so it moves.
+            // The caller chose the tag or the object, so the tag moves.
             _ => {}
         }
     }
@@ -471,6 +471,8 @@ enum Found {
     Same(RawManifest),
     /// The same object, with a manifest that states less.
     Lesser,
+    /// The tombstone of the object. The caller decided to store the object nevertheless, and the tombstone has a tag of its own.
+    Tombstone,
     /// A package with this identifier.
     Package,
     /// Another artifact, in words.
@@ -487,6 +489,9 @@ async fn look_at(
         return Ok(Found::Other("an image index".to_owned()));
     };
     if let Some(layer) = object_layer_of(&manifest, wanted.identifier) {
+        if manifest.artifact_type.as_ref().is_some_and(|kind| kind.as_str() == TOMBSTONE_TYPE) {
+            return Ok(Found::Tombstone);
+        }
         return Ok(match (layer.digest == *wanted.content, layer.annotation(D1_FORMAT_ID)) {
             (true, Some(_)) => Found::Same(raw),
             (true, None) => Found::Lesser,

@@ -1,18 +1,16 @@
 //! A package of a DataONE node: its members, their places in a bag, and the tag files of the bag.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bagit::{
-    Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, FileToHash, HashOptions, HashOutcome, Inventory,
-    NoProgress, Scan,
+    Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, DigestsView, EntryKind, FileEntry, Inventory, Scan,
 };
-use d1_model::{Checksum, DateTime, Identifier, SystemMetadata};
+use d1_model::{Checksum, DateTime, Identifier, Oddity, SystemMetadata};
 use d1_package::{ObjectRecord, PackageFile};
 use d1_transfer::Event;
 use serde::Serialize;
 
-use crate::error::{Error, MemberFault, Result};
+use crate::error::{MemberFault, Result};
 use crate::journal::DatedMember;
 
 /// A package before its data are downloaded.
@@ -39,9 +37,13 @@ pub(crate) struct DescribedPackage {
 #[derive(Clone, Debug)]
 pub(crate) struct DescribedObject {
     /// Its system metadata. The path is that of the document.
-    pub(crate) record: ObjectRecord,
+    pub(crate) record: Arc<ObjectRecord>,
+    /// Departures of the system metadata document from the schemas.
+    pub(crate) oddities: Box<[Oddity]>,
     /// Size of the system metadata document in bytes.
     pub(crate) document_size: u64,
+    /// Digests of the system metadata document by all algorithms of the package.
+    pub(crate) document_digests: Digests,
     /// When its system metadata last changed.
     pub(crate) modified: Option<Box<str>>,
     /// The nodes that have it, by its system metadata.
@@ -99,7 +101,7 @@ impl DescribedObject {
         let sha256 = digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
         let mut file = PackageFile::new(self.path.as_str(), size, sha256.unwrap_or_default());
         file.checksums = digests.clone();
-        let ObjectRecord { size, checksum, .. } = &self.record;
+        let ObjectRecord { size, checksum, .. } = &*self.record;
         let mismatch =
             d1_package::system_metadata_mismatches(*size, checksum, &file.view()).into_iter().next()?;
         Some(self.wrong(mismatch.to_string()))
@@ -112,7 +114,7 @@ impl DescribedObject {
 
     /// Returns what a source needs to read the object.
     pub(crate) fn to_read(&self) -> ObjectToRead {
-        let ObjectRecord { identifier, size, .. } = &self.record;
+        let ObjectRecord { identifier, size, .. } = &*self.record;
         let holders = Arc::clone(&self.holders);
         ObjectToRead { identifier: identifier.clone(), size: Some(*size), holders }
     }
@@ -142,57 +144,25 @@ pub struct SkippedMember {
 /// Prefix of payload paths in a bag.
 const PAYLOAD: &str = "data/";
 
-/// The digests of all files except the bag's own tag files.
-#[derive(Debug)]
-pub(crate) struct PackageDigests {
-    /// Of each object.
-    pub(crate) objects: Vec<Digests>,
-    /// Of each object's system metadata document.
-    pub(crate) documents: Vec<Digests>,
-}
-
-impl PackageDigests {
-    /// Returns digests with the right length. The sizes of tag files depend only on that.
-    pub(crate) fn placeholders(package: &DescribedPackage) -> Self {
-        let placeholder = Digests::of(package.algorithms, b"");
-        let all = vec![placeholder; package.objects.len()];
-        Self { objects: all.clone(), documents: all }
-    }
-}
-
-/// Hashes the system metadata documents below a directory.
-pub(crate) fn hash_documents(directory: &Path, package: &DescribedPackage) -> Result<Vec<Digests>> {
-    let to_hash: Vec<FileToHash<'_>> = package
-        .objects
-        .iter()
-        .map(|object| FileToHash {
-            path: &object.record.path,
-            size: object.document_size,
-            algorithms: package.algorithms,
-        })
-        .collect();
-    let outcomes = bagit::hash_files(directory, &to_hash, &HashOptions::default(), &NoProgress)?;
-    let hashed = outcomes.into_iter().zip(&package.objects).map(|(outcome, object)| match outcome {
-        HashOutcome::Hashed { digests, .. } => Ok(digests),
-        HashOutcome::Unreadable(error) => Err(Error::io("read", directory.join(&*object.record.path), error)),
-        _ => Err(Error::content(&*object.record.path, "it changed while being read")),
-    });
-    hashed.collect()
-}
-
-/// Makes the tag files of the package's bag. The date is that of the map, so the same package always gets the
-/// same files.
-pub(crate) fn make_bag(package: &DescribedPackage, digests: &PackageDigests) -> Result<Scan> {
+/// Makes the tag files of the package's bag from the digests of its objects. The date is that of the map, so the same
+/// package always gets the same files.
+pub(crate) fn make_bag<'d>(
+    package: &DescribedPackage,
+    digests: impl Iterator<Item = DigestsView<'d>>,
+) -> Result<Scan> {
     let (mut payload, mut tags) = (Inventory::new(), Inventory::new());
-    let mut put = |path: &str, size: u64, digests: &Digests| match path.strip_prefix(PAYLOAD) {
-        Some(below) => payload.insert_file(below, size, digests.clone()),
-        None => tags.insert_file(path, size, digests.clone()),
+    let mut put = |path: &str, size: u64, digests: DigestsView<'_>| {
+        let entry = FileEntry { size, digests, kind: EntryKind::File };
+        match path.strip_prefix(PAYLOAD) {
+            Some(below) => payload.insert(below, entry),
+            None => tags.insert(path, entry),
+        };
     };
-    for (object, digests) in package.objects.iter().zip(&digests.objects) {
+    for (object, digests) in package.objects.iter().zip(digests) {
         put(&object.path, object.record.size, digests);
     }
-    for (object, digests) in package.objects.iter().zip(&digests.documents) {
-        put(&object.record.path, object.document_size, digests);
+    for object in &package.objects {
+        put(&object.record.path, object.document_size, object.document_digests.view());
     }
     let mut info = BagInfo::new();
     info.push("External-Identifier", package.identifier.as_str())?;

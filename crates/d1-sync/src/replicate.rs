@@ -1,19 +1,13 @@
 //! Replication of a package from DataONE straight into a store. Objects stream through; only a bounded spool is on disk.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{self, Read};
-use std::ops::Range;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bagit::{Digests, Scan, Version};
-use d1_model::{DateTime, Identifier, RESOURCE_MAP_FORMAT_ID, current_map};
-use d1_package::{PlanLimits, PlanOptions, PlannedLayer};
-use d1_transfer::parts::{
-    HashedDirectory, Meter, Prepared, RunningPhase, TagFilePlace, package_files, push_prepared,
-    tombstone_tag, tombstone_tags,
-};
+use d1_model::{DateTime, Identifier, current_map};
+use d1_package::PlanLimits;
+use d1_transfer::parts::{Meter, RunningPhase, push_prepared, run_blocking, tombstone_tag, tombstone_tags};
 use d1_transfer::{Event, Observer, Phase, PushOptions, PushReport};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use oci_model::{Digest, ManifestRef, Tag};
@@ -27,9 +21,8 @@ use crate::error::{Error, Result};
 use crate::journal::{DatedMember, DonePackage, Journal};
 use crate::known_objects::KnownObjects;
 use crate::node::{DataOneSource, Downloading, download};
-use crate::package::{
-    DescribedObject, DescribedPackage, PackageDigests, SkippedMember, hash_documents, make_bag,
-};
+use crate::package::{DescribedObject, DescribedPackage, SkippedMember};
+use crate::prepare::{Moved, Preparing, Way, ways};
 use crate::store_objects::{ObjectMover, SpoolRoom, StoredObject};
 
 /// How to replicate.
@@ -210,6 +203,7 @@ pub(crate) async fn replicate_with(
     let _turn = turn.lock().await;
     let known = KnownObjects::of_repository(replicating.backend, &package, replicating.journal).await?;
     let members = package.dated_members();
+    let package = Arc::new(package);
     let mut one =
         OnePackage { all: *replicating, staging: staging.path(), meter, package, known, tags: Vec::new() };
     one.tags = one.choose_tags().await?;
@@ -266,29 +260,9 @@ struct OnePackage<'a> {
     all: Replicating<'a>,
     staging: &'a Path,
     meter: Meter,
-    package: DescribedPackage,
+    package: Arc<DescribedPackage>,
     known: KnownObjects,
     tags: Vec<Tag>,
-}
-
-/// The way of an object into the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Way {
-    /// Through the staging directory: into an archive, or as a document that has to be parsed.
-    Staged,
-    /// Directly, as one blob.
-    Blob,
-    /// Directly, in parts.
-    Parts(Vec<Range<u64>>),
-}
-
-/// An object in the staging directory or in the store.
-struct Moved {
-    digests: Digests,
-    /// The digests of its parts, if it is in the store.
-    stored: Option<Vec<Digest>>,
-    received: bool,
-    sent_bytes: u64,
 }
 
 impl OnePackage<'_> {
@@ -343,7 +317,7 @@ impl OnePackage<'_> {
 
     /// Moves all objects into the staging directory or the store.
     async fn objects(&mut self) -> Result<Vec<Moved>> {
-        let ways = self.ways()?;
+        let ways = self.ways().await?;
         let began = Instant::now();
         let moved = self.move_all(&ways).await?;
         let lifetime = self.all.backend.capabilities().unreferenced_blob_lifetime;
@@ -415,36 +389,11 @@ impl OnePackage<'_> {
         Ok(Moved { digests, stored: Some(parts), received, sent_bytes })
     }
 
-    /// Decides which objects become blobs of their own. Only names and sizes matter.
-    fn ways(&self) -> Result<Vec<Way>> {
-        let files = {
-            let scan = make_bag(&self.package, &PackageDigests::placeholders(&self.package))?;
-            package_files(scan.inventory, true)?
-        };
-        let mut options = PlanOptions::new(self.package.directory.clone());
-        options.layout = self.all.options.push.layout;
-        options.limits = PlanLimits::from(self.all.backend.capabilities());
-        let plan = d1_package::plan(&files, &options)?;
-        let mut ways: BTreeMap<&str, Way> = BTreeMap::new();
-        let path = |file: usize| files.file(file).map_or("", |file| file.path);
-        for layer in &plan.layers {
-            match layer {
-                PlannedLayer::Archive(_) => {}
-                PlannedLayer::Object { file } => _ = ways.insert(path(*file), Way::Blob),
-                PlannedLayer::Part { file, range, .. } => {
-                    match ways.entry(path(*file)).or_insert_with(|| Way::Parts(Vec::new())) {
-                        Way::Parts(ranges) => ranges.push(range.clone()),
-                        other => *other = Way::Parts(vec![range.clone()]),
-                    }
-                }
-            }
-        }
-        let way = |object: &DescribedObject| match ways.get(object.path.as_str()) {
-            // The maps of nested packages are parsed later.
-            Some(way) if &*object.record.format_id != RESOURCE_MAP_FORMAT_ID => way.clone(),
-            _ => Way::Staged,
-        };
-        Ok(self.package.objects.iter().map(way).collect())
+    /// Decides which objects become blobs of their own.
+    async fn ways(&self) -> Result<Vec<Way>> {
+        let (package, options) = (Arc::clone(&self.package), self.all.options.push.clone());
+        let limits = PlanLimits::from(self.all.backend.capabilities());
+        run_blocking(move || ways(&package, &options, limits)).await
     }
 
     /// Stores the package after its objects.
@@ -452,6 +401,7 @@ impl OnePackage<'_> {
         let received_objects = moved.iter().filter(|moved| moved.received).count() as u64;
         let kept_objects = moved.len() as u64 - received_objects;
         let sent_bytes: u64 = moved.iter().map(|moved| moved.sent_bytes).sum();
+        let moved = Arc::new(moved);
         let mut options = self.all.options.push.clone();
         options.tags = self.tags.clone();
         options.identifier = Some(self.package.identifier.clone());
@@ -471,14 +421,22 @@ impl OnePackage<'_> {
         Ok(ReplicateReport { unchanged, received_objects, kept_objects, sent_bytes, ..report })
     }
 
-    async fn push(&self, moved: &[Moved], options: &PushOptions) -> Result<PushReport> {
-        let prepared = self.prepare(moved, options)?;
+    async fn push(&self, moved: &Arc<Vec<Moved>>, options: &PushOptions) -> Result<PushReport> {
+        let preparing = Preparing {
+            package: Arc::clone(&self.package),
+            moved: Arc::clone(moved),
+            staging: self.staging.to_owned(),
+            options: options.clone(),
+            limits: self.all.backend.capabilities().into(),
+            observer: Arc::clone(self.all.observer),
+        };
+        let prepared = run_blocking(move || preparing.prepare()).await?;
         Ok(push_prepared(self.all.backend, prepared, options, self.all.observer).await?)
     }
 
     /// Returns the tags of the package: one for its map, and one for its identifier if no other map is current.
     async fn choose_tags(&self) -> Result<Vec<Tag>> {
-        let DescribedPackage { identifier, resource_map, .. } = &self.package;
+        let DescribedPackage { identifier, resource_map, .. } = &*self.package;
         let identifiers: &[&Identifier] =
             if self.is_current().await? { &[identifier, resource_map] } else { &[resource_map] };
         let mut seen = HashSet::new();
@@ -509,41 +467,6 @@ impl OnePackage<'_> {
             self.all.observer.event(&Event::Warning(&warning));
         }
         Ok(current.map.identifier == own.identifier)
-    }
-
-    fn prepare(&self, moved: &[Moved], options: &PushOptions) -> Result<Prepared> {
-        let objects = moved.iter().map(|moved| moved.digests.clone()).collect();
-        let documents = hash_documents(self.staging, &self.package)?;
-        let scan = make_bag(&self.package, &PackageDigests { objects, documents })?;
-        let survey = self.survey(&scan)?;
-        let stored = self.package.objects.iter().zip(moved);
-        let stored = stored.filter_map(|(object, moved)| Some((object.path.clone(), moved.stored.clone()?)));
-        let hashed = HashedDirectory {
-            directory: self.staging.to_owned(),
-            name: self.package.directory.clone(),
-            scan,
-            survey,
-            bag: Some(Version::V1_0),
-            tag_files: TagFilePlace::Memory,
-            stored: stored.collect(),
-            resource_map: Some(self.package.resource_map.clone()),
-        };
-        let limits = self.all.backend.capabilities().into();
-        Ok(Prepared::new(hashed, options, limits, self.all.observer)?)
-    }
-
-    /// Reads the documents of the package as a push of its bag would. Objects that streamed through are not
-    /// documents.
-    fn survey(&self, scan: &Scan) -> Result<d1_package::Survey> {
-        let mut open = |path: &str| -> io::Result<Box<dyn Read>> {
-            match std::fs::File::open(self.staging.join(path)) {
-                Ok(file) => Ok(Box::new(file)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Box::new(io::empty())),
-                Err(error) => Err(error),
-            }
-        };
-        let listed = scan.inventory.files().map(|(path, file)| (path, file.size));
-        Ok(d1_package::Survey::read(listed, &mut open)?)
     }
 }
 

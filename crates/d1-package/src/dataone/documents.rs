@@ -1,7 +1,8 @@
 //! Finding and reading the DataONE documents of a package, before its files are hashed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet};
 use d1_model::{
@@ -18,11 +19,14 @@ use crate::oddity::{OddityList, PackageOddity, PackageOddityCode};
 /// Opens the file of the package at a path.
 pub type OpenFile<'a> = dyn FnMut(&str) -> io::Result<Box<dyn Read>> + 'a;
 
+/// System metadata that the caller has read already, by path: the facts, and the departures from the schemas.
+pub type KnownRecords<'a> = HashMap<&'a str, (&'a Arc<ObjectRecord>, &'a [Oddity])>;
+
 /// The DataONE documents of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Documents {
     /// The system metadata, in the order of the files.
-    pub system_metadata: Vec<ObjectRecord>,
+    pub system_metadata: Vec<Arc<ObjectRecord>>,
     /// The resource maps, in the order of the files.
     pub resource_maps: Vec<ResourceMapRecord>,
     /// The oddities of the documents.
@@ -82,7 +86,7 @@ impl ObjectRecord {
 ///
 /// In a bag, it looks at every tag file, whatever its name. In the payload and in plain directories, it looks at
 /// files whose names end in `.xml` or `.rdf`, and at files with the size of an object that system metadata call a
-/// resource map. A document that looks like one but cannot be read is an oddity.
+/// resource map. A document that looks like one but cannot be read is an oddity. Known records are not read again.
 ///
 /// # Errors
 ///
@@ -90,6 +94,7 @@ impl ObjectRecord {
 pub fn read_documents<'p>(
     files: impl IntoIterator<Item = (&'p str, u64)>,
     is_bag: bool,
+    known: &KnownRecords<'_>,
     open: &mut OpenFile<'_>,
 ) -> Result<Documents> {
     let mut reading = Reading {
@@ -100,7 +105,10 @@ pub fn read_documents<'p>(
     let mut others = Vec::new();
     for (path, size) in files.into_iter().filter(|(_, size)| *size <= MAX_RESOURCE_MAP_BYTES) {
         let is_tag_file = is_bag && !path.starts_with("data/");
-        if is_tag_file || is_named_like_xml(path) {
+        if let Some((record, oddities)) = known.get(path) {
+            reading.note(path, oddities);
+            reading.documents.system_metadata.push(Arc::clone(record));
+        } else if is_tag_file || is_named_like_xml(path) {
             reading.look_at(path, open)?;
         } else {
             others.push((path, size));
@@ -123,7 +131,7 @@ impl Documents {
 
     /// Moves all paths into a directory, given with a slash at its end.
     pub(crate) fn move_into(&mut self, directory: &str) {
-        let paths = self.system_metadata.iter_mut().map(|record| &mut record.path);
+        let paths = self.system_metadata.iter_mut().map(|record| &mut Arc::make_mut(record).path);
         let paths = paths.chain(self.resource_maps.iter_mut().map(|record| &mut record.path));
         paths.chain(self.oddities.iter_mut().map(|oddity| &mut oddity.path)).for_each(|path| {
             *path = format!("{directory}{path}").into();
@@ -169,8 +177,9 @@ impl Reading {
     fn add_system_metadata(&mut self, path: &str, bytes: &[u8]) {
         match SystemMetadata::parse(bytes) {
             Ok(parsed) => {
-                self.note(path, parsed.oddities);
-                self.documents.system_metadata.push(ObjectRecord::new(path, bytes, parsed.value));
+                self.note(path, &parsed.oddities);
+                let record = ObjectRecord::new(path, bytes, parsed.value);
+                self.documents.system_metadata.push(Arc::new(record));
             }
             Err(error) => self.oddities.add(PackageOddityCode::UnreadableDocument, path, error.to_string()),
         }
@@ -183,7 +192,7 @@ impl Reading {
                 io::copy(&mut hashing, &mut io::sink())?;
                 let digests = hashing.into_hasher().finish();
                 let sha256 = digests.get(Algorithm::Sha256).and_then(|digest| digest.try_into().ok());
-                self.note(path, parsed.oddities);
+                self.note(path, &parsed.oddities);
                 self.documents.resource_maps.push(ResourceMapRecord {
                     path: path.into(),
                     sha256: sha256.unwrap_or_default(),
@@ -197,7 +206,7 @@ impl Reading {
     }
 
     /// Notes a departure from a schema. All documents often share it, so it is listed once.
-    fn note(&mut self, path: &str, oddities: Vec<Oddity>) {
+    fn note(&mut self, path: &str, oddities: &[Oddity]) {
         let mut seen = BTreeSet::new();
         for oddity in oddities {
             if seen.insert(oddity.code) {

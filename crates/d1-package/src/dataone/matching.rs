@@ -1,6 +1,7 @@
 //! Matches system metadata with files of the same content, one to one, and explains the documents without a match.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use bagit::Algorithm;
 
@@ -13,7 +14,7 @@ use crate::oddity::{OddityList, PackageOddityCode};
 /// The file that each system metadata document describes.
 pub(super) struct Assignment<'a> {
     pub(super) files: &'a PackageFiles,
-    pub(super) records: &'a [ObjectRecord],
+    pub(super) records: &'a [Arc<ObjectRecord>],
     /// For each record, the path that the resource map gives its object.
     pub(super) locations: Vec<Option<usize>>,
     /// For each record, its file.
@@ -25,7 +26,7 @@ pub(super) struct Assignment<'a> {
 impl<'a> Assignment<'a> {
     pub(super) fn new(
         files: &'a PackageFiles,
-        records: &'a [ObjectRecord],
+        records: &'a [Arc<ObjectRecord>],
         locations: Vec<Option<usize>>,
     ) -> Self {
         let (file_of, record_of) = (vec![None; records.len()], vec![None; files.len()]);
@@ -73,7 +74,7 @@ impl<'a> Assignment<'a> {
         name: fn(&ObjectRecord) -> Option<&str>,
     ) {
         for number in records.iter().copied() {
-            let Some(wanted) = self.records.get(number).and_then(name) else { continue };
+            let Some(wanted) = self.records.get(number).and_then(|record| name(record)) else { continue };
             let found = names.files(wanted).iter().copied().find(|file| self.is_free(*file));
             if let Some(file) = found.filter(|_| self.is_open(number)) {
                 self.assign(number, file);
@@ -216,9 +217,9 @@ pub(super) struct FilesByContent {
 
 impl FilesByContent {
     /// Adds the files with the size of a described object, by the algorithms of its checksums.
-    pub(super) fn new(records: &[ObjectRecord], files: &PackageFiles) -> Self {
+    pub(super) fn new(records: &[Arc<ObjectRecord>], files: &PackageFiles) -> Self {
         let mut wanted: BTreeMap<u64, BTreeSet<Algorithm>> = BTreeMap::new();
-        for (size, algorithm, _) in records.iter().filter_map(content_of) {
+        for (size, algorithm, _) in records.iter().filter_map(|record| content_of(record)) {
             wanted.entry(size).or_default().insert(algorithm);
         }
         let mut by_content: HashMap<ContentKey, Vec<usize>> = HashMap::new();

@@ -1,6 +1,7 @@
 //! Combines the facts about files that the documents of a package state.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use d1_model::{FormatType, Identifier, ObjectFormatList, RESOURCE_MAP_FORMAT_ID, ResourceMap};
 
@@ -39,7 +40,11 @@ fn recognise(documents: &Documents, files: &PackageFiles) -> FormFacts {
     let main = main_map(&documents.resource_maps, &identifiers, &mut oddities);
     let map = main.and_then(|number| documents.resource_maps.get(number));
     let resource_map = main.and_then(|number| identifiers.get(number).cloned().flatten());
-    let identifier = package_identifier(map.map(|record| &record.map), resource_map.as_ref(), records);
+    let identifier = package_identifier(
+        map.map(|record| &record.map),
+        resource_map.as_ref(),
+        records.iter().map(|record| &**record),
+    );
     let record = records.iter().find(|record| Some(&record.identifier) == identifier.as_ref());
 
     let mut objects = described_objects(&assignment);
@@ -79,7 +84,7 @@ fn note_changed_documents(documents: &Documents, files: &PackageFiles, oddities:
 }
 
 /// Returns for each record whether an earlier one describes the same identifier.
-fn note_repeats(records: &[ObjectRecord], oddities: &mut OddityList) -> Vec<bool> {
+fn note_repeats(records: &[Arc<ObjectRecord>], oddities: &mut OddityList) -> Vec<bool> {
     let mut first: HashMap<&Identifier, &str> = HashMap::with_capacity(records.len());
     let mut repeats = Vec::with_capacity(records.len());
     for record in records {
@@ -102,7 +107,7 @@ fn locations(documents: &Documents, files: &PackageFiles) -> Vec<Option<usize>> 
         .filter_map(|member| Some((member.identifier(), file_at(member.at_location()?, files)?)))
         .collect();
     let of_record = |record: &ObjectRecord| record.names().find_map(|name| located.get(name).copied());
-    documents.system_metadata.iter().map(of_record).collect()
+    documents.system_metadata.iter().map(|record| of_record(record)).collect()
 }
 
 /// Finds the file at a location, which is relative to the payload directory or to the package's directory.
@@ -209,7 +214,7 @@ fn add_located_members(
     oddities: &mut OddityList,
 ) {
     let described: HashSet<&Identifier> =
-        documents.system_metadata.iter().flat_map(ObjectRecord::names).collect();
+        documents.system_metadata.iter().flat_map(|record| record.names()).collect();
     let known: HashSet<Identifier> = objects.values().filter_map(|facts| facts.identifier.clone()).collect();
     for record in &documents.resource_maps {
         let members = record.map.members().iter().map(|member| (member.identifier(), member.at_location()));

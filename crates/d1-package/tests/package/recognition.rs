@@ -9,7 +9,7 @@ use d1_model::{
     RESOURCE_MAP_FORMAT_ID, ResourceMapBuilder, SystemMetadata,
 };
 use d1_package::{
-    Documents, ErrorKind, FormFacts, ObjectFacts, PackageFiles, PackageOddityCode, PlanOptions,
+    Documents, ErrorKind, FormFacts, KnownRecords, ObjectFacts, PackageFiles, PackageOddityCode, PlanOptions,
     read_documents,
 };
 
@@ -22,7 +22,7 @@ fn documents(content: &Content) -> Documents {
     let mut open = |path: &str| -> std::io::Result<Box<dyn std::io::Read>> {
         Ok(Box::new(Cursor::new(content.files[path].clone())))
     };
-    read_documents(listed, content.is_bag, &mut open).unwrap()
+    read_documents(listed, content.is_bag, &KnownRecords::new(), &mut open).unwrap()
 }
 
 fn recognised(content: &Content) -> (PackageFiles, FormFacts) {
@@ -350,7 +350,7 @@ fn what_was_not_hashed_is_not_called_wrong() {
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let mut open = |_: &str| -> std::io::Result<Box<dyn std::io::Read>> { Err(std::io::Error::other("no")) };
-    let error = read_documents([("metadata/x", 4)], true, &mut open).unwrap_err();
+    let error = read_documents([("metadata/x", 4)], true, &KnownRecords::new(), &mut open).unwrap_err();
     assert_eq!((error.kind(), error.subject()), (ErrorKind::Read, "metadata/x"));
 }
 
