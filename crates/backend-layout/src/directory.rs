@@ -18,15 +18,17 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use oci_model::Digest;
 use registry_backend::{Access, BlobRead, BlobSource, Result};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, oneshot};
 
 use crate::index::Index;
 use crate::storage::{IndexUpdate, Presence, Storage, StoredBlob};
 use files::{Paths, blocking, failure};
-use index_file::{IndexFile, IndexLock, IndexThread, Mode, Update};
+use index_file::{IndexFile, IndexLock, IndexThread, Mode, Readers, Update};
 
 /// How long an update waits for those who hold the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+const READ_INDEX: &str = "read the index of";
 
 /// A layout in a directory.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub(crate) struct Directory {
     paths: Paths,
     index: Arc<IndexFile>,
     thread: IndexThread,
+    readers: Arc<Readers>,
     /// Set once the layout is known to exist.
     created: OnceCell<()>,
     /// Set once the temporary files of killed writers are gone.
@@ -56,7 +59,7 @@ impl Directory {
         let created = if exists { OnceCell::new_with(Some(())) } else { OnceCell::new() };
         let index = Arc::new(IndexFile::new(paths.clone()));
         let (thread, swept, queue) = (IndexThread::default(), OnceCell::new(), Arc::default());
-        Ok(Self { paths, index, thread, created, swept, queue, patience })
+        Ok(Self { paths, index, thread, readers: Arc::default(), created, swept, queue, patience })
     }
 
     /// Creates the layout unless it exists.
@@ -95,10 +98,20 @@ impl Directory {
 #[async_trait]
 impl Storage for Directory {
     async fn index(&self) -> Result<Arc<Index>> {
-        let index = Arc::clone(&self.index);
         let may_be_absent = !self.created.initialized();
-        let read = move || Ok(index.read(may_be_absent)?.0);
-        self.thread.run("read the index of", read).await
+        let (sender, answer) = oneshot::channel();
+        if self.readers.join(sender) {
+            let (index, readers) = (Arc::clone(&self.index), Arc::clone(&self.readers));
+            let read = move || readers.answer(|| Ok(index.read(may_be_absent)?.0));
+            let done = self.thread.run(READ_INDEX, read).await;
+            done.inspect_err(|_| self.readers.send_away())?;
+        }
+        if let Ok(index) = answer.await {
+            return Ok(index);
+        }
+        // The common read failed. Errors have one owner, so each reader finds its own.
+        let index = Arc::clone(&self.index);
+        self.thread.run(READ_INDEX, move || Ok(index.read(may_be_absent)?.0)).await
     }
 
     fn known_index(&self) -> Option<Arc<Index>> {

@@ -28,7 +28,8 @@ pub struct HashStoreSource {
     store: Arc<HashStore>,
     /// The head of each series.
     series: Arc<HashMap<Identifier, Identifier>>,
-    maps: Arc<[Identifier]>,
+    /// The resource maps, with their sizes in bytes.
+    maps: Arc<[(Identifier, u64)]>,
 }
 
 impl HashStoreSource {
@@ -46,7 +47,7 @@ impl HashStoreSource {
                 let identifiers = listed.map(|content| content.identifiers).unwrap_or_default();
                 for meta in identifiers.iter().filter_map(|identifier| read_document(&store, identifier)) {
                     if meta.value.format_id == RESOURCE_MAP_FORMAT_ID {
-                        maps.push(meta.value.identifier.clone());
+                        maps.push((meta.value.identifier.clone(), meta.value.size));
                     }
                     if let Some(name) = meta.value.series_id.clone() {
                         series.entry(name).or_default().push(meta.value);
@@ -64,9 +65,8 @@ impl HashStoreSource {
         .await
     }
 
-    /// Returns the identifiers of the resource maps, in order.
-    #[must_use]
-    pub fn resource_maps(&self) -> &[Identifier] {
+    /// Returns the resource maps with their sizes in bytes, in the order of their identifiers.
+    pub(crate) fn resource_maps(&self) -> &[(Identifier, u64)] {
         &self.maps
     }
 

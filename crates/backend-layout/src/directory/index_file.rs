@@ -370,9 +370,66 @@ impl IndexThread {
     }
 }
 
+/// Those who wait for the next read of the index. One read answers all who asked before it began.
+///
+/// A file that changed a moment ago is compared as a whole at each read, because its times do not tell its states apart. While many
+/// tasks write and ask, that costs more than anything else.
+#[derive(Debug, Default)]
+pub(super) struct Readers(Mutex<Vec<oneshot::Sender<Arc<Index>>>>);
+
+impl Readers {
+    /// Adds a reader. Returns whether it is the first, who has to cause the read.
+    pub(super) fn join(&self, reader: oneshot::Sender<Arc<Index>>) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(reader);
+        waiting.len() == 1
+    }
+
+    /// Lets all who wait now read by themselves.
+    pub(super) fn send_away(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Reads the index once for all who wait now. It blocks.
+    pub(super) fn answer(&self, read: impl FnOnce() -> Result<Arc<Index>>) -> Result<()> {
+        let waiting = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let index = read()?;
+        for reader in waiting {
+            // The caller may have given up.
+            let _ = reader.send(Arc::clone(&index));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_read_answers_all_who_asked_before_it_began() {
+        let readers = Readers::default();
+        let index = Arc::new(Index::empty());
+        let (mut answers, mut causes) = (Vec::new(), 0);
+        for _ in 0..3 {
+            let (sender, answer) = oneshot::channel();
+            causes += usize::from(readers.join(sender));
+            answers.push(answer);
+        }
+        let (late, late_answer) = oneshot::channel();
+        let read = || {
+            causes += usize::from(readers.join(late));
+            Ok(Arc::clone(&index))
+        };
+        readers.answer(read).unwrap();
+        assert_eq!(causes, 2, "a reader who asks during the read causes the next one");
+        for answer in answers {
+            assert!(Arc::ptr_eq(&answer.await.unwrap(), &index));
+        }
+        let refused = || Err(Error::new(ErrorKind::Invalid, "test", "x"));
+        assert!(readers.answer(refused).is_err());
+        assert!(late_answer.await.is_err(), "nobody waits for a read that failed");
+    }
 
     #[tokio::test]
     async fn work_runs_in_order_on_one_thread_and_survives_errors() {
