@@ -31,14 +31,14 @@ pub struct Peer {
     pub program: &'static str,
     /// Its purpose.
     pub purpose: &'static str,
-    /// The arguments that print its version.
+    /// The arguments that print its version; none if it prints none.
     version: &'static [&'static str],
     /// The way to install it.
     method: Method,
 }
 
 /// All peers, with the versions that the documents of this project name.
-pub const PEERS: [Peer; 25] = [
+pub const PEERS: [Peer; 26] = [
     Peer {
         program: "oras",
         purpose: "reads artifacts of d1oci, and the other way round",
@@ -50,6 +50,14 @@ pub const PEERS: [Peer; 25] = [
         purpose: "reads manifests and blobs of registries",
         version: &["version"],
         method: Method::Go("github.com/google/go-containerregistry/cmd/crane@v0.22.1"),
+    },
+    Peer {
+        program: "conformance",
+        purpose: "is the conformance suite of the distribution specification",
+        version: &[],
+        method: Method::Go(
+            "github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260730175803-fee21197eb94",
+        ),
     },
     Peer {
         program: "bagit.py",
@@ -235,6 +243,9 @@ impl Peer {
     /// Returns the version that the program prints, or `unknown`.
     #[must_use]
     pub fn version_at(&self, place: &Path) -> String {
+        if self.version.is_empty() {
+            return "unknown".to_owned();
+        }
         let output = Command::new(place).args(self.version).output();
         let said = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
         version_in(&String::from_utf8_lossy(&said)).unwrap_or("unknown").to_owned()

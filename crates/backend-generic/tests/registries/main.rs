@@ -3,4 +3,5 @@
 
 mod conformance;
 mod interop;
+mod official;
 mod support;

@@ -4,7 +4,7 @@ mod archive_files;
 mod damage;
 pub(crate) mod file;
 pub(crate) mod files;
-mod job;
+pub(crate) mod job;
 mod proof;
 
 use std::collections::{BTreeMap, HashSet};
@@ -401,7 +401,7 @@ fn place(partial: &Partial, names: Vec<String>) -> Result<()> {
     partial.staging.finish(&partial.path, last)
 }
 
-async fn remove(partial: Option<&Partial>) -> Result<()> {
+pub(crate) async fn remove(partial: Option<&Partial>) -> Result<()> {
     let Some(partial) = partial.cloned() else { return Ok(()) };
     run_blocking(move || {
         fs::remove_file(&partial.path).map_err(|error| Error::io("remove", &partial.path, error))

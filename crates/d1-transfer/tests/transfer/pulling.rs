@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use d1_package::Accept;
 use d1_package::Layout;
-use d1_transfer::{Error, Phase, PullOptions, pull, push_directory};
-use registry_backend::MemoryBackend;
-use registry_conformance::{Fault, FaultAction, FaultyBackend, Operation};
+use d1_transfer::{Error, Phase, PullOptions, open_package, pull, push_directory, read_file_to};
+use registry_backend::{MemoryBackend, RegistryBackend};
+use registry_conformance::{CountingBackend, Fault, FaultAction, FaultyBackend, Operation};
 
 use crate::altered::Altered;
 use crate::support::{
@@ -317,4 +317,33 @@ async fn a_pull_that_is_given_up_lets_go_of_its_target() {
     }
     assert!(tree(&output.join("bag")) == tree(&bag));
     assert_eq!(leftovers(&output).len(), 0);
+}
+
+#[tokio::test]
+async fn a_large_file_is_continued_where_an_earlier_read_of_it_ended() {
+    const CUT: u64 = 2_000_000;
+    let place = Place::new();
+    let content = noise(1, 3_000_000);
+    let bag = place.bag("bag", &[("large.nc", content.clone())]);
+    let backend = memory();
+    push(&*backend, &bag).await.unwrap();
+    let package = open_package(&*backend, &at("v1")).await.unwrap();
+    let out = place.write("out", &[("large.nc", b"other".to_vec())]);
+    let target = out.join("large.nc");
+    let cut = Fault::always(Operation::ReadBlob, FaultAction::CutStream(CUT));
+    let faulty = FaultyBackend::new(Arc::clone(&backend) as Arc<dyn RegistryBackend>).with(cut);
+    read_file_to(&faulty, &package, "data/large.nc", &target, &silent()).await.unwrap_err();
+    assert_eq!(fs::read(&target).unwrap(), b"other", "the file is replaced when the content is right");
+    let counting = CountingBackend::new(Arc::clone(&backend) as Arc<dyn RegistryBackend>);
+    read_file_to(&counting, &package, "data/large.nc", &target, &silent()).await.unwrap();
+    assert!(fs::read(&target).unwrap() == content);
+    assert_eq!(counting.bytes_read().values().sum::<u64>(), content.len() as u64 - CUT);
+    assert!(leftovers(&out).is_empty());
+    // A beginning with other bytes is received again.
+    let flip = Fault::always(Operation::ReadBlob, FaultAction::FlipByte(7));
+    let flipping = FaultyBackend::new(Arc::clone(&backend) as Arc<dyn RegistryBackend>).with(flip);
+    let error = read_file_to(&flipping, &package, "data/large.nc", &target, &silent()).await.unwrap_err();
+    assert!(matches!(error, Error::Content { .. }), "{error:?}");
+    assert!(fs::read(&target).unwrap() == content);
+    assert!(leftovers(&out).is_empty(), "{:?}", leftovers(&out));
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use d1_catalog::Purpose;
 use d1_model::Identifier;
-use d1_transfer::{ByteRange, Error as TransferError, read_file};
+use d1_transfer::{ByteRange, Error as TransferError, read_file, read_file_to};
 use globset::GlobBuilder;
 use oci_model::Reference;
 use safe_files::{Existing, ResultFile};
@@ -18,6 +18,7 @@ use crate::output::ContentOutput;
 /// Write one file of a package to standard output, or to a file.
 ///
 /// The command reads only the bytes of this file and of the index. A file that is read as a whole is verified before it gets its name.
+/// With `-o`, the same command continues a read of a large file that was interrupted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci cat oci:store:v1 data/CP_2024_25m_Temp.csv | head")]
 pub(crate) struct Arguments {
@@ -54,20 +55,24 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         }
         Some(output) if output.is_dir() => {
             let name = path.rsplit('/').next().unwrap_or(&path);
-            write_file(&opened, &path, arguments.range, &output.join(name)).await?;
+            write_file(context, &opened, (&path, arguments.range), &output.join(name)).await?;
         }
-        Some(output) => write_file(&opened, &path, arguments.range, output).await?,
+        Some(output) => write_file(context, &opened, (&path, arguments.range), output).await?,
     }
     Ok(())
 }
 
 /// Writes a file, which appears when everything is right.
 async fn write_file(
+    context: &Context,
     opened: &Opened,
-    path: &str,
-    range: Option<ByteRange>,
+    (path, range): (&str, Option<ByteRange>),
     output: &Path,
 ) -> Result<(), Failure> {
+    if range.is_none() {
+        let observer = context.observer();
+        return Ok(read_file_to(&*opened.backend, &opened.package, path, output, &observer).await?);
+    }
     let failed = |error| Failure::file("write", output, error);
     let file = ResultFile::create(output, Existing::Replace).map_err(failed)?;
     let file = read_file(&*opened.backend, &opened.package, path, range, file).await?;

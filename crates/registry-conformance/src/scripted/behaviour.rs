@@ -86,7 +86,7 @@ pub struct UploadBehaviour {
     pub failed_commit_cancels: bool,
     /// Whether one `POST` with digest and content is enough.
     pub single_post: bool,
-    /// Whether a body without `Content-Length`, and a `POST` without one, is refused.
+    /// Whether a `POST` is refused that states no length and has no chunked body.
     pub needs_content_length: bool,
     /// From where blobs are mounted.
     pub mounts: Mounts,
@@ -180,6 +180,8 @@ pub struct BlobBehaviour {
     pub link_lifetime: Duration,
     /// Whether ranges are served.
     pub ranges: bool,
+    /// Whether the answer to a range outside of the blob states the length of the blob, and so ends early (docker-registry 2.8).
+    pub breaks_off_outside: bool,
 }
 
 /// How manifests are taken and served.
@@ -197,12 +199,16 @@ pub struct ManifestBehaviour {
     pub untagged_lifetime: Option<Duration>,
     /// Whether a missing blob is called an invalid manifest, with the blob in the detail (Quay).
     pub missing_is_invalid: bool,
+    /// The status for a name that begins like a digest and is not one.
+    pub malformed_digest_status: u16,
     /// The status for a `Content-Type` that is not that of a manifest.
     pub unknown_type_status: u16,
     /// Whether the answers carry `Docker-Content-Digest`.
     pub states_digest: bool,
     /// Whether missing blobs and children are found.
     pub checks_content: bool,
+    /// Whether layers that must not be distributed may be missing.
+    pub takes_layers_from_elsewhere: bool,
     /// The only types of configurations that are taken, if there is such a list.
     pub config_types: Option<Vec<String>>,
 }
@@ -380,6 +386,7 @@ fn strict() -> Behaviour {
             redirect_html: false,
             link_lifetime: Duration::from_secs(300),
             ranges: true,
+            breaks_off_outside: false,
         },
         manifests: ManifestBehaviour {
             max_bytes: 4 * 1024 * 1024,
@@ -388,9 +395,11 @@ fn strict() -> Behaviour {
             accept: AcceptRule::Named,
             untagged_lifetime: None,
             missing_is_invalid: false,
+            malformed_digest_status: 400,
             unknown_type_status: 400,
             states_digest: true,
             checks_content: true,
+            takes_layers_from_elsewhere: true,
             config_types: None,
         },
         tags: TagsBehaviour {
@@ -541,7 +550,10 @@ fn old() -> Behaviour {
     old.uploads.needs_content_length = false;
     old.uploads.mounts = Mounts::NeedsFrom;
     old.uploads.sha512 = false;
+    old.blobs.breaks_off_outside = true;
     old.manifests.too_large_status = 400;
+    old.manifests.malformed_digest_status = 500;
+    old.manifests.takes_layers_from_elsewhere = false;
     old.tags.page = None;
     old.tags.null_when_empty = true;
     old.referrers = ReferrersBehaviour::NotFound("UNSUPPORTED");

@@ -25,7 +25,11 @@ fn digest(exchange: &Exchange<'_>) -> Result<Digest, Refused> {
 fn manifest_ref(exchange: &Exchange<'_>) -> Result<ManifestRef, Refused> {
     let name = &exchange.target.name;
     if name.contains(':') {
-        return digest(exchange).map(ManifestRef::Digest);
+        let status = exchange.app.config.behaviour.manifests.malformed_digest_status;
+        return match digest(exchange) {
+            Err(_) if status != 400 => Err(Refused::new(status, "UNKNOWN", "unknown error")),
+            digest => digest.map(ManifestRef::Digest),
+        };
     }
     let tag = name.parse().map(ManifestRef::Tag);
     tag.map_err(|_| Refused::new(400, "TAG_INVALID", format!("`{name}` is not a tag")))

@@ -219,9 +219,14 @@ impl Repository {
         self.manifests.get(digest)
     }
 
-    /// The first blob or child of a manifest that is not there.
-    pub(super) fn missing(&self, manifest: &Manifest) -> Option<Digest> {
-        let blobs = manifest.blobs().into_iter().map(|blob| &blob.digest);
+    /// The first blob or child of a manifest that is not there. Layers that must not be distributed may be elsewhere
+    /// (image-spec layer.md, "Non-Distributable Layers"), if the registry allows it.
+    pub(super) fn missing(&self, manifest: &Manifest, may_be_elsewhere: bool) -> Option<Digest> {
+        let is_elsewhere = |blob: &&Descriptor| {
+            let kind = blob.media_type.as_str();
+            may_be_elsewhere && (kind.contains(".nondistributable.") || kind.contains(".foreign."))
+        };
+        let blobs = manifest.blobs().into_iter().filter(|blob| !is_elsewhere(blob)).map(|blob| &blob.digest);
         let children = manifest.children().iter().map(|child| &child.digest);
         blobs
             .filter(|digest| !self.blobs.contains_key(digest))

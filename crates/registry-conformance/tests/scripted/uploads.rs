@@ -225,12 +225,14 @@ async fn a_blob_above_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn a_length_is_demanded_by_the_strict_registry() {
+async fn a_body_may_come_in_chunks_without_a_length() {
     let session = Session::preset(Preset::Strict).await;
     let location = session.start_upload().await;
     let stream = futures::stream::iter([Ok::<_, std::io::Error>("content")]);
     let chunked = session.request("PATCH", &location).body(reqwest::Body::wrap_stream(stream));
-    assert_eq!(chunked.send().await.unwrap().status(), 411);
+    assert_eq!(chunked.send().await.unwrap().status(), 202);
+    assert_eq!(session.commit(&location, b"content", b"").send().await.unwrap().status(), 201);
+    assert_eq!(session.stored(b"content"), Some(7));
 }
 
 #[tokio::test]

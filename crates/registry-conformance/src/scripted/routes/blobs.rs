@@ -76,7 +76,12 @@ fn content(exchange: &Exchange<'_>, digest: &Digest, stated: u64) -> Answered {
     let ranges = exchange.app.config.behaviour.blobs.ranges && !exchange.lies.ignores_range;
     let range = exchange.header("range").filter(|_| ranges);
     let (status, range) = match range.map(|text| parse_range(text, size)) {
-        None | Some(Parsed::NotARange) => (200, None),
+        Some(Parsed::Outside | Parsed::Reversed)
+            if exchange.app.config.behaviour.blobs.breaks_off_outside =>
+        {
+            return Ok(broken_off(size));
+        }
+        None | Some(Parsed::Reversed | Parsed::NotARange) => (200, None),
         Some(Parsed::Outside) => {
             let refused = Refused::new(416, "RANGE_INVALID", "the range is outside of the blob");
             return Err(refused.with_header(CONTENT_RANGE, format!("bytes */{size}")));
@@ -105,10 +110,19 @@ fn content(exchange: &Exchange<'_>, digest: &Digest, stated: u64) -> Answered {
     Ok(response)
 }
 
+/// Returns a refusal of a range whose `Content-Length` is that of the blob.
+fn broken_off(size: u64) -> Response {
+    let said = Ok::<_, std::io::Error>("invalid range: failed to overlap\n");
+    let response = full(416, "text/plain", Body::from_stream(futures::stream::iter([said])));
+    with_header(response, CONTENT_LENGTH, &size.to_string())
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Parsed {
     Inside(RangeInclusive<u64>),
     Outside,
+    /// The last byte comes before the first, so the range is ignored (RFC 9110 section 14.1.1).
+    Reversed,
     /// Anything else than a single range of bytes is ignored (RFC 9110 section 14.2).
     NotARange,
 }
@@ -119,7 +133,7 @@ fn parse_range(text: &str, size: u64) -> Parsed {
     };
     let end = size.checked_sub(1);
     match (first.parse::<u64>(), last.parse::<u64>(), end) {
-        (Ok(first), Ok(last), _) if last < first => Parsed::NotARange,
+        (Ok(first), Ok(last), _) if last < first => Parsed::Reversed,
         (Ok(first), _, Some(end)) if first > end => Parsed::Outside,
         (Ok(first), Ok(last), Some(end)) => Parsed::Inside(first..=last.min(end)),
         (Ok(first), Err(_), Some(end)) if last.is_empty() => Parsed::Inside(first..=end),
@@ -148,7 +162,7 @@ mod tests {
             ("bytes=10-", 10, Parsed::Outside),
             ("bytes=-0", 10, Parsed::Outside),
             ("bytes=0-0", 0, Parsed::Outside),
-            ("bytes=9-5", 10, Parsed::NotARange),
+            ("bytes=9-5", 10, Parsed::Reversed),
             ("bytes=0-1,3-4", 10, Parsed::NotARange),
             ("items=0-1", 10, Parsed::NotARange),
             ("bytes=-", 10, Parsed::NotARange),

@@ -100,7 +100,8 @@ pub(in crate::scripted) async fn put(exchange: &Exchange<'_>, received: &mut Pie
     check_config_type(exchange, &manifest)?;
     let store = &exchange.app.store;
     let repository = &exchange.target.repository;
-    let missing = store.look(repository, |repository| repository.missing(&manifest));
+    let missing = store
+        .look(repository, |repository| repository.missing(&manifest, behaviour.takes_layers_from_elsewhere));
     if let Some(missing) = missing.filter(|_| behaviour.checks_content) {
         if behaviour.missing_is_invalid {
             let refused = Refused::new(400, "MANIFEST_INVALID", "manifest invalid");

@@ -272,12 +272,10 @@ fn location(exchange: &Exchange<'_>, upload: &Upload) -> String {
     }
 }
 
-/// `Range: 0-LAST`, which an upload without content does not have (distribution-spec, "Pushing a blob in chunks").
+/// Adds `Range: 0-LAST` (distribution-spec, "Pushing a blob in chunks"). An upload without content states `0-0`, as
+/// docker-registry does and the official conformance suite expects.
 fn with_range(response: Response, size: u64) -> Response {
-    match size.checked_sub(1) {
-        Some(last) => with_header(response, RANGE, &format!("0-{last}")),
-        None => response,
-    }
+    with_header(response, RANGE, &format!("0-{}", size.saturating_sub(1)))
 }
 
 /// `Docker-Upload-UUID`, which clients ignore.
@@ -288,8 +286,9 @@ fn check_length(exchange: &Exchange<'_>, headers: &HeaderMap) -> Result<(), Refu
     let behaviour = &exchange.app.config.behaviour.uploads;
     let length = exchange.content_length();
     // `POST` states its length even if it is 0 (distribution-spec, "Pushing a blob in chunks").
-    let unstated = length.is_none() && exchange.parts.method == Method::POST;
-    if behaviour.needs_content_length && (unstated || headers.contains_key(TRANSFER_ENCODING)) {
+    let is_chunked = headers.contains_key(TRANSFER_ENCODING);
+    let unstated = length.is_none() && !is_chunked && exchange.parts.method == Method::POST;
+    if behaviour.needs_content_length && unstated {
         return Err(Refused::new(411, "SIZE_INVALID", "Content-Length is required"));
     }
     let limit = behaviour.content_range_limit.filter(|_| headers.contains_key("content-range"));
