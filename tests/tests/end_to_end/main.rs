@@ -34,6 +34,7 @@ mod oras;
 mod own_backend;
 mod planted;
 mod power_cut;
+mod proxies;
 mod readme;
 mod repositories;
 mod reproducible;

@@ -43,6 +43,24 @@ fn with_token(directory: &Path, arguments: &[&str]) -> Outcome {
 }
 
 #[test]
+fn a_replication_begins_at_a_day_or_a_time() {
+    // The objects of the node changed on the first of January 2024, one each minute.
+    let node = Node::start(scale(2, 3).catalog().unwrap());
+    let (place, url) = (tempfile::tempdir().unwrap(), node.member());
+    let from = |date: &str| {
+        let store = format!("oci:{}", date.replace(':', ""));
+        let arguments = ["replicate", &store, "--node", &url, "--from", date, "--format", "json"];
+        let lines = d1oci(place.path(), &arguments).success().text();
+        lines.lines().filter(|line| line.contains("\"outcome\":\"replicated\"")).count()
+    };
+    assert_eq!(from("2024-01-01"), 2);
+    assert_eq!(from("2024-01-01T00:00:00Z"), 2);
+    assert_eq!(from("2024-01-01T00:03:00Z"), 1);
+    assert_eq!(from("2024-01-31"), 0);
+    d1oci(place.path(), &["replicate", "oci:store", "--node", &url, "--from", "soon"]).failure(2);
+}
+
+#[test]
 fn a_real_package_is_fetched_replicated_and_read_by_its_identifiers() {
     let Some(samples) = samples() else { return };
     let node = Node::start(Catalog::read_directory(&samples.join("dataone/pkg-peggym133")).unwrap());

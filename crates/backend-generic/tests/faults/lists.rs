@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use oci_model::{Descriptor, ImageIndex, ImageManifest, ManifestRef, RawManifest};
-use registry_backend::{BytesSource, ErrorKind, Result, WriteHint};
+use registry_backend::{BytesSource, ErrorKind, RegistryBackendExt, Result, WriteHint};
 use registry_conformance::scripted::{
     Action, Answer, Config, Fault, Preset, ReferrersBehaviour, Route, When,
 };
@@ -55,6 +55,26 @@ async fn all_tags_are_listed_in_every_dialect() {
         }
         assert_eq!(tags(&rig).await.unwrap(), expected, "{preset}");
     }
+}
+
+#[tokio::test]
+async fn a_list_that_breaks_off_is_not_that_of_a_missing_repository() {
+    let gone = Action::Answer(Answer::error(404, "NAME_UNKNOWN", "repository name not known to registry"));
+    let config = Config::new(Preset::Strict)
+        .with_behaviour(|behaviour| behaviour.tags.page = Some(2))
+        .with_fault(Fault::new(Route::Tags, When::Nth(3), gone));
+    let rig = Rig::start(config).await;
+    let count = async || {
+        let listed: Result<Vec<_>> = rig.backend().tags_if_any().try_collect().await;
+        listed.map(|tags| tags.len())
+    };
+    assert_eq!(count().await.unwrap(), 0, "a missing repository has no tags");
+    for tag in ["a", "b", "c"] {
+        rig.registry.put_manifest(NAME, &ManifestRef::Tag(tag.parse().unwrap()), &subject());
+    }
+    // The first page comes, the second does not.
+    assert_eq!(count().await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(count().await.unwrap(), 3);
 }
 
 #[tokio::test]

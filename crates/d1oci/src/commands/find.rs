@@ -236,7 +236,8 @@ fn parse_days(text: &str) -> Result<Days, String> {
     Ok(Days { first: day(first)?, last: day(last)? })
 }
 
-fn parse_date(text: &str) -> Result<Timestamp, String> {
+/// Reads a day, which begins at midnight UTC, or a time.
+pub(crate) fn parse_date(text: &str) -> Result<Timestamp, String> {
     parse_time(text).ok_or_else(|| {
         "expected a date such as 2025-11-07, or a time such as 2025-11-07T12:00:00Z".to_owned()
     })

@@ -12,10 +12,12 @@ use d1_sync::{
 use d1_transfer::with_causes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use jiff::Timestamp;
 use oci_model::{Location, Reference};
 use registry_backend::Access;
 use serde::Serialize;
 
+use super::find::parse_date;
 use crate::context::{Context, temporary_directory};
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, sync_status};
@@ -38,12 +40,12 @@ pub(crate) struct Arguments {
     /// of the `--node`.
     #[arg(value_name = "PID")]
     pids: Vec<String>,
-    /// Only packages of the node with an object that changed at this time or later. A journal remembers the last run.
-    #[arg(long, value_name = "DATE")]
-    from: Option<String>,
-    /// Only packages of the node with an object that changed before this time.
-    #[arg(long, value_name = "DATE")]
-    to: Option<String>,
+    /// Only packages of the node with an object that changed on this day or at this time, or later. A journal remembers the last run.
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    from: Option<Timestamp>,
+    /// Only packages of the node with an object that changed before this day or time.
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    to: Option<Timestamp>,
     /// Find the packages of the node by its objects of this format instead of by their maps.
     #[arg(long, value_name = "FORMAT")]
     format_id: Option<String>,
@@ -121,7 +123,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     }
     context.check_scheme(location)?;
     let source = arguments.nodes.source(context)?;
-    let (named, selection) = (named(&arguments).await?, selection(&arguments)?);
+    let (named, selection) = (named(&arguments).await?, selection(&arguments));
     let options = options(&arguments)?;
     let journal = arguments.journal.as_deref().map(|path| Journal::open(path, &location.to_string()));
     let journal = journal.transpose()?;
@@ -187,22 +189,12 @@ async fn named(
 }
 
 /// Returns which packages of the node are wanted.
-fn selection(arguments: &Arguments) -> Result<NodeSelection, Failure> {
-    let date = |text: &Option<String>| {
-        let date = text.as_deref().map(DateTime::from_text);
-        match date {
-            Some(date) if date.instant().is_none() => {
-                Err(Failure::usage(format!("expected a date, found `{}`", date.text()))
-                    .with_hint("write 2024-01-31 or 2024-01-31T12:00:00Z"))
-            }
-            date => Ok(date),
-        }
-    };
+fn selection(arguments: &Arguments) -> NodeSelection {
     let mut selection = NodeSelection::default();
-    selection.from = date(&arguments.from)?;
-    selection.to = date(&arguments.to)?;
+    selection.from = arguments.from.map(DateTime::from_instant);
+    selection.to = arguments.to.map(DateTime::from_instant);
     selection.format_id = arguments.format_id.clone();
-    Ok(selection)
+    selection
 }
 
 #[derive(Default)]

@@ -16,9 +16,11 @@ async fn with(preset: Preset, route: Route, action: Action) -> Session {
 
 #[tokio::test]
 async fn a_dropped_patch_leaves_what_the_registry_keeps() {
-    for (rule, expected) in
-        [(CutPatch::KeepsBytes, Some("0-1")), (CutPatch::LosesBytes, None), (CutPatch::CancelsUpload, None)]
-    {
+    for (rule, expected) in [
+        (CutPatch::KeepsBytes, Some("0-1")),
+        (CutPatch::LosesBytes, Some("0-0")),
+        (CutPatch::CancelsUpload, None),
+    ] {
         let fault = Fault::new(Route::UploadPatch, When::Nth(1), Action::Drop { after: 2 });
         let config = Config::new(Preset::Strict).with_behaviour(|it| it.uploads.cut_patch = rule);
         let session = Session::start(config.with_fault(fault)).await;

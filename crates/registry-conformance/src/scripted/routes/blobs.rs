@@ -1,8 +1,9 @@
 //! Blobs: asking for them, reading them whole or in part, and deleting them, from the registry or by a link to the storage host.
 
 use std::ops::RangeInclusive;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use oci_model::Digest;
 use scripted_http::axum::body::Body;
 use scripted_http::axum::http::Method;
@@ -112,8 +113,14 @@ fn content(exchange: &Exchange<'_>, digest: &Digest, stated: u64) -> Answered {
 
 /// Returns a refusal of a range whose `Content-Length` is that of the blob.
 fn broken_off(size: u64) -> Response {
-    let said = Ok::<_, std::io::Error>("invalid range: failed to overlap\n");
-    let response = full(416, "text/plain", Body::from_stream(futures::stream::iter([said])));
+    let said = async { Ok("invalid range: failed to overlap\n") };
+    let end = async {
+        // What was said has left by then.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Err(std::io::Error::other("the answer ends early"))
+    };
+    let body = futures::stream::once(said).chain(futures::stream::once(end));
+    let response = full(416, "text/plain", Body::from_stream(body));
     with_header(response, CONTENT_LENGTH, &size.to_string())
 }
 
