@@ -19,8 +19,10 @@ use oci_model::Digest;
 use registry_backend::{ByteStream, Error, ErrorKind, RegistryBackend, Result};
 use tokio::sync::{Semaphore, watch};
 
-use crate::content::CHUNK_BYTES;
 use crate::metrics::Metrics;
+
+/// The most bytes that are read and sent at once. Slow clients hold a few chunks each.
+pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 /// The size of a block. A reader waits for the whole block that it needs.
 const BLOCK_BYTES: u64 = 256 << 10;

@@ -17,12 +17,9 @@ use registry_backend::{ByteStream, RegistryBackend};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, CHUNK_BYTES};
 use crate::cache::Cache;
 use crate::metrics::Metrics;
-
-/// The most bytes that are sent at once. Slow clients hold a few chunks each.
-pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 /// How many chunks wait between a repository and a client.
 const CHUNKS_IN_FLIGHT: usize = 1;

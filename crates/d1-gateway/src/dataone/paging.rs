@@ -76,7 +76,7 @@ impl Paging {
         let readings = self.readings();
         let fits = |reading: &&Reading| {
             let is_same = reading.client == client && reading.filter == *filter;
-            // A list begins anew, unless the client has only asked for its length.
+            // A list begins again, unless the client has only asked for its length.
             is_same && reading.used.elapsed() < KEPT && (start > 0 || (reading.end == 0 && count > 0))
         };
         // Clients read page after page. A page may be asked for again, and pages may be asked for in parallel.
