@@ -125,7 +125,7 @@ fn a_large_file_passes_a_slow_link_and_a_kill_without_being_sent_twice() {
     let mebibytes = number_from("D1OCI_TEST_BUCKET_MIB", 48);
     let size = (mebibytes * MIB) as u64;
     // Every transfer takes several times as long as all limits together.
-    rig.configure("silence-timeout = 2\ncommit-timeout = 30\npatience = 4\n");
+    rig.configure("silence-timeout = 2\ncommit-timeout = 300\npatience = 4\n");
     let rate = (size / 96).max(4 * MIB as u64);
     rig.proxy.throttle(rate);
     large_package(&rig, "large", mebibytes);
