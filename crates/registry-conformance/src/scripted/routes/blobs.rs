@@ -115,7 +115,7 @@ fn content(exchange: &Exchange<'_>, digest: &Digest, stated: u64) -> Answered {
 fn broken_off(size: u64) -> Response {
     let said = async { Ok("invalid range: failed to overlap\n") };
     let end = async {
-        // What was said has left by then.
+        // The body has left by then.
         tokio::time::sleep(Duration::from_millis(50)).await;
         Err(std::io::Error::other("the answer ends early"))
     };
