@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,25 +39,49 @@ impl fmt::Display for Method {
     }
 }
 
-/// Installs these programs. Reports each failure and continues.
+/// How many installations run at once, besides that of Debian packages. Most of the time they wait for the network.
+const AT_ONCE: usize = 3;
+
+/// Installs these programs, several at once. Reports each failure and continues.
 pub(super) fn all(programs: impl Iterator<Item = (&'static str, Method)>) {
-    let mut debian = Vec::new();
-    for (program, method) in programs {
-        let outcome = match method {
-            Method::Go(package) => install_go(package),
-            Method::Python(requirement) => install_python(program, requirement),
-            Method::Node(packages) => install_node(program, packages),
-            Method::Debian(package) => {
-                debian.push(package);
-                Ok(())
-            }
-        };
-        if let Err(error) = outcome {
-            console::note(format_args!("could not install {program}: {error}"));
+    let (debian, others): (Vec<_>, Vec<_>) =
+        programs.partition(|(_, method)| matches!(method, Method::Debian(_)));
+    let others = Mutex::new(others.into_iter());
+    thread::scope(|scope| {
+        scope.spawn(|| install_all_debian(&debian));
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((program, method)) = next(&others) {
+                    if let Err(error) = install(program, method) {
+                        console::note(format_args!("could not install {program}: {error}"));
+                    }
+                }
+            });
         }
+    });
+}
+
+fn next<T>(items: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    items.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
+fn install(program: &str, method: Method) -> Result<()> {
+    match method {
+        Method::Go(package) => install_go(package),
+        Method::Python(requirement) => install_python(program, requirement),
+        Method::Node(packages) => install_node(program, packages),
+        Method::Debian(package) => install_debian(&[package]),
     }
-    if let Err(error) = install_debian(&debian) {
-        console::note(format_args!("could not install {}: {error}", debian.join(", ")));
+}
+
+fn install_all_debian(programs: &[(&str, Method)]) {
+    let package = |(_, method): &(&str, Method)| match method {
+        Method::Debian(package) => Some(*package),
+        Method::Go(_) | Method::Python(_) | Method::Node(_) => None,
+    };
+    let packages: Vec<&str> = programs.iter().filter_map(package).collect();
+    if let Err(error) = install_debian(&packages) {
+        console::note(format_args!("could not install {}: {error}", packages.join(", ")));
     }
 }
 
