@@ -62,6 +62,12 @@ fn build(arguments: &Arguments) -> Result<()> {
     process::run(&mut workspace::cargo(&workspace::BUILD_ALL))
 }
 
+/// The variable with the number of tests that run at once.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// Many tests wait: for slow links, for limits of time, for other programs.
+const TESTS_FOR_EACH_CORE: usize = 2;
+
 fn test_command(arguments: &Arguments) -> Command {
     let mut command = workspace::cargo(&["test", "--no-fail-fast"]);
     if arguments.selection.is_empty() {
@@ -70,6 +76,10 @@ fn test_command(arguments: &Arguments) -> Command {
     // Passed tests must show their output too: it says what they skipped.
     command.args(&arguments.selection).args(["--", "--show-output"]);
     command.env("PATH", path_with_peers());
+    if env::var_os(THREADS).is_none() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        command.env(THREADS, (cores * TESTS_FOR_EACH_CORE).to_string());
+    }
     command
 }
 
