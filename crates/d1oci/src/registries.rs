@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use distribution_client::{
     ClientCertificate, ClientOptions, Profile, Proxies, Registries, Registry, RegistryFactory,
@@ -68,6 +69,8 @@ pub(crate) struct RegistrySetup {
     settings: OnceLock<Settings>,
     /// The host that the options of the command line are for.
     host_of_options: OnceLock<String>,
+    /// For how long failed requests are repeated, if the command wants another time than usual.
+    usual_patience: OnceLock<Duration>,
     /// The registries that were named so far: a command about two repositories of one registry has one client.
     places: Mutex<HashMap<String, Arc<RegistryPlace>>>,
 }
@@ -93,8 +96,17 @@ impl RegistrySetup {
             screen,
             settings: OnceLock::new(),
             host_of_options: OnceLock::new(),
+            usual_patience: OnceLock::new(),
             places: Mutex::default(),
         }
+    }
+
+    /// Sets for how long failed requests are repeated, where the configuration says nothing. Places that were put together before keep
+    /// their patience.
+    #[cfg(feature = "d1-gateway")]
+    pub(crate) fn wait_at_most(&self, patience: Duration) {
+        // A second call would be a mistake of the caller without consequences.
+        let _ = self.usual_patience.set(patience);
     }
 
     /// Returns the configuration file, read once.
@@ -144,7 +156,10 @@ impl RegistrySetup {
     fn new_place(&self, host: &str) -> Result<RegistryPlace, Failure> {
         self.check_options(host)?;
         let file = self.settings()?;
-        let settings = file.host(host).cloned().unwrap_or_default();
+        let mut settings = file.host(host).cloned().unwrap_or_default();
+        if let Some(patience) = self.usual_patience.get() {
+            settings.set_usual_patience(*patience);
+        }
         let mut place = RegistryPlace {
             host: host.to_owned(),
             client: ClientOptions::default(),
@@ -191,6 +206,9 @@ impl RegistrySetup {
     ) -> Result<(), Failure> {
         let file = self.settings()?;
         let settings = file.bucket(url);
+        if let Some(patience) = self.usual_patience.get() {
+            options.retry.patience = *patience;
+        }
         if let Some(settings) = settings {
             settings.apply(url, options);
         }

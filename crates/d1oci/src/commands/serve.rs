@@ -75,6 +75,9 @@ pub(crate) struct Arguments {
     no_access_log: bool,
 }
 
+/// For how long requests to a store are repeated, unless the configuration says so. A client of the gateway waits as long, and then gets 503.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 #[derive(Serialize)]
 struct Listening {
     listening: String,
@@ -82,6 +85,8 @@ struct Listening {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+    #[cfg(feature = "distribution-client")]
+    context.registries.wait_at_most(LONGEST_WAIT);
     let (mut repositories, mut names) = (Vec::new(), Vec::new());
     for repository in &arguments.repositories {
         let location = context.repository_only(repository, "serve")?;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use distribution_client::{Profile, UploadStrategy};
 use registry_backend::Fit;
@@ -101,6 +102,11 @@ fn faults(written: &Written) -> [(bool, &'static str); 7] {
 const SMALLEST_PART: u64 = 1024 * 1024;
 
 impl HostSettings {
+    /// Sets for how long failed requests are repeated, unless the file does.
+    pub(crate) fn set_usual_patience(&mut self, patience: Duration) {
+        self.written.patience.get_or_insert(Seconds(patience));
+    }
+
     /// Returns the name of the backend to use.
     pub(crate) fn backend(&self) -> Option<&str> {
         self.written.backend.as_ref().map(|name| name.get_ref().as_str())
