@@ -76,6 +76,7 @@ pub(crate) struct Arguments {
 }
 
 /// For how long requests to a store are repeated, unless the configuration says so. A client of the gateway waits as long, and then gets 503.
+#[cfg(feature = "distribution-client")]
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
