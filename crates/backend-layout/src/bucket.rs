@@ -126,7 +126,7 @@ impl Storage for Bucket {
         self.create().await?;
         self.lease().await;
         blobs::store(&self.shared, blob).await?;
-        // The end of an upload in parts may have been unclear: whoever relies on the blob asks for it.
+        // The store may not have said how an upload in parts ended. So a manifest that lists the blob asks for it.
         if blob.size() <= self.shared.place.tuning.part_bytes {
             self.shared.seen.note(blob.digest(), blob.size());
         }

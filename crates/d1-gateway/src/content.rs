@@ -24,8 +24,8 @@ use crate::metrics::Metrics;
 /// How many chunks wait between a repository and a client.
 const CHUNKS_IN_FLIGHT: usize = 1;
 
-/// How long a client may take for a chunk before its reading gives back what it holds: an open file, a decoded member. Later it
-/// begins again where it stopped.
+/// How long a client may take for a chunk. After that, its reading closes its file and releases its decoded member. The next chunk
+/// starts a reading at the same place.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long a reading may hold a decoded member while others wait for memory.
@@ -230,7 +230,7 @@ struct Source {
     reader: Reader,
     backend: Arc<dyn RegistryBackend>,
     blocks: Option<Arc<Blocks>>,
-    /// The blobs of the reading, in order, and the end of what it reads of each.
+    /// The blobs of the reading in order, each with the end of its range.
     ends: Vec<(Digest, u64)>,
 }
 

@@ -117,12 +117,12 @@ pub(crate) fn walk_everything(
 ) -> BoxStream<'_, Result<Reached>> {
     let pruner = backend.admin().filter(|_| extent.untagged).and_then(|admin| admin.pruner());
     let listed = pruner.map_or_else(|| stream::empty().boxed(), |pruner| pruner.listed());
+    let others = backend.other_names().map_ok(|(_, digest)| digest);
     let walk = Everything {
         backend,
         extent,
         tags: walk(backend, None),
-        others: backend.other_names(),
-        listed,
+        listed: others.chain(listed.map_ok(|listed| listed.digest)).boxed(),
         lists_all: pruner.is_some(),
         pending: VecDeque::new(),
         seen: HashSet::new(),
@@ -136,9 +136,8 @@ struct Everything<'a> {
     backend: &'a dyn RegistryBackend,
     extent: Extent,
     tags: BoxStream<'a, Result<Met>>,
-    /// Manifests under names that are not tags.
-    others: BoxStream<'a, registry_backend::Result<(String, Digest)>>,
-    listed: BoxStream<'a, registry_backend::Result<Descriptor>>,
+    /// Manifests under names that are not tags, and those that the store lists.
+    listed: BoxStream<'a, registry_backend::Result<Digest>>,
     /// Whether `listed` has all manifests.
     lists_all: bool,
     /// Children and referrers that are still to be read.
@@ -165,12 +164,9 @@ impl Everything<'_> {
                     Some(Met::Unreadable { tag, error }) => {
                         return Ok(Some(Reached { tag: Some(tag), digest: None, manifest: Err(error) }));
                     }
-                    None => match self.others.try_next().await? {
-                        Some((_, digest)) => digest,
-                        None => match self.listed.try_next().await? {
-                            Some(listed) => listed.digest,
-                            None => return Ok(None),
-                        },
+                    None => match self.listed.try_next().await? {
+                        Some(digest) => digest,
+                        None => return Ok(None),
                     },
                 },
             };

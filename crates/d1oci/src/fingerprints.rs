@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bagit::{Algorithm, AlgorithmSet, Digests, FileState, KnownDigests};
@@ -57,20 +57,23 @@ struct State {
 }
 
 impl Fingerprints {
-    /// Opens the digests of this user. A damaged file is replaced.
-    pub(crate) fn open() -> Result<Self, Failure> {
+    /// Opens the digests of this user, if they are wanted. A damaged file is replaced.
+    pub(crate) fn open_if(is_wanted: bool) -> Result<Option<Arc<Self>>, Failure> {
+        if !is_wanted {
+            return Ok(None);
+        }
         let directory = Environment::of_process().below_cache_home("d1oci").ok_or_else(|| {
             Failure::usage(
                 "`--trust-unchanged` needs a cache directory: neither XDG_CACHE_HOME nor HOME is set",
             )
         })?;
-        Self::open_in(&directory)
+        Self::open_in(&directory).map(|opened| Some(Arc::new(opened)))
     }
 
     fn open_in(directory: &Path) -> Result<Self, Failure> {
         let create = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         create.map_err(|error| Failure::file("create", directory, error))?;
-        // Whoever can write here decides which files count as unchanged.
+        // A user who can write here decides which files count as unchanged.
         let is_private = safe_files::Directory::open(directory).and_then(|directory| directory.is_private());
         if !is_private.map_err(|error| Failure::file("open", directory, error))? {
             let message = format!("other users can write to `{}`", directory.display());

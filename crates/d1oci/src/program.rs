@@ -134,19 +134,14 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         return report(&Failure::usage(message), true);
     }
     // The parser quotes arguments, which a script may have from strangers: a line break in one must not forge a line.
-    let broken: Vec<_> = arguments
-        .iter()
-        .filter_map(|argument| argument.to_str())
-        .filter(|text| text.contains('\n'))
-        .collect();
-    if !broken.is_empty() {
-        let text =
-            broken.iter().fold(text, |text, argument| text.replace(argument, &escaped(argument).to_string()));
-        text.lines().for_each(|line| to_stderr(&line));
-    } else if text.chars().any(|character| character != '\n' && character.is_control()) {
-        text.lines().for_each(|line| to_stderr(&line));
-    } else {
+    let broken = arguments.iter().filter_map(|argument| argument.to_str()).filter(|text| text.contains('\n'));
+    let safe =
+        broken.fold(text.clone(), |safe, argument| safe.replace(argument, &escaped(argument).to_string()));
+    if safe == text && text.lines().all(|line| escaped(line).to_string() == line) {
+        // In colour, if this is a terminal.
         let _ = error.print();
+    } else {
+        safe.lines().for_each(|line| to_stderr(&line));
     }
     ExitStatus::Usage.into()
 }

@@ -294,7 +294,7 @@ fn the_first_byte_of_a_file_in_a_large_archive_takes_few_requests() {
         }
     });
     assert_eq!(registry.requests().len(), after);
-    // So does a client that comes when the registry is gone; what was never read has to wait.
+    // So does a client that comes when the registry is gone. A file that nobody has read is not available.
     drop(registry);
     assert!(get(gateway.address(), "/p/v1/data/08-m.csv").0 == 200);
     let (status, _) = get(gateway.address(), "/p/v1/data/00.bin");

@@ -1,4 +1,4 @@
-//! A gateway before the validators of what it says, and behind the proxies of `deploy/`.
+//! Validators read the answers of a gateway, and the proxies of `deploy/` pass them on.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

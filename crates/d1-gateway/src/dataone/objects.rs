@@ -168,7 +168,7 @@ async fn meta(call: &Call<'_>) -> Answered {
     let facts = object.system_metadata.as_ref();
     let facts =
         facts.ok_or_else(|| Refused::not_found("the object has no system metadata").about(&object.pid))?;
-    // MetacatUI follows `obsoletedBy` from version to version. All others get what is stored: it is part of a replica's digest.
+    // MetacatUI follows `obsoletedBy` from version to version. All other clients get the stored document: it is part of a replica's digest.
     let is_for_pages = call.request.path.starts_with("d1/");
     let successor = object.obsoleted_by.as_deref().filter(|_| is_for_pages);
     let written = documents::system_metadata(&stored, call.version, facts, successor)?;

@@ -408,12 +408,7 @@ async fn the_pages_of_a_large_directory_are_small() {
         let name = format!("file with a rather long name, number {number:05}.csv");
         std::fs::write(folder.path().join(name), format!("{number}\n")).unwrap();
     }
-    let backend = std::sync::Arc::new(registry_backend::MemoryBackend::new());
-    let observer: std::sync::Arc<dyn d1_transfer::Observer> = std::sync::Arc::new(d1_transfer::Silent);
-    let mut options = d1_transfer::PushOptions::new(std::env::temp_dir());
-    options.tags = vec!["many".parse().unwrap()];
-    d1_transfer::push_directory(&*backend, folder.path(), &options, &observer).await.unwrap();
-    let served = Served::start(backend).await;
+    let served = Served::start(repository_of(folder.path(), "many").await).await;
     let mut seen = std::collections::BTreeSet::new();
     for number in 1..=30 {
         let page = served.get(&format!("/p/many/?all&page={number}")).await;

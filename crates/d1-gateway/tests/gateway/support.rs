@@ -1,6 +1,7 @@
 //! A scripted node, a repository that holds its packages, and a gateway to it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,16 @@ pub(crate) const EML: &str = "https://eml.ecoinformatics.org/eml-2.2.0";
 
 pub(crate) fn id(text: &str) -> Identifier {
     text.parse().unwrap()
+}
+
+/// Pushes a directory under a tag into a new repository.
+pub(crate) async fn repository_of(directory: &Path, tag: &str) -> Arc<MemoryBackend> {
+    let backend = Arc::new(MemoryBackend::new());
+    let observer: Arc<dyn Observer> = Arc::new(d1_transfer::Silent);
+    let mut options = d1_transfer::PushOptions::new(std::env::temp_dir());
+    options.tags = vec![tag.parse().unwrap()];
+    d1_transfer::push_directory(&*backend, directory, &options, &observer).await.unwrap();
+    backend
 }
 
 /// A running gateway, which ends with the value.

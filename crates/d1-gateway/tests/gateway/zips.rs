@@ -160,12 +160,7 @@ async fn a_zip_of_very_many_files_streams_and_resumes() {
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join(format!("{number}.csv")), format!("{number}\n")).unwrap();
     }
-    let backend = std::sync::Arc::new(registry_backend::MemoryBackend::new());
-    let observer: std::sync::Arc<dyn d1_transfer::Observer> = std::sync::Arc::new(d1_transfer::Silent);
-    let mut options = d1_transfer::PushOptions::new(std::env::temp_dir());
-    options.tags = vec!["many".parse().unwrap()];
-    d1_transfer::push_directory(&*backend, folder.path(), &options, &observer).await.unwrap();
-    let served = Served::start(backend).await;
+    let served = Served::start(repository_of(folder.path(), "many").await).await;
     let zip = served.get("/zip/many").await;
     assert_eq!(zip.header("Content-Length"), Some(zip.body.len().to_string().as_str()));
     let middle = zip.body.len() / 2;

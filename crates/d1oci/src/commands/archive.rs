@@ -118,8 +118,7 @@ const OUTER_NAME: &str = safe_files::WORK_NAMES[0];
 /// Moves the content of a temporary directory into a directory with the name of the archive.
 fn named_after(archive: &Path, temporary: &WorkingDirectory) -> Result<PathBuf, Failure> {
     let name = archive.file_name().and_then(|name| name.to_str()).unwrap_or("package");
-    let lower = name.to_ascii_lowercase();
-    let ending = ARCHIVES.into_iter().find(|ending| lower.ends_with(ending));
+    let ending = archive_ending(name);
     let stem = name.get(..name.len() - ending.map_or(0, str::len)).filter(|stem| !stem.is_empty());
     let place = temporary.path();
     let failed = |error| Failure::file("unpack into", place, error);
@@ -149,10 +148,10 @@ pub(crate) async fn tell_of_bags(
     Ok(())
 }
 
-/// Says whether a file has the name of an archive that `--unpack` reads.
-fn is_named_like_archive(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    ARCHIVES.iter().any(|ending| name.ends_with(ending))
+/// Returns the ending of the name of an archive that `--unpack` reads.
+fn archive_ending(name: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    ARCHIVES.into_iter().find(|ending| lower.ends_with(ending))
 }
 
 async fn tell_of_bag(context: &Context, path: &Path, accept: Accept) -> Result<(), Failure> {
@@ -186,7 +185,7 @@ async fn tell_of_bag(context: &Context, path: &Path, accept: Accept) -> Result<(
             }
             Ok(())
         }
-        Some(Err(error)) if is_named_like_archive(path) => {
+        Some(Err(error)) if archive_ending(&path.to_string_lossy()).is_some() => {
             let causes = d1_transfer::with_causes(&error);
             context
                 .printer

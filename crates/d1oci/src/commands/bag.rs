@@ -164,7 +164,7 @@ pub(crate) async fn validate(
 
 async fn create(context: &Context, arguments: CreateArguments) -> Result<(), Failure> {
     let mut builder = builder(&arguments)?;
-    let known = arguments.trust_unchanged.then(Fingerprints::open).transpose()?.map(Arc::new);
+    let known = Fingerprints::open_if(arguments.trust_unchanged)?;
     if let Some(known) = &known {
         builder = builder.known_digests(Arc::clone(known) as _);
     }

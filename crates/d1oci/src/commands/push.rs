@@ -1,7 +1,6 @@
 //! `d1oci push`: a bag, a directory or single files into a repository.
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 use d1_model::Identifier;
 use d1_package::Accept;
@@ -161,7 +160,7 @@ struct Pushed<'a> {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let tag = context.tag_only(&arguments.reference)?;
     let mut options = options(&arguments, tag)?;
-    let known = arguments.trust_unchanged.then(Fingerprints::open).transpose()?.map(Arc::new);
+    let known = Fingerprints::open_if(arguments.trust_unchanged)?;
     options.known = known.clone().map(|known| known as _);
     let location = &arguments.reference.location;
     let backend = if arguments.dry_run {
