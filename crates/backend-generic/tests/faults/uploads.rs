@@ -1,9 +1,10 @@
 //! Uploads that are interrupted, refused, lost, and finished all the same.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use distribution_client::{Profile, UploadStrategy};
-use registry_backend::{BlobSource as _, ErrorKind, WriteHint, Written};
+use distribution_client::{ClientOptions, Profile, Registry, UploadStrategy};
+use registry_backend::{Access, BlobSource as _, ErrorKind, WriteHint, Written};
 use registry_conformance::scripted::{
     Action, Answer, Config, CutPatch, Fault, Preset, RetryAfter, Route, When,
 };
@@ -65,6 +66,35 @@ async fn every_failure_of_a_request_is_mended() {
         let rig = Rig::with(route, when, action).await;
         rig.push(SIZE).await;
     }
+}
+
+/// The runtime has one thread, so every count of polls stops the upload at another point; one of them is right after the request that
+/// opens the session was handed over.
+#[tokio::test]
+async fn an_interrupted_upload_leaves_no_session_wherever_it_stops() {
+    let mut stopped = 0;
+    for polls in 1..24 {
+        let rig = Rig::start(Config::new(Preset::Strict)).await;
+        let client = Registry::new(rig.registry.host(), profile(), &ClientOptions::default()).unwrap();
+        let repository = client.repository(NAME.parse().unwrap(), Access::Create);
+        let source = PseudoRandomSource::new(7, SIZE);
+        let hint = WriteHint::default();
+        {
+            let mut upload = pin!(repository.write_blob(&source, &hint));
+            let mut is_done = false;
+            for poll in 0..polls {
+                if poll > 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                is_done = is_done || futures::poll!(upload.as_mut()).is_ready();
+            }
+            stopped += usize::from(!is_done);
+        }
+        client.cancel_uploads().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!(rig.registry.open_uploads(), 0, "after {polls} polls");
+    }
+    assert!(stopped > 4, "{stopped}");
 }
 
 #[tokio::test]

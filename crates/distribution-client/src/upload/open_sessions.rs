@@ -1,36 +1,44 @@
 //! The upload sessions that a process has open, so that it can cancel them when it is interrupted.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_transfer::Url;
 
 use crate::auth::Scopes;
 
 /// The open sessions of one registry, and the requests that are about to open one.
-#[derive(Debug, Default)]
-pub(crate) struct OpenSessions(Mutex<State>);
+#[derive(Debug, Default, Clone)]
+pub(crate) struct OpenSessions(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// Whether the sessions were cancelled: then no other may be opened.
+    is_closed: bool,
     next: u64,
     opening: u64,
     open: HashMap<u64, (Url, Scopes)>,
 }
 
 /// A request that may open a session.
-pub(crate) struct Opening<'a>(&'a OpenSessions);
+pub(crate) struct Opening(OpenSessions);
 
 impl OpenSessions {
-    /// Counts a request that may open a session, until the value is dropped.
-    pub(crate) fn opening(&self) -> Opening<'_> {
-        self.state().opening += 1;
-        Opening(self)
+    /// Counts a request that may open a session, until the value is dropped; `None` if no session may be opened any more.
+    pub(crate) fn opening(&self) -> Option<Opening> {
+        let mut state = self.state();
+        if state.is_closed {
+            return None;
+        }
+        state.opening += 1;
+        Some(Opening(self.clone()))
     }
 
-    /// Returns whether a request is under way that may open a session.
-    pub(crate) fn is_opening(&self) -> bool {
-        self.state().opening > 0
+    /// Lets nobody open a session any more. Returns whether a request is still under way that may open one.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.state();
+        state.is_closed = true;
+        state.opening > 0
     }
 
     /// Adds a session, and returns its number.
@@ -64,7 +72,7 @@ impl OpenSessions {
     }
 }
 
-impl Drop for Opening<'_> {
+impl Drop for Opening {
     fn drop(&mut self) {
         self.0.state().opening -= 1;
     }

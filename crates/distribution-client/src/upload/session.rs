@@ -138,11 +138,13 @@ impl Repository {
     }
 
     /// Sends a request that may open a session. It goes on if the caller stops waiting: whoever cancels the open sessions has to know
-    /// its answer.
+    /// its answer. After they were cancelled, nothing is sent and the future never ends: its command was interrupted.
     pub(super) async fn request_session(&self, call: Call, context: &Context) -> Result<Requested> {
         let (registry, context) = (self.registry().clone(), context.clone());
+        // The request counts before its task first runs, which may be after a signal.
+        let Some(opening) = registry.open_sessions().opening() else { return std::future::pending().await };
         let requesting = tokio::spawn(async move {
-            let _opening = registry.open_sessions().opening();
+            let _opening = opening;
             let answer = registry.exchange(&call, Sent::Nothing, SMALL_ANSWER, &context).await?;
             if answer.status != StatusCode::ACCEPTED {
                 return Ok(Requested::Other(answer));
@@ -185,8 +187,10 @@ pub(super) enum Requested {
 impl Registry {
     /// Cancels all upload sessions that are open, after the command that uses them was interrupted. Sessions that an
     /// [`UploadMemory`](crate::UploadMemory) holds stay, so that the next run continues them.
+    ///
+    /// Uploads that have not yet begun wait for ever: the registry opens no other session.
     pub async fn cancel_uploads(&self) {
-        while self.open_sessions().is_opening() {
+        while self.open_sessions().close() {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let context = Context::new("cancel the uploads to", self.host());
