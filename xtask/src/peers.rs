@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers, with the versions that the documents of this project name.
-pub const PEERS: [Peer; 26] = [
+pub const PEERS: [Peer; 28] = [
     Peer {
         program: "oras",
         purpose: "reads artifacts of d1oci, and the other way round",
@@ -50,6 +50,18 @@ pub const PEERS: [Peer; 26] = [
         purpose: "reads manifests and blobs of registries",
         version: &["version"],
         method: Method::Go("github.com/google/go-containerregistry/cmd/crane@v0.22.1"),
+    },
+    Peer {
+        program: "regctl",
+        purpose: "copies between layouts and registries",
+        version: &["version", "--format", "{{.VCSTag}}"],
+        method: Method::Go("github.com/regclient/regclient/cmd/regctl@v0.11.7"),
+    },
+    Peer {
+        program: "regsync",
+        purpose: "mirrors repositories",
+        version: &["version", "--format", "{{.VCSTag}}"],
+        method: Method::Go("github.com/regclient/regclient/cmd/regsync@v0.11.7"),
     },
     Peer {
         program: "conformance",
@@ -129,7 +141,7 @@ pub const PEERS: [Peer; 26] = [
         program: "duckdb",
         purpose: "queries the export of a catalogue",
         version: &["--version"],
-        method: Method::Python("duckdb-cli==1.5.6"),
+        method: Method::Python("duckdb-cli==1.5.5 duckdb-extension-httpfs==1.5.5"),
     },
     Peer {
         program: "pyshacl",
@@ -138,7 +150,7 @@ pub const PEERS: [Peer; 26] = [
         // One environment for all: tests find the others beside it.
         method: Method::Python(
             "pyshacl==0.40.1 signposting==0.9.9 mlcroissant==1.1.1 roc-validator==0.13.0 schemathesis==4.32.5 \
-             kubernetes-validate==1.37.0 dataone.libclient==3.5.2 pandas==3.1.1",
+             kubernetes-validate==1.37.0 dataone.libclient==3.5.2 pandas==3.1.1 soso==1.2.1",
         ),
     },
     Peer {

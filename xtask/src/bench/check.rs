@@ -42,12 +42,15 @@ pub(super) fn after(check: Check, task: &Task, before: &Listing) -> Result<()> {
             gives_bag(task, &["--plain-http", &reference])
         }
         Check::RegistryHoldsStore => registry_holds_store(task),
+        Check::RegistryHoldsTags => registry_holds_tags(task),
         Check::BucketHoldsBag => bucket_holds_bag(task),
         Check::OutHoldsBag => same(&task.bag, &task.out.join(bag_name(task))),
         Check::OutHasDigests => out_has_digests(task),
         Check::OutIsMember => is_member(task, &task.out),
         Check::OutUnpacksToMember => out_unpacks_to_member(task),
-        Check::RefusesDamage => refuses_damage(task),
+        Check::RefusesDamage => refuses_damage(task, &task.bag.join("data")),
+        Check::RefusesDamagedStore => refuses_damage(task, &task.store.join("blobs")),
+        Check::Succeeds => Ok(()),
     }
 }
 
@@ -96,6 +99,25 @@ fn registry_holds_store(task: &Task) -> Result<()> {
     Ok(())
 }
 
+/// The registry keeps the digest of a tag in the file `_manifests/tags/TAG/current/link`.
+fn registry_holds_tags(task: &Task) -> Result<()> {
+    let repositories = server(task)?.data.join("docker/registry/v2/repositories/bench");
+    let tags = "_manifests/tags";
+    let copies = [repositories.join("copy").join(tags), repositories.join("copy/tags").join(tags)];
+    let copy = copies.iter().find(|place| place.is_dir()).ok_or("the registry has no copy")?;
+    let source = repositories.join("tags").join(tags);
+    let links = list(&source)?.into_keys().filter(|path| path.ends_with("current/link"));
+    let mut count = 0;
+    for link in links {
+        let read = |place: &Path| fs::read(place.join(&link)).map_err(at(place));
+        if read(&source)? != read(copy)? {
+            return Err(format!("{}: is another one than in the source", link.display()).into());
+        }
+        count += 1;
+    }
+    if count == 0 { Err("the source has no tags".into()) } else { Ok(()) }
+}
+
 /// Looks for every line `DIGEST  PATH` of the bag's manifest.
 fn out_has_digests(task: &Task) -> Result<()> {
     let manifest = task.bag.join("manifest-sha256.txt");
@@ -127,17 +149,15 @@ fn out_unpacks_to_member(task: &Task) -> Result<()> {
     is_member(task, &unpacked)
 }
 
-/// Changes one byte of the first payload file that has one, runs the command, and changes the byte back.
-fn refuses_damage(task: &Task) -> Result<()> {
+/// Changes one byte of the largest file in the directory, runs the command, and changes the byte back.
+fn refuses_damage(task: &Task, directory: &Path) -> Result<()> {
     if !task.run_again()? {
-        return Err("fails on a bag that is whole".into());
+        return Err("fails on content that is whole".into());
     }
-    let payload = list(&task.bag.join("data"))?;
-    let (victim, size) = payload
-        .into_iter()
-        .find_map(|(path, size)| size.filter(|size| *size > 0).map(|size| (path, size)))
-        .ok_or("the bag has no payload to damage")?;
-    let victim = task.bag.join("data").join(victim);
+    let files = list(directory)?.into_iter().filter_map(|(path, size)| Some((path, size?)));
+    let largest = files.max_by_key(|(_, size)| *size).filter(|(_, size)| *size > 0);
+    let (victim, size) = largest.ok_or("nothing is there to damage")?;
+    let victim = directory.join(victim);
     flip(&victim, size / 2)?;
     let accepted = task.run_again();
     flip(&victim, size / 2)?;

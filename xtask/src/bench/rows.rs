@@ -77,6 +77,9 @@ pub(super) enum Check {
     BucketHoldsBag,
     /// The registry has every blob of the layout `{store}`.
     RegistryHoldsStore,
+    /// In the registry, `bench/copy` has every tag of `bench/tags`, with the same digest. (`skopeo sync` adds the last part of the
+    /// source's name.)
+    RegistryHoldsTags,
     /// `{out}` holds the bag.
     OutHoldsBag,
     /// `{out}` has the digest of every payload file.
@@ -87,6 +90,10 @@ pub(super) enum Check {
     OutUnpacksToMember,
     /// With one byte of the payload changed, the command fails.
     RefusesDamage,
+    /// With one byte of a blob of `{store}` changed, the command fails.
+    RefusesDamagedStore,
+    /// The command succeeds: it computes a digest and writes nothing.
+    Succeeds,
 }
 
 /// The largest ratio of d1oci to its peer that is wanted.
@@ -132,6 +139,10 @@ impl Row {
 const LARGE: SampleSize = SampleSize { kind: Kind::Mooring, size: 1 << 30, files: 64 };
 /// With files of about 10 MiB.
 const LARGE_WITH_MEMBER: SampleSize = SampleSize { kind: Kind::Mooring, size: 1 << 30, files: 102 };
+/// One file.
+const ONE_FILE: SampleSize = SampleSize { kind: Kind::Mooring, size: 1 << 30, files: 1 };
+/// A package to be copied whole, and the content of all tags of a repository that is mirrored.
+const LITTLE: SampleSize = SampleSize { kind: Kind::Small, size: 16 * 4096, files: 16 };
 const SMALL_FILES: SampleSize = SampleSize { kind: Kind::Small, size: 20_000 * 4096, files: 20_000 };
 
 const fn d1oci(arguments: &'static [&'static str]) -> Call {
@@ -147,6 +158,8 @@ const fn oras(arguments: &'static [&'static str]) -> Call {
 }
 
 const PUSH_ARCHIVE: Call = d1oci(&["push", "oci:{store}:v1", "{bag}", "--layout", "archive"]);
+const PUSH_TRUSTING: Call =
+    d1oci(&["push", "oci:{store}:v1", "{bag}", "--layout", "archive", "--trust-unchanged"]);
 const PUSH_OBJECTS: Call = d1oci(&["push", "oci:{store}:v1", "{bag}", "--layout", "objects"]);
 const PULL: Call = d1oci(&["pull", "oci:{store}:v1", "-o", "{out}"]);
 const VALIDATE: Call = d1oci(&["bag", "validate", "{bag}"]);
@@ -155,11 +168,17 @@ const SEND_ARCHIVE: Call = d1oci(&["push", "{registry}/bench/bag:v1", "{bag}", "
 const SEND_OBJECTS: Call = d1oci(&["push", "{registry}/bench/bag:v1", "{bag}", "--layout", "objects"]);
 const PREPARE_ARCHIVE: Call = d1oci(&["push", "{direct}/bench/bag:v1", "{bag}", "--layout", "archive"]);
 const RECEIVE: Call = d1oci(&["pull", "{registry}/bench/bag:v1", "-o", "{out}"]);
+const PREPARE_OBJECTS: Call = d1oci(&["push", "{direct}/bench/bag:v1", "{bag}", "--layout", "objects"]);
+const COPY: Call = d1oci(&["copy", "{registry}/bench/bag:v1", "oci:{store}:v1"]);
+const VERIFY_DEEP: Call = d1oci(&["verify", "--deep", "oci:{store}:v1"]);
+const MIRROR: Call = d1oci(&["mirror", "{registry}/bench/tags", "{registry}/bench/copy"]);
 const READ_MEMBER: Call = d1oci(&["cat", "{registry}/bench/bag:v1", "{member}", "-o", "{out}"]);
 
 /// The directory of the server of buckets in which measured commands write.
 const BUCKET_PREFIX: &str = "{data}/bench/v";
-const BUCKET_PUSH: Call = d1oci(&["push", "s3://bench/v:v1", "{bag}"]);
+const BUCKET_PUSH: Call = d1oci(&["push", "s3://bench/v:v1", "{bag}", "--layout", "objects"]);
+/// As an archive, which is what the program chooses for small files.
+const BUCKET_PUSH_SMALL: Call = d1oci(&["push", "s3://bench/v:v1", "{bag}"]);
 const BUCKET_PULL: Call = d1oci(&["pull", "s3://bench/v:v1", "-o", "{out}"]);
 const AWS_UP: Call = Call {
     program: "aws",
@@ -179,6 +198,102 @@ const ORAS_SEND: Call =
 const ORAS_PREPARE: Call =
     oras(&["push", "--plain-http", "{direct}/bench/bag:v1", "--artifact-type", ARTIFACT_TYPE, "{bag}"]);
 const ORAS_RECEIVE: Call = oras(&["pull", "--plain-http", "{registry}/bench/bag:v1", "-o", "{out}"]);
+
+const ORAS_COPY: Call =
+    oras(&["cp", "--from-plain-http", "{registry}/bench/bag:v1", "--to-oci-layout", "{store}:v1"]);
+const REGCTL_COPY: Call = Call {
+    program: "regctl",
+    arguments: &[
+        "image",
+        "copy",
+        "--host=reg={registry},tls=disabled",
+        "{registry}/bench/bag:v1",
+        "ocidir://{store}:v1",
+    ],
+};
+const SKOPEO_COPY: Call = Call {
+    program: "skopeo",
+    arguments: &[
+        "copy",
+        "--insecure-policy",
+        "--src-tls-verify=false",
+        "docker://{registry}/bench/bag:v1",
+        "oci:{store}:v1",
+    ],
+};
+
+/// Sends an image and 1,000 tags of it that differ in their annotations, over one connection. The bag is not used.
+const PREPARE_TAGS: Call = Call {
+    program: "sh",
+    arguments: &[
+        "-ec",
+        r#"mkdir -p "$2"
+cd "$2"
+printf '{}' > config
+digest=$(sha256sum config | cut -d ' ' -f 1)
+place=$(curl -sSf -d '' -D - -o /dev/null "http://$1/v2/bench/tags/blobs/uploads/" |
+    tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
+curl -sSf -H 'Content-Type: application/octet-stream' -T config "$place&digest=sha256:$digest"
+type=application/vnd.oci.image
+config="{\"mediaType\":\"$type.config.v1+json\",\"size\":2,\"digest\":\"sha256:$digest\"}"
+seq 1000 | while read -r number; do
+    printf '{"schemaVersion":2,"mediaType":"%s","config":%s,"layers":[],"annotations":{"number":"%s"}}' \
+        "$type.manifest.v1+json" "$config" "$number" > "manifest-$number"
+    printf 'url = "http://%s/v2/bench/tags/manifests/t%s"\nupload-file = "manifest-%s"\noutput = "/dev/null"\n' \
+        "$1" "$number" "$number"
+done | curl -sSf -H "Content-Type: $type.manifest.v1+json" -H Expect: -K -"#,
+        "sh",
+        "{direct}",
+        "{store}",
+    ],
+};
+const CRANE_MIRROR: Call = Call {
+    program: "crane",
+    arguments: &["copy", "--insecure", "--all-tags", "{registry}/bench/tags", "{registry}/bench/copy"],
+};
+const REGSYNC_MIRROR: Call = Call {
+    program: "sh",
+    arguments: &[
+        "-ec",
+        r#"cat > "$2" <<END
+version: 1
+creds: [{registry: "$1", tls: disabled}]
+defaults: {parallel: 8, referrers: true}
+sync: [{source: "$1/bench/tags", target: "$1/bench/copy", type: repository}]
+END
+regsync once -c "$2""#,
+        "sh",
+        "{registry}",
+        "{out}",
+    ],
+};
+const SKOPEO_MIRROR: Call = Call {
+    program: "skopeo",
+    arguments: &[
+        "sync",
+        "--insecure-policy",
+        "--src-tls-verify=false",
+        "--dest-tls-verify=false",
+        "--src=docker",
+        "--dest=docker",
+        "{registry}/bench/tags",
+        "{registry}/bench/copy",
+    ],
+};
+
+/// Asks for the blob by its digest, which the bag's manifest states.
+const CURL_RECEIVE: Call = Call {
+    program: "sh",
+    arguments: &[
+        "-ec",
+        r#"digest=$(cut -d ' ' -f 1 "$1/manifest-sha256.txt")
+exec curl -sSf -o "$3" "http://$2/v2/bench/bag/blobs/sha256:$digest""#,
+        "sh",
+        "{bag}",
+        "{registry}",
+        "{out}",
+    ],
+};
 
 const BAGIT_VALIDATE: Call =
     Call { program: "bagit.py", arguments: &["--validate", "--quiet", "--processes", "2", "{bag}"] };
@@ -215,6 +330,20 @@ const OPENSSL_DIGESTS: Call = Call {
     ],
 };
 
+/// Computes both checksums of each file, with a process for each processor.
+const OPENSSL_BOTH: Call = Call {
+    program: "sh",
+    arguments: &[
+        "-ec",
+        r#"find "$1" -type f -print0 |
+xargs -0 -n 4 -P "$(nproc)" sh -ec 'openssl dgst -sha256 "$@"; openssl dgst -md5 "$@"' sh > "$2""#,
+        "sh",
+        "{bag}",
+        "{out}",
+    ],
+};
+const OPENSSL_MD5: Call = Call { program: "openssl", arguments: &["dgst", "-md5", "{bag}/{member}"] };
+
 const GZIP_MEMBER: Call = Call {
     program: "sh",
     arguments: &["-ec", r#"gzip -6 -c "$1/$2" > "$3""#, "sh", "{bag}", "{member}", "{out}"],
@@ -245,6 +374,22 @@ const fn derive(name: &'static str, setup: Option<Call>, call: Call, check: Chec
     Contender { name, setup, fresh: "{out}", call, check }
 }
 
+/// A side that copies a package from the registry into a layout.
+const fn copy(name: &'static str, call: Call) -> Contender {
+    Contender { name, setup: Some(PREPARE_OBJECTS), fresh: "{store}", call, check: Check::StoreHoldsBag }
+}
+
+/// A side that copies all tags of a repository to another one of the registry.
+const fn mirror(name: &'static str, call: Call) -> Contender {
+    Contender {
+        name,
+        setup: Some(PREPARE_TAGS),
+        fresh: "{data}/docker/registry/v2/repositories/bench/copy",
+        call,
+        check: Check::RegistryHoldsTags,
+    }
+}
+
 const PUSH_AGAIN: Contender = Contender {
     name: OURS,
     setup: Some(PUSH_ARCHIVE),
@@ -252,6 +397,9 @@ const PUSH_AGAIN: Contender = Contender {
     call: PUSH_ARCHIVE,
     check: Check::StoreUnchanged,
 };
+
+const PUSH_TRUSTING_AGAIN: Contender =
+    Contender { setup: Some(PUSH_TRUSTING), call: PUSH_TRUSTING, ..PUSH_AGAIN };
 
 const CURL: Contender = Contender {
     name: "curl",
@@ -278,7 +426,7 @@ pub(super) const ROWS: &[Row] = &[
         network: Network::None,
         ours: first_push(PUSH_ARCHIVE),
         peer: first_push(ORAS_PUSH),
-        target: wall(0.2),
+        target: wall(0.11),
     },
     Row {
         id: "push-objects",
@@ -314,7 +462,16 @@ pub(super) const ROWS: &[Row] = &[
         network: Network::None,
         ours: PUSH_AGAIN,
         peer: derive("openssl", None, OPENSSL_DIGESTS, Check::OutHasDigests),
-        target: wall(1.3),
+        target: wall(1.1),
+    },
+    Row {
+        id: "push-trusting",
+        work: "push the same archive to a layout a second time, with `--trust-unchanged`",
+        sample: LARGE,
+        network: Network::None,
+        ours: PUSH_TRUSTING_AGAIN,
+        peer: derive("openssl", None, OPENSSL_DIGESTS, Check::OutHasDigests),
+        target: wall(0.1),
     },
     Row {
         id: "pull-archive",
@@ -323,7 +480,7 @@ pub(super) const ROWS: &[Row] = &[
         network: Network::None,
         ours: pull(PUSH_ARCHIVE, PULL),
         peer: pull(ORAS_PUSH, ORAS_PULL),
-        target: wall(0.5),
+        target: wall(0.4),
     },
     Row {
         id: "pull-objects",
@@ -342,6 +499,78 @@ pub(super) const ROWS: &[Row] = &[
         ours: derive(OURS, Some(PREPARE_ARCHIVE), READ_MEMBER, Check::OutIsMember),
         peer: derive("gzip", None, GZIP_MEMBER, Check::OutUnpacksToMember),
         target: Target { requests: Some(4), ..at_most(Quantity::Received, 1.1) },
+    },
+    Row {
+        id: "receive-objects",
+        work: "pull 1 GiB of objects from a registry",
+        sample: LARGE,
+        network: Network::Loopback,
+        ours: pull(PREPARE_OBJECTS, RECEIVE),
+        peer: pull(PREPARE_OBJECTS, ORAS_RECEIVE),
+        target: wall(0.9),
+    },
+    Row {
+        id: "receive-one",
+        work: "read one file of 1 GiB from a registry",
+        sample: ONE_FILE,
+        network: Network::Loopback,
+        ours: derive(OURS, Some(PREPARE_OBJECTS), READ_MEMBER, Check::OutIsMember),
+        peer: derive("curl", Some(PREPARE_OBJECTS), CURL_RECEIVE, Check::OutIsMember),
+        target: wall(1.35),
+    },
+    Row {
+        id: "copy-oras",
+        work: "copy 1 GiB of objects from a registry to a layout",
+        sample: LARGE,
+        network: Network::Loopback,
+        ours: copy(OURS, COPY),
+        peer: copy("oras", ORAS_COPY),
+        target: wall(1.0),
+    },
+    Row {
+        id: "copy-regctl",
+        work: "copy 1 GiB of objects from a registry to a layout",
+        sample: LARGE,
+        network: Network::Loopback,
+        ours: copy(OURS, COPY),
+        peer: copy("regctl", REGCTL_COPY),
+        target: wall(1.0),
+    },
+    Row {
+        id: "copy-skopeo",
+        work: "copy 1 GiB of objects from a registry to a layout",
+        sample: LARGE,
+        network: Network::Loopback,
+        ours: copy(OURS, COPY),
+        peer: copy("skopeo", SKOPEO_COPY),
+        target: wall(1.0),
+    },
+    Row {
+        id: "mirror-crane",
+        work: "mirror 1,000 tags to another repository",
+        sample: LITTLE,
+        network: Network::Loopback,
+        ours: mirror(OURS, MIRROR),
+        peer: mirror("crane", CRANE_MIRROR),
+        target: wall(0.5),
+    },
+    Row {
+        id: "mirror-regsync",
+        work: "mirror 1,000 tags to another repository",
+        sample: LITTLE,
+        network: Network::Loopback,
+        ours: mirror(OURS, MIRROR),
+        peer: mirror("regsync", REGSYNC_MIRROR),
+        target: wall(0.5),
+    },
+    Row {
+        id: "mirror-skopeo",
+        work: "mirror 1,000 tags to another repository",
+        sample: LITTLE,
+        network: Network::Loopback,
+        ours: mirror(OURS, MIRROR),
+        peer: mirror("skopeo", SKOPEO_MIRROR),
+        target: wall(0.5),
     },
     Row {
         id: "push-small",
@@ -368,7 +597,46 @@ pub(super) const ROWS: &[Row] = &[
         network: Network::None,
         ours: validate(VALIDATE),
         peer: validate(BAGIT_VALIDATE),
-        target: wall(0.7),
+        target: wall(0.35),
+    },
+    Row {
+        id: "validate-both",
+        work: "validate a bag of 1 GiB",
+        sample: LARGE,
+        network: Network::None,
+        ours: validate(VALIDATE),
+        peer: derive("openssl", None, OPENSSL_BOTH, Check::OutHasDigests),
+        target: wall(1.0),
+    },
+    Row {
+        id: "validate-one",
+        work: "validate a bag of one file of 1 GiB, against MD5 alone",
+        sample: ONE_FILE,
+        network: Network::None,
+        ours: validate(VALIDATE),
+        peer: Contender {
+            name: "openssl",
+            setup: None,
+            fresh: "",
+            call: OPENSSL_MD5,
+            check: Check::Succeeds,
+        },
+        target: wall(1.05),
+    },
+    Row {
+        id: "verify-deep",
+        work: "verify an archive of 1 GiB in a layout, with every file of it",
+        sample: LARGE,
+        network: Network::None,
+        ours: Contender {
+            name: OURS,
+            setup: Some(PUSH_ARCHIVE),
+            fresh: "",
+            call: VERIFY_DEEP,
+            check: Check::RefusesDamagedStore,
+        },
+        peer: validate(BAGIT_VALIDATE),
+        target: wall(0.8),
     },
     Row {
         id: "validate-small",
@@ -438,7 +706,7 @@ pub(super) const ROWS: &[Row] = &[
         work: "push 2,000 small files to a bucket",
         sample: SMALL_OBJECTS,
         network: Network::Bucket,
-        ours: fill_bucket(BUCKET_PUSH),
+        ours: fill_bucket(BUCKET_PUSH_SMALL),
         peer: fill_bucket(AWS_UP),
         target: wall(1.0),
     },
@@ -447,7 +715,7 @@ pub(super) const ROWS: &[Row] = &[
         work: "push 2,000 small files to a bucket",
         sample: SMALL_OBJECTS,
         network: Network::Bucket,
-        ours: fill_bucket(BUCKET_PUSH),
+        ours: fill_bucket(BUCKET_PUSH_SMALL),
         peer: fill_bucket(RCLONE_UP),
         target: wall(1.0),
     },
@@ -479,13 +747,16 @@ mod tests {
                 let words = side.call.arguments.concat();
                 let place = match side.check {
                     Check::StoreHoldsBag | Check::StoreUnchanged => "{store}",
-                    Check::RegistryHoldsBag | Check::RegistryHoldsStore => "{registry}",
+                    Check::RefusesDamagedStore => "{store}",
+                    Check::RegistryHoldsBag | Check::RegistryHoldsStore | Check::RegistryHoldsTags => {
+                        "{registry}"
+                    }
                     Check::BucketHoldsBag => "bench/v",
                     Check::OutHoldsBag
                     | Check::OutHasDigests
                     | Check::OutIsMember
                     | Check::OutUnpacksToMember => "{out}",
-                    Check::RefusesDamage => "{bag}",
+                    Check::RefusesDamage | Check::Succeeds => "{bag}",
                 };
                 assert!(words.contains(place), "{}: {words}", row.id);
                 if side.check == Check::StoreUnchanged {

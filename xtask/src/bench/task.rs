@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use super::rows::{Call, Contender};
 use super::server::Server;
 use crate::error::{Result, about, at};
+use crate::peers;
 
 /// The wanted size of the file `{member}`.
 const MEMBER_SIZE: u64 = 10 << 20;
@@ -128,6 +129,13 @@ impl Task {
         let mut command = Command::new(&line.program);
         command.args(&line.arguments).current_dir(&self.directory).env("TMPDIR", &self.temporary);
         command.envs(self.server.iter().flat_map(Server::environment));
+        command.env("XDG_CACHE_HOME", &self.temporary).env("XDG_STATE_HOME", &self.temporary);
+        // Scripts find the peers by their names.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let places = std::iter::once(peers::directory()).chain(std::env::split_paths(&path));
+        if let Ok(path) = std::env::join_paths(places) {
+            command.env("PATH", path);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
