@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use d1_model::ChecksumAlgorithm;
@@ -514,6 +515,16 @@ fn snippets(page: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Finds the extension of DuckDB that reads URLs, where `cargo xtask peers` installs it.
+fn httpfs(peers: &Path) -> Option<PathBuf> {
+    let entries = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let libraries = entries(peers.join("python/duckdb/lib"));
+    let packages =
+        libraries.map(|python| python.path().join("site-packages/duckdb_extension_httpfs/extensions"));
+    let files = packages.flat_map(entries).map(|version| version.path().join("httpfs.duckdb_extension"));
+    files.into_iter().find(|file| file.is_file())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::print_stderr, reason = "the lines are for the person who runs the tests")]
 async fn the_snippets_of_pages_run() {
@@ -524,15 +535,22 @@ async fn the_snippets_of_pages_run() {
     for expected in ["curl", "Python", "R", "DuckDB", "sha256sum"] {
         assert!(tools.contains(&expected), "{tools:?}");
     }
-    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers/bin");
-    let path = format!("{peers}:{}", std::env::var("PATH").unwrap_or_default());
+    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers");
+    // The environment of the validators has pandas.
+    let path =
+        format!("{peers}/python/pyshacl/bin:{peers}/bin:{}", std::env::var("PATH").unwrap_or_default());
+    let httpfs = httpfs(Path::new(peers));
     for (tool, text) in all {
         let folder = tempfile::tempdir().unwrap();
         let (program, arguments): (&str, Vec<String>) = match tool.as_str() {
             "curl" => ("sh", vec!["-c".to_owned(), text.clone()]),
             "Python" => ("python3", vec!["-c".to_owned(), format!("{text}\nassert len(table) == 3000")]),
             "R" => ("Rscript", vec!["-e".to_owned(), format!("{text}; stopifnot(nrow(table) == 3000)")]),
-            "DuckDB" => ("duckdb", vec!["-c".to_owned(), text.clone()]),
+            "DuckDB" => {
+                let load =
+                    httpfs.as_ref().map_or_else(String::new, |file| format!("LOAD '{}';", file.display()));
+                ("duckdb", vec!["-c".to_owned(), format!("{load} {text}")])
+            }
             // The files are not here: the list itself must be readable.
             "sha256sum" => {
                 ("sh", vec!["-c".to_owned(), format!("{} --ignore-missing --status; test $? -le 1", text)])
@@ -544,14 +562,11 @@ async fn the_snippets_of_pages_run() {
         command.args(&arguments).current_dir(folder.path()).env("PATH", &path);
         let missing = match tool.as_str() {
             "Python" => !Command::new("python3")
+                .env("PATH", &path)
                 .args(["-c", "import pandas"])
                 .output()
                 .is_ok_and(|o| o.status.success()),
-            "DuckDB" => !Command::new("duckdb")
-                .env("PATH", &path)
-                .args(["-c", "INSTALL httpfs; LOAD httpfs"])
-                .output()
-                .is_ok_and(|o| o.status.success()),
+            "DuckDB" => httpfs.is_none(),
             _ => false,
         };
         match command.output().await {
