@@ -35,6 +35,12 @@ pub fn skipped(reason: &str) {
     eprintln!("skipped: {reason}");
 }
 
+/// Reports a figure that a test found.
+#[expect(clippy::print_stderr, reason = "the line is for the person who runs the test with `--nocapture`")]
+pub fn measured(figure: &str) {
+    eprintln!("measured: {figure}");
+}
+
 /// Returns whether the reference implementation accepts a bag. If it is not installed, reports that and returns true.
 pub fn bagit_py_accepts(bag: &Path) -> bool {
     let Some(program) = peer("bagit.py") else { return true };

@@ -1,4 +1,4 @@
-//! Debian's `docker-registry`, started for one test with its own users.
+//! Registries of others, started for one test: Debian's `docker-registry` with its own users, and others without logins.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -50,7 +50,7 @@ impl DockerRegistry {
             let address = free_address();
             let config = folder.path().join("config.yml");
             fs::write(&config, configuration(folder.path(), address, tls)).expect("the file can be written");
-            let shell = start(&registry, &config);
+            let shell = start(Command::new(&registry).arg("serve").arg(&config), folder.path());
             is_ready(address).then_some((address, shell))
         });
         let (address, shell) = started.expect("docker-registry starts");
@@ -99,8 +99,102 @@ impl DockerRegistry {
 
 impl Drop for DockerRegistry {
     fn drop(&mut self) {
-        drop(self.shell.stdin.take());
-        let _ = self.shell.wait();
+        end(&mut self.shell);
+    }
+}
+
+fn end(shell: &mut Child) {
+    drop(shell.stdin.take());
+    let _ = shell.wait();
+}
+
+/// A registry that others wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistryProgram {
+    /// Debian's `docker-registry`, distribution 2.8.
+    Docker2,
+    /// `registry` of distribution 3.
+    Distribution3,
+    /// `olareg`.
+    Olareg,
+}
+
+/// A registry that others wrote, without logins. It ends when the value is dropped.
+#[derive(Debug)]
+pub struct RealRegistry {
+    program: RegistryProgram,
+    path: PathBuf,
+    address: SocketAddr,
+    folder: TempDir,
+    shell: Child,
+}
+
+impl RealRegistry {
+    /// Starts a registry, or reports that the test is skipped.
+    ///
+    /// # Panics
+    ///
+    /// If it is installed but does not start.
+    pub fn start(program: RegistryProgram) -> Option<Self> {
+        let path = peer(match program {
+            RegistryProgram::Docker2 => "docker-registry",
+            RegistryProgram::Distribution3 => "registry",
+            RegistryProgram::Olareg => "olareg",
+        })?;
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        // Another process may take the port in between: try again.
+        let started = (0..5).find_map(|_| {
+            let address = free_address();
+            let shell = program.start(&path, folder.path(), address);
+            is_ready(address).then_some((address, shell))
+        });
+        let (address, shell) = started.expect("the registry starts");
+        Some(Self { program, path, address, folder, shell })
+    }
+
+    /// Returns its host and port.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Ends the process of the registry. Its content stays.
+    pub fn stop(&mut self) {
+        end(&mut self.shell);
+    }
+
+    /// Starts the process again, at the same address with the same content.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub fn start_again(&mut self) {
+        self.shell = self.program.start(&self.path, self.folder.path(), self.address);
+        assert!(is_ready(self.address), "the registry starts again");
+    }
+}
+
+impl Drop for RealRegistry {
+    fn drop(&mut self) {
+        end(&mut self.shell);
+    }
+}
+
+impl RegistryProgram {
+    fn start(self, program: &Path, folder: &Path, address: SocketAddr) -> Child {
+        let mut command = Command::new(program);
+        command.arg("serve");
+        match self {
+            Self::Docker2 | Self::Distribution3 => {
+                let config = folder.join("config.yml");
+                fs::write(&config, configuration(folder, address, None)).expect("the file can be written");
+                command.arg(config);
+            }
+            Self::Olareg => {
+                let (host, port) = (address.ip().to_string(), address.port().to_string());
+                command.args(["--addr", &host, "--port", &port, "--dir"]).arg(folder.join("data"));
+            }
+        }
+        start(&command, folder)
     }
 }
 
@@ -109,11 +203,14 @@ fn free_address() -> SocketAddr {
     listener.local_addr().expect("it has an address")
 }
 
-fn start(registry: &Path, config: &Path) -> Child {
+/// Starts a registry in a shell, with a log in this folder.
+fn start(registry: &Command, folder: &Path) -> Child {
     // The shell ends the registry when its input closes, however the test ends.
-    let script = "\"$0\" serve \"$1\" >\"$1.log\" 2>&1 & child=$!; cat >/dev/null; kill $child; wait";
+    let script = "\"$@\" >>\"$0\" 2>&1 & child=$!; cat >/dev/null; kill $child; wait";
     let mut command = Command::new("sh");
-    command.args(["-c", script]).arg(registry).arg(config).stdin(Stdio::piped());
+    command.args(["-c", script]).arg(folder.join("log")).arg(registry.get_program()).args(registry.get_args());
+    // Distribution 3 sends traces unless it is told not to.
+    command.env("OTEL_TRACES_EXPORTER", "none").stdin(Stdio::piped());
     command.spawn().expect("a shell starts")
 }
 

@@ -24,6 +24,9 @@ const SECRET: &str = "secretoftests";
 /// The name of the bucket.
 const BUCKET: &str = "packages";
 
+/// The name of a second bucket, which all servers but Azurite have.
+const OTHER_BUCKET: &str = "others";
+
 /// The kind of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
@@ -89,7 +92,9 @@ impl StoreKind {
         command.args(["-c", script]).arg(program).current_dir(folder).stdin(Stdio::piped());
         match self {
             Self::Versity => {
-                fs::create_dir_all(folder.join("buckets").join(BUCKET)).expect("the folder can be made");
+                for bucket in [BUCKET, OTHER_BUCKET] {
+                    fs::create_dir_all(folder.join("buckets").join(bucket)).expect("the folder can be made");
+                }
                 command.env("ROOT_ACCESS_KEY", KEY).env("ROOT_SECRET_KEY", SECRET);
                 command.args(["--port", &format!("{host}:{port}"), "posix", "buckets"])
             }
@@ -123,6 +128,11 @@ impl ObjectStore {
             StoreKind::Moto | StoreKind::Versity => "s3",
         };
         format!("{scheme}://{BUCKET}/{prefix}")
+    }
+
+    /// Returns a URL below the second bucket.
+    pub fn other_url(&self, prefix: &str) -> String {
+        self.url(prefix).replace(&format!("//{BUCKET}/"), &format!("//{OTHER_BUCKET}/"))
     }
 
     /// Returns the settings by which a program reaches the server, or something before it, at this host and port.
@@ -187,7 +197,11 @@ impl ObjectStore {
     fn make_bucket(&self) {
         match self.kind {
             StoreKind::Versity => {}
-            StoreKind::Moto | StoreKind::Google => drop(self.ask("PUT", &format!("/{BUCKET}"))),
+            StoreKind::Moto | StoreKind::Google => {
+                for bucket in [BUCKET, OTHER_BUCKET] {
+                    self.ask("PUT", &format!("/{bucket}"));
+                }
+            }
             StoreKind::Azurite => self.make_container(),
         }
     }

@@ -39,6 +39,8 @@ pub enum FaultKind {
     LoseAnswer,
     /// The connection breaks after so many bytes of the answer.
     CutAfter(u64),
+    /// The connection breaks after so many bytes of the request's content.
+    CutRequestAfter(u64),
 }
 
 #[derive(Debug, Default)]
@@ -177,6 +179,9 @@ impl Link {
         }
         let mut server = TcpStream::connect(server)?;
         server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+        if let Some(FaultKind::CutRequestAfter(bytes)) = fault {
+            return self.pass(&mut requests, &mut server, bytes.min(length), true);
+        }
         self.pass(&mut requests, &mut server, length, true)?;
         match fault {
             Some(FaultKind::LoseAnswer) => io::copy(&mut server, &mut io::sink()).map(drop),
@@ -208,7 +213,8 @@ impl Link {
             let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
             let read = from.read(&mut piece[..most])?;
             if read == 0 {
-                return Ok(());
+                // A client that is gone before the end of its content gets no answer, and the server learns that it is gone.
+                return if is_content { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) };
             }
             left -= read as u64;
             let counter = if is_content { &self.sent } else { &self.received };

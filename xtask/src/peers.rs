@@ -126,6 +126,18 @@ pub const PEERS: [Peer; 28] = [
         method: Method::Debian("docker-registry"),
     },
     Peer {
+        program: "registry",
+        purpose: "is a registry whose uploads can be continued",
+        version: &["--version"],
+        method: Method::Go("github.com/distribution/distribution/v3/cmd/registry@v3.0.0"),
+    },
+    Peer {
+        program: "olareg",
+        purpose: "is a registry whose uploads can be continued",
+        version: &[],
+        method: Method::GoModule("github.com/olareg/olareg", "v0.2.2", "cmd/olareg"),
+    },
+    Peer {
         program: "htpasswd",
         purpose: "makes the logins of that registry",
         version: &["-h"],

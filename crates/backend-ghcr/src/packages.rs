@@ -4,10 +4,10 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use distribution_client::{
-    Deleted, ManifestDeleter, Profile, RepositoryFacts, RestApi, RestMethod, VendorPlace, VendorRepository,
-    Visibility,
+    Deleted, ManifestDeleter, Profile, RepositoryFacts, RepositoryLister, RestApi, RestMethod, VendorPlace,
+    VendorRepository, Visibility,
 };
-use oci_model::{Digest, Tag};
+use oci_model::{Digest, RepositoryName, Tag};
 use registry_backend::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -71,11 +71,26 @@ impl GithubPackages {
     ///
     /// [`Invalid`](ErrorKind::Invalid) if the repository has no owner, or the URL would send the token in the open.
     pub fn new(place: &VendorPlace<'_>) -> Result<Self> {
-        let VendorPlace { interface, host, repository, profile, options } = *place;
+        let VendorPlace { host, repository, .. } = *place;
         let (owner, package) = repository.as_str().split_once('/').ok_or_else(|| {
             Error::new(ErrorKind::Invalid, "open", format_args!("{host}/{repository}"))
                 .because("expected a repository with an owner, `ghcr.io/OWNER/NAME`")
         })?;
+        Self::at(place, owner, package)
+    }
+
+    /// Prepares to list the packages of the owner who is the place's repository; sends nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) if the URL would send the token in the open.
+    pub(crate) fn of_owner(place: &VendorPlace<'_>) -> Result<Self> {
+        let owner = place.repository.as_str();
+        Self::at(place, owner.split('/').next().unwrap_or(owner), "")
+    }
+
+    fn at(place: &VendorPlace<'_>, owner: &str, package: &str) -> Result<Self> {
+        let VendorPlace { interface, host, repository, profile, options } = *place;
         let api = RestApi::new(interface, host, profile.clone(), options)?
             .for_repository(repository.clone())
             .with_header("accept", "application/vnd.github+json")
@@ -215,6 +230,22 @@ impl VendorRepository for GithubPackages {
     async fn delete(&self) -> Result<()> {
         let path = self.path(&[]).await?;
         self.api.send("delete package", RestMethod::Delete, &path, None).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl RepositoryLister for GithubPackages {
+    /// Lists the container packages of the owner (docs.github.com, "List packages for an organization" and "for a user").
+    async fn repositories(&self) -> Result<Vec<RepositoryName>> {
+        let path = [self.owners().await?, &self.owner, "packages"];
+        let query = [("package_type", "container"), ("per_page", "100")];
+        let found = self.api.list("list the", &path, &query).await?;
+        let names = found.iter().filter_map(|package| package.get("name").and_then(Value::as_str));
+        // A name that no request can use is left out.
+        let mut names: Vec<_> =
+            names.filter_map(|name| format!("{}/{name}", self.owner).parse().ok()).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 }
 

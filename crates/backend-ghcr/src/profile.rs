@@ -32,6 +32,7 @@ pub fn profile() -> Profile {
         |place| Ok(Arc::new(GithubPackages::new(place)?)),
     );
     vendor.deleter = Some(|place| Ok(Arc::new(GithubPackages::new(place)?)));
+    vendor.repositories = Some(|place| Ok(Arc::new(GithubPackages::of_owner(place)?)));
     vendor.new_repositories_are_private = true;
     vendor.login_hint = Some(
         "GitHub's interface needs a classic personal access token with `read:packages`, and `delete:packages` for deleting",

@@ -18,6 +18,7 @@ use registry_backend::{
     Pruner, RegistryBackend, Relisted, RepositoryAdmin, Result, TagEntry, WriteHint, Written,
 };
 
+use crate::archive::{self, Archive};
 use crate::bucket::{Bucket, OpenUploads, PartStore, Place, Tuning, Warnings};
 use crate::directory::Directory;
 use crate::index::{Edit, Index};
@@ -74,6 +75,22 @@ impl LayoutBackend {
         Ok(backend)
     }
 
+    /// Opens the layout in an uncompressed tar file, as `skopeo` writes it. It can only be read.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if the file does not exist; [`Invalid`](ErrorKind::Invalid) if it is not a tar file with a layout;
+    /// [`Unsupported`](ErrorKind::Unsupported) if `access` asks for writing.
+    pub async fn open_archive(path: &std::path::Path, access: Access) -> Result<Self> {
+        let name = format!("{}:{}", archive::SCHEME, path.display());
+        if access != Access::Read {
+            return Err(Error::new(ErrorKind::Unsupported, "open", name).because(
+                "a layout in a tar file is only read; write to `oci:DIRECTORY` and pack the directory with `tar`",
+            ));
+        }
+        Ok(Self::new(Box::new(Archive::open(path).await?), name, access, 1))
+    }
+
     /// Opens the layout under a prefix of an object store; `name` is the name of the place for people. With [`Access::Create`] the
     /// first write creates it if it does not exist.
     ///
@@ -98,7 +115,7 @@ impl LayoutBackend {
             uploads: OpenUploads::default(),
             tuning: Tuning::default(),
             warnings: Warnings::default(),
-            server: None,
+            bucket: None,
         };
         Self::at(place, &OpenOptions::new(access)).await
     }
@@ -267,6 +284,17 @@ impl RegistryBackend for LayoutBackend {
         let tags = async {
             let index = self.manifests.storage.index().await?;
             Ok(stream::iter(index.tag_entries().into_iter().map(Ok)))
+        };
+        stream::once(tags).try_flatten().boxed()
+    }
+
+    fn described_tags(&self) -> BoxStream<'_, Result<(TagEntry, Option<Descriptor>)>> {
+        let tags = async {
+            let index = self.manifests.storage.index().await?;
+            let tagged = index.tagged_positions();
+            // One description at a time: all of them can take several times the memory of the index.
+            let described = move |(entry, position)| Ok((entry, index.described(position)));
+            Ok(stream::iter(tagged).map(described))
         };
         stream::once(tags).try_flatten().boxed()
     }

@@ -28,7 +28,7 @@ use index_object::{IndexObject, Update};
 use lease::Lease;
 use shared::Shared;
 #[cfg(feature = "remote")]
-pub(crate) use shared::StoreClock;
+pub(crate) use shared::{BucketName, StoreClock};
 pub use shared::Warnings;
 pub(crate) use shared::{PartStore, Place, Tuning};
 pub(crate) use uploads::OpenUploads;
@@ -134,12 +134,13 @@ impl Storage for Bucket {
     }
 
     async fn copy(&self, blob: &dyn BlobSource) -> Result<bool> {
-        let Some(prefix) = blob.blob_place().and_then(|place| self.shared.place.prefix_of(place)) else {
+        let place = blob.blob_place().and_then(|place| self.shared.place.on_same_server(place));
+        let Some(place) = place else {
             return Ok(false);
         };
         self.create().await?;
         self.lease().await;
-        let is_copied = blobs::copy(&self.shared, blob, &prefix).await?;
+        let is_copied = blobs::copy(&self.shared, blob, &place).await?;
         if is_copied {
             self.shared.seen.note(blob.digest(), blob.size());
         }

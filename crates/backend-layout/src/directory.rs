@@ -72,10 +72,11 @@ impl Directory {
         self.created.get_or_try_init(create).await.copied()
     }
 
-    /// Removes the temporary files of killed writers, once. A failure does not matter here: pruning reports it.
+    /// Removes the temporary files of killed writers, once, without those that a write may continue. A failure does not matter here:
+    /// pruning reports it.
     async fn sweep(&self) {
         let remove = || async {
-            let _ = self.remove_partial(SystemTime::now(), false).await;
+            let _ = self.blocking("clean up", blobs::sweep).await;
         };
         self.swept.get_or_init(remove).await;
     }

@@ -1,9 +1,12 @@
 //! Opening layouts by their location.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use oci_model::Location;
 use registry_backend::{BackendFactory, Error, ErrorKind, Fit, OpenOptions, RegistryBackend, Result};
 
+use crate::archive;
 use crate::backend::LayoutBackend;
 #[cfg(feature = "remote")]
 use crate::bucket::OpenUploads;
@@ -58,13 +61,14 @@ impl BackendFactory for LayoutFactory {
     }
 
     fn about(&self) -> &'static str {
-        "OCI image layouts in directories and, where compiled in, buckets: oci:DIRECTORY, s3://, gs://, az://"
+        "OCI image layouts in directories, tar files and, where compiled in, buckets: oci:DIRECTORY, oci-archive:FILE, s3://, gs://, az://"
     }
 
     fn fit(&self, location: &Location) -> Fit {
         match location {
             Location::Directory(_) => Fit::Exact,
             Location::Bucket { scheme, url } if serves(scheme, url) => Fit::Exact,
+            Location::Other { scheme, .. } if scheme == archive::SCHEME => Fit::Exact,
             _ => Fit::No,
         }
     }
@@ -73,6 +77,9 @@ impl BackendFactory for LayoutFactory {
         match location {
             Location::Directory(path) => {
                 Ok(Box::new(LayoutBackend::open_directory(path, options.access).await?))
+            }
+            Location::Other { scheme, address } if scheme == archive::SCHEME => {
+                Ok(Box::new(LayoutBackend::open_archive(Path::new(address), options.access).await?))
             }
             #[cfg(feature = "remote")]
             Location::Bucket { scheme, url } if serves(scheme, url) => {

@@ -200,6 +200,20 @@ impl Index {
 
     /// As [`tags`](Self::tags), with the digests of the manifests.
     pub(crate) fn tag_entries(&self) -> Vec<TagEntry> {
+        self.tagged_positions().into_iter().map(|(entry, _)| entry).collect()
+    }
+
+    /// Returns the descriptor of the manifest at a position, if the entry states all of the manifest's annotations. An entry that this
+    /// crate wrote has all of them or none.
+    pub(crate) fn described(&self, position: usize) -> Option<Descriptor> {
+        let mut descriptor: Descriptor = serde_json::from_str(self.entry(position)?.text).ok()?;
+        descriptor.annotations.remove(REF_NAME);
+        let is_own = descriptor.annotations.remove(SUBJECT_HINT).is_some();
+        (is_own && !descriptor.annotations.is_empty()).then_some(descriptor)
+    }
+
+    /// As [`tag_entries`](Self::tag_entries), with the positions of the entries.
+    pub(crate) fn tagged_positions(&self) -> Vec<(TagEntry, usize)> {
         let mut last = HashMap::new();
         for (position, entry) in self.entries() {
             if let RefName::Tag(tag) = &entry.name {
@@ -208,7 +222,9 @@ impl Index {
         }
         let mut tags: Vec<_> = last.into_iter().collect();
         tags.sort_unstable_by_key(|(_, (position, _))| *position);
-        tags.into_iter().map(|(tag, (_, digest))| TagEntry::new(tag).with_digest(digest)).collect()
+        let entry =
+            |(tag, (position, digest))| (TagEntry::new(tag).with_digest(digest), position);
+        tags.into_iter().map(entry).collect()
     }
 
     /// Returns the names that are not tags, with the digests of their manifests.

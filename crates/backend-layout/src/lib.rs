@@ -1,6 +1,7 @@
 //! A registry backend over OCI image layouts in directories and object stores.
 #![doc = include_str!("../README.md")]
 
+mod archive;
 mod backend;
 mod bucket;
 mod directory;

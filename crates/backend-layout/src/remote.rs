@@ -18,7 +18,7 @@ use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use oci_model::Digest;
 use registry_backend::{Access, Error, ErrorKind, Result};
 
-use crate::bucket::{OpenUploads, PartStore, Place, StoreClock, Tuning, UploadListing};
+use crate::bucket::{BucketName, OpenUploads, PartStore, Place, StoreClock, Tuning, UploadListing};
 use http::{Connector, NoCredentials, PlainHttp};
 pub use options::BucketOptions;
 use options::{SMALLEST_PART, Settings, is_on_this_machine};
@@ -88,7 +88,10 @@ fn own_place(url: &str, options: &BucketOptions, uploads: OpenUploads) -> Result
         attempts: options.retry.attempts,
         patience: options.retry.patience,
     };
-    let identity = format!("{} {}", opened.identity, parsed.host_str().unwrap_or_default());
+    let bucket = BucketName {
+        server: Digest::sha256_of(opened.identity.as_bytes()),
+        name: parsed.host_str().unwrap_or_default().to_owned(),
+    };
     Ok(Place {
         store: opened.store,
         parts: PartStore(opened.parts),
@@ -100,7 +103,7 @@ fn own_place(url: &str, options: &BucketOptions, uploads: OpenUploads) -> Result
         uploads,
         tuning,
         warnings: options.warnings.clone(),
-        server: Some(Digest::sha256_of(identity.as_bytes())),
+        bucket: Some(bucket),
     })
 }
 

@@ -1,11 +1,12 @@
 //! Quay's REST interface for one repository.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use distribution_client::{
-    Deleted, RepositoryFacts, RestApi, RestMethod, TagLister, VendorPlace, VendorRepository, Visibility,
+    Deleted, RepositoryFacts, RepositoryLister, RestApi, RestMethod, TagLister, VendorPlace, VendorRepository,
+    Visibility,
 };
 use oci_model::{Digest, RepositoryName, Tag};
 use registry_backend::{Error, ErrorKind, Result, TagEntry};
@@ -38,8 +39,23 @@ struct Tagged {
     manifest_digest: Digest,
 }
 
-/// The most pages that are read, of a hundred tags each.
+#[derive(Deserialize)]
+struct RepositoryPage {
+    repositories: Vec<Listed>,
+    next_page: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    namespace: String,
+    name: String,
+}
+
+/// The most pages that are read, of a hundred entries each.
 const MOST_PAGES: usize = 10_000;
+
+/// The most repositories of a namespace.
+const MOST_REPOSITORIES: usize = 1_000_000;
 
 impl QuayApi {
     /// Prepares to talk to the interface, such as `https://quay.io/api/v1`; sends nothing yet.
@@ -102,6 +118,35 @@ impl TagLister for QuayApi {
         }
         Err(Error::new(ErrorKind::Protocol, "list the tags of", &self.repository)
             .because("the list has no end"))
+    }
+}
+
+#[async_trait]
+impl RepositoryLister for QuayApi {
+    /// Lists the repositories of the namespace page by page (quay/quay, endpoints/api/repository.py, `RepositoryList`). Everybody may
+    /// list the public ones.
+    async fn repositories(&self) -> Result<Vec<RepositoryName>> {
+        const OPERATION: &str = "list the names of";
+        let (mut found, mut next) = (BTreeSet::new(), None::<String>);
+        for _ in 0..MOST_PAGES {
+            let mut query = vec![("namespace", self.repository.as_str()), ("public", "true")];
+            query.extend(next.as_deref().map(|next| ("next_page", next)));
+            let answer = self.api.get(OPERATION, &["repository"], &query).await?;
+            let page: RepositoryPage = serde_json::from_value(answer).map_err(|error| {
+                Error::new(ErrorKind::Protocol, OPERATION, &self.repository).caused_by(error)
+            })?;
+            // A name that no request can use is left out, as in the registry's own list.
+            let names = page.repositories.iter().map(|listed| format!("{}/{}", listed.namespace, listed.name));
+            found.extend(names.filter_map(|name| name.parse::<RepositoryName>().ok()));
+            if page.next_page.is_none() {
+                return Ok(found.into_iter().collect());
+            }
+            if found.len() > MOST_REPOSITORIES {
+                break;
+            }
+            next = page.next_page;
+        }
+        Err(Error::new(ErrorKind::Protocol, OPERATION, &self.repository).because("the list has no end"))
     }
 }
 

@@ -37,6 +37,7 @@ pub fn profile() -> Profile {
         |place| Ok(Arc::new(QuayApi::new(place)?)),
     );
     vendor.lister = Some(|place| Ok(Arc::new(QuayApi::new(place)?)));
+    vendor.repositories = Some(|place| Ok(Arc::new(QuayApi::new(place)?)));
     // `CREATE_PRIVATE_REPO_ON_PUSH` (config.py:895).
     vendor.new_repositories_are_private = true;
     vendor.login_hint = Some(

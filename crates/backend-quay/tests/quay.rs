@@ -12,10 +12,12 @@ use distribution_client::{
     ClientOptions, Credential, Deleted, FixedCredential, Profile, Registries, RegistryFactory, Secret,
     VendorPlace, VendorRepository as _, Visibility,
 };
-use oci_model::{Digest, Location, Reference, Tag};
-use registry_backend::{Access, BackendFactory as _, ErrorKind, Fit, OpenOptions};
+use oci_model::{Descriptor, Digest, ImageManifest, Location, MediaType, RawManifest, Reference, Tag};
+use registry_backend::{
+    Access, BackendFactory as _, BlobSource as _, BytesSource, ErrorKind, Fit, OpenOptions, WriteHint, Written,
+};
 use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_suite};
-use registry_conformance::scripted::{Auth, Config, Preset, ScriptedRegistry, User};
+use registry_conformance::scripted::{Auth, Config, Preset, Route, ScriptedRegistry, User};
 use serde_json::{Value, json};
 
 fn fast() -> Profile {
@@ -56,6 +58,31 @@ async fn the_backend_conforms_on_a_registry_like_quay() {
     .await;
     assert!(report.failed.is_empty(), "{report}");
     assert_eq!(report.skipped_names(), checks_that_need(&lacks), "{report}");
+}
+
+#[tokio::test]
+async fn a_blob_that_is_already_there_gets_a_new_lease_by_one_request() {
+    let registry = ScriptedRegistry::start(Config::new(Preset::Quay)).await.unwrap();
+    let factory = RegistryFactory::new(Arc::default(), fast());
+    let backend = factory.open(&location(registry.host()), &OpenOptions::new(Access::Create)).await.unwrap();
+    let content = BytesSource::new(b"content".to_vec());
+    let hint = WriteHint::default();
+    assert_eq!(backend.write_blob(&content, &hint).await.unwrap(), Written::Uploaded);
+    // Twice as long as the lease: a push that takes long, or one that was interrupted and begins again, writes its blobs again.
+    for _ in 0..2 {
+        registry.pass_time(Duration::from_secs(3000));
+        registry.collect_garbage();
+        registry.forget_requests();
+        assert_eq!(backend.write_blob(&content, &hint).await.unwrap(), Written::AlreadyThere);
+        let asked: Vec<_> = registry.requests().into_iter().map(|request| request.route).collect();
+        assert_eq!(asked, [Route::Mount]);
+    }
+    registry.pass_time(Duration::from_secs(3000));
+    registry.collect_garbage();
+    let config = Descriptor::new(MediaType::from_static("text/csv"), content.digest().clone(), 7);
+    let manifest = RawManifest::from_image(&ImageManifest::new(MediaType::from_static("text/csv"), config));
+    let tag: Tag = "v1".parse().unwrap();
+    backend.write_manifest(&tag.into(), &manifest).await.unwrap();
 }
 
 #[tokio::test]

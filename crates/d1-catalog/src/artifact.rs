@@ -4,10 +4,10 @@ use d1_package::annotations::{D1_FORMAT_ID, D1_IDENTIFIER, D1_OBSOLETES, D1_RESO
 use d1_package::{ArtifactState, PackageView};
 use d1_transfer::parts::{Tagged, total};
 use oci_model::annotations::{CREATED, DESCRIPTION, TITLE};
-use oci_model::{Digest, Manifest, MediaType, Tag};
+use oci_model::{Annotations, Descriptor, Digest, Manifest, MediaType, Tag};
 use serde::Serialize;
 
-/// An artifact of a repository, as its manifest describes it.
+/// An artifact of a repository, as its manifest or a list of tags describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -16,8 +16,9 @@ pub struct ArtifactSummary {
     pub digest: Digest,
     /// A tag that names it. If there are several, the one by which it was found first.
     pub tag: Tag,
-    /// Its kind.
-    pub kind: ArtifactKind,
+    /// Its kind. Unknown if only a list of tags was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ArtifactKind>,
     /// Type of the artifact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
@@ -45,8 +46,9 @@ pub struct ArtifactSummary {
     /// When it was created, as the annotation `org.opencontainers.image.created` states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// Size of its blobs in bytes.
-    pub stored_bytes: u64,
+    /// Size of its blobs in bytes. Unknown if only a list of tags was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stored_bytes: Option<u64>,
 }
 
 /// The kind of an artifact.
@@ -66,22 +68,39 @@ pub enum ArtifactKind {
 
 impl ArtifactSummary {
     pub(crate) fn of(tagged: &Tagged) -> Self {
-        let annotations = tagged.manifest.annotations();
+        let Tagged { tag, raw, manifest } = tagged;
+        let described = Self::of_annotations(tag.clone(), raw.digest().clone(), manifest.annotations());
+        Self {
+            kind: Some(kind(manifest)),
+            artifact_type: manifest.effective_artifact_type().cloned(),
+            title: described.title.clone().or_else(|| only_title(manifest)),
+            stored_bytes: Some(total(manifest.blobs().iter().map(|blob| blob.size))),
+            ..described
+        }
+    }
+
+    /// Returns the summary of a manifest as a list of tags describes it.
+    pub(crate) fn of_descriptor(tag: Tag, descriptor: &Descriptor) -> Self {
+        let described = Self::of_annotations(tag, descriptor.digest.clone(), &descriptor.annotations);
+        Self { artifact_type: descriptor.artifact_type.clone(), ..described }
+    }
+
+    fn of_annotations(tag: Tag, digest: Digest, annotations: &Annotations) -> Self {
         let text = |key: &str| annotations.get(key).cloned();
         Self {
-            digest: tagged.raw.digest().clone(),
-            tag: tagged.tag.clone(),
-            kind: kind(&tagged.manifest),
-            artifact_type: tagged.manifest.effective_artifact_type().cloned(),
+            digest,
+            tag,
+            kind: None,
+            artifact_type: None,
             identifier: text(D1_IDENTIFIER),
             resource_map: text(D1_RESOURCE_MAP),
             series_id: text(D1_SERIES_ID),
             obsoletes: text(D1_OBSOLETES),
             state: ArtifactState::of(annotations),
-            title: text(DESCRIPTION).or_else(|| text(TITLE)).or_else(|| only_title(&tagged.manifest)),
+            title: text(DESCRIPTION).or_else(|| text(TITLE)),
             format_id: text(D1_FORMAT_ID),
             created: text(CREATED),
-            stored_bytes: total(tagged.manifest.blobs().iter().map(|blob| blob.size)),
+            stored_bytes: None,
         }
     }
 

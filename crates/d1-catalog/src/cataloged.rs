@@ -398,6 +398,6 @@ impl Finding<'_> {
         if let Some(fault) = &candidate.fault {
             self.warn(candidate.artifact.tag.as_str(), fault);
         }
-        candidate.fault.is_some() || candidate.artifact.kind == ArtifactKind::Index
+        candidate.fault.is_some() || candidate.artifact.kind == Some(ArtifactKind::Index)
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bagit::Algorithm;
 use d1_model::Identifier;
 use d1_package::{Entry, PackageView};
-use d1_transfer::parts::{Met, Tagged, concerns_content, walk};
+use d1_transfer::parts::{Met, Tagged, Walked, concerns_content, walk, walk_described};
 use d1_transfer::{Event, ListedFile, Observer, OpenPackage};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use oci_model::{ImageManifest, Manifest, Tag};
+use oci_model::{Descriptor, ImageManifest, Manifest, Tag};
 use registry_backend::RegistryBackend;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -53,6 +53,8 @@ pub struct Query {
     pub content: SearchQuery,
     /// Whether to list the objects that match instead of the artifacts that hold them.
     pub objects: bool,
+    /// Whether a manifest stays unread where the list of tags answers the query. Its kind and its size are then unknown.
+    pub brief: bool,
 }
 
 impl Query {
@@ -67,6 +69,28 @@ impl Query {
             .as_ref()
             .is_none_or(|wanted| artifact.state.content_digest.as_ref() == Some(wanted));
         fits_title && fits_content && self.fits_time(artifact.created.as_deref())
+    }
+
+    /// Tells whether a manifest has to be read, beyond its description in the list of tags.
+    fn needs_manifest(&self, described: &ArtifactSummary) -> bool {
+        if self.is_ruled_out(described) {
+            return false;
+        }
+        let is_answered = self.brief
+            && !self.objects
+            && self.digest.is_none()
+            // Without a title, that of the only file counts.
+            && described.title.is_some()
+            && self.names(described)
+            && self.fits_format(described.format_id.as_deref());
+        !is_answered
+    }
+
+    /// Tells whether all annotations of a manifest show that it does not match.
+    fn is_ruled_out(&self, described: &ArtifactSummary) -> bool {
+        let mut known = self.clone();
+        known.title = known.title.filter(|_| described.title.is_some());
+        !known.fits_whole(described)
     }
 
     fn fits_time(&self, created: Option<&str>) -> bool {
@@ -142,8 +166,8 @@ pub struct Found {
 /// Searches all tagged artifacts and lists matches as they are found, in the order of the store's tags. If the
 /// query has an identifier, the artifact that its tag names comes first.
 ///
-/// The search reads every manifest. It reads an index only if the manifest cannot answer the query. For an
-/// artifact that cannot be read, the observer gets a warning.
+/// The search reads every manifest that may match, unless the list of tags answers the query. It reads an index only if the manifest
+/// cannot answer the query. For an artifact that cannot be read, the observer gets a warning.
 ///
 /// # Errors
 ///
@@ -185,7 +209,10 @@ pub fn find<'a>(
         return stream::once(std::future::ready(Err(Error::NeedsCatalog))).boxed();
     }
     let first = query.identifier.as_ref().and_then(tag_of);
-    search(backend, query, first, observer)
+    let reads = |tag: &Tag, descriptor: &Descriptor| {
+        query.needs_manifest(&ArtifactSummary::of_descriptor(tag.clone(), descriptor))
+    };
+    search_in(walk_described(backend, first, reads), backend, query, observer)
         .map_ok(|searched| stream::iter(searched.found.into_iter().map(Ok)))
         .try_flatten()
         .boxed()
@@ -216,26 +243,26 @@ pub(crate) fn search<'a>(
     first: Option<Tag>,
     observer: &'a Arc<dyn Observer>,
 ) -> BoxStream<'a, Result<Searched>> {
+    search_in(walk(backend, first).map_ok(Walked::Met).boxed(), backend, query, observer)
+}
+
+fn search_in<'a>(
+    walked: BoxStream<'a, d1_transfer::Result<Walked>>,
+    backend: &'a dyn RegistryBackend,
+    query: &'a Query,
+    observer: &'a Arc<dyn Observer>,
+) -> BoxStream<'a, Result<Searched>> {
     let permits = usize::try_from(INDEX_BYTES_AT_ONCE / PERMIT_BYTES).unwrap_or(1);
     let search = Arc::new(Search { backend, query, observer, indexes: Semaphore::new(permits) });
     let parallel = backend.capabilities().manifests_at_once();
-    walk(backend, first)
+    walked
         .map_err(Error::from)
-        .try_filter_map(move |met| {
-            let tagged = match met {
-                Met::Artifact(tagged) => Some(tagged),
-                Met::Unreadable { tag, error } => {
-                    warn(observer, &tag, &error);
-                    None
-                }
-            };
-            std::future::ready(Ok(tagged))
-        })
-        .map_ok(move |tagged| {
+        .map_ok(move |walked| {
             let search = Arc::clone(&search);
-            async move { search.look_at(*tagged).await }
+            async move { search.of(walked).await }
         })
         .try_buffered(parallel)
+        .try_filter_map(|searched| std::future::ready(Ok(searched)))
         .boxed()
 }
 
@@ -255,6 +282,25 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    async fn of(&self, walked: Walked) -> Result<Option<Searched>> {
+        match walked {
+            Walked::Met(Met::Artifact(tagged)) => self.look_at(*tagged).await.map(Some),
+            Walked::Met(Met::Unreadable { tag, error }) => {
+                warn(self.observer, &tag, &error);
+                Ok(None)
+            }
+            Walked::Described(tag, descriptor) => Ok(Some(self.described(tag, &descriptor))),
+        }
+    }
+
+    /// Returns an artifact that the list of tags describes well enough for the query.
+    fn described(&self, tag: Tag, descriptor: &Descriptor) -> Searched {
+        let artifact = ArtifactSummary::of_descriptor(tag, descriptor);
+        let fits = !self.query.is_ruled_out(&artifact);
+        let found = fits.then(|| Found { artifact: artifact.clone(), object: None });
+        Searched { artifact, found: found.into_iter().collect() }
+    }
+
     async fn look_at(&self, tagged: Tagged) -> Result<Searched> {
         let artifact = ArtifactSummary::of(&tagged);
         if !self.query.fits_whole(&artifact) {

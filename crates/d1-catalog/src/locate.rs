@@ -224,7 +224,7 @@ fn preferred<'a>(artifacts: &[&'a ArtifactSummary], purpose: Purpose) -> Vec<&'a
         Purpose::Package => ArtifactKind::Package,
         Purpose::Bytes => ArtifactKind::Object,
     };
-    artifacts.iter().copied().filter(|artifact| artifact.kind == kind).collect()
+    artifacts.iter().copied().filter(|artifact| artifact.kind == Some(kind)).collect()
 }
 
 fn describe(artifact: &ArtifactSummary) -> String {

@@ -412,7 +412,7 @@ pub(crate) fn summary(row: &Row<'_>) -> rusqlite::Result<ArtifactSummary> {
         state,
         digest: row.get::<_, DigestColumn>(2)?.0,
         tag: row.get::<_, TagColumn>(3)?.0,
-        kind: kind_of(row.get(4)?),
+        kind: Some(kind_of(row.get(4)?)),
         artifact_type: row.get::<_, Option<String>>(5)?.map(MediaType::received),
         identifier: row.get(6)?,
         resource_map: row.get(7)?,
@@ -421,7 +421,7 @@ pub(crate) fn summary(row: &Row<'_>) -> rusqlite::Result<ArtifactSummary> {
         title: row.get(10)?,
         format_id: row.get(11)?,
         created: row.get(12)?,
-        stored_bytes: count(row, 13)?,
+        stored_bytes: Some(count(row, 13)?),
     })
 }
 

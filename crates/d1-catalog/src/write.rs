@@ -296,7 +296,7 @@ impl Adding<'_> {
                 self.repository,
                 DigestColumn(summary.digest.clone()),
                 summary.tag.as_str(),
-                kind_number(summary.kind),
+                kind_number(summary.kind.unwrap_or(ArtifactKind::Artifact)),
                 artifact_type,
                 summary.identifier,
                 summary.resource_map,
@@ -308,7 +308,7 @@ impl Adding<'_> {
                 format,
                 summary.created,
                 created_at,
-                stored(summary.stored_bytes),
+                stored(summary.stored_bytes.unwrap_or_default()),
                 artifact.archived,
                 artifact.license,
                 view.map(PackageView::directory).unwrap_or_default(),
@@ -322,7 +322,7 @@ impl Adding<'_> {
         if let Some(view) = view {
             self.content(id, view, artifact)?;
         }
-        let is_content = matches!(summary.kind, ArtifactKind::Package | ArtifactKind::Object);
+        let is_content = matches!(summary.kind, Some(ArtifactKind::Package | ArtifactKind::Object));
         if is_content && artifact.documents.science.is_empty() {
             self.record(id, None, artifact, &facts_of_manifest(artifact))?;
         }

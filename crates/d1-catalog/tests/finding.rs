@@ -204,7 +204,7 @@ async fn without_a_question_every_artifact_is_listed_once() {
     backend.write_manifest(&at("zz-alias"), &raw).await.unwrap();
     let found = found(&*backend, |_| {}).await;
     assert_eq!(tags(&found), ["doi_10.5072_A1", "doi_10.5072_A2", "single", "three"]);
-    let kinds: Vec<_> = found.iter().map(|found| found.artifact.kind).collect();
+    let kinds: Vec<_> = found.iter().map(|found| found.artifact.kind.unwrap()).collect();
     let (package, object) = (ArtifactKind::Package, ArtifactKind::Object);
     assert_eq!(kinds, [package, package, object, ArtifactKind::Artifact]);
 }

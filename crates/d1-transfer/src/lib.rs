@@ -59,7 +59,9 @@ pub mod parts {
     pub use crate::push::push_prepared;
     pub use crate::source::{FileSource, Spool, SpoolSource, SpoolWriter, SpooledLayer, read_range};
     pub use crate::staging::{Released, Staging, sync_directory, sync_file_system};
-    pub use crate::tagged::{Met, ReferrerBudget, Tagged, concerns_content, referrers, walk};
+    pub use crate::tagged::{
+        Met, ReferrerBudget, Tagged, Walked, concerns_content, referrers, walk, walk_described,
+    };
     pub use crate::tombstone::{refuse_withdrawn, tombstone_tag, tombstone_tags};
     pub use crate::upload::{Counted, Totals};
     pub use crate::verify::system_metadata::{Attached, attached};

@@ -35,6 +35,15 @@ pub enum Met {
     },
 }
 
+/// An item of a walk that leaves some manifests unread.
+#[derive(Debug)]
+pub enum Walked {
+    /// A manifest that was read, or cannot be read.
+    Met(Met),
+    /// A manifest as the list of tags describes it, with its first tag.
+    Described(Tag, Box<Descriptor>),
+}
+
 /// Walks the tags in the order of the store, beginning with the tag `first` if there is one.
 ///
 /// Each manifest is requested by its tag. Asking for its digest first would need another request per tag.
@@ -43,26 +52,69 @@ pub enum Met {
 ///
 /// Fails if the tags cannot be listed, or the store fails.
 pub fn walk(backend: &dyn RegistryBackend, first: Option<Tag>) -> BoxStream<'_, Result<Met>> {
+    let listed = backend.tags().map_ok(|entry| (entry, None));
+    let walked = walk_listed(backend, first, listed.boxed(), |_, _| true);
+    let met = walked.try_filter_map(|walked| {
+        let met = match walked {
+            Walked::Met(met) => Some(met),
+            Walked::Described(..) => None,
+        };
+        std::future::ready(Ok(met))
+    });
+    met.boxed()
+}
+
+/// As [`walk`], but where the list of tags describes a manifest, `reads` decides whether to read it.
+///
+/// # Errors
+///
+/// As [`walk`].
+pub fn walk_described<'a>(
+    backend: &'a dyn RegistryBackend,
+    first: Option<Tag>,
+    reads: impl Fn(&Tag, &Descriptor) -> bool + Send + 'a,
+) -> BoxStream<'a, Result<Walked>> {
+    walk_listed(backend, first, backend.described_tags(), reads)
+}
+
+/// A list of tags, with the descriptors that it states.
+type Listed<'a> = BoxStream<'a, registry_backend::Result<(TagEntry, Option<Descriptor>)>>;
+
+fn walk_listed<'a>(
+    backend: &'a dyn RegistryBackend,
+    first: Option<Tag>,
+    listed: Listed<'a>,
+    reads: impl Fn(&Tag, &Descriptor) -> bool + Send + 'a,
+) -> BoxStream<'a, Result<Walked>> {
     let parallel = backend.capabilities().manifests_at_once();
-    let guess = stream::iter(first.clone()).map(|tag| Ok((tag, true)));
+    let guess = stream::iter(first.clone()).map(|tag| Ok((tag, true, None)));
     let mut listed_digests = HashSet::new();
-    let listed = backend.tags().try_filter(move |TagEntry { tag, digest, .. }| {
+    let listed = listed.try_filter(move |(TagEntry { tag, digest, .. }, _)| {
         // A list with digests shows which tags name the same manifest: it is read once.
         let is_new = digest.as_ref().is_none_or(|digest| listed_digests.insert(digest.clone()));
         std::future::ready(is_new && Some(tag) != first.as_ref())
     });
-    let listed = listed.map_ok(|entry| (entry.tag, false));
+    let listed = listed.map_ok(move |(TagEntry { tag, .. }, described)| {
+        let unread = described.filter(|descriptor| !reads(&tag, descriptor));
+        (tag, false, unread)
+    });
     let mut seen = HashSet::new();
     guess
         .chain(listed.map_err(crate::Error::from))
-        .map_ok(move |(tag, is_guess)| read(backend, tag, is_guess))
+        .map_ok(move |(tag, is_guess, described)| async move {
+            match described {
+                Some(descriptor) => Ok(Some(Walked::Described(tag, Box::new(descriptor)))),
+                None => Ok(read(backend, tag, is_guess).await?.map(Walked::Met)),
+            }
+        })
         .try_buffered(parallel)
-        .try_filter_map(move |met| {
-            let met = met.filter(|met| match met {
-                Met::Artifact(tagged) => seen.insert(tagged.raw.digest().clone()),
-                Met::Unreadable { .. } => true,
+        .try_filter_map(move |walked| {
+            let walked = walked.filter(|walked| match walked {
+                Walked::Met(Met::Artifact(tagged)) => seen.insert(tagged.raw.digest().clone()),
+                Walked::Met(Met::Unreadable { .. }) => true,
+                Walked::Described(_, descriptor) => seen.insert(descriptor.digest.clone()),
             });
-            std::future::ready(Ok(met))
+            std::future::ready(Ok(walked))
         })
         .boxed()
 }

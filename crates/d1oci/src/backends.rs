@@ -35,7 +35,9 @@ pub(crate) fn backends() -> Backends {
     let backends = backends.with(backend_layout::LayoutFactory::new());
     #[cfg(not(feature = "backend-layout"))]
     let backends = backends.without("backend-layout", |location| {
-        matches!(location, Location::Directory(_) | Location::Bucket { .. })
+        let is_archive =
+            matches!(location, Location::Other { scheme, .. } if scheme == "oci-archive");
+        is_archive || matches!(location, Location::Directory(_) | Location::Bucket { .. })
     });
     #[cfg(not(feature = "backend-ghcr"))]
     let backends = backends.without("backend-ghcr", |location| is_at(location, "ghcr.io"));

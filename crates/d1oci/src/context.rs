@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use d1_transfer::{Event, Observer};
+#[cfg(feature = "distribution-client")]
+use oci_model::Digest;
 use oci_model::{Location, ManifestRef, Reference, Tag};
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 use registry_backend::BackendFactory as _;
@@ -127,7 +129,41 @@ impl Context {
         self.open_with(location, &OpenOptions::new(access)).await
     }
 
+    /// Opens the target of a mirror run without forgetting the digests that earlier runs remember.
+    pub(crate) async fn open_mirrored(
+        &self,
+        location: &Location,
+    ) -> Result<Box<dyn RegistryBackend>, Failure> {
+        self.open_backend(location, &OpenOptions::new(Access::Create).remembering_lists()).await
+    }
+
     async fn open_with(
+        &self,
+        location: &Location,
+        options: &OpenOptions,
+    ) -> Result<Box<dyn RegistryBackend>, Failure> {
+        if let (true, Some(remembered)) = (options.access != Access::Read, self.mirrored(location)) {
+            // A directory that remains counts for a week.
+            let _ = std::fs::remove_dir_all(remembered);
+        }
+        self.open_backend(location, options).await
+    }
+
+    /// Returns the directory in which mirror runs remember the digests of the tags of a registry's repository; `None` for a layout, which
+    /// lists them, and for a user without a home directory.
+    pub(crate) fn mirrored(&self, to: &Location) -> Option<PathBuf> {
+        #[cfg(feature = "distribution-client")]
+        if let Location::Registry { .. } = to {
+            let name = Digest::sha256_of(to.to_string().as_bytes());
+            let directory = self.registries.environment.below_state_home("d1oci/mirrors");
+            return directory.map(|directory| directory.join(name.encoded()));
+        }
+        #[cfg(not(feature = "distribution-client"))]
+        let _ = to;
+        None
+    }
+
+    async fn open_backend(
         &self,
         location: &Location,
         options: &OpenOptions,

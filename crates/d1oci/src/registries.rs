@@ -9,6 +9,8 @@ use distribution_client::{
     ClientCertificate, ClientOptions, Profile, Proxies, Registries, Registry, RegistryFactory,
     RegistryWarning, Scheme, Secret, VendorPlace, VendorRepository, WaitObserver,
 };
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use oci_model::RepositoryName;
 use registry_backend::{Backends, Fit};
 
@@ -360,6 +362,31 @@ impl RegistryPlace {
             options: &self.client,
         };
         Ok(Some(((vendor.open)(&place)?, vendor.login_hint)))
+    }
+
+    /// Lists the repositories of the registry, or those below a namespace. For a namespace, the vendor's interface answers if there is
+    /// one.
+    pub(crate) fn repositories<'a>(
+        &'a self,
+        namespace: Option<&'a RepositoryName>,
+    ) -> Result<BoxStream<'a, registry_backend::Result<RepositoryName>>, Failure> {
+        let profile = self.profile();
+        if let (Some(namespace), Some(vendor)) = (namespace, &profile.vendor)
+            && let Some(open) = vendor.repositories
+        {
+            let interface = &vendor.url_for(self.settings.api(), &self.host, &profile, &self.client)?;
+            let (host, options) = (&self.host, &self.client);
+            let lister =
+                open(&VendorPlace { interface, host, repository: namespace, profile: &profile, options })?;
+            let listed = async move { lister.repositories().await.map(|found| stream::iter(found).map(Ok)) };
+            return Ok(stream::once(listed).try_flatten().boxed());
+        }
+        let below = namespace.map(|namespace| format!("{namespace}/"));
+        let is_below = move |name: &RepositoryName| {
+            let found = below.as_ref().is_none_or(|below| name.as_str().starts_with(below.as_str()));
+            std::future::ready(found)
+        };
+        Ok(self.registries.open(&self.host, profile)?.repositories().try_filter(is_below).boxed())
     }
 
     /// Returns the backends with a factory for each profile, for this registry alone.

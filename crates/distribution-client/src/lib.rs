@@ -3,6 +3,7 @@
 
 mod auth;
 mod backend;
+mod catalog;
 mod context;
 mod credentials;
 mod delete;
@@ -39,7 +40,9 @@ pub use registry::Registry;
 pub use repository::Repository;
 pub use rest::{RestApi, RestMethod};
 pub use upload_memory::{UploadMemory, UploadName};
-pub use vendor::{Deleted, ManifestDeleter, RepositoryFacts, TagLister, VendorRepository, Visibility};
+pub use vendor::{
+    Deleted, ManifestDeleter, RepositoryFacts, RepositoryLister, TagLister, VendorRepository, Visibility,
+};
 pub use warning::{RegistryWarning, WarningSink};
 
 // Crates whose types are in this crate's signatures.

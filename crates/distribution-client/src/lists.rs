@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::context::Context;
 use crate::headers::next_link;
-use crate::registry::{Call, Sent};
+use crate::registry::{Call, Registry, Sent};
 use crate::repository::{Doing, Repository};
 
 /// The most pages that are followed: with a hundred tags on each, that is a million tags.
@@ -33,7 +33,7 @@ const MOST_BYTES: u64 = 256 * 1024 * 1024;
 /// The pages of a list, one request after the other.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    repository: Repository,
+    registry: Registry,
     next: Option<Call>,
     context: Context,
     seen: HashSet<String>,
@@ -42,8 +42,8 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    pub(crate) fn new(repository: Repository, first: Call, context: Context) -> Self {
-        Self { repository, next: Some(first.staying()), context, seen: HashSet::new(), empty: 0, bytes: 0 }
+    pub(crate) fn new(registry: Registry, first: Call, context: Context) -> Self {
+        Self { registry, next: Some(first.staying()), context, seen: HashSet::new(), empty: 0, bytes: 0 }
     }
 
     /// Notes how much was new on the last page.
@@ -66,7 +66,7 @@ impl Pages {
         if self.seen.len() >= MOST_PAGES || !self.seen.insert(call.request.url.to_string()) {
             return Err(self.context.protocol("the registry's list has no end"));
         }
-        let registry = self.repository.registry();
+        let registry = &self.registry;
         let limit = LARGEST_PAGE.min(MOST_BYTES.saturating_sub(self.bytes));
         let answer = registry.exchange(&call, Sent::Nothing, limit, &self.context).await?;
         self.bytes = self.bytes.saturating_add(answer.body.len() as u64);
@@ -145,7 +145,7 @@ impl TagListing {
                 let call = repository.call(Method::GET, format_args!("tags/list"), Doing::Read, &context)?;
                 let call = call.with_parameter("n", &repository.profile().page_size.to_string());
                 let call = call.with_header(ACCEPT, HeaderValue::from_static("application/json"));
-                self.pages.insert(Pages::new(repository.clone(), call, context))
+                self.pages.insert(Pages::new(repository.registry().clone(), call, context))
             }
         };
         let Some(answer) = pages.next_page().await? else { return Ok(None) };

@@ -12,7 +12,7 @@ use crate::Secret;
 use crate::credentials::Credential;
 use crate::options::{ClientOptions, is_loopback_host};
 use crate::refusal::{Refusal, Verdict};
-use crate::vendor::{ManifestDeleter, TagLister, VendorRepository};
+use crate::vendor::{ManifestDeleter, RepositoryLister, TagLister, VendorRepository};
 
 /// The facts in which registries differ. A crate for one kind of registry is a value of this type, and the vendor's own
 /// interface where it has one. [`RegistryFactory`](crate::RegistryFactory) serves every profile.
@@ -120,6 +120,10 @@ pub struct VendorInterface {
     ///
     /// Errors: as those of `open`.
     pub lister: Option<VendorOpener<dyn TagLister>>,
+    /// Returns the vendor's list of the repositories of a namespace, which the place has as its repository.
+    ///
+    /// Errors: as those of `open`.
+    pub repositories: Option<VendorOpener<dyn RepositoryLister>>,
     /// Whether a repository that a push creates is private.
     pub new_repositories_are_private: bool,
     /// Advice for a user whom the interface refuses.
@@ -307,7 +311,15 @@ impl VendorInterface {
         url: fn(&str, &ClientOptions) -> Option<String>,
         open: VendorOpener<dyn VendorRepository>,
     ) -> Self {
-        Self { url, open, deleter: None, lister: None, new_repositories_are_private: false, login_hint: None }
+        Self {
+            url,
+            open,
+            deleter: None,
+            lister: None,
+            repositories: None,
+            new_repositories_are_private: false,
+            login_hint: None,
+        }
     }
 
     /// Returns the URL of the interface: the stated one, or that of the host.

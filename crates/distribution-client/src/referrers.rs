@@ -117,7 +117,7 @@ impl Repository {
             call = call.with_parameter("artifactType", artifact_type.as_str());
         }
         let call = call.with_header(ACCEPT, HeaderValue::from_static(MediaType::IMAGE_INDEX));
-        let mut pages = Pages::new(self.clone(), call, context.clone());
+        let mut pages = Pages::new(self.registry().clone(), call, context.clone());
         let mut found: Vec<Descriptor> = Vec::new();
         let mut seen = HashSet::new();
         loop {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use http_transfer::{Method, Secret, StatusCode, Url, resolve};
 use oci_model::{Digest, DigestHasher, RepositoryName};
-use registry_backend::{BlobSource, ErrorKind, Result, Retry, WriteHint, Written};
+use registry_backend::{BlobSource, Error, ErrorKind, Result, Retry, WriteHint, Written};
 
 use crate::context::Context;
 use crate::profile::{MountRule, UploadStrategy};
@@ -17,6 +17,8 @@ use crate::repository::{Doing, Repository};
 use crate::upload_memory::{UploadMemory, UploadName};
 use sending::{Failure, Next};
 use session::{Requested, Session};
+
+const MIB: u64 = 1024 * 1024;
 
 /// The number of lost bytes from which a broken upload continues in chunks.
 const LARGE_LOSS: u64 = 16 * 1024 * 1024;
@@ -168,8 +170,10 @@ impl Repository {
                 }
                 Next::Interrupted { sent } => {
                     // A kept connection that the other side has closed meanwhile breaks early, once.
-                    if interrupted || sent >= LARGE_LOSS {
-                        strategies.advance_to_chunks();
+                    if (interrupted || sent >= LARGE_LOSS)
+                        && let Some(bytes) = strategies.advance_to_chunks()
+                    {
+                        error = in_chunks(error, sent, bytes, context);
                     }
                     interrupted = true;
                 }
@@ -328,15 +332,27 @@ impl Strategies {
         has_next
     }
 
-    fn advance_to_chunks(&mut self) {
-        if let Some(steps) = self.all.get(self.place..).and_then(|rest| rest.iter().position(is_chunks)) {
-            self.place += steps;
+    /// Goes on to chunks, if they come later. Returns their size in bytes.
+    fn advance_to_chunks(&mut self) -> Option<u64> {
+        let steps = self.all.get(self.place..)?.iter().position(is_chunks).filter(|steps| *steps > 0)?;
+        self.place += steps;
+        match self.current() {
+            UploadStrategy::Chunks { bytes } => Some(bytes),
+            UploadStrategy::Put | UploadStrategy::Patch => None,
         }
     }
 }
 
 fn is_chunks(strategy: &UploadStrategy) -> bool {
     matches!(strategy, UploadStrategy::Chunks { .. })
+}
+
+/// Returns the error of a connection that broke, for the wait before the blob is sent in chunks.
+fn in_chunks(error: Error, sent: u64, bytes: u64, context: &Context) -> Error {
+    let (sent, chunk) = (sent.div_ceil(MIB), bytes.div_ceil(MIB));
+    let reason =
+        format!("the connection broke after {sent} MiB, so the blob is now sent in chunks of {chunk} MiB");
+    context.error(error.kind()).because(reason).with_retry(error.retry()).caused_by(error)
 }
 
 /// Reads the source to find out whether its content or the registry is at fault for a wrong digest.

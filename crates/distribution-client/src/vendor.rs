@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use oci_model::{Digest, Tag};
+use oci_model::{Digest, RepositoryName, Tag};
 use registry_backend::{Result, TagEntry};
 use serde::Serialize;
 
@@ -28,6 +28,17 @@ pub trait TagLister: Send + Sync {
     ///
     /// If the interface does not answer the caller. The registry's own list then counts.
     async fn tags_with_digests(&self) -> Result<Vec<TagEntry>>;
+}
+
+/// A vendor's own list of the repositories of a namespace.
+#[async_trait]
+pub trait RepositoryLister: Send + Sync {
+    /// Returns the repositories that the account may see, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// If the interface does not answer the caller.
+    async fn repositories(&self) -> Result<Vec<RepositoryName>>;
 }
 
 /// One repository by its vendor's interface.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use async_trait::async_trait;
+use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest, RepositoryName, Tag};
 
@@ -98,6 +99,16 @@ pub trait RegistryBackend: fmt::Display + fmt::Debug + Send + Sync {
     /// As [`tags`](RegistryBackend::tags).
     fn other_names(&self) -> BoxStream<'_, Result<(String, Digest)>> {
         Box::pin(futures::stream::empty())
+    }
+
+    /// Lists all tags as [`tags`](RegistryBackend::tags), each with the descriptor of its manifest if the list states artifact type and
+    /// all annotations. Only image layouts do. The list is a claim: a caller that relies on it learns nothing about the manifest's bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`tags`](RegistryBackend::tags).
+    fn described_tags(&self) -> BoxStream<'_, Result<(TagEntry, Option<Descriptor>)>> {
+        Box::pin(self.tags().map_ok(|entry| (entry, None)))
     }
 
     /// Returns the administration of the repository, if the store has one.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use backend_layout::LayoutBackend;
@@ -31,6 +32,13 @@ fn many_packages(rig: &Rig, count: usize) {
                 );
                 let mut manifest = ImageManifest::new(artifact_type, Descriptor::empty());
                 manifest.layers.push(layer.with_annotation("org.opencontainers.image.title", "table.csv"));
+                for (key, value) in [
+                    ("org.dataone.identifier", format!("x.{number}")),
+                    ("org.opencontainers.image.description", format!("Mooring {number}")),
+                    ("org.opencontainers.image.created", format!("20{:02}-01-01T00:00:00Z", number % 20)),
+                ] {
+                    manifest.annotations.insert(key.to_owned(), value);
+                }
                 let raw = RawManifest::from_image(&manifest);
                 let tag: oci_model::Tag = format!("v{number}").parse().unwrap();
                 layout.write_manifest(&tag.into(), &raw).await.unwrap();
@@ -64,13 +72,21 @@ fn a_command_reads_the_index_once_and_has_tens_of_requests_in_flight() {
         assert!(moved <= packages, "{moved} requests about the index");
         assert!(mirrored.len() <= packages * 8 + 20, "{} requests for {packages} packages", mirrored.len());
         rig.proxy.take_most_open();
-        for (line, for_each) in [("find URL", 1), ("verify URL --all", 3)] {
+        for (line, for_each) in [("find URL --format json", 1), ("verify URL --all", 3)] {
             let requests = requests_of(rig, line);
             assert_eq!(count(&requests, "/index.json"), 1, "{line}");
             assert!(requests.len() <= packages * for_each + 2, "{line}: {} requests", requests.len());
             let most = rig.proxy.take_most_open();
             assert!(most >= 16, "{line}: {most} requests at once");
         }
+        // The index answers them.
+        for line in ["find URL", "find URL --title mooring", "find URL --from 2010-01-01 --to 2012-01-01"] {
+            let requests = requests_of(rig, line);
+            assert!(requests.len() <= 2, "{line}: {requests:?}");
+        }
+        // Two artifacts match at most, and are read.
+        let requests = requests_of(rig, "find URL --title 20 --to 2001-01-01 --format json");
+        assert!(requests.len() <= 4, "{requests:?}");
         let again = requests_of(rig, "mirror oci:many URL");
         assert!(again.len() <= 4, "a mirror without work: {again:?}");
         let tags = requests_of(rig, "tags URL");
@@ -95,6 +111,21 @@ fn a_copy_within_a_bucket_stays_in_the_store() {
 }
 
 #[test]
+fn a_copy_between_two_buckets_stays_in_the_store() {
+    for kind in [StoreKind::Versity, StoreKind::Moto, StoreKind::Google] {
+        let Some(rig) = Rig::start(kind) else { continue };
+        rig.package("one", 1, 12 * MIB);
+        rig.line("push URL:v1 one").success();
+        let other = rig.store.other_url("copied");
+        let before = rig.proxy.sent();
+        rig.line(&format!("copy URL:v1 {other}:v1")).success();
+        let sent = rig.proxy.sent() - before;
+        assert!(sent < 100_000, "{kind:?}: {sent} bytes are sent");
+        rig.line(&format!("verify {other}:v1 --deep")).success();
+    }
+}
+
+#[test]
 fn a_store_that_does_not_copy_receives_the_blob() {
     on_every_store(|rig| {
         rig.package("one", 1, 12 * MIB);
@@ -110,7 +141,12 @@ fn a_store_that_does_not_copy_receives_the_blob() {
 /// Makes a package with one file of so many mebibytes.
 fn large_package(rig: &Rig, name: &str, mebibytes: usize) {
     fs::create_dir_all(rig.session.path(name)).unwrap();
-    let mut file = File::create(rig.session.path(name).join("large.bin")).unwrap();
+    write_large(&rig.session.path(name).join("large.bin"), mebibytes);
+}
+
+/// Writes a file of so many mebibytes.
+pub(crate) fn write_large(path: &Path, mebibytes: usize) {
+    let mut file = File::create(path).unwrap();
     // One mebibyte of noise, each time with another number at its beginning.
     let mut block = payload(1, MIB);
     for number in 0..mebibytes {

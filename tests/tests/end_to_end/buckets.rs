@@ -193,11 +193,20 @@ fn two_pushes_that_share_a_large_blob_both_succeed() {
 
 /// Starts a push and waits until the server has received so many bytes.
 pub(crate) fn push_until(rig: &Rig, line: &str, bytes: u64) -> std::process::Child {
-    let before = rig.proxy.sent();
-    let push = rig.command(line).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    start_until(&|| rig.proxy.sent(), &mut rig.command(line), bytes)
+}
+
+/// Starts a command, and waits until it has moved so many bytes.
+pub(crate) fn start_until(
+    moved: &dyn Fn() -> u64,
+    command: &mut Command,
+    bytes: u64,
+) -> std::process::Child {
+    let before = moved();
+    let push = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let (mut sent, mut end) = (before, Instant::now() + Duration::from_secs(300));
     while sent - before < bytes {
-        let now = rig.proxy.sent();
+        let now = moved();
         if now > sent {
             (sent, end) = (now, Instant::now() + Duration::from_secs(60));
         }

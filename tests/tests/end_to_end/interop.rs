@@ -211,3 +211,27 @@ fn what_skopeo_pushed_is_taken_byte_for_byte() {
         is_taken_as_it_is(&session, "skopeo", &artifact);
     }
 }
+
+#[test]
+fn a_layout_in_a_tar_file_is_read() {
+    let session = Session::new(&[]);
+    fs::write(session.path("a.txt"), "a file").unwrap();
+    session.line("d1oci push oci:store:v1 a.txt").success();
+    if session.other("tar", "-cf store.tar -C store .").is_none() {
+        return;
+    }
+    assert_eq!(session.line("d1oci tags oci-archive:store.tar").success().text(), "v1\n");
+    session.line("d1oci verify --deep oci-archive:store.tar:v1").success();
+    assert_eq!(session.line("d1oci cat oci-archive:store.tar:v1").success().text(), "a file");
+    session.line("d1oci mirror oci-archive:store.tar oci:mirrored").success();
+    session.line("d1oci verify --all --deep oci:mirrored").success();
+    assert_eq!(digest(&session, "oci:mirrored:v1"), digest(&session, "oci:store:v1"));
+    let refused = session.line("d1oci push oci-archive:store.tar:v2 a.txt").failure(2).stderr;
+    assert!(refused.contains("is only read"), "{refused}");
+    session.line("d1oci tags oci-archive:absent.tar").failure(3);
+    session.line("d1oci tags oci-archive:a.txt").failure(1);
+    if session.other("skopeo", "copy --quiet --insecure-policy oci:store:v1 oci-archive:theirs.tar:v1").is_some() {
+        session.line("d1oci copy oci-archive:theirs.tar:v1 oci:copied:v1").success();
+        assert_eq!(digest(&session, "oci:copied:v1"), digest(&session, "oci:store:v1"));
+    }
+}

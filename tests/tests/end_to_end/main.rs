@@ -36,6 +36,7 @@ mod planted;
 mod power_cut;
 mod proxies;
 mod readme;
+mod real_registries;
 mod repositories;
 mod reproducible;
 mod resumed_pushes;

@@ -96,8 +96,10 @@ fn an_unchanged_mirror_takes_one_request_for_each_tag_at_most() {
     };
     mirror(&session, "oci:source HOST/owner/one");
     requests();
-    // A layout lists its digests.
+    // A layout lists its digests, and the program remembers those of a registry's tags.
     mirror(&session, "oci:source HOST/owner/one");
+    assert_eq!(requests(), [0, 0, 0]);
+    mirror(&session, "--check-target oci:source HOST/owner/one");
     assert_eq!(requests(), [3, 0, 0]);
     mirror(&session, "HOST/owner/one oci:replica");
     requests();
@@ -111,6 +113,25 @@ fn an_unchanged_mirror_takes_one_request_for_each_tag_at_most() {
     assert_eq!(again["unchanged"].as_u64(), Some(3));
     assert_eq!(requests(), [3, 0, 0]);
     session.line("d1oci mirror --journal mirror.jsonl HOST/owner/one oci:third").failure(6);
+}
+
+#[test]
+fn a_mirror_within_a_registry_takes_one_request_for_each_unchanged_tag() {
+    let registry = RegistryKind::Scripted(Preset::Strict).start(None).unwrap();
+    let session = Session::new(&[&registry]);
+    let scripted = registry.scripted().unwrap();
+    fill(&session, "HOST/owner/one");
+    let line = "HOST/owner/one HOST/owner/two";
+    mirror(&session, line);
+    scripted.forget_requests();
+    assert_eq!(mirror(&session, line)["unchanged"].as_u64(), Some(3));
+    assert_eq!((scripted.count(Route::ManifestHead), scripted.count(Route::ManifestGet)), (3, 0));
+    assert_eq!(scripted.count(Route::Tags), 2);
+    // A command that changes the target makes the next run look.
+    session.line("d1oci push HOST/owner/two:v1 c.txt").success();
+    session.line("d1oci delete HOST/owner/two:v2 --yes").success();
+    assert_eq!(tags(&mirror(&session, line), "copied"), ["v1", "v2"]);
+    assert_eq!(resolved(&session, "HOST/owner/two", "v1"), resolved(&session, "HOST/owner/one", "v1"));
 }
 
 #[test]

@@ -76,6 +76,13 @@ fn session(interface: &Interface, backend: &str, path: &str, username: &str, pas
 
 fn quay(line: &str) -> (u16, &'static str) {
     match line {
+        "GET /api/v1/repository?namespace=owner&public=true" => (
+            200,
+            r#"{"repositories": [{"namespace": "owner", "name": "tides"}, {"namespace": "owner", "name": "x\u001b[2J"}], "next_page": "2"}"#,
+        ),
+        "GET /api/v1/repository?namespace=owner&public=true&next_page=2" => {
+            (200, r#"{"repositories": [{"namespace": "owner", "name": "currents"}]}"#)
+        }
         _ if line.contains("/absent") => (404, r#"{"error_message": "Not Found", "title": "not_found"}"#),
         _ if line.contains("includeTags") => (
             200,
@@ -153,6 +160,9 @@ fn mistakes_are_told_and_change_nothing() {
 fn github(line: &str) -> (u16, &'static str) {
     match line {
         "GET /users/owner" => (200, r#"{"type": "User"}"#),
+        "GET /users/owner/packages?package_type=container&per_page=100" => {
+            (200, r#"[{"name": "tides"}, {"name": "below/currents"}, {}]"#)
+        }
         "GET /users/owner/packages/container/packages" => (
             200,
             r#"{"visibility": "private", "html_url": "https://github.example/owner/packages", "version_count": 3}"#,
@@ -189,4 +199,54 @@ fn the_first_push_says_how_to_make_the_repository_public() {
         let next = session.line(line).success().stderr;
         assert!(!next.contains("repo visibility"), "{line}: {next}");
     }
+}
+
+#[test]
+fn a_namespace_is_listed_by_the_interface_of_the_vendor() {
+    let interface = Interface::start(quay);
+    let on_quay = session(&interface, "quay", "/api/v1", "$oauthtoken", "secret-token");
+    let host = &interface.host;
+    let listed = on_quay.line(&format!("d1oci repo ls {host}/owner")).success().text();
+    assert_eq!(listed, format!("{host}/owner/currents\n{host}/owner/tides\n"));
+    let interface = Interface::start(github);
+    let on_github = session(&interface, "ghcr", "", "token", "secret-token");
+    let host = &interface.host;
+    let listed = on_github.line(&format!("d1oci repo ls {host}/owner --format json")).success().json();
+    let place = format!("{host}/owner");
+    assert_eq!(
+        listed,
+        serde_json::json!({ "place": place, "repositories": [format!("{place}/below/currents"), format!("{place}/tides")] })
+    );
+}
+
+#[test]
+fn a_registry_lists_its_repositories_in_pages() {
+    for (preset, login) in [(Preset::Strict, Some(("curator", "secret"))), (Preset::Old, None)] {
+        let registry = RegistryKind::Scripted(preset).start(login).unwrap();
+        let session = Session::new(&[&registry]);
+        if let Some((name, password)) = login {
+            session.piped(password, &format!("d1oci login HOST -u {name} --password-stdin")).success();
+        }
+        let scripted = registry.scripted().unwrap();
+        for number in 100..220 {
+            scripted.create_repository(&format!("owner/name-{number}"));
+        }
+        for name in ["other/name", "no\u{1b}[2Jname", "../up", "a b"] {
+            scripted.create_repository(name);
+        }
+        let all = session.line("d1oci repo ls HOST").success().text();
+        assert_eq!(all.lines().count(), 121, "{all}");
+        assert!(all.contains(&format!("{}/other/name\n", registry.host())) && !all.contains("\u{1b}"), "{all}");
+        let below = session.line("d1oci repo ls HOST/owner").success().text();
+        assert_eq!(below.lines().count(), 120, "{below}");
+        session.line("d1oci repo ls HOST/nobody").failure(3);
+    }
+    let registry = RegistryKind::Scripted(Preset::Ghcr).start(None).unwrap();
+    let session = Session::new(&[&registry]);
+    let refused = session.line("d1oci repo ls HOST").failure(5).stderr;
+    assert!(refused.contains("does not list its repositories") && refused.contains("HOST/NAMESPACE"), "{refused}");
+    fs::write(session.path("a.txt"), "a file").unwrap();
+    session.line("d1oci push HOST/owner/name:v1 a.txt").success();
+    assert_eq!(session.line("d1oci repo tags HOST/owner/name").success().text(), "v1\n");
+    session.line("d1oci repo ls oci:store").failure(2);
 }

@@ -20,6 +20,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub(super) enum Method {
     /// `go install` of this package.
     Go(&'static str),
+    /// `go build` of a program of this module, at this version, with its path in the module. `go install` also asks for the list of the
+    /// module's versions, which not every proxy has.
+    GoModule(&'static str, &'static str, &'static str),
     /// `pip install` of these requirements, separated by spaces, into a virtual environment.
     Python(&'static str),
     /// `npm install` of these packages, separated by spaces. The first one has the program.
@@ -32,6 +35,9 @@ impl fmt::Display for Method {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Go(package) => write!(formatter, "go install {package}"),
+            Self::GoModule(module, version, program) => {
+                write!(formatter, "go install {module}/{program}@{version}")
+            }
             Self::Python(requirement) => write!(formatter, "pip install {requirement}"),
             Self::Node(packages) => write!(formatter, "npm install {packages}"),
             Self::Debian(package) => write!(formatter, "apt-get install {package}"),
@@ -68,6 +74,7 @@ fn next<T>(items: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
 fn install(program: &str, method: Method) -> Result<()> {
     match method {
         Method::Go(package) => install_go(package),
+        Method::GoModule(module, version, path) => build_go(program, module, version, path),
         Method::Python(requirement) => install_python(program, requirement),
         Method::Node(packages) => install_node(program, packages),
         Method::Debian(package) => install_debian(&[package]),
@@ -77,7 +84,7 @@ fn install(program: &str, method: Method) -> Result<()> {
 fn install_all_debian(programs: &[(&str, Method)]) {
     let package = |(_, method): &(&str, Method)| match method {
         Method::Debian(package) => Some(*package),
-        Method::Go(_) | Method::Python(_) | Method::Node(_) => None,
+        Method::Go(_) | Method::GoModule(..) | Method::Python(_) | Method::Node(_) => None,
     };
     let packages: Vec<&str> = programs.iter().filter_map(package).collect();
     if let Err(error) = install_debian(&packages) {
@@ -89,6 +96,21 @@ fn install_go(package: &str) -> Result<()> {
     let directory = directory();
     fs::create_dir_all(&directory).map_err(at(&directory))?;
     run_limited(Command::new("go").args(["install", package]).env("GOBIN", &directory))
+}
+
+fn build_go(program: &str, module: &str, version: &str, path: &str) -> Result<()> {
+    let directory = directory();
+    fs::create_dir_all(&directory).map_err(at(&directory))?;
+    let peers = workspace::target("peers");
+    let place = peers.join("go").join(program);
+    fs::create_dir_all(&place).map_err(at(&place))?;
+    let own = place.join("go.mod");
+    let text = format!("module peer\n\ngo 1.25.0\n\nrequire {module} {version}\n");
+    fs::write(&own, text).map_err(at(&own))?;
+    let output = directory.canonicalize().map_err(at(&directory))?.join(program);
+    let mut build = Command::new("go");
+    build.args(["build", "-mod=mod", "-o"]).arg(output).arg(format!("{module}/{path}"));
+    run_limited(build.current_dir(&place))
 }
 
 fn install_python(program: &str, requirement: &str) -> Result<()> {

@@ -19,7 +19,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::failure::{failure, is_about_bucket};
-use super::shared::{Shared, Tuning, blob_below};
+use super::shared::{OtherPlace, Shared, Tuning, blob_below};
 use super::uploads::{OpenUpload, StoredPart};
 use crate::storage::{Batch, BlobCheck, StoredBlob, absent, next_batch, outside, pause};
 
@@ -208,14 +208,19 @@ async fn open(
 /// The largest blob that a store copies in one request (S3, "CopyObject").
 const LARGEST_COPY: u64 = 5 << 30;
 
-/// Lets the store copy a blob from the layout below another prefix. Returns false if it cannot, for whatever reason: sending the blob
+/// Lets the store copy a blob from the layout in another place. Returns false if it cannot, for whatever reason: sending the blob
 /// tells the reason.
-pub(super) async fn copy(shared: &Shared, blob: &dyn BlobSource, prefix: &Path) -> Result<bool> {
-    let (from, to) = (blob_below(prefix, blob.digest()), shared.blob(blob.digest()));
-    if blob.size() > LARGEST_COPY || from == to {
+pub(super) async fn copy(shared: &Shared, blob: &dyn BlobSource, place: &OtherPlace) -> Result<bool> {
+    let (from, to) = (blob_below(&place.prefix, blob.digest()), shared.blob(blob.digest()));
+    if blob.size() > LARGEST_COPY || (place.bucket.is_none() && from == to) {
         return Ok(false);
     }
-    if let Err(error) = shared.store.copy(&from, &to).await {
+    let copied = match (&place.bucket, &shared.place.listing) {
+        (None, _) => shared.store.copy(&from, &to).await,
+        (Some(bucket), Some(requests)) => requests.copy_from(bucket, &from, &to).await,
+        (Some(_), None) => return Ok(false),
+    };
+    if let Err(error) = copied {
         tracing::debug!(%error, %from, "the store does not copy");
         return Ok(false);
     }

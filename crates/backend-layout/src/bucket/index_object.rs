@@ -217,7 +217,7 @@ mod tests {
                 assert!(warning.contains("docs/scale.md"), "{warning}");
                 counter.fetch_add(1, Ordering::Relaxed);
             }),
-            server: None,
+            bucket: None,
         };
         let layout = LayoutBackend::at(place, &OpenOptions::new(Access::Modify)).await.unwrap();
         let content = BytesSource::new(Descriptor::EMPTY_CONTENT);

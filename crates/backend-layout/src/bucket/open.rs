@@ -107,7 +107,8 @@ pub(super) async fn check_nothing_stored(shared: &Shared) -> Result<()> {
 
 /// The object that says that a store was tried and refuses conditional puts whose condition fails.
 fn proof(shared: &Shared) -> Option<Path> {
-    let server = shared.place.server.as_ref()?.encoded().get(..16)?;
+    let bucket = shared.place.bucket.as_ref()?.digest();
+    let server = bucket.encoded().get(..16)?;
     Some(shared.path(INGEST).join(format!("conditional-put-{server}")))
 }
 

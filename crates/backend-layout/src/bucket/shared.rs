@@ -41,20 +41,46 @@ pub(crate) struct Place {
     pub(crate) uploads: OpenUploads,
     pub(crate) tuning: Tuning,
     pub(crate) warnings: Warnings,
-    /// Identifies the server. Without it, the result of the probe is not remembered.
-    pub(crate) server: Option<Digest>,
+    /// The server and the bucket. Without them, the result of the probe is not remembered.
+    pub(crate) bucket: Option<BucketName>,
+}
+
+/// A bucket of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BucketName {
+    /// Identifies the server: two servers may have buckets of one name.
+    pub(crate) server: Digest,
+    pub(crate) name: String,
+}
+
+/// Another place on the same server.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OtherPlace {
+    /// The bucket, if it is another one.
+    pub(super) bucket: Option<String>,
+    pub(super) prefix: Path,
+}
+
+impl BucketName {
+    /// Returns a digest for both.
+    pub(super) fn digest(&self) -> Digest {
+        Digest::sha256_of(format!("{} {}", self.server, self.name).as_bytes())
+    }
 }
 
 impl Place {
-    /// Returns the server and the prefix in one text, if the server is known.
+    /// Returns the server, the bucket and the prefix in one text, if they are known.
     pub(crate) fn blob_place(&self) -> Option<String> {
-        self.server.as_ref().map(|server| format!("{server}/{}", self.prefix))
+        self.bucket.as_ref().map(|bucket| format!("{}/{}/{}", bucket.server, bucket.name, self.prefix))
     }
 
-    /// Returns the prefix of another place on the same server, as [`blob_place`](Self::blob_place) states it.
-    pub(super) fn prefix_of(&self, place: &str) -> Option<Path> {
-        let (server, prefix) = place.split_once('/')?;
-        (server == self.server.as_ref()?.as_str()).then(|| Path::parse(prefix).ok())?
+    /// Returns another place on the same server, as [`blob_place`](Self::blob_place) states it.
+    pub(super) fn on_same_server(&self, place: &str) -> Option<OtherPlace> {
+        let own = self.bucket.as_ref()?;
+        let rest = place.strip_prefix(own.server.as_str())?.strip_prefix('/')?;
+        let (bucket, prefix) = rest.split_once('/')?;
+        let is_own = bucket == own.name;
+        Some(OtherPlace { bucket: (!is_own).then(|| bucket.to_owned()), prefix: Path::parse(prefix).ok()? })
     }
 }
 

@@ -138,7 +138,7 @@ pub(crate) struct StoredPart {
     pub(crate) tag: String,
 }
 
-/// A store that lists uploads which have not ended.
+/// A store that lists uploads which have not ended, and copies between its buckets.
 #[async_trait]
 pub(crate) trait UploadListing: fmt::Debug + Send + Sync {
     /// Lists the uploads of objects whose paths begin with `prefix`.
@@ -149,6 +149,9 @@ pub(crate) trait UploadListing: fmt::Debug + Send + Sync {
 
     /// Tells whether a stored part is known to have this content.
     fn is_stored(&self, part: &StoredPart, content: &[u8]) -> bool;
+
+    /// Copies an object from another bucket of the same server.
+    async fn copy_from(&self, bucket: &str, from: &Path, to: &Path) -> StoreResult<()>;
 }
 
 /// Limits the parts under way: fewer at once where each takes long.

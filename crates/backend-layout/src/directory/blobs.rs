@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use oci_model::Digest;
-use registry_backend::{BlobRead, BlobSource, Error, ErrorKind, Result};
+use registry_backend::{BlobRead, BlobSource, Error, ErrorKind, Result, Retry};
 use tokio::task::JoinHandle;
 
 use super::files::{Paths, TemporaryFile, blocking, failure, joined};
@@ -24,6 +24,13 @@ const PIECE_BYTES: u64 = 512 * 1024;
 
 /// How many bytes the writing thread gets at once: enough to make the hand-over cheap.
 const BATCH_BYTES: usize = 1024 * 1024;
+
+/// The size in bytes from which a write continues an earlier one that was killed or lost its source. Smaller blobs are quickly written
+/// again.
+const CONTINUED_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The age up to which the next write leaves the beginning of a large blob for a write that continues it.
+const LARGE_TEMPORARY_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The age from which another program's temporary file is removed: nobody can tell whether that program still lives.
 const FOREIGN_TEMPORARY_AGE: Duration = Duration::from_secs(3600);
@@ -111,24 +118,32 @@ async fn next_piece(ahead: Option<Ahead>) -> Result<Option<(Bytes, Option<Ahead>
 pub(super) async fn store(paths: &Paths, blob: &dyn BlobSource) -> Result<()> {
     let nameless = blob.nameless_file().and_then(|file| file.try_clone().ok());
     if nameless.is_some() {
-        let taken = pass(paths, blob, nameless).await;
+        let taken = pass(blob, Writer::new(paths, blob, nameless)?, 0).await;
         if taken.as_ref().is_ok_and(|file| file.is_some()) {
             return Ok(());
         }
         // A file of another file system cannot be taken over. Wrong content is an error.
         taken?;
     }
-    pass(paths, blob, None).await.map(drop)
+    let writer = Writer::new(paths, blob, None)?;
+    if blob.size() >= CONTINUED_BYTES
+        && let Some((writer, offset)) = blocking(WRITE, move || Ok(writer.continued())).await?
+    {
+        tracing::debug!(offset, digest = %blob.digest(), "an earlier write goes on");
+        match pass(blob, writer, offset).await {
+            // After a power cut, a file may have other bytes than were written.
+            Err(error) if error.kind() == ErrorKind::Invalid => {}
+            passed => return passed.map(drop),
+        }
+    }
+    pass(blob, Writer::new(paths, blob, None)?, 0).await.map(drop)
 }
 
-/// Hashes the content of a blob, and writes it unless a file already holds it. Returns this file if it got the name of the blob.
-/// While another thread works on one batch, the next one is gathered.
-async fn pass(paths: &Paths, blob: &dyn BlobSource, nameless: Option<File>) -> Result<Option<File>> {
-    let check = BlobCheck::new(blob)?;
-    let mut stream = blob.open(0).await?;
+/// Hashes the content of a blob from a place, and writes it unless a file already holds it. Returns this file if it got the name of the
+/// blob. While another thread works on one batch, the next one is gathered.
+async fn pass(blob: &dyn BlobSource, mut writer: Writer, offset: u64) -> Result<Option<File>> {
+    let mut stream = blob.open(offset).await?;
     let mut batch = next_batch(&mut stream, BATCH_BYTES).await?;
-    let mut writer =
-        Writer { paths: paths.clone(), digest: blob.digest().clone(), check, file: None, nameless };
     loop {
         let last = batch.last;
         let writing = tokio::task::spawn_blocking(move || writer.write(batch));
@@ -137,14 +152,24 @@ async fn pass(paths: &Paths, blob: &dyn BlobSource, nameless: Option<File>) -> R
         }
         let next = next_batch(&mut stream, BATCH_BYTES).await;
         // Waits for the writer even after an error, so that the temporary file is gone when the caller sees it.
-        let written = joined(WRITE, writing).await;
-        (writer, batch) = (written?, next?);
+        let written = joined(WRITE, writing).await?;
+        batch = match next {
+            Err(error) => {
+                if blob.size() >= CONTINUED_BYTES && error.retry() != Retry::No {
+                    written.leave();
+                }
+                return Err(error);
+            }
+            Ok(next) => next,
+        };
+        writer = written;
     }
 }
 
 struct Writer {
     paths: Paths,
     digest: Digest,
+    size: u64,
     check: BlobCheck,
     file: Option<TemporaryFile>,
     /// A file that holds the content already.
@@ -152,6 +177,32 @@ struct Writer {
 }
 
 impl Writer {
+    /// Returns the writer of a blob. A nameless file holds its content already.
+    fn new(paths: &Paths, blob: &dyn BlobSource, nameless: Option<File>) -> Result<Self> {
+        let (digest, check) = (blob.digest().clone(), BlobCheck::new(blob)?);
+        Ok(Self { paths: paths.clone(), digest, size: blob.size(), check, file: None, nameless })
+    }
+
+    /// Returns the writer with the content that a killed writer has left, and the number of its bytes.
+    fn continued(mut self) -> Option<(Self, u64)> {
+        let mut file = TemporaryFile::left(&self.paths, self.digest.encoded(), self.size)?;
+        let mut offset = 0;
+        let read = file.read_rest(|piece| {
+            offset += piece.len() as u64;
+            self.check.update(piece).map_err(io::Error::other)
+        });
+        read.ok()?;
+        self.file = Some(file);
+        Some((self, offset))
+    }
+
+    /// Keeps the content for a writer that goes on later.
+    fn leave(self) {
+        if let Some(file) = self.file {
+            file.leave();
+        }
+    }
+
     fn write(self, batch: Batch) -> Result<Self> {
         if self.nameless.is_some() { self.take_over(&batch) } else { self.copy(&batch) }
     }
@@ -289,19 +340,34 @@ pub(super) fn remove(paths: &Paths, blobs: Vec<StoredBlob>, before: SystemTime) 
     Ok(removed)
 }
 
+/// Removes the temporary files of dead writers, without those that a write may continue.
+pub(super) fn sweep(paths: &Paths) -> Result<()> {
+    remove_left(paths, SystemTime::now(), false, LARGE_TEMPORARY_AGE).map(drop)
+}
+
 /// Removes the temporary files of dead writers, or only counts them.
 pub(super) fn remove_partial(paths: &Paths, before: SystemTime, only_count: bool) -> Result<u64> {
+    remove_left(paths, before, only_count, Duration::ZERO)
+}
+
+/// Removes the temporary files of dead writers. Those that a write may continue stay up to `age_of_large`.
+fn remove_left(paths: &Paths, before: SystemTime, only_count: bool, age_of_large: Duration) -> Result<u64> {
     let ingest = paths.ingest();
     if is_link(&ingest) {
         return Ok(0);
     }
-    let foreign_before =
-        SystemTime::now().checked_sub(FOREIGN_TEMPORARY_AGE).unwrap_or(SystemTime::UNIX_EPOCH);
+    let ago = |age| SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+    let is_large =
+        |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.len() >= CONTINUED_BYTES);
     let mut count = 0;
     for entry in entries(paths, &ingest)? {
         let (path, name) = (entry.path(), entry.file_name());
         let Some(owner) = name.to_str().and_then(Owner::of) else { continue };
-        let before = if owner == Owner::ThisCrate { before } else { before.min(foreign_before) };
+        let before = before.min(match owner {
+            Owner::ThisCrate if is_large(&path) => ago(age_of_large),
+            Owner::ThisCrate => before,
+            Owner::Oras => ago(FOREIGN_TEMPORARY_AGE),
+        });
         let stale = lock_stale(&path, before, owner).map_err(|error| list_failure(paths, &path, error))?;
         // The lock is held until the file is removed, so that no new writer takes its name meanwhile.
         if let Some(_lock) = stale {

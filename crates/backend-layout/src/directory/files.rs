@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,6 +120,47 @@ impl TemporaryFile {
         Self::with_name(paths, stem, |path| {
             OpenOptions::new().read(true).write(true).create_new(true).open(path)
         })
+    }
+
+    /// Takes over the longest file that a dead writer has left under `stem` and that has fewer than `most` bytes.
+    pub(super) fn left(paths: &Paths, stem: &str, most: u64) -> Option<Self> {
+        let is_of_stem = |name: &str| {
+            let rest = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('.'));
+            rest.is_some_and(|rest| rest.ends_with(Self::SUFFIX))
+        };
+        let entries = fs::read_dir(paths.ingest()).ok()?.flatten();
+        let left = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_of_stem));
+        // The metadata are those of a link itself, which is never followed.
+        let files = left.filter_map(|entry| {
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            (1..most).contains(&metadata.len()).then(|| (metadata.len(), entry.path()))
+        });
+        let mut files: Vec<_> = files.take(Self::ATTEMPTS).collect();
+        files.sort_unstable();
+        files.into_iter().rev().find_map(|(_, path)| {
+            let file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
+            let is_own = file.try_lock().is_ok() && is_linked(&file).unwrap_or_default();
+            is_own.then(|| Self { path, file: BufWriter::with_capacity(Self::BUFFER_BYTES, file) })
+        })
+    }
+
+    /// Reads the content from the current place to the end, where writing goes on.
+    pub(super) fn read_rest(&mut self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut piece = vec![0; 256 * 1024];
+        loop {
+            let count = self.file.get_ref().read(&mut piece)?;
+            if count == 0 {
+                return Ok(());
+            }
+            each(piece.get(..count).unwrap_or_default())?;
+        }
+    }
+
+    /// Keeps the file for a writer that goes on later.
+    pub(super) fn leave(mut self) {
+        // A file that is not complete is only shorter than it could be.
+        let _ = self.file.flush();
+        self.path = PathBuf::new();
     }
 
     /// Gives a file without a name one that begins with `stem`.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -193,6 +194,49 @@ async fn a_write_that_is_given_up_leaves_nothing() {
         tokio::task::yield_now().await;
     }
     assert_eq!(another(&root).await.list().await.unwrap(), []);
+}
+
+/// A source that notes the places at which it was opened.
+struct Noted {
+    content: BytesSource,
+    opened: Mutex<Vec<u64>>,
+}
+
+#[async_trait]
+impl BlobSource for Noted {
+    fn digest(&self) -> &Digest {
+        self.content.digest()
+    }
+
+    fn size(&self) -> u64 {
+        self.content.size()
+    }
+
+    async fn open(&self, offset: u64) -> Result<ByteStream> {
+        self.opened.lock().unwrap().push(offset);
+        self.content.open(offset).await
+    }
+}
+
+#[tokio::test]
+async fn a_large_write_goes_on_where_a_killed_writer_stopped() {
+    const LEFT: usize = 9_000_000;
+    let (_folder, root, directory) = impatient().await;
+    let ingest = root.join("ingest");
+    for (is_damaged, opened) in [(false, vec![LEFT as u64]), (true, vec![LEFT as u64, 0])] {
+        let mut content = vec![7; LEFT + 500_000];
+        content[0] = u8::from(is_damaged);
+        let source = Noted { content: BytesSource::new(content.clone()), opened: Mutex::default() };
+        let mut left = content[..LEFT].to_vec();
+        left[5] ^= u8::from(is_damaged);
+        fs::create_dir_all(&ingest).unwrap();
+        fs::write(ingest.join(format!("{}.1-0.partial", source.digest().encoded())), left).unwrap();
+        directory.store(&source).await.unwrap();
+        assert_eq!(*source.opened.lock().unwrap(), opened);
+        let blob = root.join("blobs/sha256").join(source.digest().encoded());
+        assert!(fs::read(blob).unwrap() == content);
+        assert_eq!(fs::read_dir(&ingest).unwrap().count(), 0);
+    }
 }
 
 /// A source whose content is in a file without a name.

@@ -345,3 +345,14 @@ fn the_empty_index_lists_nothing() {
     let index = Index::parse(EMPTY_INDEX.to_owned()).unwrap();
     assert_eq!((index.entries().count(), index.tags().len()), (0, 0));
 }
+
+#[test]
+fn only_own_entries_describe_their_manifests() {
+    let index = place(&index_of(&[entry("foreign", Some("v1"))]), Some("v2"), "own").unwrap();
+    let described = |(entry, position): (registry_backend::TagEntry, usize)| {
+        let note = index.described(position).map(|descriptor| descriptor.annotations["note"].clone());
+        (entry.tag.as_str().to_owned(), note)
+    };
+    let found: Vec<_> = index.tagged_positions().into_iter().map(described).collect();
+    assert_eq!(found, [("v1".to_owned(), None), ("v2".to_owned(), Some("own".to_owned()))]);
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use http::{HeaderName, HeaderValue};
 use multi_digest::{Algorithm, Digests};
 #[cfg(feature = "s3")]
 use object_store::aws::AmazonS3;
@@ -86,6 +87,31 @@ impl Lister {
     }
 }
 
+impl Lister {
+    /// Returns the request for a copy of another object, `BUCKET/KEY` (S3, "CopyObject"; Google, "Copying objects").
+    async fn copy(&self, source: &str, to: &Path) -> StoreResult<HttpRequest> {
+        let value: HeaderValue = source.parse().map_err(|error| generic(Box::new(error)))?;
+        let (name, mut request) = match self {
+            #[cfg(feature = "s3")]
+            Self::S3(store) => {
+                let name = HeaderName::from_static("x-amz-copy-source");
+                let options = SignedUrlOptions::default().with_signed_header(name.clone(), value.clone());
+                let url = store.signed_url_opts(Method::PUT, to, VALID, &options).await?;
+                let mut request = HttpRequest::new(HttpRequestBody::empty());
+                *request.uri_mut() = url.as_str().parse().map_err(|error| generic(Box::new(error)))?;
+                (name, request)
+            }
+            #[cfg(feature = "gcs")]
+            Self::Google { .. } => {
+                (HeaderName::from_static("x-goog-copy-source"), self.request(to, &[]).await?)
+            }
+        };
+        *request.method_mut() = http::Method::PUT;
+        request.headers_mut().insert(name, value);
+        Ok(request)
+    }
+}
+
 impl fmt::Debug for Lister {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Lister")
@@ -159,6 +185,24 @@ impl UploadListing for UnfinishedUploads {
     fn is_stored(&self, part: &StoredPart, content: &[u8]) -> bool {
         let digest = Digests::of([Algorithm::Md5].into_iter().collect(), content).hex(Algorithm::Md5);
         part.size == content.len() as u64 && digest.as_deref() == Some(part.tag.trim_matches('"'))
+    }
+
+    async fn copy_from(&self, bucket: &str, from: &Path, to: &Path) -> StoreResult<()> {
+        let source = format!("{bucket}/{from}");
+        // Servers disagree on the escapes of other characters.
+        if !source.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte)) {
+            return Err(generic("the path has characters that the header would have to escape".into()));
+        }
+        let request = self.lister.copy(&source, to).await?;
+        let answer = self.service.call(request).await.map_err(|error| generic(Box::new(error)))?;
+        let status = answer.status();
+        let body = answer.into_body().bytes().await.map_err(|error| generic(Box::new(error)))?;
+        let text = String::from_utf8_lossy(&body);
+        // An error can come after the status, while the store copies.
+        match status.is_success() && !text.contains("<Error>") {
+            true => Ok(()),
+            false => Err(generic(format!("status {status}: {text}").into())),
+        }
     }
 }
 

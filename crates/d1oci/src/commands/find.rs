@@ -18,11 +18,12 @@ use super::package::state_of_file;
 use crate::catalogs::OpenCatalog;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
-use crate::output::human;
+use crate::output::{Format, human};
 
 /// Find packages and objects in a repository, by identifier, title, format, date or digest, or by the content of their metadata.
 ///
-/// Searches all tagged artifacts and lists matches as they are found; without options, all match. The date is the annotation
+/// Searches all tagged artifacts and lists matches as they are found; without options, all match. The `index.json` of an image layout answers
+/// questions for titles, dates and content digests without reading the artifacts. The date is the annotation
 /// `org.opencontainers.image.created`; artifacts without this annotation never match a date filter. A catalogue (`d1oci catalog`) gives the
 /// same results faster. The options for the content of metadata build a catalogue if there is none.
 #[derive(Debug, clap::Args)]
@@ -102,6 +103,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     (query.content.from, query.content.to) =
         arguments.between.map_or((None, None), |days| (days.first, days.last));
     query.content.archived = true;
+    // A line of text shows no kind and no size.
+    query.brief = context.printer.format() == Format::Text;
     let observer = context.observer();
     let open = if query.content.is_empty() {
         context.catalogs.existing(location, context.printer)?

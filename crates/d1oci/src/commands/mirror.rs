@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use d1_transfer::{FailedTag, MirrorOptions, MirrorReport, MirroredReferrers, mirror};
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::push::open_for_dry_run;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure, WITHDRAWN_HINT, transfer_status};
-use crate::files::require_regular;
+use crate::files::{make_private_directory, require_regular};
 use crate::output::{Lines, human};
 
 /// Mirror a repository: copy every tag that the target lacks or that names another artifact there.
@@ -54,6 +55,10 @@ pub(crate) struct Arguments {
     /// File that remembers the digests of mirrored tags: a later run asks only the source about them.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// Ask a registry about each tag of the target. Without it, and without `--journal`, the digests of runs within a week count, unless
+    /// another command of this user has changed the target since.
+    #[arg(long, conflicts_with = "journal")]
+    check_target: bool,
     /// How many tags to work on at once.
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     parallel: u16,
@@ -83,14 +88,15 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let from = context.open(from_location, Access::Read).await?;
     let to = match arguments.dry_run {
         true => open_for_dry_run(context, to_location, None).await?,
-        false => context.open(to_location, Access::Create).await?,
+        false => context.open_mirrored(to_location).await?,
     };
     let journal = match &arguments.journal {
         Some(path) => {
-            let opened = Journal::open(path, &to_location.to_string());
+            let opened = Journal::open(path, &to_location.to_string(), None);
             Some(opened.map_err(|error| Failure::file("use the journal", path, error))?)
         }
-        None => None,
+        None if arguments.check_target => None,
+        None => remembered(context, from_location, to_location),
     };
     let mut options = MirrorOptions::default();
     options.wanted = patterns.map(|patterns| Arc::new(move |tag: &Tag| patterns.is_match(tag.as_str())) as _);
@@ -127,6 +133,15 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             .with_hint("`d1oci tags REPOSITORY` lists the tags; quote patterns, so that the shell does not expand them"));
     }
     failure(&report)
+}
+
+/// Opens the journal that runs without `--journal` keep for a target that lists no digests. Without one, the run asks the target.
+fn remembered(context: &Context, from: &Location, to: &Location) -> Option<Journal> {
+    let directory = context.mirrored(to)?;
+    let path = directory.join(Digest::sha256_of(from.to_string().as_bytes()).encoded());
+    let opened = make_private_directory(&directory)
+        .and_then(|()| Journal::open(&path, &to.to_string(), Some(REMEMBERED)));
+    opened.inspect_err(|error| tracing::debug!(%error, "mirrored tags are not remembered")).ok()
 }
 
 /// Returns the failure of a run in which tags failed.
@@ -199,12 +214,18 @@ struct Journal {
 }
 
 /// The first line of a journal.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
     mirror_journal: u32,
     repository: String,
+    /// When a journal began that does not last, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<u64>,
 }
+
+/// How long the digests count that runs without `--journal` remember.
+const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
@@ -216,16 +237,19 @@ struct Line {
 const LONGEST_LINE: u64 = 4096;
 
 impl Journal {
-    /// Opens or creates the journal of a target. An incomplete last line is dropped.
-    fn open(path: &Path, repository: &str) -> io::Result<Self> {
+    /// Opens or creates the journal of a target. An incomplete last line is dropped, and so is all of a journal that has lasted longer
+    /// than it may.
+    fn open(path: &Path, repository: &str, lasting: Option<Duration>) -> io::Result<Self> {
         let other = |text: &str| io::Error::other(text.to_owned());
-        let head = Head { mirror_journal: 1, repository: repository.to_owned() };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let head =
+            Head { mirror_journal: 1, repository: repository.to_owned(), since: lasting.map(|_| now) };
         if path.exists() {
             require_regular(path)?;
         }
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         file.try_lock().map_err(|_| other("another process uses it"))?;
-        let (mut known, mut complete) = (HashMap::new(), 0);
+        let (mut known, mut complete, mut is_over) = (HashMap::new(), 0, false);
         let mut reader = BufReader::new(&file);
         loop {
             let mut line = Vec::new();
@@ -239,15 +263,21 @@ impl Journal {
             let unreadable = |_| other("it is not a journal of `d1oci mirror`");
             if complete == 0 {
                 let found: Head = serde_json::from_slice(&line).map_err(unreadable)?;
-                if found != head {
+                if (found.mirror_journal, &found.repository) != (1, &head.repository) {
                     return Err(other(&format!("it is the journal of {}", found.repository)));
                 }
+                let age = Duration::from_secs(now.saturating_sub(found.since.unwrap_or(now)));
+                is_over = lasting.is_some_and(|lasting| age > lasting);
             } else {
                 let Line { tag, digest } = serde_json::from_slice(&line).map_err(unreadable)?;
                 let tag = tag.parse().map_err(|_| other("it has a line without a tag"))?;
                 known.insert(tag, digest);
             }
             complete += count as u64;
+        }
+        if is_over {
+            known.clear();
+            complete = 0;
         }
         file.set_len(complete)?;
         if complete == 0 {
@@ -294,19 +324,39 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("journal");
         let (tag, digest) = ("v1".parse::<Tag>().unwrap(), Digest::sha256_of(b"1"));
-        let journal = Journal::open(&path, "oci:a").unwrap();
+        let open = |path: &Path, repository: &str| Journal::open(path, repository, None);
+        let journal = open(&path, "oci:a").unwrap();
         assert!(journal.known().is_empty());
         journal.note(&tag, &digest);
-        assert!(Journal::open(&path, "oci:a").is_err(), "it is locked");
+        assert!(open(&path, "oci:a").is_err(), "it is locked");
         journal.finish().unwrap();
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"tag\":\"v2").unwrap();
-        let journal = Journal::open(&path, "oci:a").unwrap();
+        let journal = open(&path, "oci:a").unwrap();
         assert_eq!(journal.known(), HashMap::from([(tag, digest)]));
         journal.finish().unwrap();
-        assert!(Journal::open(&path, "oci:b").is_err());
+        assert!(open(&path, "oci:b").is_err());
         let other = place.path().join("other");
         std::fs::write(&other, "not a journal").unwrap();
-        assert!(Journal::open(&other, "oci:a").is_err());
+        assert!(open(&other, "oci:a").is_err());
         assert_eq!(std::fs::read(&other).unwrap(), b"not a journal");
+    }
+
+    #[test]
+    fn a_journal_that_does_not_last_is_over_after_its_time() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("journal");
+        let (tag, digest) = ("v1".parse::<Tag>().unwrap(), Digest::sha256_of(b"1"));
+        let hour = Duration::from_secs(3600);
+        let journal = Journal::open(&path, "r.example/a", Some(hour)).unwrap();
+        journal.note(&tag, &digest);
+        journal.finish().unwrap();
+        let journal = Journal::open(&path, "r.example/a", Some(hour)).unwrap();
+        assert_eq!(journal.known().len(), 1);
+        drop(journal);
+        let old = std::fs::read_to_string(&path).unwrap();
+        let since: u64 = old.split("\"since\":").nth(1).unwrap().split('}').next().unwrap().parse().unwrap();
+        std::fs::write(&path, old.replace(&since.to_string(), &(since - 4000).to_string())).unwrap();
+        let journal = Journal::open(&path, "r.example/a", Some(hour)).unwrap();
+        assert!(journal.known().is_empty());
     }
 }

@@ -1,21 +1,22 @@
-//! `d1oci repo`: a repository as its registry's vendor manages it.
+//! `d1oci repo`: the repositories of a registry, and one repository as its vendor manages it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use distribution_client::{Deleted, RepositoryFacts, VendorRepository, Visibility};
-use oci_model::{Digest, Location, ManifestRef, Reference};
+use futures::TryStreamExt;
+use oci_model::{Digest, Location, ManifestRef, Reference, RepositoryName};
 use registry_backend::{Error, ErrorKind};
 use serde::Serialize;
 
 use super::confirm::ask;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{ExitStatus, Failure};
 use crate::output::{Lines, human};
 
-/// Manage a repository of Quay or GitHub beyond what the registry's protocol offers.
+/// List repositories, and manage those of Quay or GitHub beyond what the registry's protocol offers.
 ///
-/// The commands use the vendor's own interface. Quay's needs the token of an OAuth application, GitHub's a classic personal access
+/// All commands but `ls` and `tags` use the vendor's own interface. Quay's needs the token of an OAuth application, GitHub's a classic personal access
 /// token. Where a vendor lacks an operation, the error says how people do it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci repo visibility quay.io/dataone/packages public")]
@@ -26,12 +27,35 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    #[command(visible_alias = "list")]
+    Ls(LsArguments),
+    Tags(super::tags::Arguments),
     Show(ShowArguments),
     Create(CreateArguments),
     Visibility(VisibilityArguments),
     Expiry(ExpiryArguments),
     Restore(RestoreArguments),
     Delete(DeleteArguments),
+}
+
+/// List the repositories of a registry, or those of a namespace.
+///
+/// Registries list their repositories at `_catalog`, which the distribution specification leaves out: GitHub's and others have no such
+/// list. For a namespace of Quay or GitHub, the vendor's interface answers.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci repo ls localhost:5000\n\
+                        Example: d1oci repo ls ghcr.io/owner")]
+struct LsArguments {
+    /// The registry, or a namespace in it.
+    #[arg(value_name = "HOST[/NAMESPACE]", value_parser = parse_namespace)]
+    place: Namespace,
+}
+
+/// A registry, or a namespace in it.
+#[derive(Clone, Debug)]
+struct Namespace {
+    host: String,
+    namespace: Option<RepositoryName>,
 }
 
 /// Show who may read a repository, and its page for people.
@@ -143,6 +167,8 @@ struct Changed {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     match arguments.action {
+        Action::Ls(arguments) => list(context, &arguments.place).await,
+        Action::Tags(arguments) => super::tags::run(context, arguments).await,
         Action::Show(arguments) => show(context, &arguments).await,
         Action::Create(arguments) => create(context, &arguments).await,
         Action::Visibility(arguments) => set_visibility(context, &arguments).await,
@@ -150,6 +176,32 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         Action::Restore(arguments) => restore(context, &arguments).await,
         Action::Delete(arguments) => delete(context, &arguments).await,
     }
+}
+
+async fn list(context: &Context, place: &Namespace) -> Result<(), Failure> {
+    let Namespace { host, namespace } = place;
+    let registry = context.registries.place(host)?;
+    let mut names = registry.repositories(namespace.as_ref())?;
+    let first = names.try_next().await.map_err(|error| {
+        let is_unlisted = error.kind() == ErrorKind::Unsupported && namespace.is_none();
+        let failure = Failure::from(error);
+        match is_unlisted {
+            true => failure.with_hint("for Quay and GitHub name the namespace: `d1oci repo ls HOST/NAMESPACE`"),
+            false => failure,
+        }
+    })?;
+    let shown = namespace.as_ref().map_or_else(|| host.clone(), |namespace| format!("{host}/{namespace}"));
+    let mut listing = context.printer.list(&[("place", shown.clone())], "repositories")?;
+    let mut next = first;
+    while let Some(name) = next {
+        listing.item(&format!("{host}/{name}"), |name, lines| lines.add(name))?;
+        next = names.try_next().await?;
+    }
+    if listing.end()? == 0 && namespace.is_some() {
+        return Err(Failure::new(ExitStatus::NotFound, format!("no repository below {shown}"))
+            .with_hint("private repositories are listed only for accounts that may read them"));
+    }
+    Ok(())
 }
 
 async fn show(context: &Context, arguments: &ShowArguments) -> Result<(), Failure> {
@@ -310,6 +362,20 @@ fn system_time(time: jiff::Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(time.as_second().try_into().unwrap_or_default())
 }
 
+/// Reads `HOST` or `HOST/NAMESPACE`.
+fn parse_namespace(text: &str) -> Result<Namespace, String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let is_host = !text.contains('/');
+    // A registry without a repository is not a reference.
+    let whole = if is_host { format!("{text}/any") } else { text.to_owned() };
+    match whole.parse::<Reference>() {
+        Ok(Reference { location: Location::Registry { host, repository }, target: None }) => {
+            Ok(Namespace { host, namespace: (!is_host).then_some(repository) })
+        }
+        _ => Err("expected HOST or HOST/NAMESPACE".to_owned()),
+    }
+}
+
 /// Reads `never`, a time from now, or a date.
 fn parse_end(text: &str) -> Result<End, String> {
     if text == "never" {
@@ -328,6 +394,24 @@ fn parse_end(text: &str) -> Result<End, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_a_registry_or_a_namespace() {
+        for (text, host, namespace) in [
+            ("ghcr.io", "ghcr.io", None),
+            ("localhost:5000/", "localhost:5000", None),
+            ("[::1]:5000", "[::1]:5000", None),
+            ("quay.io/owner", "quay.io", Some("owner")),
+            ("registry.example/a/b", "registry.example", Some("a/b")),
+        ] {
+            let place = parse_namespace(text).unwrap();
+            let found = place.namespace.as_ref().map(RepositoryName::as_str);
+            assert_eq!((place.host.as_str(), found), (host, namespace), "{text}");
+        }
+        for text in ["", "oci:store", "s3://bucket/prefix", "ghcr.io/owner:v1", "no host"] {
+            assert!(parse_namespace(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn ends_are_times_dates_or_never() {

@@ -19,6 +19,11 @@ impl Scopes {
         Self::default()
     }
 
+    /// Returns the scope of the list of repositories (distribution, "Token Scope Documentation", resource type `registry`).
+    pub(crate) fn catalog() -> Self {
+        Self { of: None, texts: vec!["registry:catalog:*".to_owned()] }
+    }
+
     /// Returns the scope of one repository with these actions, divided by commas.
     pub(crate) fn repository(name: &RepositoryName, actions: &str) -> Self {
         Self { of: Some(name.clone()), texts: vec![format!("repository:{name}:{actions}")] }

@@ -1,10 +1,11 @@
 //! Tags: listed once each, moved in one step.
 
 use futures::TryStreamExt;
+use oci_model::Manifest;
 use registry_backend::RegistryBackendExt;
 
 use super::EmptyRepository;
-use super::failure::ensure_equal;
+use super::failure::{Failure, ensure_equal};
 use super::support::{Outcome, at, by_digest, ensure_manifest, sorted_tags, store_artifact, store_untagged};
 
 pub(super) async fn an_empty_repository_has_no_tags(repository: &EmptyRepository) -> Outcome {
@@ -27,6 +28,15 @@ pub(super) async fn each_tag_is_listed_once(repository: &EmptyRepository) -> Out
     backend.write_manifest(&at("a"), &one).await?;
     store_artifact(&**backend, "c", 2).await?;
     ensure_equal!(sorted_tags(&**backend).await?, ["a", "b", "c"], "tags");
+    let described: Vec<_> = backend.described_tags().try_collect().await?;
+    ensure_equal!(described.len(), 3, "described tags");
+    for (entry, descriptor) in described {
+        let Some(descriptor) = descriptor else { continue };
+        let raw = backend.read_manifest(&entry.tag.into()).await?;
+        ensure_equal!(&descriptor.digest, raw.digest(), "digest of a described tag");
+        let manifest: Manifest = raw.parse().map_err(|error| Failure::new(error.to_string()))?;
+        ensure_equal!(&descriptor.annotations, manifest.annotations(), "annotations of a described tag");
+    }
     Ok(())
 }
 

@@ -25,7 +25,7 @@ pub(super) fn before(exchange: &Exchange<'_>, actions: &[Action]) -> Option<Resp
             Action::ForgetUpload => {
                 store.end_upload(&exchange.target.name);
             }
-            Action::CollectFirst => store.collect(),
+            Action::CollectFirst => store.collect(false),
             Action::StoreFirst { repository, at, manifest } => store.store_manifest(repository, at, manifest),
             _ => {}
         }

@@ -84,6 +84,7 @@ fn bearer_challenge(app: &App, bearer: &BearerAuth, target: &Target, error: Opti
     });
     match actions {
         Some(actions) => text += &format!(",scope=\"repository:{}:{actions}\"", target.repository),
+        None if target.route == Route::Catalog => text += &format!(",scope=\"{CATALOG_SCOPE}\""),
         None => {
             text += &behaviour.ping_scope.map(|scope| format!(",scope=\"{scope}\"")).unwrap_or_default();
         }
@@ -94,9 +95,12 @@ fn bearer_challenge(app: &App, bearer: &BearerAuth, target: &Target, error: Opti
         .unwrap_or_default()
 }
 
+/// The scope of the list of repositories (distribution, "Token Scope Documentation").
+const CATALOG_SCOPE: &str = "registry:catalog:*";
+
 fn access_of(route: Route) -> Option<Access> {
     match route {
-        Route::Ping | Route::Token | Route::Storage | Route::Unknown => None,
+        Route::Ping | Route::Token | Route::Catalog | Route::Storage | Route::Unknown => None,
         Route::BlobHead
         | Route::BlobGet
         | Route::ManifestHead
@@ -136,7 +140,9 @@ pub(super) fn give(exchange: &Exchange<'_>, form: &Query) -> Answered {
         return Err(Refused::new(400, "DENIED", "expected one scope per parameter"));
     }
     let mut grants = Vec::new();
-    for scope in fields.all("scope").flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty()) {
+    let scopes = fields.all("scope").flat_map(|scopes| scopes.split(' '));
+    // Any token serves for the list of repositories.
+    for scope in scopes.filter(|scope| !scope.is_empty() && *scope != CATALOG_SCOPE) {
         let (repository, mut actions) =
             grant(scope, user.as_ref(), behaviour.actions, behaviour.push_deletes)?;
         if behaviour.push_creates && actions.iter().any(|action| action == "push" || action == "*") {

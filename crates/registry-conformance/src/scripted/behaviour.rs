@@ -182,6 +182,9 @@ pub struct BlobBehaviour {
     pub ranges: bool,
     /// Whether the answer to a range outside of the blob states the length of the blob, and so ends early (docker-registry 2.8).
     pub breaks_off_outside: bool,
+    /// How long a collection spares a blob that no manifest names, since it was sent or mounted; `None` if not at all. `HEAD` does not
+    /// renew that time.
+    pub lease: Option<Duration>,
 }
 
 /// How manifests are taken and served.
@@ -238,6 +241,8 @@ pub struct TagsBehaviour {
     pub absolute_link: bool,
     /// Whether the `Link` has quotes around `next`.
     pub quoted_link: bool,
+    /// Whether the registry lists its repositories.
+    pub lists_repositories: bool,
     /// Whether Quay's own interface lists the tags with their digests.
     pub quay_interface: bool,
     /// Whether the error for a deleted tag has the code `TAG_EXPIRED` (Quay).
@@ -387,6 +392,7 @@ fn strict() -> Behaviour {
             link_lifetime: Duration::from_secs(300),
             ranges: true,
             breaks_off_outside: false,
+            lease: None,
         },
         manifests: ManifestBehaviour {
             max_bytes: 4 * 1024 * 1024,
@@ -408,6 +414,7 @@ fn strict() -> Behaviour {
             null_when_empty: false,
             absolute_link: false,
             quoted_link: true,
+            lists_repositories: true,
             quay_interface: false,
             deleted_is_expired: false,
         },
@@ -439,7 +446,7 @@ fn strict() -> Behaviour {
 }
 
 /// GitHub: bodies with `Content-Range` up to 4 MiB, relative locations with `upload`, blobs behind a 307 for 300
-/// seconds, no referrers, no deletes, tags with the oldest first, tokens that do not say when they expire.
+/// seconds, no referrers, no deletes, no list of repositories, tags with the oldest first, tokens that do not say when they expire.
 fn ghcr() -> Behaviour {
     let mut ghcr = strict();
     ghcr.uploads.path_word = "upload";
@@ -458,6 +465,7 @@ fn ghcr() -> Behaviour {
     ghcr.manifests.accept = AcceptRule::Ignored;
     ghcr.tags.page = Some(100);
     ghcr.tags.oldest_first = true;
+    ghcr.tags.lists_repositories = false;
     ghcr.referrers = ReferrersBehaviour::NotFound("MANIFEST_UNKNOWN");
     ghcr.deletes = DeleteBehaviour { manifests: false, tags: false, blobs: false };
     ghcr.tokens.fields = &["token"];
@@ -472,8 +480,8 @@ fn ghcr() -> Behaviour {
 /// Quay, as a complete installation of revision ffba0c70e answered with its blobs on S3.
 ///
 /// Uploads have absolute locations and odd ranges, a failed `PUT` ends them, and several `PATCH` requests with `Content-Range` store half
-/// of the bytes. Blobs are behind a 302 with HTML for 600 seconds. A manifest that no tag names stays for an hour. One with a subject stays
-/// forever and cannot be deleted. nginx refuses manifests above 1 MiB. No scope has `delete`, absent repositories look private, and a token
+/// of the bytes. Blobs are behind a 302 with HTML for 600 seconds. A blob that no manifest names has a lease of an hour, which a mount from the
+/// same repository renews. A manifest that no tag names stays for an hour. One with a subject stays forever and cannot be deleted. nginx refuses manifests above 1 MiB. No scope has `delete`, absent repositories look private, and a token
 /// for pushing creates the repository.
 fn quay() -> Behaviour {
     let mut quay = strict();
@@ -493,6 +501,7 @@ fn quay() -> Behaviour {
     quay.blobs.redirect = Some(302);
     quay.blobs.redirect_html = true;
     quay.blobs.link_lifetime = Duration::from_secs(600);
+    quay.blobs.lease = Some(Duration::from_secs(3600));
     quay.manifests.max_bytes = 1024 * 1024;
     quay.manifests.too_large_html = true;
     quay.manifests.accept = AcceptRule::ExactByTag;

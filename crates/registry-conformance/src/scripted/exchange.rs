@@ -95,7 +95,7 @@ impl App {
     pub(super) fn new(mut config: Config, host: String, storage_host: String) -> io::Result<Self> {
         let faults = std::mem::take(&mut config.faults);
         let script = Script::new(faults.into_iter().map(|fault| (fault.route, fault.when, fault.action)));
-        let store = Store::new(config.behaviour.manifests.untagged_lifetime)?;
+        let store = Store::new(config.behaviour.manifests.untagged_lifetime, config.behaviour.blobs.lease)?;
         Ok(Self {
             config,
             host,

@@ -95,7 +95,7 @@ pub enum Action {
     EndlessPages,
     /// The upload is forgotten before the request is served.
     ForgetUpload,
-    /// Blobs to which no manifest refers are removed before the request is served.
+    /// Blobs to which no manifest refers are removed before the request is served, leased or not.
     CollectFirst,
     /// Another writer stores this manifest before the request is served.
     StoreFirst {

@@ -39,6 +39,8 @@ pub enum Route {
     ManifestPut,
     /// `DELETE` of a manifest or tag.
     ManifestDelete,
+    /// `GET` of the repositories, which the distribution specification leaves out.
+    Catalog,
     /// `GET` of the tags.
     Tags,
     /// `GET` of the tags by Quay's own interface.
@@ -82,6 +84,7 @@ impl Target {
         let parts: Vec<&str> = path.split('/').collect();
         match parts.as_slice() {
             ["", "v2"] | ["", "v2", ""] => new(Route::Ping, &[], ""),
+            ["", "v2", "_catalog"] => new(Route::Catalog, &[], ""),
             ["", "v2", repository @ .., "blobs", "uploads" | "upload", id] => {
                 new(upload_route(method, id, query), repository, id)
             }
@@ -166,6 +169,7 @@ mod tests {
             ("HEAD", "/v2/tags/manifests/v1", Route::ManifestHead, "tags", "v1"),
             ("PUT", "/v2/a/manifests/v1", Route::ManifestPut, "a", "v1"),
             ("DELETE", "/v2/a/manifests/sha256:00", Route::ManifestDelete, "a", "sha256:00"),
+            ("GET", "/v2/_catalog?n=2", Route::Catalog, "", ""),
             ("GET", "/v2/a/tags/list?n=2", Route::Tags, "a", ""),
             ("GET", "/api/v1/repository/a/b/tag/?limit=100", Route::QuayTags, "a/b", ""),
             ("GET", "/v2/a/referrers/sha256:00", Route::Referrers, "a", "sha256:00"),

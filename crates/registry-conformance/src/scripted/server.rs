@@ -121,9 +121,14 @@ impl ScriptedRegistry {
         self.app.store.change(repository, |_| {});
     }
 
-    /// Makes it later for manifests that stay only for a time.
+    /// Makes it later for manifests that stay only for a time, and for the leases of blobs.
     pub fn pass_time(&self, time: Duration) {
         self.app.store.pass_time(time);
+    }
+
+    /// Removes the blobs that no manifest names, unless they have a lease.
+    pub fn collect_garbage(&self) {
+        self.app.store.collect(true);
     }
 
     /// Puts a blob into a repository.
@@ -251,11 +256,14 @@ async fn dispatch(exchange: &Exchange<'_>, received: &mut Pieces) -> Answered {
         Route::ManifestPut => manifests::put(exchange, received).await,
         Route::ManifestDelete => manifests::delete(exchange),
         Route::Tags => manifests::tags(exchange),
+        Route::Catalog if exchange.app.config.behaviour.tags.lists_repositories => {
+            manifests::repositories(exchange)
+        }
         Route::QuayTags if exchange.app.config.behaviour.tags.quay_interface => {
             manifests::quay_tags(exchange)
         }
         Route::Referrers => manifests::referrers(exchange),
-        Route::QuayTags | Route::Unknown => Err(Refused::new(404, "UNSUPPORTED", "there is nothing here")),
+        Route::Catalog | Route::QuayTags | Route::Unknown => Err(Refused::new(404, "UNSUPPORTED", "there is nothing here")),
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Store {
     next_upload: AtomicU64,
     /// How long a manifest without a tag stays, or `None` if forever.
     untagged_lifetime: Option<Duration>,
+    /// How long a collection spares a blob that no manifest names.
+    blob_lease: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +45,8 @@ pub(super) struct Repository {
     pub(super) deleted_tags: HashSet<Tag>,
     /// Until when manifests stay that no tag names, where they do not stay forever.
     kept_until: HashMap<Digest, Instant>,
+    /// Until when a collection spares blobs.
+    leased_until: HashMap<Digest, Instant>,
 }
 
 /// An upload in progress.
@@ -64,12 +68,13 @@ pub(super) struct Upload {
 }
 
 impl Store {
-    pub(super) fn new(untagged_lifetime: Option<Duration>) -> io::Result<Self> {
+    pub(super) fn new(untagged_lifetime: Option<Duration>, blob_lease: Option<Duration>) -> io::Result<Self> {
         Ok(Self {
             spool: Spool::new()?,
             state: Mutex::default(),
             next_upload: AtomicU64::new(1),
             untagged_lifetime,
+            blob_lease,
         })
     }
 
@@ -129,6 +134,11 @@ impl Store {
         repository.manifests.retain(|digest, _| kept.contains(digest));
     }
 
+    /// Returns the names of all repositories, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.state().repositories.keys().cloned().collect()
+    }
+
     /// Tells whether anything was ever written to a repository.
     pub(super) fn knows(&self, repository: &str) -> bool {
         self.state().repositories.contains_key(repository)
@@ -171,8 +181,17 @@ impl Store {
     /// Stores content as a blob.
     pub(super) fn store_blob(&self, repository: &str, digest: &Digest, content: &Growing) -> io::Result<()> {
         content.keep_as(&self.spool.blob_path(digest))?;
-        self.change(repository, |repository| repository.blobs.insert(digest.clone(), content.size()));
+        self.link_blob(repository, digest, content.size());
         Ok(())
+    }
+
+    /// Links a blob to a repository, with a new lease.
+    pub(super) fn link_blob(&self, repository: &str, digest: &Digest, size: u64) {
+        let until = self.blob_lease.map(|lease| Instant::now() + self.state().later + lease);
+        self.change(repository, |repository| {
+            repository.blobs.insert(digest.clone(), size);
+            repository.leased_until.extend(until.map(|until| (digest.clone(), until)));
+        });
     }
 
     /// Stores a manifest, and makes the tag name it if `at` is a tag.
@@ -192,9 +211,11 @@ impl Store {
         });
     }
 
-    /// Removes all blobs to which no manifest refers.
-    pub(super) fn collect(&self) {
-        for repository in self.state().repositories.values_mut() {
+    /// Removes all blobs to which no manifest refers, without those that have a lease if these are spared.
+    pub(super) fn collect(&self, spares_leased: bool) {
+        let mut state = self.state();
+        let now = Instant::now() + state.later;
+        for repository in state.repositories.values_mut() {
             let used: HashSet<Digest> = repository
                 .manifests
                 .values()
@@ -203,7 +224,10 @@ impl Store {
                     manifest.blobs().into_iter().map(|blob| blob.digest.clone()).collect::<Vec<_>>()
                 })
                 .collect();
-            repository.blobs.retain(|digest, _| used.contains(digest));
+            let leases = &repository.leased_until;
+            let is_spared =
+                |digest: &Digest| spares_leased && leases.get(digest).is_some_and(|until| now < *until);
+            repository.blobs.retain(|digest, _| used.contains(digest) || is_spared(digest));
         }
     }
 }

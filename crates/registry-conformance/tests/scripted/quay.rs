@@ -211,3 +211,31 @@ async fn a_wrong_digest_ends_the_upload() {
         assert_eq!(session.send("PUT", &again).await.status(), 404);
     }
 }
+
+#[tokio::test]
+async fn a_mount_from_the_same_repository_renews_the_lease_of_a_blob_and_head_does_not() {
+    for method in ["POST", "HEAD"] {
+        let session = Session::preset(Preset::Quay).await;
+        let digest = session.push(b"content").await;
+        session.registry.pass_time(HOUR - Duration::from_secs(60));
+        session.registry.collect_garbage();
+        let mount = format!("/v2/{REPOSITORY}/blobs/uploads/?mount={digest}&from={REPOSITORY}");
+        let (uri, status) = if method == "POST" { (mount, 201) } else { (blob_uri(&digest), 200) };
+        assert_eq!(session.send(method, &uri).await.status(), status);
+        session.registry.pass_time(Duration::from_secs(120));
+        // A blob without a lease is there until the next collection.
+        assert_eq!(session.send("HEAD", &blob_uri(&digest)).await.status(), 200);
+        session.registry.collect_garbage();
+        assert_eq!(session.registry.blob_size(REPOSITORY, &digest).is_some(), method == "POST", "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_of_two_thousand_layers_is_taken() {
+    let session = Session::preset(Preset::Quay).await;
+    session.push(Descriptor::EMPTY_CONTENT).await;
+    let layer = Descriptor::new(MediaType::from_static("text/csv"), session.push(b"content").await, 7);
+    let mut manifest = ImageManifest::new(MediaType::from_static("text/csv"), Descriptor::empty());
+    manifest.layers = vec![layer; 2000];
+    assert_eq!(session.put_manifest("v1", &RawManifest::from_image(&manifest)).await.status(), 201);
+}

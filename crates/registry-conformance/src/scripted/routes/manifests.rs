@@ -232,30 +232,41 @@ pub(in crate::scripted) fn tags(exchange: &Exchange<'_>) -> Answered {
     if !behaviour.oldest_first {
         tags.sort();
     }
-    let mut rest = tags.as_slice();
-    let mut next = None;
-    if let Some(most) = behaviour.page {
-        if let Some(last) = exchange.query.get("last") {
-            let place = tags.iter().position(|tag| tag == last).map_or(0, |place| place + 1);
-            rest = tags.get(place..).unwrap_or_default();
-        }
-        let asked = exchange.query.get("n").and_then(|number| number.parse::<usize>().ok());
-        let count = asked.unwrap_or(most).min(most);
-        if let Some((page, left)) = rest.split_at_checked(count) {
-            rest = page;
-            next = page.last().filter(|_| !left.is_empty()).map(|last| format!("n={count}&last={last}"));
-        }
-    }
-    let body = if rest.is_empty() && behaviour.null_when_empty {
+    let (page, next) = page_of(exchange, &tags);
+    let body = if page.is_empty() && behaviour.null_when_empty {
         json!({ "name": repository, "tags": null })
     } else {
-        json!({ "name": repository, "tags": rest })
+        json!({ "name": repository, "tags": page })
     };
     let response = full(200, "application/json", body.to_string());
     Ok(match next {
         Some(query) => with_next_page(exchange, response, &query),
         None => response,
     })
+}
+
+/// Answers `GET` of the repositories.
+pub(in crate::scripted) fn repositories(exchange: &Exchange<'_>) -> Answered {
+    let names = exchange.app.store.names();
+    let (page, next) = page_of(exchange, &names);
+    let response = full(200, "application/json", json!({ "repositories": page }).to_string());
+    Ok(match next {
+        Some(query) => with_next_page(exchange, response, &query),
+        None => response,
+    })
+}
+
+/// Returns the page of a list that the query asks for, and the query of the next one.
+fn page_of<'a>(exchange: &Exchange<'_>, names: &'a [String]) -> (&'a [String], Option<String>) {
+    let Some(most) = exchange.app.config.behaviour.tags.page else { return (names, None) };
+    let last = exchange.query.get("last");
+    let place = last.and_then(|last| names.iter().position(|name| name == last)).map_or(0, |place| place + 1);
+    let rest = names.get(place..).unwrap_or_default();
+    let asked = exchange.query.get("n").and_then(|number| number.parse::<usize>().ok());
+    let count = asked.unwrap_or(most).min(most);
+    let Some((page, left)) = rest.split_at_checked(count) else { return (rest, None) };
+    let next = page.last().filter(|_| !left.is_empty()).map(|last| format!("n={count}&last={last}"));
+    (page, next)
 }
 
 /// Lists the tags with their digests, a page at a time, as Quay's own interface does.

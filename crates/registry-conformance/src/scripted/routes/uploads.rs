@@ -61,7 +61,7 @@ fn mount(exchange: &Exchange<'_>) -> Option<Response> {
     if from.is_some_and(|from| !auth::may_pull(exchange, from)) {
         return None;
     }
-    store.change(repository, |repository| repository.blobs.insert(digest.clone(), size));
+    store.link_blob(repository, &digest, size);
     Some(committed(exchange, &digest))
 }
 

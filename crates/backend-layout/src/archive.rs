@@ -1,0 +1,227 @@
+//! A layout in a tar file, as `skopeo` writes it (`oci-archive:FILE.tar`). It is only read.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use oci_model::Digest;
+use registry_backend::{BlobRead, BlobSource, Error, ErrorKind, Result};
+use tokio::task::spawn_blocking;
+
+use crate::index::{EMPTY_INDEX, INDEX_LIMIT, Index};
+use crate::storage::{
+    INDEX_FILE, IndexUpdate, LAYOUT_FILE, LAYOUT_FILE_LIMIT, Presence, Storage, StoredBlob, absent,
+    check_layout_file, outside,
+};
+
+/// The scheme of references to such files.
+pub(crate) const SCHEME: &str = "oci-archive";
+
+/// The most entries of a file. A million packages have a few million blobs.
+const MOST_ENTRIES: usize = 10_000_000;
+
+/// How many bytes are read at once.
+const PIECE_BYTES: u64 = 512 * 1024;
+
+/// The places of the blobs of a layout in a tar file.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    path: PathBuf,
+    index: Arc<Index>,
+    /// The offset and the size of each blob in bytes.
+    blobs: HashMap<Digest, (u64, u64)>,
+}
+
+impl Archive {
+    /// Reads the index and the places of the blobs.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if the file does not exist; [`Invalid`](ErrorKind::Invalid) if it is not an uncompressed tar file
+    /// with a layout.
+    pub(crate) async fn open(path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        blocking(move || Self::scan(path)).await
+    }
+
+    fn scan(path: PathBuf) -> Result<Self> {
+        let name = format!("{SCHEME}:{}", path.display());
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "open", &name),
+            _ => Error::io("open", &name, error),
+        };
+        let invalid = |reason: &str| Error::new(ErrorKind::Invalid, "open", &name).because(reason);
+        if !path.metadata().map_err(failed)?.is_file() {
+            return Err(invalid("expected a tar file, found a directory, a pipe or a device"));
+        }
+        let not_tar = |error: std::io::Error| invalid("expected an uncompressed tar file").caused_by(error);
+        let mut archive = tar::Archive::new(File::open(&path).map_err(failed)?);
+        let (mut layout, mut index, mut blobs) = (None, None, HashMap::new());
+        for (number, entry) in archive.entries_with_seek().map_err(not_tar)?.enumerate() {
+            if number >= MOST_ENTRIES {
+                return Err(invalid("the file has too many entries"));
+            }
+            let mut entry = entry.map_err(not_tar)?;
+            if !entry.header().entry_type().is_file() {
+                continue;
+            }
+            let place = (entry.raw_file_position(), entry.size());
+            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            match path.strip_prefix("./").unwrap_or(&path) {
+                LAYOUT_FILE => layout = Some(text(&mut entry, LAYOUT_FILE_LIMIT).map_err(not_tar)?),
+                INDEX_FILE => index = Some(text(&mut entry, INDEX_LIMIT).map_err(not_tar)?),
+                path => {
+                    blobs.extend(digest_of(path).map(|digest| (digest, place)));
+                }
+            }
+        }
+        let layout = layout.ok_or_else(|| invalid("the tar file has no `oci-layout` at its top"))?;
+        check_layout_file(layout.as_bytes(), &name)?;
+        let index = Index::parse(index.unwrap_or_else(|| EMPTY_INDEX.to_owned()));
+        let index = index.map_err(|error| invalid("its `index.json` is damaged").caused_by(error))?;
+        Ok(Self { path, index: Arc::new(index), blobs })
+    }
+
+    fn read_only<T>(&self, operation: &'static str) -> Result<T> {
+        let name = format!("{SCHEME}:{}", self.path.display());
+        Err(Error::new(ErrorKind::Unsupported, operation, name).because("a layout in a tar file is only read"))
+    }
+}
+
+/// Returns the text of an entry of at most `limit` bytes.
+fn text(entry: &mut impl Read, limit: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    entry.take(limit.saturating_add(1)).read_to_string(&mut text)?;
+    if text.len() as u64 > limit {
+        return Err(std::io::Error::other(format!("expected at most {limit} bytes")));
+    }
+    Ok(text)
+}
+
+/// Returns the digest of a blob by its path (image-spec image-layout.md, "Blobs").
+fn digest_of(path: &str) -> Option<Digest> {
+    let (algorithm, encoded) = path.strip_prefix("blobs/")?.split_once('/')?;
+    format!("{algorithm}:{encoded}").parse().ok()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that shuts down cancels the work.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+#[async_trait]
+impl Storage for Archive {
+    async fn index(&self) -> Result<Arc<Index>> {
+        Ok(Arc::clone(&self.index))
+    }
+
+    fn known_index(&self) -> Option<Arc<Index>> {
+        Some(Arc::clone(&self.index))
+    }
+
+    async fn begin_update(&self) -> Result<Box<dyn IndexUpdate>> {
+        self.read_only("update the index of")
+    }
+
+    async fn replace_lost_index(&self) -> Result<()> {
+        self.read_only("create the index of")
+    }
+
+    fn update_excludes_others(&self) -> bool {
+        true
+    }
+
+    async fn size(&self, digest: &Digest) -> Result<Option<u64>> {
+        Ok(self.blobs.get(digest).map(|(_, size)| *size))
+    }
+
+    async fn read(&self, digest: &Digest, range: Option<Range<u64>>) -> Result<BlobRead> {
+        let (start, blob_size) = *self.blobs.get(digest).ok_or_else(|| absent("read blob", digest))?;
+        let range = range.unwrap_or(0..blob_size);
+        if range.start > range.end || range.end > blob_size {
+            return Err(outside(digest, &range, blob_size));
+        }
+        let (path, first) = (self.path.clone(), start.saturating_add(range.start));
+        let open = move || File::open(path).and_then(|mut file| file.seek(SeekFrom::Start(first)).map(|_| file));
+        let target = digest.clone();
+        let failed = move |error| Error::io("read blob", &target, error);
+        let file = blocking({
+            let failed = failed.clone();
+            move || open().map_err(failed)
+        })
+        .await?;
+        let left = range.end.saturating_sub(range.start);
+        let pieces = stream::try_unfold((file, left), move |(mut file, left)| {
+            let failed = failed.clone();
+            async move {
+                if left == 0 {
+                    return Ok(None);
+                }
+                let piece = blocking(move || {
+                    let count = usize::try_from(left.min(PIECE_BYTES)).unwrap_or_default();
+                    let mut piece = vec![0; count];
+                    file.read_exact(&mut piece).map_err(failed)?;
+                    Ok((Bytes::from(piece), file))
+                });
+                let (piece, file) = piece.await?;
+                let left = left.saturating_sub(piece.len() as u64);
+                Ok(Some((piece, (file, left))))
+            }
+        });
+        Ok(BlobRead { range, blob_size, stream: pieces.boxed() })
+    }
+
+    async fn store(&self, _blob: &dyn BlobSource) -> Result<()> {
+        self.read_only("write blob")
+    }
+
+    async fn copy(&self, _blob: &dyn BlobSource) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn renew(&self, _digest: &Digest, _size: u64) -> Result<Presence> {
+        self.read_only("write blob")
+    }
+
+    async fn presence(&self, blobs: &[(Digest, u64)]) -> Result<Vec<Presence>> {
+        let presence = |(digest, size): &(Digest, u64)| {
+            let exists = self.blobs.get(digest).is_some_and(|(_, found)| found == size);
+            if exists { Presence::Kept } else { Presence::Absent }
+        };
+        Ok(blobs.iter().map(presence).collect())
+    }
+
+    async fn list(&self) -> Result<Vec<StoredBlob>> {
+        let blob = |(digest, (_, size)): (&Digest, &(u64, u64))| StoredBlob {
+            digest: digest.clone(),
+            size: *size,
+            modified: SystemTime::UNIX_EPOCH,
+        };
+        Ok(self.blobs.iter().map(blob).collect())
+    }
+
+    async fn removable_before(&self, _grace: Duration) -> Result<SystemTime> {
+        Ok(SystemTime::UNIX_EPOCH)
+    }
+
+    async fn remove_partial(&self, _before: SystemTime, _only_count: bool) -> Result<u64> {
+        Ok(0)
+    }
+}
