@@ -208,7 +208,11 @@ fn start(registry: &Command, folder: &Path) -> Child {
     // The shell ends the registry when its input closes, however the test ends.
     let script = "\"$@\" >>\"$0\" 2>&1 & child=$!; cat >/dev/null; kill $child; wait";
     let mut command = Command::new("sh");
-    command.args(["-c", script]).arg(folder.join("log")).arg(registry.get_program()).args(registry.get_args());
+    command
+        .args(["-c", script])
+        .arg(folder.join("log"))
+        .arg(registry.get_program())
+        .args(registry.get_args());
     // Distribution 3 sends traces unless it is told not to.
     command.env("OTEL_TRACES_EXPORTER", "none").stdin(Stdio::piped());
     command.spawn().expect("a shell starts")

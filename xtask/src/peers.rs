@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers, with the versions that the documents of this project name.
-pub const PEERS: [Peer; 28] = [
+pub const PEERS: [Peer; 30] = [
     Peer {
         program: "oras",
         purpose: "reads artifacts of d1oci, and the other way round",

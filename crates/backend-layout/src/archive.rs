@@ -91,7 +91,8 @@ impl Archive {
 
     fn read_only<T>(&self, operation: &'static str) -> Result<T> {
         let name = format!("{SCHEME}:{}", self.path.display());
-        Err(Error::new(ErrorKind::Unsupported, operation, name).because("a layout in a tar file is only read"))
+        Err(Error::new(ErrorKind::Unsupported, operation, name)
+            .because("a layout in a tar file is only read"))
     }
 }
 
@@ -155,7 +156,8 @@ impl Storage for Archive {
             return Err(outside(digest, &range, blob_size));
         }
         let (path, first) = (self.path.clone(), start.saturating_add(range.start));
-        let open = move || File::open(path).and_then(|mut file| file.seek(SeekFrom::Start(first)).map(|_| file));
+        let open =
+            move || File::open(path).and_then(|mut file| file.seek(SeekFrom::Start(first)).map(|_| file));
         let target = digest.clone();
         let failed = move |error| Error::io("read blob", &target, error);
         let file = blocking({

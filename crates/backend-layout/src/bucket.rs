@@ -27,9 +27,9 @@ use crate::storage::{IndexUpdate, Presence, Storage, StoredBlob};
 use index_object::{IndexObject, Update};
 use lease::Lease;
 use shared::Shared;
+pub use shared::Warnings;
 #[cfg(feature = "remote")]
 pub(crate) use shared::{BucketName, StoreClock};
-pub use shared::Warnings;
 pub(crate) use shared::{PartStore, Place, Tuning};
 pub(crate) use uploads::OpenUploads;
 #[cfg(feature = "remote")]

@@ -222,8 +222,7 @@ impl Index {
         }
         let mut tags: Vec<_> = last.into_iter().collect();
         tags.sort_unstable_by_key(|(_, (position, _))| *position);
-        let entry =
-            |(tag, (position, digest))| (TagEntry::new(tag).with_digest(digest), position);
+        let entry = |(tag, (position, digest))| (TagEntry::new(tag).with_digest(digest), position);
         tags.into_iter().map(entry).collect()
     }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use distribution_client::{
-    Deleted, RepositoryFacts, RepositoryLister, RestApi, RestMethod, TagLister, VendorPlace, VendorRepository,
-    Visibility,
+    Deleted, RepositoryFacts, RepositoryLister, RestApi, RestMethod, TagLister, VendorPlace,
+    VendorRepository, Visibility,
 };
 use oci_model::{Digest, RepositoryName, Tag};
 use registry_backend::{Error, ErrorKind, Result, TagEntry};
@@ -136,7 +136,8 @@ impl RepositoryLister for QuayApi {
                 Error::new(ErrorKind::Protocol, OPERATION, &self.repository).caused_by(error)
             })?;
             // A name that no request can use is left out, as in the registry's own list.
-            let names = page.repositories.iter().map(|listed| format!("{}/{}", listed.namespace, listed.name));
+            let names =
+                page.repositories.iter().map(|listed| format!("{}/{}", listed.namespace, listed.name));
             found.extend(names.filter_map(|name| name.parse::<RepositoryName>().ok()));
             if page.next_page.is_none() {
                 return Ok(found.into_iter().collect());

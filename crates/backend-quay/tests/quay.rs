@@ -14,7 +14,8 @@ use distribution_client::{
 };
 use oci_model::{Descriptor, Digest, ImageManifest, Location, MediaType, RawManifest, Reference, Tag};
 use registry_backend::{
-    Access, BackendFactory as _, BlobSource as _, BytesSource, ErrorKind, Fit, OpenOptions, WriteHint, Written,
+    Access, BackendFactory as _, BlobSource as _, BytesSource, ErrorKind, Fit, OpenOptions, WriteHint,
+    Written,
 };
 use registry_conformance::conformance::{EmptyRepository, Need, checks_that_need, run_suite};
 use registry_conformance::scripted::{Auth, Config, Preset, Route, ScriptedRegistry, User};

@@ -35,8 +35,7 @@ pub(crate) fn backends() -> Backends {
     let backends = backends.with(backend_layout::LayoutFactory::new());
     #[cfg(not(feature = "backend-layout"))]
     let backends = backends.without("backend-layout", |location| {
-        let is_archive =
-            matches!(location, Location::Other { scheme, .. } if scheme == "oci-archive");
+        let is_archive = matches!(location, Location::Other { scheme, .. } if scheme == "oci-archive");
         is_archive || matches!(location, Location::Directory(_) | Location::Bucket { .. })
     });
     #[cfg(not(feature = "backend-ghcr"))]

@@ -197,11 +197,7 @@ pub(crate) fn push_until(rig: &Rig, line: &str, bytes: u64) -> std::process::Chi
 }
 
 /// Starts a command, and waits until it has moved so many bytes.
-pub(crate) fn start_until(
-    moved: &dyn Fn() -> u64,
-    command: &mut Command,
-    bytes: u64,
-) -> std::process::Child {
+pub(crate) fn start_until(moved: &dyn Fn() -> u64, command: &mut Command, bytes: u64) -> std::process::Child {
     let before = moved();
     let push = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let (mut sent, mut end) = (before, Instant::now() + Duration::from_secs(300));

@@ -230,7 +230,10 @@ fn a_layout_in_a_tar_file_is_read() {
     assert!(refused.contains("is only read"), "{refused}");
     session.line("d1oci tags oci-archive:absent.tar").failure(3);
     session.line("d1oci tags oci-archive:a.txt").failure(1);
-    if session.other("skopeo", "copy --quiet --insecure-policy oci:store:v1 oci-archive:theirs.tar:v1").is_some() {
+    if session
+        .other("skopeo", "copy --quiet --insecure-policy oci:store:v1 oci-archive:theirs.tar:v1")
+        .is_some()
+    {
         session.line("d1oci copy oci-archive:theirs.tar:v1 oci:copied:v1").success();
         assert_eq!(digest(&session, "oci:copied:v1"), digest(&session, "oci:store:v1"));
     }

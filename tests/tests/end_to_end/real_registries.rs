@@ -68,11 +68,8 @@ fn a_killed_push_sends_the_rest_where_the_registry_tells_how_much_it_has() {
         rig.proxy.throttle((size / 8).max(32 * MIB));
         // In the middle of a chunk.
         let half = size / 2 + 3 * MIB;
-        let mut first = start_until(
-            &|| rig.proxy.sent(),
-            &mut rig.command("push HOST/a/b:v1 large.bin"),
-            half,
-        );
+        let mut first =
+            start_until(&|| rig.proxy.sent(), &mut rig.command("push HOST/a/b:v1 large.bin"), half);
         first.kill().unwrap();
         first.wait().unwrap();
         rig.proxy.throttle(0);
@@ -80,7 +77,9 @@ fn a_killed_push_sends_the_rest_where_the_registry_tells_how_much_it_has() {
         sleep(Duration::from_millis(500));
         let before = rig.proxy.sent();
         let second = rig.push();
-        measured(&format!("{program:?}: of {size} bytes, {before} sent before the kill and {second} after it"));
+        measured(&format!(
+            "{program:?}: of {size} bytes, {before} sent before the kill and {second} after it"
+        ));
         match tells {
             true => assert!(second * 10 <= size * 6, "{program:?}: {second} of {size} bytes are sent again"),
             false => assert!(second >= size, "{program:?}: {second} of {size} bytes are sent again"),

@@ -236,7 +236,10 @@ fn a_registry_lists_its_repositories_in_pages() {
         }
         let all = session.line("d1oci repo ls HOST").success().text();
         assert_eq!(all.lines().count(), 121, "{all}");
-        assert!(all.contains(&format!("{}/other/name\n", registry.host())) && !all.contains("\u{1b}"), "{all}");
+        assert!(
+            all.contains(&format!("{}/other/name\n", registry.host())) && !all.contains("\u{1b}"),
+            "{all}"
+        );
         let below = session.line("d1oci repo ls HOST/owner").success().text();
         assert_eq!(below.lines().count(), 120, "{below}");
         session.line("d1oci repo ls HOST/nobody").failure(3);
@@ -244,7 +247,10 @@ fn a_registry_lists_its_repositories_in_pages() {
     let registry = RegistryKind::Scripted(Preset::Ghcr).start(None).unwrap();
     let session = Session::new(&[&registry]);
     let refused = session.line("d1oci repo ls HOST").failure(5).stderr;
-    assert!(refused.contains("does not list its repositories") && refused.contains("HOST/NAMESPACE"), "{refused}");
+    assert!(
+        refused.contains("does not list its repositories") && refused.contains("HOST/NAMESPACE"),
+        "{refused}"
+    );
     fs::write(session.path("a.txt"), "a file").unwrap();
     session.line("d1oci push HOST/owner/name:v1 a.txt").success();
     assert_eq!(session.line("d1oci repo tags HOST/owner/name").success().text(), "v1\n");

@@ -242,8 +242,7 @@ impl Journal {
     fn open(path: &Path, repository: &str, lasting: Option<Duration>) -> io::Result<Self> {
         let other = |text: &str| io::Error::other(text.to_owned());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let head =
-            Head { mirror_journal: 1, repository: repository.to_owned(), since: lasting.map(|_| now) };
+        let head = Head { mirror_journal: 1, repository: repository.to_owned(), since: lasting.map(|_| now) };
         if path.exists() {
             require_regular(path)?;
         }

@@ -263,7 +263,9 @@ async fn dispatch(exchange: &Exchange<'_>, received: &mut Pieces) -> Answered {
             manifests::quay_tags(exchange)
         }
         Route::Referrers => manifests::referrers(exchange),
-        Route::Catalog | Route::QuayTags | Route::Unknown => Err(Refused::new(404, "UNSUPPORTED", "there is nothing here")),
+        Route::Catalog | Route::QuayTags | Route::Unknown => {
+            Err(Refused::new(404, "UNSUPPORTED", "there is nothing here"))
+        }
     }
 }
 
