@@ -21,7 +21,9 @@ mod tag_files;
 mod text;
 mod version;
 
-pub use multi_digest::{Algorithm, AlgorithmSet, Digests, DigestsView, MultiHasher, UnknownAlgorithm};
+pub use multi_digest::{
+    Algorithm, AlgorithmSet, Digests, DigestsView, MultiHasher, SharedHasher, SharedLanes, UnknownAlgorithm,
+};
 
 pub use safe_files::FileState;
 

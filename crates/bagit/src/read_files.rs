@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -115,9 +116,8 @@ pub fn hash_files(
         Err(error) => return Ok(files.iter().map(|_| HashOutcome::without_root(&error)).collect()),
     };
     let size = |file: &FileToHash<'_>| file.size;
-    spread_largest_first(files, options.threads, size, progress, |queue| {
-        hash_side_by_side(&root, files, options.known, queue, progress)
-    })
+    let hashing = HashingOnly { root: &root, files, known: options.known, progress };
+    read_largest_first(files, options.threads, size, &hashing, progress)
 }
 
 /// The number of files to hash before the results move into an inventory, where they take far less memory.
@@ -131,27 +131,54 @@ pub(crate) fn thread_count(wanted: usize) -> usize {
     if wanted > 0 { wanted } else { thread::available_parallelism().map_or(1, std::num::NonZero::get) }
 }
 
-/// Does `work` on every job in several threads, and returns the results in the order of the jobs.
-///
-/// Each thread has a buffer of its own, and takes the largest job that is left, so that no large job starts last.
+/// Reads files side by side in several threads, the largest first, and returns the outcomes in the order of the jobs.
 ///
 /// # Errors
 /// [`crate::Error::Cancelled`].
-pub(crate) fn map_largest_first<J: Sync, R: Send>(
+pub(crate) fn read_largest_first<J, W: SideBySide>(
     jobs: &[J],
     threads: usize,
     size: impl Fn(&J) -> u64,
+    work: &W,
     progress: &dyn Progress,
-    work: impl Fn(&J, &mut [u8]) -> R + Sync,
-) -> Result<Vec<R>> {
+) -> Result<Vec<W::Outcome>> {
+    let may_divide = thread_count(threads) > 1;
     spread_largest_first(jobs, threads, size, progress, |queue| {
-        let mut buffer = vec![0; BUFFER_SIZE];
-        let mut results = Vec::new();
-        while let Some(index) = queue.next().filter(|_| !progress.is_cancelled()) {
-            results.extend(jobs.get(index).map(|job| (index, work(job, &mut buffer))));
-        }
-        results
+        read_side_by_side(work, queue, may_divide, progress)
     })
+}
+
+/// The treatment of files that are read side by side: each is hashed, and its bytes may go elsewhere too.
+pub(crate) trait SideBySide: Sync {
+    /// Takes the bytes of one file.
+    type Sink;
+    /// The result for one file.
+    type Outcome: Send;
+
+    /// Returns the path of a file for events.
+    fn path(&self, index: usize) -> &str;
+
+    /// Opens a file. The error is the outcome of a file that need not or cannot be read.
+    fn open(&self, index: usize) -> std::result::Result<Opened<'_, Self::Sink>, Self::Outcome>;
+
+    /// Takes the next bytes of a file. Returns whether it wants more.
+    fn take(&self, sink: &mut Self::Sink, bytes: &[u8]) -> bool;
+
+    /// Ends a file.
+    fn close(
+        &self,
+        index: usize,
+        sink: Self::Sink,
+        read: io::Result<ReadOutcome>,
+        digests: Digests,
+    ) -> Self::Outcome;
+}
+
+/// A file to read.
+pub(crate) struct Opened<'r, S> {
+    pub(crate) file: WatchedFile<'r>,
+    pub(crate) algorithms: AlgorithmSet,
+    pub(crate) sink: S,
 }
 
 /// The positions of jobs that no thread has taken yet, largest jobs first.
@@ -163,6 +190,10 @@ struct Queue {
 impl Queue {
     fn next(&self) -> Option<usize> {
         self.order.get(self.next.fetch_add(1, Ordering::Relaxed)).copied()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.next.load(Ordering::Relaxed) >= self.order.len()
     }
 }
 
@@ -248,104 +279,190 @@ impl Root {
     }
 }
 
-/// A file that is being hashed.
-struct Hashing<'r> {
+/// A root that lives as long as the plan, or only for one file.
+#[derive(Debug)]
+pub(crate) enum SourceRoot<'p> {
+    Of(&'p Root),
+    Own(Root),
+}
+
+impl Deref for SourceRoot<'_> {
+    type Target = Root;
+
+    fn deref(&self) -> &Root {
+        match self {
+            Self::Of(root) => root,
+            Self::Own(root) => root,
+        }
+    }
+}
+
+/// Hashes files, and does nothing else with them.
+struct HashingOnly<'a> {
+    root: &'a Root,
+    files: &'a [FileToHash<'a>],
+    known: Option<&'a dyn KnownDigests>,
+    progress: &'a dyn Progress,
+}
+
+impl SideBySide for HashingOnly<'_> {
+    type Sink = ();
+    type Outcome = HashOutcome;
+
+    fn path(&self, index: usize) -> &str {
+        self.files.get(index).map_or("", |file| file.path)
+    }
+
+    fn open(&self, index: usize) -> std::result::Result<Opened<'_, ()>, HashOutcome> {
+        let Some(file) = self.files.get(index) else { return Err(HashOutcome::Vanished) };
+        let opened = match WatchedFile::open(SourceRoot::Of(self.root), Path::new(file.path)) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Err(HashOutcome::Vanished),
+            Err(error) => return Err(HashOutcome::Unreadable(error)),
+        };
+        if let Some(digests) = self.known.and_then(|known| opened.lookup(known, file.algorithms)) {
+            let size = opened.before.len();
+            self.progress.event(ProgressEvent::Advanced { bytes: size });
+            self.progress.event(ProgressEvent::Finished { path: file.path });
+            return Err(HashOutcome::Hashed { size, digests });
+        }
+        Ok(Opened { file: opened, algorithms: file.algorithms, sink: () })
+    }
+
+    fn take(&self, (): &mut (), _bytes: &[u8]) -> bool {
+        true
+    }
+
+    fn close(&self, index: usize, (): (), read: io::Result<ReadOutcome>, digests: Digests) -> HashOutcome {
+        match read {
+            Ok(ReadOutcome::Unchanged(metadata)) => {
+                if let Some(known) = self.known {
+                    let state = FileState::of_metadata(&metadata);
+                    known.remember(&self.root.full(self.path(index)), &state, &digests);
+                }
+                HashOutcome::Hashed { size: metadata.len(), digests }
+            }
+            Ok(ReadOutcome::Changed) => HashOutcome::Changed,
+            Ok(ReadOutcome::Vanished) => HashOutcome::Vanished,
+            Err(error) => HashOutcome::Unreadable(error),
+        }
+    }
+}
+
+/// A file that is being read.
+struct Reading<'r, S> {
     /// Its position among the files.
     index: usize,
     file: WatchedFile<'r>,
     hasher: MultiHasher,
+    sink: S,
     /// The bytes that the last read gave; fewer than asked for at the end of the file.
     read: io::Result<usize>,
+    wants_more: bool,
 }
 
-/// Hashes files from the queue side by side until it is empty.
-fn hash_side_by_side(
-    root: &Root,
-    files: &[FileToHash<'_>],
-    known: Option<&dyn KnownDigests>,
+/// Reads files from the queue side by side until it is empty. The last file is read alone, by two threads if `may_divide`.
+fn read_side_by_side<W: SideBySide>(
+    work: &W,
     queue: &Queue,
+    may_divide: bool,
     progress: &dyn Progress,
-) -> Vec<(usize, HashOutcome)> {
+) -> Vec<(usize, W::Outcome)> {
     let lanes = Lanes::new();
     let mut room = vec![0; ROOM];
     let mut results = Vec::new();
-    let mut open: Vec<Hashing<'_>> = Vec::with_capacity(Lanes::MOST);
+    let mut open: Vec<Reading<'_, W::Sink>> = Vec::with_capacity(Lanes::MOST);
     loop {
         // One large file in each round: then other threads get some of the large files too.
         let mut taken = 0;
         while open.len() < Lanes::MOST && taken < ROOM as u64 && !progress.is_cancelled() {
             let Some(index) = queue.next() else { break };
-            let Some(file) = files.get(index) else { continue };
-            progress.event(ProgressEvent::Started { path: file.path });
-            match WatchedFile::open(root, Path::new(file.path)) {
-                Ok(Some(opened)) => {
-                    if let Some(digests) = known.and_then(|known| opened.lookup(known, file.algorithms)) {
-                        let size = opened.before.len();
-                        results.push((index, HashOutcome::Hashed { size, digests }));
-                        progress.event(ProgressEvent::Advanced { bytes: size });
-                        progress.event(ProgressEvent::Finished { path: file.path });
-                        continue;
-                    }
-                    let hasher = MultiHasher::new(file.algorithms);
-                    open.push(Hashing { index, file: opened, hasher, read: Ok(0) });
-                    taken += file.size;
+            progress.event(ProgressEvent::Started { path: work.path(index) });
+            match work.open(index) {
+                Ok(Opened { file, algorithms, sink }) => {
+                    taken += file.before.len();
+                    let hasher = MultiHasher::new(algorithms);
+                    open.push(Reading { index, file, hasher, sink, read: Ok(0), wants_more: true });
                 }
-                Ok(None) => results.push((index, HashOutcome::Vanished)),
-                Err(error) => results.push((index, HashOutcome::Unreadable(error))),
+                Err(outcome) => results.push((index, outcome)),
             }
         }
         if open.is_empty() || progress.is_cancelled() {
             return results;
         }
         let piece = ROOM / open.len();
-        read_and_hash(lanes, &mut open, &mut room, piece, progress);
-        let (ended, rest): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|hashing| hashing.read.as_ref().map_or(true, |count| *count < piece));
+        match &mut open[..] {
+            [last] if may_divide && queue.is_empty() => read_alone(work, last, &mut room, progress),
+            _ => read_and_hash(work, lanes, &mut open, &mut room, piece, progress),
+        }
+        let goes_on = |reading: &Reading<'_, W::Sink>| {
+            reading.wants_more && reading.read.as_ref().is_ok_and(|count| *count == piece)
+        };
+        let (rest, ended): (Vec<_>, Vec<_>) = open.into_iter().partition(goes_on);
         open = rest;
         let (states, hashers): (Vec<_>, Vec<_>) = ended
             .into_iter()
-            .map(|hashing| ((hashing.index, hashing.file, hashing.read), hashing.hasher))
+            .map(|reading| ((reading.index, reading.file, reading.sink, reading.read), reading.hasher))
             .unzip();
-        for ((index, file, read), digests) in states.into_iter().zip(lanes.finish(hashers)) {
-            let path = files.get(index).map_or("", |file| file.path);
-            let outcome = match read.and_then(|_| file.finish()) {
-                Ok(ReadOutcome::Unchanged(metadata)) => {
-                    if let Some(known) = known {
-                        let state = FileState::of_metadata(&metadata);
-                        known.remember(&root.full(path), &state, &digests);
-                    }
-                    HashOutcome::Hashed { size: metadata.len(), digests }
-                }
-                Ok(ReadOutcome::Changed) => HashOutcome::Changed,
-                Ok(ReadOutcome::Vanished) => HashOutcome::Vanished,
-                Err(error) => HashOutcome::Unreadable(error),
-            };
-            results.push((index, outcome));
-            progress.event(ProgressEvent::Finished { path });
+        for ((index, file, sink, read), digests) in states.into_iter().zip(lanes.finish(hashers)) {
+            let read = read.and_then(|_| file.finish());
+            results.push((index, work.close(index, sink, read, digests)));
+            progress.event(ProgressEvent::Finished { path: work.path(index) });
         }
     }
 }
 
-/// Reads the next piece of each file and hashes all pieces.
-fn read_and_hash(
+/// Reads the rest of a file. A second thread does half of the hashing, and this one reads ahead.
+fn read_alone<W: SideBySide>(
+    work: &W,
+    reading: &mut Reading<'_, W::Sink>,
+    room: &mut Vec<u8>,
+    progress: &dyn Progress,
+) {
+    let mut next = vec![0; ROOM];
+    reading.read = reading.file.fill(room);
+    while let Ok(count) = reading.read {
+        let bytes = room.get(..count).unwrap_or_default();
+        let file = &mut reading.file;
+        let ahead = reading.hasher.update_while(bytes, || (count == ROOM).then(|| file.fill(&mut next)));
+        if count > 0 {
+            reading.wants_more = work.take(&mut reading.sink, bytes);
+            progress.event(ProgressEvent::Advanced { bytes: count as u64 });
+        }
+        let Some(ahead) = ahead else { return };
+        reading.read = ahead;
+        if !reading.wants_more || progress.is_cancelled() {
+            return;
+        }
+        std::mem::swap(room, &mut next);
+    }
+}
+
+/// Reads the next piece of each file, hashes all pieces, and passes them on.
+fn read_and_hash<W: SideBySide>(
+    work: &W,
     lanes: Lanes,
-    open: &mut [Hashing<'_>],
+    open: &mut [Reading<'_, W::Sink>],
     room: &mut [u8],
     piece: usize,
     progress: &dyn Progress,
 ) {
-    for (hashing, room) in open.iter_mut().zip(room.chunks_exact_mut(piece)) {
-        hashing.read = hashing.file.fill(room);
+    for (reading, room) in open.iter_mut().zip(room.chunks_exact_mut(piece)) {
+        reading.read = reading.file.fill(room);
     }
-    let pieces = open.iter_mut().zip(room.chunks_exact(piece)).map(|(hashing, room)| {
-        let count = *hashing.read.as_ref().unwrap_or(&0);
-        Feed { hasher: &mut hashing.hasher, bytes: room.get(..count).unwrap_or_default() }
+    let filled = |read: &io::Result<usize>| *read.as_ref().unwrap_or(&0);
+    let pieces = open.iter_mut().zip(room.chunks_exact(piece)).map(|(reading, room)| {
+        let bytes = room.get(..filled(&reading.read)).unwrap_or_default();
+        Feed { hasher: &mut reading.hasher, bytes }
     });
-    let feeds: Vec<Feed<'_>> = pieces.collect();
-    let counts: Vec<u64> =
-        feeds.iter().map(|feed| feed.bytes.len() as u64).filter(|count| *count > 0).collect();
-    lanes.update(feeds);
-    counts.into_iter().for_each(|bytes| progress.event(ProgressEvent::Advanced { bytes }));
+    lanes.update(pieces.collect());
+    for (reading, room) in open.iter_mut().zip(room.chunks_exact(piece)) {
+        let bytes = room.get(..filled(&reading.read)).unwrap_or_default();
+        if !bytes.is_empty() {
+            reading.wants_more = work.take(&mut reading.sink, bytes);
+            progress.event(ProgressEvent::Advanced { bytes: bytes.len() as u64 });
+        }
+    }
 }
 
 /// Says whether a file stayed the same while it was read.
@@ -356,8 +473,8 @@ pub(crate) enum ReadOutcome {
 }
 
 /// A regular file whose state is compared before and after it is read.
-struct WatchedFile<'r> {
-    root: &'r Root,
+pub(crate) struct WatchedFile<'r> {
+    root: SourceRoot<'r>,
     path: PathBuf,
     file: File,
     before: Metadata,
@@ -366,7 +483,7 @@ struct WatchedFile<'r> {
 
 impl<'r> WatchedFile<'r> {
     /// Opens a file; `None` means that there is no such file.
-    fn open(root: &'r Root, path: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn open(root: SourceRoot<'r>, path: &Path) -> io::Result<Option<Self>> {
         let file = match root.open_file(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -409,54 +526,31 @@ impl<'r> WatchedFile<'r> {
     }
 }
 
-/// Passes all bytes of a regular file to `take`, and compares the state of the file before and after.
-pub(crate) fn read_unchanged(
-    root: &Root,
-    path: &Path,
-    buffer: &mut [u8],
-    mut take: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<ReadOutcome> {
-    let Some(mut file) = WatchedFile::open(root, path)? else { return Ok(ReadOutcome::Vanished) };
-    loop {
-        let count = file.fill(buffer)?;
-        let bytes = buffer.get(..count).unwrap_or_default();
-        if !bytes.is_empty() {
-            take(bytes)?;
-        }
-        if count < buffer.len() {
-            return file.finish();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Write;
+    use std::io::{self, Write};
 
     use multi_digest::{Algorithm, AlgorithmSet, Digests};
 
     use super::{
-        FileToHash, HashOptions, HashOutcome, ReadOutcome, Root, hash_files, map_largest_first,
-        read_unchanged,
+        FileToHash, HashOptions, HashOutcome, Queue, ReadOutcome, Root, SourceRoot, WatchedFile, hash_files,
+        spread_largest_first,
     };
     use crate::progress::NoProgress;
 
     #[test]
     fn results_come_in_the_order_of_the_jobs() {
         let jobs: Vec<u64> = (0..1000).map(|n| n * 7919 % 1000 * 1_000_000).collect();
+        let worker = |queue: &Queue| {
+            std::iter::from_fn(|| queue.next()).map(|index| (index, jobs[index])).collect::<Vec<_>>()
+        };
         for threads in [0, 1, 2, 7] {
-            let results = map_largest_first(
-                &jobs,
-                threads,
-                |job| *job,
-                &NoProgress,
-                |job, buffer| (*job, buffer.len()),
-            )
-            .unwrap();
-            assert!(results.iter().map(|(job, _)| job).eq(&jobs));
+            let results = spread_largest_first(&jobs, threads, |job| *job, &NoProgress, worker).unwrap();
+            assert_eq!(results, jobs);
         }
-        assert!(map_largest_first(&[] as &[u64], 3, |job| *job, &NoProgress, |_, _| ()).unwrap().is_empty());
+        let none: [u64; 0] = [];
+        assert!(spread_largest_first(&none, 3, |job| *job, &NoProgress, worker).unwrap().is_empty());
     }
 
     #[test]
@@ -545,21 +639,31 @@ mod tests {
         ];
         for (name, change, vanishes) in cases {
             fs::write(&path, [0; 100_000]).unwrap();
-            let mut once = Some(change);
-            let outcome = read_unchanged(&root, "x".as_ref(), &mut [0; 4096], |_| {
-                if let Some(change) = once.take() {
-                    change(&path);
-                }
-                Ok(())
-            });
+            let outcome = read(&root, "x", || change(&path));
             match outcome.unwrap() {
                 ReadOutcome::Changed => assert!(!vanishes, "{name}"),
                 ReadOutcome::Vanished => assert!(vanishes, "{name}"),
                 ReadOutcome::Unchanged(_) => panic!("{name}: not noticed"),
             }
         }
-        let read = |path: &str| read_unchanged(&root, path.as_ref(), &mut [0; 1], |_| Ok(()));
-        assert!(matches!(read("gone").unwrap(), ReadOutcome::Vanished));
-        assert!(read(".").is_err());
+        assert!(matches!(read(&root, "gone", || {}).unwrap(), ReadOutcome::Vanished));
+        assert!(read(&root, ".", || {}).is_err());
+    }
+
+    /// Reads a file to its end. Calls `change` after the first bytes.
+    fn read(root: &Root, path: &str, change: impl FnOnce()) -> io::Result<ReadOutcome> {
+        let Some(mut file) = WatchedFile::open(SourceRoot::Of(root), path.as_ref())? else {
+            return Ok(ReadOutcome::Vanished);
+        };
+        let (mut buffer, mut change) = ([0; 4096], Some(change));
+        loop {
+            let count = file.fill(&mut buffer)?;
+            if let (Some(change), 1..) = (change.take(), count) {
+                change();
+            }
+            if count < buffer.len() {
+                return file.finish();
+            }
+        }
     }
 }

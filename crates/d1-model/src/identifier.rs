@@ -7,6 +7,7 @@ mod tests;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +19,10 @@ pub const MAX_IDENTIFIER_CHARACTERS: usize = 800;
 /// Names one DataONE object (a PID) or one chain of versions (a SID).
 ///
 /// An identifier has 1 to 800 Unicode characters, all printable and none of them whitespace (`dataoneTypes.xsd`,
-/// type `Identifier`). It is opaque: its text has no meaning. Comparison is exact.
+/// type `Identifier`). It is opaque: its text has no meaning. Comparison is exact. Copies share the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Identifier(Box<str>);
+pub struct Identifier(Arc<str>);
 
 impl Identifier {
     /// Returns the identifier's text.
@@ -126,13 +127,13 @@ impl TryFrom<String> for Identifier {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         check(&text)?;
-        Ok(Self(text.into_boxed_str()))
+        Ok(Self(text.into()))
     }
 }
 
 impl From<Identifier> for String {
     fn from(identifier: Identifier) -> Self {
-        identifier.0.into_string()
+        Self::from(&*identifier.0)
     }
 }
 

@@ -221,6 +221,15 @@ impl PackageView {
     pub fn read_plan(&self, path: &str, range: Option<Range<u64>>) -> Result<ReadPlan<'_>> {
         read_plan::read_plan(self, path, range)
     }
+
+    /// Plans reading a range of the tar archive in a layer, which may hold several files. `name` names the range in errors.
+    ///
+    /// # Errors
+    ///
+    /// If the layer is not an archive with known members, or its members do not hold the range.
+    pub fn archive_piece(&self, layer: u32, tar: Range<u64>, name: &str) -> Result<Piece<'_>> {
+        read_plan::archive_piece(self, layer, tar, name)
+    }
 }
 
 fn indexed_entry(file: FileView<'_>, place: Place) -> Entry<'_> {

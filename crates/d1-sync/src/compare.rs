@@ -5,45 +5,23 @@ use std::sync::Arc;
 
 use d1_client::{ErrorKind, ObjectFilter};
 use d1_model::{Checksum, DateTime, Identifier, MAX_SYSTEM_METADATA_BYTES, ObjectInfo, SystemMetadata};
-use d1_transfer::parts::{Met, Tagged, attached, concerns_content, walk};
-use d1_transfer::{Event, Observer, OpenPackage, read_file};
+use d1_transfer::parts::{Met, Tagged, attached, concerns_content, read_small_files, walk};
+use d1_transfer::{Event, Observer, OpenPackage};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use oci_model::{Digest, Manifest};
+use oci_model::{Digest, Manifest, Tag};
 use registry_backend::ErrorKind::NotFound;
 use registry_backend::RegistryBackend;
 use serde::Serialize;
 
+use crate::difference::DifferenceKind;
 use crate::error::{Error, Result};
 use crate::node::DataOneSource;
 
-/// How many documents are read at once.
+/// How many packages are read at once, and how many objects the node is asked about at once.
 const AT_ONCE: usize = 8;
 /// How many changed objects wait before the node is asked about them.
 const CHANGED_AT_ONCE: usize = 1000;
-
-/// The kind of a difference between the copy of an object and DataONE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub enum DifferenceKind {
-    /// The node that held the object no longer has it.
-    Gone,
-    /// The object is no longer public.
-    Private,
-    /// The object is archived now.
-    Archived,
-    /// A newer version replaces the object now.
-    Obsoleted,
-    /// The object has another size or checksum.
-    Content,
-    /// Other system metadata changed, except for their volatile parts.
-    Changed,
-    /// The repository lacks the object.
-    Missing,
-    /// The object belongs to another node, and this node does not have it.
-    OnlyHere,
-}
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +62,9 @@ pub struct CompareReport {
 /// asked about each object of the repository, and objects that the repository lacks are not found. Nothing is changed.
 /// Volatile parts of system metadata do not count (docs/artifact-format.md section 6.5). It holds some 200 bytes in memory
 /// for each object of the repository, and its identifier.
+///
+/// The store is asked for each manifest, each index that the manifest does not embed, and the system metadata of each
+/// package, which come together. So the requests grow with packages, not with objects.
 ///
 /// # Errors
 ///
@@ -135,35 +116,50 @@ struct Held {
     is_listed: bool,
 }
 
-impl Holdings {
-    /// Adds an object with its system metadata. Of several copies, the one with the newest system metadata counts.
-    fn add(&mut self, meta: SystemMetadata, package: usize) {
-        let modified = meta.date_modified.as_ref().and_then(DateTime::instant);
-        if self.objects.get(&meta.identifier).is_some_and(|held| held.modified >= modified) {
-            return;
-        }
+/// The copies of the objects of one package.
+struct PackageHoldings {
+    name: String,
+    objects: Vec<(Identifier, Held, Option<String>)>,
+}
+
+impl PackageHoldings {
+    fn add(&mut self, meta: SystemMetadata) {
         let (is_public, stable) = (meta.is_public(), stable_digest(&meta));
-        let node = meta.authoritative_member_node.or(meta.origin_member_node);
-        let node = node.map(|node| match self.nodes.iter().position(|known| *known == node) {
-            Some(number) => number,
-            None => {
-                self.nodes.push(node);
-                self.nodes.len() - 1
-            }
-        });
         let held = Held {
             size: meta.size,
+            modified: meta.date_modified.as_ref().and_then(DateTime::instant),
             checksum: meta.checksum,
-            modified,
             archived: meta.archived == Some(true),
             obsoleted: meta.obsoleted_by.is_some(),
             is_public,
             stable,
-            package,
-            node,
+            package: 0,
+            node: None,
             is_listed: false,
         };
-        self.objects.insert(meta.identifier, held);
+        let node = meta.authoritative_member_node.or(meta.origin_member_node);
+        self.objects.push((meta.identifier, held, node));
+    }
+}
+
+impl Holdings {
+    /// Adds the objects of a package. Of several copies, the one with the newest system metadata counts.
+    fn add(&mut self, package: PackageHoldings) {
+        let number = self.packages.len();
+        self.packages.push(package.name);
+        for (identifier, held, node) in package.objects {
+            if self.objects.get(&identifier).is_some_and(|known| known.modified >= held.modified) {
+                continue;
+            }
+            let node = node.map(|node| match self.nodes.iter().position(|known| *known == node) {
+                Some(number) => number,
+                None => {
+                    self.nodes.push(node);
+                    self.nodes.len() - 1
+                }
+            });
+            self.objects.insert(identifier, Held { package: number, node, ..held });
+        }
     }
 }
 
@@ -180,79 +176,24 @@ impl Comparison<'_> {
         backend: &dyn RegistryBackend,
         observer: &Arc<dyn Observer>,
     ) -> Result<()> {
-        let mut artifacts = walk(backend, None);
+        let read = |met| read_met(backend, met, observer).boxed();
+        let mut packages = walk(backend, None).map_err(Error::from).map_ok(read).try_buffered(AT_ONCE);
         loop {
-            let met = match artifacts.try_next().await {
-                Ok(Some(met)) => met,
+            match packages.try_next().await {
+                Ok(Some(Ok(Some(package)))) => self.holdings.add(package),
+                Ok(Some(Ok(None))) => {}
+                Ok(Some(Err(Unreadable { tag, failure }))) => {
+                    self.report.unreadable += 1;
+                    observer.event(&Event::Warning(&format!("`{tag}` is not compared: {failure}")));
+                }
                 Ok(None) => break,
                 // A repository that does not exist yet lacks everything.
-                Err(d1_transfer::Error::Backend(error)) if error.kind() == NotFound => break,
-                Err(error) => return Err(error.into()),
-            };
-            let (tag, failure) = match met {
-                Met::Artifact(tagged) => {
-                    let tag = tagged.tag.clone();
-                    (tag, self.read_package(backend, *tagged, observer).await?)
-                }
-                Met::Unreadable { tag, error } => (tag, Some(error.to_string())),
-            };
-            if let Some(failure) = failure {
-                self.report.unreadable += 1;
-                observer.event(&Event::Warning(&format!("`{tag}` is not compared: {failure}")));
+                Err(Error::Transfer(d1_transfer::Error::Backend(error))) if error.kind() == NotFound => break,
+                Err(error) => return Err(error),
             }
         }
         self.report.objects = self.holdings.objects.len() as u64;
         Ok(())
-    }
-
-    /// Reads all system metadata of a package. Returns the reason if that is impossible.
-    async fn read_package(
-        &mut self,
-        backend: &dyn RegistryBackend,
-        tagged: Tagged,
-        observer: &Arc<dyn Observer>,
-    ) -> Result<Option<String>> {
-        let Tagged { tag, raw, manifest } = tagged;
-        let Manifest::Image(image) = manifest else { return Ok(None) };
-        let package = match OpenPackage::of_manifest(backend, raw, image).await {
-            Ok(package) => package,
-            Err(d1_transfer::Error::Backend(error)) if !concerns_content(error.kind()) => {
-                return Err(error.into());
-            }
-            Err(error) => return Ok(Some(error.to_string())),
-        };
-        let number = self.holdings.packages.len();
-        self.holdings.packages.push(package.view.identifier().map_or_else(|| tag.to_string(), str::to_owned));
-        // The system metadata of an object by itself refer to it.
-        if let Some(attached) = attached(backend, &package, observer).await? {
-            return Ok(attached.map(|meta| self.holdings.add(*meta, number)).err());
-        }
-        let is_document = |path: &str| path.starts_with("metadata/") && path.ends_with(".xml");
-        let paths: Vec<String> = package
-            .view
-            .entries()
-            .filter(|entry| is_document(entry.path) && entry.size <= MAX_SYSTEM_METADATA_BYTES as u64)
-            .map(|entry| entry.path.to_owned())
-            .collect();
-        let package = &package;
-        let read =
-            |path: String| async move { read_file(backend, package, &path, None, Vec::new()).await }.boxed();
-        let mut documents = std::pin::pin!(stream::iter(paths).map(read).buffered(AT_ONCE));
-        while let Some(document) = documents.next().await {
-            match document {
-                Ok(bytes) => {
-                    // Metadata of other standards are not system metadata.
-                    if let Ok(parsed) = SystemMetadata::parse(&bytes) {
-                        self.holdings.add(parsed.value, number);
-                    }
-                }
-                Err(error) if error.of_store().is_some_and(|error| !concerns_content(error.kind())) => {
-                    return Err(error.into());
-                }
-                Err(error) => return Ok(Some(error.to_string())),
-            }
-        }
-        Ok(None)
     }
 
     /// Compares the list of a node with the repository.
@@ -368,6 +309,68 @@ impl Comparison<'_> {
         let (identifier, detail) = (identifier.clone(), detail.to_owned());
         (self.tell)(&Difference { kind, identifier, package, detail });
     }
+}
+
+/// A tag whose package cannot be read, and the reason.
+struct Unreadable {
+    tag: Tag,
+    failure: String,
+}
+
+/// Reads all system metadata of a package. Artifacts that are not packages have none.
+async fn read_met(
+    backend: &dyn RegistryBackend,
+    met: Met,
+    observer: &Arc<dyn Observer>,
+) -> Result<Result<Option<PackageHoldings>, Unreadable>> {
+    match met {
+        Met::Artifact(tagged) => {
+            let tag = tagged.tag.clone();
+            match read_package(backend, *tagged, observer).await {
+                Ok(read) => Ok(read.map_err(|failure| Unreadable { tag, failure })),
+                Err(error) if error.of_store().is_some_and(|error| !concerns_content(error.kind())) => {
+                    Err(error.into())
+                }
+                Err(error) => Ok(Err(Unreadable { tag, failure: error.to_string() })),
+            }
+        }
+        Met::Unreadable { tag, error } => Ok(Err(Unreadable { tag, failure: error.to_string() })),
+    }
+}
+
+/// The inner error says why the system metadata of an object by itself cannot be read.
+async fn read_package(
+    backend: &dyn RegistryBackend,
+    tagged: Tagged,
+    observer: &Arc<dyn Observer>,
+) -> d1_transfer::Result<Result<Option<PackageHoldings>, String>> {
+    let Tagged { tag, raw, manifest } = tagged;
+    let Manifest::Image(image) = manifest else { return Ok(Ok(None)) };
+    let package = OpenPackage::of_manifest(backend, raw, image).await?;
+    let name = package.view.identifier().map_or_else(|| tag.to_string(), str::to_owned);
+    let mut holdings = PackageHoldings { name, objects: Vec::new() };
+    // The system metadata of an object by itself refer to it.
+    if let Some(attached) = attached(backend, &package, observer).await? {
+        return Ok(attached.map(|meta| {
+            holdings.add(*meta);
+            Some(holdings)
+        }));
+    }
+    let is_document = |path: &str| path.starts_with("metadata/") && path.ends_with(".xml");
+    let paths: Vec<String> = package
+        .view
+        .entries()
+        .filter(|entry| is_document(entry.path) && entry.size <= MAX_SYSTEM_METADATA_BYTES as u64)
+        .map(|entry| entry.path.to_owned())
+        .collect();
+    let mut read = read_small_files(backend, &package, paths);
+    while let Some(documents) = read.try_next().await? {
+        // Metadata of other standards are not system metadata.
+        let parsed = documents.iter().filter_map(|(_, bytes)| SystemMetadata::parse(bytes).ok());
+        parsed.for_each(|parsed| holdings.add(parsed.value));
+    }
+    drop(read);
+    Ok(Ok(Some(holdings)))
 }
 
 /// Compares size and checksum. A checksum by another algorithm does not count.

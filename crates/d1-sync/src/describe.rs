@@ -1,11 +1,12 @@
 //! Reading the resource map of a package and the system metadata of its members, before any data move.
 
 use std::collections::HashSet;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{Algorithm, AlgorithmSet, Digests, FileToHash, HashOptions, HashOutcome, NoProgress};
+use bagit::{
+    Algorithm, AlgorithmSet, Digests, FileToHash, HashOptions, HashOutcome, NoProgress, SharedLanes,
+};
 use d1_client::{Document, ErrorKind as NodeErrorKind};
 use d1_model::{
     Identifier, MAX_RESOURCE_MAP_BYTES, Oddity, RESOURCE_MAP_FORMAT_ID, Replica, ReplicationStatus,
@@ -15,8 +16,9 @@ use d1_package::{BagNames, ObjectRecord, ObjectToPlace, bag_directory, identifie
 use d1_transfer::parts::{Meter, run_blocking};
 use futures::{FutureExt, StreamExt, stream};
 
+use crate::difference::DifferenceKind;
 use crate::error::{Error, MemberFault, Result};
-use crate::node::{DataOneSource, Downloading, download};
+use crate::node::{DataOneSource, Downloading, download, write};
 use crate::package::{DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS, SkippedMember, has_all};
 
 /// How many system metadata documents are requested at once. The client also limits requests to each node.
@@ -114,7 +116,9 @@ impl Describing<'_> {
         let written = write_document(self.staging, path, document).await?;
         let object = DescribedObject { named_sha256, ..self.place(written, None, true) };
         let algorithms = MANIFEST_ALGORITHMS.into_iter().chain(algorithm_of(&object.record)).collect();
-        let downloading = Downloading { source, staging: self.staging, algorithms, meter };
+        let lanes = &SharedLanes::default();
+        let downloading =
+            Downloading { source, staging: self.staging, algorithms, lanes, meter, is_new: false };
         download(&downloading, &object).await?;
         let file = self.staging.join(&object.path);
         self.objects.push(object);
@@ -155,7 +159,7 @@ impl Describing<'_> {
         let (mut skipped, mut faults) = (Vec::new(), Vec::new());
         for uri in map.unidentified_members() {
             let reason = "the map gives no identifier for it".to_owned();
-            skipped.push(SkippedMember { identifier: uri.clone(), reason });
+            skipped.push(SkippedMember { identifier: uri.clone(), reason, state: None });
         }
         let mut seen = HashSet::new();
         while let Some(asked) = asked.next().await {
@@ -182,7 +186,8 @@ impl Describing<'_> {
                 }
                 Err(error) if error.kind() == NodeErrorKind::NotFound && selection.skip_missing => {
                     let reason = "no node has it".to_owned();
-                    skipped.push(SkippedMember { identifier: identifier.to_string(), reason });
+                    let state = Some(DifferenceKind::Gone);
+                    skipped.push(SkippedMember { identifier: identifier.to_string(), reason, state });
                 }
                 Err(error) => {
                     faults.push(MemberFault::caused_by(identifier.clone(), &error));
@@ -392,24 +397,14 @@ fn is_private(error: &d1_client::Error) -> bool {
 }
 
 fn not_public(identifier: &Identifier) -> SkippedMember {
-    SkippedMember { identifier: identifier.to_string(), reason: "it is private".to_owned() }
+    let reason = "it is private".to_owned();
+    SkippedMember { identifier: identifier.to_string(), reason, state: Some(DifferenceKind::Private) }
 }
 
 fn nested(objects: &[DescribedObject]) -> Vec<Identifier> {
     let members = objects.iter().skip(1).map(|object| &*object.record);
     let maps = members.filter(|record| &*record.format_id == RESOURCE_MAP_FORMAT_ID);
     maps.map(|record| record.identifier.clone()).collect()
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error| Error::io("write", path, error);
-    match (std::fs::write(path, bytes), path.parent()) {
-        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
-            std::fs::write(path, bytes).map_err(failed)
-        }
-        (written, _) => written.map_err(failed),
-    }
 }
 
 async fn remove(path: PathBuf) -> Result<()> {

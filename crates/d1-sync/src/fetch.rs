@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bagit::{CheckOptions, Digests};
+use bagit::{CheckOptions, Digests, SharedLanes};
 use d1_model::Identifier;
 use d1_transfer::parts::{Meter, RunningPhase, Staging, below, run_blocking};
 use d1_transfer::{Observer, Phase};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::describe::{Selection, describe};
 use crate::error::{Error, Result};
 use crate::node::{DataOneSource, Downloading, download};
-use crate::package::{DescribedObject, DescribedPackage, SkippedMember, make_bag};
+use crate::package::{DescribedObject, DescribedPackage, SkippedMember, make_bag, write_tag_files};
 
 /// How to fetch.
 #[derive(Clone, Debug)]
@@ -98,10 +98,10 @@ impl Fetching<'_> {
         };
         let bag = self.staging.files().join("bag");
         let (files, name) = (self.staging.files(), bag.clone());
-        run_blocking(move || take_back(&files, &name)).await?;
+        let is_new = !run_blocking(move || take_back(&files, &name)).await?;
         let package = describe(self.source, map, selection, &bag, &meter).await?;
         package.warn_of_skipped(&**self.observer);
-        let objects = self.objects(&package, &bag, &meter).await?;
+        let objects = self.objects(&package, &bag, is_new, &meter).await?;
         let report = FetchReport {
             identifier: package.identifier.clone(),
             resource_map: package.resource_map.clone(),
@@ -117,14 +117,26 @@ impl Fetching<'_> {
         Ok(report)
     }
 
-    async fn objects(&self, package: &DescribedPackage, bag: &Path, meter: &Meter) -> Result<Vec<Digests>> {
+    async fn objects(
+        &self,
+        package: &DescribedPackage,
+        bag: &Path,
+        is_new: bool,
+        meter: &Meter,
+    ) -> Result<Vec<Digests>> {
         let (items, bytes) = (package.objects.len() as u64, package.bytes());
         let phase = RunningPhase::begin(self.observer, Phase::Download, items, bytes);
         let (source, algorithms) = (self.source, package.algorithms);
-        let downloading = Downloading { source, staging: bag, algorithms, meter };
-        let (downloading, phase) = (&downloading, &phase);
-        let downloads = (0..package.objects.len())
-            .filter_map(|number| Some(one(downloading, package.objects.get(number)?, phase).boxed()));
+        let lanes = &SharedLanes::default();
+        let downloading = Downloading { source, staging: bag, algorithms, lanes, meter, is_new };
+        // The map has been downloaded before.
+        let map = Downloading { is_new: false, ..downloading };
+        let (downloading, map, phase) = (&downloading, &map, &phase);
+        let downloads = (0..package.objects.len()).filter_map(|number| {
+            let object = package.objects.get(number)?;
+            let is_map = object.record.identifier == package.resource_map;
+            Some(one(if is_map { map } else { downloading }, object, phase).boxed())
+        });
         let parallel = self.options.parallel.max(1);
         let downloads: Vec<_> = stream::iter(downloads).buffered(parallel).try_collect().await?;
         Error::gather_members(downloads)
@@ -142,20 +154,21 @@ async fn one(
     Error::unless_of_member(result)
 }
 
-/// Gives a complete bag its first name again, if an earlier attempt ended after it named the bag and before it published it.
-fn take_back(files: &Path, bag: &Path) -> Result<()> {
+/// Tells whether an earlier attempt left a bag. A complete one gets its first name again, if that attempt ended after it named the bag
+/// and before it published it.
+fn take_back(files: &Path, bag: &Path) -> Result<bool> {
     let failed = |error| Error::io("list", files, error);
     if bag.exists() {
-        return Ok(());
+        return Ok(true);
     }
     for entry in std::fs::read_dir(files).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         if entry.file_type().map_err(failed)?.is_dir() {
-            return std::fs::rename(entry.path(), bag)
-                .map_err(|error| Error::io("rename", entry.path(), error));
+            let renamed = std::fs::rename(entry.path(), bag);
+            return renamed.map(|()| true).map_err(|error| Error::io("rename", entry.path(), error));
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Makes a bag of the downloaded files, validates it, and gives it its name.
@@ -166,12 +179,9 @@ fn finish(
     overwrite: bool,
 ) -> Result<()> {
     let bag = staging.files().join("bag");
-    let scan = make_bag(package, objects.iter().map(Digests::view))?;
+    let mut scan = make_bag(package, objects.iter().map(Digests::view))?;
     drop(objects);
-    for (name, bytes) in scan.tag_files.held() {
-        let path = bag.join(name);
-        std::fs::write(&path, bytes).map_err(|error| Error::io("write", &path, error))?;
-    }
+    write_tag_files(&mut scan, &bag)?;
     let report = bagit::check(&scan.inventory, &scan.tag_files, &CheckOptions::default());
     if !report.valid {
         return Err(d1_transfer::Error::InvalidBag { directory: bag, report: Box::new(report) }.into());

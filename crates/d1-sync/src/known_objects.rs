@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
-use std::pin::pin;
 
 use bagit::Digests;
-use d1_model::{Identifier, SystemMetadata};
+use d1_model::{Identifier, MAX_SYSTEM_METADATA_BYTES, SystemMetadata};
 use d1_package::{PackageIndex, Place};
-use d1_transfer::parts::{concerns_content, run_blocking};
+use d1_transfer::parts::{FileInMemory, concerns_content, read_small_files, run_blocking};
 use d1_transfer::{OpenPackage, open_package, read_file};
-use futures::{FutureExt, StreamExt, stream};
+use futures::TryStreamExt;
 use oci_model::{Digest, ManifestRef, Tag};
 use registry_backend::{ErrorKind, RegistryBackend};
 
@@ -121,21 +121,23 @@ impl KnownObjects {
     ) -> Result<bool> {
         let Some((package, path)) = self.archived.get(&object.record.identifier) else { return Ok(false) };
         let Some(package) = self.packages.get(*package) else { return Ok(false) };
-        let target = directory.join(&object.path);
-        if package.view.entry(path).is_none_or(|entry| entry.size != object.record.size) || target.exists() {
+        if package.view.entry(path).is_none_or(|entry| entry.size != object.record.size) {
             return Ok(false);
         }
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
-        }
-        let file = File::create(&target).map_err(|error| Error::io("create", &target, error))?;
+        let target = directory.join(&object.path);
+        let create = {
+            let target = target.clone();
+            move || create_new(&target).map_err(|error| Error::io("create", &target, error))
+        };
+        let Some(file) = run_blocking(create).await? else { return Ok(false) };
         match read_file(backend, package, path, None, file).await {
             Ok(_) => Ok(true),
             Err(error) => {
                 // The node has it too.
-                let error: &dyn std::error::Error = &error;
-                tracing::info!(path, error, "an object cannot be read from the repository");
-                fs::remove_file(&target).map_err(|error| Error::io("remove", &target, error))?;
+                tracing::info!(%path, %error, "an object cannot be read from the repository");
+                let remove =
+                    move || fs::remove_file(&target).map_err(|error| Error::io("remove", &target, error));
+                run_blocking(remove).await?;
                 Ok(false)
             }
         }
@@ -186,8 +188,20 @@ impl KnownObjects {
     }
 }
 
-/// How many documents are read at once.
-const DOCUMENTS_AT_ONCE: usize = 8;
+/// Creates a file and the directories above it. Returns `None` if the file exists.
+fn create_new(path: &Path) -> io::Result<Option<File>> {
+    let created = match (File::create_new(path), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(parent)?;
+            File::create_new(path)
+        }
+        (created, _) => created,
+    };
+    match created {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        created => created.map(Some),
+    }
+}
 
 /// Tells whether the documents of a copy differ from those below a directory in volatile parts alone.
 async fn are_same_documents(
@@ -196,27 +210,39 @@ async fn are_same_documents(
     changed: Vec<&DescribedObject>,
     directory: &Path,
 ) -> Result<bool> {
-    let read = |object: &DescribedObject| {
-        let path = object.record.path.clone();
-        let file = directory.join(&*path);
-        async move {
-            let old = read_file(backend, copy, &path, None, Vec::new()).await?;
-            let new = run_blocking(move || fs::read(&file).map_err(|error| Error::io("read", &file, error)));
-            Ok::<_, Error>(is_same_document(&old, &new.await?))
-        }
-        .boxed()
-    };
-    let mut compared = pin!(stream::iter(changed).map(read).buffered(DOCUMENTS_AT_ONCE));
-    while let Some(is_same) = compared.next().await {
-        match is_same {
-            Ok(true) => {}
-            Ok(false) => return Ok(false),
+    let size = |object: &DescribedObject| copy.view.entry(&object.record.path).map(|entry| entry.size);
+    let is_small =
+        |object: &&DescribedObject| size(object).is_some_and(|size| size <= MAX_SYSTEM_METADATA_BYTES as u64);
+    if !changed.iter().all(is_small) {
+        return Ok(false);
+    }
+    let paths = changed.iter().map(|object| object.record.path.to_string()).collect();
+    let mut read = read_small_files(backend, copy, paths);
+    loop {
+        match read.try_next().await {
+            Ok(Some(documents)) => {
+                let directory = directory.to_owned();
+                if !run_blocking(move || are_same_as_below(&directory, &documents)).await? {
+                    return Ok(false);
+                }
+            }
+            Ok(None) => return Ok(true),
             Err(error) if error.of_store().is_none_or(|error| concerns_content(error.kind())) => {
                 // The copy is damaged, so it is made again.
                 tracing::info!(%error, "a document of the copy cannot be read");
                 return Ok(false);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn are_same_as_below(directory: &Path, documents: &[FileInMemory]) -> Result<bool> {
+    for (path, old) in documents {
+        let file = directory.join(path);
+        let new = fs::read(&file).map_err(|error| Error::io("read", &file, error))?;
+        if !is_same_document(old, &new) {
+            return Ok(false);
         }
     }
     Ok(true)

@@ -15,6 +15,8 @@ mod compare;
 #[cfg(feature = "d1-client")]
 mod describe;
 #[cfg(feature = "d1-client")]
+mod difference;
+#[cfg(feature = "d1-client")]
 mod fetch;
 #[cfg(feature = "d1-client")]
 mod hash_store_source;
@@ -50,7 +52,9 @@ pub use object::{AttachedSystemMetadata, ObjectReport, ObjectToPush, push_object
 #[cfg(feature = "d1-client")]
 pub use batch::{BatchOptions, BatchOutcome, Wanted, replicate_all};
 #[cfg(feature = "d1-client")]
-pub use compare::{CompareReport, Difference, DifferenceKind, compare};
+pub use compare::{CompareReport, Difference, compare};
+#[cfg(feature = "d1-client")]
+pub use difference::DifferenceKind;
 #[cfg(feature = "d1-client")]
 pub use fetch::{FetchOptions, FetchReport, fetch};
 #[cfg(feature = "d1-client")]

@@ -3,10 +3,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use bagit::{AlgorithmSet, Digests, MultiHasher};
+use bagit::{AlgorithmSet, Digests, SharedHasher, SharedLanes};
 use d1_client::{Document, ErrorKind as NodeErrorKind, GetOptions, NodeClient, ObjectFilter, ObjectRead};
 use d1_model::{Identifier, ObjectInfo, SystemMetadata};
 use d1_transfer::parts::{CHUNK_BYTES, Meter, read_blocking, run_blocking};
@@ -142,8 +142,15 @@ pub(crate) struct Downloading<'a> {
     pub(crate) source: &'a DataOneSource,
     pub(crate) staging: &'a Path,
     pub(crate) algorithms: AlgorithmSet,
+    /// The lanes in which objects that come at the same time are hashed.
+    pub(crate) lanes: &'a SharedLanes,
     pub(crate) meter: &'a Meter,
+    /// Whether no object has a file from an earlier attempt.
+    pub(crate) is_new: bool,
 }
+
+/// The largest object that is received in memory, so that one thread hashes and writes it at once.
+const MOST_IN_MEMORY: u64 = 256 << 10;
 
 /// Downloads an object to its path below the directory, and returns its digests. It resumes the file of an
 /// earlier attempt.
@@ -154,6 +161,9 @@ pub(crate) struct Downloading<'a> {
 /// Then no file stays.
 pub(crate) async fn download(downloading: &Downloading<'_>, object: &DescribedObject) -> Result<Digests> {
     let path = downloading.staging.join(&object.path);
+    if downloading.is_new && (1..=MOST_IN_MEMORY).contains(&object.record.size) {
+        return download_small(downloading, object, path).await;
+    }
     match attempt(downloading, object, &path).await {
         // The old file may belong to another object.
         (Err(Error::Members { .. }), true) => {
@@ -165,6 +175,45 @@ pub(crate) async fn download(downloading: &Downloading<'_>, object: &DescribedOb
     }
 }
 
+async fn download_small(
+    downloading: &Downloading<'_>,
+    object: &DescribedObject,
+    path: PathBuf,
+) -> Result<Digests> {
+    let read = downloading.source.read(&object.to_read(), 0).await;
+    let read = read.map_err(|error| failed(object, &error))?;
+    let mut stream = downloading.meter.count(read.stream.map_err(as_backend_error).boxed());
+    let size = usize::try_from(object.record.size).unwrap_or_default();
+    let (mut bytes, mut length) = (Vec::with_capacity(size), 0_u64);
+    while let Some(chunk) = stream.try_next().await.map_err(|error| failed_by_node(object, &error))? {
+        length += chunk.len() as u64;
+        // An object that is too long is refused, so the rest is only counted.
+        let room = size - bytes.len().min(size);
+        bytes.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+    }
+    let (algorithms, checked) = (downloading.algorithms, object.clone());
+    run_blocking(move || {
+        let digests = Digests::of(algorithms, &bytes);
+        match checked.fault(length, &digests) {
+            None => write(&path, &bytes).map(|()| digests),
+            Some(fault) => Err(Error::Members { faults: vec![fault] }),
+        }
+    })
+    .await
+}
+
+/// Writes a file, and creates the directories above it.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error| Error::io("write", path, error);
+    match (fs::write(path, bytes), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+            fs::write(path, bytes).map_err(failed)
+        }
+        (written, _) => written.map_err(failed),
+    }
+}
+
 /// Returns also whether there was a file of an earlier attempt.
 async fn attempt(
     downloading: &Downloading<'_>,
@@ -172,8 +221,9 @@ async fn attempt(
     path: &Path,
 ) -> (Result<Digests>, bool) {
     let opened = {
-        let (path, algorithms, size) = (path.to_owned(), downloading.algorithms, object.record.size);
-        run_blocking(move || open(&path, algorithms, size)).await
+        let (path, size) = (path.to_owned(), object.record.size);
+        let hasher = downloading.lanes.hasher(downloading.algorithms);
+        run_blocking(move || open(&path, hasher, size)).await
     };
     match opened {
         Ok(opened) => {
@@ -196,7 +246,7 @@ async fn complete(
     // The content of an object without bytes is known, if the checksum is that of nothing.
     let is_known = || size > 0 || object.fault(0, &Digests::of(downloading.algorithms, b"")).is_none();
     let (digests, length) = match have == size && is_known() {
-        true => (opened.hasher.finish(), have),
+        true => (run_blocking(move || opened.hasher.finish()).await, have),
         false => receive(downloading, object, path, opened).await?,
     };
     match object.fault(length, &digests) {
@@ -213,7 +263,7 @@ async fn complete(
 struct OpenedFile {
     file: File,
     /// Has hashed the bytes that the file has.
-    hasher: MultiHasher,
+    hasher: SharedHasher,
     /// How many bytes it has.
     have: u64,
     /// Whether it existed before.
@@ -221,7 +271,7 @@ struct OpenedFile {
 }
 
 /// Opens the file, and hashes its content.
-fn open(path: &Path, algorithms: AlgorithmSet, size: u64) -> Result<OpenedFile> {
+fn open(path: &Path, mut hasher: SharedHasher, size: u64) -> Result<OpenedFile> {
     let failed = |error| Error::io("open", path, error);
     let found = fs::symlink_metadata(path).ok();
     let is_other = found.as_ref().is_some_and(|found| !found.is_file() || found.len() > size);
@@ -236,7 +286,7 @@ fn open(path: &Path, algorithms: AlgorithmSet, size: u64) -> Result<OpenedFile> 
         }
         (opened, _) => opened.map_err(failed)?,
     };
-    let (mut hasher, mut have) = (MultiHasher::new(algorithms), 0);
+    let mut have = 0;
     if let Some(found) = found.as_ref().filter(|found| !is_other && found.len() > 0) {
         let room = usize::try_from(found.len()).unwrap_or(usize::MAX).min(CHUNK_BYTES);
         let mut buffer = vec![0; room];
@@ -258,29 +308,33 @@ async fn receive(
     opened: OpenedFile,
 ) -> Result<(Digests, u64)> {
     let OpenedFile { mut file, mut hasher, have, .. } = opened;
-    let failed = |error: &(dyn std::error::Error + 'static)| Error::Members {
-        faults: vec![MemberFault::caused_by(object.record.identifier.clone(), error)],
-    };
     let read = downloading.source.read(&object.to_read(), have).await;
-    let read = read.map_err(|error| failed(&error))?;
+    let read = read.map_err(|error| failed(object, &error))?;
     let stream = downloading.meter.count(read.stream.map_err(as_backend_error).boxed());
     let written = read_blocking(stream, move |reader| {
         let came = copy_hashed(reader, &mut file, &mut hasher)?;
         Ok::<_, io::Error>((hasher.finish(), have + came))
     })
     .await;
-    let written = written.map_err(|error| match std::error::Error::source(&error) {
-        Some(cause) => failed(cause),
-        None => failed(&error),
-    })?;
+    let written = written.map_err(|error| failed_by_node(object, &error))?;
     written.map_err(|error| Error::io("write", path, error))
+}
+
+/// Returns the fault of an object that cannot be read.
+pub(crate) fn failed(object: &DescribedObject, error: &(dyn std::error::Error + 'static)) -> Error {
+    Error::Members { faults: vec![MemberFault::caused_by(object.record.identifier.clone(), error)] }
+}
+
+/// Returns the fault of an object whose stream failed. The node's error says more than the one around it.
+fn failed_by_node(object: &DescribedObject, error: &BackendError) -> Error {
+    failed(object, std::error::Error::source(error).unwrap_or(error))
 }
 
 /// Copies and hashes to the end, and returns the number of bytes.
 pub(crate) fn copy_hashed(
     reader: &mut impl BufRead,
     writer: &mut impl Write,
-    hasher: &mut MultiHasher,
+    hasher: &mut SharedHasher,
 ) -> io::Result<u64> {
     let mut length = 0;
     loop {

@@ -1,16 +1,21 @@
 //! A package of a DataONE node: its members, their places in a bag, and the tag files of the bag.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use bagit::{
-    Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, DigestsView, EntryKind, FileEntry, Inventory, Scan,
+    Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, DigestsView, EntryKind, FileEntry, Inventory,
+    Scan, TagFiles,
 };
 use d1_model::{Checksum, DateTime, Identifier, Oddity, SystemMetadata};
 use d1_package::{ObjectRecord, PackageFile};
 use d1_transfer::Event;
 use serde::Serialize;
 
-use crate::error::{MemberFault, Result};
+use crate::difference::DifferenceKind;
+use crate::error::{Error, MemberFault, Result};
 use crate::journal::DatedMember;
 
 /// A package before its data are downloaded.
@@ -87,9 +92,23 @@ impl DescribedPackage {
         copied.chain(left_out).collect()
     }
 
+    /// Returns how many members are gone, private, archived or obsoleted. Each counts once, in this order.
+    pub(crate) fn states(&self) -> BTreeMap<DifferenceKind, u64> {
+        let copied = self.objects.iter().filter_map(|object| match &*object.record {
+            ObjectRecord { is_public: false, .. } => Some(DifferenceKind::Private),
+            ObjectRecord { archived: true, .. } => Some(DifferenceKind::Archived),
+            ObjectRecord { obsoleted_by: Some(_), .. } => Some(DifferenceKind::Obsoleted),
+            _ => None,
+        });
+        let left_out = self.skipped.iter().filter_map(|skipped| skipped.state);
+        let mut states = BTreeMap::new();
+        copied.chain(left_out).for_each(|state| *states.entry(state).or_default() += 1);
+        states
+    }
+
     /// Warns about members that are left out.
     pub(crate) fn warn_of_skipped(&self, observer: &dyn d1_transfer::Observer) {
-        for SkippedMember { identifier, reason } in &self.skipped {
+        for SkippedMember { identifier, reason, .. } in &self.skipped {
             observer.event(&Event::Warning(&format!("`{identifier}` is left out: {reason}")));
         }
     }
@@ -139,6 +158,9 @@ pub struct SkippedMember {
     pub identifier: String,
     /// The reason, in words.
     pub reason: String,
+    /// The state of the object at the node, if that is the reason: gone or private.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<DifferenceKind>,
 }
 
 /// Prefix of payload paths in a bag.
@@ -176,6 +198,23 @@ pub(crate) fn make_bag<'d>(
         scan.inventory.insert_file(name, bytes.len() as u64, Digests::of(package.algorithms, bytes));
     }
     Ok(scan)
+}
+
+/// Writes the tag files of a bag into its directory. Manifests stay there, because those of a large package need much memory.
+/// It blocks.
+pub(crate) fn write_tag_files(scan: &mut Scan, bag: &Path) -> Result<()> {
+    for (name, bytes) in std::mem::take(&mut scan.tag_files).into_held() {
+        let path = bag.join(&name);
+        fs::write(&path, &bytes).map_err(|error| Error::io("write", &path, error))?;
+        if TagFiles::may_stay_on_disk(&name) {
+            drop(bytes);
+            let seen = scan.tag_files.insert_file(&name, &path);
+            seen.map_err(|error| Error::io("look at", &path, error))?;
+        } else {
+            scan.tag_files.insert(&name, bytes);
+        }
+    }
+    Ok(())
 }
 
 /// Returns the SHA-256 digest.

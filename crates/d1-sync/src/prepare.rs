@@ -14,7 +14,7 @@ use d1_transfer::{Observer, PushOptions};
 use oci_model::Digest;
 
 use crate::error::Result;
-use crate::package::{DescribedObject, DescribedPackage, make_bag};
+use crate::package::{DescribedObject, DescribedPackage, make_bag, write_tag_files};
 
 /// The way of an object into the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,8 @@ impl Preparing {
     /// Makes the bag of the package and lays it out. It blocks.
     pub(crate) fn prepare(self) -> Result<Prepared> {
         let Self { package, moved, staging, options, limits, observer } = self;
-        let scan = make_bag(&package, moved.iter().map(|moved| moved.digests.view()))?;
+        let mut scan = make_bag(&package, moved.iter().map(|moved| moved.digests.view()))?;
+        write_tag_files(&mut scan, &staging)?;
         let survey = survey(&package, &staging, &scan)?;
         let stored = package.objects.iter().zip(&*moved);
         let stored = stored.filter_map(|(object, moved)| Some((object.path.clone(), moved.stored.clone()?)));
@@ -99,7 +100,7 @@ impl Preparing {
             scan,
             survey,
             bag: Some(Version::V1_0),
-            tag_files: TagFilePlace::Memory,
+            tag_files: TagFilePlace::Directory,
             stored: stored.collect(),
             resource_map: Some(package.resource_map.clone()),
         };

@@ -1,10 +1,11 @@
 //! Replication of a package from DataONE straight into a store. Objects stream through; only a bounded spool is on disk.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use bagit::SharedLanes;
 use d1_model::{DateTime, Identifier, current_map};
 use d1_package::PlanLimits;
 use d1_transfer::parts::{Meter, RunningPhase, push_prepared, run_blocking, tombstone_tag, tombstone_tags};
@@ -17,6 +18,7 @@ use serde::Serialize;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
 use crate::describe::{Selection, describe};
+use crate::difference::DifferenceKind;
 use crate::error::{Error, Result};
 use crate::journal::{DatedMember, DonePackage, Journal};
 use crate::known_objects::KnownObjects;
@@ -129,6 +131,8 @@ pub(crate) struct SharedState {
     turns: Mutex<HashMap<Identifier, Arc<AsyncMutex<()>>>>,
     /// The tags of the repository's tombstones.
     tombstones: OnceCell<HashSet<Tag>>,
+    /// The lanes in which objects that come at the same time are hashed.
+    lanes: SharedLanes,
     /// The members of all packages that the repository has now, if the caller asked for them.
     copied: Option<Mutex<HashSet<Identifier>>>,
 }
@@ -186,9 +190,24 @@ pub(crate) async fn replicate_with(
     replicating: &Replicating<'_>,
     map: &Identifier,
 ) -> Result<ReplicateReport> {
-    let temporary = &replicating.options.push.temporary_directory;
-    let staging = WorkingDirectory::create(temporary, ".d1oci-replicate-");
-    let staging = staging.map_err(|error| Error::io("create a directory in", temporary, error))?;
+    let temporary = replicating.options.push.temporary_directory.clone();
+    let create = move || {
+        let made = WorkingDirectory::create(&temporary, ".d1oci-replicate-");
+        made.map_err(|error| Error::io("create a directory in", &temporary, error))
+    };
+    let staging = run_blocking(create).await?;
+    let result = replicate_through(replicating, map, staging.path()).await;
+    // It may hold many files.
+    run_blocking(move || drop(staging)).await;
+    result
+}
+
+/// Replicates a package through an empty directory.
+async fn replicate_through(
+    replicating: &Replicating<'_>,
+    map: &Identifier,
+    staging: &Path,
+) -> Result<ReplicateReport> {
     let meter = Meter::new(replicating.observer);
     let ReplicateOptions { include_private, skip_missing, .. } = *replicating.options;
     let selection = Selection { include_private, skip_missing };
@@ -196,16 +215,15 @@ pub(crate) async fn replicate_with(
     if replicating.is_withdrawn(map).await? {
         return Err(Error::Withdrawn { identifier: map.clone() });
     }
-    let mut package = describe(replicating.source, map, selection, staging.path(), &meter).await?;
-    leave_out_withdrawn(replicating, &mut package, staging.path()).await?;
+    let mut package = describe(replicating.source, map, selection, staging, &meter).await?;
+    leave_out_withdrawn(replicating, &mut package, staging).await?;
     package.warn_of_skipped(&**replicating.observer);
     let turn = replicating.shared.turn(&package.identifier);
     let _turn = turn.lock().await;
     let known = KnownObjects::of_repository(replicating.backend, &package, replicating.journal).await?;
-    let members = package.dated_members();
     let package = Arc::new(package);
     let mut one =
-        OnePackage { all: *replicating, staging: staging.path(), meter, package, known, tags: Vec::new() };
+        OnePackage { all: *replicating, staging, meter, package, known, tags: Vec::new(), is_again: false };
     one.tags = one.choose_tags().await?;
     if let Some(report) = one.kept() {
         shared.note_copied(&one.package);
@@ -218,6 +236,7 @@ pub(crate) async fn replicate_with(
             one.publish(objects).await?
         }
     };
+    let members = one.package.dated_members();
     if let Some(journal) = replicating.journal {
         let modified = one.package.modified().map(str::to_owned);
         journal.note_package(map, DonePackage { digest: report.digest.clone(), modified }, &members)?;
@@ -248,9 +267,10 @@ async fn leave_out_withdrawn(
             return Err(Error::Withdrawn { identifier: identifier.clone() });
         }
         let path = staging.join(&*object.record.path);
-        std::fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
+        run_blocking(move || std::fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error)))
+            .await?;
         let reason = "it was withdrawn from this repository".to_owned();
-        package.skipped.push(SkippedMember { identifier: identifier.to_string(), reason });
+        package.skipped.push(SkippedMember { identifier: identifier.to_string(), reason, state: None });
     }
     package.objects = kept;
     Ok(())
@@ -263,6 +283,8 @@ struct OnePackage<'a> {
     package: Arc<DescribedPackage>,
     known: KnownObjects,
     tags: Vec<Tag>,
+    /// Whether the objects move for the second time, so that the staging directory has those of the first.
+    is_again: bool,
 }
 
 impl OnePackage<'_> {
@@ -297,6 +319,7 @@ impl OnePackage<'_> {
             sent_bytes: 0,
             skipped: self.package.skipped.clone(),
             nested: self.package.nested.clone(),
+            states: self.package.states(),
             kept: Vec::new(),
         }
     }
@@ -305,7 +328,7 @@ impl OnePackage<'_> {
     fn kept(&self) -> Option<ReplicateReport> {
         let (digest, kept) = self.known.richer_copy(&self.package)?;
         let observer = &self.all.observer;
-        for SkippedMember { identifier, reason } in &kept {
+        for SkippedMember { identifier, reason, .. } in &kept {
             let package = &self.package.identifier;
             let warning =
                 format!("`{package}` stays as it was, because its copy has `{identifier}`: {reason}");
@@ -330,6 +353,7 @@ impl OnePackage<'_> {
                 self.known.note(object, moved.digests.clone());
             }
         }
+        self.is_again = true;
         let mut again = self.move_all(&ways).await?;
         for (first, second) in moved.iter().zip(&mut again) {
             second.received |= first.received;
@@ -370,13 +394,17 @@ impl OnePackage<'_> {
             known: &self.known,
             meter: &self.meter,
             spool: self.all.spool,
+            lanes: &self.all.shared.lanes,
         };
         let StoredObject { digests, parts, received, sent_bytes } = match way {
             Way::Staged => {
                 let (source, algorithms) = (self.all.source, self.package.algorithms);
-                let downloading =
-                    Downloading { source, staging: self.staging, algorithms, meter: &self.meter };
                 let from_store = self.known.copy_archived(self.all.backend, object, self.staging).await?;
+                // The map has been downloaded before.
+                let is_map = object.record.identifier == self.package.resource_map;
+                let is_new = !from_store && !is_map && !self.is_again;
+                let (staging, lanes, meter) = (self.staging, &self.all.shared.lanes, &self.meter);
+                let downloading = Downloading { source, staging, algorithms, lanes, meter, is_new };
                 let digests = download(&downloading, object).await?;
                 return Ok(Moved { digests, stored: None, received: !from_store, sent_bytes: 0 });
             }
@@ -532,6 +560,9 @@ pub struct ReplicateReport {
     pub skipped: Vec<SkippedMember>,
     /// Resource maps of packages within this one.
     pub nested: Vec<Identifier>,
+    /// How many members are gone, private, archived or obsoleted at the node. Each counts once, in this order.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub states: BTreeMap<DifferenceKind, u64>,
     /// Members that the repository has and the node no longer gives. If there are any, the repository keeps its copy
     /// as it was.
     #[serde(skip_serializing_if = "Vec::is_empty")]

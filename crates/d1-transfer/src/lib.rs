@@ -16,6 +16,7 @@ mod pull;
 mod push;
 mod read;
 mod read_to;
+mod read_together;
 mod receive;
 mod relist;
 mod repair;
@@ -57,6 +58,7 @@ pub mod parts {
     pub use crate::push::layers::TagFilePlace;
     pub use crate::push::prepare::{HashedDirectory, Prepared, package_files};
     pub use crate::push::push_prepared;
+    pub use crate::read_together::{FileInMemory, read_small_files};
     pub use crate::source::{FileSource, Spool, SpoolSource, SpoolWriter, SpooledLayer, read_range};
     pub use crate::staging::{Released, Staging, sync_directory, sync_file_system};
     pub use crate::tagged::{

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet};
 use d1_package::{PieceEncoding, PlannedRead, ReadPlan};
+use multi_digest::SharedLanes;
 use oci_model::Digest;
 use registry_backend::RegistryBackend;
 use safe_files::{Existing, ResultFile};
@@ -125,6 +126,7 @@ impl Receiving<'_> {
         let incoming = Incoming {
             blobs: self.blobs,
             algorithms: AlgorithmSet::from(Algorithm::Sha256),
+            lanes: &SharedLanes::default(),
             judge_blobs: self.sha256.is_none(),
             keeping: None,
             partial: Some(partial),

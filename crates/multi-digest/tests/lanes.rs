@@ -143,14 +143,14 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3))]
+    #![proptest_config(ProptestConfig::with_cases(2))]
 
     #[test]
     fn streams_of_up_to_3_mib_are_right(
         lengths in proptest::collection::vec(0..=3 * 1024 * 1024_usize, 1..20),
         piece in (1..40_usize, any::<bool>()).prop_flat_map(|(k, odd)| Just(k * 4_096 + usize::from(odd))),
     ) {
-        let algorithms = [Algorithm::Md5, Algorithm::Sha256].into_iter().collect();
+        let algorithms = AlgorithmSet::all();
         let contents: Vec<_> = lengths.iter().enumerate().map(|(seed, length)| content(seed, *length)).collect();
         let expected: Vec<_> = contents.iter().map(|content| oracle(algorithms, content)).collect();
         for lanes in choices() {

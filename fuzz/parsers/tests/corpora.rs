@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use d1oci_fuzz_parsers::{TARGETS, Target};
 
@@ -102,6 +103,37 @@ fn mutations_of_the_corpora_are_read() {
             let mut mutator = Mutator::new(name, number, &others);
             for mutation in 1..=share.clamp(MUTATIONS.0, MUTATIONS.1) {
                 run(name, function, file, mutation, &mutator.mutate(bytes));
+            }
+        }
+    }
+}
+
+/// Runs one function for as long as the caller wants: a substitute for `cargo fuzz` on a stable compiler. It has other mutations
+/// than the test above, because the number of a file goes on with each round.
+#[test]
+#[expect(clippy::print_stdout, reason = "the count is the result, and a skipped test says so")]
+fn mutations_of_one_corpus_are_read_for_a_while() {
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let (Some(wanted), Some(seconds)) = (variable("D1OCI_FUZZ_PARSER"), variable("D1OCI_FUZZ_SECONDS"))
+    else {
+        println!("skipped: D1OCI_FUZZ_PARSER and D1OCI_FUZZ_SECONDS name no parser and no time");
+        return;
+    };
+    let (name, function) = TARGETS.iter().find(|(name, _)| *name == wanted).expect("a parser has this name");
+    let end = Instant::now() + Duration::from_secs(seconds.parse().expect("a number of seconds"));
+    let files = corpus(name);
+    let others: Vec<&[u8]> = files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    let mut runs = 0_u64;
+    for round in 1.. {
+        for (number, (file, bytes)) in files.iter().enumerate() {
+            let mut mutator = Mutator::new(name, round * files.len() + number, &others);
+            for mutation in 1..=MUTATIONS.1 {
+                run(name, *function, file, mutation, &mutator.mutate(bytes));
+            }
+            runs += MUTATIONS.1 as u64;
+            if Instant::now() >= end {
+                println!("{name}: {runs} mutations in {seconds} s");
+                return;
             }
         }
     }

@@ -1,9 +1,10 @@
-//! Copying files into a new bag, each read once for the copy and all digests.
+//! Copying files into a new bag, several side by side, each read once for the copy and all digests.
 
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use multi_digest::{AlgorithmSet, Digests, MultiHasher};
+use multi_digest::{AlgorithmSet, Digests};
 use safe_files::{Directory, NewDirectory};
 
 use super::builder::{BagBuilder, Created, Source};
@@ -12,8 +13,8 @@ use super::tag_files::{dated_info, write_tag_files};
 use crate::check::{CheckOptions, check};
 use crate::error::{Error, Result};
 use crate::inventory::{EntryKind, FileEntry, Inventory};
-use crate::progress::{Progress, ProgressEvent, check_cancelled};
-use crate::read_files::{FILES_AT_ONCE, ReadOutcome, Root, map_largest_first, read_unchanged};
+use crate::progress::{Progress, ProgressEvent};
+use crate::read_files::{FILES_AT_ONCE, Opened, ReadOutcome, SideBySide, WatchedFile, read_largest_first};
 use crate::scan::Scan;
 
 impl BagBuilder {
@@ -102,14 +103,8 @@ pub(crate) fn copy_files(
     let positions: Vec<usize> = (0..plan.inventory.len()).collect();
     for batch in positions.chunks(FILES_AT_ONCE) {
         let size = |position: &usize| plan.inventory.get(*position).map_or(0, |(_, entry)| entry.size);
-        let copy = |position: &usize, buffer: &mut [u8]| {
-            let path = plan.inventory.get(*position).map_or("", |(path, _)| path);
-            let copied = plan.with_source(*position, |root, source| {
-                copy_file(root, source, target, path, algorithms, buffer, progress)
-            });
-            copied.map_err(Error::io("open the directory of", path))?
-        };
-        let copies = map_largest_first(batch, threads, size, progress, copy)?;
+        let copying = Copying { plan: &plan, positions: batch, target, algorithms };
+        let copies = read_largest_first(batch, threads, size, &copying, progress)?;
         for (position, copy) in batch.iter().zip(copies) {
             let (size, digests) = copy?;
             let entry = FileEntry { size, digests: digests.view(), kind: EntryKind::File };
@@ -119,44 +114,78 @@ pub(crate) fn copy_files(
     Ok(plan.inventory)
 }
 
-fn copy_file(
-    root: &Root,
-    source: &Path,
-    target: &Directory,
-    path: &str,
+/// Copies the files at these positions of a plan.
+struct Copying<'a> {
+    plan: &'a Plan,
+    positions: &'a [usize],
+    target: &'a Directory,
     algorithms: AlgorithmSet,
-    buffer: &mut [u8],
-    progress: &dyn Progress,
-) -> Result<(u64, Digests)> {
-    let copy = || target.path().join(path);
-    progress.event(ProgressEvent::Started { path });
-    let mut written = target.create_file(path).map_err(|error| Error::io("write", copy())(error))?;
-    let mut hasher = MultiHasher::new(algorithms);
-    let mut write_failure = None;
-    let outcome = read_unchanged(root, source, buffer, |bytes| {
-        hasher.update(bytes);
-        progress.event(ProgressEvent::Advanced { bytes: bytes.len() as u64 });
-        if progress.is_cancelled() {
-            return Err(io::ErrorKind::Interrupted.into());
+}
+
+/// A copy that is being written.
+struct NewCopy {
+    written: File,
+    failure: Option<io::Error>,
+    source: PathBuf,
+}
+
+impl Copying<'_> {
+    fn start(&self, index: usize) -> Result<Opened<'_, NewCopy>> {
+        let path = self.path(index);
+        let copy = || self.target.path().join(path);
+        let position = self.positions.get(index).copied().unwrap_or(usize::MAX);
+        let (root, below) = self.plan.source(position).map_err(Error::io("open the directory of", path))?;
+        let source = root.full(below);
+        let written = self.target.create_file(path).map_err(|error| Error::io("write", copy())(error))?;
+        match WatchedFile::open(root, below) {
+            Ok(Some(file)) => {
+                let sink = NewCopy { written, failure: None, source };
+                Ok(Opened { file, algorithms: self.algorithms, sink })
+            }
+            Ok(None) => Err(Error::Changed(source)),
+            Err(error) => Err(Error::io("read", source)(error)),
         }
-        written.write_all(bytes).map_err(|error| {
-            let kind = error.kind();
-            write_failure = Some(error);
-            kind.into()
-        })
-    });
-    if let Some(failure) = write_failure {
-        return Err(Error::io("write", copy())(failure));
     }
-    check_cancelled(progress)?;
-    let metadata = match outcome.map_err(|error| Error::io("read", root.full(source))(error))? {
-        ReadOutcome::Unchanged(metadata) => metadata,
-        ReadOutcome::Changed | ReadOutcome::Vanished => return Err(Error::Changed(root.full(source))),
-    };
-    // People care about the time of their data. A file system without times loses nothing else.
-    if let Ok(time) = metadata.modified() {
-        let _ = written.set_modified(time);
+}
+
+impl SideBySide for Copying<'_> {
+    type Sink = NewCopy;
+    type Outcome = Result<(u64, Digests)>;
+
+    fn path(&self, index: usize) -> &str {
+        let position = self.positions.get(index).copied().unwrap_or(usize::MAX);
+        self.plan.inventory.get(position).map_or("", |(path, _)| path)
     }
-    progress.event(ProgressEvent::Finished { path });
-    Ok((metadata.len(), hasher.finish()))
+
+    fn open(&self, index: usize) -> std::result::Result<Opened<'_, NewCopy>, Self::Outcome> {
+        self.start(index).map_err(Err)
+    }
+
+    fn take(&self, copy: &mut NewCopy, bytes: &[u8]) -> bool {
+        copy.failure = copy.written.write_all(bytes).err();
+        copy.failure.is_none()
+    }
+
+    fn close(
+        &self,
+        index: usize,
+        copy: NewCopy,
+        read: io::Result<ReadOutcome>,
+        digests: Digests,
+    ) -> Self::Outcome {
+        let NewCopy { written, failure, source } = copy;
+        if let Some(failure) = failure {
+            return Err(Error::io("write", self.target.path().join(self.path(index)))(failure));
+        }
+        let metadata = match read {
+            Ok(ReadOutcome::Unchanged(metadata)) => metadata,
+            Ok(ReadOutcome::Changed | ReadOutcome::Vanished) => return Err(Error::Changed(source)),
+            Err(error) => return Err(Error::io("read", source)(error)),
+        };
+        // People care about the time of their data. A file system without times loses nothing else.
+        if let Ok(time) = metadata.modified() {
+            let _ = written.set_modified(time);
+        }
+        Ok((metadata.len(), digests))
+    }
 }

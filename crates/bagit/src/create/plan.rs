@@ -12,7 +12,7 @@ use crate::check::name_faults;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultCode, Severity};
 use crate::inventory::{EntryKind, Inventory};
-use crate::read_files::Root;
+use crate::read_files::{Root, SourceRoot};
 use crate::report::Faults;
 use crate::scan::{Limits, walk};
 use crate::tag_files::TagFiles;
@@ -68,24 +68,20 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Passes the place and the path of the source of the file at a position of the inventory to `work`.
-    pub(crate) fn with_source<T>(
-        &self,
-        position: usize,
-        work: impl FnOnce(&Root, &Path) -> T,
-    ) -> io::Result<T> {
+    /// Returns the root of the source of the file at a position of the inventory, and its path below the root.
+    pub(crate) fn source(&self, position: usize) -> io::Result<(SourceRoot<'_>, &Path)> {
         let path = self.inventory.get(position).map_or("", |(path, _)| path);
         match self.sources.get(self.inventory.mark(position) as usize) {
             Some(PlannedSource::Directory { root, below }) => {
-                Ok(work(root, Path::new(path.get(*below..).unwrap_or_default())))
+                Ok((SourceRoot::Of(root), Path::new(path.get(*below..).unwrap_or_default())))
             }
             Some(PlannedSource::File { path, follow: true }) => {
-                Ok(work(&Root::Anywhere(PathBuf::new()), path))
+                Ok((SourceRoot::Own(Root::Anywhere(PathBuf::new())), path))
             }
             Some(PlannedSource::File { path, follow: false }) => {
                 let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                 let root = Root::WithoutLinks(Directory::open(parent.unwrap_or(Path::new(".")))?);
-                Ok(work(&root, Path::new(path.file_name().unwrap_or_default())))
+                Ok((SourceRoot::Own(root), Path::new(path.file_name().unwrap_or_default())))
             }
             None => Err(io::ErrorKind::NotFound.into()),
         }

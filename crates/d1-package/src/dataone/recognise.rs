@@ -1,6 +1,6 @@
 //! Combines the facts about files that the documents of a package state.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use d1_model::{FormatType, Identifier, ObjectFormatList, RESOURCE_MAP_FORMAT_ID, ResourceMap};
@@ -47,9 +47,9 @@ fn recognise(documents: &Documents, files: &PackageFiles) -> FormFacts {
     );
     let record = records.iter().find(|record| Some(&record.identifier) == identifier.as_ref());
 
-    let mut objects = described_objects(&assignment);
-    add_maps(&mut objects, &assignment, &documents.resource_maps, &identifiers);
-    add_located_members(&mut objects, documents, files, &mut oddities);
+    let objects = described_objects(&assignment);
+    let mut undescribed = maps_without_metadata(&assignment, &documents.resource_maps, &identifiers);
+    add_located_members(&mut undescribed, &objects, documents, &assignment, &mut oddities);
     let not_public = not_public(&assignment);
     let package = PackageFacts {
         series_id: record.and_then(|record| record.series_id.clone()),
@@ -64,7 +64,7 @@ fn recognise(documents: &Documents, files: &PackageFiles) -> FormFacts {
     };
     FormFacts {
         package,
-        objects: sorted(objects),
+        objects: merged(objects, undescribed),
         published: None,
         not_public,
         oddities: oddities.into_vec(),
@@ -163,11 +163,14 @@ fn map_identifiers(
     identifiers
 }
 
-fn described_objects(assignment: &Assignment<'_>) -> HashMap<usize, ObjectFacts> {
-    let described = assignment.file_of.iter().zip(assignment.records);
+/// Facts about files, ordered by the position of the file.
+type ObjectsInOrder = Vec<(usize, ObjectFacts)>;
+
+fn described_objects(assignment: &Assignment<'_>) -> ObjectsInOrder {
+    let described = assignment.record_of.iter().enumerate();
     described
         .filter_map(|(file, record)| {
-            let file = (*file)?;
+            let record = assignment.records.get((*record)?)?;
             let bytes = assignment.files.file(file)?;
             let is_right = system_metadata_mismatches(record.size, &record.checksum, &bytes).is_empty();
             let state = ObjectState {
@@ -189,45 +192,50 @@ fn described_objects(assignment: &Assignment<'_>) -> HashMap<usize, ObjectFacts>
         .collect()
 }
 
-/// Adds resource maps without system metadata.
-fn add_maps(
-    objects: &mut HashMap<usize, ObjectFacts>,
+/// Returns the resource maps without system metadata.
+fn maps_without_metadata(
     assignment: &Assignment<'_>,
     maps: &[ResourceMapRecord],
     identifiers: &[Option<Identifier>],
-) {
+) -> BTreeMap<usize, ObjectFacts> {
+    let mut undescribed = BTreeMap::new();
     for (map, identifier) in maps.iter().zip(identifiers) {
-        let Some(file) = assignment.files.position(&map.path) else { continue };
-        objects.entry(file).or_insert_with(|| ObjectFacts {
+        let file = assignment.files.position(&map.path).filter(|file| assignment.is_free(*file));
+        let Some(file) = file else { continue };
+        undescribed.entry(file).or_insert_with(|| ObjectFacts {
             identifier: identifier.clone(),
             format_id: Some(RESOURCE_MAP_FORMAT_ID.into()),
             ..ObjectFacts::default()
         });
     }
+    undescribed
 }
 
 /// Adds members of resource maps without system metadata, if the map states their location.
 fn add_located_members(
-    objects: &mut HashMap<usize, ObjectFacts>,
+    undescribed: &mut BTreeMap<usize, ObjectFacts>,
+    described_files: &[(usize, ObjectFacts)],
     documents: &Documents,
-    files: &PackageFiles,
+    assignment: &Assignment<'_>,
     oddities: &mut OddityList,
 ) {
     let described: HashSet<&Identifier> =
         documents.system_metadata.iter().flat_map(|record| record.names()).collect();
-    let known: HashSet<Identifier> = objects.values().filter_map(|facts| facts.identifier.clone()).collect();
+    let known = described_files.iter().map(|(_, facts)| facts).chain(undescribed.values());
+    let known: HashSet<Identifier> = known.filter_map(|facts| facts.identifier.clone()).collect();
     for record in &documents.resource_maps {
         let members = record.map.members().iter().map(|member| (member.identifier(), member.at_location()));
         for (identifier, location) in members {
             if described.contains(identifier) || known.contains(identifier) {
                 continue;
             }
-            let file = location.and_then(|location| file_at(location, files));
-            match file.filter(|file| !objects.contains_key(file)) {
+            let file = location.and_then(|location| file_at(location, assignment.files));
+            let is_unknown = |file: &usize| assignment.is_free(*file) && !undescribed.contains_key(file);
+            match file.filter(is_unknown) {
                 Some(file) => {
                     let facts =
                         ObjectFacts { identifier: Some(identifier.clone()), ..ObjectFacts::default() };
-                    objects.insert(file, facts);
+                    undescribed.insert(file, facts);
                 }
                 None => {
                     let message = format!("its member `{identifier}` is not recognised in the package");
@@ -243,9 +251,11 @@ fn not_public(assignment: &Assignment<'_>) -> Vec<Identifier> {
     present.filter(|(_, record)| !record.is_public).map(|(_, record)| record.identifier.clone()).collect()
 }
 
-fn sorted(objects: HashMap<usize, ObjectFacts>) -> Vec<(usize, ObjectFacts)> {
-    let mut objects: Vec<_> = objects.into_iter().collect();
-    objects.sort_by_key(|(position, _)| *position);
+fn merged(mut objects: ObjectsInOrder, undescribed: BTreeMap<usize, ObjectFacts>) -> ObjectsInOrder {
+    if !undescribed.is_empty() {
+        objects.extend(undescribed);
+        objects.sort_by_key(|(position, _)| *position);
+    }
     objects
 }
 

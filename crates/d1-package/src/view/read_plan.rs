@@ -73,7 +73,10 @@ pub(super) fn read_plan<'a>(
     let layers = Layers(view);
     let pieces = match entry.place {
         _ if range.is_empty() => Vec::new(),
-        Place::Archive { layer, offset } => layers.members(layer, offset, &range, path)?,
+        Place::Archive { layer, offset } => {
+            let tar = offset.saturating_add(range.start)..offset.saturating_add(range.end);
+            vec![archive_piece(view, layer, tar, path)?]
+        }
         Place::Object { layer } => layers.raw(layer, range.clone()).into_iter().collect(),
         Place::Parts { first, count } => layers.parts(first, count, &range),
     };
@@ -116,24 +119,29 @@ impl<'a> Layers<'a> {
         }
         pieces
     }
+}
 
-    fn members(&self, layer: u32, offset: u64, wanted: &Range<u64>, path: &str) -> Result<Vec<Piece<'a>>> {
-        let wrong = |source: MemberError| {
-            let message = format!("the archive of `{path}` does not hold it");
-            Error::new(ErrorKind::Members, path, message).because(source)
-        };
-        let (start, end) = (offset.saturating_add(wanted.start), offset.saturating_add(wanted.end));
-        let record = self.0.index().and_then(|index| index.layers().get(layer as usize));
-        let descriptor = self.0.manifest().layers.get(layer as usize);
-        let compression = descriptor.and_then(|descriptor| archive_compression(&descriptor.media_type));
-        let (Some(LayerKind::Archive(archive)), Some(descriptor), Some(compression)) =
-            (record.map(|record| &record.kind), descriptor, compression)
-        else {
-            return Err(wrong(MemberError::Uncovered { start, end }));
-        };
-        let part = members_covering(&archive.members, start..end).map_err(wrong)?;
-        let range = part.compressed.clone();
-        let encoding = PieceEncoding::Members { compression, part };
-        Ok(vec![Piece { layer: layer as usize, descriptor, range, encoding }])
-    }
+/// Plans reading a range of the tar archive in a layer.
+pub(super) fn archive_piece<'a>(
+    view: &'a PackageView,
+    layer: u32,
+    tar: Range<u64>,
+    name: &str,
+) -> Result<Piece<'a>> {
+    let wrong = |source: MemberError| {
+        let message = format!("the archive of `{name}` does not hold it");
+        Error::new(ErrorKind::Members, name, message).because(source)
+    };
+    let layer = layer as usize;
+    let record = view.index().and_then(|index| index.layers().get(layer));
+    let descriptor = view.manifest().layers.get(layer);
+    let compression = descriptor.and_then(|descriptor| archive_compression(&descriptor.media_type));
+    let (Some(LayerKind::Archive(archive)), Some(descriptor), Some(compression)) =
+        (record.map(|record| &record.kind), descriptor, compression)
+    else {
+        return Err(wrong(MemberError::Uncovered { start: tar.start, end: tar.end }));
+    };
+    let part = members_covering(&archive.members, tar).map_err(wrong)?;
+    let range = part.compressed.clone();
+    Ok(Piece { layer, descriptor, range, encoding: PieceEncoding::Members { compression, part } })
 }

@@ -1,12 +1,16 @@
 //! Comparison with a node, and withdrawal.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use d1_model::ChecksumAlgorithm;
-use d1_sync::{CompareReport, Difference, DifferenceKind, Error, WithdrawOptions, compare, withdraw};
-use d1_testnode::{Catalog, ScriptedNode};
+use d1_sync::{
+    CompareReport, Difference, DifferenceKind, Error, WithdrawOptions, compare, replicate, withdraw,
+};
+use d1_testnode::{Call, Catalog, ScriptedNode};
 use oci_model::{ManifestRef, Tag};
 use registry_backend::{MemoryBackend, RegistryBackend, RegistryBackendExt};
+use registry_conformance::{CountingBackend, Operation};
 
 use crate::support::*;
 
@@ -137,4 +141,51 @@ async fn an_empty_repository_lacks_everything() {
     let node = ScriptedNode::serve(Catalog::default()).await.unwrap();
     let (report, _) = compared(&MemoryBackend::new(), &node).await;
     assert_eq!(report, CompareReport::default());
+}
+
+#[tokio::test]
+async fn requests_grow_with_packages_and_changes_not_with_objects() {
+    let (mut catalog, data) = catalog("p", 40);
+    put_package(&mut catalog, "q", &data[..20], None);
+    let node = ScriptedNode::serve(catalog).await.unwrap();
+    let backend = CountingBackend::new(Arc::new(MemoryBackend::new()));
+    whole_node(&backend, &member(&node), None).await;
+    for identifier in &data[..3] {
+        change(&node, identifier, |meta| meta.serial_version = Some(7));
+    }
+    node.forget_requests();
+    backend.reset();
+    let (report, found) = compared(&backend, &node).await;
+    assert_eq!((report.objects, report.equal, found.len()), (44, 44, 0));
+    // Each of two packages has two tags. Its system metadata come with one request.
+    assert_eq!((backend.count(Operation::ReadManifest), backend.count(Operation::ReadBlob)), (2, 2));
+    assert_eq!(backend.calls().len(), 5, "{:?}", backend.calls());
+    assert_eq!(node.count(Call::Meta), 3);
+    assert!(node.requests().len() <= 6, "{:?}", node.requests());
+}
+
+#[tokio::test]
+async fn a_replication_counts_the_states_of_the_members_that_it_met() {
+    let (catalog, data) = catalog("p", 6);
+    let node = ScriptedNode::serve(catalog).await.unwrap();
+    node.change(|catalog| {
+        let private = catalog.get(&id(&data[0])).unwrap().as_ref().clone().private();
+        catalog.put(private).unwrap();
+        catalog.remove(&id(&data[1]));
+    });
+    change(&node, &data[2], |meta| meta.archived = Some(true));
+    for identifier in &data[3..5] {
+        change(&node, identifier, |meta| meta.obsoleted_by = Some(id("new")));
+    }
+    let mut options = options();
+    options.skip_missing = true;
+    let backend = MemoryBackend::new();
+    let report = replicate(&backend, &member(&node), &id("p.map"), &options, None, &silent()).await.unwrap();
+    let expected = [
+        (DifferenceKind::Gone, 1),
+        (DifferenceKind::Private, 1),
+        (DifferenceKind::Archived, 1),
+        (DifferenceKind::Obsoleted, 2),
+    ];
+    assert_eq!(report.states, expected.into());
 }

@@ -204,8 +204,6 @@ impl<R: Read> Read for Progressing<'_, R> {
 pub enum TagFilePlace {
     /// In the directory.
     Directory,
-    /// In memory, beside the other files of the bag in the directory.
-    Memory,
     /// In memory. The directory becomes the payload.
     AroundPayload,
 }
@@ -232,7 +230,7 @@ impl Sources {
         let prefix = if place == TagFilePlace::AroundPayload { "data/" } else { "" };
         let made = match place {
             TagFilePlace::Directory => BTreeMap::new(),
-            TagFilePlace::Memory | TagFilePlace::AroundPayload => {
+            TagFilePlace::AroundPayload => {
                 tag_files.into_held().map(|(path, bytes)| (path, bytes.into())).collect()
             }
         };

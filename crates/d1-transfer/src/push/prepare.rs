@@ -73,6 +73,8 @@ impl Prepared {
         let sources = Sources::new(directory.clone(), tag_files, scan.tag_files, stored);
         warn_of_clashes(&files, observer);
         let found = survey.facts(&files);
+        // The documents of a large package need the memory.
+        drop(survey);
         if let (false, count @ 1..) = (options.include_private, found.not_public.len()) {
             return Err(Error::NotPublic { artifact: format!("`{}`", directory.display()), count });
         }

@@ -1,5 +1,6 @@
 //! `d1oci compare`: differences between a repository and DataONE.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use d1_sync::{CompareReport, DataOneSource, Difference, DifferenceKind, HashStoreSource};
@@ -86,18 +87,22 @@ fn text(line: &Line<'_>, lines: &mut Lines<'_>) {
             lines.add(format_args!("{}: {identifier}{of}: {detail}", name(*kind)));
         }
         Line::Summary(report) => {
-            let mut text = format!(
-                "{} here, {} listed: {} equal",
-                human::count(report.objects, "object"),
+            let objects = human::count(report.objects, "object");
+            let comma = if report.differences.is_empty() { "" } else { "," };
+            lines.add(format_args!(
+                "{objects} here, {} listed: {} equal{comma}{}",
                 report.listed,
-                report.equal
-            );
-            for (kind, count) in &report.differences {
-                text += &format!(", {count} {}", name(*kind).to_lowercase());
-            }
-            lines.add(text);
+                report.equal,
+                states(&report.differences)
+            ));
         }
     }
+}
+
+/// Returns the counts of objects as text that begins with a space, if there are any.
+pub(super) fn states(counts: &BTreeMap<DifferenceKind, u64>) -> String {
+    let counted = counts.iter().map(|(kind, count)| format!(" {count} {}", name(*kind).to_lowercase()));
+    counted.collect::<Vec<_>>().join(",")
 }
 
 fn name(kind: DifferenceKind) -> &'static str {

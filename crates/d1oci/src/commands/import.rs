@@ -76,7 +76,7 @@ struct FailedPackage {
 
 /// How many packages are imported at once. Most of them wait for their manifest, which a layout lists for all of them together.
 #[cfg(feature = "d1-client")]
-const PACKAGES_AT_ONCE: usize = 32;
+const PACKAGES_AT_ONCE: usize = 16;
 
 /// The number of identifiers of a kind in text; JSON has them all.
 const LEFT_OUT_SHOWN: usize = 50;

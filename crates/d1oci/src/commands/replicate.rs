@@ -1,12 +1,13 @@
 //! `d1oci replicate`: packages from DataONE straight into a repository.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use d1_model::{DateTime, Identifier};
 use d1_sync::{
-    BatchOptions, BatchOutcome, Error, Journal, MemberFault, NodeSelection, ReplicateOptions,
+    BatchOptions, BatchOutcome, DifferenceKind, Error, Journal, MemberFault, NodeSelection, ReplicateOptions,
     ReplicateReport, Wanted,
 };
 use d1_transfer::with_causes;
@@ -17,6 +18,7 @@ use oci_model::{Location, Reference};
 use registry_backend::Access;
 use serde::Serialize;
 
+use super::compare::states;
 use super::find::parse_date;
 use crate::context::{Context, temporary_directory};
 use crate::environment::Environment;
@@ -29,7 +31,8 @@ use crate::shard::ShardArgument;
 ///
 /// Objects stream from the node into the repository, each verified against the checksum in its system metadata. Objects that the
 /// repository has are not read again. A package is tagged by its identifier and by that of its resource map. A failed package does not
-/// stop the others; run the same command again for the missing ones.
+/// stop the others; run the same command again for the missing ones. The last lines count packages, and members that are gone, private,
+/// archived or obsoleted at the node.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci replicate ghcr.io/owner/name doi:10.18739/A2D795C92\n\
                         Example: d1oci replicate oci:store --node https://arcticdata.io/metacat/d1/mn --journal arctic.jsonl")]
@@ -110,6 +113,9 @@ struct Summary {
     failed: u64,
     received_bytes: u64,
     sent_bytes: u64,
+    /// Members that are gone, private, archived or obsoleted at the node, counted once for each package.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    states: BTreeMap<DifferenceKind, u64>,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
@@ -206,6 +212,7 @@ struct Counts {
     failed: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    states: Mutex<BTreeMap<DifferenceKind, u64>>,
 }
 
 /// Reports packages as they end, and counts them.
@@ -232,6 +239,9 @@ impl Telling<'_> {
                 add(count, 1);
                 add(&self.counts.received_bytes, report.received_bytes);
                 add(&self.counts.sent_bytes, report.sent_bytes);
+                let mut states = self.counts.states.lock().unwrap_or_else(PoisonError::into_inner);
+                report.states.iter().for_each(|(state, count)| *states.entry(*state).or_default() += count);
+                drop(states);
                 let reference = format!("{}@{}", self.location, report.digest);
                 Line::Replicated { reference, report }
             }
@@ -255,7 +265,7 @@ impl Telling<'_> {
     }
 
     fn keep(&self, failure: Failure) {
-        self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(failure);
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
     }
 
     fn end(self) -> Result<(), Failure> {
@@ -268,10 +278,11 @@ impl Telling<'_> {
             failed: count(&self.counts.failed),
             received_bytes: count(&self.counts.received_bytes),
             sent_bytes: count(&self.counts.sent_bytes),
+            states: self.counts.states.into_inner().unwrap_or_else(PoisonError::into_inner),
         };
         let failed = summary.failed;
         self.context.printer.item(&Line::Summary(summary), text)?;
-        if let Some(failure) = self.failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        if let Some(failure) = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(failure);
         }
         if failed == 0 {
@@ -331,6 +342,9 @@ fn text(line: &Line<'_>, lines: &mut Lines<'_>) {
             }
             let (received, sent) = (human::bytes(summary.received_bytes), human::bytes(summary.sent_bytes));
             lines.add(format_args!("{text}; {received} received, {sent} sent"));
+            if !summary.states.is_empty() {
+                lines.add(format_args!("Members at the node:{}", states(&summary.states)));
+            }
         }
     }
 }
