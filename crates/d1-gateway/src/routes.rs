@@ -50,6 +50,9 @@ async fn plain(app: &Arc<App>, request: &Request, segments: &[&str]) -> Result<R
     match segments {
         [""] => web::home(app, request).await,
         ["search"] => web::search(app, request).await,
+        [name] if name.starts_with("search.") => {
+            web::results(app, request, name.trim_start_matches("search.")).await
+        }
         ["p", key, rest @ ..] => files::in_package(app, request, key, rest).await,
         ["o", rest @ ..] => files::object(app, request, rest).await,
         ["hash", rest @ ..] => files::by_hash(app, request, rest).await,
@@ -69,6 +72,7 @@ async fn plain(app: &Arc<App>, request: &Request, segments: &[&str]) -> Result<R
         ["openapi.json"] => Ok(web::open_api(request)),
         ["assets", name] => web::asset(name),
         ["compare", key] => web::compare(app, request, key).await,
+        ["provenance", key] => web::provenance(app, request, key).await,
         ["prove", key, rest @ ..] => web::receipt(app, request, key, rest).await,
         _ => Err(Refused::not_found("the gateway has no such page")),
     }

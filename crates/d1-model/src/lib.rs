@@ -32,8 +32,8 @@ pub use crate::object_format::{FormatType, ObjectFormat, ObjectFormatList, media
 pub use crate::oddity::{Oddity, OddityCode, Parsed};
 pub use crate::replication::{Replica, ReplicationPolicy, ReplicationStatus};
 pub use crate::resource_map::{
-    MAX_RESOURCE_MAP_BYTES, Member, RESOURCE_MAP_FORMAT_ID, ResourceMap, ResourceMapBuilder,
-    looks_like_resource_map,
+    MAX_RESOURCE_MAP_BYTES, Member, ProgramRun, Provenance, RESOURCE_MAP_FORMAT_ID, ResourceMap,
+    ResourceMapBuilder, looks_like_resource_map,
 };
 pub use crate::series::{CurrentMap, current_map, head_of_series};
 pub use crate::system_metadata::{

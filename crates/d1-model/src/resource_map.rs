@@ -6,6 +6,7 @@ mod collect;
 mod identity;
 mod members;
 mod node_id;
+mod provenance;
 mod read;
 mod resolve;
 mod uri;
@@ -22,6 +23,7 @@ use crate::oddity::Parsed;
 use crate::xml;
 
 pub use self::builder::ResourceMapBuilder;
+pub use self::provenance::{ProgramRun, Provenance};
 
 /// The `formatId` of resource maps.
 pub const RESOURCE_MAP_FORMAT_ID: &str = "http://www.openarchives.org/ore/terms";

@@ -154,7 +154,12 @@ fn bounds(text: &str) -> Result<BoundingBox, Refused> {
 
 /// Returns the URL of a search up to the number of its page.
 pub(super) fn url(request: &Request) -> String {
+    format!("{}/search?{}", request.base_url, parameters(request))
+}
+
+/// Returns the parameters of a search up to the number of its page.
+pub(super) fn parameters(request: &Request) -> String {
     let given = PARAMETERS.iter().chain(&SIDES).filter(|name| request.query.get(name).is_some());
     let pairs: String = given.map(|name| parameter(request, name) + "&").collect();
-    format!("{}/search?{pairs}page=", request.base_url)
+    format!("{pairs}page=")
 }

@@ -48,6 +48,8 @@ struct SearchPage {
     total: String,
     cards: Vec<Card>,
     paging: Paging,
+    /// The same results for programs.
+    forms: Vec<Link>,
     /// The same search without one of its conditions.
     looser: Vec<(String, String)>,
 }
@@ -199,6 +201,13 @@ pub(crate) async fn search(app: &Arc<App>, request: &Request) -> Result<Response
         to: value("to"),
         bbox: super::find::bbox_text(request),
         is_filtered,
+        forms: super::results::Results::ALL
+            .iter()
+            .map(|(name, _)| {
+                let parameters = super::find::parameters(request);
+                Link::new(format!("{base}/search.{name}?{parameters}1"), name.to_uppercase())
+            })
+            .collect(),
         total: counted(total, "package matches", "packages match"),
         looser: if packages.is_empty() { super::find::looser(request) } else { Vec::new() },
         cards: packages.into_iter().map(|package| Card::of(base, package)).collect(),

@@ -15,6 +15,8 @@ mod package;
 mod page;
 mod preview;
 mod proof;
+mod provenance;
+mod results;
 mod site;
 mod snippets;
 mod table;
@@ -25,6 +27,8 @@ pub(crate) use file::file;
 pub(crate) use home::{home, refusal, search};
 pub(crate) use package::directory;
 pub(crate) use proof::{prove, receipt};
+pub(crate) use provenance::provenance;
+pub(crate) use results::results;
 pub(crate) use site::{open_api, robots, sitemap};
 pub(crate) use table::{check, slice};
 

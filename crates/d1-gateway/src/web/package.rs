@@ -59,6 +59,8 @@ struct PackagePage {
     funding: Vec<Fact>,
     metadata: Option<Link>,
     origin: Vec<Fact>,
+    /// The page about how the files came from each other.
+    derived: Option<String>,
     versions: Vec<VersionRow>,
     proof: ProofView,
     citation: String,
@@ -306,6 +308,12 @@ fn package_page(
             .as_ref()
             .map(|path| Link::new(format!("{}?view", file_url(base, key, path)), path.clone())),
         origin: origin(described, &more, is_local),
+        derived: package
+            .summary
+            .resource_map
+            .as_ref()
+            .filter(|_| is_readable)
+            .map(|_| format!("{base}/provenance/{key}")),
         versions: versions(described, key),
         proof: proof(app, described, package, key),
         citation: citation::text(described),

@@ -33,6 +33,27 @@ fn put_metadata(catalog: &mut Catalog, name: &str, data: &[&str], obsoletes: Opt
     catalog.put_package(&package).unwrap();
 }
 
+/// Adds statements to a map: a run of a program made the picture from the table, and the log came from an object that is not here.
+fn state_provenance(catalog: &mut Catalog, map: &str) {
+    let stored = StoredObject::clone(catalog.get(&id(map)).unwrap());
+    let at = |pid: &str| format!("https://cn.dataone.org/cn/v2/resolve/{pid}");
+    let statements = format!(
+        "<rdf:Description rdf:about=\"{}\" xmlns:prov=\"http://www.w3.org/ns/prov#\"><prov:wasGeneratedBy rdf:resource=\"urn:uuid:r\"/>\
+         </rdf:Description><rdf:Description rdf:about=\"urn:uuid:r\" xmlns:prov=\"http://www.w3.org/ns/prov#\">\
+         <prov:used rdf:resource=\"{}\"/></rdf:Description><rdf:Description rdf:about=\"{}\" \
+         xmlns:prov=\"http://www.w3.org/ns/prov#\"><prov:wasDerivedFrom rdf:resource=\"{}\"/></rdf:Description></rdf:RDF>",
+        at("rich.picture"),
+        at("rich2.table"),
+        at("rich.text"),
+        at("elsewhere%3C1%3E"),
+    );
+    let text = String::from_utf8(stored.content().bytes().unwrap().to_vec()).unwrap();
+    let content = Content::text(&text.replace("</rdf:RDF>", &statements));
+    let meta = stored.system_metadata().clone();
+    let object = StoredObject::new(id(map), &meta.format_id, content).unwrap();
+    catalog.put(object.edited(|fresh| fresh.obsoletes = meta.obsoletes)).unwrap();
+}
+
 /// Returns a table of temperatures, one for each hour of some days. `shift` changes one of the values.
 fn hours(count: usize, shift: f64) -> Vec<u8> {
     let mut text = "time,temp_c,depth,site\n".to_owned();
@@ -128,6 +149,7 @@ pub(crate) async fn rich() -> Served {
     put_metadata(&mut catalog, "doi:10.5072/RICH1", &data, None, &dataset);
     let data: Vec<&str> = shared.iter().copied().chain(["rich2.table"]).collect();
     put_metadata(&mut catalog, "doi:10.5072/RICH2", &data, Some("doi:10.5072/RICH1"), &dataset);
+    state_provenance(&mut catalog, "doi:10.5072/RICH2.map");
     put_hostile(&mut catalog);
     let maps = ["doi:10.5072/RICH1.map", "doi:10.5072/RICH2.map", "hostile.map"];
     Served::start(repository(catalog, &maps).await).await
@@ -153,6 +175,7 @@ pub(crate) fn rich_pages() -> BTreeMap<&'static str, String> {
         ("bytes", file("raw.bin")),
         ("json", file("facts.json")),
         ("compare", format!("/compare/{RICH}?with={OLD}")),
+        ("provenance", format!("/provenance/{RICH}")),
         ("cells", format!("/compare/{RICH}?with={OLD}&file=data%2Fhours.csv")),
         ("error", "/p/nothing/".to_owned()),
     ])
@@ -497,6 +520,60 @@ async fn redirections_and_refusals_do_not_serve_attackers() {
             assert!(!answer.text().contains("evil.example"), "{target} is repeated");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provenance_is_a_page_and_json() {
+    let served = rich().await;
+    let page = served.get(&format!("/provenance/{RICH}")).await;
+    assert_eq!(page.status, 200);
+    let text = page.text();
+    for part in ["picture.png", "hours.csv", "log.txt", "elsewhere&#60;1&#62;", "not stated"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let json: Value =
+        serde_json::from_str(&served.get(&format!("/provenance/{RICH}?format=json")).await.text()).unwrap();
+    assert_eq!(json["runs"][0]["used"][0], "rich2.table");
+    assert_eq!(json["runs"][0]["generated"][0], "rich.picture");
+    assert_eq!(json["derivations"][0]["source"], "elsewhere<1>");
+    assert!(served.get(&format!("/p/{RICH}/")).await.text().contains(&format!("/provenance/{RICH}")));
+    // A map without such statements is not an error.
+    let other = served.get(&format!("/provenance/{OLD}")).await;
+    assert!(other.status == 200 && other.text().contains("states nothing"));
+    assert_eq!(served.get("/provenance/nothing").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_of_a_search_are_json_a_table_and_a_feed() {
+    let served = rich().await;
+    let json: Value = serde_json::from_str(&served.get("/search.json?q=mooring").await.text()).unwrap();
+    let packages = json["packages"].as_array().unwrap();
+    assert_eq!(json["total"], packages.len());
+    assert!(packages[0]["url"].as_str().unwrap().ends_with("/") && json["next"].is_null());
+    let table = served.get("/search.csv?q=mooring").await.text();
+    let mut rows = csv::Reader::from_reader(table.as_bytes());
+    let identifiers: Vec<String> = rows.records().map(|row| row.unwrap()[0].to_owned()).collect();
+    let expected: Vec<String> =
+        packages.iter().map(|one| one["identifier"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(identifiers, expected);
+    let feed = served.get("/search.atom").await;
+    assert_eq!(feed.header("Content-Type"), Some("application/atom+xml"));
+    let feed = feed.text();
+    let mut reader = quick_xml::Reader::from_str(&feed);
+    let mut entries = 0;
+    loop {
+        match reader.read_event().unwrap() {
+            quick_xml::events::Event::Start(start) => {
+                entries += usize::from(start.name().as_ref() == "entry")
+            }
+            quick_xml::events::Event::Eof => break,
+            _ => {}
+        }
+    }
+    let all: Value = serde_json::from_str(&served.get("/search.json").await.text()).unwrap();
+    assert_eq!(entries, all["packages"].as_array().unwrap().len());
+    assert_eq!(served.get("/search.xls").await.status, 404);
+    assert_eq!(served.get("/search.json?bbox=1,2").await.status, 400);
 }
 
 /// The snippets of a page: the tool, and the text.

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use oxrdf::Triple;
 use oxrdfxml::{RdfXmlParseError, RdfXmlParser};
 
 use super::collect::{DOCUMENT, Facts};
@@ -23,18 +24,11 @@ const LIMITS: GuardLimits = GuardLimits {
 };
 
 pub(super) fn read(reader: impl Read) -> Result<Parsed<ResourceMap>> {
-    let mut guard = GuardedReader::new(reader, LIMITS);
-    let mut named = NodeIdReader::new(&mut guard);
-    let outcome = collect(&mut named);
-    let repaired = named.repaired();
-    if let Some(violation) = guard.violation() {
-        return Err(Error::new(violation.kind, DOCUMENT, violation.detail).at_position(violation.position));
-    }
-    let mut facts = outcome.map_err(|error| error.at_position(guard.position()))?;
-    facts.oddities.add_many(OddityCode::InvalidNodeId, "rdf:nodeID", repaired, || {
+    let (mut facts, remarks) = read_statements(reader, Facts::add)?;
+    facts.oddities.add_many(OddityCode::InvalidNodeId, "rdf:nodeID", remarks.repaired, || {
         "the name of a blank node has a character that XML does not allow there".to_owned()
     });
-    if guard.has_document_type() {
+    if remarks.has_document_type {
         facts.oddities.add(OddityCode::DocumentType, "", || {
             "there is a document type declaration; it was not followed".to_owned()
         });
@@ -42,7 +36,30 @@ pub(super) fn read(reader: impl Read) -> Result<Parsed<ResourceMap>> {
     resolve::resolve(facts)
 }
 
-fn collect(reader: &mut impl Read) -> Result<Facts> {
+/// Oddities of the document itself.
+pub(super) struct Remarks {
+    /// The number of names of blank nodes that were repaired.
+    repaired: u64,
+    has_document_type: bool,
+}
+
+/// Reads a document, and gives each of its statements to `add`.
+pub(super) fn read_statements(
+    reader: impl Read,
+    add: impl FnMut(&mut Facts, Triple) -> Result<()>,
+) -> Result<(Facts, Remarks)> {
+    let mut guard = GuardedReader::new(reader, LIMITS);
+    let mut named = NodeIdReader::new(&mut guard);
+    let outcome = collect(&mut named, add);
+    let repaired = named.repaired();
+    if let Some(violation) = guard.violation() {
+        return Err(Error::new(violation.kind, DOCUMENT, violation.detail).at_position(violation.position));
+    }
+    let facts = outcome.map_err(|error| error.at_position(guard.position()))?;
+    Ok((facts, Remarks { repaired, has_document_type: guard.has_document_type() }))
+}
+
+fn collect(reader: &mut impl Read, mut add: impl FnMut(&mut Facts, Triple) -> Result<()>) -> Result<Facts> {
     let mut facts = Facts::default();
     // Lenient: URIs often contain unencoded identifiers, with characters that an IRI must not have.
     for triple in RdfXmlParser::new().lenient().for_reader(reader) {
@@ -52,7 +69,7 @@ fn collect(reader: &mut impl Read) -> Result<Facts> {
                 Error::new(ErrorKind::Malformed, DOCUMENT, quoted(&error.to_string()))
             }
         })?;
-        facts.add(triple)?;
+        add(&mut facts, triple)?;
     }
     Ok(facts)
 }
