@@ -64,7 +64,7 @@ async fn the_log_has_what_was_asked_and_answered() {
 #[tokio::test]
 async fn what_is_nowhere_is_not_found() {
     let session = Session::preset(Preset::Strict).await;
-    for uri in ["/", "/v1/", "/v2/_catalog", "/v2/a/b"] {
+    for uri in ["/", "/v1/", "/v2/_nothing", "/v2/a/b"] {
         assert_eq!(session.send("GET", uri).await.status(), 404, "{uri}");
     }
 }
