@@ -23,15 +23,24 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts a command at a terminal.
+    /// Starts a command at a terminal of 120 columns.
     ///
     /// # Panics
     ///
     /// If the system has no terminal, or the command does not start.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_with_columns(command, 120)
+    }
+
+    /// Starts a command at a terminal of so many columns.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no terminal, or the command does not start.
+    pub fn start_with_columns(mut command: Command, columns: u16) -> Self {
         command.env("TERM", "xterm");
         let (pty, end_of_child) = open().expect("a terminal can be had");
-        pty.resize(Size::new(24, 120)).expect("it has a size");
+        pty.resize(Size::new(24, columns)).expect("it has a size");
         let child = pty_process::blocking::Command::from(command).spawn(end_of_child);
         let child = child.expect("the command starts");
         let pty = Arc::new(pty);
@@ -54,6 +63,11 @@ impl Terminal {
             };
             self.shown.push_str(&String::from_utf8_lossy(&more));
         }
+    }
+
+    /// Returns all output so far.
+    pub fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// Types a line.

@@ -1,8 +1,10 @@
 //! `cargo xtask dist`: what a release offers for download. The same commit gives the same bytes.
 
 mod archive;
+mod deb;
 mod image;
 mod sbom;
+mod wheel;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,6 +42,12 @@ pub struct Arguments {
     /// Where the files go
     #[arg(short, long, value_name = "DIRECTORY", default_value = "target/dist")]
     pub output: PathBuf,
+    /// Also write a Debian package
+    #[arg(long)]
+    pub deb: bool,
+    /// Also write a Python wheel
+    #[arg(long)]
+    pub wheel: bool,
     /// Also write a container image of the program as an OCI image layout; the program must be static
     #[arg(long, value_name = "DIRECTORY")]
     pub image: Option<PathBuf>,
@@ -75,6 +83,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let line = format!("{}  {name}.tar.gz\n", sha256(&packed));
     write(&arguments.output, &format!("{name}.tar.gz.sha256"), line.as_bytes())?;
     write(&arguments.output, &format!("{name}.cdx.json"), &bill)?;
+    if arguments.deb {
+        write_deb(&arguments.output, &program, (package.version.as_str(), target.as_str()), date)?;
+    }
+    if arguments.wheel {
+        let (readme, bytes) =
+            (workspace::root().join("README.md"), fs::read(&program).map_err(at(&program))?);
+        let description = fs::read_to_string(&readme).map_err(at(&readme))?;
+        let (version, target) = (package.version.as_str(), target.as_str());
+        let wheel = wheel::Wheel { version, target, program: &bytes, description: &description };
+        write(&arguments.output, &wheel.file_name()?, &wheel.pack()?)?;
+    }
     if let Some(layout) = &arguments.image {
         let image =
             image::Image { program: &program, certificates: &arguments.certificates, target: &target, date };
@@ -82,6 +101,43 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         console::result(layout.display());
     }
     Ok(())
+}
+
+/// The systemd units of the Debian package: the file in the checkout, and its name in the package.
+const UNITS: [(&str, &str); 3] = [
+    ("deploy/gateway.service", "d1oci-gateway.service"),
+    ("deploy/replicate.service", "d1oci-replicate.service"),
+    ("deploy/replicate.timer", "d1oci-replicate.timer"),
+];
+
+/// Writes the Debian package.
+fn write_deb(output: &Path, program: &Path, (version, target): (&str, &str), date: u64) -> Result<()> {
+    let mut documents = Vec::new();
+    for (shell, path) in [
+        ("bash", "usr/share/bash-completion/completions/d1oci"),
+        ("zsh", "usr/share/zsh/vendor-completions/_d1oci"),
+        ("fish", "usr/share/fish/vendor_completions.d/d1oci.fish"),
+    ] {
+        let script = process::read(Command::new(program).args(["completions", shell]))?;
+        documents.push((path.to_owned(), script.into_bytes()));
+    }
+    for (file, unit) in UNITS {
+        let path = workspace::root().join(file);
+        let text = fs::read_to_string(&path).map_err(at(&path))?;
+        // Packages install into `/usr`.
+        let text = text.replace("/usr/local/bin/", "/usr/bin/").replace("/etc/systemd/", "/usr/lib/systemd/");
+        documents.push((format!("usr/lib/systemd/system/{unit}"), text.into_bytes()));
+    }
+    for (file, name) in
+        [("README.md", "README.md"), ("LICENSE-MIT", "copyright"), ("LICENSE-APACHE", "LICENSE-APACHE")]
+    {
+        let path = workspace::root().join(file);
+        documents.push((format!("usr/share/doc/d1oci/{name}"), fs::read(&path).map_err(at(&path))?));
+    }
+    let (bytes, pages) = (fs::read(program).map_err(at(program))?, manual(program)?);
+    let package =
+        deb::DebianPackage { version, target, date, program: &bytes, pages: &pages, documents: &documents };
+    write(output, &package.file_name()?, &package.pack()?)
 }
 
 fn build(target: Option<&str>) -> Result<PathBuf> {

@@ -72,30 +72,53 @@ pub(crate) async fn read_documents(
     if is_single_object(package) {
         documents.attached = attached(backend, package).await?;
     }
-    let mut wanted = wanted(&package.view);
-    wanted.sort_by_key(|wanted| position(&wanted.entry.place));
-    let mut rest = wanted.as_slice();
-    while let Some(first) = rest.first() {
-        let (run, after) = rest.split_at(run_length(rest));
-        rest = after;
-        let read = match first.entry.place {
-            Place::Archive { layer, .. } => from_archive(backend, &package.view, layer, run).await,
-            _ => whole(backend, package, first).await,
-        };
-        match read {
-            Ok(contents) => {
-                run.iter().zip(contents).for_each(|(wanted, bytes)| documents.add(wanted, &bytes))
-            }
-            Err(error) if error.of_store().is_none_or(|error| concerns_content(error.kind())) => {
-                documents.note(format!("cannot read `{}`: {}", first.entry.path, with_causes(&error)));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    documents.read(backend, package, wanted(&package.view)).await?;
     Ok(documents)
 }
 
+/// Reads the science metadata of a package: the path of each document, and its content. Documents that cannot be parsed are left out.
+///
+/// # Errors
+///
+/// If the store fails.
+pub async fn science_metadata(
+    backend: &dyn RegistryBackend,
+    package: &OpenPackage,
+) -> Result<Vec<(String, ScienceMetadata)>> {
+    let mut wanted = wanted(&package.view);
+    wanted.retain(|wanted| wanted.kind == Kind::Science);
+    let mut documents = Documents::default();
+    documents.read(backend, package, wanted).await?;
+    Ok(documents.science)
+}
+
 impl Documents {
+    async fn read(
+        &mut self,
+        backend: &dyn RegistryBackend,
+        package: &OpenPackage,
+        mut wanted: Vec<Wanted<'_>>,
+    ) -> Result<()> {
+        wanted.sort_by_key(|wanted| position(&wanted.entry.place));
+        let mut rest = wanted.as_slice();
+        while let Some(first) = rest.first() {
+            let (run, after) = rest.split_at(run_length(rest));
+            rest = after;
+            let read = match first.entry.place {
+                Place::Archive { layer, .. } => from_archive(backend, &package.view, layer, run).await,
+                _ => whole(backend, package, first).await,
+            };
+            match read {
+                Ok(contents) => run.iter().zip(contents).for_each(|(wanted, bytes)| self.add(wanted, &bytes)),
+                Err(error) if error.of_store().is_none_or(|error| concerns_content(error.kind())) => {
+                    self.note(format!("cannot read `{}`: {}", first.entry.path, with_causes(&error)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     fn note(&mut self, fault: String) {
         if self.faults.len() < MOST_FAULTS {
             self.faults.push(fault);

@@ -19,6 +19,8 @@ pub struct SearchQuery {
     /// Words that the document contains, in any order. Double quotes keep words together, a star at the end of a word stands
     /// for any ending, a minus before a word excludes it.
     pub text: Option<String>,
+    /// Beginnings of words of the title, in any order.
+    pub title: Option<String>,
     /// Words of the name of a creator, or an ORCID.
     pub creator: Option<String>,
     /// A box that meets a place of the document.
@@ -205,8 +207,13 @@ impl SearchQuery {
     /// Returns whether the query restricts nothing of the content of documents.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { text, creator, bbox, from, to, .. } = self;
-        text.is_none() && creator.is_none() && bbox.is_none() && from.is_none() && to.is_none()
+        let Self { text, title, creator, bbox, from, to, .. } = self;
+        text.is_none()
+            && title.is_none()
+            && creator.is_none()
+            && bbox.is_none()
+            && from.is_none()
+            && to.is_none()
     }
 
     /// Returns the query for the index of words, if the search has words.
@@ -214,8 +221,9 @@ impl SearchQuery {
         let text = self.text.as_deref().map(|text| match_expression(text, None));
         let creator = self.creator.as_deref().filter(|creator| orcid_in(creator).is_none());
         let creator = creator.map(|creator| match_expression(creator, Some("creator")));
-        let both: Vec<String> = text.into_iter().chain(creator).collect();
-        (!both.is_empty()).then(|| both.join(" AND "))
+        let title = self.title.as_deref().map(|title| match_expression(&beginnings(title), Some("title")));
+        let all: Vec<String> = text.into_iter().chain(title).chain(creator).collect();
+        (!all.is_empty()).then(|| all.join(" AND "))
     }
 
     pub(crate) fn add_to(&self, condition: &mut Condition) {
@@ -265,6 +273,15 @@ fn meets(bbox: &BoundingBox) -> String {
         format!("{} UNION {}", select(of(west, 180.0)), select(of(-180.0, east)))
     };
     format!("record.id IN ({selects})")
+}
+
+/// Returns the words with a star behind each, which stands for any ending. Words in double quotes stay as they are.
+fn beginnings(text: &str) -> String {
+    let parts = text.split('"').enumerate().map(|(number, part)| match number % 2 {
+        1 => format!("\"{part}\""),
+        _ => part.split_whitespace().map(|word| format!(" {}* ", word.trim_end_matches('*'))).collect(),
+    });
+    parts.collect()
 }
 
 /// Returns the query for FTS5 that means the user's words. Only quotes, a star and a minus have a meaning.
@@ -318,5 +335,8 @@ mod tests {
             assert_eq!(match_expression(text, None), expected, "{text}");
         }
         assert_eq!(match_expression("nansen", Some("creator")), r#"(creator : ("nansen"))"#);
+        let title = |text| match_expression(&super::beginnings(text), Some("title"));
+        assert_eq!(title("lake temp*"), r#"(title : ("lake"* AND "temp"*))"#);
+        assert_eq!(title(r#""sea ice" thick"#), r#"(title : ("sea ice" AND "thick"*))"#);
     }
 }

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod citation;
 mod content;
 mod datacite;
 mod dublin_core;
@@ -16,6 +17,7 @@ mod ro_crate;
 mod time;
 mod tree;
 
+pub use crate::citation::Citation;
 pub use crate::content::{
     Attribute, Award, BoundingBox, Code, CsvDialect, Entity, MetadataFormat, Party, Period, ScienceMetadata,
     Taxon, orcid_in,

@@ -33,7 +33,7 @@ pub use event::{BlobOutcome, Event, Observer, Phase, Silent};
 pub use kept::{keep_former, tag_of_digest};
 pub use mirror::{FailedTag, MirrorOptions, MirrorReport, MirroredReferrers, MirroredTag, TagFilter, mirror};
 pub use package::{FileListing, ListedFile, OpenPackage, list_files, open_package};
-pub use pull::{Include, PullOptions, PullReport, pull};
+pub use pull::{Candidate, Include, PullOptions, PullReport, pull};
 pub use push::files::{FileToPush, attach_files, push_files};
 pub use push::{PushOptions, PushReport, PushedLayer, push_directory};
 pub use read::{ByteRange, read_file};

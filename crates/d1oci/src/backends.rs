@@ -7,7 +7,10 @@ use distribution_client::Profile;
     feature = "backend-ghcr",
     feature = "backend-gitlab",
     feature = "backend-layout",
-    feature = "backend-quay"
+    feature = "backend-quay",
+    feature = "s3",
+    feature = "gcs",
+    feature = "azure"
 )))]
 use oci_model::Location;
 use registry_backend::Backends;
@@ -38,6 +41,12 @@ pub(crate) fn backends() -> Backends {
         let is_archive = matches!(location, Location::Other { scheme, .. } if scheme == "oci-archive");
         is_archive || matches!(location, Location::Directory(_) | Location::Bucket { .. })
     });
+    #[cfg(not(feature = "s3"))]
+    let backends = backends.without("s3", |location| is_bucket(location, "s3"));
+    #[cfg(not(feature = "gcs"))]
+    let backends = backends.without("gcs", |location| is_bucket(location, "gs"));
+    #[cfg(not(feature = "azure"))]
+    let backends = backends.without("azure", |location| is_bucket(location, "az"));
     #[cfg(not(feature = "backend-ghcr"))]
     let backends = backends.without("backend-ghcr", |location| is_at(location, "ghcr.io"));
     #[cfg(not(feature = "backend-gitlab"))]
@@ -48,6 +57,11 @@ pub(crate) fn backends() -> Backends {
     let backends =
         backends.without("backend-generic", |location| matches!(location, Location::Registry { .. }));
     backends
+}
+
+#[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
+fn is_bucket(location: &Location, wanted: &str) -> bool {
+    matches!(location, Location::Bucket { scheme, .. } if scheme == wanted)
 }
 
 #[cfg(not(all(feature = "backend-ghcr", feature = "backend-gitlab", feature = "backend-quay")))]

@@ -1,6 +1,8 @@
 //! The command line, and the command that each of its verbs runs.
 
-use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 use crate::context::{Context, GlobalOptions};
@@ -26,6 +28,78 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// Variables of the environment, and what they do.
+pub(crate) const ENVIRONMENT: [(&str, &str); 16] = [
+    ("D1OCI_CONFIG", "the configuration file"),
+    (
+        "D1OCI_USERNAME_HOST, D1OCI_PASSWORD_HOST",
+        "name and password for one registry, such as D1OCI_PASSWORD_QUAY_IO",
+    ),
+    ("D1OCI_REGISTRY, D1OCI_USERNAME, D1OCI_PASSWORD", "a registry, and name and password for it"),
+    ("D1OCI_DATAONE_TOKEN", "the token of the DataONE portal, for private objects"),
+    ("D1OCI_VECTORS", "the widest vector instructions for checksums: none, 128, avx2 or avx512"),
+    ("REGISTRY_AUTH_FILE", "the file with logins that comes first"),
+    ("DOCKER_CONFIG", "the directory of Docker's config.json, instead of ~/.docker"),
+    ("XDG_CONFIG_HOME", "the directory of d1oci/config.toml, instead of ~/.config"),
+    ("XDG_CACHE_HOME", "the directory of d1oci/catalogs, instead of ~/.cache"),
+    ("XDG_STATE_HOME", "the directory of d1oci/uploads, instead of ~/.local/state"),
+    ("TMPDIR", "the directory for large temporary files"),
+    ("SOURCE_DATE_EPOCH", "the time of creation of artifacts, in seconds since 1970"),
+    ("https_proxy, http_proxy, all_proxy, no_proxy", "proxies, as curl reads them"),
+    ("AWS_*, GOOGLE_*, AZURE_*", "logins for buckets (docs/buckets.md)"),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "the trusted authorities, instead of those of the system"),
+    ("COLUMNS", "the width of help"),
+];
+
+/// Returns the command line with every subcommand built. The help of a subcommand leaves out the options of all commands, which the
+/// help of the program explains once.
+pub(crate) fn command() -> clap::Command {
+    let variables: String = ENVIRONMENT.iter().map(|(name, about)| format!("\n  {name}: {about}")).collect();
+    let mut command = Cli::command();
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    command = command.after_long_help(format!("{after}\n\nEnvironment variables:{variables}"));
+    command.build();
+    command.mut_subcommands(without_global_options)
+}
+
+fn without_global_options(command: clap::Command) -> clap::Command {
+    let hidden = |argument: clap::Arg| match argument.is_global_set() {
+        true => argument.hide(true),
+        false => argument,
+    };
+    let after = command.get_after_help().map(|after| format!("{after}\n\n")).unwrap_or_default();
+    command
+        .mut_args(hidden)
+        .after_help(format!("{after}`d1oci --help` explains the options of all commands."))
+        .mut_subcommands(without_global_options)
+}
+
+impl Cli {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    ///
+    /// If it is not one, or asks for help.
+    pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let mut command = command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        Ok(cli.settled())
+    }
+
+    /// Returns the command line without the options that the command reads itself: `login` checks a login before it counts.
+    fn settled(mut self) -> Self {
+        #[cfg(feature = "distribution-client")]
+        if matches!(self.command, Command::Login(_)) {
+            self.global.registry.forget_login();
+        }
+        if self.global.debug {
+            self.global.verbose = self.global.verbose.max(2);
+        }
+        self
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -35,11 +109,13 @@ pub(crate) enum Command {
     Ls(commands::ls::Arguments),
     Cat(commands::cat::Arguments),
     Verify(commands::verify::Arguments),
+    Show(commands::show::Arguments),
     Inspect(commands::inspect::Arguments),
     Find(commands::find::Arguments),
     History(commands::history::Arguments),
     Catalog(commands::catalog::Arguments),
     Manifest(commands::manifest::Arguments),
+    Blob(commands::blob::Arguments),
     Discover(commands::discover::Arguments),
     Attach(commands::attach::Arguments),
     Tags(commands::tags::Arguments),
@@ -74,6 +150,8 @@ pub(crate) enum Command {
     Logout(commands::logout::Arguments),
     Backends(commands::backends::Arguments),
     Completions(commands::completions::Arguments),
+    #[command(hide = true)]
+    Complete(commands::complete::Arguments),
     Man(commands::man::Arguments),
     Version(commands::version::Arguments),
 }
@@ -87,11 +165,13 @@ impl Command {
             Self::Ls(arguments) => commands::ls::run(context, arguments).await,
             Self::Cat(arguments) => commands::cat::run(context, arguments).await,
             Self::Verify(arguments) => commands::verify::run(context, arguments).await,
+            Self::Show(arguments) => commands::show::run(context, arguments).await,
             Self::Inspect(arguments) => commands::inspect::run(context, arguments).await,
             Self::Find(arguments) => commands::find::run(context, arguments).await,
             Self::History(arguments) => commands::history::run(context, arguments).await,
             Self::Catalog(arguments) => commands::catalog::run(context, arguments).await,
             Self::Manifest(arguments) => commands::manifest::run(context, arguments).await,
+            Self::Blob(arguments) => commands::blob::run(context, arguments).await,
             Self::Discover(arguments) => commands::discover::run(context, arguments).await,
             Self::Attach(arguments) => commands::attach::run(context, arguments).await,
             Self::Tags(arguments) => commands::tags::run(context, arguments).await,
@@ -120,7 +200,8 @@ impl Command {
             Self::Logout(arguments) => commands::logout::run(context, arguments).await,
             Self::Backends(arguments) => commands::backends::run(context, &arguments),
             Self::Completions(arguments) => commands::completions::run(context, &arguments, Cli::command()),
-            Self::Man(arguments) => commands::man::run(context, &arguments, Cli::command()),
+            Self::Complete(arguments) => commands::complete::run(context, arguments, Cli::command()).await,
+            Self::Man(arguments) => commands::man::run(context, &arguments, command()),
             Self::Version(arguments) => commands::version::run(context, &arguments),
             Self::Bag(arguments) => commands::bag::run(context, arguments).await,
             #[cfg(feature = "d1-gateway")]

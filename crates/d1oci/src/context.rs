@@ -19,7 +19,7 @@ use crate::buckets::BucketSetup;
 use crate::catalogs::CatalogOptions;
 use crate::failure::Failure;
 use crate::output::progress::{Progress, Screen};
-use crate::output::{Format, Printer};
+use crate::output::{Format, LogFormat, Printer};
 #[cfg(feature = "distribution-client")]
 use crate::registries::{RegistryOptions, RegistrySetup};
 
@@ -49,6 +49,12 @@ pub(crate) struct GlobalOptions {
     /// Report more: each blob (-v), each request (-vv).
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub(crate) verbose: u8,
+    /// Write the time before each status line, warning and error, or write them as JSON; for unattended runs.
+    #[arg(long, global = true, value_enum, value_name = "FORM", help_heading = "Global options")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// The same as `-vv`.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) debug: bool,
     /// Show no progress.
     #[arg(long, global = true, overrides_with = "no_progress", help_heading = "Global options")]
     pub(crate) no_progress: bool,
@@ -94,6 +100,7 @@ impl Context {
         #[cfg(feature = "distribution-client")] profiles: Vec<distribution_client::Profile>,
     ) -> Self {
         let printer = Printer::new(options.format, options.quiet, !options.no_progress);
+        let printer = printer.with_log(options.log_format);
         let screen = Screen::new(printer);
         Self {
             #[cfg(feature = "distribution-client")]

@@ -31,6 +31,12 @@ impl Environment {
         self.value(name).map(PathBuf::from)
     }
 
+    /// Sets the path that a variable holds, for an option that takes its place.
+    #[cfg(feature = "distribution-client")]
+    pub(crate) fn set_path(&mut self, name: &str, path: &std::path::Path) {
+        self.variables.insert(name.into(), path.into());
+    }
+
     /// Returns a path below the home directory.
     pub(crate) fn below_home(&self, path: &str) -> Option<PathBuf> {
         self.home.as_ref().map(|home| home.join(path))
@@ -42,6 +48,16 @@ impl Environment {
         self.below_base("XDG_CACHE_HOME", ".cache", path)
     }
 
+    /// Returns a path below the directory for the data of programs (the same specification).
+    pub(crate) fn below_data_home(&self, path: &str) -> Option<PathBuf> {
+        self.below_base("XDG_DATA_HOME", ".local/share", path)
+    }
+
+    /// Returns a path below the directory for configuration files (the same specification).
+    pub(crate) fn below_configuration_home(&self, path: &str) -> Option<PathBuf> {
+        self.below_base("XDG_CONFIG_HOME", ".config", path)
+    }
+
     fn below_base(&self, variable: &str, usual: &str, path: &str) -> Option<PathBuf> {
         // A relative path is to be ignored, says the specification.
         let stated = self.path(variable).filter(|stated| stated.is_absolute());
@@ -50,17 +66,6 @@ impl Environment {
 
     fn value(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
-    }
-}
-
-#[cfg_attr(
-    not(any(feature = "distribution-client", test)),
-    expect(dead_code, reason = "files are looked for on behalf of registries alone")
-)]
-impl Environment {
-    /// Returns a path below the directory for configuration files (the same specification).
-    pub(crate) fn below_configuration_home(&self, path: &str) -> Option<PathBuf> {
-        self.below_base("XDG_CONFIG_HOME", ".config", path)
     }
 
     /// Returns a path below the directory for the state of programs (the same specification).

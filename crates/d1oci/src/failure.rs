@@ -48,6 +48,10 @@ pub(crate) struct Failure {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<&'static str>,
     error: Body<'a>,
 }
 
@@ -153,8 +157,8 @@ impl Failure {
         lines
     }
 
-    /// Returns the failure as one line of JSON.
-    pub(crate) fn json(&self) -> String {
+    /// Returns the failure as one line of JSON. In a log, it has the time.
+    pub(crate) fn json_at(&self, log_time: Option<String>) -> String {
         let body = Body {
             kind: self.status,
             exit_code: self.status as u8,
@@ -164,7 +168,8 @@ impl Failure {
             hint: (!self.hints.is_empty()).then(|| self.hints.join("; ")),
         };
         // Texts and lists of texts always have a form in JSON.
-        serde_json::to_string(&Document { error: body }).unwrap_or_default()
+        let level = log_time.as_ref().map(|_| "error");
+        serde_json::to_string(&Document { time: log_time, level, error: body }).unwrap_or_default()
     }
 
     /// Returns the causes, without those that repeat the text before, as causes of transparent wrappers do.
@@ -226,11 +231,62 @@ impl From<ExitStatus> for ExitCode {
     }
 }
 
+/// Returns the option that answers a mistake with TLS.
+#[cfg(feature = "distribution-client")]
+pub(crate) fn tls_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    use distribution_client::{TlsError, TlsFault};
+    let causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
+    let fault = causes.filter_map(|error| error.downcast_ref::<TlsError>()).map(|error| error.fault).next();
+    // Servers with TLS answer plain HTTP in words of their own: those of Go's library, and of nginx and Apache.
+    let said = error.to_string();
+    let wants_tls = [
+        "HTTP request to an HTTPS server",
+        "plain HTTP request was sent to HTTPS port",
+        "speaking plain HTTP to an SSL",
+    ];
+    let fault =
+        fault.or_else(|| wants_tls.iter().any(|words| said.contains(words)).then_some(TlsFault::NotHttp));
+    match fault? {
+        TlsFault::NoTls => Some("`--plain-http` talks to a registry without TLS"),
+        TlsFault::NotHttp => Some("`--plain-http=false` talks to a registry with TLS on this machine"),
+        TlsFault::UnknownAuthority => {
+            Some("`--ca-file FILE` names the authority that signed the certificate, as PEM")
+        }
+        TlsFault::OtherName => Some("name the registry by a name that its certificate has"),
+        TlsFault::Expired => {
+            Some("check the clock of this machine; otherwise the registry needs a new certificate")
+        }
+        TlsFault::ClientCertificate => {
+            Some("`--cert-file FILE` and `--key-file FILE` name your certificate and its key")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(not(feature = "distribution-client"))]
+fn tls_hint(_: &(dyn Error + 'static)) -> Option<&'static str> {
+    None
+}
+
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
-        let (status, hint) = (backend_status(&error), backend_hint(&error));
-        Self::new(status, error).with_hints(hint)
+        let status = backend_status(&error);
+        let hint = tls_hint(&error).or_else(|| backend_hint(&error));
+        let hint = hint.map(|hint| match host_in(error.target()) {
+            Some(host) => hint.replace("login HOST", &format!("login {host}")),
+            None => hint.to_owned(),
+        });
+        let failure = Self::new(status, error);
+        hint.into_iter().fold(failure, Self::with_hint)
     }
+}
+
+/// Returns the registry in the target of an operation, such as `sha256:… in quay.io/a/b`.
+fn host_in(target: &str) -> Option<&str> {
+    let place = target.rsplit(" in ").next()?;
+    let host = place.split('/').next()?;
+    let is_host = host.contains('.') || host.starts_with("localhost");
+    (is_host && !host.contains([' ', '@'])).then_some(host)
 }
 
 /// Returns the exit status for a backend's failure.
@@ -258,7 +314,7 @@ fn backend_hint(error: &BackendError) -> Option<&'static str> {
         ErrorKind::NotFound if error.operation() == "open" => {
             Some("`d1oci push` creates a layout where none exists, in a bucket that exists")
         }
-        ErrorKind::NotFound if error.operation() == "list tags" => None,
+        ErrorKind::NotFound if error.operation().starts_with("list") => None,
         ErrorKind::NotFound if error.operation() == "read blob" => Some(
             "the repository has lost the blob: `d1oci repair REPOSITORY --from OTHER` takes it from a replica",
         ),
@@ -561,7 +617,7 @@ mod tests {
     #[test]
     fn a_failure_as_json_has_kind_message_causes_and_hint() {
         let failure = Failure::file("read", Path::new("a\n"), io::Error::other("why")).with_hint("do this");
-        let json: serde_json::Value = serde_json::from_str(&failure.json()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&failure.json_at(None)).unwrap();
         assert_eq!(
             json,
             serde_json::json!({"error": {

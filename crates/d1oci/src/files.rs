@@ -1,8 +1,10 @@
 //! Small local files of the user, read with bounds.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+
+use safe_files::{Existing, ResultFile};
 
 use crate::failure::Failure;
 
@@ -30,6 +32,39 @@ pub(crate) fn read_regular_text(path: &Path, limit: u64) -> io::Result<String> {
     let bytes = read_regular(path, limit)?;
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "expected UTF-8 text, found other bytes"))
+}
+
+/// Writes a file that appears when it is complete, in place of an older one.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub(crate) fn write_result(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |error| Failure::file("write", path, error);
+    let mut file = ResultFile::create(path, Existing::Replace).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.commit()).map_err(failed)
+}
+
+/// Reads a file, or standard input if the path is `-`.
+///
+/// # Errors
+///
+/// If it cannot be read, or has more than `limit` bytes.
+pub(crate) async fn read_input(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    if path != Path::new("-") {
+        return read_regular(path, limit).map_err(|error| Failure::file("read", path, error));
+    }
+    while_reading(move || {
+        let mut bytes = Vec::new();
+        io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Failure::input)?;
+        match bytes.len() as u64 > limit {
+            true => {
+                Err(Failure::usage(format!("expected at most {limit} bytes on standard input, found more")))
+            }
+            false => Ok(bytes),
+        }
+    })
+    .await
 }
 
 /// Runs work that reads standard input, in a thread of its own. A signal can end the program meanwhile.

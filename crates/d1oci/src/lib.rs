@@ -51,6 +51,7 @@ mod registries;
 mod settings;
 #[cfg(feature = "d1-client")]
 mod shard;
+mod spellings;
 #[cfg(feature = "distribution-client")]
 mod uploads;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 #[cfg(feature = "distribution-client")]
 use distribution_client::Profile;
 use multi_digest::UnknownVectors;
@@ -15,7 +15,10 @@ use registry_backend::{BackendFactory, Backends};
 use crate::cli::Cli;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
-use crate::output::{escaped, escaping_stderr, hostile_as_json, to_stderr};
+use crate::output::{
+    Format, Level, LogFormat, escaped, hostile_as_json, now, to_log, to_stderr, trace_writer,
+};
+use crate::spellings::advice;
 
 /// The program, to which a third party adds backends of its own.
 ///
@@ -68,13 +71,14 @@ impl Program {
     /// Runs a command, and returns its exit code. The first argument is the name of the program.
     pub fn run_with(self, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-        let cli = match Cli::try_parse_from(&arguments) {
+        let cli = match Cli::read(&arguments) {
             Ok(cli) => cli,
             Err(error) => return not_parsed(&error, &arguments),
         };
-        start_tracing(cli.global.verbose);
+        let forms = Forms { is_json: cli.global.format == Format::Json, log: cli.global.log_format };
+        start_tracing(cli.global.verbose, forms.log);
         if let Err(failure) = limit_vectors() {
-            return report(&failure, cli.global.format == crate::output::Format::Json);
+            return report(&failure, forms);
         }
         let Self { backends, .. } = self;
         let context = Context::new(
@@ -83,11 +87,10 @@ impl Program {
             #[cfg(feature = "distribution-client")]
             self.profiles,
         );
-        let is_json = cli.global.format == crate::output::Format::Json;
         match in_runtime(&context, cli) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) if failure.is_closed_stdout() => ExitCode::SUCCESS,
-            Err(failure) => report(&failure, is_json),
+            Err(failure) => report(&failure, forms),
         }
     }
 }
@@ -98,10 +101,20 @@ impl Default for Program {
     }
 }
 
-fn report(failure: &Failure, is_json: bool) -> ExitCode {
-    match is_json {
-        true => to_stderr(&hostile_as_json(&failure.json())),
-        false => failure.lines().iter().for_each(|line| to_stderr(line)),
+/// The forms in which the user wants errors.
+#[derive(Clone, Copy, Debug, Default)]
+struct Forms {
+    is_json: bool,
+    log: Option<LogFormat>,
+}
+
+fn report(failure: &Failure, forms: Forms) -> ExitCode {
+    match forms {
+        Forms { log: Some(LogFormat::Json), .. } => {
+            to_stderr(&hostile_as_json(&failure.json_at(Some(now()))));
+        }
+        Forms { is_json: true, .. } => to_stderr(&hostile_as_json(&failure.json_at(None))),
+        Forms { log, .. } => failure.lines().iter().for_each(|line| to_log(log, Level::Error, line)),
     }
     failure.status().into()
 }
@@ -123,15 +136,18 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         return match error.print() {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                report(&Failure::output(error), false)
+                report(&Failure::output(error), Forms::default())
             }
             _ => ExitCode::SUCCESS,
         };
     }
+    if let Some(failure) = foreign_word(error, arguments) {
+        return report(&failure, Forms { is_json: wants_json(arguments), log: None });
+    }
     let text = error.render().to_string();
     if wants_json(arguments) {
         let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-        return report(&Failure::usage(message), true);
+        return report(&Failure::usage(message), Forms { is_json: true, log: None });
     }
     // The parser quotes arguments, which a script may have from strangers: a line break in one must not forge a line.
     let broken = arguments.iter().filter_map(|argument| argument.to_str()).filter(|text| text.contains('\n'));
@@ -144,6 +160,18 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         safe.lines().for_each(|line| to_stderr(&line));
     }
     ExitStatus::Usage.into()
+}
+
+/// Returns the failure for a word of another program, with the way to do the same here.
+fn foreign_word(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
+    let (kind, name) = match error.kind() {
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, "option"),
+        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, "command"),
+        _ => return None,
+    };
+    let Some(ContextValue::String(word)) = error.get(kind) else { return None };
+    let advice = advice(word, arguments)?;
+    Some(Failure::usage(format!("there is no {name} `{word}`")).with_hint(advice))
 }
 
 /// Tells whether errors are to be JSON, where the command line cannot be parsed.
@@ -300,7 +328,7 @@ mod signals {
 
 /// Sends the logs of our own crates to standard error, if the user wants to read them. Logs of the HTTP library and the
 /// crates below it stay out: they may hold secrets.
-fn start_tracing(verbosity: u8) {
+fn start_tracing(verbosity: u8, log: Option<LogFormat>) {
     let level = match verbosity {
         0 => return,
         1 => "info",
@@ -313,7 +341,7 @@ fn start_tracing(verbosity: u8) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_ansi(false)
-        .with_writer(escaping_stderr)
+        .with_writer(move || trace_writer(log))
         .with_target(verbosity > 1);
     // A program that runs a second command keeps the first subscriber.
     let _ = subscriber.without_time().try_init();

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use distribution_client::{
-    ClientCertificate, ClientOptions, Profile, Proxies, Registries, Registry, RegistryFactory,
-    RegistryWarning, Scheme, Secret, VendorPlace, VendorRepository, WaitObserver,
+    ClientCertificate, ClientOptions, Credential, FixedCredential, Profile, Proxies, Registries, Registry,
+    RegistryFactory, RegistryWarning, Scheme, Secret, VendorPlace, VendorRepository, WaitObserver,
 };
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use oci_model::RepositoryName;
 use registry_backend::{Backends, Fit};
 
-use crate::credentials::CredentialPlaces;
+use crate::credentials::{CredentialPlaces, secret_of_stdin};
 use crate::environment::{Environment, ProxyVariables};
 use crate::failure::{ExitStatus, Failure};
 use crate::files::read_regular;
@@ -58,6 +58,62 @@ pub(crate) struct RegistryOptions {
         help_heading = "Registry options"
     )]
     key_file: Option<PathBuf>,
+    /// Log in with this name for this command alone, instead of the stored login.
+    #[arg(short, long, global = true, value_name = "NAME", value_parser = parse_username, help_heading = "Registry options")]
+    username: Option<String>,
+    /// The password or token for `--username`. Other users of the machine can see it: `--password-stdin` is safer.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "PASSWORD",
+        conflicts_with = "password_stdin",
+        requires = "username",
+        help_heading = "Registry options"
+    )]
+    password: Option<Typed>,
+    /// Read the password or token for `--username` from standard input.
+    #[arg(long, global = true, requires = "username", help_heading = "Registry options")]
+    password_stdin: bool,
+    /// File with logins, in the form of Docker's `config.json`; it comes before all others.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Registry options")]
+    registry_config: Option<PathBuf>,
+    /// How many blobs to transfer at a time, from 1 to 64 [default: as the registry can bear].
+    #[arg(
+        long,
+        global = true,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u8).range(1..=64),
+        help_heading = "Registry options"
+    )]
+    concurrency: Option<u8>,
+}
+
+impl RegistryOptions {
+    /// Forgets the login, which is not checked yet.
+    pub(crate) fn forget_login(&mut self) {
+        self.username = None;
+        self.password = None;
+        self.password_stdin = false;
+    }
+}
+
+/// A secret on the command line.
+#[derive(Clone, Debug)]
+pub(crate) struct Typed(pub(crate) Secret);
+
+impl From<String> for Typed {
+    fn from(text: String) -> Self {
+        Self(Secret::new(text))
+    }
+}
+
+/// Reads a user name. A colon would end the name in the header that carries it (RFC 7617 section 2).
+pub(crate) fn parse_username(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(':') || text.chars().any(char::is_control) {
+        return Err("expected a user name without a colon".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// The registries of a command: how to talk to each, put together when it is named first.
@@ -71,6 +127,8 @@ pub(crate) struct RegistrySetup {
     settings: OnceLock<Settings>,
     /// The host that the options of the command line are for.
     host_of_options: OnceLock<String>,
+    /// The password that the command line gives or standard input had.
+    typed_password: OnceLock<Secret>,
     /// For how long failed requests are repeated, if the command wants another time than usual.
     usual_patience: OnceLock<Duration>,
     /// The registries that were named so far: a command about two repositories of one registry has one client.
@@ -90,10 +148,15 @@ pub(crate) struct RegistryPlace {
 
 impl RegistrySetup {
     pub(crate) fn new(profiles: Vec<Profile>, options: RegistryOptions, screen: Screen) -> Self {
+        let mut environment = Environment::of_process();
+        if let Some(path) = &options.registry_config {
+            environment.set_path("REGISTRY_AUTH_FILE", path);
+        }
         Self {
-            environment: Environment::of_process(),
+            environment,
             profiles,
             options,
+            typed_password: OnceLock::new(),
             waits: Arc::new(Waits::new(screen.clone())),
             screen,
             settings: OnceLock::new(),
@@ -162,6 +225,9 @@ impl RegistrySetup {
         if let Some(patience) = self.usual_patience.get() {
             settings.set_usual_patience(*patience);
         }
+        if let Some(parallel) = self.options.concurrency {
+            settings.set_parallel(parallel.into());
+        }
         let mut place = RegistryPlace {
             host: host.to_owned(),
             client: ClientOptions::default(),
@@ -171,9 +237,15 @@ impl RegistrySetup {
         };
         let login = place.profile().login;
         let settings = &place.settings;
-        let credentials =
-            CredentialPlaces::new(&self.environment, Some(settings), &login, host, self.screen.printer)?;
-        let mut client = ClientOptions::default().with_credentials(credentials);
+        let mut client = ClientOptions::default();
+        client = match self.typed_credential()? {
+            Some(credential) => client.with_credentials(FixedCredential::new(host, credential)),
+            None => {
+                let printer = self.screen.printer;
+                let places = CredentialPlaces::new(&self.environment, Some(settings), &login, host, printer)?;
+                client.with_credentials(places)
+            }
+        };
         client.user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
         let authorities = self.options.ca_file.clone().or(settings.ca_file().map(|path| file.resolve(path)));
         client.extra_authorities = authorities.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
@@ -197,6 +269,28 @@ impl RegistrySetup {
         place.registries = Arc::new(Registries::new(client.clone()));
         place.client = client;
         Ok(place)
+    }
+
+    /// Returns the login that the command line gives. `d1oci login` has its own, and asks for a password at the terminal.
+    fn typed_credential(&self) -> Result<Option<Credential>, Failure> {
+        let Some(username) = self.options.username.clone() else { return Ok(None) };
+        let password = match (self.typed_password.get(), &self.options.password) {
+            (Some(password), _) => password.clone(),
+            (None, Some(Typed(password))) => {
+                self.screen
+                    .printer
+                    .warning("other users can see a password on the command line: use `--password-stdin`");
+                password.clone()
+            }
+            (None, None) if self.options.password_stdin => secret_of_stdin()?,
+            (None, None) => {
+                return Err(Failure::usage("expected a password for `--username`, found none").with_hint(
+                    format!("pass it on standard input: `… | d1oci … -u {username} --password-stdin`"),
+                ));
+            }
+        };
+        let password = self.typed_password.get_or_init(|| password).clone();
+        Ok(Some(Credential::Password { username, password }))
     }
 
     /// Puts the settings of the configuration file, the proxies and the display of waits into the options of a bucket.
@@ -244,9 +338,10 @@ impl RegistrySetup {
         client.uploads = directory.map(|directory| Arc::new(UploadFiles::new(directory)) as _);
     }
 
-    /// Refuses to use `--plain-http` and a client certificate, which are meant for one registry, for a second one.
+    /// Refuses to use `--plain-http`, a client certificate and a login, which are meant for one registry, for a second one.
     fn check_options(&self, host: &str) -> Result<(), Failure> {
-        if self.options.plain_http.is_none() && self.options.cert_file.is_none() {
+        let RegistryOptions { plain_http, cert_file, username, .. } = &self.options;
+        if plain_http.is_none() && cert_file.is_none() && username.is_none() {
             return Ok(());
         }
         let first = self.host_of_options.get_or_init(|| host.to_owned());
@@ -254,9 +349,12 @@ impl RegistrySetup {
             return Ok(());
         }
         Err(Failure::usage(format!(
-            "`--plain-http` and `--cert-file` would apply to both {first} and {host}"
+            "`--plain-http`, `--cert-file` and `--username` would apply to both {first} and {host}"
         ))
-        .with_hint("set them for each registry in the configuration file (docs/configuration.md)"))
+        .with_hint(
+            "`d1oci login HOST` stores a login; the configuration file has the other settings of each registry \
+             (docs/configuration.md)",
+        ))
     }
 
     fn client_certificate(

@@ -28,7 +28,9 @@ mod vendor;
 mod warning;
 
 pub use credentials::{Credential, CredentialSource, FixedCredential, NoCredentials};
-pub use http_transfer::{BudgetRules, ClientCertificate, Proxies, RetryRules, Secret, Wait, WaitObserver};
+pub use http_transfer::{
+    BudgetRules, ClientCertificate, Proxies, RetryRules, Secret, TlsError, TlsFault, Wait, WaitObserver,
+};
 pub use options::{ClientOptions, Scheme};
 pub use profile::{
     LoginFacts, MountRule, Profile, ReferrersMode, Segments, TimeLimits, TokenSource, UploadStrategy,

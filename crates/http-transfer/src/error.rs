@@ -31,8 +31,8 @@ impl SettingsError {
 pub enum TransferError {
     /// The request cannot be written as HTTP.
     Request(reqwest::Error),
-    /// The server's certificate is not trusted.
-    Certificate(reqwest::Error),
+    /// Client and server do not agree on an encrypted connection.
+    Tls(TlsError),
     /// A server named a host whose addresses all belong to private networks.
     PrivateName {
         /// The host's name.
@@ -53,6 +53,115 @@ pub enum TransferError {
     },
     /// The body has a content encoding that cannot be undone.
     Encoding(String),
+}
+
+/// A connection that TLS refuses, or that lacks TLS where it is expected.
+#[derive(Debug)]
+pub struct TlsError {
+    /// The mistake.
+    pub fault: TlsFault,
+    source: reqwest::Error,
+}
+
+/// The usual mistakes with TLS. None of them goes away by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// The server does not speak TLS.
+    NoTls,
+    /// A request without TLS met a server that does not answer in HTTP. It may expect TLS.
+    NotHttp,
+    /// No trusted authority signed the server's certificate.
+    UnknownAuthority,
+    /// The certificate is for another name.
+    OtherName,
+    /// The certificate is not valid at this time.
+    Expired,
+    /// The server's certificate has another fault.
+    Certificate,
+    /// The server refuses the client without a certificate, or its certificate.
+    ClientCertificate,
+    /// The server refuses the handshake.
+    Refused,
+}
+
+impl TlsFault {
+    /// Finds the mistake behind an error of the HTTP library.
+    fn of(error: &reqwest::Error) -> Option<Self> {
+        use rustls::{AlertDescription as Alert, CertificateError, Error as Tls};
+        let is_plain = error.url().is_some_and(|url| url.scheme() == "http");
+        if is_plain && find_cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
+            return Some(Self::NotHttp);
+        }
+        Some(match find_cause::<Tls>(error)? {
+            Tls::InvalidMessage(_) if error.is_connect() => Self::NoTls,
+            Tls::InvalidCertificate(CertificateError::UnknownIssuer) => Self::UnknownAuthority,
+            // A certificate that signed itself, as most tools make it.
+            Tls::InvalidCertificate(CertificateError::Other(other))
+                if format!("{other:?}").contains("CaUsedAsEndEntity") =>
+            {
+                Self::UnknownAuthority
+            }
+            Tls::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => Self::OtherName,
+            Tls::InvalidCertificate(
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. },
+            ) => Self::Expired,
+            Tls::InvalidCertificate(_) => Self::Certificate,
+            Tls::AlertReceived(
+                Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::CertificateExpired
+                | Alert::CertificateRevoked
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied,
+            ) => Self::ClientCertificate,
+            Tls::AlertReceived(Alert::HandshakeFailure | Alert::ProtocolVersion) if error.is_connect() => {
+                Self::Refused
+            }
+            _ => return None,
+        })
+    }
+
+    /// Returns the mistake in words, with a word for the server such as `registry`.
+    #[must_use]
+    pub fn reason(self, server: &str) -> String {
+        match self {
+            Self::NoTls => format!("the {server} does not speak TLS on this port"),
+            Self::NotHttp => format!("the {server} does not answer in plain HTTP: this port may expect TLS"),
+            Self::UnknownAuthority => {
+                format!("the {server}'s certificate is not trusted: its authority is unknown here")
+            }
+            Self::OtherName => format!("the {server}'s certificate is not trusted: it is for another name"),
+            Self::Expired => {
+                format!(
+                    "the {server}'s certificate is not trusted: it is not valid at the time of this machine"
+                )
+            }
+            Self::Certificate => format!("the {server}'s certificate is not trusted"),
+            Self::ClientCertificate => {
+                format!("the {server} accepts only clients with a certificate that it trusts")
+            }
+            Self::Refused => format!("the {server} refuses the TLS handshake"),
+        }
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(formatter)
+    }
+}
+
+impl Error for TlsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
 }
 
 /// Names the event that a time limit is for.
@@ -76,7 +185,7 @@ impl TransferError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Request(_) | Self::Certificate(_) | Self::PrivateName { .. } | Self::Encoding(_) => false,
+            Self::Request(_) | Self::Tls(_) | Self::PrivateName { .. } | Self::Encoding(_) => false,
             Self::Connect(_) | Self::Broken(_) | Self::Timeout { .. } => true,
         }
     }
@@ -85,7 +194,7 @@ impl TransferError {
     /// only if the server did not receive it.
     #[must_use]
     pub fn may_have_been_sent(&self) -> bool {
-        !matches!(self, Self::Request(_) | Self::Certificate(_) | Self::PrivateName { .. } | Self::Connect(_))
+        !matches!(self, Self::Request(_) | Self::Tls(_) | Self::PrivateName { .. } | Self::Connect(_))
     }
 
     /// Returns the reason in words, with a word for the server such as `registry`.
@@ -93,7 +202,7 @@ impl TransferError {
     pub fn reason(&self, server: &str) -> String {
         match self {
             Self::Request(_) => "the request cannot be written as HTTP".to_owned(),
-            Self::Certificate(_) => format!("the {server}'s certificate is not trusted"),
+            Self::Tls(error) => error.fault.reason(server),
             Self::PrivateName { name, address } => format!(
                 "the public {server} names the host {name}, whose address {address} belongs to a private network"
             ),
@@ -120,11 +229,10 @@ impl TransferError {
 
     /// Returns the connection's own error, if there is one.
     #[must_use]
-    pub fn into_cause(self) -> Option<reqwest::Error> {
+    pub fn into_cause(self) -> Option<Box<dyn Error + Send + Sync>> {
         match self {
-            Self::Request(error) | Self::Certificate(error) | Self::Connect(error) | Self::Broken(error) => {
-                Some(error)
-            }
+            Self::Tls(error) => Some(error.into()),
+            Self::Request(error) | Self::Connect(error) | Self::Broken(error) => Some(error.into()),
             Self::PrivateName { .. } | Self::Timeout { .. } | Self::Encoding(_) => None,
         }
     }
@@ -132,12 +240,13 @@ impl TransferError {
 
 impl From<reqwest::Error> for TransferError {
     fn from(error: reqwest::Error) -> Self {
+        let fault = TlsFault::of(&error);
         let error = error.without_url();
         if let Some(PrivateName { name, address }) = find_cause::<PrivateName>(&error) {
             return Self::PrivateName { name: name.clone(), address: *address };
         }
-        if let Some(rustls::Error::InvalidCertificate(_)) = find_cause(&error) {
-            Self::Certificate(error)
+        if let Some(fault) = fault {
+            Self::Tls(TlsError { fault, source: error })
         } else if error.is_builder() || error.is_request() && error.status().is_some() {
             Self::Request(error)
         } else if error.is_connect() {
@@ -157,9 +266,8 @@ impl fmt::Display for TransferError {
 impl Error for TransferError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Request(error) | Self::Certificate(error) | Self::Connect(error) | Self::Broken(error) => {
-                Some(error)
-            }
+            Self::Tls(error) => Some(error),
+            Self::Request(error) | Self::Connect(error) | Self::Broken(error) => Some(error),
             Self::PrivateName { .. } | Self::Timeout { .. } | Self::Encoding(_) => None,
         }
     }

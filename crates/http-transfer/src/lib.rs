@@ -21,7 +21,7 @@ pub use destination::{
     Network, RefusedDestination, check_destination, check_redirect, is_loopback, redacted, resolve,
     same_origin, without_query,
 };
-pub use error::{Awaited, SendError, SettingsError, TransferError};
+pub use error::{Awaited, SendError, SettingsError, TlsError, TlsFault, TransferError};
 pub use headers::{
     ContentRange, header, parse_content_range, parse_digits, parse_duration, parse_retry_after,
     parse_unsatisfied_range,

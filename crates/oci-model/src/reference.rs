@@ -86,6 +86,9 @@ const BUCKET_SCHEMES: [&str; 3] = ["s3", "gs", "az"];
 /// Schemes that people write before a registry's host, where none belongs.
 const WEB_SCHEMES: [&str; 3] = ["http", "https", "docker"];
 
+/// Places of container images that only container tools read (containers-transports(5)).
+const CONTAINER_SCHEMES: [&str; 4] = ["containers-storage", "dir", "docker-archive", "docker-daemon"];
+
 impl FromStr for Reference {
     type Err = ReferenceError;
 
@@ -95,6 +98,7 @@ impl FromStr for Reference {
 }
 
 fn parse(text: &str) -> Result<Reference, String> {
+    refuse_foreign_scheme(text)?;
     let (base, digest) = match text.rsplit_once('@') {
         // A directory may have an `@` in its name: only `ALGORITHM:HEX` behind it is a digest.
         Some((base, digest)) if digest.contains(':') && !digest.contains('/') => {
@@ -145,10 +149,32 @@ fn parse_location(base: &str) -> Result<Location, String> {
         "oci" if rest.is_empty() => Err("`oci:` needs a directory, as in `oci:packages`".to_owned()),
         "oci" => Ok(Location::Directory(rest.into())),
         scheme if BUCKET_SCHEMES.contains(&scheme) => parse_bucket(scheme, base),
-        scheme if WEB_SCHEMES.contains(&scheme) => {
-            Err(format!("`{scheme}:` does not belong here; write a registry without a scheme, `HOST/NAME`"))
-        }
         scheme => parse_other(scheme, rest),
+    }
+}
+
+/// Refuses the way in which another program writes a place, with the text to write here.
+fn refuse_foreign_scheme(text: &str) -> Result<(), String> {
+    let Some((scheme, rest)) = split_scheme(text) else { return Ok(()) };
+    if scheme == "https" && is_public_bucket(rest) {
+        return Ok(());
+    }
+    let place = rest.strip_prefix("//").unwrap_or(rest);
+    match scheme {
+        scheme if WEB_SCHEMES.contains(&scheme) => {
+            Err(format!("expected a registry without a scheme: write `{}`", place.trim_end_matches('/')))
+        }
+        "ocidir" => Err(format!("expected `oci:` for an image layout, found `ocidir:`: write `oci:{place}`")),
+        "oci-archive" => {
+            let archive = place.split(':').next().unwrap_or(place);
+            Err(format!(
+                "expected an unpacked image layout: `mkdir layout && tar -xf {archive} -C layout` makes `oci:layout`"
+            ))
+        }
+        scheme if CONTAINER_SCHEMES.contains(&scheme) => {
+            Err(format!("expected an image layout: `skopeo copy {text} oci:layout:TAG` makes one"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -407,7 +433,10 @@ mod tests {
             ("localhost:99999/a", "expected a registry's host"),
             ("tape:7:v1", "no repository name"),
             ("https://ghcr.io/a", "without a scheme"),
-            ("docker://ghcr.io/a", "without a scheme"),
+            ("docker://ghcr.io/a:v1", "without a scheme: write `ghcr.io/a:v1`"),
+            ("ocidir://store:v1", "write `oci:store:v1`"),
+            ("oci-archive:a.tar:v1", "tar -xf a.tar"),
+            ("docker-daemon:a:v1", "skopeo copy docker-daemon:a:v1"),
             ("tape:", "needs an address"),
             ("tape:a:b:c", "no colon"),
             ("oci:", "needs a directory"),

@@ -57,7 +57,8 @@ fn every_search_gives_the_same_with_and_without_a_catalogue() {
         &["history", "oci:store:v2"],
         &["inspect", "oci:store", "--id", "sid"],
     ];
-    let without: Vec<_> = searches.iter().map(|search| json(home, search)).collect();
+    let without: Vec<_> =
+        searches.iter().map(|search| json(home, &[*search, &["--no-catalog"]].concat())).collect();
     assert_eq!(without[3], without[4]);
     assert_eq!(without[3]["found"][0]["identifier"], "v1");
     let updated = json(home, &["catalog", "update", "oci:store"]);
@@ -93,6 +94,8 @@ fn words_of_metadata_build_a_catalogue_and_find() {
     d1oci(home, &["push", "oci:store:park", package.to_str().unwrap(), "--include-private"]).success();
     for search in [
         &["--text", "giraffa"][..],
+        &["giraffa"],
+        &["--title", "augrabies census"],
         &["--creator", "freeman"],
         &["--bbox", "-121,25,-119,27"],
         &["--text", "census", "--between", "1990-01-01,"],

@@ -65,7 +65,8 @@ fn given(command: &mut Command, input: &str) -> Outcome {
 fn a_login_is_checked_stored_used_and_forgotten() {
     let Some(rig) = Rig::new() else { return };
     let denied = rig.d1oci("push HOST/a/b:v1 a.txt").failure(4);
-    assert!(denied.stderr.contains("\nhint: `d1oci login HOST`"), "{}", denied.stderr);
+    let hint = format!("\nhint: `d1oci login {}`", rig.registry.host());
+    assert!(denied.stderr.contains(&hint), "{}", denied.stderr);
     let wrong = rig.with_input("login HOST -u alice --password-stdin", "s3cret-but-wrong", &[]).failure(4);
     assert!(wrong.stderr.contains("nothing was stored"), "{}", wrong.stderr);
     assert!(!rig.path(".docker").exists());

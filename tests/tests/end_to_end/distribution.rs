@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use d1oci_tests::{binary, d1oci, run, skipped, xtask};
+use d1oci_tests::{binary, d1oci, peer, run, skipped, xtask};
 use serde_json::Value;
 
 /// Writes a script that runs the program of this tree. It is small, and names no interpreter of shared libraries.
@@ -56,6 +56,82 @@ fn a_release_is_the_same_each_time_and_its_program_runs_where_it_is_unpacked() {
     let program = root.join("d1oci");
     fs::write(clean.join("a.csv"), "15,7.2\n").unwrap();
     let go = |arguments: &[&str]| run(Command::new(&program).current_dir(&clean).args(arguments)).success();
+    go(&["push", "oci:store:v1", "a.csv"]);
+    assert_eq!(go(&["cat", "oci:store:v1"]).stdout, b"15,7.2\n");
+}
+
+#[test]
+fn a_debian_package_has_the_program_its_pages_completions_and_units() {
+    let Some(dpkg) = peer("dpkg-deb") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let program = wrapper(place.path());
+    for output in ["one", "other"] {
+        let mut command = Command::new(xtask());
+        command
+            .current_dir(place.path())
+            .env("SOURCE_DATE_EPOCH", "1767225600")
+            .args(["dist", "--deb", "-o", output]);
+        run(command.arg("--program").arg(&program)).success();
+    }
+    let packed = files(&place.path().join("one"));
+    assert!(packed == files(&place.path().join("other")), "two runs give different bytes");
+    let name = packed.keys().find(|name| name.ends_with(".deb")).unwrap();
+    let package = place.path().join("one").join(name);
+    let control = run(Command::new(&dpkg).arg("--info").arg(&package)).success().text();
+    assert!(control.contains("Package: d1oci\n") && control.contains("Architecture: "), "{control}");
+    let clean = place.path().join("clean");
+    run(Command::new(&dpkg).arg("--extract").arg(&package).arg(&clean)).success();
+    for wanted in [
+        "usr/share/man/man1/d1oci-push.1.gz",
+        "usr/share/bash-completion/completions/d1oci",
+        "usr/lib/systemd/system/d1oci-gateway.service",
+        "usr/lib/systemd/system/d1oci-replicate.timer",
+        "usr/share/doc/d1oci/copyright",
+    ] {
+        assert!(clean.join(wanted).metadata().is_ok_and(|file| file.len() > 0), "{wanted}");
+    }
+    fs::write(clean.join("a.csv"), "15,7.2\n").unwrap();
+    let go = |arguments: &[&str]| {
+        run(Command::new(clean.join("usr/bin/d1oci")).current_dir(&clean).args(arguments)).success()
+    };
+    go(&["push", "oci:store:v1", "a.csv"]);
+    assert_eq!(go(&["cat", "oci:store:v1"]).stdout, b"15,7.2\n");
+}
+
+#[test]
+fn a_wheel_puts_the_program_into_a_python_environment() {
+    let Some(python) = peer("python3") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let program = wrapper(place.path());
+    for output in ["one", "other"] {
+        let mut command = Command::new(xtask());
+        command
+            .current_dir(place.path())
+            .env("SOURCE_DATE_EPOCH", "1767225600")
+            .args(["dist", "--wheel", "-o", output]);
+        run(command.arg("--program").arg(&program)).success();
+    }
+    let packed = files(&place.path().join("one"));
+    assert!(packed == files(&place.path().join("other")), "two runs give different bytes");
+    let name = packed.keys().find(|name| name.ends_with(".whl")).unwrap();
+    let environment = place.path().join("environment");
+    let made = run(Command::new(&python).args(["-m", "venv"]).arg(&environment));
+    if made.code != 0 {
+        skipped("python3 cannot make an environment (the package python3-venv is missing)");
+        return;
+    }
+    let wheel = place.path().join("one").join(name);
+    let mut pip = Command::new(environment.join("bin/pip"));
+    run(pip
+        .args(["install", "--quiet", "--no-index", "--no-deps", "--disable-pip-version-check"])
+        .arg(&wheel))
+    .success();
+    let version = run(Command::new(environment.join("bin/d1oci")).arg("version")).success().text();
+    assert!(version.starts_with("d1oci "), "{version}");
+    fs::write(place.path().join("a.csv"), "15,7.2\n").unwrap();
+    let go = |arguments: &[&str]| {
+        run(Command::new(environment.join("bin/d1oci")).current_dir(place.path()).args(arguments)).success()
+    };
     go(&["push", "oci:store:v1", "a.csv"]);
     assert_eq!(go(&["cat", "oci:store:v1"]).stdout, b"15,7.2\n");
 }

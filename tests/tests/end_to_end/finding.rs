@@ -28,8 +28,11 @@ fn what_is_found_is_one_json_value_and_one_line_each() {
     }
     let all = d1oci(place.path(), &["find", "oci:store", "--format", "json"]).success().json();
     assert_eq!(all["found"].as_array().unwrap().len(), 2, "{all}");
-    let text = d1oci(place.path(), &["find", "oci:store", "--title", "snow 1"]).success().text();
-    assert!(text.ends_with("  [x.1]  2021-01-01T00:00:00Z  Snow 1\n"), "{text}");
+    for catalog in [&["--no-catalog"][..], &["--catalog", "catalog.sqlite"]] {
+        let search = [&["find", "oci:store", "--title", "snow 1"], catalog].concat();
+        let text = d1oci(place.path(), &search).success().text();
+        assert!(text.ends_with("  [x.1]  2021-01-01T00:00:00Z  Snow 1\n"), "{text}");
+    }
     let late = d1oci(place.path(), &["find", "oci:store", "--from", "2020-06-01", "--format", "json"]);
     assert_eq!(late.success().json()["found"][0]["identifier"], "x.1");
     let none = d1oci(place.path(), &["find", "oci:store", "--id", "y", "--format", "json"]).failure(3);

@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod bags_in_archives;
+mod book;
 mod bucket_requests;
 mod buckets;
+mod captures;
 mod catalogues;
 mod command_line;
 mod concurrent;
@@ -13,12 +15,14 @@ mod credentials;
 mod damage;
 mod dataone;
 mod distribution;
+mod errors;
 mod exit_codes;
 mod export;
 mod finding;
 mod gateway;
 mod gateway_peers;
 mod gmn;
+mod habits;
 mod hash_stores;
 mod hostile;
 mod hostile_network;
@@ -30,6 +34,7 @@ mod lost_links;
 mod mirrors;
 mod nodes;
 mod objects;
+
 mod oras;
 mod own_backend;
 mod planted;

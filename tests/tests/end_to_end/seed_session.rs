@@ -1,9 +1,11 @@
 //! The session of people who stored packages by hand, line by line, on every kind of registry.
 
 use std::fs;
+use std::process::Command;
 
 use d1oci_tests::{
-    BagBuilder, Outcome, Preset, RegistryKind, Session, bagit_py_accepts, on_every_registry, payload, tree,
+    BagBuilder, Outcome, Preset, RegistryKind, Session, bagit_py_accepts, bare_d1oci, binary,
+    on_every_registry, payload, peer, run, tree,
 };
 use serde_json::{Value, json};
 
@@ -16,6 +18,73 @@ on_every_registry!(
     a_robot_pushes_single_files_with_and_without_a_directory,
     what_is_attached_is_discovered,
 );
+
+/// The commands that people typed by hand, with `d1oci` in place of `oras` and nothing else changed. `@DIGEST` stands for the digest of the push before,
+/// which depends on the content.
+const TYPED: [&str; 15] = [
+    "d1oci push ghcr.io/mbjones/d1obj:dataset_10.18739_A2D795C92 --artifact-type application/bagit-1.0 ./dataset_10.18739_A2D795C92",
+    "d1oci discover ghcr.io/mbjones/d1obj:dataset_10.18739_A2D795C92",
+    "d1oci manifest fetch ghcr.io/mbjones/d1obj:dataset_10.18739_A2D795C92 --pretty",
+    "d1oci pull ghcr.io/mbjones/d1obj:dataset_10.18739_A2D795C92",
+    "echo ${QUAY_PAT} | d1oci login quay.io -u 'dataone+dataone' --password-stdin",
+    "d1oci push quay.io/dataone/objects:latest --artifact-type text/csv data/CP_2024_25m_Temp.csv",
+    "d1oci manifest fetch quay.io/dataone/objects:latest --pretty",
+    "d1oci push quay.io/dataone/objects:urn_uuid_bd3d29b6-b25d-46ab-91a0-1938cd7ccadd --artifact-type text/csv \
+     ./dataset_10.18739_A2D795C92/data/T3_2024_15m_Temp.csv",
+    "d1oci manifest fetch quay.io/dataone/objects:urn_uuid_bd3d29b6-b25d-46ab-91a0-1938cd7ccadd | jq .",
+    "d1oci discover quay.io/dataone/objects:urn_uuid_bd3d29b6-b25d-46ab-91a0-1938cd7ccadd",
+    "d1oci pull quay.io/dataone/objects@DIGEST",
+    "d1oci push quay.io/dataone/objects:urn_uuid_1f5274ce-8f8a-4b89-bd8a-e61b93072c55 --artifact-type text/csv UP18_2024_25m_Temp.csv",
+    "d1oci discover quay.io/dataone/objects:urn_uuid_1f5274ce-8f8a-4b89-bd8a-e61b93072c55",
+    "d1oci manifest fetch quay.io/dataone/objects:urn_uuid_1f5274ce-8f8a-4b89-bd8a-e61b93072c55 | jq .",
+    "d1oci pull quay.io/dataone/objects@DIGEST -o downloads",
+];
+
+mod as_typed_on_docker_registry {
+    #[test]
+    fn every_command_works() {
+        super::every_command_works_as_typed(super::RegistryKind::Docker);
+    }
+}
+
+mod as_typed_on_quay {
+    #[test]
+    fn every_command_works() {
+        super::every_command_works_as_typed(super::RegistryKind::Scripted(super::Preset::Quay));
+    }
+}
+
+/// Runs the commands in a shell. Two registries stand for those of the session: one that is open, and one with a robot account.
+fn every_command_works_as_typed(kind: RegistryKind) {
+    let (Some(open), Some(closed)) = (kind.start(None), kind.start(Some((ROBOT, TOKEN)))) else { return };
+    let jq = peer("jq");
+    let session = Session::new(&[&open, &closed]);
+    write_files(&session);
+    fs::create_dir(session.path("data")).unwrap();
+    fs::write(session.path("data/CP_2024_25m_Temp.csv"), payload(5, 400_000)).unwrap();
+    let programs = binary().parent().unwrap().display();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
+    let mut last_digest = String::new();
+    for line in TYPED {
+        let line = line.replace("ghcr.io", &open.host()).replace("quay.io", &closed.host());
+        let line = line.replace("@DIGEST", &format!("@{last_digest}"));
+        let line = if jq.is_some() { line } else { line.replace(" | jq .", "") };
+        let mut shell = Command::new("bash");
+        let bare = bare_d1oci(session.home());
+        shell.env_clear().envs(bare.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.env("PATH", &path).env("QUAY_PAT", TOKEN).current_dir(session.home());
+        let outcome = run(shell.args(["-euo", "pipefail", "-c", &line])).success();
+        if line.contains(" push ") {
+            last_digest = digest(&outcome);
+        } else if line.contains("discover") {
+            assert!(outcome.text().ends_with(&format!("@{last_digest}\n")), "{line}: {outcome:?}");
+        } else if line.contains("fetch") {
+            assert_eq!(outcome.json()["schemaVersion"], 2, "{line}");
+        }
+    }
+    let downloads = tree(&session.path("downloads"));
+    assert_eq!(downloads.into_keys().collect::<Vec<_>>(), ["UP18_2024_25m_Temp.csv"]);
+}
 
 /// Writes the bag and the file that the session is about.
 fn write_files(session: &Session) {

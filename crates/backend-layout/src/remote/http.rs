@@ -299,7 +299,7 @@ fn transfer_fault(error: TransferError) -> HttpError {
         _ => HttpErrorKind::Unknown,
     };
     let reason = error.reason("object store");
-    let source = error.into_cause().map(|cause| Box::new(cause) as _);
+    let source = error.into_cause();
     fault(kind, TransferFault { reason, source })
 }
 

@@ -1,5 +1,6 @@
 //! Citations of packages: BibTeX, RIS, CSL JSON, DataCite JSON.
 
+use d1_catalog::d1_metadata::Citation;
 use serde_json::{Value, json};
 
 use super::described::Described;
@@ -25,26 +26,20 @@ fn bibtex_escaped(text: &str) -> String {
 
 /// Returns the citation as a sentence.
 pub(super) fn text(described: &Described) -> String {
-    const MOST: usize = 12;
-    let names: Vec<String> =
-        described.creators.iter().take(MOST).map(|creator| creator.name.clone()).collect();
-    let mut text = names.join(", ");
-    if described.creators.len() > MOST {
-        text += " et al.";
-    }
-    if let Some(year) = described.year() {
-        text += &if text.is_empty() { year.to_owned() } else { format!(" ({year})") };
-    }
     let place = match described.doi() {
         Some(doi) => format!("https://doi.org/{doi}"),
         None => described.page.clone(),
     };
-    let title = described.title.trim_end_matches('.');
-    let sentences = [Some(text), Some(title.to_owned())];
     let version = (described.versions.len() > 1).then(|| format!("Version {}", described.version));
-    let sentences = sentences.into_iter().chain([version, described.publisher.clone()]).flatten();
-    let parts: Vec<String> = sentences.filter(|part| !part.is_empty()).map(|part| part + ".").collect();
-    format!("{} {place}", parts.join(" "))
+    let citation = Citation {
+        creators: described.creators.iter().map(|creator| creator.name.as_str()).collect(),
+        year: described.year(),
+        title: &described.title,
+        version: version.as_deref(),
+        publisher: described.publisher.as_deref(),
+        place: &place,
+    };
+    citation.to_string()
 }
 
 /// Returns the citation in BibTeX.

@@ -25,8 +25,20 @@ use crate::receive::files::{FileSet, check_kept_size};
 use crate::receive::{Destination, Receiving, Wanted, receive_package};
 use crate::staging::Staging;
 
-/// Decides for a path below the package's directory whether the file is wanted.
-pub type Include = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// Decides whether a file is wanted.
+pub type Include = Arc<dyn Fn(&Candidate<'_>) -> bool + Send + Sync>;
+
+/// A file for which a selection decides.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Candidate<'a> {
+    /// Path below the package's directory.
+    pub path: &'a str,
+    /// The package's directory. Empty if it has none.
+    pub directory: &'a str,
+    /// DataONE object format identifier, if the package states it.
+    pub format_id: Option<&'a str>,
+}
 
 /// Options of a pull.
 #[derive(Clone, Default)]
@@ -97,6 +109,7 @@ impl fmt::Debug for PullOptions {
 ///
 /// ```
 /// # use std::sync::Arc;
+/// use d1_transfer::Candidate;
 /// # use d1_transfer::{Observer, PullOptions, PushOptions, Silent, pull, push_directory};
 /// # use registry_backend::MemoryBackend;
 /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -110,7 +123,7 @@ impl fmt::Debug for PullOptions {
 /// # let pushed = push_directory(&backend, &plots, &PushOptions::new(std::env::temp_dir()), &observer).await?;
 /// // Only the tables.
 /// let mut options = PullOptions::default();
-/// options.include = Some(Arc::new(|path: &str| path.ends_with(".csv")));
+/// options.include = Some(Arc::new(|file: &Candidate<'_>| file.path.ends_with(".csv")));
 /// let output = folder.path().join("copy");
 /// let pulled = pull(&backend, &pushed.digest.into(), &output, &options, &observer).await?;
 /// assert_eq!(pulled.files, 1);
@@ -166,7 +179,12 @@ fn select(package: &OpenPackage, options: &PullOptions) -> Result<FileSet> {
     if package.view.index().is_none() && !package.view.archives().is_empty() {
         return Err(Error::NoIndex { digest: package.raw.digest().clone() });
     }
-    let included = entries.filter(|(_, entry)| include(entry.path));
+    let directory = package.view.directory();
+    let candidate = |entry: &Entry<'_>| {
+        let format_id = entry.object.and_then(|object| object.format_id.as_deref());
+        include(&Candidate { path: entry.path, directory, format_id })
+    };
+    let included = entries.filter(|(_, entry)| candidate(entry));
     let selected: FileSet = included.map(|(position, _)| position).collect();
     if selected.len() == 0 {
         return Err(Error::NotInPackage { wanted: options.include_text.clone() });

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use bagit::{Algorithm, BagBuilder, NoProgress};
 use d1_transfer::{
-    ContentFault, Error, Event, Observer, Phase, PullOptions, PullReport, PushOptions, PushReport, Result,
-    Silent, pull, push_directory,
+    Candidate, ContentFault, Error, Event, Observer, Phase, PullOptions, PullReport, PushOptions, PushReport,
+    Result, Silent, pull, push_directory,
 };
 use oci_model::{ManifestRef, Tag};
 use registry_backend::{Capabilities, MemoryBackend, RegistryBackend};
@@ -158,7 +158,7 @@ pub(crate) async fn pull_with(
 
 /// Chooses files by their paths.
 pub(crate) fn include(options: &mut PullOptions, wanted: &'static [&'static str]) {
-    options.include = Some(Arc::new(|path| wanted.contains(&path)));
+    options.include = Some(Arc::new(|file: &Candidate<'_>| wanted.contains(&file.path)));
     options.include_text = wanted.join(" ");
 }
 

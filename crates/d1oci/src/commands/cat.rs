@@ -90,7 +90,7 @@ fn path(opened: &Opened, arguments: &Arguments) -> Result<String, Failure> {
         (Some(only), None) => Some(only.path.to_owned()),
         _ => None,
     };
-    let Some(identifier) = arguments.id.as_ref().map(Identifier::as_str) else {
+    let Some(identifier) = opened.identifier.as_ref().map(Identifier::as_str) else {
         return only.ok_or_else(|| {
             Failure::usage("expected the path of a file: the package does not have exactly one")
                 .with_hint(format!("`d1oci ls {}` lists the files", opened.reference))

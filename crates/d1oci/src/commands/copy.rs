@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::near::found;
 use crate::output::{Lines, human};
+use crate::spellings::TaggedReference;
 
 /// Copy an artifact from one repository to another, byte for byte.
 ///
@@ -17,13 +18,13 @@ use crate::output::{Lines, human};
 pub(crate) struct Arguments {
     /// The artifact.
     from: Reference,
-    /// The target; without a tag, the copy gets the tag of the source, if any.
-    to: Reference,
+    /// The target, with any number of tags: `REPOSITORY:v1,latest`. Without one, the copy gets the tag of the source, if any.
+    to: TaggedReference,
     /// Further tags.
     #[arg(short, long = "tag", value_name = "TAG")]
     tags: Vec<Tag>,
     /// Copy the artifacts that refer to it too: attached system metadata, signatures.
-    #[arg(short, long)]
+    #[arg(short, long, alias = "recursive")]
     referrers: bool,
     /// Read every blob that the target has, and replace damaged ones.
     #[arg(long)]
@@ -42,19 +43,20 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let target = context.required_target(&arguments.from)?;
     let from = context.open(&arguments.from.location, Access::Read).await?;
-    let to = context.open(&arguments.to.location, Access::Create).await?;
+    let target_location = &arguments.to.first.location;
+    let to = context.open(target_location, Access::Create).await?;
     let mut options = CopyOptions::default();
-    let tag = context.tag_only(&arguments.to)?.or(match target {
+    let tag = context.tag_only(&arguments.to.first)?.or(match target {
         oci_model::ManifestRef::Tag(tag) => Some(tag),
         oci_model::ManifestRef::Digest(_) => None,
     });
-    options.tags = tag.into_iter().chain(&arguments.tags).cloned().collect();
+    options.tags = tag.into_iter().chain(&arguments.to.more).chain(&arguments.tags).cloned().collect();
     options.referrers = arguments.referrers;
     options.repair = arguments.repair;
     options.include_withdrawn = arguments.include_withdrawn;
     options.forget_moved = arguments.no_keep;
     options.include_private = arguments.include_private;
-    options.mount_from = match (&arguments.from.location, &arguments.to.location) {
+    options.mount_from = match (&arguments.from.location, target_location) {
         (Location::Registry { host, repository }, Location::Registry { host: other, .. })
             if host == other =>
         {
@@ -64,11 +66,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     };
     let report = d1_transfer::copy(&*from, target, &*to, &options, &context.observer()).await;
     let report = found(&*from, &arguments.from, report).await?;
-    context.printer.result(&report, |report, lines| text(report, &arguments, lines))
+    context.printer.done(&report, |report, lines| text(report, &arguments, lines))
 }
 
 fn text(report: &CopyReport, arguments: &Arguments, lines: &mut Lines<'_>) {
-    lines.add(format_args!("Copied {} to {}", arguments.from, arguments.to));
+    lines.add(format_args!("Copied {} to {}", arguments.from, arguments.to.first));
     lines.add(format_args!(
         "{}, {}, {} sent",
         human::count(report.manifests, "manifest"),

@@ -28,6 +28,13 @@ pub(crate) struct Arguments {
     force: bool,
 }
 
+impl Arguments {
+    /// Returns the arguments that delete an artifact with all its tags.
+    pub(super) fn of_artifact(reference: Reference, yes: bool) -> Self {
+        Self { reference, artifact: true, yes, force: false }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Deleted {
     deleted: String,
@@ -64,7 +71,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
 
 fn tell(context: &Context, reference: &Reference, kind: &'static str) -> Result<(), Failure> {
     let deleted = Deleted { deleted: reference.to_string(), kind };
-    context.printer.result(&deleted, |deleted, lines| match deleted.kind {
+    context.printer.done(&deleted, |deleted, lines| match deleted.kind {
         "nothing" => lines.add(format_args!("{} does not exist", deleted.deleted)),
         kind => lines.add(format_args!("Deleted {kind} {}", deleted.deleted)),
     })

@@ -70,7 +70,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let report = d1_sync::export(&*opened.backend, &at, &arguments.output, &options, &observer).await?;
     let path = arguments.output.display().to_string();
     let exported = Exported { reference: &opened.reference, path, report: &report };
-    context.printer.result(&exported, text)
+    context.printer.done(&exported, text)
 }
 
 fn text(exported: &Exported<'_>, lines: &mut Lines<'_>) {

@@ -54,7 +54,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             maps.extend(report.nested.iter().filter(|map| seen.insert((*map).clone())).cloned());
         }
         let path = arguments.output.join(&report.directory).display().to_string();
-        context.printer.item(&Fetched { path, report }, text)?;
+        context.printer.done_item(&Fetched { path, report }, text)?;
     }
     Ok(())
 }

@@ -1,17 +1,18 @@
 //! `d1oci find`: packages and objects of a repository by their metadata.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bagit::Algorithm;
 use d1_catalog::d1_metadata::BoundingBox;
 use d1_catalog::{CatalogedRepository, Found, Query, find, parse_time};
 use d1_model::{Checksum, Identifier};
-use d1_transfer::ListedFile;
+use d1_transfer::{ListedFile, Observer};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use oci_model::{Digest, Reference};
-use registry_backend::Access;
+use registry_backend::{Access, RegistryBackend};
 use serde::Serialize;
 
 use super::package::state_of_file;
@@ -19,24 +20,27 @@ use crate::catalogs::OpenCatalog;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
 use crate::output::{Format, human};
+use crate::spellings::meant_in;
 
 /// Find packages and objects in a repository, by identifier, title, format, date or digest, or by the content of their metadata.
 ///
-/// Searches all tagged artifacts and lists matches as they are found; without options, all match. The `index.json` of an image layout answers
-/// questions for titles, dates and content digests without reading the artifacts. The date is the annotation
+/// WORDS are words of the metadata: titles, names, abstracts, keywords, places. The command searches all tagged artifacts and lists
+/// matches as they are found; without words and options, all match. The `index.json` of an image layout answers questions for dates and
+/// content digests without reading the artifacts. The date is the annotation
 /// `org.opencontainers.image.created`; artifacts without this annotation never match a date filter. A catalogue (`d1oci catalog`) gives the
 /// same results faster. The options for the content of metadata build a catalogue if there is none.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: d1oci find oci:store --format-id text/csv --from 2025-01-01 --objects")]
+#[command(after_help = "Example: d1oci find oci:store mooring temperature\n\
+                        Example: d1oci find oci:store --format-id text/csv --from 2025-01-01 --objects")]
 pub(crate) struct Arguments {
     /// The repository.
     repository: Reference,
+    /// Words in the metadata, as with `--text`.
+    #[arg(value_name = "WORDS", conflicts_with = "text")]
+    words: Vec<String>,
     /// DataONE identifier: of a package, its resource map, its series, or an object in it.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
-    /// A part of the title, in upper or lower case.
-    #[arg(long, value_name = "TEXT")]
-    title: Option<String>,
     /// DataONE object format identifier of the object, or of one in the package.
     #[arg(long, value_name = "FORMAT")]
     format_id: Option<String>,
@@ -58,6 +62,10 @@ pub(crate) struct Arguments {
     /// Words in the metadata, in any order: `sea ice`, `"sea ice"`, `glaci*`, `ice -glacier`.
     #[arg(long, value_name = "WORDS", help_heading = "Content of metadata")]
     text: Option<String>,
+    /// Beginnings of words of the title, in any order: of the metadata, or of an artifact without metadata. With `--no-catalog`, a part of
+    /// the title in the annotations of the artifact.
+    #[arg(long, value_name = "WORDS", help_heading = "Content of metadata")]
+    title: Option<String>,
     /// Creator: words of the name, or an ORCID.
     #[arg(long, value_name = "NAME", help_heading = "Content of metadata")]
     creator: Option<String>,
@@ -88,23 +96,13 @@ struct Line {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let location = context.repository_only(&arguments.repository, "find")?;
     let backend = context.open(location, Access::Read).await?;
-    let mut query = Query::default();
-    query.identifier = arguments.id;
-    query.title = arguments.title;
-    query.format_id = arguments.format_id;
-    query.from = arguments.from;
-    query.to = arguments.to;
-    query.content_digest = arguments.content_digest.as_ref().map(ToString::to_string);
-    query.objects = arguments.objects;
-    query.digest = arguments.checksum.or(arguments.hash).map(|wanted| (wanted.algorithm, wanted.digest));
-    query.content.text = arguments.text;
-    query.content.creator = arguments.creator;
-    query.content.bbox = arguments.bbox;
-    (query.content.from, query.content.to) =
-        arguments.between.map_or((None, None), |days| (days.first, days.last));
-    query.content.archived = true;
+    let mut query = query(&arguments, context.catalogs.no_catalog);
     // A line of text shows no kind and no size.
     query.brief = context.printer.format() == Format::Text;
+    let identifiers = match &arguments.id {
+        Some(typed) => meant_in(&*backend, typed).await.into_iter().map(Some).collect(),
+        None => vec![None],
+    };
     let observer = context.observer();
     let open = if query.content.is_empty() {
         context.catalogs.existing(location, context.printer)?
@@ -116,31 +114,69 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         let line = Line { reference: format!("{location}@{}", found.artifact.digest), found };
         list.item(&line, |line, lines| lines.add(text(&location.to_string(), line)))
     };
-    match open {
-        Some(OpenCatalog { catalog, name }) => {
-            let repository = CatalogedRepository { catalog: &catalog, backend: &*backend, name: &name };
-            let mut shown = Ok(());
-            let each = &mut |found| {
-                shown = show(found);
-                if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            };
-            repository.find(&query, &observer, each).await?;
-            shown?;
-        }
-        None => {
-            let mut results = find(&*backend, &query, &observer);
-            while let Some(found) = results.try_next().await? {
-                show(found)?;
-            }
+    for identifier in identifiers {
+        query.identifier = identifier;
+        if matching(&*backend, open.as_ref(), &query, &observer, &mut show).await? > 0 {
+            break;
         }
     }
     if list.end()? == 0 {
         let failure = Failure::new(ExitStatus::NotFound, format!("nothing in {location} matches"));
-        return Err(
-            failure.with_hint("a search finds tagged artifacts only; `d1oci tags REPOSITORY` lists the tags")
-        );
+        return Err(failure.with_hint(format!(
+            "a search finds tagged artifacts only; `d1oci tags {location}` lists the tags"
+        )));
     }
     Ok(())
+}
+
+fn query(arguments: &Arguments, no_catalog: bool) -> Query {
+    let mut query = Query::default();
+    query.format_id.clone_from(&arguments.format_id);
+    query.from = arguments.from;
+    query.to = arguments.to;
+    query.content_digest = arguments.content_digest.as_ref().map(ToString::to_string);
+    query.objects = arguments.objects;
+    let wanted = arguments.checksum.as_ref().or(arguments.hash.as_ref());
+    query.digest = wanted.map(|wanted| (wanted.algorithm, wanted.digest.clone()));
+    let words = (!arguments.words.is_empty()).then(|| arguments.words.join(" "));
+    query.content.text = words.or_else(|| arguments.text.clone());
+    // Without a catalogue, only the annotations of artifacts can be searched.
+    let title = if no_catalog { &mut query.title } else { &mut query.content.title };
+    title.clone_from(&arguments.title);
+    query.content.creator.clone_from(&arguments.creator);
+    query.content.bbox.clone_from(&arguments.bbox);
+    (query.content.from, query.content.to) =
+        arguments.between.map_or((None, None), |days| (days.first, days.last));
+    query.content.archived = true;
+    query
+}
+
+/// Shows what matches, and returns the number of matches.
+async fn matching(
+    backend: &dyn RegistryBackend,
+    open: Option<&OpenCatalog>,
+    query: &Query,
+    observer: &Arc<dyn Observer>,
+    show: &mut (dyn FnMut(Found) -> Result<(), Failure> + Send),
+) -> Result<u64, Failure> {
+    let mut count = 0;
+    let mut shown = Ok(());
+    let Some(OpenCatalog { catalog, name }) = open else {
+        let mut results = find(backend, query, observer);
+        while let Some(found) = results.try_next().await? {
+            count += 1;
+            show(found)?;
+        }
+        return Ok(count);
+    };
+    let repository = CatalogedRepository { catalog, backend, name };
+    let each = &mut |found| {
+        count += 1;
+        shown = show(found);
+        if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    repository.find(query, observer, each).await?;
+    shown.map(|()| count)
 }
 
 fn text(repository: &str, line: &Line) -> String {

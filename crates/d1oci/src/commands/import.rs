@@ -104,7 +104,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     }
     let report = d1_sync::import_hashstore(&*backend, &arguments.hashstore, &options, &observer).await?;
     let imported = Imported { repository: location.to_string(), packages, report: &report };
-    context.printer.result(&imported, text)?;
+    context.printer.done(&imported, text)?;
     let failed = imported.packages.iter().flat_map(|packages| &packages.failed);
     let failed = failed.map(|FailedPackage { identifier, message }| format!("{identifier}: {message}"));
     let details: Vec<String> = failed.chain(report.faults.iter().map(fault_line)).collect();

@@ -12,10 +12,10 @@ use registry_backend::{Error, ErrorKind};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::credentials::{self, Stored};
-use crate::failure::{Failure, backend_status};
+use crate::credentials::{self, LONGEST_SECRET, Stored, secret_of_stdin};
+use crate::failure::{Failure, backend_status, tls_hint};
 use crate::files::while_reading;
-use crate::registries::{RegistryPlace, is_this_machine};
+use crate::registries::{RegistryPlace, Typed, is_this_machine, parse_username};
 
 /// Log in to a registry.
 ///
@@ -43,16 +43,6 @@ pub(crate) struct Arguments {
     identity_token_stdin: bool,
 }
 
-/// A secret on the command line.
-#[derive(Clone, Debug)]
-struct Typed(Secret);
-
-impl From<String> for Typed {
-    fn from(text: String) -> Self {
-        Self(Secret::new(text))
-    }
-}
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LoggedIn {
@@ -61,9 +51,6 @@ struct LoggedIn {
     username: Option<String>,
     stored_in: String,
 }
-
-/// The longest password or token in bytes.
-const LONGEST_SECRET: u64 = 64 * 1024;
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let printer = context.printer;
@@ -107,7 +94,7 @@ fn report(
         _ => None,
     };
     let result = LoggedIn { registry, username, stored_in: stored.to_string().replace('`', "") };
-    context.printer.result(&result, |result, lines| match &result.username {
+    context.printer.done(&result, |result, lines| match &result.username {
         Some(username) => lines.add(format_args!("Logged in to {} as {username}", result.registry)),
         None => lines.add(format_args!("Logged in to {}", result.registry)),
     })
@@ -128,26 +115,6 @@ async fn credential(arguments: &Arguments) -> Result<Credential, Failure> {
         return Err(Failure::usage("the password is empty"));
     }
     Ok(Credential::Password { username, password })
-}
-
-/// Reads a secret up to the end of standard input, without the end of its line.
-fn secret_of_stdin() -> Result<Secret, Failure> {
-    let mut text = String::new();
-    io::stdin().lock().take(LONGEST_SECRET + 1).read_to_string(&mut text).map_err(Failure::input)?;
-    if text.len() as u64 > LONGEST_SECRET {
-        return Err(Failure::usage(format!(
-            "expected at most {LONGEST_SECRET} bytes on standard input, found more"
-        )));
-    }
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    if text.is_empty() {
-        return Err(Failure::usage("expected a password on standard input, found nothing"));
-    }
-    if text.contains(['\n', '\r', '\0']) {
-        return Err(Failure::usage("expected a password of one line on standard input, found more lines"));
-    }
-    Ok(Secret::new(text))
 }
 
 /// Prompts on the terminal.
@@ -190,14 +157,14 @@ async fn check(
 }
 
 fn refused(error: Error, hint: Option<&'static str>) -> Failure {
-    let is_denied = error.kind() == ErrorKind::Denied;
-    Failure::new(backend_status(&error), error).with_hint(match is_denied {
-        true => hint.unwrap_or("check name and password: nothing was stored"),
-        false => {
+    let hint = match error.kind() {
+        ErrorKind::Denied => hint.unwrap_or("check name and password: nothing was stored"),
+        _ => tls_hint(&error).unwrap_or(
             "`--plain-http` is for a registry without TLS, `--plain-http=false` for one with TLS on this machine, \
-             `--ca-file` for one with an authority of its own"
-        }
-    })
+             `--ca-file` for one with an authority of its own",
+        ),
+    };
+    Failure::new(backend_status(&error), error).with_hint(hint)
 }
 
 /// The login to check, and whether the registry asked for it.
@@ -231,14 +198,6 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
         }
         _ => Err("expected a registry's host, such as `quay.io` or `localhost:5000`".to_owned()),
     }
-}
-
-/// A colon would end the name in the header that carries it (RFC 7617 section 2).
-fn parse_username(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(':') || text.chars().any(char::is_control) {
-        return Err("expected a user name without a colon".to_owned());
-    }
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     }
     let removed_from = removed.iter().map(|place| place.to_string().replace('`', "")).collect();
     let result = LoggedOut { registry: arguments.host, removed_from };
-    context.printer.result(&result, |result, lines| match result.removed_from.as_slice() {
+    context.printer.done(&result, |result, lines| match result.removed_from.as_slice() {
         [] => lines.add(format_args!("There was no login for {}", result.registry)),
         _ => lines.add(format_args!("Logged out of {}", result.registry)),
     })

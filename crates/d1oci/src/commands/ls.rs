@@ -1,29 +1,42 @@
 //! `d1oci ls`: the files of a package.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use d1_model::Identifier;
 use d1_package::ArtifactState;
 use d1_package::annotations::D1_SERIES_ID;
-use d1_transfer::{FileListing, OpenPackage, list_files, with_causes};
+use d1_transfer::{FileListing, ListedFile, OpenPackage, list_files, with_causes};
 use oci_model::{MediaType, Reference};
 use registry_backend::RegistryBackend;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::package::{
     Artifact, Children, OpenedArtifact, RatioArgument, open_any, state_of_file, unreadable,
 };
+use super::selection::Selection;
 use crate::context::Context;
-use crate::failure::Failure;
-use crate::output::{Lines, human};
+use crate::failure::{ExitStatus, Failure};
+use crate::near::nearest;
+use crate::output::{Format, Lines, human};
 
 /// List the files of a package: size, path, known DataONE identifiers and formats, and the state of objects that are archived,
 /// replaced or not public.
 ///
-/// Of an image index, it lists the files of every artifact in it.
+/// Of an image index, it lists the files of every artifact in it. The sum of all listed files goes to standard error.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: d1oci ls oci:store:v1")]
+#[command(after_help = "Example: d1oci ls oci:store:v1\nExample: d1oci ls oci:store:v1 data/ --tree")]
 pub(crate) struct Arguments {
     /// The package, or with `--id` the repository.
     reference: Reference,
+    /// List only files whose path matches, or that are in this directory: `*.csv`, `data/`.
+    #[arg(value_name = "GLOB")]
+    globs: Vec<String>,
+    /// Show directories with their files and sizes below them.
+    #[arg(short, long)]
+    tree: bool,
+    /// Show sizes as numbers of bytes.
+    #[arg(short, long)]
+    bytes: bool,
     /// DataONE identifier of the package or an object in it, in place of a tag.
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
@@ -43,7 +56,41 @@ struct Listing<'a> {
     series_id: Option<String>,
     #[serde(flatten)]
     state: ArtifactState,
-    files: FileListing<'a>,
+    files: Selected<'a>,
+}
+
+/// The files of a package that the user wants to see.
+#[derive(Debug)]
+struct Selected<'a> {
+    all: FileListing<'a>,
+    directory: &'a str,
+    selection: &'a Selection,
+}
+
+impl Selected<'_> {
+    fn iter(&self) -> impl Iterator<Item = ListedFile> {
+        self.all.iter().filter(|file| self.selection.wants_path(&file.path, self.directory))
+    }
+}
+
+impl Serialize for Selected<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+/// The form of a list for people.
+#[derive(Clone, Copy, Debug)]
+struct View {
+    tree: bool,
+    bytes: bool,
+}
+
+/// The number and the size of listed files.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    files: u64,
+    bytes: u64,
 }
 
 /// An artifact of an image index.
@@ -55,17 +102,27 @@ enum Child<'a> {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { reference: asked, id, ratio: RatioArgument { max_ratio } } = arguments;
+    let Arguments { reference: asked, id, globs, tree, bytes, ratio: RatioArgument { max_ratio } } =
+        arguments;
+    let (selection, view) = (Selection::new(&globs, &[], &[])?, View { tree, bytes });
     let OpenedArtifact { backend, artifact, reference } = open_any(context, &asked, id.as_ref()).await?;
     let (raw, manifest) = match artifact {
         Artifact::Package(package) => {
             let package = package.with_max_ratio(max_ratio);
-            let listing = listing(&*backend, &package, reference).await?;
+            let listing = listing(&*backend, &package, reference, &selection).await?;
+            let sum = Sum::of(&listing);
+            if sum.files == 0 && !selection.is_everything() {
+                return Err(no_file(&package, &selection, &listing.reference));
+            }
             let state = listing.state.to_string();
             if !state.is_empty() {
                 context.printer.status(format_args!("{}: {state}", listing.reference));
             }
-            return context.printer.result(&listing, |listing, lines| files(listing, "", lines));
+            context.printer.result(&listing, |listing, lines| files(listing, "", view, lines))?;
+            if context.printer.format() == Format::Text {
+                context.printer.status(sum.in_words(view));
+            }
+            return Ok(());
         }
         Artifact::Index { raw, manifest } => (raw, manifest),
     };
@@ -80,12 +137,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             Ok(Artifact::Index { .. }) => continue,
             Err(error) => {
                 failed += 1;
-                list.item(&Child::Unreadable { reference, error: with_causes(&error) }, child_text)?;
+                let unreadable = Child::Unreadable { reference, error: with_causes(&error) };
+                list.item(&unreadable, |child, lines| child_text(child, view, lines))?;
                 continue;
             }
         };
-        let listing = Box::new(listing(&*backend, &package, reference).await?);
-        list.item(&Child::Listed(listing), child_text)?;
+        let listing = Box::new(listing(&*backend, &package, reference, &selection).await?);
+        list.item(&Child::Listed(listing), |child, lines| child_text(child, view, lines))?;
     }
     list.end()?;
     unreadable(failed, &asked)
@@ -95,6 +153,7 @@ async fn listing<'a>(
     backend: &dyn RegistryBackend,
     package: &'a OpenPackage,
     reference: String,
+    selection: &'a Selection,
 ) -> Result<Listing<'a>, Failure> {
     let view = &package.view;
     Ok(Listing {
@@ -103,26 +162,63 @@ async fn listing<'a>(
         identifier: view.identifier().map(str::to_owned),
         series_id: view.manifest().annotations.get(D1_SERIES_ID).cloned(),
         state: ArtifactState::of(&view.manifest().annotations),
-        files: list_files(backend, package).await?,
+        files: Selected { all: list_files(backend, package).await?, directory: view.directory(), selection },
         reference,
     })
 }
 
-fn child_text(child: &Child<'_>, lines: &mut Lines<'_>) {
+/// Returns the failure for patterns that match nothing, with a path that is like them.
+fn no_file(package: &OpenPackage, selection: &Selection, reference: &str) -> Failure {
+    let wanted = selection.text();
+    let near = nearest(wanted, package.view.entries().map(|entry| entry.path));
+    let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    Failure::new(ExitStatus::NotFound, format!("no file of the package matches `{wanted}`"))
+        .with_hint(format!("{near}`d1oci ls {reference}` lists all files"))
+}
+
+impl Sum {
+    fn of(listing: &Listing<'_>) -> Self {
+        let add = |sum: Self, file: ListedFile| Self {
+            files: sum.files + 1,
+            bytes: sum.bytes.saturating_add(file.size),
+        };
+        listing.files.iter().fold(Self::default(), add)
+    }
+
+    fn in_words(self, view: View) -> String {
+        format!("{}, {}", human::count(self.files, "file"), view.size(self.bytes))
+    }
+}
+
+impl View {
+    fn size(self, bytes: u64) -> String {
+        if self.bytes { human::count(bytes, "byte") } else { human::bytes(bytes) }
+    }
+
+    /// Returns a size for a column.
+    fn cell(self, bytes: u64) -> String {
+        if self.bytes { bytes.to_string() } else { human::bytes(bytes) }
+    }
+}
+
+fn child_text(child: &Child<'_>, view: View, lines: &mut Lines<'_>) {
     match child {
         Child::Listed(listing) => {
             let kind = listing.artifact_type.as_ref().map(|kind| format!(" ({kind})")).unwrap_or_default();
             lines.add(format_args!("{}{kind}:", listing.reference));
-            files(listing, "  ", lines);
+            files(listing, "  ", view, lines);
         }
         Child::Unreadable { reference, error } => lines.add(format_args!("error    {reference}: {error}")),
     }
 }
 
-fn files(listing: &Listing<'_>, indent: &str, lines: &mut Lines<'_>) {
-    let width = listing.files.iter().map(|file| human::bytes(file.size).len()).max().unwrap_or(0);
+fn files(listing: &Listing<'_>, indent: &str, view: View, lines: &mut Lines<'_>) {
+    if view.tree {
+        return tree(listing, indent, view, lines);
+    }
+    let width = listing.files.iter().map(|file| view.cell(file.size).len()).max().unwrap_or(0);
     for file in listing.files.iter() {
-        let mut line = format!("{indent}{:>width$}  {}", human::bytes(file.size), file.path);
+        let mut line = format!("{indent}{:>width$}  {}", view.cell(file.size), file.path);
         if let Some(identifier) = &file.identifier {
             line += &format!("  [{identifier}]");
         }
@@ -130,5 +226,39 @@ fn files(listing: &Listing<'_>, indent: &str, lines: &mut Lines<'_>) {
             line += &format!("  ({format_id})");
         }
         lines.add(line + &state_of_file(&file));
+    }
+}
+
+/// Lists directories, with the sum of the files below each, and files.
+fn tree(listing: &Listing<'_>, indent: &str, view: View, lines: &mut Lines<'_>) {
+    let mut sums = BTreeMap::<String, Sum>::new();
+    let mut all: Vec<(String, u64)> = listing.files.iter().map(|file| (file.path, file.size)).collect();
+    all.sort();
+    for (path, size) in &all {
+        for (at, _) in path.match_indices('/') {
+            let sum = sums.entry(path[..at].to_owned()).or_default();
+            sum.files += 1;
+            sum.bytes = sum.bytes.saturating_add(*size);
+        }
+    }
+    let sizes = all.iter().map(|(_, size)| *size).chain(sums.values().map(|sum| sum.bytes));
+    let width = sizes.map(|size| view.cell(size).len()).max().unwrap_or(0);
+    let mut shown = BTreeSet::new();
+    for (path, size) in &all {
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        for (depth, directory) in ends.map(|at| &path[..at]).enumerate() {
+            if !shown.insert(directory) {
+                continue;
+            }
+            let sum = sums.get(directory).copied().unwrap_or_default();
+            let name = directory.rsplit('/').next().unwrap_or(directory);
+            let (depth, size) = ("  ".repeat(depth), view.cell(sum.bytes));
+            lines.add(format_args!(
+                "{indent}{size:>width$}  {depth}{name}/  ({})",
+                human::count(sum.files, "file")
+            ));
+        }
+        let (depth, size) = ("  ".repeat(path.matches('/').count()), view.cell(*size));
+        lines.add(format_args!("{indent}{size:>width$}  {depth}{}", path.rsplit('/').next().unwrap_or(path)));
     }
 }

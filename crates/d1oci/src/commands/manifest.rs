@@ -1,15 +1,18 @@
-//! `d1oci manifest fetch`: the stored bytes of a manifest.
+//! `d1oci manifest`: the stored bytes of manifests and configurations.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use oci_model::Reference;
-use registry_backend::Access;
-use safe_files::{Existing, ResultFile};
+use d1_package::MAX_INDEX_BYTES;
+use oci_model::{Digest, MANIFEST_READ_LIMIT, Manifest, ManifestRef, MediaType, RawManifest, Reference};
+use registry_backend::{Access, RegistryBackendExt};
+use serde::Serialize;
 
+use super::delete;
 use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
+use crate::files::{read_input, write_result};
 use crate::near::found;
+use crate::spellings::TaggedReference;
 
 /// Work with manifests.
 #[derive(Debug, clap::Args)]
@@ -22,6 +25,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Fetch(FetchArguments),
+    FetchConfig(FetchConfigArguments),
+    Push(PushArguments),
+    Delete(DeleteArguments),
 }
 
 /// Print the manifest of an artifact, byte for byte.
@@ -30,7 +36,27 @@ enum Action {
 struct FetchArguments {
     /// The artifact.
     reference: Reference,
-    /// Indent it for reading; below 64 levels, lines get no more indent.
+    /// Indent it for reading, with a note in place of the embedded index; below 64 levels, lines get no more indent.
+    #[arg(long)]
+    pretty: bool,
+    /// With `--pretty`: show the embedded index too.
+    #[arg(long, requires = "pretty")]
+    with_index: bool,
+    /// Print its descriptor instead.
+    #[arg(long)]
+    descriptor: bool,
+    /// Write it to a file; `-` is standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Print the configuration of an artifact: of a package, its index.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci manifest fetch-config --pretty oci:store:v1")]
+struct FetchConfigArguments {
+    /// The artifact.
+    reference: Reference,
+    /// Indent it for reading.
     #[arg(long)]
     pretty: bool,
     /// Print its descriptor instead.
@@ -41,39 +67,157 @@ struct FetchArguments {
     output: Option<PathBuf>,
 }
 
+/// Store a manifest as it is. Its blobs must be in the repository already.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci manifest push oci:store:v2 manifest.json")]
+struct PushArguments {
+    /// The repository with a tag, with several tags and commas between them, or with the digest of the manifest.
+    #[arg(value_name = "REFERENCE")]
+    target: TaggedReference,
+    /// The manifest; `-` is standard input.
+    file: PathBuf,
+    /// Media type of the manifest [default: the one in its field `mediaType`].
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<MediaType>,
+}
+
+/// Delete an artifact with all its tags. At a terminal, the command asks first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: d1oci manifest delete --yes oci:store:v1")]
+struct DeleteArguments {
+    /// The artifact.
+    reference: Reference,
+    /// Do not ask at a terminal.
+    #[arg(short, long, visible_alias = "force", short_alias = 'f')]
+    yes: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Pushed {
+    reference: String,
+    digest: Digest,
+    size: u64,
+    media_type: MediaType,
+}
+
+/// The bytes to print, and whether they are the stored bytes.
+type Printed = (Vec<u8>, bool);
+
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let Action::Fetch(arguments) = arguments.action;
+    match arguments.action {
+        Action::Fetch(arguments) => fetch(context, arguments).await,
+        Action::FetchConfig(arguments) => fetch_config(context, arguments).await,
+        Action::Push(arguments) => push(context, arguments).await,
+        Action::Delete(DeleteArguments { reference, yes }) => {
+            delete::run(context, delete::Arguments::of_artifact(reference, yes)).await
+        }
+    }
+}
+
+async fn fetch(context: &Context, arguments: FetchArguments) -> Result<(), Failure> {
     let target = context.required_target(&arguments.reference)?;
     let backend = context.open(&arguments.reference.location, Access::Read).await?;
     let manifest = backend.read_manifest(target).await;
     let manifest = found(&*backend, &arguments.reference, manifest).await?;
-    let json = |result: serde_json::Result<Vec<u8>>| {
-        result.map_err(|error| Failure::new(ExitStatus::Invalid, error))
-    };
-    let mut bytes = match (arguments.descriptor, arguments.pretty) {
-        (true, true) => json(serde_json::to_vec_pretty(&manifest.descriptor()))?,
-        (true, false) => json(serde_json::to_vec(&manifest.descriptor()))?,
+    let bytes = match (arguments.descriptor, arguments.pretty) {
+        (true, pretty) => as_json(&manifest.descriptor(), pretty)?,
         (false, true) => {
-            // As text, not as a value: fields keep their order and numbers their digits.
-            let text = std::str::from_utf8(manifest.bytes())
-                .map_err(|error| Failure::new(ExitStatus::Invalid, error))?;
-            pretty(text).into_bytes()
+            let text = text(manifest.bytes())?;
+            let noted = if arguments.with_index { None } else { with_note(text, &manifest) };
+            (pretty(noted.as_deref().unwrap_or(text)).into_bytes(), false)
         }
-        (false, false) => manifest.bytes().to_vec(),
+        (false, false) => (manifest.bytes().to_vec(), true),
     };
-    match &arguments.output {
-        Some(path) if path != Path::new("-") => {
-            let failed = |error| Failure::file("write", path, error);
-            let mut file = ResultFile::create(path, Existing::Replace).map_err(failed)?;
-            file.write_all(&bytes).and_then(|()| file.commit()).map_err(failed)
+    print(context, arguments.output.as_deref(), bytes)
+}
+
+async fn fetch_config(context: &Context, arguments: FetchConfigArguments) -> Result<(), Failure> {
+    let target = context.required_target(&arguments.reference)?;
+    let backend = context.open(&arguments.reference.location, Access::Read).await?;
+    let manifest = backend.read_image_manifest(target).await;
+    let (_, manifest) = found(&*backend, &arguments.reference, manifest).await?;
+    let bytes = match (arguments.descriptor, arguments.pretty) {
+        (true, pretty) => as_json(&manifest.config, pretty)?,
+        (false, is_pretty) => {
+            let bytes = backend.read_blob_to_memory(&manifest.config, MAX_INDEX_BYTES).await?;
+            match is_pretty {
+                true => (pretty(text(&bytes)?).into_bytes(), false),
+                false => (bytes, true),
+            }
         }
+    };
+    print(context, arguments.output.as_deref(), bytes)
+}
+
+async fn push(context: &Context, arguments: PushArguments) -> Result<(), Failure> {
+    let TaggedReference { first, more } = &arguments.target;
+    context.check_scheme(&first.location)?;
+    let bytes = read_input(&arguments.file, MANIFEST_READ_LIMIT).await?;
+    let stated = serde_json::from_slice::<Stated>(&bytes).ok().and_then(|stated| stated.media_type);
+    let media_type = arguments.media_type.or(stated).ok_or_else(|| {
+        Failure::usage("expected a manifest with the field `mediaType`, found none")
+            .with_hint("`--media-type` states the type of a manifest")
+    })?;
+    let manifest = RawManifest::new(bytes, media_type);
+    let backend = context.open(&first.location, Access::Create).await?;
+    let at = first.target.clone().unwrap_or_else(|| ManifestRef::Digest(manifest.digest().clone()));
+    for at in std::iter::once(at).chain(more.iter().cloned().map(ManifestRef::Tag)) {
+        backend.write_manifest(&at, &manifest).await?;
+    }
+    let pushed = Pushed {
+        reference: first.to_string(),
+        digest: manifest.digest().clone(),
+        size: manifest.bytes().len() as u64,
+        media_type: manifest.media_type().clone(),
+    };
+    context.printer.done(&pushed, |pushed, lines| {
+        lines.add(format_args!("Pushed {}", pushed.reference));
+        lines.add(format_args!("Digest: {}", pushed.digest));
+    })
+}
+
+/// The field of a manifest that states its type.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stated {
+    media_type: Option<MediaType>,
+}
+
+fn as_json<T: Serialize>(value: &T, pretty: bool) -> Result<Printed, Failure> {
+    let json = if pretty { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
+    json.map(|json| (json, false)).map_err(|error| Failure::new(ExitStatus::Invalid, error))
+}
+
+/// Returns JSON as text, not as a value: fields keep their order and numbers their digits.
+fn text(bytes: &[u8]) -> Result<&str, Failure> {
+    std::str::from_utf8(bytes).map_err(|error| Failure::new(ExitStatus::Invalid, error))
+}
+
+/// Writes the bytes to a file, or to standard output, there with an end of line behind bytes that are not stored like that.
+fn print(context: &Context, output: Option<&Path>, (mut bytes, is_stored): Printed) -> Result<(), Failure> {
+    match output {
+        Some(path) if path != Path::new("-") => write_result(path, &bytes),
         _ => {
-            if arguments.pretty || arguments.descriptor {
+            if !is_stored {
                 bytes.push(b'\n');
             }
             context.printer.raw(&bytes)
         }
     }
+}
+
+/// The longest embedded content that is shown, in characters. Small configurations, such as the empty one, are not worth a note.
+const LONGEST_SHOWN: usize = 100;
+
+/// Returns the text of a manifest with a note in place of a large embedded configuration.
+fn with_note(text: &str, manifest: &RawManifest) -> Option<String> {
+    let Ok(Manifest::Image(image)) = manifest.parse() else { return None };
+    let bytes = image.config.inline_content()?.len();
+    let json: serde_json::Value = serde_json::from_str(text).ok()?;
+    let data = json.get("config")?.get("data")?.as_str().filter(|data| data.len() > LONGEST_SHOWN)?;
+    let note = format!("({bytes} bytes: `d1oci manifest fetch-config` shows them)");
+    Some(text.replacen(&format!("\"{data}\""), &format!("\"{note}\""), 1))
 }
 
 /// The deepest level with an indent of its own. Deeper levels share it: else the indent alone of a deeply nested manifest of

@@ -125,7 +125,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let observer = context.warnings();
     let report = mirror(&*from, &*to, &options, &observer, &done).await?;
     let mirrored = Mirrored { from: from_location.to_string(), to: to_location.to_string(), report: &report };
-    context.printer.result(&mirrored, text)?;
+    context.printer.result(&mirrored, |mirrored, lines| match context.printer.is_quiet() {
+        true => lines.add(summary(mirrored)),
+        false => text(mirrored, lines),
+    })?;
     journal.map_or(Ok(()), Journal::finish)?;
     let is_empty = report.copied.is_empty() && report.unchanged == 0 && report.failed.is_empty();
     if is_empty && !arguments.tags.is_empty() {
@@ -179,8 +182,7 @@ fn mount_from(from: &Location, to: &Location) -> Option<oci_model::RepositoryNam
 }
 
 fn text(mirrored: &Mirrored<'_>, lines: &mut Lines<'_>) {
-    let MirrorReport { dry_run, copied, unchanged, equal, not_public, deleted, failed, sent_bytes, .. } =
-        mirrored.report;
+    let MirrorReport { dry_run, copied, not_public, deleted, .. } = mirrored.report;
     let (copy, delete) = if *dry_run { ("Would copy", "Would delete") } else { ("Copied", "Deleted") };
     for tag in copied {
         match &tag.former {
@@ -195,6 +197,12 @@ fn text(mirrored: &Mirrored<'_>, lines: &mut Lines<'_>) {
     for tag in not_public {
         lines.add(format_args!("Left out {tag}: not everybody may read its objects"));
     }
+    lines.add(summary(mirrored));
+}
+
+fn summary(mirrored: &Mirrored<'_>) -> String {
+    let MirrorReport { copied, unchanged, equal, not_public, deleted, failed, sent_bytes, .. } =
+        mirrored.report;
     let mut text = format!("{}: {} copied, {unchanged} unchanged", mirrored.to, copied.len());
     for (count, what) in [(*equal, "of equal content"), (not_public.len() as u64, "not public")] {
         if count > 0 {
@@ -202,7 +210,7 @@ fn text(mirrored: &Mirrored<'_>, lines: &mut Lines<'_>) {
         }
     }
     let (deleted, failed, sent) = (deleted.len(), failed.len(), human::bytes(*sent_bytes));
-    lines.add(format_args!("{text}, {deleted} deleted, {failed} failed; {sent} sent"));
+    format!("{text}, {deleted} deleted, {failed} failed; {sent} sent")
 }
 
 /// The digests of mirrored tags: a file of JSON lines that only grows.

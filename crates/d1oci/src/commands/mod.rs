@@ -5,10 +5,12 @@ pub(crate) mod attach;
 mod audit_report;
 pub(crate) mod backends;
 pub(crate) mod bag;
+pub(crate) mod blob;
 pub(crate) mod cat;
 pub(crate) mod catalog;
 #[cfg(feature = "d1-client")]
 pub(crate) mod compare;
+pub(crate) mod complete;
 pub(crate) mod completions;
 mod confirm;
 pub(crate) mod copy;
@@ -39,8 +41,10 @@ pub(crate) mod replicate;
 #[cfg(feature = "distribution-client")]
 pub(crate) mod repo;
 pub(crate) mod resolve;
+mod selection;
 #[cfg(feature = "d1-gateway")]
 pub(crate) mod serve;
+pub(crate) mod show;
 pub(crate) mod tag;
 pub(crate) mod tags;
 pub(crate) mod verify;

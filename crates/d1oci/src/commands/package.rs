@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use d1_catalog::{CatalogedRepository, Purpose, check_identifier, locate};
+use d1_catalog::{CatalogedRepository, Error as CatalogError, Purpose, check_identifier, locate};
 use d1_model::Identifier;
 use d1_package::TOMBSTONE_TYPE;
 use d1_transfer::parts::concerns_content;
@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
 use crate::near::found;
 use crate::output::human;
+use crate::spellings::meant_in;
 
 /// The bound on the content of archives from strangers.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -32,6 +33,15 @@ pub(crate) struct Opened {
     pub(crate) package: OpenPackage,
     /// Its reference by digest, which stays valid when tags move.
     pub(crate) reference: String,
+    /// The identifier by which it was found, as the package spells it.
+    pub(crate) identifier: Option<Identifier>,
+}
+
+/// An artifact that a reference or an identifier names.
+struct Target {
+    at: ManifestRef,
+    /// The identifier by which it was found, as the repository spells it.
+    identifier: Option<Identifier>,
 }
 
 /// Opens the package that a reference names, or that has this identifier in the repository or an object with it.
@@ -45,13 +55,13 @@ pub(crate) async fn open(
     context.check_scheme(location)?;
     let backend = context.open(location, Access::Read).await?;
     let target = find_target(context, &*backend, reference, identifier, purpose, &context.observer()).await?;
-    let package = open_package(&*backend, &target).await;
+    let package = open_package(&*backend, &target.at).await;
     let package = found(&*backend, reference, package).await?;
-    if let Some(identifier) = identifier {
+    if let Some(identifier) = &target.identifier {
         refuse_tombstone(&package, identifier)?;
     }
     let reference = format!("{location}@{}", package.raw.digest());
-    Ok(Opened { backend, package, reference })
+    Ok(Opened { backend, package, reference, identifier: target.identifier })
 }
 
 /// Refuses the tombstone of a withdrawn object in place of the object.
@@ -207,7 +217,7 @@ pub(crate) async fn target(
     identifier: Option<&Identifier>,
     observer: &Arc<dyn Observer>,
 ) -> Result<ManifestRef, Failure> {
-    find_target(context, backend, reference, identifier, Purpose::Package, observer).await
+    Ok(find_target(context, backend, reference, identifier, Purpose::Package, observer).await?.at)
 }
 
 async fn find_target(
@@ -217,25 +227,38 @@ async fn find_target(
     identifier: Option<&Identifier>,
     purpose: Purpose,
     observer: &Arc<dyn Observer>,
-) -> Result<ManifestRef, Failure> {
-    match (&reference.target, identifier) {
-        (Some(target), Some(identifier)) => {
-            let digest = check_identifier(backend, target, identifier).await?;
-            Ok(ManifestRef::Digest(digest))
+) -> Result<Target, Failure> {
+    let Some(typed) = identifier else {
+        return Ok(Target { at: context.required_target(reference)?.clone(), identifier: None });
+    };
+    let catalog = match &reference.target {
+        None => context.catalogs.existing(&reference.location, context.printer)?,
+        Some(_) => None,
+    };
+    let mut first_error = None;
+    for identifier in meant_in(backend, typed).await {
+        let digest = match (&reference.target, &catalog) {
+            (Some(target), _) => check_identifier(backend, target, &identifier).await,
+            (None, Some(OpenCatalog { catalog, name })) => {
+                let repository = CatalogedRepository { catalog, backend, name };
+                repository.locate(&identifier, purpose, observer).await.map(|located| located.digest)
+            }
+            (None, None) => {
+                locate(backend, &identifier, purpose, observer).await.map(|located| located.digest)
+            }
+        };
+        match digest {
+            Ok(digest) => {
+                return Ok(Target { at: ManifestRef::Digest(digest), identifier: Some(identifier) });
+            }
+            Err(error @ (CatalogError::NotInRepository { .. } | CatalogError::OtherArtifact { .. })) => {
+                first_error.get_or_insert(error);
+            }
+            Err(error) => return Err(error.into()),
         }
-        (Some(target), None) => Ok(target.clone()),
-        (None, Some(identifier)) => {
-            let located = match context.catalogs.existing(&reference.location, context.printer)? {
-                Some(OpenCatalog { catalog, name }) => {
-                    let repository = CatalogedRepository { catalog: &catalog, backend, name: &name };
-                    repository.locate(identifier, purpose, observer).await?
-                }
-                None => locate(backend, identifier, purpose, observer).await?,
-            };
-            Ok(ManifestRef::Digest(located.digest))
-        }
-        (None, None) => context.required_target(reference).cloned(),
     }
+    // The typed identifier is among those that were looked for, so there was an error.
+    Err(first_error.map_or_else(|| Failure::usage("expected an identifier"), Failure::from))
 }
 
 /// Returns the state of an object in words, with space before it, or nothing for a current public object.

@@ -69,7 +69,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         kept_young: report.kept_young,
         partial_files: report.partial_files,
     };
-    context.printer.result(&outcome, text)
+    context.printer.done(&outcome, text)
 }
 
 fn text(outcome: &Outcome, lines: &mut Lines<'_>) {

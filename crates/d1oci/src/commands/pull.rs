@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use d1_model::Identifier;
 use d1_package::Accept;
-use d1_transfer::{PullOptions, PullReport};
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use d1_transfer::{Candidate, PullOptions, PullReport};
 use oci_model::Reference;
 use registry_backend::Access;
 use serde::Serialize;
 
 use super::bag::AcceptArgument;
 use super::package::{self, RatioArgument};
+use super::selection::Selection;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::near::found;
@@ -33,9 +33,15 @@ pub(crate) struct Arguments {
     /// Directory to pull into.
     #[arg(short, long, value_name = "DIRECTORY", default_value = ".")]
     output: PathBuf,
-    /// Pull only files whose path in the package matches; can be repeated.
+    /// Pull only files whose path in the package matches, or that are in this directory; can be repeated.
     #[arg(short, long, value_name = "GLOB")]
     include: Vec<String>,
+    /// Leave out files whose path in the package matches, or that are in this directory; can be repeated.
+    #[arg(short = 'x', long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Pull only objects with this DataONE object format identifier; can be repeated.
+    #[arg(long, value_name = "FORMAT")]
+    format_id: Vec<String>,
     /// Replace existing files with different content.
     #[arg(long)]
     overwrite: bool,
@@ -62,10 +68,10 @@ struct Pulled<'a> {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
     let mut options = PullOptions::default();
-    if !arguments.include.is_empty() {
-        let globs = globs(&arguments.include)?;
-        options.include = Some(Arc::new(move |path: &str| globs.is_match(path)));
-        options.include_text = arguments.include.join(", ");
+    let selection = Selection::new(&arguments.include, &arguments.exclude, &arguments.format_id)?;
+    if !selection.is_everything() {
+        selection.text().clone_into(&mut options.include_text);
+        options.include = Some(Arc::new(move |file: &Candidate<'_>| selection.wants(file)));
     }
     options.overwrite = arguments.overwrite;
     options.keep_going = arguments.keep_going;
@@ -88,15 +94,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         path: arguments.output.join(&report.directory).display().to_string(),
         report: &report,
     };
-    context.printer.result(&pulled, text)
-}
-
-fn globs(patterns: &[String]) -> Result<GlobSet, Failure> {
-    let mut globs = GlobSetBuilder::new();
-    for pattern in patterns {
-        globs.add(Glob::new(pattern).map_err(|error| Failure::usage(error.to_string()))?);
-    }
-    globs.build().map_err(|error| Failure::usage(error.to_string()))
+    context.printer.done(&pulled, text)
 }
 
 fn text(pulled: &Pulled<'_>, lines: &mut Lines<'_>) {

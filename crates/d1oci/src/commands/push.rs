@@ -1,5 +1,6 @@
 //! `d1oci push`: a bag, a directory or single files into a repository.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use d1_model::Identifier;
@@ -9,7 +10,7 @@ use d1_sync::{ObjectReport, ObjectToPush};
 use d1_transfer::{FileToPush, PushOptions, PushReport};
 #[cfg(feature = "distribution-client")]
 use futures::{StreamExt, TryStreamExt};
-use oci_model::{Annotations, Location, MediaType, Reference, Tag};
+use oci_model::{Annotations, Digest, Location, MediaType, Reference, Tag};
 use oci_pack::Compression;
 #[cfg(feature = "distribution-client")]
 use registry_backend::TagEntry;
@@ -20,9 +21,10 @@ use super::archive;
 use super::bag::AcceptArgument;
 use crate::context::{Context, source_date_epoch, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
-use crate::files::require_regular;
+use crate::files::{read_regular_text, require_regular, write_result};
 use crate::fingerprints::{Fingerprints, Trusted, trusted, trusted_text};
 use crate::output::{Lines, human};
+use crate::spellings::TaggedReference;
 
 /// Push a bag, a directory or single files.
 ///
@@ -41,8 +43,9 @@ use crate::output::{Lines, human};
 #[command(after_help = "Example: d1oci push oci:store:v1 ./dataset_10.18739_A2D795C92\n\
                         Example: d1oci push oci:store ./T3_2024_15m_Temp.csv --sysmeta sysmeta.xml")]
 pub(crate) struct Arguments {
-    /// The target repository, and the tag.
-    reference: Reference,
+    /// The target repository, and the tag, or several with commas between them.
+    #[arg(value_name = "REFERENCE")]
+    target: TaggedReference,
     /// A directory, or files; `FILE:TYPE` states a file's media type.
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<PathBuf>,
@@ -58,6 +61,12 @@ pub(crate) struct Arguments {
     /// Annotation of the manifest.
     #[arg(short, long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
     annotations: Vec<(String, String)>,
+    /// Annotations of the manifest in a JSON file, as `oras` reads them: `{"$manifest": {"KEY": "VALUE"}}`.
+    #[arg(long, value_name = "FILE")]
+    annotation_file: Option<PathBuf>,
+    /// Also write the manifest to this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    export_manifest: Option<PathBuf>,
     /// DataONE identifier of the package or object [default: the one in its metadata].
     #[arg(long, value_name = "PID")]
     id: Option<Identifier>,
@@ -158,11 +167,12 @@ struct Pushed<'a> {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
-    let tag = context.tag_only(&arguments.reference)?;
+    let reference = &arguments.target.first;
+    let tag = context.tag_only(reference)?;
     let mut options = options(&arguments, tag)?;
     let known = Fingerprints::open_if(arguments.trust_unchanged)?;
     options.known = known.clone().map(|known| known as _);
-    let location = &arguments.reference.location;
+    let location = &reference.location;
     let backend = if arguments.dry_run {
         open_for_dry_run(context, location, options.tags.first()).await?
     } else {
@@ -189,14 +199,15 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             let object = ObjectToPush { path, media_type, system_metadata: arguments.sysmeta.clone() };
             let report = d1_sync::push_object(&*backend, &object, &options, &observer).await?;
             tell_of_privacy(context, location, &*backend, &report.object, arguments.dry_run).await;
+            export_manifest(&*backend, &report.object.digest, arguments.export_manifest.as_deref()).await?;
             let pushed = PushedObject {
-                reference: pushed_reference(&arguments.reference, &report.object),
+                reference: pushed_reference(reference, &report.object),
                 trusted: trusted(context, known.as_deref()),
                 report: &report,
             };
             return context
                 .printer
-                .result(&pushed, |pushed, lines| object_text(pushed, arguments.dry_run, lines));
+                .done(&pushed, |pushed, lines| object_text(pushed, arguments.dry_run, lines));
         }
         files => {
             refuse_system_metadata(&arguments)?;
@@ -212,10 +223,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         ));
     }
     tell_of_privacy(context, location, &*backend, &report, arguments.dry_run).await;
+    export_manifest(&*backend, &report.digest, arguments.export_manifest.as_deref()).await?;
     let trusted = trusted(context, known.as_deref());
-    let pushed =
-        Pushed { reference: pushed_reference(&arguments.reference, &report), trusted, report: &report };
-    context.printer.result(&pushed, |pushed, lines| {
+    let pushed = Pushed { reference: pushed_reference(reference, &report), trusted, report: &report };
+    context.printer.done(&pushed, |pushed, lines| {
         text(&pushed.reference, pushed.report, arguments.dry_run, lines);
         trusted_text(pushed.trusted, lines);
     })
@@ -223,10 +234,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
 
 fn options(arguments: &Arguments, tag: Option<&Tag>) -> Result<PushOptions, Failure> {
     let mut options = PushOptions::new(temporary_directory());
-    options.tags = tag.into_iter().chain(&arguments.tags).cloned().collect();
+    options.tags = tag.into_iter().chain(&arguments.target.more).chain(&arguments.tags).cloned().collect();
     options.layout = arguments.layout.into();
     options.artifact_type = arguments.artifact_type.clone();
-    options.annotations = arguments.annotations.iter().cloned().collect::<Annotations>();
+    options.annotations = annotations(arguments.annotation_file.as_deref(), &arguments.annotations)?;
     options.identifier = arguments.id.clone();
     options.include_private = arguments.include_private;
     options.take_mislabelled = arguments.take_mislabelled;
@@ -382,6 +393,37 @@ fn title_of(path: &Path) -> Result<String, Failure> {
         }
     }
     Ok(parts.join("/"))
+}
+
+/// Returns the annotations of a file, and those of the command line, which count more.
+pub(crate) fn annotations(file: Option<&Path>, typed: &[(String, String)]) -> Result<Annotations, Failure> {
+    const MANIFEST: &str = "$manifest";
+    const LARGEST: u64 = 4 * 1024 * 1024;
+    let Some(path) = file else { return Ok(typed.iter().cloned().collect()) };
+    let text = read_regular_text(path, LARGEST).map_err(|error| Failure::file("read", path, error))?;
+    let refused = |reason: String| Failure::usage(format!("cannot use `{}`: {reason}", path.display()));
+    let parsed: BTreeMap<String, Annotations> = serde_json::from_str(&text).map_err(|error| {
+        refused(format!(
+            "expected an object of objects with texts, {{\"{MANIFEST}\": {{\"KEY\": \"VALUE\"}}}}: {error}"
+        ))
+    })?;
+    if let Some(other) = parsed.keys().find(|key| *key != MANIFEST) {
+        return Err(refused(format!("expected `{MANIFEST}` alone, found `{other}`")).with_hint(
+            "annotations of files and of the config would change what the index of the package says",
+        ));
+    }
+    Ok(parsed.into_values().flatten().chain(typed.iter().cloned()).collect())
+}
+
+/// Writes the stored manifest to a file, if the user wants that.
+pub(crate) async fn export_manifest(
+    backend: &dyn RegistryBackend,
+    digest: &Digest,
+    file: Option<&Path>,
+) -> Result<(), Failure> {
+    let Some(path) = file else { return Ok(()) };
+    let manifest = backend.read_manifest(&digest.clone().into()).await?;
+    write_result(path, manifest.bytes())
 }
 
 pub(crate) fn parse_annotation(text: &str) -> Result<(String, String), String> {

@@ -24,7 +24,7 @@ use crate::context::{Context, temporary_directory};
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, sync_status};
 use crate::nodes::{NodeOptions, SelectionOptions, identifiers_on_stdin, parse_identifier};
-use crate::output::{Lines, human};
+use crate::output::{Format, Lines, human};
 use crate::shard::ShardArgument;
 
 /// Replicate packages from DataONE into a repository.
@@ -259,7 +259,13 @@ impl Telling<'_> {
                 Line::Skipped { identifier }
             }
         };
-        if let Err(failure) = self.context.printer.item(&line, text) {
+        // The summary counts the successes, and so it is enough where the user wants quiet.
+        let is_failed = matches!(line, Line::Failed { .. });
+        let printer = self.context.printer;
+        if printer.is_quiet() && printer.format() == Format::Text && !is_failed {
+            return;
+        }
+        if let Err(failure) = printer.item(&line, text) {
             self.keep(failure);
         }
     }

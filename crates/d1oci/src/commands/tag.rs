@@ -41,7 +41,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         backend.write_manifest(&ManifestRef::Tag(tag.clone()), &manifest).await?;
     }
     let tagged = Tagged { digest: manifest.digest().clone(), tags: arguments.tags };
-    context.printer.result(&tagged, |tagged, lines| {
+    context.printer.done(&tagged, |tagged, lines| {
         for tag in &tagged.tags {
             lines.add(format_args!("{location}:{tag} is {}", tagged.digest));
         }

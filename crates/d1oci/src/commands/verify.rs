@@ -16,7 +16,7 @@ use super::package::{self, RatioArgument};
 use crate::context::{Context, temporary_directory};
 use crate::failure::{ExitStatus, Failure};
 use crate::near::found;
-use crate::output::{Lines, human};
+use crate::output::{Format, Lines, human};
 
 /// Verify a bag on disk, a package in a repository, or everything in a repository.
 ///
@@ -111,8 +111,9 @@ async fn one(
     let name = format!("{}@{}", reference.location, report.digest);
     if audit.as_ref().is_none_or(|audit| !audit.is_on_standard_output()) {
         let verified = Verified { reference: name.clone(), report: &report };
-        context.printer.result(&verified, |verified, lines| {
-            text(&verified.reference, verified.report, lines);
+        context.printer.result(&verified, |Verified { reference, report }, lines| match report.valid {
+            true if context.printer.is_quiet() => lines.add(verdict(reference, report)),
+            _ => text(reference, report, lines),
         })?;
     }
     if let Some(audit) = &mut audit {
@@ -161,7 +162,10 @@ async fn everything(
         if let Some(audit) = &mut audit {
             audit.artifact(&Audited::of(&reference, &artifact))?;
         }
-        if let Some(list) = &mut list {
+        // Where the user wants quiet, the faults are enough.
+        let is_left_out =
+            context.printer.is_quiet() && context.printer.format() == Format::Text && artifact.is_valid();
+        if let Some(list) = list.as_mut().filter(|_| !is_left_out) {
             let shown = VerifiedOfAll { reference, valid: artifact.is_valid(), artifact: &artifact };
             list.item(&shown, text_of_all)?;
         }
@@ -215,15 +219,17 @@ fn text(reference: &str, report: &VerifyReport, lines: &mut Lines<'_>) {
         let objects = human::count(audit.verified, "object");
         lines.add(format_args!("{objects} match their system metadata"));
     }
+    lines.add(verdict(reference, report));
+}
+
+/// Returns whether the artifact is valid, in words.
+fn verdict(reference: &str, report: &VerifyReport) -> String {
     let verdict = if report.valid { "valid" } else { "not valid" };
     let how = match report.deep {
         true => format!("every byte read: {}", human::bytes(report.read_bytes)),
         false => "all blobs exist; `--deep` reads them".to_owned(),
     };
     let how = if report.valid || report.deep { how } else { "not every byte was read".to_owned() };
-    lines.add(format_args!(
-        "{reference} is {verdict} ({}, {}; {how})",
-        human::count(report.files, "file"),
-        human::bytes(report.bytes),
-    ));
+    let (files, bytes) = (human::count(report.files, "file"), human::bytes(report.bytes));
+    format!("{reference} is {verdict} ({files}, {bytes}; {how})")
 }

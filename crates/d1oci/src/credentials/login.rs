@@ -1,9 +1,10 @@
 //! Stores and removes logins.
 
 use std::fmt;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use distribution_client::Credential;
+use distribution_client::{Credential, Secret};
 use registry_backend::Result;
 
 use super::auth_file::AuthFile;
@@ -12,6 +13,9 @@ use super::helper::Helper;
 use super::key::canonical_host;
 use crate::environment::Environment;
 use crate::failure::Failure;
+
+/// The longest password or token in bytes.
+pub(crate) const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// The place of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,4 +106,24 @@ impl fmt::Display for Stored {
             Self::File(path) => write!(formatter, "`{}`", path.display()),
         }
     }
+}
+
+/// Reads a secret up to the end of standard input, without the end of its line.
+pub(crate) fn secret_of_stdin() -> Result<Secret, Failure> {
+    let mut text = String::new();
+    io::stdin().lock().take(LONGEST_SECRET + 1).read_to_string(&mut text).map_err(Failure::input)?;
+    if text.len() as u64 > LONGEST_SECRET {
+        return Err(Failure::usage(format!(
+            "expected at most {LONGEST_SECRET} bytes on standard input, found more"
+        )));
+    }
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(Failure::usage("expected a password on standard input, found nothing"));
+    }
+    if text.contains(['\n', '\r', '\0']) {
+        return Err(Failure::usage("expected a password of one line on standard input, found more lines"));
+    }
+    Ok(Secret::new(text))
 }

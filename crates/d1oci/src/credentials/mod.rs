@@ -21,5 +21,5 @@ mod login;
 mod replace;
 mod source;
 
-pub(crate) use login::{Stored, remove, store};
+pub(crate) use login::{LONGEST_SECRET, Stored, remove, secret_of_stdin, store};
 pub(crate) use source::CredentialPlaces;

@@ -27,10 +27,42 @@ pub(crate) enum Format {
     Json,
 }
 
+/// The form of status lines, warnings and errors for unattended runs. Each has the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines that begin with the time.
+    Text,
+    /// JSON objects, one a line.
+    Json,
+}
+
+/// How grave a line of a log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// Details that `-v` asks for.
+    Debug,
+    /// Status.
+    Info,
+    /// Something that the user should look at.
+    Warning,
+    /// The failure of the command.
+    Error,
+}
+
+/// A line of a log in JSON.
+#[derive(Debug, Serialize)]
+struct LogLine<'a> {
+    time: String,
+    level: Level,
+    message: &'a str,
+}
+
 /// Writes results and status in the form that the user chose.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printer {
     format: Format,
+    log: Option<LogFormat>,
     quiet: bool,
     progress: bool,
 }
@@ -49,7 +81,33 @@ pub(crate) enum ProgressStyle {
 impl Printer {
     /// Returns a printer; `progress` allows progress to be shown.
     pub(crate) fn new(format: Format, quiet: bool, progress: bool) -> Self {
-        Self { format, quiet, progress: progress && !quiet }
+        Self { format, log: None, quiet, progress: progress && !quiet }
+    }
+
+    /// Returns the printer with times in status, warnings and errors.
+    pub(crate) fn with_log(self, log: Option<LogFormat>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// Returns whether the user wants only results, warnings and errors.
+    pub(crate) fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
+    /// Writes the result of work as [`result`](Self::result) does. If the user wants quiet, text has only its first line.
+    ///
+    /// # Errors
+    ///
+    /// If standard output fails.
+    pub(crate) fn done<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T, &mut Lines<'_>),
+    ) -> Result<(), Failure> {
+        self.result(value, |value, lines| {
+            lines.limit = if self.quiet { 1 } else { usize::MAX };
+            text(value, lines);
+        })
     }
 
     /// Writes a result: as JSON, or as the lines that `text` adds.
@@ -96,6 +154,23 @@ impl Printer {
         self.raw(&bytes)
     }
 
+    /// Writes the result of a part of the work as [`item`](Self::item) does. If the user wants quiet, text has only its first line.
+    ///
+    /// # Errors
+    ///
+    /// If standard output fails.
+    #[cfg(feature = "d1-client")]
+    pub(crate) fn done_item<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T, &mut Lines<'_>),
+    ) -> Result<(), Failure> {
+        self.item(value, |value, lines| {
+            lines.limit = if self.quiet { 1 } else { usize::MAX };
+            text(value, lines);
+        })
+    }
+
     /// Begins a list of results that are written as they come: in JSON, an object with these fields and an array of this
     /// name.
     ///
@@ -124,18 +199,21 @@ impl Printer {
     /// Writes a line about the work to standard error, unless the user wants quiet.
     pub(crate) fn status(self, line: impl Display) {
         if !self.quiet {
-            to_stderr(&line);
+            to_log(self.log, Level::Info, &line);
         }
     }
 
     /// Writes a warning to standard error, even if the user wants quiet.
     pub(crate) fn warning(self, line: impl Display) {
-        to_stderr(&format_args!("warning: {line}"));
+        match self.log {
+            Some(LogFormat::Json) => to_log(self.log, Level::Warning, &line),
+            log => to_log(log, Level::Warning, &format_args!("warning: {line}")),
+        }
     }
 
     /// Returns how to show progress.
     pub(crate) fn progress_style(self) -> ProgressStyle {
-        match (self.progress, io::stderr().is_terminal()) {
+        match (self.progress, io::stderr().is_terminal() && self.log.is_none()) {
             (false, _) => ProgressStyle::None,
             (true, true) => ProgressStyle::Bars,
             (true, false) => ProgressStyle::Lines,
@@ -147,6 +225,8 @@ impl Printer {
 pub(crate) struct Lines<'a> {
     output: &'a mut dyn Write,
     result: io::Result<()>,
+    /// How many lines are still written. Further ones are dropped.
+    limit: usize,
 }
 
 impl<'a> Lines<'a> {
@@ -156,14 +236,15 @@ impl<'a> Lines<'a> {
     ///
     /// If the output fails.
     pub(crate) fn write(output: &'a mut dyn Write, add: impl FnOnce(&mut Self)) -> io::Result<()> {
-        let mut lines = Self { output, result: Ok(()) };
+        let mut lines = Self { output, result: Ok(()), limit: usize::MAX };
         add(&mut lines);
         lines.result
     }
 
     /// Adds a line.
     pub(crate) fn add(&mut self, line: impl Display) {
-        if self.result.is_ok() {
+        if self.result.is_ok() && self.limit > 0 {
+            self.limit -= 1;
             self.result = writeln!(self.output, "{}", escaped(&line));
         }
     }
@@ -281,25 +362,49 @@ pub(crate) fn to_stderr(line: &dyn Display) {
     let _ = writeln!(io::stderr().lock(), "{}", escaped(line));
 }
 
-/// Returns a writer to standard error that escapes everything but line breaks, for logs.
-pub(crate) fn escaping_stderr() -> impl Write {
-    EscapingWriter(io::stderr())
+/// Writes a line to standard error, with the time if the user wants a log.
+pub(crate) fn to_log(log: Option<LogFormat>, level: Level, line: &dyn Display) {
+    to_stderr(&log_line(log, level, line));
 }
 
-struct EscapingWriter<W>(W);
+fn log_line(log: Option<LogFormat>, level: Level, line: &dyn Display) -> String {
+    match log {
+        None => line.to_string(),
+        Some(LogFormat::Text) => format!("{} {line}", now()),
+        Some(LogFormat::Json) => {
+            let line = LogLine { time: now(), level, message: &line.to_string() };
+            // Text always has a form in JSON.
+            hostile_as_json(&serde_json::to_string(&line).unwrap_or_default())
+        }
+    }
+}
 
-impl<W: Write> Write for EscapingWriter<W> {
+/// Returns the time in UTC with seconds (RFC 3339).
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Returns a writer to standard error for traces, which escapes everything but line breaks. Each call writes whole lines.
+pub(crate) fn trace_writer(log: Option<LogFormat>) -> impl Write {
+    TraceWriter { log, output: io::stderr() }
+}
+
+struct TraceWriter<W> {
+    log: Option<LogFormat>,
+    output: W,
+}
+
+impl<W: Write> Write for TraceWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        for (number, line) in text.split('\n').enumerate() {
-            let newline = if number == 0 { "" } else { "\n" };
-            write!(self.0, "{newline}{}", escaped(&line))?;
+        for line in text.strip_suffix('\n').unwrap_or(&text).split('\n') {
+            writeln!(self.output, "{}", escaped(&log_line(self.log, Level::Debug, &line)))?;
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.output.flush()
     }
 }
 
@@ -407,8 +512,12 @@ mod tests {
 
     #[test]
     fn a_log_keeps_its_own_line_breaks() {
-        let mut log = EscapingWriter(Vec::new());
-        log.write_all(b"one \x1b[2J\ntwo\n").unwrap();
-        assert_eq!(log.0, b"one \\u{1b}[2J\ntwo\n");
+        let mut traces = TraceWriter { log: None, output: Vec::new() };
+        traces.write_all(b"one \x1b[2J\ntwo\n").unwrap();
+        assert_eq!(traces.output, b"one \\u{1b}[2J\ntwo\n");
+        let json = log_line(Some(LogFormat::Json), Level::Warning, &"one\u{1b}");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((json["level"].as_str(), json["message"].as_str()), (Some("warning"), Some("one\u{1b}")));
+        assert!(json["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{json}");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use console::Term;
 use d1_transfer::{BlobOutcome, Event, Observer, Phase};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle as BarStyle};
 
@@ -68,7 +69,7 @@ impl Progress {
     fn began(&self, phase: Phase, items: u64, bytes: u64) {
         let bar = (self.style == ProgressStyle::Bars).then(|| {
             let bar = self.screen.bars.add(ProgressBar::new(bytes));
-            bar.set_style(bar_style());
+            bar.set_style(bar_style(Term::stderr().size().1));
             bar.set_prefix(verb(phase));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
@@ -160,9 +161,18 @@ impl Meter {
     }
 }
 
-fn bar_style() -> BarStyle {
-    let template =
-        "{prefix:<9} [{bar:28}] {bytes}/{total_bytes} {percent}% {binary_bytes_per_sec} eta {eta} ({msg})";
+/// Returns the style of a bar that fits into a terminal of so many columns.
+fn bar_style(columns: u16) -> BarStyle {
+    let template = match columns {
+        0..=49 => "{prefix:<9} {percent:>3}% {bytes}/{total_bytes}",
+        50..=69 => "{prefix:<9} {percent:>3}% {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta}",
+        70..=99 => {
+            "{prefix:<9} [{wide_bar}] {percent:>3}% {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta}"
+        }
+        _ => {
+            "{prefix:<9} [{bar:28}] {bytes}/{total_bytes} {percent}% {binary_bytes_per_sec} eta {eta} ({msg})"
+        }
+    };
     BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()).progress_chars("=> ")
 }
 

@@ -107,6 +107,11 @@ impl HostSettings {
         self.written.patience.get_or_insert(Seconds(patience));
     }
 
+    /// Sets how many blobs are transferred at a time, whatever the file says.
+    pub(crate) fn set_parallel(&mut self, parallel: usize) {
+        self.written.parallel = Some(parallel);
+    }
+
     /// Returns the name of the backend to use.
     pub(crate) fn backend(&self) -> Option<&str> {
         self.written.backend.as_ref().map(|name| name.get_ref().as_str())

@@ -1,0 +1,143 @@
+//! The view at terminals of 40, 60, 80 and 120 columns, compared with the files in `tests/captures`.
+
+use std::fs;
+
+use d1_testnode::{Config as NodeConfig, Scale, ScriptedNode};
+use d1oci_tests::{BagBuilder, Preset, RegistryKind, RunningRegistry, Session, Terminal, payload};
+use registry_conformance::scripted::{Action, Fault, Route, When};
+use tokio::runtime::Runtime;
+use vt100::Parser;
+
+const COLUMNS: [u16; 4] = [40, 60, 80, 120];
+
+/// The files with the captures.
+const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/captures");
+
+/// This variable makes the tests write the files.
+const WRITE: &str = "D1OCI_WRITE_DOCS";
+
+/// Compares the captures of a command with its file.
+fn compare(name: &str, captures: &str) {
+    let file = format!("{CAPTURES}/{name}.txt");
+    if std::env::var_os(WRITE).is_some() {
+        fs::create_dir_all(CAPTURES).unwrap();
+        fs::write(&file, captures).unwrap();
+    }
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    assert!(written == captures, "{file} differs ({WRITE}=1 writes it):\n{captures}");
+}
+
+/// Returns the rows of the screen that are not empty.
+fn rows(shown: &str, columns: u16) -> Vec<String> {
+    let mut parser = Parser::new(24, columns, 0);
+    parser.process(shown.as_bytes());
+    let rows = parser.screen().rows(0, columns).map(|row| row.trim_end().to_owned());
+    rows.filter(|row| !row.is_empty()).collect()
+}
+
+/// Returns a row of progress without the numbers and the length of the bar, which differ from run to run.
+fn normalised(row: &str) -> String {
+    let mut text = String::new();
+    let (mut is_in_bar, mut is_in_number) = (false, false);
+    for character in row.chars() {
+        let is_number = character.is_ascii_digit() || (is_in_number && character == '.');
+        match character {
+            '[' => text.push_str("[bar"),
+            _ if is_in_bar && character != ']' => {}
+            _ if is_number && is_in_number => {}
+            _ if is_number => text.push('N'),
+            _ => text.push(character),
+        }
+        is_in_bar = character == '[' || is_in_bar && character != ']';
+        is_in_number = is_number;
+    }
+    for unit in ["KiB", "MiB", "GiB"] {
+        text = text.replace(&format!("N {unit}"), "N B");
+    }
+    // The number of items comes with the first of them.
+    text.replace("(N/N)", "()").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a command at terminals of all widths. Progress is captured while a request to the registry waits.
+fn capture(
+    session: &Session,
+    held: Option<(&RunningRegistry, (Route, When), &str)>,
+    line: &dyn Fn(u16) -> String,
+) -> String {
+    let mut captures = String::new();
+    for columns in COLUMNS {
+        let line = line(columns);
+        captures += &format!("== {columns} columns: d1oci {}\n", line.replace(&columns.to_string(), "N"));
+        let mut terminal = Terminal::start_with_columns(session.command(&line), columns);
+        if let Some((registry, (route, when), awaited)) = &held {
+            let scripted = registry.scripted().unwrap();
+            scripted.add_fault(Fault::new(*route, *when, Action::Hold));
+            terminal.wait_for(awaited);
+            let during = rows(terminal.shown(), columns);
+            let row = during.iter().rfind(|row| row.contains(awaited)).expect("progress is shown");
+            assert!(row.chars().count() <= usize::from(columns), "{row}");
+            captures += &format!("-- while it works\n{}\n", normalised(row));
+            scripted.forget_faults();
+        }
+        let (code, shown) = terminal.end();
+        assert_eq!(code, Some(0), "{shown}");
+        captures += "-- at the end\n";
+        let shown = match session.host() {
+            "" => shown,
+            host => shown.replace(host, "127.0.0.1:50000"),
+        };
+        for row in rows(&shown, columns) {
+            captures += &format!("{row}\n");
+        }
+        captures.push('\n');
+    }
+    captures
+}
+
+/// Starts a registry, and writes a package and a larger file.
+fn prepared() -> (RunningRegistry, Session) {
+    let registry = RegistryKind::Scripted(Preset::Strict).start(None).unwrap();
+    let session = Session::new(&[&registry]);
+    BagBuilder::new()
+        .payload_files(12, 3000)
+        .file("data/large.csv", payload(1, 900_000))
+        .write(&session.path("dataset"));
+    (registry, session)
+}
+
+#[test]
+fn a_push_fits_every_terminal() {
+    let (registry, session) = prepared();
+    let held = Some((&registry, (Route::UploadCommit, When::Always), "Sending"));
+    compare("push", &capture(&session, held, &|columns| format!("push HOST/a/b{columns}:v1 dataset")));
+}
+
+#[test]
+fn a_pull_fits_every_terminal() {
+    let (registry, session) = prepared();
+    session.line("d1oci push HOST/a/b:v1 dataset -q").success();
+    let held = Some((&registry, (Route::BlobGet, When::Nth(3)), "Receiving"));
+    compare("pull", &capture(&session, held, &|columns| format!("pull HOST/a/b:v1 -o out{columns}")));
+}
+
+#[test]
+fn a_verification_fits_every_terminal() {
+    let (registry, session) = prepared();
+    session.line("d1oci push HOST/a/b:v1 dataset -q").success();
+    compare("verify", &capture(&session, None, &|_| "verify --deep HOST/a/b:v1".to_owned()));
+    drop(registry);
+}
+
+#[test]
+fn a_replication_fits_every_terminal() {
+    let runtime = Runtime::new().unwrap();
+    let scale = Scale { packages: 2, objects: 4, smallest: 100, largest: 5000, seed: 3 };
+    let config = NodeConfig { catalog: scale.catalog().unwrap(), ..NodeConfig::default() };
+    let node = runtime.block_on(ScriptedNode::start(config)).unwrap();
+    let session = Session::new(&[]);
+    let line =
+        |columns| format!("replicate oci:store{columns} {} --node {}", scale.map(0), node.member_url());
+    let captured = capture(&session, None, &line);
+    let address = node.member_url();
+    compare("replicate", &captured.replace(&address, "http://node.example/mn"));
+}
