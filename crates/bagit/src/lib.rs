@@ -21,9 +21,7 @@ mod tag_files;
 mod text;
 mod version;
 
-pub use multi_digest::{
-    Algorithm, AlgorithmSet, Digests, DigestsView, MultiHasher, SharedHasher, SharedLanes, UnknownAlgorithm,
-};
+pub use multi_digest::{Algorithm, AlgorithmSet, Digests, DigestsView, MultiHasher, UnknownAlgorithm};
 
 pub use safe_files::FileState;
 

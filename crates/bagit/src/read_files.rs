@@ -142,10 +142,7 @@ pub(crate) fn read_largest_first<J, W: SideBySide>(
     work: &W,
     progress: &dyn Progress,
 ) -> Result<Vec<W::Outcome>> {
-    let may_divide = thread_count(threads) > 1;
-    spread_largest_first(jobs, threads, size, progress, |queue| {
-        read_side_by_side(work, queue, may_divide, progress)
-    })
+    spread_largest_first(jobs, threads, size, progress, |queue| read_side_by_side(work, queue, progress))
 }
 
 /// The treatment of files that are read side by side: each is hashed, and its bytes may go elsewhere too.
@@ -190,10 +187,6 @@ struct Queue {
 impl Queue {
     fn next(&self) -> Option<usize> {
         self.order.get(self.next.fetch_add(1, Ordering::Relaxed)).copied()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.next.load(Ordering::Relaxed) >= self.order.len()
     }
 }
 
@@ -361,11 +354,10 @@ struct Reading<'r, S> {
     wants_more: bool,
 }
 
-/// Reads files from the queue side by side until it is empty. The last file is read alone, by two threads if `may_divide`.
+/// Reads files from the queue side by side until it is empty.
 fn read_side_by_side<W: SideBySide>(
     work: &W,
     queue: &Queue,
-    may_divide: bool,
     progress: &dyn Progress,
 ) -> Vec<(usize, W::Outcome)> {
     let lanes = Lanes::new();
@@ -391,10 +383,7 @@ fn read_side_by_side<W: SideBySide>(
             return results;
         }
         let piece = ROOM / open.len();
-        match &mut open[..] {
-            [last] if may_divide && queue.is_empty() => read_alone(work, last, &mut room, progress),
-            _ => read_and_hash(work, lanes, &mut open, &mut room, piece, progress),
-        }
+        read_and_hash(work, lanes, &mut open, &mut room, piece, progress);
         let goes_on = |reading: &Reading<'_, W::Sink>| {
             reading.wants_more && reading.read.as_ref().is_ok_and(|count| *count == piece)
         };
@@ -409,32 +398,6 @@ fn read_side_by_side<W: SideBySide>(
             results.push((index, work.close(index, sink, read, digests)));
             progress.event(ProgressEvent::Finished { path: work.path(index) });
         }
-    }
-}
-
-/// Reads the rest of a file. A second thread does half of the hashing, and this one reads ahead.
-fn read_alone<W: SideBySide>(
-    work: &W,
-    reading: &mut Reading<'_, W::Sink>,
-    room: &mut Vec<u8>,
-    progress: &dyn Progress,
-) {
-    let mut next = vec![0; ROOM];
-    reading.read = reading.file.fill(room);
-    while let Ok(count) = reading.read {
-        let bytes = room.get(..count).unwrap_or_default();
-        let file = &mut reading.file;
-        let ahead = reading.hasher.update_while(bytes, || (count == ROOM).then(|| file.fill(&mut next)));
-        if count > 0 {
-            reading.wants_more = work.take(&mut reading.sink, bytes);
-            progress.event(ProgressEvent::Advanced { bytes: count as u64 });
-        }
-        let Some(ahead) = ahead else { return };
-        reading.read = ahead;
-        if !reading.wants_more || progress.is_cancelled() {
-            return;
-        }
-        std::mem::swap(room, &mut next);
     }
 }
 

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{
-    Algorithm, AlgorithmSet, Digests, FileToHash, HashOptions, HashOutcome, NoProgress, SharedLanes,
-};
+use bagit::{Algorithm, AlgorithmSet, Digests, FileToHash, HashOptions, HashOutcome, NoProgress};
 use d1_client::{Document, ErrorKind as NodeErrorKind};
 use d1_model::{
     Identifier, MAX_RESOURCE_MAP_BYTES, Oddity, RESOURCE_MAP_FORMAT_ID, Replica, ReplicationStatus,
@@ -116,9 +114,7 @@ impl Describing<'_> {
         let written = write_document(self.staging, path, document).await?;
         let object = DescribedObject { named_sha256, ..self.place(written, None, true) };
         let algorithms = MANIFEST_ALGORITHMS.into_iter().chain(algorithm_of(&object.record)).collect();
-        let lanes = &SharedLanes::default();
-        let downloading =
-            Downloading { source, staging: self.staging, algorithms, lanes, meter, is_new: false };
+        let downloading = Downloading { source, staging: self.staging, algorithms, meter, is_new: false };
         download(&downloading, &object).await?;
         let file = self.staging.join(&object.path);
         self.objects.push(object);

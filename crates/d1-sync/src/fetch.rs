@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bagit::{CheckOptions, Digests, SharedLanes};
+use bagit::{CheckOptions, Digests};
 use d1_model::Identifier;
 use d1_transfer::parts::{Meter, RunningPhase, Staging, below, run_blocking};
 use d1_transfer::{Observer, Phase};
@@ -127,8 +127,7 @@ impl Fetching<'_> {
         let (items, bytes) = (package.objects.len() as u64, package.bytes());
         let phase = RunningPhase::begin(self.observer, Phase::Download, items, bytes);
         let (source, algorithms) = (self.source, package.algorithms);
-        let lanes = &SharedLanes::default();
-        let downloading = Downloading { source, staging: bag, algorithms, lanes, meter, is_new };
+        let downloading = Downloading { source, staging: bag, algorithms, meter, is_new };
         // The map has been downloaded before.
         let map = Downloading { is_new: false, ..downloading };
         let (downloading, map, phase) = (&downloading, &map, &phase);

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use bagit::{AlgorithmSet, Digests, SharedHasher, SharedLanes};
+use bagit::{AlgorithmSet, Digests, MultiHasher};
 use d1_client::{Document, ErrorKind as NodeErrorKind, GetOptions, NodeClient, ObjectFilter, ObjectRead};
 use d1_model::{Identifier, ObjectInfo, SystemMetadata};
 use d1_transfer::parts::{CHUNK_BYTES, Meter, read_blocking, run_blocking};
@@ -142,8 +142,6 @@ pub(crate) struct Downloading<'a> {
     pub(crate) source: &'a DataOneSource,
     pub(crate) staging: &'a Path,
     pub(crate) algorithms: AlgorithmSet,
-    /// The lanes in which objects that come at the same time are hashed.
-    pub(crate) lanes: &'a SharedLanes,
     pub(crate) meter: &'a Meter,
     /// Whether no object has a file from an earlier attempt.
     pub(crate) is_new: bool,
@@ -221,9 +219,8 @@ async fn attempt(
     path: &Path,
 ) -> (Result<Digests>, bool) {
     let opened = {
-        let (path, size) = (path.to_owned(), object.record.size);
-        let hasher = downloading.lanes.hasher(downloading.algorithms);
-        run_blocking(move || open(&path, hasher, size)).await
+        let (path, algorithms, size) = (path.to_owned(), downloading.algorithms, object.record.size);
+        run_blocking(move || open(&path, algorithms, size)).await
     };
     match opened {
         Ok(opened) => {
@@ -246,7 +243,7 @@ async fn complete(
     // The content of an object without bytes is known, if the checksum is that of nothing.
     let is_known = || size > 0 || object.fault(0, &Digests::of(downloading.algorithms, b"")).is_none();
     let (digests, length) = match have == size && is_known() {
-        true => (run_blocking(move || opened.hasher.finish()).await, have),
+        true => (opened.hasher.finish(), have),
         false => receive(downloading, object, path, opened).await?,
     };
     match object.fault(length, &digests) {
@@ -263,7 +260,7 @@ async fn complete(
 struct OpenedFile {
     file: File,
     /// Has hashed the bytes that the file has.
-    hasher: SharedHasher,
+    hasher: MultiHasher,
     /// How many bytes it has.
     have: u64,
     /// Whether it existed before.
@@ -271,7 +268,7 @@ struct OpenedFile {
 }
 
 /// Opens the file, and hashes its content.
-fn open(path: &Path, mut hasher: SharedHasher, size: u64) -> Result<OpenedFile> {
+fn open(path: &Path, algorithms: AlgorithmSet, size: u64) -> Result<OpenedFile> {
     let failed = |error| Error::io("open", path, error);
     let found = fs::symlink_metadata(path).ok();
     let is_other = found.as_ref().is_some_and(|found| !found.is_file() || found.len() > size);
@@ -286,7 +283,7 @@ fn open(path: &Path, mut hasher: SharedHasher, size: u64) -> Result<OpenedFile> 
         }
         (opened, _) => opened.map_err(failed)?,
     };
-    let mut have = 0;
+    let (mut hasher, mut have) = (MultiHasher::new(algorithms), 0);
     if let Some(found) = found.as_ref().filter(|found| !is_other && found.len() > 0) {
         let room = usize::try_from(found.len()).unwrap_or(usize::MAX).min(CHUNK_BYTES);
         let mut buffer = vec![0; room];
@@ -334,7 +331,7 @@ fn failed_by_node(object: &DescribedObject, error: &BackendError) -> Error {
 pub(crate) fn copy_hashed(
     reader: &mut impl BufRead,
     writer: &mut impl Write,
-    hasher: &mut SharedHasher,
+    hasher: &mut MultiHasher,
 ) -> io::Result<u64> {
     let mut length = 0;
     loop {

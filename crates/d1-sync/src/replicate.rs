@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bagit::SharedLanes;
 use d1_model::{DateTime, Identifier, current_map};
 use d1_package::PlanLimits;
 use d1_transfer::parts::{Meter, RunningPhase, push_prepared, run_blocking, tombstone_tag, tombstone_tags};
@@ -131,8 +130,6 @@ pub(crate) struct SharedState {
     turns: Mutex<HashMap<Identifier, Arc<AsyncMutex<()>>>>,
     /// The tags of the repository's tombstones.
     tombstones: OnceCell<HashSet<Tag>>,
-    /// The lanes in which objects that come at the same time are hashed.
-    lanes: SharedLanes,
     /// The members of all packages that the repository has now, if the caller asked for them.
     copied: Option<Mutex<HashSet<Identifier>>>,
 }
@@ -394,7 +391,6 @@ impl OnePackage<'_> {
             known: &self.known,
             meter: &self.meter,
             spool: self.all.spool,
-            lanes: &self.all.shared.lanes,
         };
         let StoredObject { digests, parts, received, sent_bytes } = match way {
             Way::Staged => {
@@ -403,8 +399,8 @@ impl OnePackage<'_> {
                 // The map has been downloaded before.
                 let is_map = object.record.identifier == self.package.resource_map;
                 let is_new = !from_store && !is_map && !self.is_again;
-                let (staging, lanes, meter) = (self.staging, &self.all.shared.lanes, &self.meter);
-                let downloading = Downloading { source, staging, algorithms, lanes, meter, is_new };
+                let (staging, meter) = (self.staging, &self.meter);
+                let downloading = Downloading { source, staging, algorithms, meter, is_new };
                 let digests = download(&downloading, object).await?;
                 return Ok(Moved { digests, stored: None, received: !from_store, sent_bytes: 0 });
             }

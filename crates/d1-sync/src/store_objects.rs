@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use bagit::{Algorithm, AlgorithmSet, Digests, MultiHasher, SharedHasher, SharedLanes};
+use bagit::{Algorithm, AlgorithmSet, Digests, MultiHasher};
 use d1_transfer::parts::{Meter, Spool, SpoolSource, SpooledLayer, read_blocking, read_range};
 use d1_transfer::{BlobOutcome, Event};
 use futures::{StreamExt, TryStreamExt};
@@ -33,8 +33,6 @@ pub(crate) struct ObjectMover<'a> {
     pub(crate) known: &'a KnownObjects,
     pub(crate) meter: &'a Meter,
     pub(crate) spool: &'a SpoolRoom,
-    /// The lanes in which objects that come at the same time are hashed.
-    pub(crate) lanes: &'a SharedLanes,
 }
 
 /// Bounds the disk space of objects whose digests are known only after they have come.
@@ -152,8 +150,7 @@ impl ObjectMover<'_> {
         let _room = self.spool.free.acquire_many(units).await.ok();
         let read = self.source.read(&object.to_read(), 0).await.map_err(|error| failed(object, &error))?;
         let stream = self.meter.count(read.stream.map_err(as_backend_error).boxed());
-        let directory = self.spool.directory.clone();
-        let hasher = self.lanes.hasher(self.package.algorithms);
+        let (directory, hasher) = (self.spool.directory.clone(), MultiHasher::new(self.package.algorithms));
         let spooled = read_blocking(stream, move |reader| spool_hashed(reader, &directory, hasher)).await;
         let (layer, digests, length) = spooled
             .map_err(|error| failed(object, error.source().unwrap_or(&error)))?
@@ -257,7 +254,7 @@ impl ObjectMover<'_> {
 fn spool_hashed(
     reader: &mut impl BufRead,
     directory: &Path,
-    mut hasher: SharedHasher,
+    mut hasher: MultiHasher,
 ) -> io::Result<(SpooledLayer, Digests, u64)> {
     let mut spool = Spool::with_memory(directory, SPOOL_MEMORY);
     let mut writer = spool.layer();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bagit::{Algorithm, AlgorithmSet};
 use d1_package::{PieceEncoding, PlannedRead, ReadPlan};
-use multi_digest::SharedLanes;
 use oci_model::Digest;
 use registry_backend::RegistryBackend;
 use safe_files::{Existing, ResultFile};
@@ -126,7 +125,6 @@ impl Receiving<'_> {
         let incoming = Incoming {
             blobs: self.blobs,
             algorithms: AlgorithmSet::from(Algorithm::Sha256),
-            lanes: &SharedLanes::default(),
             judge_blobs: self.sha256.is_none(),
             keeping: None,
             partial: Some(partial),

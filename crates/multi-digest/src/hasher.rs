@@ -1,7 +1,6 @@
 //! Several digests of one stream in one pass.
 
 use std::fmt;
-use std::thread;
 
 use sha2::block_api::{compress256, compress512};
 
@@ -13,9 +12,6 @@ pub(crate) const GRANULE: usize = 128;
 
 /// Granules that stay in the first-level cache while each algorithm reads them.
 const CACHED_GRANULES: usize = 32 * 1024 / GRANULE;
-
-/// The number of granules whose hashing takes much longer than the start of a thread: 256 KiB.
-const WORTH_A_THREAD: usize = 256 * 1024 / GRANULE;
 
 /// Computes several digests of one stream of bytes.
 ///
@@ -121,45 +117,6 @@ impl MultiHasher {
         self.compress_granules(granules);
     }
 
-    /// Feeds the next bytes of the stream to every algorithm, and does `meanwhile`. If there are several algorithms and many bytes, a
-    /// second thread does about half of the hashing.
-    ///
-    /// It is for a large stream that has no others beside it, for which [`Lanes`](crate::Lanes) would be faster.
-    ///
-    /// ```
-    /// use multi_digest::{AlgorithmSet, Digests, MultiHasher};
-    ///
-    /// let bytes = vec![7; 1 << 20];
-    /// let mut hasher = MultiHasher::new(AlgorithmSet::all());
-    /// let next = hasher.update_while(&bytes, || "the next bytes");
-    /// assert_eq!((next, hasher.finish()), ("the next bytes", Digests::of(AlgorithmSet::all(), &bytes)));
-    /// ```
-    pub fn update_while<T>(&mut self, bytes: &[u8], meanwhile: impl FnOnce() -> T) -> T {
-        let granules = self.begin_update(bytes);
-        let (ours, theirs) = halves(self.algorithms);
-        if theirs.is_empty() || granules.len() < WORTH_A_THREAD {
-            self.compress_granules(granules);
-            return meanwhile();
-        }
-        let mut states = self.states.clone();
-        let work = move || {
-            compress(&mut states, theirs, granules);
-            states
-        };
-        thread::scope(|scope| {
-            let helper = thread::Builder::new().spawn_scoped(scope, work);
-            compress(&mut self.states, if helper.is_ok() { ours } else { self.algorithms }, granules);
-            let value = meanwhile();
-            match helper.map(thread::ScopedJoinHandle::join) {
-                Ok(Ok(states)) => theirs.iter().for_each(|algorithm| self.states.take(algorithm, &states)),
-                Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                // Without a second thread, this one has done everything.
-                Err(_) => {}
-            }
-            value
-        })
-    }
-
     /// Takes the next bytes except the whole granules among them, which it returns. The caller compresses these next.
     pub(crate) fn begin_update<'a>(&mut self, bytes: &'a [u8]) -> &'a [[u8; GRANULE]] {
         let filled = self.filled();
@@ -191,7 +148,11 @@ impl MultiHasher {
     }
 
     fn compress_granules(&mut self, granules: &[[u8; GRANULE]]) {
-        compress(&mut self.states, self.algorithms, granules);
+        for granules in granules.chunks(CACHED_GRANULES) {
+            for algorithm in self.algorithms.iter() {
+                self.states.compress(algorithm, granules.as_flattened());
+            }
+        }
     }
 
     /// Returns the last blocks of the stream for one algorithm and their length: the bytes of the buffer, one bit, zeros, and
@@ -269,48 +230,7 @@ impl MultiHasher {
     }
 }
 
-/// Divides algorithms so that both halves take about the same time. The second half is empty if there is only one algorithm.
-fn halves(algorithms: AlgorithmSet) -> (AlgorithmSet, AlgorithmSet) {
-    // Slowest first, with the time of one stream relative to the others (`examples/throughput.rs`).
-    const COSTS: [(Algorithm, u32); 6] = [
-        (Algorithm::Md5, 19),
-        (Algorithm::Sha384, 19),
-        (Algorithm::Sha512, 19),
-        (Algorithm::Sha1, 8),
-        (Algorithm::Sha224, 7),
-        (Algorithm::Sha256, 7),
-    ];
-    let (mut ours, mut theirs) = ((AlgorithmSet::EMPTY, 0), (AlgorithmSet::EMPTY, 0));
-    for (algorithm, cost) in COSTS.into_iter().filter(|(algorithm, _)| algorithms.contains(*algorithm)) {
-        let half = if ours.1 <= theirs.1 { &mut ours } else { &mut theirs };
-        half.0.insert(algorithm);
-        half.1 += cost;
-    }
-    // This thread has other work too.
-    if ours.1 > theirs.1 && !theirs.0.is_empty() { (theirs.0, ours.0) } else { (ours.0, theirs.0) }
-}
-
-fn compress(states: &mut States, algorithms: AlgorithmSet, granules: &[[u8; GRANULE]]) {
-    for granules in granules.chunks(CACHED_GRANULES) {
-        for algorithm in algorithms.iter() {
-            states.compress(algorithm, granules.as_flattened());
-        }
-    }
-}
-
 impl States {
-    /// Takes over the state of one algorithm.
-    fn take(&mut self, algorithm: Algorithm, from: &Self) {
-        match algorithm {
-            Algorithm::Md5 => self.md5 = from.md5,
-            Algorithm::Sha1 => self.sha1 = from.sha1,
-            Algorithm::Sha224 => self.sha224 = from.sha224,
-            Algorithm::Sha256 => self.sha256 = from.sha256,
-            Algorithm::Sha384 => self.sha384 = from.sha384,
-            Algorithm::Sha512 => self.sha512 = from.sha512,
-        }
-    }
-
     /// Compresses whole blocks.
     fn compress(&mut self, algorithm: Algorithm, bytes: &[u8]) {
         match algorithm {
@@ -384,20 +304,6 @@ mod tests {
             let mut hasher = MultiHasher::new(algorithms);
             pieces.iter().for_each(|piece| hasher.update(piece));
             proptest::prop_assert_eq!(hasher.finish(), Digests::of(algorithms, &pieces.concat()));
-        }
-    }
-
-    #[test]
-    fn two_threads_give_the_same_digests_for_every_set_of_algorithms() {
-        let bytes: Vec<u8> =
-            (0..700_001_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
-        for bits in 0..64 {
-            let algorithms = AlgorithmSet::from_bits(bits).unwrap();
-            let mut hasher = MultiHasher::new(algorithms);
-            for piece in [&bytes[..300_007], &bytes[300_007..300_050], &bytes[300_050..]] {
-                assert_eq!(hasher.update_while(piece, || piece.len()), piece.len());
-            }
-            assert_eq!(hasher.finish(), Digests::of(algorithms, &bytes), "{algorithms:?}");
         }
     }
 }

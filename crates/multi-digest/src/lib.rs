@@ -5,12 +5,10 @@ mod algorithm;
 mod digests;
 mod hasher;
 mod lanes;
-mod shared;
 mod streams;
 
 pub use algorithm::{Algorithm, AlgorithmSet, UnknownAlgorithm};
 pub use digests::{Digests, DigestsView};
 pub use hasher::MultiHasher;
 pub use lanes::{Feed, Lanes, UnknownVectors, Vectors, limit_vectors};
-pub use shared::{SharedHasher, SharedLanes};
 pub use streams::{HashingReader, HashingWriter, Update};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bagit::{AlgorithmSet, Digests};
-use multi_digest::{Feed, Lanes, MultiHasher, SharedHasher, SharedLanes};
+use multi_digest::{Feed, Lanes, MultiHasher};
 use oci_pack::{
     ArchiveVisitor, ArchiveWarning, EntryContent, NameClashes, ReadLimits, ReadOptions, UnpackError,
     UnpackObserver, UnpackOptions, VisitError, read_archive, unpack_below,
@@ -40,8 +40,6 @@ pub(crate) struct ArchiveFiles {
     pub(crate) meter: Meter,
     /// Hashes files in the staging directory.
     pub(crate) prover: Option<Prover>,
-    /// Hashes files while they come.
-    pub(crate) lanes: SharedLanes,
 }
 
 /// The result of receiving an archive, besides its files.
@@ -129,7 +127,7 @@ struct Entry {
 /// How a file is hashed.
 enum Hashing {
     /// While it comes.
-    Now(Box<SharedHasher>),
+    Now(Box<MultiHasher>),
     /// From memory, where it begins at this place of the room.
     Held(usize),
     /// From the staging directory.
@@ -172,7 +170,7 @@ impl<'a> Taking<'a> {
         let hashing = match &self.wanted.prover {
             _ if size <= MOST_HELD_BYTES => Hashing::Held(self.room.len()),
             Some(_) if self.directory.is_some() && Prover::takes(size) => Hashing::Later,
-            _ => Hashing::Now(Box::new(self.wanted.lanes.hasher(self.wanted.algorithms))),
+            _ => Hashing::Now(Box::new(MultiHasher::new(self.wanted.algorithms))),
         };
         self.current = Some((Entry { path: path.to_owned(), size, expected, keeping }, hashing));
         Ok(())

@@ -5,12 +5,11 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bagit::{AlgorithmSet, Digests, TagFiles};
-use multi_digest::{SharedHasher, SharedLanes};
+use bagit::{AlgorithmSet, Digests, MultiHasher, TagFiles};
 use oci_model::DigestHasher;
 use registry_backend::{Error as BackendError, ErrorKind, RegistryBackend};
 
-use crate::blocking::{CHUNK_BYTES, GivenUp, read_blocking, run_blocking, run_while_wanted};
+use crate::blocking::{CHUNK_BYTES, GivenUp, read_blocking, run_while_wanted};
 use crate::error::{Error, Result};
 use crate::event::{Meter, total};
 use crate::receive::job::Blob;
@@ -21,8 +20,6 @@ use crate::staging::Staging;
 pub(crate) struct Incoming<'a> {
     pub(crate) blobs: &'a [Blob],
     pub(crate) algorithms: AlgorithmSet,
-    /// The lanes that it shares with other files.
-    pub(crate) lanes: &'a SharedLanes,
     /// Whether to compare each blob with its digest, because the digest of the whole file is unknown.
     pub(crate) judge_blobs: bool,
     /// Keeps the bytes in memory too, if they are needed.
@@ -57,7 +54,7 @@ pub(crate) async fn receive_file(
 ) -> Result<Came> {
     let judged = if file.judge_blobs { file.blobs } else { &[] };
     let mut intake = Intake {
-        hasher: file.lanes.hasher(file.algorithms),
+        hasher: MultiHasher::new(file.algorithms),
         judge: BlobJudge::new(judged)?,
         keeping: file.keeping,
         output: None,
@@ -83,14 +80,12 @@ pub(crate) async fn receive_file(
     }
     let kept = intake.keeping.map(Keeping::finish).transpose();
     let kept = kept.map_err(|error| Error::io("write", "a temporary file", error))?;
-    let hasher = intake.hasher;
-    let digests = run_blocking(move || hasher.finish()).await;
-    Ok(Came { digests, kept, fault: intake.judge.finish(), resumed })
+    Ok(Came { digests: intake.hasher.finish(), kept, fault: intake.judge.finish(), resumed })
 }
 
 /// Receives bytes in a blocking thread.
 struct Intake {
-    hasher: SharedHasher,
+    hasher: MultiHasher,
     judge: BlobJudge,
     keeping: Option<Keeping>,
     output: Option<(Partial, File)>,
@@ -217,14 +212,14 @@ impl BlobJudge {
 
 /// The target of a file from an archive: hashed, and written if there is a partial file.
 pub(crate) struct Sink {
-    pub(crate) hasher: SharedHasher,
+    pub(crate) hasher: MultiHasher,
     pub(crate) keeping: Option<Keeping>,
     output: Option<(Partial, File)>,
 }
 
 impl Sink {
     pub(crate) fn new(
-        hasher: SharedHasher,
+        algorithms: AlgorithmSet,
         keeping: Option<Keeping>,
         partial: Option<&Partial>,
     ) -> Result<Self> {
@@ -233,7 +228,7 @@ impl Sink {
             file.set_len(0).map_err(|error| Error::io("cut", &partial.path, error))?;
             Ok::<_, Error>((partial.clone(), file))
         };
-        Ok(Self { hasher, keeping, output: partial.map(create).transpose()? })
+        Ok(Self { hasher: MultiHasher::new(algorithms), keeping, output: partial.map(create).transpose()? })
     }
 }
 

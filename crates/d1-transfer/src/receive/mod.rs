@@ -16,7 +16,7 @@ use bagit::{AlgorithmSet, Digests};
 use d1_package::PackageView;
 use futures::future::{Either, select};
 use futures::{StreamExt, TryStreamExt};
-use multi_digest::{Lanes, SharedLanes};
+use multi_digest::Lanes;
 use oci_model::{Digest, annotations};
 use registry_backend::RegistryBackend;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -94,9 +94,6 @@ impl Arrived {
     }
 }
 
-/// How many files of this machine are read at once. Each takes some two megabytes of memory.
-const LOCAL_FILES_AT_ONCE: usize = 8;
-
 /// Receives files, several at once.
 ///
 /// # Errors
@@ -119,19 +116,14 @@ pub(crate) async fn receive_package(
         }
         Destination::Nowhere => (None, Either::Right(std::future::pending())),
     };
-    let archives = capabilities.parallel_blobs.max(1);
-    // Without a prover, files share lanes only while several come.
-    let is_local = prover.is_none() && capabilities.local_files;
-    let parallel = if is_local { archives.max(LOCAL_FILES_AT_ONCE) } else { archives };
+    let parallel = capabilities.parallel_blobs.max(1);
     let receiver = Receiver {
         backend,
         receiving,
         came: Arc::default(),
         meter: Meter::new(observer),
         prover,
-        lanes: SharedLanes::default(),
         slots: Semaphore::new(parallel),
-        slots_of_archive: u32::try_from(parallel / archives).unwrap_or(1),
     };
     let received = std::pin::pin!(receive_all(&receiver, jobs, parallel + Lanes::MOST));
     match select(received, std::pin::pin!(proving)).await {
@@ -163,19 +155,14 @@ struct Receiver<'a> {
     meter: Meter,
     /// Hashes files in the staging directory.
     prover: Option<Prover>,
-    /// Hashes files while they come.
-    lanes: SharedLanes,
     /// As many permits as blobs that are received at once.
     slots: Semaphore,
-    /// How many of them an archive takes: its chunks need more memory than a file's.
-    slots_of_archive: u32,
 }
 
 impl Receiver<'_> {
     /// Runs one job. Damage ends everything, or is collected.
     async fn receive(&self, job: Job) -> Result<Arrived> {
-        let slots = if matches!(job, Job::Archive { .. }) { self.slots_of_archive } else { 1 };
-        let slot = self.slots.acquire_many(slots).await;
+        let slot = self.slots.acquire().await;
         let result = match &job {
             Job::Files { blobs, files } => self.files(blobs, files, slot.ok()).await,
             Job::Range { file, .. } => self.range(file).await,
@@ -211,7 +198,6 @@ impl Receiver<'_> {
         let incoming = || Incoming {
             blobs,
             algorithms: if later.is_some() { AlgorithmSet::EMPTY } else { algorithms },
-            lanes: &self.lanes,
             judge_blobs,
             keeping: files.iter().find_map(|file| self.keeping(file)),
             partial: partial.as_ref(),
@@ -254,9 +240,9 @@ impl Receiver<'_> {
     async fn range(&self, file: &Expected) -> Result<Arrived> {
         let partial = self.partial(&file.path);
         let sink = {
-            let (hasher, partial) = (self.lanes.hasher(self.receiving.algorithms), partial.clone());
+            let (algorithms, partial) = (self.receiving.algorithms, partial.clone());
             let keeping = self.keeping(file);
-            run_blocking(move || Sink::new(hasher, keeping, partial.as_ref())).await?
+            run_blocking(move || Sink::new(algorithms, keeping, partial.as_ref())).await?
         };
         let package = &self.receiving.package;
         let read = read_counted(self.backend, package, &file.path, None, sink, Some(&self.meter)).await;
@@ -271,7 +257,7 @@ impl Receiver<'_> {
             run_blocking(move || place(&partial, names)).await?;
         }
         self.meter.advance(1, 0);
-        self.note(file, &run_blocking(move || hasher.finish()).await);
+        self.note(file, &hasher.finish());
         Ok(Arrived {
             kept: kept.into_iter().map(|kept| (file.path.clone(), kept)).collect(),
             ..Arrived::default()
@@ -289,7 +275,6 @@ impl Receiver<'_> {
             came: Arc::clone(&self.came),
             meter: self.meter.clone(),
             prover: self.prover.clone(),
-            lanes: self.lanes.clone(),
         };
         let (destination, place) = (self.receiving.destination.clone(), self.full_path(&layer.path));
         let destination = match destination {
