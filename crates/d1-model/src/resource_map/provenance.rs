@@ -35,7 +35,7 @@ const MAX_STATEMENTS: usize = 1_000_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Provenance {
-    /// The runs of programs that the map tells of.
+    /// The runs of programs that the map reports.
     pub runs: Vec<ProgramRun>,
     /// Pairs of a product and its source (`prov:wasDerivedFrom`).
     pub derivations: Vec<(Identifier, Identifier)>,
