@@ -131,8 +131,11 @@ impl Together {
 fn take(reader: &mut impl Read, position: u64, file: &Archived) -> io::Result<Vec<u8>> {
     let gap = file.tar.start - position;
     io::copy(&mut reader.by_ref().take(gap), &mut io::sink())?;
+    let size = file.tar.end - file.tar.start;
     let mut bytes = Vec::new();
-    reader.by_ref().take(file.tar.end - file.tar.start).read_to_end(&mut bytes)?;
+    if reader.by_ref().take(size).read_to_end(&mut bytes)? as u64 != size {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends inside of it"));
+    }
     let actual = Digest::sha256_of(&bytes);
     match file.sha256 {
         Some(expected) if actual != Digest::from_sha256(expected) => {
