@@ -264,7 +264,7 @@ mod tests {
             Measurement { wall: 1.0, cpu: Some(2.0), peak: Some(20_000), runs: 5, ..Measurement::default() };
         let peer = Measurement { wall: 10.0, cpu: Some(4.0), runs: 1, ..Measurement::default() };
         let fast = line(&outcome("pull-archive", ours, peer));
-        assert!(fast.ends_with("| 1.00 s (5) | oras 10.00 s (1) | 0.10 | ≤ 0.5 | 20 MiB | – |\n"), "{fast}");
+        assert!(fast.ends_with("| 1.00 s (5) | oras 10.00 s (1) | 0.10 | ≤ 0.4 | 20 MiB | – |\n"), "{fast}");
         let slow = line(&outcome("validate-small", ours, peer));
         assert!(
             slow.contains("| 2.00 s CPU (5) | bagit.py 4.00 s CPU (1) | 0.50 (missed) | ≤ 0.15 |"),
