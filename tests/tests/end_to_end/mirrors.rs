@@ -3,6 +3,7 @@
 use std::fs;
 
 use d1oci_tests::{Preset, RegistryKind, Session};
+use oci_model::ManifestRef;
 use registry_conformance::scripted::Route;
 use serde_json::Value;
 
@@ -94,12 +95,12 @@ fn an_unchanged_mirror_takes_one_request_for_each_tag_at_most() {
         scripted.forget_requests();
         count
     };
-    mirror(&session, "oci:source HOST/owner/one");
+    mirror(&session, "--trust-target oci:source HOST/owner/one");
     requests();
-    // A layout lists its digests, and the program remembers those of a registry's tags.
-    mirror(&session, "oci:source HOST/owner/one");
+    // A layout lists its digests, and the program remembers those of a registry's tags on request.
+    mirror(&session, "--trust-target oci:source HOST/owner/one");
     assert_eq!(requests(), [0, 0, 0]);
-    mirror(&session, "--check-target oci:source HOST/owner/one");
+    mirror(&session, "oci:source HOST/owner/one");
     assert_eq!(requests(), [3, 0, 0]);
     mirror(&session, "HOST/owner/one oci:replica");
     requests();
@@ -121,7 +122,7 @@ fn a_mirror_within_a_registry_takes_one_request_for_each_unchanged_tag() {
     let session = Session::new(&[&registry]);
     let scripted = registry.scripted().unwrap();
     fill(&session, "HOST/owner/one");
-    let line = "HOST/owner/one HOST/owner/two";
+    let line = "--trust-target HOST/owner/one HOST/owner/two";
     mirror(&session, line);
     scripted.forget_requests();
     assert_eq!(mirror(&session, line)["unchanged"].as_u64(), Some(3));
@@ -132,6 +133,11 @@ fn a_mirror_within_a_registry_takes_one_request_for_each_unchanged_tag() {
     session.line("d1oci delete HOST/owner/two:v2 --yes").success();
     assert_eq!(tags(&mirror(&session, line), "copied"), ["v1", "v2"]);
     assert_eq!(resolved(&session, "HOST/owner/two", "v1"), resolved(&session, "HOST/owner/one", "v1"));
+    // Without the option, a change that somebody else made is seen.
+    let at = |tag: &str| ManifestRef::Tag(tag.parse().unwrap());
+    let other = scripted.manifest("owner/one", &at("other")).unwrap();
+    scripted.put_manifest("owner/two", &at("v1"), &other);
+    assert_eq!(tags(&mirror(&session, "HOST/owner/one HOST/owner/two"), "copied"), ["v1"]);
 }
 
 #[test]

@@ -55,10 +55,10 @@ pub(crate) struct Arguments {
     /// File that remembers the digests of mirrored tags: a later run asks only the source about them.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Ask a registry about each tag of the target. Without it, and without `--journal`, the digests of runs within a week count, unless
-    /// another command of this user has changed the target since.
+    /// Do not ask a registry about tags of the target that a run with this option has mirrored within a week, unless another command of
+    /// this user has changed the target since. Changes by others stay unseen.
     #[arg(long, conflicts_with = "journal")]
-    check_target: bool,
+    trust_target: bool,
     /// How many tags to work on at once.
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     parallel: u16,
@@ -95,8 +95,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             let opened = Journal::open(path, &to_location.to_string(), None);
             Some(opened.map_err(|error| Failure::file("use the journal", path, error))?)
         }
-        None if arguments.check_target => None,
-        None => remembered(context, from_location, to_location),
+        None if arguments.trust_target => remembered(context, from_location, to_location),
+        None => None,
     };
     let mut options = MirrorOptions::default();
     options.wanted = patterns.map(|patterns| Arc::new(move |tag: &Tag| patterns.is_match(tag.as_str())) as _);
@@ -138,7 +138,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     failure(&report)
 }
 
-/// Opens the journal that runs without `--journal` keep for a target that lists no digests. Without one, the run asks the target.
+/// Opens the journal that runs with `--trust-target` keep for a target that lists no digests. Without one, the run asks the target.
 fn remembered(context: &Context, from: &Location, to: &Location) -> Option<Journal> {
     let directory = context.mirrored(to)?;
     let path = directory.join(Digest::sha256_of(from.to_string().as_bytes()).encoded());
