@@ -1,10 +1,12 @@
 //! A layout in a tar file, as `skopeo` writes it (`oci-archive:FILE.tar`). It is only read.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +17,7 @@ use oci_model::Digest;
 use registry_backend::{BlobRead, BlobSource, Error, ErrorKind, Result};
 use tokio::task::spawn_blocking;
 
-use crate::index::{EMPTY_INDEX, INDEX_LIMIT, Index};
+use crate::index::{INDEX_LIMIT, Index};
 use crate::storage::{
     INDEX_FILE, IndexUpdate, LAYOUT_FILE, LAYOUT_FILE_LIMIT, Presence, Storage, StoredBlob, absent,
     check_layout_file, outside,
@@ -26,6 +28,9 @@ pub(crate) const SCHEME: &str = "oci-archive";
 
 /// The most entries of a file. A million packages have a few million blobs.
 const MOST_ENTRIES: usize = 10_000_000;
+
+/// The most bytes of an entry that are read: long names and other extensions are read into memory, and `index.json` too.
+const ENTRY_LIMIT: u64 = INDEX_LIMIT + (1 << 20);
 
 /// How many bytes are read at once.
 const PIECE_BYTES: u64 = 512 * 1024;
@@ -62,13 +67,20 @@ impl Archive {
             return Err(invalid("expected a tar file, found a directory, a pipe or a device"));
         }
         let not_tar = |error: std::io::Error| invalid("expected an uncompressed tar file").caused_by(error);
-        let mut archive = tar::Archive::new(File::open(&path).map_err(failed)?);
+        let file = File::open(&path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let left = Rc::new(Cell::new(ENTRY_LIMIT));
+        let mut archive = tar::Archive::new(Bounded { file, left: Rc::clone(&left) });
         let (mut layout, mut index, mut blobs) = (None, None, HashMap::new());
         for (number, entry) in archive.entries_with_seek().map_err(not_tar)?.enumerate() {
             if number >= MOST_ENTRIES {
                 return Err(invalid("the file has too many entries"));
             }
             let mut entry = entry.map_err(not_tar)?;
+            left.set(ENTRY_LIMIT);
+            if entry.raw_file_position().saturating_add(entry.size()) > length {
+                return Err(invalid("the tar file ends early"));
+            }
             if !entry.header().entry_type().is_file() {
                 continue;
             }
@@ -84,7 +96,8 @@ impl Archive {
         }
         let layout = layout.ok_or_else(|| invalid("the tar file has no `oci-layout` at its top"))?;
         check_layout_file(layout.as_bytes(), &name)?;
-        let index = Index::parse(index.unwrap_or_else(|| EMPTY_INDEX.to_owned()));
+        let index = index.ok_or_else(|| invalid("the tar file has no `index.json` at its top"))?;
+        let index = Index::parse(index);
         let index = index.map_err(|error| invalid("its `index.json` is damaged").caused_by(error))?;
         Ok(Self { path, index: Arc::new(index), blobs })
     }
@@ -93,6 +106,27 @@ impl Archive {
         let name = format!("{SCHEME}:{}", self.path.display());
         Err(Error::new(ErrorKind::Unsupported, operation, name)
             .because("a layout in a tar file is only read"))
+    }
+}
+
+/// A file that gives only some bytes between two changes of the limit. Seeking does not count.
+struct Bounded {
+    file: File,
+    left: Rc<Cell<u64>>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        let left = self.left.get().checked_sub(count as u64);
+        self.left.set(left.ok_or_else(|| std::io::Error::other("an entry is too large"))?);
+        Ok(count)
+    }
+}
+
+impl Seek for Bounded {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

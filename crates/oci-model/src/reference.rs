@@ -165,12 +165,6 @@ fn refuse_foreign_scheme(text: &str) -> Result<(), String> {
             Err(format!("expected a registry without a scheme: write `{}`", place.trim_end_matches('/')))
         }
         "ocidir" => Err(format!("expected `oci:` for an image layout, found `ocidir:`: write `oci:{place}`")),
-        "oci-archive" => {
-            let archive = place.split(':').next().unwrap_or(place);
-            Err(format!(
-                "expected an unpacked image layout: `mkdir layout && tar -xf {archive} -C layout` makes `oci:layout`"
-            ))
-        }
         scheme if CONTAINER_SCHEMES.contains(&scheme) => {
             Err(format!("expected an image layout: `skopeo copy {text} oci:layout:TAG` makes one"))
         }
@@ -435,7 +429,6 @@ mod tests {
             ("https://ghcr.io/a", "without a scheme"),
             ("docker://ghcr.io/a:v1", "without a scheme: write `ghcr.io/a:v1`"),
             ("ocidir://store:v1", "write `oci:store:v1`"),
-            ("oci-archive:a.tar:v1", "tar -xf a.tar"),
             ("docker-daemon:a:v1", "skopeo copy docker-daemon:a:v1"),
             ("tape:", "needs an address"),
             ("tape:a:b:c", "no colon"),

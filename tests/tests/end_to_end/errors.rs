@@ -44,7 +44,6 @@ const GROUPS: [Group; 6] = [
             "blob delete oci:store@sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
             "ls packages:v1",
             "ls https://ghcr.io/dataone/packages:v1",
-            "ls oci-archive:packages.tar:v1",
             "ls ocidir://packages:v1",
             "tags S3://bucket/packages",
             "tags tape:vault/7",

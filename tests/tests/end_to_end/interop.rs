@@ -230,6 +230,13 @@ fn a_layout_in_a_tar_file_is_read() {
     assert!(refused.contains("is only read"), "{refused}");
     session.line("d1oci tags oci-archive:absent.tar").failure(3);
     session.line("d1oci tags oci-archive:a.txt").failure(1);
+    // A file that was cut in a blob, before its index, must not look empty.
+    session.other("tar", "-cf cut.tar -C store oci-layout blobs index.json").unwrap();
+    let whole = fs::read(session.path("cut.tar")).unwrap();
+    fs::write(session.path("cut.tar"), &whole[..4096]).unwrap();
+    session.line("d1oci mirror oci-archive:cut.tar oci:empty").failure(1);
+    session.other("tar", "-cf bare.tar -C store oci-layout blobs").unwrap();
+    session.line("d1oci tags oci-archive:bare.tar").failure(1);
     if session
         .other("skopeo", "copy --quiet --insecure-policy oci:store:v1 oci-archive:theirs.tar:v1")
         .is_some()

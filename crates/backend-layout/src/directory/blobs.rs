@@ -142,8 +142,18 @@ pub(super) async fn store(paths: &Paths, blob: &dyn BlobSource) -> Result<()> {
 /// Hashes the content of a blob from a place, and writes it unless a file already holds it. Returns this file if it got the name of the
 /// blob. While another thread works on one batch, the next one is gathered.
 async fn pass(blob: &dyn BlobSource, mut writer: Writer, offset: u64) -> Result<Option<File>> {
-    let mut stream = blob.open(offset).await?;
-    let mut batch = next_batch(&mut stream, BATCH_BYTES).await?;
+    let begin = async {
+        let mut stream = blob.open(offset).await?;
+        let batch = next_batch(&mut stream, BATCH_BYTES).await?;
+        Ok((stream, batch))
+    };
+    let (mut stream, mut batch) = match begin.await {
+        Ok(begun) => begun,
+        Err(error) => {
+            writer.leave_after(&error);
+            return Err(error);
+        }
+    };
     loop {
         let last = batch.last;
         let writing = tokio::task::spawn_blocking(move || writer.write(batch));
@@ -155,9 +165,7 @@ async fn pass(blob: &dyn BlobSource, mut writer: Writer, offset: u64) -> Result<
         let written = joined(WRITE, writing).await?;
         batch = match next {
             Err(error) => {
-                if blob.size() >= CONTINUED_BYTES && error.retry() != Retry::No {
-                    written.leave();
-                }
+                written.leave_after(&error);
                 return Err(error);
             }
             Ok(next) => next,
@@ -194,6 +202,13 @@ impl Writer {
         read.ok()?;
         self.file = Some(file);
         Some((self, offset))
+    }
+
+    /// Keeps the content for a writer that goes on later, if the blob is large and the error may pass.
+    fn leave_after(self, error: &Error) {
+        if self.size >= CONTINUED_BYTES && error.retry() != Retry::No {
+            self.leave();
+        }
     }
 
     /// Keeps the content for a writer that goes on later.

@@ -139,7 +139,7 @@ impl TemporaryFile {
         files.sort_unstable();
         files.into_iter().rev().find_map(|(_, path)| {
             let file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
-            let is_own = file.try_lock().is_ok() && is_linked(&file).unwrap_or_default();
+            let is_own = file.try_lock().is_ok() && is_at(&file, &path).unwrap_or_default();
             is_own.then(|| Self { path, file: BufWriter::with_capacity(Self::BUFFER_BYTES, file) })
         })
     }
@@ -189,7 +189,7 @@ impl TemporaryFile {
             };
             // Cleaning up removes files that it can lock. Another name is tried if it was faster than this lock.
             let is_taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
-            if !is_taken && is_linked(&file)? {
+            if !is_taken && is_at(&file, &path)? {
                 return Ok(Self { path, file: BufWriter::with_capacity(Self::BUFFER_BYTES, file) });
             }
         }
@@ -248,15 +248,21 @@ pub(super) fn write_file<'a>(
     file.persist(path)
 }
 
-/// Tells whether the file still has a name: cleaning up may have been faster than the lock.
+/// Tells whether the file still has this name: cleaning up, or a writer that gave the file its final name, may have been faster than
+/// the lock.
 #[cfg(unix)]
-fn is_linked(file: &File) -> io::Result<bool> {
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
-    Ok(file.metadata()?.nlink() > 0)
+    let own = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "the signature is that of the other systems")]
-fn is_linked(_: &File) -> io::Result<bool> {
+fn is_at(_: &File, _: &Path) -> io::Result<bool> {
     Ok(true)
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use oci_model::{Descriptor, Digest, ImageManifest, Manifest, RawManifest};
 use registry_backend::{
-    Access, BlobSource, ByteStream, BytesSource, ErrorKind, RegistryBackend, Result, WriteHint,
+    Access, BlobSource, ByteStream, BytesSource, Error, ErrorKind, RegistryBackend, Result, Retry, WriteHint,
 };
 use tempfile::TempDir;
 
@@ -200,6 +200,8 @@ async fn a_write_that_is_given_up_leaves_nothing() {
 struct Noted {
     content: BytesSource,
     opened: Mutex<Vec<u64>>,
+    /// Whether the store of the content does not answer.
+    is_away: bool,
 }
 
 #[async_trait]
@@ -214,8 +216,29 @@ impl BlobSource for Noted {
 
     async fn open(&self, offset: u64) -> Result<ByteStream> {
         self.opened.lock().unwrap().push(offset);
+        if self.is_away {
+            return Err(
+                Error::new(ErrorKind::Unavailable, "read", self.content.digest()).with_retry(Retry::Yes)
+            );
+        }
         self.content.open(offset).await
     }
+}
+
+#[tokio::test]
+async fn a_source_that_is_away_does_not_cost_what_a_killed_writer_left() {
+    let (_folder, root, directory) = impatient().await;
+    let content = vec![7; 9_500_000];
+    let mut source =
+        Noted { content: BytesSource::new(content.clone()), opened: Mutex::default(), is_away: true };
+    let left = root.join("ingest").join(format!("{}.1-0.partial", source.digest().encoded()));
+    fs::create_dir_all(root.join("ingest")).unwrap();
+    fs::write(&left, &content[..9_000_000]).unwrap();
+    assert_eq!(directory.store(&source).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(fs::metadata(&left).unwrap().len(), 9_000_000);
+    source.is_away = false;
+    directory.store(&source).await.unwrap();
+    assert_eq!(*source.opened.lock().unwrap(), [9_000_000, 9_000_000]);
 }
 
 #[tokio::test]
@@ -226,7 +249,8 @@ async fn a_large_write_goes_on_where_a_killed_writer_stopped() {
     for (is_damaged, opened) in [(false, vec![LEFT as u64]), (true, vec![LEFT as u64, 0])] {
         let mut content = vec![7; LEFT + 500_000];
         content[0] = u8::from(is_damaged);
-        let source = Noted { content: BytesSource::new(content.clone()), opened: Mutex::default() };
+        let content_source = BytesSource::new(content.clone());
+        let source = Noted { content: content_source, opened: Mutex::default(), is_away: false };
         let mut left = content[..LEFT].to_vec();
         left[5] ^= u8::from(is_damaged);
         fs::create_dir_all(&ingest).unwrap();
