@@ -123,6 +123,9 @@ pub fn hash_files(
 /// The number of files to hash before the results move into an inventory, where they take far less memory.
 pub const FILES_AT_ONCE: usize = 1 << 15;
 
+/// The most files that all threads together hold open. A copy holds its target open too, and a process may often have 1,024.
+const MOST_OPEN: usize = 256;
+
 /// The bytes that each thread reads at a time.
 pub(crate) const BUFFER_SIZE: usize = 256 * 1024;
 
@@ -142,7 +145,10 @@ pub(crate) fn read_largest_first<J, W: SideBySide>(
     work: &W,
     progress: &dyn Progress,
 ) -> Result<Vec<W::Outcome>> {
-    spread_largest_first(jobs, threads, size, progress, |queue| read_side_by_side(work, queue, progress))
+    let most = (MOST_OPEN / thread_count(threads)).clamp(1, Lanes::MOST);
+    spread_largest_first(jobs, threads, size, progress, |queue| {
+        read_side_by_side(work, queue, most, progress)
+    })
 }
 
 /// The treatment of files that are read side by side: each is hashed, and its bytes may go elsewhere too.
@@ -354,20 +360,21 @@ struct Reading<'r, S> {
     wants_more: bool,
 }
 
-/// Reads files from the queue side by side until it is empty.
+/// Reads at most `most` files from the queue side by side until it is empty.
 fn read_side_by_side<W: SideBySide>(
     work: &W,
     queue: &Queue,
+    most: usize,
     progress: &dyn Progress,
 ) -> Vec<(usize, W::Outcome)> {
     let lanes = Lanes::new();
     let mut room = vec![0; ROOM];
     let mut results = Vec::new();
-    let mut open: Vec<Reading<'_, W::Sink>> = Vec::with_capacity(Lanes::MOST);
+    let mut open: Vec<Reading<'_, W::Sink>> = Vec::with_capacity(most);
     loop {
         // One large file in each round: then other threads get some of the large files too.
         let mut taken = 0;
-        while open.len() < Lanes::MOST && taken < ROOM as u64 && !progress.is_cancelled() {
+        while open.len() < most && taken < ROOM as u64 && !progress.is_cancelled() {
             let Some(index) = queue.next() else { break };
             progress.event(ProgressEvent::Started { path: work.path(index) });
             match work.open(index) {

@@ -114,12 +114,14 @@ fn as_json(stated: &Provenance) -> Value {
 
 /// Returns the rows of the page, and how many others there are.
 fn rows(catalog: &Catalog, base_url: &str, stated: &Provenance) -> d1_catalog::Result<(Vec<Row>, usize)> {
-    let mut told: BTreeSet<(&Identifier, &Identifier)> = BTreeSet::new();
+    // The runs that wrote an object, and those that read it. Pairs of both could be far too many.
+    let (mut written, mut read) = (HashMap::new(), HashMap::new());
     let mut rows: Vec<[Vec<&Identifier>; 3]> = Vec::new();
-    for run in &stated.runs {
-        for product in &run.generated {
-            told.extend(run.used.iter().map(|source| (product, source)));
-        }
+    for (number, run) in stated.runs.iter().enumerate() {
+        run.generated.iter().for_each(|object| written.entry(object).or_insert_with(Vec::new).push(number));
+        run.used
+            .iter()
+            .for_each(|object| _ = read.entry(object).or_insert_with(BTreeSet::new).insert(number));
         let sides = [&run.used, &run.programs, &run.generated];
         rows.push(sides.map(|side| side.iter().take(MOST_OBJECTS).collect()));
     }
@@ -127,7 +129,10 @@ fn rows(catalog: &Catalog, base_url: &str, stated: &Provenance) -> d1_catalog::R
     let mut alone: HashMap<&Identifier, Vec<&Identifier>> = HashMap::new();
     let mut order = Vec::new();
     for (product, source) in &stated.derivations {
-        if !told.contains(&(product, source)) {
+        let runs = written.get(product).map_or(&[][..], Vec::as_slice);
+        let is_told =
+            |runs_of: &BTreeSet<usize>| runs.iter().take(MOST_OBJECTS).any(|run| runs_of.contains(run));
+        if !read.get(source).is_some_and(is_told) {
             let sources = alone.entry(product).or_default();
             if sources.is_empty() {
                 order.push(product);

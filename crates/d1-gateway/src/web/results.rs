@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::response::Response;
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::find::{self, Titled, Wanted, titled};
@@ -57,7 +58,12 @@ impl Found {
             title: title.cloned().unwrap_or_else(|| summary.tag.to_string()),
             creators: document.creators.into_iter().map(|party| party.name).collect(),
             summary: document.r#abstract.map(|text| cut(&text, LONGEST_SUMMARY)),
-            created: summary.created.clone(),
+            // The annotation is a claim; only a date is passed on.
+            created: summary
+                .created
+                .as_ref()
+                .and_then(|date| date.parse::<Timestamp>().ok())
+                .map(|date| date.to_string()),
             files: package.files,
             bytes: package.bytes,
             digest: summary.digest.to_string(),

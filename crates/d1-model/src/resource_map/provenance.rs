@@ -16,6 +16,9 @@ use crate::identifier::Identifier;
 /// The most statements about provenance in a map.
 const MAX_STATEMENTS: usize = 1_000_000;
 
+/// The most programs of one run.
+const MOST_PROGRAMS: usize = 16;
+
 /// How the objects of a package came from each other, in the terms of PROV and ProvONE (<https://www.w3.org/TR/prov-o/>,
 /// <https://purl.dataone.org/provone-v1-dev>). The order is that of the identifiers, so equal statements give equal values.
 ///
@@ -45,7 +48,7 @@ pub struct Provenance {
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct ProgramRun {
-    /// The program (`prov:hadPlan` of a `prov:qualifiedAssociation`).
+    /// The program (`prov:hadPlan` of a `prov:qualifiedAssociation`); at most sixteen if a run has several.
     pub programs: Vec<Identifier>,
     /// The objects that the program read (`prov:used`).
     pub used: Vec<Identifier>,
@@ -93,8 +96,8 @@ struct Statements {
     derived: Vec<(String, String)>,
     used: Vec<(String, String)>,
     generated: Vec<(String, String)>,
-    associations: HashMap<String, Vec<String>>,
-    plans: HashMap<String, Vec<String>>,
+    associations: HashMap<String, BTreeSet<String>>,
+    plans: HashMap<String, BTreeSet<String>>,
     count: usize,
 }
 
@@ -122,8 +125,8 @@ impl Statements {
             Relation::Used => self.used.push((subject, object)),
             Relation::GeneratedBy => self.generated.push((object, subject)),
             Relation::Generated => self.generated.push((subject, object)),
-            Relation::Association => self.associations.entry(subject).or_default().push(object),
-            Relation::Plan => self.plans.entry(subject).or_default().push(object),
+            Relation::Association => _ = self.associations.entry(subject).or_default().insert(object),
+            Relation::Plan => _ = self.plans.entry(subject).or_default().insert(object),
         }
         Ok(true)
     }
@@ -150,7 +153,8 @@ impl Statements {
         for (run, associations) in &self.associations {
             let plans = associations.iter().filter_map(|association| self.plans.get(association)).flatten();
             if let Some(run) = runs.get_mut(run.as_str()) {
-                run[0].extend(plans.filter_map(|plan| object(plan)));
+                // Many runs may share an association with many programs.
+                run[0].extend(plans.take(MOST_PROGRAMS).filter_map(|plan| object(plan)));
             }
         }
         let mut runs: Vec<ProgramRun> = runs
