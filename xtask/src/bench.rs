@@ -153,7 +153,8 @@ impl Bench {
             return Ok(measurement);
         }
         let server = self.server(row.network, &room.join("registry"))?;
-        let task = Task::new(contender, bag, room, server, &|program| self.program(program))?;
+        let tags = (1000 / self.shrink).max(5);
+        let task = Task::new(contender, bag, room, server, tags, &|program| self.program(program))?;
         task.set_up()?;
         let before = check::before(contender.check, &task)?;
         let measurement = measure(&task, self.runs)?;

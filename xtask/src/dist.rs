@@ -187,10 +187,9 @@ fn pack(program: &Path, name: &str, bill: &[u8], date: u64) -> Result<Vec<u8>> {
 
 /// Returns the manual pages with their file names, sorted.
 fn manual(program: &Path) -> Result<Vec<(String, Vec<u8>)>> {
-    let directory = workspace::target("man");
-    if directory.exists() {
-        fs::remove_dir_all(&directory).map_err(at(&directory))?;
-    }
+    // Several runs at once must not share it.
+    let temporary = tempfile::tempdir().map_err(about("a temporary directory"))?;
+    let directory = temporary.path().join("man");
     process::read(Command::new(program).args(["man", "-o"]).arg(&directory))?;
     let mut pages = Vec::new();
     for entry in fs::read_dir(&directory).map_err(at(&directory))? {

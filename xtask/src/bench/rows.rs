@@ -57,7 +57,8 @@ pub(super) struct Contender {
 ///
 /// Arguments have placeholders. `{bag}` is the bag, relative to the directory of the command; `{member}` is its payload
 /// file whose size is nearest to 10 MiB. `{store}` and `{out}` are paths of the side's own. `{registry}` is the address of
-/// the side's own registry over the row's network, `{direct}` its address past that network, and `{data}` its storage.
+/// the side's own registry over the row's network, `{direct}` its address past that network, and `{data}` its storage. `{tags}` is the
+/// number of tags to mirror: 1,000, and fewer with small samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) program: &'static str,
@@ -222,7 +223,7 @@ const SKOPEO_COPY: Call = Call {
     ],
 };
 
-/// Sends an image and 1,000 tags of it that differ in their annotations, over one connection. The bag is not used.
+/// Sends an image and `{tags}` tags of it that differ in their annotations, over one connection. The bag is not used.
 const PREPARE_TAGS: Call = Call {
     program: "sh",
     arguments: &[
@@ -236,7 +237,7 @@ place=$(curl -sSf -d '' -D - -o /dev/null "http://$1/v2/bench/tags/blobs/uploads
 curl -sSf -H 'Content-Type: application/octet-stream' -T config "$place&digest=sha256:$digest"
 type=application/vnd.oci.image
 config="{\"mediaType\":\"$type.config.v1+json\",\"size\":2,\"digest\":\"sha256:$digest\"}"
-seq 1000 | while read -r number; do
+seq "$3" | while read -r number; do
     printf '{"schemaVersion":2,"mediaType":"%s","config":%s,"layers":[],"annotations":{"number":"%s"}}' \
         "$type.manifest.v1+json" "$config" "$number" > "manifest-$number"
     printf 'url = "http://%s/v2/bench/tags/manifests/t%s"\nupload-file = "manifest-%s"\noutput = "/dev/null"\n' \
@@ -245,6 +246,7 @@ done | curl -sSf -H "Content-Type: $type.manifest.v1+json" -H Expect: -K -"#,
         "sh",
         "{direct}",
         "{store}",
+        "{tags}",
     ],
 };
 const CRANE_MIRROR: Call = Call {

@@ -55,6 +55,7 @@ impl Task {
         bag: &Path,
         room: &Path,
         server: Option<Server>,
+        tags: u64,
         find: &Find<'_>,
     ) -> Result<Self> {
         let room = std::path::absolute(room).map_err(at(room))?;
@@ -68,6 +69,7 @@ impl Task {
             ("{member}", text(&member)),
             ("{store}", text(&store)),
             ("{out}", text(&out)),
+            ("{tags}", tags.to_string()),
         ];
         let mut counted = places.clone();
         if let Some(server) = &server {
@@ -213,7 +215,7 @@ pub(super) mod tests {
             call: sh(arguments),
             check: Check::OutHoldsBag,
         };
-        Task::new(&contender, &bag, room, None, &|_| Some("/bin/sh".into())).unwrap()
+        Task::new(&contender, &bag, room, None, 1, &|_| Some("/bin/sh".into())).unwrap()
     }
 
     #[test]
@@ -236,7 +238,7 @@ pub(super) mod tests {
         let call = Call { program: "nothing", arguments: &[] };
         let contender =
             Contender { name: "nothing", setup: None, fresh: "", call, check: Check::RefusesDamage };
-        let task = Task::new(&contender, &room.path().join("bag"), room.path(), None, &|_| None);
+        let task = Task::new(&contender, &room.path().join("bag"), room.path(), None, 1, &|_| None);
         assert_eq!(task.err().unwrap().to_string(), "no nothing");
     }
 
