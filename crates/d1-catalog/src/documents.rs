@@ -76,7 +76,17 @@ pub(crate) async fn read_documents(
     Ok(documents)
 }
 
-/// Reads the science metadata of a package: the path of each document, and its content. Documents that cannot be parsed are left out.
+/// The science metadata of a package.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct ScienceDocuments {
+    /// The path of each document, and its content.
+    pub documents: Vec<(String, ScienceMetadata)>,
+    /// The faults of documents that are damaged, missing or cannot be parsed, in words. At most twenty.
+    pub faults: Vec<String>,
+}
+
+/// Reads the science metadata of a package. A damaged document is a fault, not an error.
 ///
 /// # Errors
 ///
@@ -84,12 +94,12 @@ pub(crate) async fn read_documents(
 pub async fn science_metadata(
     backend: &dyn RegistryBackend,
     package: &OpenPackage,
-) -> Result<Vec<(String, ScienceMetadata)>> {
+) -> Result<ScienceDocuments> {
     let mut wanted = wanted(&package.view);
     wanted.retain(|wanted| wanted.kind == Kind::Science);
     let mut documents = Documents::default();
     documents.read(backend, package, wanted).await?;
-    Ok(documents.science)
+    Ok(ScienceDocuments { documents: documents.science, faults: documents.faults })
 }
 
 impl Documents {

@@ -22,7 +22,7 @@ mod write;
 
 pub use artifact::{ArtifactKind, ArtifactSummary};
 pub use cataloged::CatalogedRepository;
-pub use documents::science_metadata;
+pub use documents::{ScienceDocuments, science_metadata};
 pub use error::{Error, Result};
 pub use export::{ExportForm, ExportTable};
 pub use find::{Found, Query, find, parse_time};

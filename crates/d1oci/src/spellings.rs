@@ -294,7 +294,8 @@ mod tests {
                 .iter()
                 .filter_map(|word| word.to_str())
                 .find(|word| word.starts_with("--oci") || ["backup", "restore", "delete"].contains(word));
-            super::advice(word.unwrap(), &arguments).unwrap()
+            let word = word.unwrap().split('=').next().unwrap();
+            super::advice(word, &arguments).unwrap()
         };
         assert!(advice("d1oci push --oci-layout store:v1 a.csv").contains("`oci:store:v1`"));
         assert!(advice("d1oci push --oci-layout-path=store a:v1").contains("`oci:store`"));

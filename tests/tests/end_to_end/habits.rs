@@ -257,5 +257,10 @@ fn completions_know_tags_and_paths_and_make_their_directory() {
         "data/lake/a.csv\ndata/lake/b.csv\n"
     );
     assert!(completed("d1oci push --layout ").contains("archive\n"));
+    // Bash puts the words into the line as they are.
+    std::fs::create_dir_all(session.path("odd/data")).unwrap();
+    std::fs::write(session.path("odd/data/$(touch pwned) *.csv"), "a").unwrap();
+    session.line("d1oci push oci:store:odd odd").success();
+    assert_eq!(completed("d1oci cat oci:store:odd data/"), "data/\\$\\(touch\\ pwned\\)\\ \\*.csv\n");
     assert!(completed("d1oci login qu").contains("quay.io"));
 }

@@ -13,6 +13,7 @@ use registry_backend::{Access, TagEntry};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::is_hostile;
 
 /// List what the last word can become.
 #[derive(Debug, clap::Args)]
@@ -60,7 +61,9 @@ pub(crate) async fn run(
         Wanted::PathIn(reference) => within(paths(context, &reference)).await,
         Wanted::File => Vec::new(),
     };
-    let fitting = found.iter().filter(|word| word.starts_with(current.as_str()) && !word.contains('\n'));
+    // A shell shows the words as they are.
+    let is_harmless = |word: &String| !word.chars().any(is_hostile);
+    let fitting = found.iter().filter(|word| word.starts_with(current.as_str()) && is_harmless(word));
     let lines: String = fitting.take(MOST).map(|word| format!("{word}\n")).collect();
     context.printer.raw(lines.as_bytes())
 }
@@ -120,7 +123,8 @@ fn option_with_value<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
         None => argument.get_short().is_some_and(|short| name.strip_prefix(short) == Some("")),
     };
     let found = command.get_arguments().filter(|argument| !argument.is_positional()).find(is_named)?;
-    found.get_action().takes_values().then_some(found)
+    // With `--option=value`, the next word is another one.
+    (found.get_action().takes_values() && !found.is_require_equals_set()).then_some(found)
 }
 
 /// Returns the values of an argument that has only a few.

@@ -30,17 +30,20 @@ struct Installed {
 }
 
 const BASH: &str = r#"_d1oci() {
-    local line=${COMP_LINE:0:COMP_POINT} current IFS=$' \t\n'
-    local -a words
+    local line=${COMP_LINE:0:COMP_POINT} current word behind='' IFS=$' \t\n'
+    local -a words found
     read -ra words <<< "$line"
     [[ $line == *[[:space:]] ]] && words+=("")
     current=${words[${#words[@]}-1]}
-    IFS=$'\n'
-    COMPREPLY=($(d1oci complete -- "${words[@]:1}" 2>/dev/null))
+    mapfile -t found < <(d1oci complete -- "${words[@]:1}" 2>/dev/null)
     # Bash breaks words at colons, and replaces only the part behind the last one.
-    if [[ $current == *:* && $COMP_WORDBREAKS == *:* ]]; then
-        COMPREPLY=("${COMPREPLY[@]#"${current%"${current##*:}"}"}")
-    fi
+    [[ $current == *:* && $COMP_WORDBREAKS == *:* ]] && behind=${current%"${current##*:}"}
+    COMPREPLY=()
+    for word in "${found[@]}"; do
+        # Bash puts the words into the line as they are: names of tags and paths must not become commands.
+        printf -v word %q "${word#"$behind"}"
+        COMPREPLY+=("$word")
+    done
     [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[:/] ]] && compopt -o nospace
 }
 complete -o default -F _d1oci d1oci

@@ -1,7 +1,5 @@
 //! `d1oci ls`: the files of a package.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use d1_model::Identifier;
 use d1_package::ArtifactState;
 use d1_package::annotations::D1_SERIES_ID;
@@ -229,36 +227,72 @@ fn files(listing: &Listing<'_>, indent: &str, view: View, lines: &mut Lines<'_>)
     }
 }
 
+/// The deepest level with an indent of its own. A path has up to 4,096 bytes, and so some 2,000 levels.
+const DEEPEST_INDENT: usize = 64;
+
 /// Lists directories, with the sum of the files below each, and files.
 fn tree(listing: &Listing<'_>, indent: &str, view: View, lines: &mut Lines<'_>) {
-    let mut sums = BTreeMap::<String, Sum>::new();
     let mut all: Vec<(String, u64)> = listing.files.iter().map(|file| (file.path, file.size)).collect();
-    all.sort();
+    // All that is below a directory comes together.
+    all.sort_unstable();
+    // The sums of directories, in the order in which these come.
+    let mut sums: Vec<Sum> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    let mut before = "";
     for (path, size) in &all {
-        for (at, _) in path.match_indices('/') {
-            let sum = sums.entry(path[..at].to_owned()).or_default();
-            sum.files += 1;
-            sum.bytes = sum.bytes.saturating_add(*size);
+        open.truncate(shared_levels(before, path));
+        while open.len() < levels(path) {
+            open.push(sums.len());
+            sums.push(Sum::default());
         }
-    }
-    let sizes = all.iter().map(|(_, size)| *size).chain(sums.values().map(|sum| sum.bytes));
-    let width = sizes.map(|size| view.cell(size).len()).max().unwrap_or(0);
-    let mut shown = BTreeSet::new();
-    for (path, size) in &all {
-        let ends = path.match_indices('/').map(|(at, _)| at);
-        for (depth, directory) in ends.map(|at| &path[..at]).enumerate() {
-            if !shown.insert(directory) {
-                continue;
+        for number in &open {
+            if let Some(sum) = sums.get_mut(*number) {
+                sum.files += 1;
+                sum.bytes = sum.bytes.saturating_add(*size);
             }
-            let sum = sums.get(directory).copied().unwrap_or_default();
-            let name = directory.rsplit('/').next().unwrap_or(directory);
-            let (depth, size) = ("  ".repeat(depth), view.cell(sum.bytes));
-            lines.add(format_args!(
-                "{indent}{size:>width$}  {depth}{name}/  ({})",
-                human::count(sum.files, "file")
-            ));
         }
-        let (depth, size) = ("  ".repeat(path.matches('/').count()), view.cell(*size));
+        before = path;
+    }
+    let sizes = all.iter().map(|(_, size)| *size).chain(sums.iter().map(|sum| sum.bytes));
+    let width = sizes.map(|size| view.cell(size).len()).max().unwrap_or(0);
+    let deep = |depth: usize| "  ".repeat(depth.min(DEEPEST_INDENT));
+    let mut sums = sums.into_iter();
+    let mut before = "";
+    for (path, size) in &all {
+        let known = shared_levels(before, path);
+        for (depth, name) in path.split('/').enumerate().take(levels(path)).skip(known) {
+            let sum = sums.next().unwrap_or_default();
+            let (depth, size) = (deep(depth), view.cell(sum.bytes));
+            let count = human::count(sum.files, "file");
+            lines.add(format_args!("{indent}{size:>width$}  {depth}{name}/  ({count})"));
+        }
+        let (depth, size) = (deep(levels(path)), view.cell(*size));
         lines.add(format_args!("{indent}{size:>width$}  {depth}{}", path.rsplit('/').next().unwrap_or(path)));
+        before = path;
+    }
+}
+
+/// Returns the number of directories in a path.
+fn levels(path: &str) -> usize {
+    path.matches('/').count()
+}
+
+/// Returns the number of directories, from the top, that two paths have in common.
+fn shared_levels(left: &str, right: &str) -> usize {
+    let most = levels(left).min(levels(right));
+    left.split('/').zip(right.split('/')).take(most).take_while(|(left, right)| left == right).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shared_levels;
+
+    #[test]
+    fn shared_directories_are_counted() {
+        for (left, right, expected) in
+            [("", "a/b", 0), ("a/b", "a/c", 1), ("a/b", "a/b/c", 1), ("a/b/c", "a/x/c", 1), ("a", "a", 0)]
+        {
+            assert_eq!(shared_levels(left, right), expected, "{left} {right}");
+        }
     }
 }

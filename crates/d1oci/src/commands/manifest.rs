@@ -79,6 +79,9 @@ struct PushArguments {
     /// Media type of the manifest [default: the one in its field `mediaType`].
     #[arg(long, value_name = "TYPE")]
     media_type: Option<MediaType>,
+    /// Let a registry forget the artifact that a tag named before; without it, the former artifact keeps a tag of its digest.
+    #[arg(long)]
+    no_keep: bool,
 }
 
 /// Delete an artifact with all its tags. At a terminal, the command asks first.
@@ -162,7 +165,11 @@ async fn push(context: &Context, arguments: PushArguments) -> Result<(), Failure
     let manifest = RawManifest::new(bytes, media_type);
     let backend = context.open(&first.location, Access::Create).await?;
     let at = first.target.clone().unwrap_or_else(|| ManifestRef::Digest(manifest.digest().clone()));
+    let observer = context.observer();
     for at in std::iter::once(at).chain(more.iter().cloned().map(ManifestRef::Tag)) {
+        if let (ManifestRef::Tag(tag), false) = (&at, arguments.no_keep) {
+            d1_transfer::keep_former(&*backend, tag, manifest.digest(), &observer).await?;
+        }
         backend.write_manifest(&at, &manifest).await?;
     }
     let pushed = Pushed {

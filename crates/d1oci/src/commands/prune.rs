@@ -69,13 +69,21 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
         kept_young: report.kept_young,
         partial_files: report.partial_files,
     };
-    context.printer.done(&outcome, text)
+    context.printer.result(&outcome, |outcome, lines| {
+        if !context.printer.is_quiet() {
+            blobs(outcome, lines);
+        }
+        sum(outcome, lines);
+    })
 }
 
-fn text(outcome: &Outcome, lines: &mut Lines<'_>) {
+fn blobs(outcome: &Outcome, lines: &mut Lines<'_>) {
     for removed in &outcome.removed {
         lines.add(format_args!("{} {}", removed.digest, human::bytes(removed.size)));
     }
+}
+
+fn sum(outcome: &Outcome, lines: &mut Lines<'_>) {
     let verb = if outcome.dry_run { "Would remove" } else { "Removed" };
     let blobs = human::count(outcome.removed.len() as u64, "blob");
     let mut sum = format!("{verb} {blobs}, {}", human::bytes(outcome.removed_bytes));

@@ -9,8 +9,8 @@ use crate::failure::Failure;
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
     /// Patterns of wanted files. Without any, all files are wanted.
-    wanted: Option<GlobSet>,
-    unwanted: GlobSet,
+    wanted: Vec<Pattern>,
+    unwanted: Vec<Pattern>,
     /// The only formats that are wanted. Without any, all are.
     formats: Vec<String>,
     /// The selection in words.
@@ -29,15 +29,15 @@ impl Selection {
         let words = wanted.iter().chain(formats).cloned().chain(without);
         Ok(Self {
             text: words.collect::<Vec<_>>().join(", "),
-            wanted: if wanted.is_empty() { None } else { Some(globs(wanted)?) },
-            unwanted: globs(unwanted)?,
+            wanted: patterns(wanted)?,
+            unwanted: patterns(unwanted)?,
             formats: formats.to_vec(),
         })
     }
 
     /// Returns whether every file is wanted.
     pub(crate) fn is_everything(&self) -> bool {
-        self.text.is_empty()
+        self.wanted.is_empty() && self.unwanted.is_empty() && self.formats.is_empty()
     }
 
     /// Returns the selection in words.
@@ -52,9 +52,8 @@ impl Selection {
 
     /// Returns whether a file with this path is wanted, whatever its format.
     pub(crate) fn wants_path(&self, path: &str, directory: &str) -> bool {
-        let whole = format!("{directory}/{path}");
-        let fits = |globs: &GlobSet| globs.is_match(path) || !directory.is_empty() && globs.is_match(&whole);
-        self.wanted.as_ref().is_none_or(fits) && !fits(&self.unwanted)
+        let fits = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.fits(path, directory));
+        (self.wanted.is_empty() || fits(&self.wanted)) && !fits(&self.unwanted)
     }
 
     fn wants_format(&self, format_id: Option<&str>) -> bool {
@@ -63,21 +62,46 @@ impl Selection {
     }
 }
 
-fn globs(patterns: &[String]) -> Result<GlobSet, Failure> {
+/// A pattern for paths in a package.
+#[derive(Clone, Debug)]
+struct Pattern {
+    globs: GlobSet,
+    /// The pattern behind its first directory, with that directory: it may be the one of the package.
+    below: Option<(String, GlobSet)>,
+}
+
+impl Pattern {
+    fn fits(&self, path: &str, directory: &str) -> bool {
+        let is_below = |(first, globs): &(String, GlobSet)| first == directory && globs.is_match(path);
+        self.globs.is_match(path) || self.below.as_ref().is_some_and(is_below)
+    }
+}
+
+fn patterns(patterns: &[String]) -> Result<Vec<Pattern>, Failure> {
+    let pattern = |pattern: &String| {
+        let pattern = pattern.strip_prefix("./").unwrap_or(pattern);
+        if pattern.is_empty() {
+            return Err(Failure::usage("expected a pattern for paths, found an empty one"));
+        }
+        let first = pattern.split_once('/').filter(|(_, rest)| !rest.is_empty());
+        let below = first.map(|(first, rest)| Ok::<_, Failure>((first.to_owned(), globs(rest)?)));
+        Ok(Pattern { globs: globs(pattern)?, below: below.transpose()? })
+    };
+    patterns.iter().map(pattern).collect()
+}
+
+fn globs(pattern: &str) -> Result<GlobSet, Failure> {
     let mut globs = GlobSetBuilder::new();
     let mut add = |pattern: &str| {
         let glob = Glob::new(pattern).map_err(|error| Failure::usage(error.to_string()))?;
         globs.add(glob);
         Ok::<(), Failure>(())
     };
-    for pattern in patterns {
-        let pattern = pattern.strip_prefix("./").unwrap_or(pattern);
-        let directory = pattern.trim_end_matches('/');
-        if directory == pattern {
-            add(pattern)?;
-        }
-        add(&format!("{directory}/**"))?;
+    let directory = pattern.trim_end_matches('/');
+    if directory == pattern {
+        add(pattern)?;
     }
+    add(&format!("{directory}/**"))?;
     globs.build().map_err(|error| Failure::usage(error.to_string()))
 }
 
@@ -97,6 +121,9 @@ mod tests {
             assert!(!wants(pattern, "metadata/eml.xml"), "{pattern}");
         }
         assert!(!wants("dat", "data/a.csv"));
+        // The name of the package's directory does not belong to the paths that a pattern searches.
+        assert!(!wants("*set*", "data/a.csv") && !wants("d*t", "data/a.csv"));
+        assert!(Selection::new(&[String::new()], &[], &[]).is_err());
     }
 
     #[test]

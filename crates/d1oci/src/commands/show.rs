@@ -1,7 +1,7 @@
 //! `d1oci show`: what a package is, on one screen.
 
 use d1_catalog::d1_metadata::{Citation, ScienceMetadata};
-use d1_catalog::{Purpose, science_metadata};
+use d1_catalog::{Purpose, ScienceDocuments, science_metadata};
 use d1_model::Identifier;
 use d1_package::ArtifactState;
 use d1_transfer::{ListedFile, list_files};
@@ -64,14 +64,18 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let mut opened =
         package::open(context, &arguments.reference, arguments.id.as_ref(), Purpose::Package).await?;
     opened.package = opened.package.with_max_ratio(arguments.ratio.max_ratio);
-    let shown = shown(opened).await?;
+    let (shown, faults) = shown(opened).await?;
+    for fault in faults {
+        context.printer.warning(fault);
+    }
     context.printer.result(&shown, text)
 }
 
-async fn shown(opened: Opened) -> Result<Shown, Failure> {
+/// Returns the facts, and the faults of metadata documents.
+async fn shown(opened: Opened) -> Result<(Shown, Vec<String>), Failure> {
     let Opened { backend, package, reference, .. } = &opened;
-    let metadata =
-        science_metadata(&**backend, package).await?.into_iter().next().map(|(_, metadata)| metadata);
+    let ScienceDocuments { documents, faults, .. } = science_metadata(&**backend, package).await?;
+    let metadata = documents.into_iter().next().map(|(_, metadata)| metadata);
     let listing = list_files(&**backend, package).await?;
     let (mut files, mut bytes) = (0, 0_u64);
     let mut largest: Vec<ListedFile> = Vec::new();
@@ -93,7 +97,7 @@ async fn shown(opened: Opened) -> Result<Shown, Failure> {
         directory => directory.to_owned(),
     });
     let identifier = view.identifier().map(str::to_owned);
-    Ok(Shown {
+    let shown = Shown {
         citation: citation(&title, identifier.as_deref().unwrap_or(reference), metadata.as_ref()),
         reference: reference.clone(),
         digest: package.raw.digest().clone(),
@@ -104,7 +108,8 @@ async fn shown(opened: Opened) -> Result<Shown, Failure> {
         bytes,
         largest,
         metadata,
-    })
+    };
+    Ok((shown, faults))
 }
 
 fn citation(title: &str, identifier: &str, metadata: Option<&ScienceMetadata>) -> String {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::near::found;
+use crate::output::human;
 
 /// Give an artifact more tags.
 #[derive(Debug, clap::Args)]
@@ -42,6 +43,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     }
     let tagged = Tagged { digest: manifest.digest().clone(), tags: arguments.tags };
     context.printer.done(&tagged, |tagged, lines| {
+        if let (true, [first, more @ ..]) =
+            (context.printer.is_quiet() && tagged.tags.len() > 1, &tagged.tags[..])
+        {
+            let more = human::count(more.len() as u64, "more tag");
+            lines.add(format_args!("{location}:{first} and {more} are {}", tagged.digest));
+            return;
+        }
         for tag in &tagged.tags {
             lines.add(format_args!("{location}:{tag} is {}", tagged.digest));
         }

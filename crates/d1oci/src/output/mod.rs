@@ -460,7 +460,7 @@ impl fmt::Write for Escaping<'_, '_> {
 
 /// Control characters of ASCII and of C1, separators of lines, and marks that change the direction of text (Unicode Standard
 /// Annex 9, section 2).
-fn is_hostile(character: char) -> bool {
+pub(crate) fn is_hostile(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
