@@ -80,12 +80,16 @@ fn a_command_reads_the_index_once_and_has_tens_of_requests_in_flight() {
             assert!(most >= 16, "{line}: {most} requests at once");
         }
         // The index answers them.
-        for line in ["find URL", "find URL --title mooring", "find URL --from 2010-01-01 --to 2012-01-01"] {
+        for line in [
+            "find URL",
+            "find URL --title mooring --no-catalog",
+            "find URL --from 2010-01-01 --to 2012-01-01",
+        ] {
             let requests = requests_of(rig, line);
             assert!(requests.len() <= 2, "{line}: {requests:?}");
         }
         // Two artifacts match at most, and are read.
-        let requests = requests_of(rig, "find URL --title 20 --to 2001-01-01 --format json");
+        let requests = requests_of(rig, "find URL --title 20 --to 2001-01-01 --no-catalog --format json");
         assert!(requests.len() <= 4, "{requests:?}");
         let again = requests_of(rig, "mirror oci:many URL");
         assert!(again.len() <= 4, "a mirror without work: {again:?}");
