@@ -11,12 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::{StreamExt, stream};
 use oci_model::Digest;
 use registry_backend::{BlobRead, BlobSource, Error, ErrorKind, Result};
-use tokio::task::spawn_blocking;
 
+use crate::directory::{blocking, read_file};
 use crate::index::{INDEX_LIMIT, Index};
 use crate::storage::{
     INDEX_FILE, IndexUpdate, LAYOUT_FILE, LAYOUT_FILE_LIMIT, Presence, Storage, StoredBlob, absent,
@@ -31,9 +29,6 @@ const MOST_ENTRIES: usize = 10_000_000;
 
 /// The most bytes of an entry that are read: long names and other extensions are read into memory, and `index.json` too.
 const ENTRY_LIMIT: u64 = INDEX_LIMIT + (1 << 20);
-
-/// How many bytes are read at once.
-const PIECE_BYTES: u64 = 512 * 1024;
 
 /// The places of the blobs of a layout in a tar file.
 #[derive(Debug)]
@@ -53,7 +48,7 @@ impl Archive {
     /// with a layout.
     pub(crate) async fn open(path: &Path) -> Result<Self> {
         let path = path.to_owned();
-        blocking(move || Self::scan(path)).await
+        blocking("open", move || Self::scan(path)).await
     }
 
     fn scan(path: PathBuf) -> Result<Self> {
@@ -146,17 +141,6 @@ fn digest_of(path: &str) -> Option<Digest> {
     format!("{algorithm}:{encoded}").parse().ok()
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that shuts down cancels the work.
-            Err(_) => std::future::pending().await,
-        },
-    }
-}
-
 #[async_trait]
 impl Storage for Archive {
     async fn index(&self) -> Result<Arc<Index>> {
@@ -193,31 +177,11 @@ impl Storage for Archive {
         let open =
             move || File::open(path).and_then(|mut file| file.seek(SeekFrom::Start(first)).map(|_| file));
         let target = digest.clone();
-        let failed = move |error| Error::io("read blob", &target, error);
-        let file = blocking({
-            let failed = failed.clone();
-            move || open().map_err(failed)
-        })
-        .await?;
+        let opened =
+            blocking("read blob", move || open().map_err(|error| Error::io("read blob", &target, error)));
         let left = range.end.saturating_sub(range.start);
-        let pieces = stream::try_unfold((file, left), move |(mut file, left)| {
-            let failed = failed.clone();
-            async move {
-                if left == 0 {
-                    return Ok(None);
-                }
-                let piece = blocking(move || {
-                    let count = usize::try_from(left.min(PIECE_BYTES)).unwrap_or_default();
-                    let mut piece = vec![0; count];
-                    file.read_exact(&mut piece).map_err(failed)?;
-                    Ok((Bytes::from(piece), file))
-                });
-                let (piece, file) = piece.await?;
-                let left = left.saturating_sub(piece.len() as u64);
-                Ok(Some((piece, (file, left))))
-            }
-        });
-        Ok(BlobRead { range, blob_size, stream: pieces.boxed() })
+        let stream = read_file(opened.await?, left, digest, &self.path).await?;
+        Ok(BlobRead { range, blob_size, stream })
     }
 
     async fn store(&self, _blob: &dyn BlobSource) -> Result<()> {

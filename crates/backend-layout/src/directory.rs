@@ -20,9 +20,12 @@ use oci_model::Digest;
 use registry_backend::{Access, BlobRead, BlobSource, Result};
 use tokio::sync::{Mutex, OnceCell, oneshot};
 
+pub(crate) use blobs::read_file;
+pub(crate) use files::blocking;
+
 use crate::index::Index;
 use crate::storage::{IndexUpdate, Presence, Storage, StoredBlob};
-use files::{Paths, blocking, failure};
+use files::{Paths, failure};
 use index_file::{IndexFile, IndexLock, IndexThread, Mode, Readers, Update};
 
 /// How long an update waits for those who hold the lock.

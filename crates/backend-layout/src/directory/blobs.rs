@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use oci_model::Digest;
-use registry_backend::{BlobRead, BlobSource, Error, ErrorKind, Result, Retry};
+use registry_backend::{BlobRead, BlobSource, ByteStream, Error, ErrorKind, Result, Retry};
 use tokio::task::JoinHandle;
 
 use super::files::{Paths, TemporaryFile, blocking, failure, joined};
@@ -51,10 +51,20 @@ pub(super) fn size(paths: &Paths, digest: &Digest) -> Result<Option<u64>> {
 pub(super) async fn read(paths: &Paths, digest: &Digest, range: Option<Range<u64>>) -> Result<BlobRead> {
     let opened = (paths.clone(), digest.clone());
     let (range, blob_size, first, rest) = blocking(READ, move || open(&opened.0, opened.1, range)).await?;
-    // Opening returns the first piece too, so a small blob takes one change of threads.
-    let first = stream::iter([Ok(first)]);
+    Ok(BlobRead { range, blob_size, stream: pieces(first, rest) })
+}
+
+/// Reads `left` bytes of a blob from the place at which its file is.
+pub(crate) async fn read_file(file: File, left: u64, digest: &Digest, path: &Path) -> Result<ByteStream> {
+    let reader = Reader { file, left, digest: digest.clone(), path: path.to_owned() };
+    let (first, rest) = blocking(READ, move || reader.piece()).await?;
+    Ok(pieces(first, rest))
+}
+
+/// Returns the content. Opening reads the first piece too, so a small blob takes one change of threads.
+fn pieces(first: Bytes, rest: Option<Reader>) -> ByteStream {
     let rest = stream::try_unfold(rest.map(read_ahead), next_piece);
-    Ok(BlobRead { range, blob_size, stream: first.chain(rest).boxed() })
+    stream::iter([Ok(first)]).chain(rest).boxed()
 }
 
 type Opened = (Range<u64>, u64, Bytes, Option<Reader>);

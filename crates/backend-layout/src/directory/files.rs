@@ -79,7 +79,7 @@ pub(super) fn failure(
 }
 
 /// Runs the work on a thread for blocking work.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     operation: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
