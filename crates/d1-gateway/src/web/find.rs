@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::answer::Refused;
+use crate::app::App;
 use crate::packages::is_readable;
 use crate::request::Request;
 
@@ -49,8 +50,17 @@ impl Wanted {
         Ok(Self { words: query.text.clone().unwrap_or_default(), query, has_filters })
     }
 
+    /// Returns the number of packages that match, and those of a page, from 1, with their metadata.
+    pub(super) async fn page(self, app: &App, number: u64, size: u64) -> Result<(u64, Vec<Titled>), Refused> {
+        let asked = app.store.ask(move |catalog| {
+            let page = self.packages(catalog, (number - 1).saturating_mul(size), size)?;
+            Ok((page.total, titled(catalog, page.items)?))
+        });
+        asked.await
+    }
+
     /// Returns a page of the current packages that match and that everybody may read.
-    pub(super) fn packages(
+    fn packages(
         &self,
         catalog: &Catalog,
         start: u64,
@@ -84,6 +94,15 @@ impl Wanted {
 pub(super) struct Titled {
     pub(super) package: CatalogPackage,
     pub(super) document: ScienceMetadata,
+}
+
+impl Titled {
+    /// Returns the title: that of the metadata, of the package, or its identifier or tag.
+    pub(super) fn title(&self) -> String {
+        let summary = &self.package.summary;
+        let title = self.document.title.as_ref().or(summary.title.as_ref()).or(summary.identifier.as_ref());
+        title.cloned().unwrap_or_else(|| summary.tag.to_string())
+    }
 }
 
 /// Returns the packages of a page that everybody may read, with the metadata that describe them.

@@ -76,9 +76,10 @@ pub(super) struct Card {
 }
 
 impl Card {
-    pub(super) fn of(base_url: &str, Titled { package, document }: Titled) -> Self {
+    pub(super) fn of(base_url: &str, titled: Titled) -> Self {
+        let title = cut(&titled.title(), 300);
+        let Titled { package, document } = titled;
         let summary = &package.summary;
-        let title = document.title.as_ref().or(summary.title.as_ref()).or(summary.identifier.as_ref());
         let mut facts = vec![counted(package.files, "file", "files"), bytes(package.bytes)];
         facts.extend(years(&document));
         facts.extend(
@@ -87,7 +88,7 @@ impl Card {
         let boxes = boxes(&document);
         Self {
             url: page_url(base_url, &package),
-            title: title.map_or_else(|| summary.tag.to_string(), |title| cut(title, 300)),
+            title,
             creators: creators(&document),
             summary: cut(document.r#abstract.as_deref().unwrap_or_default(), 240),
             map: (!boxes.is_empty()).then(|| map::world(base_url, &boxes, "Places of the data", "minimap")),
@@ -185,11 +186,7 @@ pub(crate) async fn search(app: &Arc<App>, request: &Request) -> Result<Response
     let number = page_number(request);
     let wanted = Wanted::of(request)?;
     let is_filtered = wanted.has_filters;
-    let asked = app.store.ask(move |catalog| {
-        let page = wanted.packages(catalog, (number - 1) * RESULTS, RESULTS)?;
-        Ok((page.total, titled(catalog, page.items)?))
-    });
-    let (total, packages) = asked.await?;
+    let (total, packages) = wanted.page(app, number, RESULTS).await?;
     let base = &request.base_url;
     let value = |name: &str| request.query.get(name).unwrap_or_default().trim().to_owned();
     let mut frame = Frame::of(app, request);

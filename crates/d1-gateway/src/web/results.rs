@@ -7,7 +7,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::find::{self, Titled, Wanted, titled};
+use super::find::{self, Titled, Wanted};
 use super::kept;
 use super::page::{cut, page_number};
 use crate::answer::{Kind, Refused};
@@ -49,13 +49,14 @@ struct Found {
 }
 
 impl Found {
-    fn of(base_url: &str, Titled { package, document }: Titled) -> Self {
+    fn of(base_url: &str, titled: Titled) -> Self {
+        let title = titled.title();
+        let Titled { package, document } = titled;
         let summary = &package.summary;
-        let title = document.title.as_ref().or(summary.title.as_ref()).or(summary.identifier.as_ref());
         Self {
             url: page_url(base_url, &package),
             identifier: summary.identifier.clone(),
-            title: title.cloned().unwrap_or_else(|| summary.tag.to_string()),
+            title,
             creators: document.creators.into_iter().map(|party| party.name).collect(),
             summary: document.r#abstract.map(|text| cut(&text, LONGEST_SUMMARY)),
             // The annotation is a claim; only a date is passed on.
@@ -77,11 +78,7 @@ pub(crate) async fn results(app: &Arc<App>, request: &Request, form: &str) -> Re
     let (_, form) = known.ok_or_else(|| Refused::not_found("results have no such form"))?;
     let number = page_number(request);
     let wanted = Wanted::of(request)?;
-    let asked = app.store.ask(move |catalog| {
-        let page = wanted.packages(catalog, (number - 1).saturating_mul(PAGE), PAGE)?;
-        Ok((page.total, titled(catalog, page.items)?))
-    });
-    let (total, packages) = asked.await?;
+    let (total, packages) = wanted.page(app, number, PAGE).await?;
     let found: Vec<Found> =
         packages.into_iter().map(|package| Found::of(&request.base_url, package)).collect();
     let next = number.saturating_mul(PAGE) < total;
