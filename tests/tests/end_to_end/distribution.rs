@@ -60,21 +60,24 @@ fn a_release_is_the_same_each_time_and_its_program_runs_where_it_is_unpacked() {
     assert_eq!(go(&["cat", "oci:store:v1"]).stdout, b"15,7.2\n");
 }
 
+/// Packs the program in a form into the directory `one`, and checks that a second run gives the same bytes.
+fn packed_twice(place: &Path, form: &str) -> BTreeMap<String, Vec<u8>> {
+    let program = wrapper(place);
+    for output in ["one", "other"] {
+        let mut command = Command::new(xtask());
+        command.current_dir(place).env("SOURCE_DATE_EPOCH", "1767225600").args(["dist", form, "-o", output]);
+        run(command.arg("--program").arg(&program)).success();
+    }
+    let packed = files(&place.join("one"));
+    assert!(packed == files(&place.join("other")), "two runs give different bytes");
+    packed
+}
+
 #[test]
 fn a_debian_package_has_the_program_its_pages_completions_and_units() {
     let Some(dpkg) = peer("dpkg-deb") else { return };
     let place = tempfile::tempdir().unwrap();
-    let program = wrapper(place.path());
-    for output in ["one", "other"] {
-        let mut command = Command::new(xtask());
-        command
-            .current_dir(place.path())
-            .env("SOURCE_DATE_EPOCH", "1767225600")
-            .args(["dist", "--deb", "-o", output]);
-        run(command.arg("--program").arg(&program)).success();
-    }
-    let packed = files(&place.path().join("one"));
-    assert!(packed == files(&place.path().join("other")), "two runs give different bytes");
+    let packed = packed_twice(place.path(), "--deb");
     let name = packed.keys().find(|name| name.ends_with(".deb")).unwrap();
     let package = place.path().join("one").join(name);
     let control = run(Command::new(&dpkg).arg("--info").arg(&package)).success().text();
@@ -102,17 +105,7 @@ fn a_debian_package_has_the_program_its_pages_completions_and_units() {
 fn a_wheel_puts_the_program_into_a_python_environment() {
     let Some(python) = peer("python3") else { return };
     let place = tempfile::tempdir().unwrap();
-    let program = wrapper(place.path());
-    for output in ["one", "other"] {
-        let mut command = Command::new(xtask());
-        command
-            .current_dir(place.path())
-            .env("SOURCE_DATE_EPOCH", "1767225600")
-            .args(["dist", "--wheel", "-o", output]);
-        run(command.arg("--program").arg(&program)).success();
-    }
-    let packed = files(&place.path().join("one"));
-    assert!(packed == files(&place.path().join("other")), "two runs give different bytes");
+    let packed = packed_twice(place.path(), "--wheel");
     let name = packed.keys().find(|name| name.ends_with(".whl")).unwrap();
     let environment = place.path().join("environment");
     let made = run(Command::new(&python).args(["-m", "venv"]).arg(&environment));

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::failure::{ExitStatus, Failure};
 use crate::files::read_regular_text;
 use crate::nodes::{identifiers_on_stdin, parse_identifier};
-use crate::output::{Lines, human};
+use crate::output::{Lines, human, now};
 
 /// The largest report of `compare` that is read, in bytes.
 const LARGEST_REPORT: u64 = 1 << 30;
@@ -72,8 +72,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     }
     let access = if arguments.yes { Access::Modify } else { Access::Read };
     let backend = context.open(location, access).await?;
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let mut options = WithdrawOptions::new(now, arguments.reason.unwrap_or_default());
+    let mut options = WithdrawOptions::new(now(), arguments.reason.unwrap_or_default());
     options.dry_run = !arguments.yes;
     let report = d1_sync::withdraw(&*backend, &identifiers, &options, &context.observer()).await?;
     context.printer.result(&Outcome { dry_run: options.dry_run, report: &report }, text)?;

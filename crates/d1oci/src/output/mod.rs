@@ -104,10 +104,17 @@ impl Printer {
         value: &T,
         text: impl FnOnce(&T, &mut Lines<'_>),
     ) -> Result<(), Failure> {
-        self.result(value, |value, lines| {
+        self.result(value, self.first_line_if_quiet(text))
+    }
+
+    fn first_line_if_quiet<T>(
+        self,
+        text: impl FnOnce(&T, &mut Lines<'_>),
+    ) -> impl FnOnce(&T, &mut Lines<'_>) {
+        move |value, lines| {
             lines.limit = if self.quiet { 1 } else { usize::MAX };
             text(value, lines);
-        })
+        }
     }
 
     /// Writes a result: as JSON, or as the lines that `text` adds.
@@ -165,10 +172,7 @@ impl Printer {
         value: &T,
         text: impl FnOnce(&T, &mut Lines<'_>),
     ) -> Result<(), Failure> {
-        self.item(value, |value, lines| {
-            lines.limit = if self.quiet { 1 } else { usize::MAX };
-            text(value, lines);
-        })
+        self.item(value, self.first_line_if_quiet(text))
     }
 
     /// Begins a list of results that are written as they come: in JSON, an object with these fields and an array of this
