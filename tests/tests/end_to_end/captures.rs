@@ -35,6 +35,21 @@ fn rows(shown: &str, columns: u16) -> Vec<String> {
     rows.filter(|row| !row.is_empty()).collect()
 }
 
+/// Returns the last row that contains a text, which must fit into the width of the terminal.
+fn progress(terminal: &Terminal, columns: u16, awaited: &str) -> String {
+    let mut parser = Parser::new(24, columns, 0);
+    parser.process(terminal.shown().as_bytes());
+    let screen = parser.screen();
+    let (number, row) = screen
+        .rows(0, columns)
+        .enumerate()
+        .filter(|(_, row)| row.contains(awaited))
+        .last()
+        .expect("progress is shown");
+    assert!(!screen.row_wrapped(u16::try_from(number).unwrap()), "the row is longer than {columns}: {row}");
+    row.trim_end().to_owned()
+}
+
 /// Returns a row of progress without the numbers and the length of the bar, which differ from run to run.
 fn normalised(row: &str) -> String {
     let mut text = String::new();
@@ -58,9 +73,16 @@ fn normalised(row: &str) -> String {
     text.replace("(N/N)", "()").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The name for the address of a node in a command and in a capture.
+const NODE: &str = "http://node.example/mn";
+
 /// Runs a command at terminals of all widths. Progress is captured while a request to the registry waits.
+///
+/// `node` is the address to which [`NODE`] leads. A capture never holds the address itself, because it
+/// contains a port, which differs from run to run and may contain the number of columns.
 fn capture(
     session: &Session,
+    node: &str,
     held: Option<(&RunningRegistry, (Route, When), &str)>,
     line: &dyn Fn(u16) -> String,
 ) -> String {
@@ -68,15 +90,13 @@ fn capture(
     for columns in COLUMNS {
         let line = line(columns);
         captures += &format!("== {columns} columns: d1oci {}\n", line.replace(&columns.to_string(), "N"));
-        let mut terminal = Terminal::start_with_columns(session.command(&line), columns);
+        let mut terminal =
+            Terminal::start_with_columns(session.command(&line.replace(NODE, node)), columns);
         if let Some((registry, (route, when), awaited)) = &held {
             let scripted = registry.scripted().unwrap();
             scripted.add_fault(Fault::new(*route, *when, Action::Hold));
             terminal.wait_for(awaited);
-            let during = rows(terminal.shown(), columns);
-            let row = during.iter().rfind(|row| row.contains(awaited)).expect("progress is shown");
-            assert!(row.chars().count() <= usize::from(columns), "{row}");
-            captures += &format!("-- while it works\n{}\n", normalised(row));
+            captures += &format!("-- while it works\n{}\n", normalised(&progress(&terminal, columns, awaited)));
             scripted.forget_faults();
         }
         let (code, shown) = terminal.end();
@@ -86,6 +106,7 @@ fn capture(
             "" => shown,
             host => shown.replace(host, "127.0.0.1:50000"),
         };
+        let shown = if node.is_empty() { shown } else { shown.replace(node, NODE) };
         for row in rows(&shown, columns) {
             captures += &format!("{row}\n");
         }
@@ -109,7 +130,7 @@ fn prepared() -> (RunningRegistry, Session) {
 fn a_push_fits_every_terminal() {
     let (registry, session) = prepared();
     let held = Some((&registry, (Route::UploadCommit, When::Always), "Sending"));
-    compare("push", &capture(&session, held, &|columns| format!("push HOST/a/b{columns}:v1 dataset")));
+    compare("push", &capture(&session, "", held, &|columns| format!("push HOST/a/b{columns}:v1 dataset")));
 }
 
 #[test]
@@ -117,14 +138,14 @@ fn a_pull_fits_every_terminal() {
     let (registry, session) = prepared();
     session.line("d1oci push HOST/a/b:v1 dataset -q").success();
     let held = Some((&registry, (Route::BlobGet, When::Nth(3)), "Receiving"));
-    compare("pull", &capture(&session, held, &|columns| format!("pull HOST/a/b:v1 -o out{columns}")));
+    compare("pull", &capture(&session, "", held, &|columns| format!("pull HOST/a/b:v1 -o out{columns}")));
 }
 
 #[test]
 fn a_verification_fits_every_terminal() {
     let (registry, session) = prepared();
     session.line("d1oci push HOST/a/b:v1 dataset -q").success();
-    compare("verify", &capture(&session, None, &|_| "verify --deep HOST/a/b:v1".to_owned()));
+    compare("verify", &capture(&session, "", None, &|_| "verify --deep HOST/a/b:v1".to_owned()));
     drop(registry);
 }
 
@@ -135,9 +156,6 @@ fn a_replication_fits_every_terminal() {
     let config = NodeConfig { catalog: scale.catalog().unwrap(), ..NodeConfig::default() };
     let node = runtime.block_on(ScriptedNode::start(config)).unwrap();
     let session = Session::new(&[]);
-    let line =
-        |columns| format!("replicate oci:store{columns} {} --node {}", scale.map(0), node.member_url());
-    let captured = capture(&session, None, &line);
-    let address = node.member_url();
-    compare("replicate", &captured.replace(&address, "http://node.example/mn"));
+    let line = |columns| format!("replicate oci:store{columns} {} --node {NODE}", scale.map(0));
+    compare("replicate", &capture(&session, &node.member_url(), None, &line));
 }
