@@ -7,7 +7,7 @@ use d1_package::annotations::D1_NOT_PUBLIC;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use oci_model::{Descriptor, Digest, Manifest, ManifestRef, RawManifest, RepositoryName, Tag};
-use registry_backend::{ErrorKind, RegistryBackend, WriteHint};
+use registry_backend::{ErrorKind, RegistryBackend, Subjects, WriteHint};
 use serde::Serialize;
 
 use crate::kept::{keep_former, tag_to_stay};
@@ -104,39 +104,59 @@ pub async fn copy(
     observer: &Arc<dyn Observer>,
 ) -> Result<CopyReport> {
     let tombstones = if options.include_withdrawn { Tombstones::Ignored } else { Tombstones::Asked };
-    copy_known(from, at, to, options, observer, (&Known::default(), tombstones)).await
+    let root = from.read_manifest(at).await?;
+    copy_known(
+        from,
+        root,
+        to,
+        options,
+        observer,
+        Facts { known: &Known::default(), tombstones, subjects: None },
+    )
+    .await
 }
 
-/// As [`copy`], for a caller that copies many artifacts to one store: blobs that an earlier copy stored are not asked for again.
+/// What the copies of one run know of both stores, so that none asks again.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    /// The blobs that earlier copies stored in the target.
+    pub(crate) known: &'a Known,
+    /// The tombstones of the target.
+    pub(crate) tombstones: Tombstones<'a>,
+    /// The manifests of the source that may have referrers. All, if it is `None`.
+    pub(crate) subjects: Option<&'a Subjects>,
+}
+
+/// As [`copy`], for a caller that copies many artifacts from one store to another.
 pub(crate) async fn copy_known(
     from: &dyn RegistryBackend,
-    at: &ManifestRef,
+    root: RawManifest,
     to: &dyn RegistryBackend,
     options: &CopyOptions,
     observer: &Arc<dyn Observer>,
-    (known, tombstones): (&Known, Tombstones<'_>),
+    facts: Facts<'_>,
 ) -> Result<CopyReport> {
-    let root = from.read_manifest(at).await?;
     let mut hint = WriteHint::default();
     if let Some(repository) = &options.mount_from {
         hint = hint.with_mount_from(repository.clone());
     }
-    let named_by_tag =
-        !options.referrers && !options.tags.is_empty() && root.digest().sha256_bytes().is_some();
     let mut copying = Copying {
         from,
         to,
         uploader: Uploader::new(to, observer, hint).repairing(options.repair),
         include_private: options.include_private,
-        known,
-        tombstones,
-        named_by_tag: named_by_tag.then(|| root.digest().clone()),
+        facts,
+        named_by_tag: None,
         seen: HashSet::new(),
         subjects: Vec::new(),
         blobs: 0,
     };
+    let has_referrers = options.referrers && copying.may_have_referrers(&root);
+    if !has_referrers && !options.tags.is_empty() && root.digest().sha256_bytes().is_some() {
+        copying.named_by_tag = Some(root.digest().clone());
+    }
     copying.artifact(root.clone(), 0).await?;
-    if options.referrers {
+    if has_referrers {
         copying.referrers().await?;
     }
     let mut tags = options.tags.clone();
@@ -188,8 +208,7 @@ struct Copying<'a> {
     to: &'a dyn RegistryBackend,
     uploader: Uploader<'a>,
     include_private: bool,
-    known: &'a Known,
-    tombstones: Tombstones<'a>,
+    facts: Facts<'a>,
     /// The root, if the write of a tag stores it. Referrers come after their subject, so that it is stored by digest before them.
     named_by_tag: Option<Digest>,
     /// All manifests that were copied.
@@ -200,6 +219,13 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
+    /// Tells whether a manifest, or one that it lists, may have referrers.
+    fn may_have_referrers(&self, raw: &RawManifest) -> bool {
+        let Some(subjects) = self.facts.subjects else { return true };
+        // The children of an index are not known yet.
+        subjects(raw.digest()) || raw.parse().map_or(true, |manifest| !manifest.children().is_empty())
+    }
+
     /// Copies one manifest with everything below it.
     fn artifact(&mut self, raw: RawManifest, depth: usize) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
@@ -207,7 +233,7 @@ impl Copying<'_> {
             let manifest = parse(&raw)?;
             require_public(&raw, &manifest, self.include_private)?;
             if let Manifest::Image(image) = &manifest {
-                self.tombstones.refuse(self.from, self.to, &raw, image).await?;
+                self.facts.tombstones.refuse(self.from, self.to, &raw, image).await?;
             }
             self.children(&manifest, depth).await?;
             self.upload(&[&manifest]).await?;
@@ -248,13 +274,13 @@ impl Copying<'_> {
         let mut left: Vec<&Descriptor> = manifests.iter().flat_map(|manifest| manifest.blobs()).collect();
         self.blobs += left.len() as u64;
         loop {
-            let claim = self.known.claim(left.iter().map(|blob| &blob.digest));
+            let claim = self.facts.known.claim(left.iter().map(|blob| &blob.digest));
             let (ours, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|blob| claim.has(&blob.digest));
             self.send(&ours).await?;
             claim.stored();
             // The copies that send the others never wait while they have a claim.
             let digests: Vec<&Digest> = others.iter().map(|blob| &blob.digest).collect();
-            if self.known.wait(&digests).await {
+            if self.facts.known.wait(&digests).await {
                 return Ok(());
             }
             left = others;
@@ -301,7 +327,8 @@ impl Copying<'_> {
 
     /// Lists the referrers of all manifests whose referrers were not listed yet, without those that were copied.
     async fn list_referrers(&mut self, budget: &ReferrerBudget) -> Result<Vec<Digest>> {
-        let subjects = std::mem::take(&mut self.subjects);
+        let mut subjects = std::mem::take(&mut self.subjects);
+        subjects.retain(|subject| self.facts.subjects.is_none_or(|may_be_one| may_be_one(subject)));
         let parallel = self.from.capabilities().manifests_at_once();
         let from = self.from;
         let list = |subject: Digest| async move { referrers(from, &subject, None, budget).await };

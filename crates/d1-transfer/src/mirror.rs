@@ -9,11 +9,12 @@ use d1_package::annotations::{
 };
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use oci_model::{Digest, ManifestRef, RepositoryName, Tag};
-use registry_backend::{ErrorKind, RegistryBackend, RegistryBackendExt, TagEntry};
+use oci_model::{Digest, ManifestRef, RawManifest, RepositoryName, Tag};
+use registry_backend::{ErrorKind, RegistryBackend, RegistryBackendExt, Subjects, TagEntry};
 use serde::Serialize;
+use tokio::sync::OnceCell;
 
-use crate::copy::{CopyOptions, copy_known, parse, require_public};
+use crate::copy::{CopyOptions, Facts, copy_known, parse, require_public};
 use crate::error::{Error, Result, with_causes};
 use crate::event::{Event, Observer};
 use crate::kept::is_tag_of_digest;
@@ -199,7 +200,16 @@ pub async fn mirror(
         targets.iter().map(|entry| &entry.tag).filter(|tag| is_tombstone_tag(tag)).cloned().collect();
     let targets = wanted(targets, options).into_iter().map(|entry| (entry.tag, entry.digest)).collect();
     let names: HashSet<Tag> = sources.iter().map(|entry| entry.tag.clone()).collect();
-    let run = Run { from, to, options, observer, targets, tombstones, known: Known::default() };
+    let run = Run {
+        from,
+        to,
+        options,
+        observer,
+        targets,
+        tombstones,
+        known: Known::default(),
+        subjects: OnceCell::new(),
+    };
     let mut report = MirrorReport { dry_run: options.dry_run, ..MirrorReport::default() };
     let is_complete = run.all(sources, &mut report, done).await;
     if options.delete && is_complete {
@@ -242,6 +252,16 @@ struct Run<'a> {
     tombstones: HashSet<Tag>,
     /// The blobs that the target has for certain.
     known: Known,
+    /// The manifests of the source that may have referrers, once a copy asked for them.
+    subjects: OnceCell<Option<Subjects>>,
+}
+
+/// A tag of the source, as far as it is known.
+struct Source {
+    tag: Tag,
+    digest: Digest,
+    /// The manifest, if it has been read.
+    raw: Option<RawManifest>,
 }
 
 impl Run<'_> {
@@ -282,24 +302,41 @@ impl Run<'_> {
         true
     }
 
-    async fn one(&self, source: TagEntry, done: &(dyn Fn(&Tag, &Digest) + Sync)) -> Result<Outcome> {
-        let TagEntry { tag, digest, .. } = source;
+    /// Looks at a tag of the source. Returns `None` if it is gone.
+    ///
+    /// The digest is enough if the target has the tag too. Otherwise the manifest is needed, which has the digest.
+    async fn look(&self, entry: TagEntry) -> Result<Option<Source>> {
+        let TagEntry { tag, digest, .. } = entry;
+        if let Some(digest) = digest {
+            return Ok(Some(Source { tag, digest, raw: None }));
+        }
         let at = ManifestRef::Tag(tag.clone());
-        let digest = match digest {
-            Some(digest) => digest,
-            None => match self.from.stat_manifest(&at).await? {
-                Some(found) => found.digest,
-                None => return Ok(Outcome::Gone),
-            },
-        };
-        let former = match self.targets.get(&tag) {
+        if self.targets.contains_key(&tag) {
+            let found = self.from.stat_manifest(&at).await?;
+            return Ok(found.map(|found| Source { tag, digest: found.digest, raw: None }));
+        }
+        match self.from.read_manifest(&at).await {
+            Ok(raw) => Ok(Some(Source { tag, digest: raw.digest().clone(), raw: Some(raw) })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns the digest that a tag of the target names.
+    async fn former(&self, tag: &Tag, digest: &Digest) -> Result<Option<Digest>> {
+        Ok(match self.targets.get(tag) {
             None => None,
             Some(Some(listed)) => Some(listed.clone()),
-            Some(None) => match self.options.known.get(&tag) {
-                Some(known) if *known == digest => Some(known.clone()),
-                _ => self.to.stat_manifest(&at).await?.map(|found| found.digest),
+            Some(None) => match self.options.known.get(tag) {
+                Some(known) if known == digest => Some(known.clone()),
+                _ => self.to.stat_manifest(&tag.clone().into()).await?.map(|found| found.digest),
             },
-        };
+        })
+    }
+
+    async fn one(&self, entry: TagEntry, done: &(dyn Fn(&Tag, &Digest) + Sync)) -> Result<Outcome> {
+        let Some(Source { tag, digest, raw }) = self.look(entry).await? else { return Ok(Outcome::Gone) };
+        let former = self.former(&tag, &digest).await?;
         if former.as_ref() == Some(&digest) {
             let sent = match self.options.referrers {
                 MirroredReferrers::OfAll if !self.options.dry_run => self.new_referrers(&digest).await?,
@@ -308,22 +345,22 @@ impl Run<'_> {
             done(&tag, &digest);
             return Ok(Outcome::Unchanged(sent));
         }
-        let at = ManifestRef::Digest(digest.clone());
+        let raw = match raw {
+            Some(raw) => raw,
+            None => self.from.read_manifest(&ManifestRef::Digest(digest.clone())).await?,
+        };
         if let (true, Some(former)) = (self.options.keep_equal, &former)
-            && self.is_equal(&at, former).await?
+            && self.is_equal(&raw, former).await?
         {
             return Ok(Outcome::Equal);
         }
         let copied = MirroredTag { tag: tag.clone(), digest: digest.clone(), former };
         let result = match self.options.dry_run {
-            true => self.require_public(&at).await.map(|()| 0),
-            false => {
-                let mut options = self.copy_options();
-                options.tags = vec![tag.clone()];
-                let shared = (&self.known, self.tombstones());
-                let copy = copy_known(self.from, &at, self.to, &options, self.observer, shared);
-                copy.await.map(|report| report.sent_bytes)
-            }
+            // A copy would refuse this first.
+            true => parse(&raw)
+                .and_then(|manifest| require_public(&raw, &manifest, self.options.include_private))
+                .map(|()| 0),
+            false => self.copy(raw, vec![tag.clone()]).await,
         };
         match result {
             Ok(sent_bytes) => {
@@ -337,15 +374,22 @@ impl Run<'_> {
         }
     }
 
-    /// Does what a copy would do first: it refuses an artifact that says that not everybody may read its objects.
-    async fn require_public(&self, at: &ManifestRef) -> Result<()> {
-        let raw = self.from.read_manifest(at).await?;
-        require_public(&raw, &parse(&raw)?, self.options.include_private)
+    /// Copies a manifest of the source with everything below it. Returns how many bytes were sent.
+    async fn copy(&self, raw: RawManifest, tags: Vec<Tag>) -> Result<u64> {
+        let mut options = CopyOptions::default();
+        options.tags = tags;
+        options.referrers = self.options.referrers != MirroredReferrers::None;
+        options.mount_from.clone_from(&self.options.mount_from);
+        options.forget_moved = self.options.forget_moved;
+        options.include_private = self.options.include_private;
+        let subjects = if options.referrers { self.subjects().await? } else { None };
+        let facts = Facts { known: &self.known, tombstones: self.tombstones(), subjects };
+        let copied = copy_known(self.from, raw, self.to, &options, self.observer, facts).await?;
+        Ok(copied.sent_bytes)
     }
 
     /// Tells whether the source's artifact and that of the target are packages with equal content in the same state.
-    async fn is_equal(&self, at: &ManifestRef, former: &Digest) -> Result<bool> {
-        let source = self.from.read_manifest(at).await?;
+    async fn is_equal(&self, source: &RawManifest, former: &Digest) -> Result<bool> {
         let target = match self.to.read_manifest(&ManifestRef::Digest(former.clone())).await {
             Ok(target) => target,
             Err(error) if concerns_content(error.kind()) => return Ok(false),
@@ -365,25 +409,20 @@ impl Run<'_> {
         }
     }
 
-    fn copy_options(&self) -> CopyOptions {
-        let mut options = CopyOptions::default();
-        options.referrers = self.options.referrers != MirroredReferrers::None;
-        options.mount_from.clone_from(&self.options.mount_from);
-        options.forget_moved = self.options.forget_moved;
-        options.include_private = self.options.include_private;
-        options
+    async fn subjects(&self) -> Result<Option<&Subjects>> {
+        Ok(self.subjects.get_or_try_init(|| self.from.subjects()).await?.as_ref())
     }
 
     /// Copies the referrers that the target lacks of an artifact that it has. Returns how many bytes were sent.
     async fn new_referrers(&self, subject: &Digest) -> Result<u64> {
+        if self.subjects().await?.is_some_and(|may_be_one| !may_be_one(subject)) {
+            return Ok(0);
+        }
         let mut sent = 0;
         for referrer in referrers(self.from, subject, None, &ReferrerBudget::default()).await? {
             let at = ManifestRef::Digest(referrer.digest);
             if self.to.stat_manifest(&at).await?.is_none() {
-                let options = self.copy_options();
-                let shared = (&self.known, self.tombstones());
-                let report = copy_known(self.from, &at, self.to, &options, self.observer, shared);
-                sent += report.await?.sent_bytes;
+                sent += self.copy(self.from.read_manifest(&at).await?, Vec::new()).await?;
             }
         }
         Ok(sent)

@@ -7,8 +7,8 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use oci_model::{Descriptor, Digest, ManifestRef, MediaType, RawManifest};
 use registry_backend::{
-    BlobRead, BlobSource, Capabilities, RegistryBackend, RepositoryAdmin, Result, TagEntry, WriteHint,
-    Written,
+    BlobRead, BlobSource, Capabilities, RegistryBackend, RepositoryAdmin, Result, Subjects, TagEntry,
+    WriteHint, Written,
 };
 
 use crate::lists::is_fallback_tag;
@@ -68,6 +68,10 @@ impl RegistryBackend for Repository {
         artifact_type: Option<&MediaType>,
     ) -> BoxStream<'_, Result<Descriptor>> {
         Self::referrers(self, subject, artifact_type)
+    }
+
+    async fn subjects(&self) -> Result<Option<Subjects>> {
+        Self::subjects(self).await
     }
 
     fn admin(&self) -> Option<&dyn RepositoryAdmin> {

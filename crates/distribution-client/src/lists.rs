@@ -1,6 +1,7 @@
 //! Paged lists: their pages (distribution-spec, "Listing Tags" and "Listing Referrers"), and the tags.
 
 use std::collections::HashSet;
+use std::future::ready;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
@@ -120,6 +121,15 @@ impl Repository {
     /// [`NotFound`](registry_backend::ErrorKind::NotFound) if the registry knows no repository of this name. A repository
     /// comes into being with its first content.
     pub fn tags(&self) -> BoxStream<'static, Result<Tag>> {
+        self.all_tags().try_filter(|tag| ready(!is_fallback_tag(tag))).boxed()
+    }
+
+    /// Lists the tags under which referrers are kept.
+    pub(crate) async fn fallback_tags(&self) -> Result<HashSet<Tag>> {
+        self.all_tags().try_filter(|tag| ready(is_fallback_tag(tag))).try_collect().await
+    }
+
+    fn all_tags(&self) -> BoxStream<'static, Result<Tag>> {
         let listing = TagListing { repository: self.clone(), pages: None, seen: HashSet::new() };
         stream::try_unfold(listing, TagListing::step)
             .map_ok(|tags| stream::iter(tags.into_iter().map(Ok)))
@@ -162,7 +172,6 @@ fn read_tags(answer: &Answer, context: &Context, seen: &mut HashSet<Tag>) -> Res
     let mut new = Vec::new();
     for text in list.tags.unwrap_or_default() {
         match text.parse::<Tag>() {
-            Ok(tag) if is_fallback_tag(&tag) => {}
             Ok(tag) => new.extend(seen.insert(tag.clone()).then_some(tag)),
             // No request can name it.
             Err(error) => tracing::warn!(%error, "the registry lists an invalid tag"),

@@ -9,7 +9,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use http_transfer::{Answer, HeaderValue, Method, StatusCode, jittered};
 use oci_model::{Descriptor, Digest, ImageIndex, Manifest, ManifestRef, MediaType, RawManifest, Tag};
-use registry_backend::{ErrorKind, Result};
+use registry_backend::{ErrorKind, Result, Subjects};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 
 use crate::context::Context;
@@ -58,6 +58,25 @@ impl Repository {
         };
         let listed: Pin<Box<dyn Future<Output = Result<_>> + Send>> = Box::pin(listed);
         stream::once(listed).try_flatten().boxed()
+    }
+
+    /// Tells which manifests may have referrers, if the registry keeps referrers under tags.
+    ///
+    /// # Errors
+    ///
+    /// As [`tags`](Self::tags).
+    pub async fn subjects(&self) -> Result<Option<Subjects>> {
+        if self.profile().referrers != ReferrersMode::FallbackTag {
+            if self.registry().referrers_api() == ReferrersApi::Unknown {
+                let any = Digest::sha256_of(b"");
+                self.referrers_by_api(&any, None, &self.context("list referrers of", &any)).await?;
+            }
+            if self.registry().referrers_api() != ReferrersApi::Absent {
+                return Ok(None);
+            }
+        }
+        let tags = self.fallback_tags().await?;
+        Ok(Some(Box::new(move |subject| fallback_tag(subject).is_none_or(|tag| tags.contains(&tag)))))
     }
 
     async fn find_referrers(

@@ -91,6 +91,19 @@ pub trait RegistryBackend: fmt::Display + fmt::Debug + Send + Sync {
         artifact_type: Option<&MediaType>,
     ) -> BoxStream<'_, Result<Descriptor>>;
 
+    /// Tells in one go which manifests may have referrers at this time, so that a caller that copies many manifests need not ask
+    /// [`referrers`](Self::referrers) for each. `None` if only that method tells.
+    ///
+    /// Registries without the referrers API keep the referrers of a subject under a tag: the list of tags names all subjects
+    /// (distribution-spec, "Referrers Tag Schema").
+    ///
+    /// # Errors
+    ///
+    /// As [`tags`](RegistryBackend::tags).
+    async fn subjects(&self) -> Result<Option<Subjects>> {
+        Ok(None)
+    }
+
     /// Lists the names in the store that are not tags, each with the digest of its manifest. Only image layouts have such names: other
     /// programs write full references there (image-spec annotations.md, `org.opencontainers.image.ref.name`).
     ///
@@ -114,6 +127,9 @@ pub trait RegistryBackend: fmt::Display + fmt::Debug + Send + Sync {
     /// Returns the administration of the repository, if the store has one.
     fn admin(&self) -> Option<&dyn RepositoryAdmin>;
 }
+
+/// Tells whether a manifest may have referrers, by its digest.
+pub type Subjects = Box<dyn Fn(&Digest) -> bool + Send + Sync>;
 
 /// A tag in the list of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ mod factory;
 mod memory;
 
 pub use admin::{PruneOptions, PruneReport, Pruned, Pruner, Relisted, RepositoryAdmin};
-pub use backend::{RegistryBackend, TagEntry, WriteHint, Written};
+pub use backend::{RegistryBackend, Subjects, TagEntry, WriteHint, Written};
 pub use blob::{BlobRead, BlobSource, ByteStream, BytesSource};
 pub use capabilities::Capabilities;
 pub use error::{Error, ErrorKind, Result, Retry};

@@ -90,13 +90,13 @@ fn capture(
     for columns in COLUMNS {
         let line = line(columns);
         captures += &format!("== {columns} columns: d1oci {}\n", line.replace(&columns.to_string(), "N"));
-        let mut terminal =
-            Terminal::start_with_columns(session.command(&line.replace(NODE, node)), columns);
+        let mut terminal = Terminal::start_with_columns(session.command(&line.replace(NODE, node)), columns);
         if let Some((registry, (route, when), awaited)) = &held {
             let scripted = registry.scripted().unwrap();
             scripted.add_fault(Fault::new(*route, *when, Action::Hold));
             terminal.wait_for(awaited);
-            captures += &format!("-- while it works\n{}\n", normalised(&progress(&terminal, columns, awaited)));
+            captures +=
+                &format!("-- while it works\n{}\n", normalised(&progress(&terminal, columns, awaited)));
             scripted.forget_faults();
         }
         let (code, shown) = terminal.end();

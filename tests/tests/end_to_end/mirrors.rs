@@ -117,6 +117,24 @@ fn an_unchanged_mirror_takes_one_request_for_each_tag_at_most() {
 }
 
 #[test]
+fn a_new_tag_takes_two_requests_in_a_registry_that_keeps_referrers_under_tags() {
+    let registry = RegistryKind::Scripted(Preset::Old).start(None).unwrap();
+    let session = Session::new(&[&registry]);
+    let scripted = registry.scripted().unwrap();
+    fill(&session, "HOST/owner/one");
+    scripted.forget_requests();
+    let report = mirror(&session, "HOST/owner/one HOST/owner/two");
+    assert_eq!(tags(&report, "copied"), ["other", "v1", "v2"]);
+    let counts =
+        [Route::ManifestHead, Route::ManifestGet, Route::ManifestPut].map(|route| scripted.count(route));
+    // Each tag is read and written. v1 is written by digest too, before its list of referrers is read, its referrer is read and
+    // written, and the list of the target is looked for, written and read back.
+    assert_eq!(counts, [0, 3 + 2 + 2, 3 + 1 + 1 + 1], "{:?}", scripted.requests());
+    let found = session.line("d1oci discover HOST/owner/two:v1").success().text();
+    assert!(found.contains("text/plain"), "{found}");
+}
+
+#[test]
 fn a_mirror_within_a_registry_takes_one_request_for_each_unchanged_tag() {
     let registry = RegistryKind::Scripted(Preset::Strict).start(None).unwrap();
     let session = Session::new(&[&registry]);

@@ -1,7 +1,7 @@
 //! Lists: pages without end, links that lead away, referrers where there is no interface for them.
 
 use futures::TryStreamExt;
-use oci_model::{Descriptor, ImageIndex, ImageManifest, ManifestRef, RawManifest};
+use oci_model::{Descriptor, Digest, ImageIndex, ImageManifest, ManifestRef, MediaType, RawManifest};
 use registry_backend::{BytesSource, ErrorKind, RegistryBackendExt, Result, WriteHint};
 use registry_conformance::scripted::{
     Action, Answer, Config, Fault, Preset, ReferrersBehaviour, Route, When,
@@ -54,6 +54,40 @@ async fn all_tags_are_listed_in_every_dialect() {
             rig.registry.put_manifest(NAME, &ManifestRef::Tag(tag.parse().unwrap()), &subject());
         }
         assert_eq!(tags(&rig).await.unwrap(), expected, "{preset}");
+    }
+}
+
+#[tokio::test]
+async fn tags_come_after_many_pages_of_tags_that_hold_referrers() {
+    let config = Config::new(Preset::Old).with_behaviour(|behaviour| behaviour.tags.page = Some(2));
+    let rig = Rig::start(config).await;
+    for number in 0..60 {
+        let tag = fallback_tag(&RawManifest::new(
+            format!("{number}").into_bytes(),
+            MediaType::from_static(MediaType::IMAGE_MANIFEST),
+        ));
+        rig.registry.put_manifest(NAME, &tag, &subject());
+    }
+    // They stand after the others, which begin with `sha256-`.
+    for tag in ["v1", "v2"] {
+        rig.registry.put_manifest(NAME, &ManifestRef::Tag(tag.parse().unwrap()), &subject());
+    }
+    assert_eq!(tags(&rig).await.unwrap(), ["v1", "v2"]);
+}
+
+#[tokio::test]
+async fn the_subjects_of_a_registry_without_the_interface_are_known_from_its_tags() {
+    for (preset, is_known) in
+        [(Preset::Old, true), (Preset::Ghcr, true), (Preset::Strict, false), (Preset::Quay, false)]
+    {
+        let rig = Rig::start(Config::new(preset)).await;
+        attach(&rig, &subject(), 1).await.unwrap();
+        let subjects = rig.backend().subjects().await.unwrap();
+        assert_eq!(subjects.is_some(), is_known, "{preset}");
+        if let Some(may_be_one) = subjects {
+            assert!(may_be_one(subject().digest()), "{preset}");
+            assert!(!may_be_one(&Digest::sha256_of(b"another")), "{preset}");
+        }
     }
 }
 

@@ -154,6 +154,11 @@ pub(super) async fn sorted_referrers(
     artifact_type: Option<&MediaType>,
 ) -> Result<Vec<Descriptor>, Failure> {
     let mut found: Vec<Descriptor> = backend.referrers(subject, artifact_type).try_collect().await?;
+    if !found.is_empty()
+        && let Some(may_be_subject) = backend.subjects().await?
+    {
+        ensure!(may_be_subject(subject), "{subject} has referrers, and is not among the subjects");
+    }
     found.sort_by(|left, right| left.digest.cmp(&right.digest));
     Ok(found)
 }
