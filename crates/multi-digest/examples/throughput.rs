@@ -40,10 +40,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             let speeds = counts.map(|count| format!("{count}: {:.0}", speed(lanes, set, &contents[..count])));
             println!("{vectors:>8}  {}", speeds.join("  "));
             if set.contains(Algorithm::Sha256) && vectors > Vectors::Bits128 {
-                let lanes = lanes.without_sha_extensions();
-                let speeds =
-                    counts.map(|count| format!("{count}: {:.0}", speed(lanes, set, &contents[..count])));
-                println!("{:>8}  {}", "no SHA", speeds.join("  "));
+                for (name, lanes) in
+                    [("no SHA", lanes.without_sha_extensions()), ("SHA", lanes.with_sha256_in_lanes(false))]
+                {
+                    let speeds =
+                        counts.map(|count| format!("{count}: {:.0}", speed(lanes, set, &contents[..count])));
+                    println!("{name:>8}  {}", speeds.join("  "));
+                }
             }
         }
     }

@@ -13,7 +13,8 @@ fn choices() -> Vec<Lanes> {
     let mut choices: Vec<Lanes> = vectors
         .flat_map(|vectors| {
             let lanes = best.limited_to(vectors);
-            [lanes, lanes.without_sha_extensions()]
+            let with_lanes = [true, false].map(|wanted| lanes.with_sha256_in_lanes(wanted));
+            with_lanes.into_iter().chain([lanes.without_sha_extensions()])
         })
         .collect();
     choices.dedup();

@@ -2,7 +2,6 @@
 //!
 //! The functions have no instruction set of their own: they are always inlined into a caller that has one. They are
 //! written as loops over lanes, because the compiler does not see through closures in vector code.
-#![expect(clippy::needless_range_loop, reason = "the loops run over the lanes of several arrays")]
 
 /// One word of the state or of the message of each stream.
 type Vector<W, const N: usize> = [W; N];
@@ -105,21 +104,42 @@ macro_rules! sixteen {
     };
 }
 
-/// Compresses `count` blocks of N streams with MD5 (RFC 1321 section 3.4).
+/// The sixteen words of the next block of N streams.
+pub(super) type Message<W, const N: usize> = [Vector<W, N>; 16];
+
+/// Defines a function that reads the words of one block of each stream, one after the other.
+macro_rules! words_of {
+    ($name:ident, $word:ty, $block:literal, $read:ident) => {
+        #[inline(always)]
+        pub(super) fn $name<const N: usize>(
+            streams: &Streams<'_, $block, N>,
+            block: usize,
+            message: &mut Message<$word, N>,
+        ) {
+            for lane in 0..N {
+                let (words, _) = streams[lane][block].as_chunks();
+                for word in 0..16 {
+                    message[word][lane] = <$word>::$read(words[word]);
+                }
+            }
+        }
+    };
+}
+
+words_of!(md5_words, u32, 64, from_le_bytes);
+words_of!(sha512_words, u64, 128, from_be_bytes);
+
+/// Compresses `count` blocks of N streams with MD5 (RFC 1321 section 3.4). `read` reads a block of each.
 #[inline(always)]
 pub(super) fn md5<const N: usize>(
     states: &mut States<u32, 4, N>,
     streams: &Streams<'_, 64, N>,
     count: usize,
+    read: impl Fn(&Streams<'_, 64, N>, usize, &mut Message<u32, N>),
 ) {
+    let mut message = [[0; N]; 16];
     for block in 0..count {
-        let mut message = [[0; N]; 16];
-        for lane in 0..N {
-            let (words, _) = streams[lane][block].as_chunks();
-            for word in 0..16 {
-                message[word][lane] = u32::from_le_bytes(words[word]);
-            }
-        }
+        read(streams, block, &mut message);
         let [mut a, mut b, mut c, mut d] = *states;
         macro_rules! round {
             ($round:literal, $multiplier:literal, $offset:literal, $b:ident, $c:ident, $d:ident, $mix:expr) => {
@@ -157,24 +177,20 @@ pub(super) fn md5<const N: usize>(
 macro_rules! sha2 {
     ($name:ident, $word:ty, $block:literal, $constants:ident,
      $big0:expr, $big1:expr, $small0:expr, $small1:expr) => {
-        /// Compresses `count` blocks of N streams.
+        /// Compresses `count` blocks of N streams. `read` reads a block of each.
         #[inline(always)]
         pub(super) fn $name<const N: usize>(
             states: &mut States<$word, 8, N>,
             streams: &Streams<'_, $block, N>,
             count: usize,
+            read: impl Fn(&Streams<'_, $block, N>, usize, &mut Message<$word, N>),
         ) {
             let rotate =
                 |x: $word, [i, j, k]: [u32; 3]| x.rotate_right(i) ^ x.rotate_right(j) ^ x.rotate_right(k);
             let shift = |x: $word, [i, j, k]: [u32; 3]| x.rotate_right(i) ^ x.rotate_right(j) ^ (x >> k);
+            let mut message = [[0; N]; 16];
             for block in 0..count {
-                let mut message = [[0; N]; 16];
-                for lane in 0..N {
-                    let (words, _) = streams[lane][block].as_chunks();
-                    for word in 0..16 {
-                        message[word][lane] = <$word>::from_be_bytes(words[word]);
-                    }
-                }
+                read(streams, block, &mut message);
                 let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *states;
                 for constants in $constants.as_chunks::<16>().0 {
                     macro_rules! step {
