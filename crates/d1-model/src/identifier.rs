@@ -1,6 +1,7 @@
 //! The DataONE identifier: its rules, its form in a URL path, and its OCI tag.
 
 mod path_encoding;
+mod spellings;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -73,6 +74,21 @@ impl Identifier {
     #[must_use]
     pub fn tag(&self) -> String {
         tag::tag_of(&self.0)
+    }
+
+    /// Returns the identifiers that a person who typed this one may mean, this one first. Comparison is exact, but people copy a DOI
+    /// as an address, without its scheme, or in another case, which the DOI Handbook calls equal (section 2.4).
+    ///
+    /// ```
+    /// use d1_model::Identifier;
+    ///
+    /// let typed: Identifier = "https://doi.org/10.18739/a2d795c92".parse()?;
+    /// assert!(typed.spellings().contains(&"doi:10.18739/A2D795C92".parse()?));
+    /// # Ok::<(), d1_model::IdentifierError>(())
+    /// ```
+    #[must_use]
+    pub fn spellings(&self) -> Vec<Self> {
+        spellings::spellings_of(self)
     }
 }
 

@@ -17,7 +17,8 @@ use crate::package::ObjectToRead;
 const MAPS_AT_ONCE: usize = 8;
 
 /// Finds the resource map of the package that an identifier belongs to. The identifier may be that of a map, of
-/// metadata, of data, or of a series. Where a node has no search index, this reads all its resource maps.
+/// metadata, of data, or of a series. A DOI that the node does not know is looked for in its other
+/// [spellings](Identifier::spellings). Where a node has no search index, this reads all its resource maps.
 ///
 /// # Errors
 ///
@@ -41,12 +42,26 @@ impl<'a> PackageFinder<'a> {
         Self { source, maps: OnceCell::new(), lacks_index: AtomicBool::new(false) }
     }
 
-    /// Returns the resource map of the only package of an object.
+    /// Returns the resource map of the only package of an object. A DOI may be in any spelling.
     ///
     /// # Errors
     ///
     /// Those of [`all`](Self::all). [`Error::SeveralPackages`] if the object is in several packages.
     pub(crate) async fn only(&self, identifier: &Identifier) -> Result<Identifier> {
+        let found = self.only_exactly(identifier).await;
+        if !found.as_ref().is_err_and(is_unknown) {
+            return found;
+        }
+        for spelling in identifier.spellings().iter().skip(1) {
+            let other = self.only_exactly(spelling).await;
+            if !other.as_ref().is_err_and(is_unknown) {
+                return other;
+            }
+        }
+        found
+    }
+
+    async fn only_exactly(&self, identifier: &Identifier) -> Result<Identifier> {
         let mut maps = self.all(identifier).await?;
         if maps.len() > 1 {
             return Err(Error::SeveralPackages { identifier: identifier.clone(), resource_maps: maps });
@@ -112,6 +127,14 @@ impl<'a> PackageFinder<'a> {
             }
         }
         Ok(if current.is_empty() { found } else { current })
+    }
+}
+
+/// Tells whether the node knows no package of the identifier.
+fn is_unknown(error: &Error) -> bool {
+    match error {
+        Error::Node(error) => error.kind() == ErrorKind::NotFound,
+        error => matches!(error, Error::NoPackage { .. }),
     }
 }
 

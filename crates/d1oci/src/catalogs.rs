@@ -60,7 +60,7 @@ impl CatalogOptions {
         }
         let directory = cache_directory().ok_or_else(|| {
             Failure::usage("cannot find the cache directory: neither XDG_CACHE_HOME nor HOME is set")
-                .with_hint("name a file with `--catalog FILE`")
+                .with_hint("name a file with `--catalog`")
         })?;
         let readable: String =
             name.chars()

@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands;
 use crate::context::{Context, GlobalOptions};
 use crate::failure::Failure;
+use crate::typed::Typed;
 
 /// Stores DataONE data packages in OCI registries and image layouts.
 ///
@@ -75,16 +76,16 @@ fn without_global_options(command: clap::Command) -> clap::Command {
 }
 
 impl Cli {
-    /// Reads a command line.
+    /// Reads a command line, and the words of it that advice repeats.
     ///
     /// # Errors
     ///
     /// If it is not one, or asks for help.
-    pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+    pub(crate) fn read(arguments: &[OsString]) -> Result<(Self, Typed), clap::Error> {
         let mut command = command();
         let matches = command.try_get_matches_from_mut(arguments)?;
         let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        Ok(cli.settled())
+        Ok((cli.settled(), Typed::of(&matches)))
     }
 
     /// Returns the command line without the options that the command reads itself: `login` checks a login before it counts.
@@ -128,6 +129,8 @@ pub(crate) enum Command {
     #[command(visible_alias = "cp")]
     Copy(commands::copy::Arguments),
     Mirror(commands::mirror::Arguments),
+    Backup(commands::backup::BackupArguments),
+    Restore(commands::backup::RestoreArguments),
     Repair(commands::repair::Arguments),
     Export(commands::export::Arguments),
     Import(commands::import::Arguments),
@@ -181,6 +184,8 @@ impl Command {
             Self::Prune(arguments) => commands::prune::run(context, arguments).await,
             Self::Copy(arguments) => commands::copy::run(context, arguments).await,
             Self::Mirror(arguments) => commands::mirror::run(context, arguments).await,
+            Self::Backup(arguments) => commands::backup::backup(context, arguments).await,
+            Self::Restore(arguments) => commands::backup::restore(context, arguments).await,
             Self::Repair(arguments) => commands::repair::run(context, arguments).await,
             Self::Export(arguments) => commands::export::run(context, arguments).await,
             Self::Import(arguments) => commands::import::run(context, arguments).await,
@@ -224,7 +229,9 @@ impl Command {
                 Some("run the same command again: it sends only the missing content")
             }
             Self::Catalog(_) => Some("run the same command again: it reads only the missing artifacts"),
-            Self::Mirror(_) => Some("run the same command again: it copies only missing and moved tags"),
+            Self::Mirror(_) | Self::Backup(_) | Self::Restore(_) => {
+                Some("run the same command again: it copies only missing and moved tags")
+            }
             Self::Pull(_) => Some("run the same command again: it keeps the files that are complete"),
             #[cfg(feature = "d1-client")]
             Self::Fetch(_) => Some("run the same command again: it keeps the files that are complete"),

@@ -242,8 +242,8 @@ impl Context {
             Location::Other { scheme, .. } if self.backend.is_none() && !self.backends.serves(location) => {
                 Err(Failure::usage(format!("no backend of this program knows the scheme of `{location}`"))
                     .with_hint(format!(
-                        "`{scheme}` is not a registry's host: write `HOST/NAME`, as in `ghcr.io/owner/name`, or \
-                         `oci:DIRECTORY` for an image layout"
+                        "`{scheme}` is not a registry's host: write `oci:{location}` for an image layout, or the host first, as in \
+                         `ghcr.io/{scheme}`"
                     )))
             }
             _ => Ok(()),
@@ -254,9 +254,8 @@ impl Context {
     pub(crate) fn required_target<'a>(&self, reference: &'a Reference) -> Result<&'a ManifestRef, Failure> {
         self.check_scheme(&reference.location)?;
         reference.target.as_ref().ok_or_else(|| {
-            Failure::usage(format!("`{reference}` names no tag and no digest")).with_hint(format!(
-                "write `{reference}:TAG` or `{reference}@DIGEST`; `d1oci tags {reference}` lists the tags"
-            ))
+            Failure::usage(format!("`{reference}` names no tag and no digest"))
+                .with_hint(format!("name one behind `{reference}`: `d1oci tags {reference}` lists the tags"))
         })
     }
 

@@ -9,8 +9,11 @@ use std::process::ExitCode;
 use d1_catalog::Error as CatalogError;
 use d1_sync::{Error as SyncError, MemberFault, MemberFaultKind};
 use d1_transfer::Error as TransferError;
+use oci_model::{Location, Reference};
 use registry_backend::{Error as BackendError, ErrorKind, Retry};
 use serde::Serialize;
+
+use crate::typed::Typed;
 
 /// The exit codes of the program, except 0 and those of signals (docs/exit-codes.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -125,6 +128,13 @@ impl Failure {
     #[must_use]
     pub(crate) fn advising(mut self, hint: impl Into<String>) -> Self {
         self.hints = vec![hint.into()];
+        self
+    }
+
+    /// Returns the failure with the words of the user in its advice.
+    #[must_use]
+    pub(crate) fn in_words_of(mut self, typed: &Typed) -> Self {
+        self.hints.iter_mut().for_each(|hint| *hint = typed.put_into(hint));
         self
     }
 
@@ -250,14 +260,14 @@ pub(crate) fn tls_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
         TlsFault::NoTls => Some("`--plain-http` talks to a registry without TLS"),
         TlsFault::NotHttp => Some("`--plain-http=false` talks to a registry with TLS on this machine"),
         TlsFault::UnknownAuthority => {
-            Some("`--ca-file FILE` names the authority that signed the certificate, as PEM")
+            Some("`--ca-file` names the file of the authority that signed the certificate, as PEM")
         }
         TlsFault::OtherName => Some("name the registry by a name that its certificate has"),
         TlsFault::Expired => {
             Some("check the clock of this machine; otherwise the registry needs a new certificate")
         }
         TlsFault::ClientCertificate => {
-            Some("`--cert-file FILE` and `--key-file FILE` name your certificate and its key")
+            Some("`--cert-file` and `--key-file` name your certificate and its key")
         }
         _ => None,
     }
@@ -272,18 +282,25 @@ impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
         let status = backend_status(&error);
         let hint = tls_hint(&error).or_else(|| backend_hint(&error));
-        let hint = hint.map(|hint| match host_in(error.target()) {
-            Some(host) => hint.replace("login HOST", &format!("login {host}")),
-            None => hint.to_owned(),
-        });
+        let hint = hint.map(|hint| in_words_of(error.target(), hint));
         let failure = Self::new(status, error);
         hint.into_iter().fold(failure, Self::with_hint)
     }
 }
 
-/// Returns the registry in the target of an operation, such as `sha256:… in quay.io/a/b`.
-fn host_in(target: &str) -> Option<&str> {
-    let place = target.rsplit(" in ").next()?;
+/// Returns advice about the target of an operation, such as `sha256:… in quay.io/a/b`, with its repository and its host.
+fn in_words_of(target: &str, advice: &str) -> String {
+    let place = target.rsplit(" in ").next().unwrap_or_default();
+    let login = host_of(place).map_or("login".to_owned(), |host| format!("login {host}"));
+    let advice = advice.replace("login HOST", &login);
+    match place.parse::<Reference>().map(|reference| reference.location) {
+        Ok(Location::Other { .. }) | Err(_) => advice,
+        Ok(location) => advice.replace("REPOSITORY", &location.to_string()),
+    }
+}
+
+/// Returns the host of the registry at a place.
+fn host_of(place: &str) -> Option<&str> {
     let host = place.split('/').next()?;
     let is_host = host.contains('.') || host.starts_with("localhost");
     (is_host && !host.contains([' ', '@'])).then_some(host)
@@ -316,7 +333,7 @@ fn backend_hint(error: &BackendError) -> Option<&'static str> {
         }
         ErrorKind::NotFound if error.operation().starts_with("list") => None,
         ErrorKind::NotFound if error.operation() == "read blob" => Some(
-            "the repository has lost the blob: `d1oci repair REPOSITORY --from OTHER` takes it from a replica",
+            "the repository has lost the blob: `d1oci repair REPOSITORY`, with a replica behind `--from`, brings it back",
         ),
         ErrorKind::NotFound => Some("`d1oci tags REPOSITORY` lists the tags"),
         ErrorKind::Incomplete => Some("run the same push again: it sends the missing content"),
@@ -370,7 +387,7 @@ impl From<CatalogError> for Failure {
             CatalogError::Ambiguous { candidates, .. } => (
                 ExitStatus::Usage,
                 candidates.clone(),
-                Some("name one of them: `REPOSITORY:TAG` or `REPOSITORY@DIGEST`"),
+                Some("name one of them behind `REPOSITORY`, by its tag or digest"),
             ),
             other => {
                 let (status, hint) = catalog_status(other);
@@ -391,11 +408,9 @@ pub(crate) const WITHDRAWN_HINT: &str =
 /// Returns the exit status for a catalogue that cannot be used, and advice.
 fn catalog_status(error: &CatalogError) -> (ExitStatus, Option<&'static str>) {
     match error {
-        CatalogError::NotACatalog { .. } => {
-            (ExitStatus::Usage, Some("name another file with `--catalog FILE`"))
-        }
+        CatalogError::NotACatalog { .. } => (ExitStatus::Usage, Some("name another file with `--catalog`")),
         CatalogError::Newer { .. } => {
-            (ExitStatus::Usage, Some("use the newer d1oci, or name another file with `--catalog FILE`"))
+            (ExitStatus::Usage, Some("use the newer d1oci, or name another file with `--catalog`"))
         }
         CatalogError::Damaged { .. } => {
             (ExitStatus::Invalid, Some("delete the file; `d1oci catalog update` builds it again"))
@@ -509,9 +524,9 @@ fn sync_hint(error: &SyncError) -> Option<&'static str> {
         SyncError::OtherIdentifier { .. } => {
             Some("leave `--id` out, or give the system metadata of this object")
         }
-        SyncError::TagTaken { .. } => {
-            Some("`d1oci inspect` shows that artifact; `REPOSITORY:TAG` gives the object another tag")
-        }
+        SyncError::TagTaken { .. } => Some(
+            "`d1oci inspect` shows that artifact; another tag behind `REPOSITORY` stores the object beside it",
+        ),
         SyncError::NotAHashStore { .. } => {
             Some("name the directory that holds `hashstore.yaml`, `objects`, `refs` and `metadata`")
         }
@@ -549,7 +564,7 @@ fn node_hint(error: &d1_client::Error) -> Option<&'static str> {
     use d1_client::ErrorKind;
     match error.kind() {
         ErrorKind::NotAuthorized | ErrorKind::InvalidToken => Some(
-            "private content needs a token: `--token-file FILE`, or `D1OCI_DATAONE_TOKEN` in the environment",
+            "private content needs a token: in a file that `--token-file` names, or in the variable `D1OCI_DATAONE_TOKEN`",
         ),
         ErrorKind::NotImplemented => Some("name the resource map of the package, or ask another node"),
         ErrorKind::Unavailable | ErrorKind::RateLimited if error.retry() != d1_client::Retry::No => {

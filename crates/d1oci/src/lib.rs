@@ -52,6 +52,8 @@ mod settings;
 #[cfg(feature = "d1-client")]
 mod shard;
 mod spellings;
+mod translation;
+mod typed;
 #[cfg(feature = "distribution-client")]
 mod uploads;
 

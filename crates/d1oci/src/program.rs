@@ -19,6 +19,7 @@ use crate::output::{
     Format, Level, LogFormat, escaped, hostile_as_json, now, to_log, to_stderr, trace_writer,
 };
 use crate::spellings::advice;
+use crate::translation::translated;
 
 /// The program, to which a third party adds backends of its own.
 ///
@@ -71,8 +72,9 @@ impl Program {
     /// Runs a command, and returns its exit code. The first argument is the name of the program.
     pub fn run_with(self, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-        let cli = match Cli::read(&arguments) {
-            Ok(cli) => cli,
+        let arguments = translated(arguments);
+        let (cli, typed) = match Cli::read(&arguments) {
+            Ok(read) => read,
             Err(error) => return not_parsed(&error, &arguments),
         };
         let forms = Forms { is_json: cli.global.format == Format::Json, log: cli.global.log_format };
@@ -90,7 +92,7 @@ impl Program {
         match in_runtime(&context, cli) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) if failure.is_closed_stdout() => ExitCode::SUCCESS,
-            Err(failure) => report(&failure, forms),
+            Err(failure) => report(&failure.in_words_of(&typed), forms),
         }
     }
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use distribution_client::{
     ClientCertificate, ClientOptions, Credential, FixedCredential, Profile, Proxies, Registries, Registry,
     RegistryFactory, RegistryWarning, Scheme, Secret, VendorPlace, VendorRepository, WaitObserver,
 };
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use oci_model::RepositoryName;
+use oci_model::{Location, RepositoryName};
 use registry_backend::{Backends, Fit};
 
 use crate::credentials::{CredentialPlaces, secret_of_stdin};
@@ -90,11 +91,88 @@ pub(crate) struct RegistryOptions {
 }
 
 impl RegistryOptions {
+    /// Returns whether no option for one registry is set.
+    fn is_empty(&self) -> bool {
+        self.username.is_none() && self.plain_http.is_none() && self.ca_file.is_none()
+    }
+
     /// Forgets the login, which is not checked yet.
     pub(crate) fn forget_login(&mut self) {
         self.username = None;
         self.password = None;
         self.password_stdin = false;
+    }
+}
+
+/// The options of one of two registries: `--from-username` and `--to-username` say whose login it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SideOptions {
+    from: RegistryOptions,
+    to: RegistryOptions,
+}
+
+/// The options of both sides: name and password, whether the password comes from standard input, plain HTTP, authorities.
+const SIDES: [[&str; 5]; 2] = [
+    ["from-username", "from-password", "from-password-stdin", "from-plain-http", "from-ca-file"],
+    ["to-username", "to-password", "to-password-stdin", "to-plain-http", "to-ca-file"],
+];
+
+impl clap::Args for SideOptions {
+    fn augment_args(command: Command) -> Command {
+        let option = |name: &'static str| Arg::new(name).long(name).help_heading("Options for one registry");
+        SIDES.into_iter().zip(["source", "target"]).fold(command, |command, (names, side)| {
+            let [username, password, stdin, plain_http, ca_file] = names;
+            command.args([
+                option(username)
+                    .value_name("NAME")
+                    .value_parser(parse_username)
+                    .help(format!("As `--username`, for the registry of the {side} alone")),
+                option(password)
+                    .value_name("PASSWORD")
+                    .requires(username)
+                    .conflicts_with(stdin)
+                    .help(format!("As `--password`, for the registry of the {side} alone")),
+                option(stdin)
+                    .action(ArgAction::SetTrue)
+                    .requires(username)
+                    .help(format!("As `--password-stdin`, for the registry of the {side} alone")),
+                option(plain_http)
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true")
+                    .value_name("BOOLEAN")
+                    .value_parser(clap::value_parser!(bool))
+                    .help(format!("As `--plain-http`, for the registry of the {side} alone")),
+                option(ca_file)
+                    .value_name("FILE")
+                    .value_parser(clap::value_parser!(PathBuf))
+                    .help(format!("As `--ca-file`, for the registry of the {side} alone")),
+            ])
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SideOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let side = |[username, password, stdin, plain_http, ca_file]: [&str; 5]| RegistryOptions {
+            username: matches.get_one(username).cloned(),
+            password: matches.get_one::<String>(password).cloned().map(Typed::from),
+            password_stdin: matches.get_flag(stdin),
+            plain_http: matches.get_one(plain_http).copied(),
+            ca_file: matches.get_one(ca_file).cloned(),
+            ..RegistryOptions::default()
+        };
+        let [from, to] = SIDES.map(side);
+        Ok(Self { from, to })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 
@@ -125,10 +203,12 @@ pub(crate) struct RegistrySetup {
     screen: Screen,
     waits: Arc<Waits>,
     settings: OnceLock<Settings>,
+    /// The options for one of two registries alone, by host.
+    sides: OnceLock<HashMap<String, RegistryOptions>>,
     /// The host that the options of the command line are for.
     host_of_options: OnceLock<String>,
-    /// The password that the command line gives or standard input had.
-    typed_password: OnceLock<Secret>,
+    /// The password that standard input had.
+    password_of_stdin: OnceLock<Secret>,
     /// For how long failed requests are repeated, if the command wants another time than usual.
     usual_patience: OnceLock<Duration>,
     /// The registries that were named so far: a command about two repositories of one registry has one client.
@@ -156,10 +236,11 @@ impl RegistrySetup {
             environment,
             profiles,
             options,
-            typed_password: OnceLock::new(),
+            password_of_stdin: OnceLock::new(),
             waits: Arc::new(Waits::new(screen.clone())),
             screen,
             settings: OnceLock::new(),
+            sides: OnceLock::new(),
             host_of_options: OnceLock::new(),
             usual_patience: OnceLock::new(),
             places: Mutex::default(),
@@ -172,6 +253,57 @@ impl RegistrySetup {
     pub(crate) fn wait_at_most(&self, patience: Duration) {
         // A second call would be a mistake of the caller without consequences.
         let _ = self.usual_patience.set(patience);
+    }
+
+    /// Sets the options of the source and of the target of a command, before it opens either.
+    ///
+    /// # Errors
+    ///
+    /// If they are for a place that is not a registry, or both for one registry.
+    pub(crate) fn set_sides(
+        &self,
+        options: SideOptions,
+        from: &Location,
+        to: &Location,
+    ) -> Result<(), Failure> {
+        let mut sides = HashMap::new();
+        for (side, options, location) in [("from", options.from, from), ("to", options.to, to)] {
+            if options.is_empty() {
+                continue;
+            }
+            let Location::Registry { host, .. } = location else {
+                let message =
+                    format!("expected a registry for the options with `--{side}-`, found `{location}`");
+                return Err(Failure::usage(message).with_hint("leave these options out"));
+            };
+            if sides.insert(host.clone(), options).is_some() {
+                let message =
+                    format!("the options with `--from-` and with `--to-` would both apply to {host}");
+                return Err(Failure::usage(message).with_hint("give them once, without `from-` and `to-`"));
+            }
+        }
+        if sides.values().filter(|options| options.password_stdin).count() > 1 {
+            let message = "expected one password on standard input, found options for two";
+            return Err(Failure::usage(message).with_hint("`d1oci login` stores the other one"));
+        }
+        // A command sets them once.
+        let _ = self.sides.set(sides);
+        Ok(())
+    }
+
+    /// Returns the options for a registry.
+    fn options_of(&self, host: &str) -> RegistryOptions {
+        let mut options = self.options.clone();
+        if let Some(side) = self.sides.get().and_then(|sides| sides.get(host)).cloned() {
+            options.plain_http = side.plain_http.or(options.plain_http);
+            options.ca_file = side.ca_file.or(options.ca_file);
+            if side.username.is_some() {
+                options.username = side.username;
+                options.password = side.password;
+                options.password_stdin = side.password_stdin;
+            }
+        }
+        options
     }
 
     /// Returns the configuration file, read once.
@@ -220,6 +352,7 @@ impl RegistrySetup {
 
     fn new_place(&self, host: &str) -> Result<RegistryPlace, Failure> {
         self.check_options(host)?;
+        let options = self.options_of(host);
         let file = self.settings()?;
         let mut settings = file.host(host).cloned().unwrap_or_default();
         if let Some(patience) = self.usual_patience.get() {
@@ -238,7 +371,7 @@ impl RegistrySetup {
         let login = place.profile().login;
         let settings = &place.settings;
         let mut client = ClientOptions::default();
-        client = match self.typed_credential()? {
+        client = match self.typed_credential(&options)? {
             Some(credential) => client.with_credentials(FixedCredential::new(host, credential)),
             None => {
                 let printer = self.screen.printer;
@@ -247,11 +380,11 @@ impl RegistrySetup {
             }
         };
         client.user_agent = concat!("d1oci/", env!("CARGO_PKG_VERSION")).to_owned();
-        let authorities = self.options.ca_file.clone().or(settings.ca_file().map(|path| file.resolve(path)));
+        let authorities = options.ca_file.clone().or(settings.ca_file().map(|path| file.resolve(path)));
         client.extra_authorities = authorities.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
         client.client_certificate = self.client_certificate(file, settings)?;
         let uses_tls = !client.extra_authorities.is_empty() || client.client_certificate.is_some();
-        client.scheme = match self.options.plain_http.or(settings.plain_http()) {
+        client.scheme = match options.plain_http.or(settings.plain_http()) {
             Some(true) => Scheme::Http,
             Some(false) => Scheme::Https,
             // A user who names certificates wants to use them.
@@ -272,24 +405,26 @@ impl RegistrySetup {
     }
 
     /// Returns the login that the command line gives. `d1oci login` has its own, and asks for a password at the terminal.
-    fn typed_credential(&self) -> Result<Option<Credential>, Failure> {
-        let Some(username) = self.options.username.clone() else { return Ok(None) };
-        let password = match (self.typed_password.get(), &self.options.password) {
-            (Some(password), _) => password.clone(),
-            (None, Some(Typed(password))) => {
+    fn typed_credential(&self, options: &RegistryOptions) -> Result<Option<Credential>, Failure> {
+        let Some(username) = options.username.clone() else { return Ok(None) };
+        let password = match (&options.password, self.password_of_stdin.get()) {
+            (Some(Typed(password)), _) => {
                 self.screen
                     .printer
                     .warning("other users can see a password on the command line: use `--password-stdin`");
                 password.clone()
             }
-            (None, None) if self.options.password_stdin => secret_of_stdin()?,
+            (None, Some(password)) => password.clone(),
+            (None, None) if options.password_stdin => {
+                let password = secret_of_stdin()?;
+                self.password_of_stdin.get_or_init(|| password).clone()
+            }
             (None, None) => {
                 return Err(Failure::usage("expected a password for `--username`, found none").with_hint(
                     format!("pass it on standard input: `… | d1oci … -u {username} --password-stdin`"),
                 ));
             }
         };
-        let password = self.typed_password.get_or_init(|| password).clone();
         Ok(Some(Credential::Password { username, password }))
     }
 
@@ -351,10 +486,10 @@ impl RegistrySetup {
         Err(Failure::usage(format!(
             "`--plain-http`, `--cert-file` and `--username` would apply to both {first} and {host}"
         ))
-        .with_hint(
-            "`d1oci login HOST` stores a login; the configuration file has the other settings of each registry \
-             (docs/configuration.md)",
-        ))
+        .with_hint(format!(
+            "`d1oci login {host}` stores a login; the configuration file has the other settings of each registry \
+             (docs/configuration.md)"
+        )))
     }
 
     fn client_certificate(

@@ -78,7 +78,10 @@ impl ShardArgument {
         let scheduler = found.ok_or_else(|| {
             let names: Vec<_> = SCHEDULERS.iter().map(|scheduler| scheduler.index).collect();
             Failure::usage("expected the variables of an array job for `--shard auto`, found none").with_hint(
-                format!("run it in an array job, which sets {}, or write `--shard I/N`", names.join(", ")),
+                format!(
+                    "run it in an array job, which sets {}, or write the share, as in `--shard 1/3`",
+                    names.join(", ")
+                ),
             )
         })?;
         scheduler.share(stated, environment)
@@ -97,7 +100,7 @@ impl Scheduler {
             (None, None) => {
                 let message = format!("{} does not say how many shares there are", self.name);
                 return Err(Failure::usage(message)
-                    .with_hint("write `--shard auto/N`, with the job's completions as N"));
+                    .with_hint("write the number of shares too, as in `--shard auto/3`"));
             }
         };
         match index.checked_sub(first).map(|above| (above / step, above % step)) {

@@ -36,46 +36,9 @@ impl FromStr for TaggedReference {
     }
 }
 
-/// The addresses that resolve a DOI, and the scheme of DataONE's identifiers.
-const DOI_PREFIXES: [&str; 6] =
-    ["https://doi.org/", "http://doi.org/", "https://dx.doi.org/", "http://dx.doi.org/", "doi.org/", "doi:"];
-
-/// Returns the identifiers that a person may mean, the typed one first. DataONE compares identifiers exactly, but people copy a DOI
-/// as an address, without its scheme, or in another case, which the DOI Handbook calls equal (section 2.4).
-pub(crate) fn meant(typed: &Identifier) -> Vec<Identifier> {
-    let text = typed.as_str();
-    let prefix = DOI_PREFIXES
-        .iter()
-        .find(|prefix| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)));
-    let doi = prefix.and_then(|prefix| text.get(prefix.len()..)).unwrap_or(text);
-    let mut meant = vec![typed.clone()];
-    if !is_doi(doi) {
-        return meant;
-    }
-    let (upper, lower) = (doi.to_ascii_uppercase(), doi.to_ascii_lowercase());
-    let spellings = [doi, &upper, &lower].map(|doi| format!("doi:{doi}"));
-    for spelling in spellings.into_iter().chain([format!("https://doi.org/{doi}"), doi.to_owned()]) {
-        if let Ok(identifier) = spelling.parse::<Identifier>()
-            && !meant.contains(&identifier)
-        {
-            meant.push(identifier);
-        }
-    }
-    meant
-}
-
-/// Tells whether a text is the name of a DOI, such as `10.18739/A2D795C92`.
-fn is_doi(text: &str) -> bool {
-    let Some((prefix, suffix)) = text.strip_prefix("10.").and_then(|rest| rest.split_once('/')) else {
-        return false;
-    };
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    prefix.split('.').all(is_number) && !suffix.is_empty()
-}
-
 /// Returns the identifiers that a person may mean, first the one whose tag the repository has.
 pub(crate) async fn meant_in(backend: &dyn RegistryBackend, typed: &Identifier) -> Vec<Identifier> {
-    let mut meant = meant(typed);
+    let mut meant = typed.spellings();
     if meant.len() == 1 {
         return meant;
     }
@@ -91,65 +54,48 @@ pub(crate) async fn meant_in(backend: &dyn RegistryBackend, typed: &Identifier) 
     meant
 }
 
-/// Words of other programs that this one lacks, and the way to do the same here. `{}` stands for the first argument behind the word.
+/// Words of other programs that this one lacks, and the way to do the same here. `{}` stands for the first argument behind the word,
+/// `{name}` for its part before a colon, and `{reference}` for the first artifact.
 const FOREIGN: &[(&str, &str)] = &[
     ("--oci-layout", "an image layout is a kind of reference: write `oci:{}`"),
     ("--oci-layout-path", "an image layout is a kind of reference: write `oci:{}`"),
     ("--from-oci-layout", "an image layout is a kind of reference: write `oci:{}`"),
     ("--to-oci-layout", "an image layout is a kind of reference: write `oci:{}`"),
-    ("--insecure", "certificates are always checked: `--ca-file FILE` names the authority of the registry"),
+    ("--from-oci-layout-path", "an image layout is a kind of reference: write `oci:{}`"),
+    ("--to-oci-layout-path", "an image layout is a kind of reference: write `oci:{}`"),
+    ("--insecure", "certificates are always checked: `--ca-file` names the file of the registry's authority"),
     (
         "--from-insecure",
-        "certificates are always checked: `--ca-file FILE` names the authority of the registry",
+        "certificates are always checked: `--from-ca-file` names the file of the registry's authority",
     ),
     (
         "--to-insecure",
-        "certificates are always checked: `--ca-file FILE` names the authority of the registry",
+        "certificates are always checked: `--to-ca-file` names the file of the registry's authority",
     ),
     (
         "--tls-verify",
-        "certificates are always checked: `--ca-file FILE` names their authority, `--plain-http` does without TLS",
+        "certificates are always checked: `--ca-file` names the file of their authority, `--plain-http` does without TLS",
     ),
     (
         "--src-tls-verify",
-        "set `ca-file` or `plain-http` for the host in the configuration file (docs/configuration.md)",
+        "certificates are always checked: `--from-ca-file` names the file of their authority, `--from-plain-http` does without TLS",
     ),
     (
         "--dest-tls-verify",
-        "set `ca-file` or `plain-http` for the host in the configuration file (docs/configuration.md)",
+        "certificates are always checked: `--to-ca-file` names the file of their authority, `--to-plain-http` does without TLS",
     ),
-    (
-        "--from-plain-http",
-        "set `plain-http = true` for the host in the configuration file (docs/configuration.md)",
-    ),
-    (
-        "--to-plain-http",
-        "set `plain-http = true` for the host in the configuration file (docs/configuration.md)",
-    ),
-    (
-        "--from-ca-file",
-        "`--ca-file` counts for both registries; the configuration file has a `ca-file` for each host",
-    ),
-    (
-        "--to-ca-file",
-        "`--ca-file` counts for both registries; the configuration file has a `ca-file` for each host",
-    ),
-    ("--from-username", "log in to each registry first: `d1oci login HOST -u {}`"),
-    ("--to-username", "log in to each registry first: `d1oci login HOST -u {}`"),
-    ("--from-password", "log in to each registry first: `d1oci login HOST -u NAME --password-stdin`"),
-    ("--to-password", "log in to each registry first: `d1oci login HOST -u NAME --password-stdin`"),
     ("--from-registry-config", "`--registry-config {}` counts for both registries"),
     ("--to-registry-config", "`--registry-config {}` counts for both registries"),
-    ("--src-creds", "log in to each registry first: `d1oci login HOST -u NAME --password-stdin`"),
-    ("--dest-creds", "log in to each registry first: `d1oci login HOST -u NAME --password-stdin`"),
-    ("--creds", "`-u NAME --password-stdin` gives name and password for one command"),
+    ("--src-creds", "write `--from-username {name} --from-password-stdin`"),
+    ("--dest-creds", "write `--to-username {name} --to-password-stdin`"),
+    ("--creds", "`-u {name} --password-stdin` gives name and password for one command"),
     ("--authfile", "write `--registry-config {}`"),
     ("--cacert", "write `--ca-file {}`"),
     ("--cert", "write `--cert-file {}`, and `--key-file` for its key"),
     ("--key", "write `--key-file {}`, and `--cert-file` for its certificate"),
     (
         "--config",
-        "a package has its index as configuration; `d1oci attach REFERENCE {}` adds a document beside it",
+        "a package has its index as configuration; `d1oci attach {reference} {}` adds a document beside it",
     ),
     ("--no-tty", "write `--no-progress`"),
     (
@@ -187,65 +133,19 @@ const FOREIGN: &[(&str, &str)] = &[
 pub(crate) fn advice(word: &str, arguments: &[OsString]) -> Option<String> {
     let words: Vec<&str> = arguments.iter().skip(1).filter_map(|argument| argument.to_str()).collect();
     let at = words.iter().position(|typed| *typed == word || typed.split('=').next() == Some(word))?;
-    match word {
-        "backup" => return Some(backup(words.get(at + 1..)?)),
-        "restore" => return Some(restore(words.get(at + 1..)?)),
-        _ => {}
-    }
     let before = words.get(..at)?.iter().rfind(|typed| !typed.starts_with('-'));
     let below = before.map(|before| format!("{before} {word}"));
     let is_meant = |foreign: &str| foreign == word || below.as_deref() == Some(foreign);
     let (_, text) = FOREIGN.iter().find(|(foreign, _)| is_meant(foreign))?;
     let stated = words.get(at)?.split_once('=').map(|(_, value)| value);
     let value = stated.or_else(|| words.get(at + 1..)?.iter().find(|next| !next.starts_with('-')).copied());
-    Some(text.replace("{}", value.unwrap_or("…")))
-}
-
-/// Returns the value of an option, and the arguments that belong to no option.
-fn option_and_rest<'a>(words: &[&'a str], names: [&str; 2]) -> (Option<&'a str>, Vec<&'a str>) {
-    let (mut value, mut rest) = (None, Vec::new());
-    let mut words = words.iter().copied();
-    while let Some(word) = words.next() {
-        match word.split_once('=') {
-            Some((name, stated)) if names.contains(&name) => value = Some(stated),
-            _ if names.contains(&word) => value = words.next(),
-            _ if word.starts_with('-') => {}
-            _ => rest.push(word),
-        }
-    }
-    (value, rest)
-}
-
-/// Advice for `oras backup --output DIRECTORY REFERENCE`.
-fn backup(words: &[&str]) -> String {
-    let (output, rest) = option_and_rest(words, ["--output", "-o"]);
-    let directory = layout(output.unwrap_or("backup"));
-    let source = rest.first().copied().unwrap_or("REPOSITORY");
-    match source.parse::<TaggedReference>() {
-        Ok(TaggedReference { first, more }) if first.target.is_some() => {
-            let again = if more.is_empty() { "" } else { ", and the same for each further tag" };
-            format!("write `d1oci copy --referrers {first} oci:{directory}`{again}")
-        }
-        _ => format!("write `d1oci mirror {source} oci:{directory}`"),
-    }
-}
-
-/// Advice for `oras restore --input DIRECTORY REFERENCE`.
-fn restore(words: &[&str]) -> String {
-    let (input, rest) = option_and_rest(words, ["--input", "-i"]);
-    let directory = layout(input.unwrap_or("backup"));
-    let target = rest.first().copied().unwrap_or("REPOSITORY");
-    match target.parse::<Reference>() {
-        Ok(Reference { target: Some(ManifestRef::Tag(tag)), .. }) => {
-            format!("write `d1oci copy --referrers oci:{directory}:{tag} {target}`")
-        }
-        _ => format!("write `d1oci mirror oci:{directory} {target}`"),
-    }
-}
-
-/// Returns the directory of a layout for a path that may be a tar archive.
-fn layout(path: &str) -> &str {
-    path.strip_suffix(".tar").unwrap_or(path)
+    let value = value.unwrap_or("…");
+    let name = value.split(':').next().unwrap_or(value);
+    let reference = words.iter().find(|typed| {
+        typed.parse::<TaggedReference>().is_ok_and(|reference| reference.first.target.is_some())
+    });
+    let text = text.replace("{name}", name).replace("{reference}", reference.unwrap_or(&"…"));
+    Some(text.replace("{}", value))
 }
 
 #[cfg(test)]
@@ -268,41 +168,21 @@ mod tests {
     }
 
     #[test]
-    fn a_doi_is_understood_in_its_spellings() {
-        let meant = |text: &str| meant(&text.parse().unwrap());
-        let stored: Identifier = "doi:10.18739/A2D795C92".parse().unwrap();
-        for typed in [
-            "doi:10.18739/A2D795C92",
-            "DOI:10.18739/a2d795c92",
-            "https://doi.org/10.18739/A2D795C92",
-            "http://dx.doi.org/10.18739/a2d795c92",
-            "10.18739/A2D795C92",
-        ] {
-            assert!(meant(typed).contains(&stored), "{typed}");
-            assert_eq!(meant(typed)[0].as_str(), typed);
-        }
-        for other in ["urn:uuid:1", "10.18739", "10.x/y", "https://example.org/10.1/x"] {
-            assert_eq!(meant(other).len(), 1, "{other}");
-        }
-    }
-
-    #[test]
     fn words_of_other_programs_are_answered_with_what_was_typed() {
         let advice = |line: &str| {
             let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            let word = arguments
-                .iter()
-                .filter_map(|word| word.to_str())
-                .find(|word| word.starts_with("--oci") || ["backup", "restore", "delete"].contains(word));
+            let foreign = |word: &&str| word.starts_with("--") || *word == "delete";
+            let word = arguments.iter().filter_map(|word| word.to_str()).find(foreign);
             let word = word.unwrap().split('=').next().unwrap();
             super::advice(word, &arguments).unwrap()
         };
-        assert!(advice("d1oci push --oci-layout store:v1 a.csv").contains("`oci:store:v1`"));
         assert!(advice("d1oci push --oci-layout-path=store a:v1").contains("`oci:store`"));
         assert!(advice("d1oci blob delete ghcr.io/a/b@x").contains("d1oci prune"));
-        assert!(advice("d1oci backup -o s.tar ghcr.io/a/b").contains("`d1oci mirror ghcr.io/a/b oci:s`"));
-        let copied = advice("d1oci backup --output s ghcr.io/a/b:v1,v2");
-        assert!(copied.contains("`d1oci copy --referrers ghcr.io/a/b:v1 oci:s`, and"), "{copied}");
-        assert!(advice("d1oci restore --input s ghcr.io/a/b:v1").contains("oci:s:v1 ghcr.io/a/b:v1`"));
+        assert!(
+            advice("d1oci push ghcr.io/a/b:v1 --config c.json x")
+                .contains("`d1oci attach ghcr.io/a/b:v1 c.json`")
+        );
+        let login = advice("d1oci copy --src-creds curator:s3cret ghcr.io/a/b:v1 oci:store");
+        assert_eq!(login, "write `--from-username curator --from-password-stdin`");
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn unpack(
             let limit = scan_options.limits.expansion;
             let is_ratio = matches!(&error, bagit::Error::Limit { limit: found, .. } if *found == limit);
             let failure = Failure::from(error);
-            if is_ratio { failure.with_hint("`--max-ratio N` sets another limit") } else { failure }
+            if is_ratio { failure.with_hint("`--max-ratio` sets another limit") } else { failure }
         })
     });
     let scan = scan.await??;
@@ -61,9 +61,10 @@ pub(crate) async fn unpack(
     if scan.tag_files.has(DECLARATION) && options.verify && !report.valid {
         let faults: Vec<_> = report.errors().map(ToString::to_string).collect();
         let message = format!("the bag in `{}` is not valid", archive.display());
-        return Err(Failure::new(ExitStatus::Invalid, message).with_details(faults).with_hint(
-            "`d1oci bag repair ARCHIVE TARGET` fixes known faults; `--no-verify` pushes the bag as it is",
-        ));
+        let shown = archive.display();
+        return Err(Failure::new(ExitStatus::Invalid, message).with_details(faults).with_hint(format!(
+            "`d1oci bag repair {shown} repaired` fixes known faults; `--no-verify` pushes the bag as it is"
+        )));
     }
     // Entries that were left out, such as links, are errors among the observations.
     let left_out = scan.inventory.observations().kept().iter();

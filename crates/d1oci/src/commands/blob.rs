@@ -77,7 +77,7 @@ async fn fetch(context: &Context, arguments: &FetchArguments) -> Result<(), Fail
     context.check_scheme(location)?;
     let digest = stated_digest(&arguments.reference)?.ok_or_else(|| {
         Failure::usage(format!("`{}` names no digest", arguments.reference)).with_hint(format!(
-            "write `{location}@DIGEST`; `d1oci inspect {}` lists the blobs of an artifact",
+            "write the digest behind `{location}@`; `d1oci inspect {}` lists the blobs of an artifact",
             arguments.reference
         ))
     })?;

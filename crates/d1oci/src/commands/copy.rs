@@ -8,6 +8,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::near::found;
 use crate::output::{Lines, human};
+#[cfg(feature = "distribution-client")]
+use crate::registries::SideOptions;
 use crate::spellings::TaggedReference;
 
 /// Copy an artifact from one repository to another, byte for byte.
@@ -38,9 +40,22 @@ pub(crate) struct Arguments {
     /// Let a registry forget the artifact that a tag named before; without it, the former artifact keeps a tag of its digest.
     #[arg(long)]
     no_keep: bool,
+    #[cfg(feature = "distribution-client")]
+    #[command(flatten)]
+    sides: SideOptions,
 }
 
-pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(
+    context: &Context,
+    #[cfg_attr(not(feature = "distribution-client"), expect(unused_mut, reason = "no registry has options"))]
+    mut arguments: Arguments,
+) -> Result<(), Failure> {
+    #[cfg(feature = "distribution-client")]
+    context.registries.set_sides(
+        std::mem::take(&mut arguments.sides),
+        &arguments.from.location,
+        &arguments.to.first.location,
+    )?;
     let target = context.required_target(&arguments.from)?;
     let from = context.open(&arguments.from.location, Access::Read).await?;
     let target_location = &arguments.to.first.location;

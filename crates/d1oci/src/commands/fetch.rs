@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::nodes::{NodeOptions, SelectionOptions};
-use crate::output::{Lines, human};
+use crate::output::{Format, Lines, human};
 
 /// Fetch a package from DataONE into a bag.
 ///
@@ -47,6 +47,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     options.skip_missing = arguments.selection.skip_missing;
     options.overwrite = arguments.overwrite;
     let mut maps = VecDeque::from([d1_sync::find_resource_map(&source, &arguments.pid).await?]);
+    let printer = context.printer;
+    let (mut fetched, is_brief) = (0, printer.is_quiet() && printer.format() == Format::Text);
     let mut seen: HashSet<Identifier> = maps.iter().cloned().collect();
     while let Some(map) = maps.pop_front() {
         let report = d1_sync::fetch(&source, &map, &arguments.output, &options, &context.observer()).await?;
@@ -54,7 +56,15 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
             maps.extend(report.nested.iter().filter(|map| seen.insert((*map).clone())).cloned());
         }
         let path = arguments.output.join(&report.directory).display().to_string();
-        context.printer.done_item(&Fetched { path, report }, text)?;
+        fetched += 1;
+        // Quiet text has one line for all packages.
+        if !is_brief || maps.is_empty() && fetched == 1 {
+            printer.done_item(&Fetched { path, report }, text)?;
+        }
+    }
+    if is_brief && fetched > 1 {
+        let line = human::count(fetched, "package");
+        printer.item(&line, |line, lines| lines.add(format_args!("Fetched {line}")))?;
     }
     Ok(())
 }

@@ -109,7 +109,7 @@ async fn credential(arguments: &Arguments) -> Result<Credential, Failure> {
         (Some(username), None) if arguments.password_stdin => {
             (username.clone(), while_reading(secret_of_stdin).await?)
         }
-        (username, _) => ask(username.as_deref())?,
+        (username, _) => ask(&arguments.host, username.as_deref())?,
     };
     if password.reveal().is_empty() {
         return Err(Failure::usage("the password is empty"));
@@ -118,10 +118,18 @@ async fn credential(arguments: &Arguments) -> Result<Credential, Failure> {
 }
 
 /// Prompts on the terminal.
-fn ask(username: Option<&str>) -> Result<(String, Secret), Failure> {
+fn ask(host: &str, username: Option<&str>) -> Result<(String, Secret), Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("cannot prompt for a password: stdin is not a terminal")
-            .with_hint("pass it on standard input: `… | d1oci login HOST -u NAME --password-stdin`"));
+        return Err(Failure::usage("cannot prompt for a password: stdin is not a terminal").with_hint(
+            match username {
+                Some(name) => {
+                    format!("pass it on standard input: `… | d1oci login {host} -u {name} --password-stdin`")
+                }
+                None => format!(
+                    "name the user with `-u`, and pass the password to `d1oci login {host} --password-stdin`"
+                ),
+            },
+        ));
     }
     let failed = |error| Failure::file("read", Path::new("/dev/tty"), error);
     let username = match username {

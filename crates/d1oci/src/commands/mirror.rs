@@ -19,6 +19,9 @@ use crate::failure::{ExitStatus, Failure, WITHDRAWN_HINT, transfer_status};
 use crate::files::{make_private_directory, require_regular};
 use crate::output::{Lines, human};
 
+/// How many tags are worked on at once, unless the user says otherwise.
+const PARALLEL: u16 = 16;
+
 /// Mirror a repository: copy every tag that the target lacks or that names another artifact there.
 ///
 /// Tags that already name the same artifact are not read. A second run continues an interrupted one. The exit code is that of the
@@ -27,21 +30,21 @@ use crate::output::{Lines, human};
 #[command(after_help = "Example: d1oci mirror --delete --dry-run ghcr.io/arctic/packages oci:replica")]
 pub(crate) struct Arguments {
     /// The source repository.
-    from: Reference,
+    pub(super) from: Reference,
     /// The target repository.
     to: Reference,
     /// Mirror only tags that match this pattern, such as `doi_*`; may be repeated.
     #[arg(short, long = "tag", value_name = "PATTERN")]
-    tags: Vec<Glob>,
+    pub(super) tags: Vec<Glob>,
     /// Copy no artifacts that refer to the mirrored ones.
     #[arg(long, conflicts_with = "all_referrers")]
-    no_referrers: bool,
+    pub(super) no_referrers: bool,
     /// Look for new referrers of unchanged artifacts too: one more request for each tag.
     #[arg(long)]
     all_referrers: bool,
     /// Mirror artifacts with objects that not everybody may read. Without it, they are left out and listed.
     #[arg(long)]
-    include_private: bool,
+    pub(super) include_private: bool,
     /// Leave a tag of the target as it is if it names a package with equal content in the same state: replicas of one
     /// package from two nodes differ in their system metadata.
     #[arg(long)]
@@ -51,7 +54,7 @@ pub(crate) struct Arguments {
     delete: bool,
     /// Report the changes without making them.
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// File that remembers the digests of mirrored tags: a later run asks only the source about them.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -60,7 +63,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "journal")]
     trust_target: bool,
     /// How many tags to work on at once.
-    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "NUMBER", default_value_t = PARALLEL, value_parser = clap::value_parser!(u16).range(1..=256))]
     parallel: u16,
     /// Include objects that were withdrawn from the target; `--delete` then deletes tombstones too.
     #[arg(long)]
@@ -68,6 +71,28 @@ pub(crate) struct Arguments {
     /// Let a registry forget the artifacts that moved tags named before; without it, they keep tags of their digests.
     #[arg(long)]
     no_keep: bool,
+}
+
+impl Arguments {
+    /// Returns the arguments that mirror one repository into another, with all tags and their referrers.
+    pub(super) fn between(from: Location, to: Location) -> Self {
+        Self {
+            from: Reference { location: from, target: None },
+            to: Reference { location: to, target: None },
+            tags: Vec::new(),
+            no_referrers: false,
+            all_referrers: false,
+            include_private: false,
+            keep_equal: false,
+            delete: false,
+            dry_run: false,
+            journal: None,
+            trust_target: false,
+            parallel: PARALLEL,
+            include_withdrawn: false,
+            no_keep: false,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -133,7 +158,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     let is_empty = report.copied.is_empty() && report.unchanged == 0 && report.failed.is_empty();
     if is_empty && !arguments.tags.is_empty() {
         return Err(Failure::new(ExitStatus::NotFound, format!("no tag of {from_location} matches"))
-            .with_hint("`d1oci tags REPOSITORY` lists the tags; quote patterns, so that the shell does not expand them"));
+            .with_hint(format!(
+                "`d1oci tags {from_location}` lists the tags; quote patterns, so that the shell does not expand them"
+            )));
     }
     failure(&report)
 }

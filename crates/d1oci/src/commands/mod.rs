@@ -4,6 +4,7 @@ mod archive;
 pub(crate) mod attach;
 mod audit_report;
 pub(crate) mod backends;
+pub(crate) mod backup;
 pub(crate) mod bag;
 pub(crate) mod blob;
 pub(crate) mod cat;

@@ -218,7 +218,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     };
     if report.tags.is_empty() && !arguments.dry_run {
         context.printer.warning(format_args!(
-            "no tag names the artifact, so only its digest finds it; `d1oci tag {location}@{} TAG` gives it one",
+            "no tag names the artifact, so only its digest finds it; `d1oci tag {location}@{} latest` gives it one",
             report.digest
         ));
     }

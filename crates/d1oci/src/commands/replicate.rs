@@ -179,7 +179,7 @@ async fn named(
     match arguments.pids.as_slice() {
         [] if arguments.nodes.node.is_none() => {
             Err(Failure::usage("expected identifiers or a node, found neither")
-                .with_hint("name packages by their identifiers, or all packages of a node with `--node URL`"))
+                .with_hint("name packages by their identifiers, or all packages of a node with `--node`"))
         }
         [] => Ok(None),
         [dash] if dash == "-" => {

@@ -186,9 +186,7 @@ async fn list(context: &Context, place: &Namespace) -> Result<(), Failure> {
         let is_unlisted = error.kind() == ErrorKind::Unsupported && namespace.is_none();
         let failure = Failure::from(error);
         match is_unlisted {
-            true => {
-                failure.with_hint("for Quay and GitHub name the namespace: `d1oci repo ls HOST/NAMESPACE`")
-            }
+            true => failure.with_hint(format!("Quay and GitHub list a namespace: name it behind `{host}/`")),
             false => failure,
         }
     })?;

@@ -177,9 +177,7 @@ fn failure(error: d1_gateway::Error) -> Failure {
     match error {
         d1_gateway::Error::Catalog(error) => error.into(),
         error @ d1_gateway::Error::OtherRepository { .. } => Failure::new(ExitStatus::Usage, error)
-            .with_hint(
-                "name another file, or remove the repository with `d1oci catalog drop --catalog FILE`",
-            ),
+            .with_hint("name another file, or remove the repository from this one with `d1oci catalog drop`"),
         error => Failure::new(ExitStatus::LocalIo, error),
     }
 }

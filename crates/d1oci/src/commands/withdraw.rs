@@ -13,6 +13,7 @@ use crate::failure::{ExitStatus, Failure};
 use crate::files::read_regular_text;
 use crate::nodes::{identifiers_on_stdin, parse_identifier};
 use crate::output::{Lines, human, now};
+use crate::spellings::meant_in;
 
 /// The largest report of `compare` that is read, in bytes.
 const LARGEST_REPORT: u64 = 1 << 30;
@@ -65,13 +66,17 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     if arguments.reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
         return Err(Failure::usage("expected a reason after `--reason`, found none"));
     }
-    let identifiers = identifiers(&arguments).await?;
-    if identifiers.is_empty() {
+    let typed = identifiers(&arguments).await?;
+    if typed.is_empty() {
         context.printer.status("nothing to withdraw");
         return Ok(());
     }
     let access = if arguments.yes { Access::Modify } else { Access::Read };
     let backend = context.open(location, access).await?;
+    let mut identifiers = Vec::with_capacity(typed.len());
+    for identifier in &typed {
+        identifiers.extend(meant_in(&*backend, identifier).await.into_iter().next());
+    }
     let mut options = WithdrawOptions::new(now(), arguments.reason.unwrap_or_default());
     options.dry_run = !arguments.yes;
     let report = d1_sync::withdraw(&*backend, &identifiers, &options, &context.observer()).await?;
