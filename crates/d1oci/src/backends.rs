@@ -68,3 +68,26 @@ fn is_bucket(location: &Location, wanted: &str) -> bool {
 fn is_at(location: &Location, wanted: &str) -> bool {
     matches!(location, Location::Registry { host, .. } if host == wanted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_backend_is_built_in_or_listed_as_absent() {
+        let backends = backends();
+        let absent: Vec<&str> = backends.absent_features().collect();
+        for (feature, is_built_in) in [
+            ("backend-layout", cfg!(feature = "backend-layout")),
+            ("s3", cfg!(feature = "s3")),
+            ("gcs", cfg!(feature = "gcs")),
+            ("azure", cfg!(feature = "azure")),
+            ("backend-ghcr", cfg!(feature = "backend-ghcr")),
+            ("backend-gitlab", cfg!(feature = "backend-gitlab")),
+            ("backend-quay", cfg!(feature = "backend-quay")),
+            ("backend-generic", cfg!(feature = "backend-generic")),
+        ] {
+            assert_eq!(absent.contains(&feature), !is_built_in, "{feature}");
+        }
+    }
+}

@@ -37,14 +37,15 @@ const GROUPS: [Group; 6] = [
             "psuh oci:store:v1 bag",
             "push oci:store:v1",
             "push --no-such-option oci:store:v1 bag",
-            "push --oci-layout store:v1 bag",
+            "push --oci-layout-path store a.example/a/b:v1 bag",
             "pull --insecure registry.example/a/b:v1",
-            "copy --from-username curator a.example/a/b:v1 b.example/a/b",
-            "backup --output saved ghcr.io/dataone/packages:v1",
+            "copy --from-insecure a.example/a/b:v1 b.example/a/b",
+            "copy --src-creds curator:s3cret a.example/a/b:v1 oci:store:v2",
+            "backup --output saved.tar oci:store:v1",
             "blob delete oci:store@sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
             "ls packages:v1",
             "ls https://ghcr.io/dataone/packages:v1",
-            "ls ocidir://packages:v1",
+            "ls docker-daemon:packages:v1",
             "tags S3://bucket/packages",
             "tags tape:vault/7",
             "ls oci:store",
@@ -102,6 +103,7 @@ const GROUPS: [Group; 6] = [
             "tags TLS/a/b --plain-http=false",
             "tags OTHER/a/b --ca-file other.pem",
             "tags MUTUAL/a/b --ca-file certificate.pem",
+            "tags EXPIRED/a/b --ca-file expired.pem",
         ],
     ),
     (
@@ -174,7 +176,7 @@ impl Servers {
 
     /// Returns the line with addresses, or `None` if one of its servers is absent.
     fn addressed(&self, line: &str) -> Option<String> {
-        let all = ["OPEN", "READONLY", "IMMUTABLE", "SMALL", "LOGIN", "TLS", "OTHER", "MUTUAL"];
+        let all = ["OPEN", "READONLY", "IMMUTABLE", "SMALL", "LOGIN", "TLS", "OTHER", "MUTUAL", "EXPIRED"];
         let Some(wanted) = all.into_iter().find(|name| line.contains(&format!("{name}/"))) else {
             return Some(line.to_owned());
         };
@@ -202,8 +204,10 @@ fn with_tls(
         );
         run(Command::new(&openssl).current_dir(place).args(arguments.split_whitespace())).success();
     }
+    write_expired_certificate(&openssl, place);
     let mut servers = Vec::new();
     for (name, arguments) in [
+        ("EXPIRED", "-cert expired.pem -key expired-key.pem"),
         ("OTHER", "-cert other.pem -key other-key.pem"),
         ("MUTUAL", "-cert certificate.pem -key key.pem -Verify 1 -verify_return_error"),
     ] {
@@ -214,6 +218,23 @@ fn with_tls(
     let docker = DockerRegistry::start("curator", "s3cret", Some(place));
     named.extend(docker.iter().map(|docker| ("TLS", docker.host())));
     (docker, servers)
+}
+
+/// Writes a certificate of the year 2020. Only the command `ca` takes dates of the past.
+fn write_expired_certificate(openssl: &Path, place: &Path) {
+    let settings = "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\nserial = serial.txt\nnew_certs_dir = .\n\
+                    default_md = sha256\npolicy = any\ncopy_extensions = copy\n[any]\ncommonName = supplied\n";
+    for (file, content) in [("ca.cnf", settings), ("index.txt", ""), ("serial.txt", "01\n")] {
+        fs::write(place.join(file), content).unwrap();
+    }
+    for arguments in [
+        "req -newkey rsa:2048 -nodes -keyout expired-key.pem -out expired.csr -subj /CN=registry \
+         -addext subjectAltName=IP:127.0.0.1",
+        "ca -batch -notext -selfsign -config ca.cnf -in expired.csr -keyfile expired-key.pem -out expired.pem \
+         -startdate 20200101000000Z -enddate 20201231000000Z",
+    ] {
+        run(Command::new(openssl).current_dir(place).args(arguments.split_whitespace())).success();
+    }
 }
 
 /// Makes everything that the command lines name.
@@ -241,6 +262,16 @@ fn prepare(session: &Session) {
     fs::write(session.path(".config/d1oci/config.toml"), settings).unwrap();
 }
 
+/// Returns the word in capitals that stands for something in the commands of advice, if there is one.
+fn placeholder(advice: &str) -> Option<&str> {
+    let commands = advice.split('`').skip(1).step_by(2);
+    let words = commands.flat_map(|command| {
+        command.split(|character: char| !character.is_alphanumeric() && character != '_')
+    });
+    let in_capitals = |word: &&str| word.len() > 2 && word.chars().all(|letter| letter.is_ascii_uppercase());
+    words.filter(|word| !word.starts_with("D1OCI_")).find(in_capitals)
+}
+
 /// Returns the part of the page about a command line, after checking its exit code.
 fn entry(session: &Session, servers: &Servers, line: &str, code: i32) -> Option<String> {
     let addressed = servers.addressed(line)?;
@@ -248,6 +279,9 @@ fn entry(session: &Session, servers: &Servers, line: &str, code: i32) -> Option<
     let home = format!("{}/", session.home().display());
     let said = servers.without_addresses(&outcome.stderr.replace(&home, ""));
     let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("asking ")).collect();
+    for hint in lines.iter().filter_map(|line| line.strip_prefix("hint: ")) {
+        assert_eq!(placeholder(hint), None, "`{hint}` has a word that the user did not type");
+    }
     let shown = servers.without_addresses(&addressed);
     let quoted: Vec<String> = shown
         .split(' ')
@@ -300,6 +334,7 @@ fn mistakes_with_tls_are_not_repeated() {
         ("tags TLS/a/b --plain-http=false", "authority is unknown", "--ca-file"),
         ("tags OTHER/a/b --ca-file other.pem", "another name", "name that its certificate has"),
         ("tags MUTUAL/a/b --ca-file certificate.pem", "with a certificate", "--cert-file"),
+        ("tags EXPIRED/a/b --ca-file expired.pem", "expired", "clock of this machine"),
     ] {
         let Some(addressed) = servers.addressed(line) else { continue };
         let stderr = session.line(&format!("d1oci {addressed}")).failure(5).stderr;

@@ -264,3 +264,67 @@ fn completions_know_tags_and_paths_and_make_their_directory() {
     assert_eq!(completed("d1oci cat oci:store:odd data/"), "data/\\$\\(touch\\ pwned\\)\\ \\*.csv\n");
     assert!(completed("d1oci login qu").contains("quay.io"));
 }
+
+#[test]
+fn layouts_are_named_as_in_oras_and_skopeo() {
+    let session = with_package();
+    session.line("d1oci push --oci-layout saved:v1,v2 lake/data/lake/a.csv -q").success();
+    assert_eq!(session.line("d1oci repo tags --oci-layout saved").success().text(), "v1\nv2\n");
+    session.line("d1oci pull --oci-layout saved:v1 -o out -q").success();
+    assert!(fs::read(session.path("out/lake/data/lake/a.csv")).is_ok_and(|read| read == payload(1, 2048)));
+    session.line("d1oci cp --from-oci-layout saved:v1 --to-oci-layout copied:v3 -q").success();
+    session.line("d1oci copy oci:copied:v3 ocidir://copied:v4 -q").success();
+    assert_eq!(session.line("d1oci tags oci:copied").success().text(), "v3\nv4\n");
+    let registry = RegistryKind::Scripted(Preset::Strict).start(None).unwrap();
+    let host = registry.host();
+    session.line(&format!("d1oci copy oci:copied:v3 docker://{host}/a/b:v3 --plain-http -q")).success();
+    assert_eq!(session.line(&format!("d1oci tags docker://{host}/a/b")).success().text(), "v3\n");
+}
+
+#[test]
+fn a_backup_is_restored() {
+    let session = with_package();
+    session.line("d1oci push oci:all:v1,v2 lake/data/lake/a.csv -q").success();
+    session.line("d1oci push oci:all:v3 lake/data/lake/b.csv -q").success();
+    session.line("d1oci attach oci:all:v1 lake/data/lake/b.csv --artifact-type text/csv -q").success();
+    session.line("d1oci backup oci:all:v1,v3 --output some").success();
+    assert_eq!(session.line("d1oci tags oci:some").success().text(), "v1\nv3\n");
+    assert_eq!(session.line("d1oci discover oci:some:v1").success().text().lines().count(), 1);
+    session.line("d1oci backup oci:all -o whole --include-referrers").success();
+    let missing = session.line("d1oci backup oci:all:v1,v9 --output some").failure(3).stderr;
+    assert!(missing.contains("did you mean `oci:all:v"), "{missing}");
+    session.line("d1oci restore --input whole oci:again").success();
+    assert_eq!(session.line("d1oci tags oci:again").success().text(), "v1\nv2\nv3\n");
+    assert!(session.line("d1oci discover oci:again:v1").success().text().lines().count() > 1);
+    session.line("d1oci verify --deep oci:again:v3").success();
+    // `oras` can also write a tar file.
+    if session.other("tar", "-cf whole.tar -C whole .").is_some() {
+        session.line("d1oci restore --input whole.tar oci:third:v2 --exclude-referrers").success();
+        assert_eq!(session.line("d1oci tags oci:third").success().text(), "v2\n");
+    }
+}
+
+#[test]
+fn each_of_two_registries_has_its_own_login() {
+    let start =
+        |name, password| RegistryKind::Scripted(Preset::Strict).start(Some((name, password))).unwrap();
+    let (from, to) = (start("reader", "s3cret"), start("writer", "t0p"));
+    let session = Session::new(&[&from, &to]);
+    fs::write(session.path("a.csv"), "15,7.2\n").unwrap();
+    session.line("d1oci push HOST/a/b:v1 a.csv -u reader -p s3cret -q").success();
+    let (to, copy) = (to.host(), "d1oci copy HOST/a/b:v1");
+    let both = format!("{copy} {to}/c/d --from-username reader --from-password s3cret --to-username writer");
+    session.piped("t0p\n", &format!("{both} --to-password-stdin")).success();
+    assert_eq!(session.line(&format!("d1oci tags {to}/c/d -u writer -p t0p")).success().text(), "v1\n");
+    session.line(&format!("{both} --to-password s3cret")).failure(4);
+    // A layout has no login, and one registry has one.
+    session.line(&format!("{copy} oci:store --to-username writer --to-password t0p")).failure(2);
+    session.line(&format!("{copy} HOST/c/d --from-plain-http --to-plain-http")).failure(2);
+}
+
+#[test]
+fn a_doi_is_withdrawn_in_every_spelling() {
+    let session = with_package();
+    let listed = session.line("d1oci withdraw oci:store https://doi.org/10.5072/a2lake").success().text();
+    assert!(listed.contains("doi:10.5072/A2LAKE"), "{listed}");
+}

@@ -150,6 +150,20 @@ async fn a_connection_that_breaks_is_no_failure() {
 }
 
 #[tokio::test]
+async fn a_doi_names_its_package_in_every_spelling() {
+    let (catalog, _) = catalog("doi:10.5072/P9", 1);
+    let node = ScriptedNode::serve(catalog).await.unwrap();
+    for typed in ["doi:10.5072/P9", "https://doi.org/10.5072/P9", "10.5072/p9", "DOI:10.5072/p9"] {
+        for source in [member(&node), network(&node)] {
+            let found = d1_sync::find_resource_map(&source, &id(typed)).await;
+            assert_eq!(found.unwrap(), id("doi:10.5072/P9.map"), "{typed}");
+        }
+    }
+    let error = d1_sync::find_resource_map(&member(&node), &id("10.5072/none")).await.unwrap_err();
+    assert!(error.to_string().contains("10.5072/none"), "{error}");
+}
+
+#[tokio::test]
 async fn several_packages_are_for_a_person_to_choose_from() {
     let (mut catalog, data) = catalog("p7", 1);
     put_package(&mut catalog, "p8", &data, None);
