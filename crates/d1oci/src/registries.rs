@@ -486,10 +486,10 @@ impl RegistrySetup {
         Err(Failure::usage(format!(
             "`--plain-http`, `--cert-file` and `--username` would apply to both {first} and {host}"
         ))
-        .with_hint(format!(
-            "`d1oci login {host}` stores a login; the configuration file has the other settings of each registry \
-             (docs/configuration.md)"
-        )))
+        .with_hint(
+            "`--from-plain-http`, `--to-username` and the like are for one of them; the configuration file has the settings of each \
+             registry (docs/configuration.md)",
+        ))
     }
 
     fn client_certificate(

@@ -166,7 +166,7 @@ fn refuse_foreign_scheme(text: &str) -> Result<(), String> {
         }
         "ocidir" => Err(format!("expected `oci:` for an image layout, found `ocidir:`: write `oci:{place}`")),
         scheme if CONTAINER_SCHEMES.contains(&scheme) => {
-            Err(format!("expected an image layout: `skopeo copy {text} oci:layout:TAG` makes one"))
+            Err(format!("expected an image layout: `skopeo copy {text} oci:layout` makes one"))
         }
         _ => Ok(()),
     }

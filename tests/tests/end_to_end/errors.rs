@@ -103,7 +103,6 @@ const GROUPS: [Group; 6] = [
             "tags TLS/a/b --plain-http=false",
             "tags OTHER/a/b --ca-file other.pem",
             "tags MUTUAL/a/b --ca-file certificate.pem",
-            "tags EXPIRED/a/b --ca-file expired.pem",
         ],
     ),
     (
