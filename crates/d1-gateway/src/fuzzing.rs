@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{answer, dataone, representation, request};
+use crate::{answer, dataone, representation, request, web};
 
 /// Parses a search. Returns whether it is one.
 #[must_use]
@@ -27,4 +27,10 @@ pub fn disposition(name: &str) -> String {
 #[must_use]
 pub fn target(path: &str, query: &str) -> (Option<String>, usize) {
     (request::path_decoded(path), request::Query::parse(query).all("file").count())
+}
+
+/// Reads the header of a NetCDF file or the footer of a Parquet file. Returns the number of bytes of text that a page shows.
+#[must_use]
+pub fn outline(bytes: &[u8]) -> Option<usize> {
+    web::fuzz_outline(bytes)
 }

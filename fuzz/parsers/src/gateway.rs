@@ -1,4 +1,4 @@
-//! The requests of a gateway's clients, and the names in its answers.
+//! The requests of a gateway's clients, the names in its answers, and the files of which it shows outlines.
 
 use d1_gateway::fuzzing;
 
@@ -38,4 +38,17 @@ pub fn request_target(bytes: &[u8]) {
     let (path, query) = text.split_once('?').unwrap_or((text, ""));
     let (decoded, _) = fuzzing::target(path, query);
     assert!(decoded.is_none_or(|decoded| decoded.len() <= path.len()));
+}
+
+/// The most text that a page shows of the grids of an outline, in bytes.
+const MOST_TEXT: usize = 3 * (24 << 10);
+
+/// Reads the header of a NetCDF file: a page does not grow with it.
+pub fn netcdf_header(bytes: &[u8]) {
+    assert!(fuzzing::outline(bytes).is_none_or(|text| text <= MOST_TEXT));
+}
+
+/// Reads the footer of a Parquet file: a page does not grow with it.
+pub fn parquet_footer(bytes: &[u8]) {
+    netcdf_header(bytes);
 }

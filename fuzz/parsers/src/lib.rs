@@ -17,7 +17,7 @@ pub use archive::{archive, unpack};
 pub use bags::{bag_info, bag_tar, bag_zip, bagit_declaration, bagit_fetch, bagit_manifest, bagit_tag_files};
 pub use dataone::{dataone_documents, identifier, resource_map, system_metadata};
 pub use digests::many_streams;
-pub use gateway::{byte_range, file_name, request_target, search};
+pub use gateway::{byte_range, file_name, netcdf_header, parquet_footer, request_target, search};
 pub use headers::{content_range, link, location, retry_after, warning, www_authenticate};
 pub use layout::layout_index;
 pub use oci::{digest, index, manifest, reference, tag};
@@ -27,7 +27,7 @@ pub use package::{package_index, ro_crate, science_metadata};
 pub type Target = fn(&[u8]);
 
 /// All functions by name. The directory below `fuzz/corpus` has the same name.
-pub const TARGETS: [(&str, Target); 33] = [
+pub const TARGETS: [(&str, Target); 35] = [
     ("archive", archive),
     ("bag_info", bag_info),
     ("bag_tar", bag_tar),
@@ -48,7 +48,9 @@ pub const TARGETS: [(&str, Target); 33] = [
     ("location", location),
     ("manifest", manifest),
     ("many_streams", many_streams),
+    ("netcdf_header", netcdf_header),
     ("package_index", package_index),
+    ("parquet_footer", parquet_footer),
     ("reference", reference),
     ("request_target", request_target),
     ("resource_map", resource_map),

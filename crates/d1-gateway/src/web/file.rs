@@ -11,7 +11,7 @@ use super::entities::Sign;
 use super::listing::kind;
 use super::package::{ColumnView, Fact};
 use super::page::{Frame, Link, bytes, count, crumbs, cut, paragraphs, render};
-use super::preview::{self, Archive, HexRow, Preview, Text};
+use super::preview::{self, Archive, HexRow, Outline, Preview, Text};
 use super::proof::{self, Compared};
 use super::snippets::{self, Snippet};
 use super::table::{self, Column, Finding, Kind, Table, Wanted, value_in_words};
@@ -43,7 +43,9 @@ struct FilePage {
     text: Option<Text>,
     markdown: Option<String>,
     archive: Option<Archive>,
+    outline: Option<Outline>,
     hex: Vec<HexRow>,
+    hex_note: &'static str,
     no_preview: Option<String>,
     checksums: Vec<(&'static str, String)>,
     compared: Vec<Compared>,
@@ -134,7 +136,9 @@ pub(crate) async fn file(
         text: None,
         markdown: None,
         archive: None,
+        outline: None,
         hex: Vec::new(),
+        hex_note: "",
         no_preview: None,
         checksums: checksums(file),
         compared: Vec::new(),
@@ -180,7 +184,8 @@ impl FilePage {
             Preview::Text(text) => self.text = Some(text),
             Preview::Markdown(html) => self.markdown = Some(html),
             Preview::Archive(archive) => self.archive = Some(archive),
-            Preview::Hex(rows) => self.hex = rows,
+            Preview::Outline(outline) => self.outline = Some(outline),
+            Preview::Hex(rows, note) => (self.hex, self.hex_note) = (rows, note),
             Preview::None(reason) => self.no_preview = Some(reason),
         }
     }

@@ -164,6 +164,7 @@ pub(super) fn kind(file: &CatalogFile) -> String {
         "application/zip" => "Zip archive",
         "application/x-tar" | "application/gzip" | "application/x-gzip" => "Archive",
         "application/netcdf" | "application/x-netcdf" => "NetCDF",
+        "application/vnd.apache.parquet" | "application/x-parquet" => "Parquet table",
         "application/octet-stream" => "Binary",
         _ if essence.starts_with("image/") => "Image",
         other => other,

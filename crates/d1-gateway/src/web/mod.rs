@@ -26,6 +26,8 @@ pub(crate) use compare::compare;
 pub(crate) use file::file;
 pub(crate) use home::{home, refusal, search};
 pub(crate) use package::directory;
+#[cfg(feature = "fuzzing")]
+pub(crate) use preview::fuzz_outline;
 pub(crate) use proof::{prove, receipt};
 pub(crate) use provenance::provenance;
 pub(crate) use results::results;

@@ -76,6 +76,28 @@ fn small_zip() -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
+/// Returns a NetCDF file in the classic format: one variable along one dimension without a limit, and two records.
+fn small_netcdf() -> Vec<u8> {
+    let word = |number: u32| number.to_be_bytes().to_vec();
+    let text = |text: &str| {
+        let mut bytes = word(u32::try_from(text.len()).unwrap());
+        bytes.extend(text.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let attribute = |name: &str, value: &str| [text(name), word(2), text(value)].concat();
+    let head = [
+        [b"CDF\x01".to_vec(), word(2), word(10), word(1), text("time"), word(0)].concat(),
+        [word(12), word(1), attribute("title", "Air over <b>the fjord</b>")].concat(),
+        [word(11), word(1), text("air_temp"), word(1), word(0), word(12), word(2)].concat(),
+        [attribute("units", "degree_Celsius"), attribute("long_name", "Temperature of the air")].concat(),
+        [word(6), word(8)].concat(),
+    ]
+    .concat();
+    let begin = word(u32::try_from(head.len() + 4).unwrap());
+    [head, begin, 4.5_f64.to_be_bytes().to_vec(), 5.25_f64.to_be_bytes().to_vec()].concat()
+}
+
 /// A picture of one pixel.
 const PIXEL: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
@@ -143,7 +165,18 @@ pub(crate) async fn rich() -> Served {
     put(&mut catalog, "rich.zip", "application/zip", "bundle.zip", small_zip());
     put(&mut catalog, "rich.bytes", "application/octet-stream", "raw.bin", (0..=255).collect());
     put(&mut catalog, "rich.json", "application/json", "facts.json", b"{\"a\":[1,2,{\"b\":null}]}".to_vec());
-    let shared = ["rich.notes", "rich.text", "rich.picture", "rich.zip", "rich.bytes", "rich.json"];
+    put(&mut catalog, "rich.air", "netCDF-3", "air.nc", small_netcdf());
+    put(&mut catalog, "rich.deep", "netCDF-4", "deep.nc", b"\x89HDF\r\n\x1a\n\x02\x08\x08\0".to_vec());
+    let shared = [
+        "rich.notes",
+        "rich.text",
+        "rich.picture",
+        "rich.zip",
+        "rich.bytes",
+        "rich.json",
+        "rich.air",
+        "rich.deep",
+    ];
     let dataset = format!("{ABOUT}{TABLE}");
     let data: Vec<&str> = shared.iter().copied().chain(["rich1.table", "rich1.gone"]).collect();
     put_metadata(&mut catalog, "doi:10.5072/RICH1", &data, None, &dataset);
@@ -173,6 +206,8 @@ pub(crate) fn rich_pages() -> BTreeMap<&'static str, String> {
         ("image", file("picture.png")),
         ("archive", file("bundle.zip")),
         ("bytes", file("raw.bin")),
+        ("netcdf", file("air.nc")),
+        ("netcdf4", file("deep.nc")),
         ("json", file("facts.json")),
         ("compare", format!("/compare/{RICH}?with={OLD}")),
         ("provenance", format!("/provenance/{RICH}")),
@@ -291,6 +326,53 @@ async fn a_package_page_tells_what_its_metadata_tell() {
     let old = served.get(&format!("/p/{OLD}/")).await.text();
     assert!(old.contains("A newer version replaces this one"));
     assert!(!text.contains(" style=\"") && !text.contains("<style"), "no style in pages");
+}
+
+#[tokio::test]
+async fn the_header_of_netcdf_is_a_page() {
+    let served = rich().await;
+    let page = served.get(&format!("/p/{RICH}/data/air.nc?view")).await.text();
+    for expected in [
+        "NetCDF classic (CDF-1). 2 records.",
+        "<code>air_temp</code></th><td>Temperature of the air</td><td>degree_Celsius</td><td>double</td><td>time</td>",
+        "2 so far, not limited",
+        "Air over &#60;b&#62;the fjord&#60;/b&#62;",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    let page = served.get(&format!("/p/{RICH}/data/deep.nc?view")).await.text();
+    assert!(page.contains("This is NetCDF-4, which is HDF5") && page.contains("89 48 44 46"), "{page}");
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "the line is for the person who runs the tests")]
+async fn the_footer_of_parquet_is_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers/bin/duckdb");
+    let query = "COPY (SELECT i::INTEGER AS \"<u>row\", CASE WHEN i % 4 > 0 THEN i * 0.5 END::DOUBLE AS temp, \
+                 TIMESTAMP '2023-01-01' + INTERVAL (i) HOUR AS moment FROM range(9000) t(i)) \
+                 TO 'sums.parquet' (ROW_GROUP_SIZE 2048, KV_METADATA {title: 'Sums'})";
+    match Command::new(program).current_dir(folder.path()).args(["-c", query]).output() {
+        Err(_) => return eprintln!("skipped: duckdb is not installed"),
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+    }
+    std::fs::write(folder.path().join("broken.parquet"), b"PAR1 and nothing else \xff\0\0\0PAR1").unwrap();
+    let served = Served::start(repository_of(folder.path(), "sums").await).await;
+    let page = served.get("/p/sums/sums.parquet?view").await.text();
+    for expected in [
+        "9000 rows in 5 row groups, as the footer of the file states. Written by DuckDB",
+        "<code>&#60;u&#62;row</code></th><td>int32</td><td>0</td><td>0</td><td>8999</td>",
+        "<code>temp</code></th><td>double</td><td>2250</td><td>0.5</td><td>4499.5</td>",
+        "<code>moment</code></th><td>date and time</td><td>0</td><td></td><td></td>",
+        "<code>title</code></th><td>Sums</td>",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    let page = served.get("/p/sums/broken.parquet?view").await.text();
+    assert!(
+        page.contains("footer of this Parquet file cannot be read") && page.contains("50 41 52 31"),
+        "{page}"
+    );
 }
 
 #[tokio::test]

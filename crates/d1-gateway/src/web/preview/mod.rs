@@ -1,12 +1,22 @@
-//! Previews of files: text, JSON, Markdown, images, lists of archives, and the first bytes of everything else.
+//! Previews of files: text, JSON, Markdown, images, lists of archives, outlines of NetCDF and Parquet, and the first bytes of
+//! everything else.
 //!
 //! The media type and the name decide about the preview. Content never makes a file into something that a browser runs.
 
 mod archive;
 mod markdown;
+mod netcdf;
+mod outline;
+mod parquet;
 mod text;
+mod thrift;
+
+pub(super) use outline::Outline;
+
+use std::ops::Range;
 
 use d1_catalog::CatalogFile;
+use d1_transfer::parts::run_blocking;
 
 use super::page::bytes;
 use crate::answer::Refused;
@@ -28,7 +38,9 @@ pub(super) enum Preview {
     Markdown(String),
     Image,
     Archive(Archive),
-    Hex(Vec<HexRow>),
+    Outline(Outline),
+    /// The first bytes, and perhaps the reason why there is nothing better.
+    Hex(Vec<HexRow>, &'static str),
     /// The reason why there is no preview.
     None(String),
 }
@@ -81,15 +93,58 @@ pub(super) async fn of(app: &App, file: &CatalogFile) -> Result<Preview, Refused
             Preview::Text(text::json(&app.store.read_document(file).await?))
         }
         _ if is_json || essence.starts_with("text/") || essence.ends_with("xml") || is_text_name(&name) => {
-            let first = first(app, file, TEXT_BYTES).await?;
+            let first = part(app, file, 0..file.size.min(TEXT_BYTES)).await?;
             Preview::Text(text::plain(&first, file.size))
         }
         "application/zip" => archive::zip(app, file).await?,
         _ if name.ends_with(".zip") => archive::zip(app, file).await?,
         _ if name.ends_with(".tar") => archive::tar(app, file, false).await?,
         _ if name.ends_with(".tar.gz") || name.ends_with(".tgz") => archive::tar(app, file, true).await?,
-        _ => Preview::Hex(text::hex(&first(app, file, HEX_BYTES).await?)),
+        "application/netcdf" | "application/x-netcdf" => netcdf_header(app, file).await?,
+        _ if [".nc", ".nc4", ".cdf"].iter().any(|end| name.ends_with(end)) => {
+            netcdf_header(app, file).await?
+        }
+        "application/vnd.apache.parquet" | "application/x-parquet" => parquet_footer(app, file).await?,
+        _ if name.ends_with(".parquet") => parquet_footer(app, file).await?,
+        _ => hex(app, file, "").await?,
     })
+}
+
+async fn netcdf_header(app: &App, file: &CatalogFile) -> Result<Preview, Refused> {
+    let first = part(app, file, 0..file.size.min(netcdf::MOST_BYTES)).await?;
+    Ok(match run_blocking(move || netcdf::outline(&first).ok_or(netcdf::is_hdf5(&first))).await {
+        Ok(outline) => Preview::Outline(outline),
+        Err(true) => {
+            hex(app, file, "This is NetCDF-4, which is HDF5. This gateway does not read its header.").await?
+        }
+        Err(false) => hex(app, file, "The file does not begin like NetCDF.").await?,
+    })
+}
+
+async fn parquet_footer(app: &App, file: &CatalogFile) -> Result<Preview, Refused> {
+    let end = part(app, file, file.size.saturating_sub(parquet::END)..file.size).await?;
+    let length = match parquet::footer_length(&end, file.size) {
+        Ok(length) => length,
+        Err(reason) => return hex(app, file, reason).await,
+    };
+    let until = file.size - parquet::END;
+    let footer = part(app, file, until - length..until).await?;
+    match run_blocking(move || parquet::outline(&footer)).await {
+        Some(outline) => Ok(Preview::Outline(outline)),
+        None => hex(app, file, "The footer of this Parquet file cannot be read.").await,
+    }
+}
+
+async fn hex(app: &App, file: &CatalogFile, reason: &'static str) -> Result<Preview, Refused> {
+    let first = part(app, file, 0..file.size.min(HEX_BYTES)).await?;
+    Ok(Preview::Hex(text::hex(&first), reason))
+}
+
+/// Returns whether bytes have the header of a NetCDF file or the footer of a Parquet file, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_outline(bytes: &[u8]) -> Option<usize> {
+    let outline = netcdf::outline(bytes).or_else(|| parquet::outline(bytes))?;
+    Some(outline.grids.iter().flat_map(|grid| &grid.rows).flatten().map(String::len).sum())
 }
 
 fn is_text_name(name: &str) -> bool {
@@ -98,9 +153,9 @@ fn is_text_name(name: &str) -> bool {
     ENDS.iter().any(|end| name.ends_with(end))
 }
 
-/// Returns the first bytes of a file.
-async fn first(app: &App, file: &CatalogFile, most: u64) -> Result<Vec<u8>, Refused> {
-    let mut stream = app.store.read(file, 0..file.size.min(most)).await?;
+/// Returns a part of a file.
+async fn part(app: &App, file: &CatalogFile, range: Range<u64>) -> Result<Vec<u8>, Refused> {
+    let mut stream = app.store.read(file, range).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.recv().await {
         bytes.extend_from_slice(&chunk.map_err(|error| app.store.content_failed(&error))?);
