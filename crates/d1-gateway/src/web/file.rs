@@ -159,7 +159,8 @@ pub(crate) async fn file(
     match table_view(app, request, file, &page.url, described.as_ref()).await {
         Some(Ok(view)) if is_table => page.table = Some(view),
         Some(Err(refused)) if is_table => page.no_preview = Some(refused.message + "."),
-        _ => page.add_preview(preview::of(app, file).await?),
+        // On the heap: the reading of a file is a large future, which would be on the stack of each page.
+        _ => page.add_preview(Box::pin(preview::of(app, file)).await?),
     }
     page.add_proof(app, base, key, file);
     render(&page)

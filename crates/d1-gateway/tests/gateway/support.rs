@@ -29,7 +29,7 @@ pub(crate) async fn repository_of(directory: &Path, tag: &str) -> Arc<MemoryBack
     let observer: Arc<dyn Observer> = Arc::new(d1_transfer::Silent);
     let mut options = d1_transfer::PushOptions::new(std::env::temp_dir());
     options.tags = vec![tag.parse().unwrap()];
-    d1_transfer::push_directory(&*backend, directory, &options, &observer).await.unwrap();
+    Box::pin(d1_transfer::push_directory(&*backend, directory, &options, &observer)).await.unwrap();
     backend
 }
 
