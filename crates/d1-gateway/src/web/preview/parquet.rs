@@ -355,7 +355,7 @@ impl Element {
         })
     }
 
-    fn into_column(&self, name: String) -> Column {
+    fn column(&self, name: String) -> Column {
         let physical = self.physical.unwrap_or(-1);
         let plain = match physical {
             0 => "true or false",
@@ -403,7 +403,7 @@ fn columns(elements: &[Element]) -> Result<Vec<Column>, Fault> {
         }
         let above = open.iter().skip(1).map(|(name, _)| *name);
         let path: Vec<&str> = above.chain([node.name.as_str()]).collect();
-        columns.push(node.into_column(shown(&path.join("."))));
+        columns.push(node.column(shown(&path.join("."))));
     }
     Ok(columns)
 }
