@@ -1,4 +1,4 @@
-//! The requests of a gateway's clients, the names in its answers, and the files of which it shows outlines.
+//! The requests of a gateway's clients, the names in its answers, and the headers of scientific files.
 
 use d1_gateway::fuzzing;
 

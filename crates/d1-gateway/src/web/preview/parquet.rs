@@ -427,7 +427,7 @@ mod tests {
 
     use super::{footer_length, outline};
 
-    /// The footer of a file that DuckDB 1.5 wrote: 3002 rows of five columns, the last of which is a structure.
+    /// The footer of a file that DuckDB 1.5 wrote: 3002 rows of five columns. The last one is a structure.
     const FOOTER: &str = "FQIZrDUAGA1kdWNrZGJfc2NoZW1hFQoAFQIlAhgDcm93JSIAFQolAhgEdGVtcAAVDCUCGARzaXRlJQAAFQIlAhgDZGF5JQwANQIYBm5lc3RlZB\
      UEABUEJQIYAWElJAA1AhgBYhUCFQYANQQYBGxpc3QVAgAVBCUCGAdlbGVtZW50JSQAFvQuGSwZbCYAHBUCGRUAGRgDcm93FQwWgCAWuIABFoxC\
      Jgg8GAT9BwAAGAT+////FgAoBP0HAAAYBP7///8REQAAACYAHBUKGRUAGRgEdGVtcBUMFoAgFriAAhacHiaUQjwYCAAAAAAA9I9AGAgAAAAAAA\
