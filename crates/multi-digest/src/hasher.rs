@@ -6,6 +6,7 @@ use sha2::block_api::{compress256, compress512};
 
 use crate::algorithm::{Algorithm, AlgorithmSet};
 use crate::digests::{Digests, with_digests};
+use crate::lanes::md5_with_sha256;
 
 /// The number of bytes that all algorithms take at once: one block of SHA-512, two blocks of the others.
 pub(crate) const GRANULE: usize = 128;
@@ -149,8 +150,14 @@ impl MultiHasher {
 
     fn compress_granules(&mut self, granules: &[[u8; GRANULE]]) {
         for granules in granules.chunks(CACHED_GRANULES) {
-            for algorithm in self.algorithms.iter() {
-                self.states.compress(algorithm, granules.as_flattened());
+            let bytes = granules.as_flattened();
+            let both = self.algorithms.contains(Algorithm::Md5)
+                && self.algorithms.contains(Algorithm::Sha256)
+                && md5_with_sha256(&mut self.states.md5, &mut self.states.sha256, bytes.as_chunks().0);
+            let is_left =
+                |algorithm: &Algorithm| !both || !matches!(algorithm, Algorithm::Md5 | Algorithm::Sha256);
+            for algorithm in self.algorithms.iter().filter(is_left) {
+                self.states.compress(algorithm, bytes);
             }
         }
     }

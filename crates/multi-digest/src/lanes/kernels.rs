@@ -12,10 +12,11 @@ pub(super) type States<W, const WORDS: usize, const N: usize> = [Vector<W, N>; W
 /// The next blocks of N streams.
 pub(super) type Streams<'a, const BLOCK: usize, const N: usize> = [&'a [[u8; BLOCK]]; N];
 
-const MD5_SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
+pub(super) const MD5_SHIFTS: [[u32; 4]; 4] =
+    [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
 /// The integer parts of 2^32 times the sines of 1 to 64 (RFC 1321 section 3.4).
-const MD5_CONSTANTS: [u32; 64] = [
+pub(super) const MD5_CONSTANTS: [u32; 64] = [
     0xd76a_a478,
     0xe8c7_b756,
     0x2420_70db,
@@ -103,6 +104,7 @@ macro_rules! sixteen {
         $step!(15);
     };
 }
+pub(super) use sixteen;
 
 /// The sixteen words of the next block of N streams.
 pub(super) type Message<W, const N: usize> = [Vector<W, N>; 16];

@@ -247,19 +247,41 @@ fn md5_narrow(states: &mut kernels::States<u32, 4, 4>, streams: &kernels::Stream
     kernels::md5(states, streams, count, kernels::md5_words);
 }
 
-/// Calls a function whose instructions `Lanes` has detected.
+/// Calls a function whose instructions this processor has.
 #[cfg(target_arch = "x86_64")]
 macro_rules! detected {
-    ($kernel:path) => {
-        |states: &mut _, streams: &_, count| {
-            #[expect(unsafe_code, reason = "calling a function with target features")]
-            // SAFETY: the function's only requirement is that the processor has its target features. The caller has
-            // matched a field of `Lanes`, which `Lanes::detect` sets after it has detected exactly these features.
-            unsafe {
-                $kernel(states, streams, count);
-            }
+    ($kernel:path, $($argument:expr),+) => {{
+        #[expect(unsafe_code, reason = "calling a function with target features")]
+        // SAFETY: the function's only requirement is that the processor has its target features. The caller has
+        // matched a field of `Lanes`, which `Lanes::detect` sets after it has detected exactly these features.
+        unsafe {
+            $kernel($($argument),+)
         }
+    }};
+}
+
+/// A compression function of lanes whose instructions `Lanes` has detected.
+#[cfg(target_arch = "x86_64")]
+macro_rules! lanes {
+    ($kernel:path) => {
+        |states: &mut _, streams: &_, count| detected!($kernel, states, streams, count)
     };
+}
+
+/// Compresses blocks of one stream with MD5 and SHA-256 at once. Returns `false` if this processor has no instructions for that.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn md5_with_sha256(md5: &mut [u32; 4], sha256: &mut [u32; 8], blocks: &[[u8; 64]]) -> bool {
+    let lanes = Lanes::detect();
+    if lanes.sha {
+        detected!(sha_extensions::md5_with_sha256, md5, sha256, blocks);
+    }
+    lanes.sha
+}
+
+/// Only the SHA extensions of x86 leave room for MD5 beside them.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn md5_with_sha256(_: &mut [u32; 4], _: &mut [u32; 8], _: &[[u8; 64]]) -> bool {
+    false
 }
 
 /// The smallest number of streams for which lanes are faster than one stream after the other. Measured by
@@ -268,10 +290,10 @@ macro_rules! detected {
 impl Lanes {
     fn md5(self, mut work: Vec<Work<'_, u32, 4, 64>>) {
         if self.vectors == Vectors::Avx512 {
-            run(&mut work, 2, detected!(x86::md5_avx512));
+            run(&mut work, 2, lanes!(x86::md5_avx512));
         }
         if self.vectors == Vectors::Avx2 {
-            run(&mut work, 5, detected!(x86::md5_avx2));
+            run(&mut work, 5, lanes!(x86::md5_avx2));
         }
         if self.vectors != Vectors::None {
             run(&mut work, 3, md5_narrow);
@@ -283,13 +305,13 @@ impl Lanes {
         match (self.sha, self.vectors) {
             (true, _) => {
                 if self.wide_sha256 {
-                    run(&mut work, 13, detected!(x86::sha256_avx512));
+                    run(&mut work, 13, lanes!(x86::sha256_avx512));
                 }
-                run(&mut work, 4, detected!(sha_extensions::sha256::<4>));
-                run(&mut work, 2, detected!(sha_extensions::sha256::<2>));
+                run(&mut work, 4, lanes!(sha_extensions::sha256::<4>));
+                run(&mut work, 2, lanes!(sha_extensions::sha256::<2>));
             }
-            (false, Vectors::Avx512) => run(&mut work, 4, detected!(x86::sha256_avx512)),
-            (false, Vectors::Avx2) => run(&mut work, 8, detected!(x86::sha256_avx2)),
+            (false, Vectors::Avx512) => run(&mut work, 4, lanes!(x86::sha256_avx512)),
+            (false, Vectors::Avx2) => run(&mut work, 8, lanes!(x86::sha256_avx2)),
             (false, Vectors::Bits128 | Vectors::None) => {}
         }
         compress_rest(work, compress256);
@@ -297,8 +319,8 @@ impl Lanes {
 
     fn sha512(self, mut work: Vec<Work<'_, u64, 8, 128>>) {
         match self.vectors {
-            Vectors::Avx512 => run(&mut work, 5, detected!(x86::sha512_avx512)),
-            Vectors::Avx2 => run(&mut work, 10, detected!(x86::sha512_avx2)),
+            Vectors::Avx512 => run(&mut work, 5, lanes!(x86::sha512_avx512)),
+            Vectors::Avx2 => run(&mut work, 10, lanes!(x86::sha512_avx2)),
             Vectors::Bits128 | Vectors::None => {}
         }
         compress_rest(work, compress512);

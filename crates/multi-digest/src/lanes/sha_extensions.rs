@@ -1,4 +1,4 @@
-//! SHA-256 of several streams with the SHA extensions of x86.
+//! SHA-256 of several streams, and of one stream together with MD5, with the SHA extensions of x86.
 //!
 //! One stream waits for the result of each instruction. Several streams fill these waits.
 #![expect(clippy::needless_range_loop, reason = "the loops run over the lanes of several arrays")]
@@ -10,7 +10,7 @@ use std::arch::x86_64::{
 };
 use std::array::from_fn;
 
-use super::kernels::{SHA256_CONSTANTS, States, Streams};
+use super::kernels::{MD5_CONSTANTS, MD5_SHIFTS, SHA256_CONSTANTS, States, Streams, sixteen};
 
 /// Compresses `count` blocks of N streams with SHA-256 (FIPS 180-4 section 6.2).
 #[target_feature(enable = "sha,sse4.1,ssse3")]
@@ -53,6 +53,54 @@ pub(super) fn sha256<const N: usize>(
             state[lane] = word;
         }
     }
+}
+
+/// Compresses blocks of one stream with MD5 (RFC 1321 section 3.4) and SHA-256.
+///
+/// Each step of MD5 waits for the one before it, and uses a part of the processor that the SHA extensions leave free. So both take
+/// little more time than MD5 alone, if their instructions are close enough to each other.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+pub(super) fn md5_with_sha256(md5: &mut [u32; 4], sha256: &mut [u32; 8], blocks: &[[u8; 64]]) {
+    let [a, b, c, d, e, f, g, h] = *sha256;
+    let (mut abef, mut cdgh) = (vector([f, e, b, a]), vector([h, g, d, c]));
+    for block in blocks {
+        let (words, _) = block.as_chunks();
+        let words: [u32; 16] = from_fn(|word| u32::from_le_bytes(words[word]));
+        let (saved, [mut a, mut b, mut c, mut d]) = ((abef, cdgh), *md5);
+        let mut message = load(block);
+        macro_rules! round {
+            ($round:literal, $multiplier:literal, $offset:literal, $mix:expr) => {
+                macro_rules! step {
+                    ($step:literal) => {
+                        let sum = a
+                            .wrapping_add(words[($multiplier * $step + $offset) % 16])
+                            .wrapping_add(MD5_CONSTANTS[16 * $round + $step]);
+                        let next =
+                            $mix(sum, b, c, d).rotate_left(MD5_SHIFTS[$round][$step % 4]).wrapping_add(b);
+                        (a, d, c, b) = (d, c, b, next);
+                        if $step % 4 == 3 {
+                            let four = 4 * $round + $step / 4;
+                            let word = if four < 4 { message[four] } else { schedule(&mut message, four) };
+                            rounds(4 * four, &mut abef, &mut cdgh, word);
+                        }
+                    };
+                }
+                sixteen!(step);
+            };
+        }
+        round!(0, 1, 0, |sum: u32, b: u32, c: u32, d: u32| sum.wrapping_add(d ^ (b & (c ^ d))));
+        // The two parts have no bit in common, so that a sum joins them, and one part needs no wait for `b`.
+        round!(1, 5, 1, |sum: u32, b: u32, c: u32, d: u32| sum.wrapping_add(c & !d).wrapping_add(b & d));
+        round!(2, 3, 5, |sum: u32, b: u32, c: u32, d: u32| sum.wrapping_add(b ^ (c ^ d)));
+        round!(3, 7, 0, |sum: u32, b: u32, c: u32, d: u32| sum.wrapping_add(c ^ (b | !d)));
+        for (state, change) in md5.iter_mut().zip([a, b, c, d]) {
+            *state = state.wrapping_add(change);
+        }
+        abef = _mm_add_epi32(abef, saved.0);
+        cdgh = _mm_add_epi32(cdgh, saved.1);
+    }
+    let ([f, e, b, a], [h, g, d, c]) = (self::words(abef), self::words(cdgh));
+    *sha256 = [a, b, c, d, e, f, g, h];
 }
 
 #[inline]
