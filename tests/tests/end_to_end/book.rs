@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use d1_testnode::{Config as NodeConfig, Scale, ScriptedNode};
-use d1oci_tests::{Outcome, Preset, RegistryKind, Session, bare_d1oci, binary, run, xtask};
+use d1oci_tests::{Outcome, Preset, RegistryKind, Session, bare_d1oci, binary, peer, run, xtask};
 use tokio::runtime::Runtime;
 
 /// The pages.
@@ -137,5 +137,21 @@ fn the_book_has_every_page_once_and_its_links_lead_to_files() {
             let exists = directory.join(&link).exists() || text.contains(&format!("`[{link}"));
             assert!(exists, "docs/{page} links to {link}");
         }
+    }
+}
+
+#[test]
+fn mdbook_makes_a_page_of_each_document_without_a_warning() {
+    let Some(mdbook) = peer("mdbook") else { return };
+    let place = tempfile::tempdir().unwrap();
+    let built = run(Command::new(mdbook).args(["build", DOCS, "-d"]).arg(place.path())).success();
+    let said = format!("{}{}", built.text(), built.stderr);
+    assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
+    let summary = fs::read_to_string(Path::new(DOCS).join("SUMMARY.md")).unwrap();
+    let pages = links(&summary);
+    assert!(pages.len() > 20, "{pages:?}");
+    for page in pages {
+        let html = page.replace("README.md", "index.md").replace(".md", ".html");
+        assert!(place.path().join(&html).is_file(), "{html}");
     }
 }

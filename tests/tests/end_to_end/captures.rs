@@ -1,9 +1,12 @@
 //! The view at terminals of 40, 60, 80 and 120 columns, compared with the files in `tests/captures`.
 
 use std::fs;
+use std::process::Command;
 
 use d1_testnode::{Config as NodeConfig, Scale, ScriptedNode};
-use d1oci_tests::{BagBuilder, Preset, RegistryKind, RunningRegistry, Session, Terminal, payload};
+use d1oci_tests::{
+    BagBuilder, Preset, RegistryKind, RunningRegistry, Session, Terminal, payload, run, xtask,
+};
 use registry_conformance::scripted::{Action, Fault, Route, When};
 use tokio::runtime::Runtime;
 use vt100::Parser;
@@ -158,4 +161,65 @@ fn a_replication_fits_every_terminal() {
     let session = Session::new(&[]);
     let line = |columns| format!("replicate oci:store{columns} {} --node {NODE}", scale.map(0));
     compare("replicate", &capture(&session, &node.member_url(), None, &line));
+}
+
+/// The commands of the picture.
+const PICTURE: [&str; 4] = [
+    "push oci:store:v1 dataset_10.5072_A2MOORING",
+    "ls oci:store:v1 data/CP_2024_1*",
+    "cat oci:store:v1 data/CP_2024_15m_Temp.csv --range 0-78",
+    "verify --deep --sysmeta oci:store:v1",
+];
+
+/// The width of the picture's terminal.
+const PICTURE_COLUMNS: u16 = 110;
+
+/// The size of a character of the picture, in pixels.
+const CHARACTER: (usize, usize) = (8, 19);
+
+/// Returns the picture of a terminal with these rows. A row that begins with `$ ` is a command.
+fn picture(rows: &[String]) -> String {
+    let (width, height) = CHARACTER;
+    let (whole_width, whole_height) = (usize::from(PICTURE_COLUMNS) * width + 32, rows.len() * height + 56);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{whole_width}\" height=\"{whole_height}\" \
+         viewBox=\"0 0 {whole_width} {whole_height}\">\n\
+         <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"#1b2330\"/>\n\
+         <circle cx=\"20\" cy=\"18\" r=\"6\" fill=\"#ec6a5e\"/><circle cx=\"40\" cy=\"18\" r=\"6\" fill=\"#f4bf4f\"/>\
+         <circle cx=\"60\" cy=\"18\" r=\"6\" fill=\"#61c554\"/>\n\
+         <g font-family=\"ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"13\" fill=\"#d8dee9\" \
+         style=\"white-space: pre\">\n"
+    );
+    for (number, row) in rows.iter().enumerate() {
+        let escaped = row.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let (y, length) = (50 + number * height, row.chars().count() * width);
+        let colour = if row.starts_with("$ ") { " fill=\"#a3d9a5\" font-weight=\"bold\"" } else { "" };
+        svg += &format!(
+            "<text x=\"16\" y=\"{y}\" textLength=\"{length}\" lengthAdjust=\"spacingAndGlyphs\" xml:space=\"preserve\"{colour}>\
+             {escaped}</text>\n"
+        );
+    }
+    svg + "</g>\n</svg>\n"
+}
+
+#[test]
+fn the_picture_of_the_readme_is_a_real_terminal() {
+    let session = Session::new(&[]);
+    let mut sample = Command::new(xtask());
+    sample.args(["sample", ".", "--size", "8MiB", "--files", "6", "--seed", "1"]);
+    run(sample.current_dir(session.home())).success();
+    let mut seen = Vec::new();
+    for line in PICTURE {
+        seen.push(format!("$ d1oci {line}"));
+        let terminal = Terminal::start_with_columns(session.command(line), PICTURE_COLUMNS);
+        let (code, shown) = terminal.end();
+        assert_eq!(code, Some(0), "{shown}");
+        seen.extend(rows(&shown, PICTURE_COLUMNS));
+    }
+    let (file, picture) = (concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/terminal.svg"), picture(&seen));
+    if std::env::var_os(WRITE).is_some() {
+        fs::write(file, &picture).unwrap();
+    }
+    let written = fs::read_to_string(file).unwrap_or_default();
+    assert!(written == picture, "{file} differs ({WRITE}=1 writes it):\n{}", seen.join("\n"));
 }
