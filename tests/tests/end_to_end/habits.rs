@@ -2,7 +2,9 @@
 
 use std::fs;
 
+use d1_testnode::{Catalog, Config as NodeConfig, Content, Package, ScriptedNode, StoredObject};
 use d1oci_tests::{BagBuilder, Preset, RegistryKind, Session, binary, payload, run, samples};
+use tokio::runtime::Runtime;
 
 /// Returns a home directory with a bag, stored in `oci:store` under the tag of its identifier.
 fn with_package() -> Session {
@@ -327,4 +329,28 @@ fn a_doi_is_withdrawn_in_every_spelling() {
     let session = with_package();
     let listed = session.line("d1oci withdraw oci:store https://doi.org/10.5072/a2lake").success().text();
     assert!(listed.contains("doi:10.5072/A2LAKE"), "{listed}");
+}
+
+#[test]
+fn a_quiet_fetch_of_packages_in_packages_writes_one_line() {
+    let mut catalog = Catalog::default();
+    for (name, nested) in [("inner", None), ("outer", Some("inner.map"))] {
+        let (eml, data) = ("https://eml.ecoinformatics.org/eml-2.2.0", format!("{name}.csv"));
+        for (identifier, format) in [(name, eml), (data.as_str(), "text/csv")] {
+            let content = Content::text(&format!("<eml><title>{identifier}</title></eml>\n"));
+            catalog.put(StoredObject::new(identifier.parse().unwrap(), format, content).unwrap()).unwrap();
+        }
+        let map = format!("{name}.map").parse().unwrap();
+        let mut package = Package::new(map, name.parse().unwrap(), [data.parse().unwrap()]);
+        package.nested.extend(nested.map(|map| map.parse().unwrap()));
+        catalog.put_package(&package).unwrap();
+    }
+    let runtime = Runtime::new().unwrap();
+    let config = NodeConfig { catalog, ..NodeConfig::default() };
+    let node = runtime.block_on(ScriptedNode::start(config)).unwrap();
+    let session = with_package();
+    let line = format!("d1oci fetch outer --nested --node {} -o bags -q", node.member_url());
+    let outcome = session.line(&line).success();
+    assert_eq!((outcome.text(), outcome.stderr), ("Fetched 2 packages\n".to_owned(), String::new()));
+    assert_eq!(fs::read_dir(session.path("bags")).unwrap().count(), 2);
 }

@@ -108,7 +108,7 @@ fn tags(reference: &TaggedReference, advice: impl FnOnce(&Reference) -> String) 
     }
 }
 
-/// Mirrors these tags, all of which must exist, or all tags if there are none.
+/// Mirrors these tags, or all tags if there are none. A named tag that does not exist is a failure.
 async fn mirror_tags(
     context: &Context,
     mut arguments: mirror::Arguments,
