@@ -116,7 +116,7 @@ pub async fn copy(
     .await
 }
 
-/// What the copies of one run know of both stores, so that none asks again.
+/// The facts about both stores that the copies of one run share, so that none asks again.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts<'a> {
     /// The blobs that earlier copies stored in the target.
