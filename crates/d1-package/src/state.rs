@@ -64,6 +64,12 @@ impl ArtifactState {
             content_digest: text(D1_CONTENT_DIGEST),
         }
     }
+
+    /// Tells whether two artifacts state equal content, and the same state of it. An artifact without a content digest equals none.
+    #[must_use]
+    pub fn is_equal_content_in_equal_state(&self, other: &Self) -> bool {
+        self.content_digest.is_some() && self == other
+    }
 }
 
 /// Writes the state in words, or nothing for a current public artifact.

@@ -97,8 +97,8 @@ struct Holdings {
     nodes: Vec<String>,
 }
 
-/// The copy of an object.
-struct Held {
+/// The copy of an object, as its system metadata describe it.
+struct Copied {
     size: u64,
     checksum: Checksum,
     /// When the copied system metadata changed last.
@@ -108,6 +108,11 @@ struct Held {
     is_public: bool,
     /// Digest of the system metadata without their volatile parts.
     stable: Option<[u8; 32]>,
+}
+
+/// The copy of an object, and its place among the holdings.
+struct Held {
+    copy: Copied,
     /// The number of its package.
     package: usize,
     /// The number of the node that is responsible for it.
@@ -116,29 +121,25 @@ struct Held {
     is_listed: bool,
 }
 
-/// The copies of the objects of one package.
+/// The copies of the objects of one package, each with the node that is responsible for it.
 struct PackageHoldings {
     name: String,
-    objects: Vec<(Identifier, Held, Option<String>)>,
+    objects: Vec<(Identifier, Copied, Option<String>)>,
 }
 
 impl PackageHoldings {
     fn add(&mut self, meta: SystemMetadata) {
-        let (is_public, stable) = (meta.is_public(), stable_digest(&meta));
-        let held = Held {
+        let copy = Copied {
             size: meta.size,
             modified: meta.date_modified.as_ref().and_then(DateTime::instant),
-            checksum: meta.checksum,
             archived: meta.archived == Some(true),
             obsoleted: meta.obsoleted_by.is_some(),
-            is_public,
-            stable,
-            package: 0,
-            node: None,
-            is_listed: false,
+            is_public: meta.is_public(),
+            stable: stable_digest(&meta),
+            checksum: meta.checksum,
         };
         let node = meta.authoritative_member_node.or(meta.origin_member_node);
-        self.objects.push((meta.identifier, held, node));
+        self.objects.push((meta.identifier, copy, node));
     }
 }
 
@@ -147,8 +148,8 @@ impl Holdings {
     fn add(&mut self, package: PackageHoldings) {
         let number = self.packages.len();
         self.packages.push(package.name);
-        for (identifier, held, node) in package.objects {
-            if self.objects.get(&identifier).is_some_and(|known| known.modified >= held.modified) {
+        for (identifier, copy, node) in package.objects {
+            if self.objects.get(&identifier).is_some_and(|known| known.copy.modified >= copy.modified) {
                 continue;
             }
             let node = node.map(|node| match self.nodes.iter().position(|known| *known == node) {
@@ -158,7 +159,7 @@ impl Holdings {
                     self.nodes.len() - 1
                 }
             });
-            self.objects.insert(identifier, Held { package: number, node, ..held });
+            self.objects.insert(identifier, Held { copy, package: number, node, is_listed: false });
         }
     }
 }
@@ -221,9 +222,9 @@ impl Comparison<'_> {
         }
         self.report.listed += 1;
         let package = held.package;
-        if let Some(detail) = content_differs(held, object.size, object.checksum.as_ref()) {
+        if let Some(detail) = content_differs(&held.copy, object.size, object.checksum.as_ref()) {
             self.difference(DifferenceKind::Content, &object.identifier, Some(package), &detail);
-        } else if object.date_modified.as_ref().and_then(DateTime::instant) == held.modified {
+        } else if object.date_modified.as_ref().and_then(DateTime::instant) == held.copy.modified {
             self.report.equal += 1;
         } else {
             changed.push(object.identifier.clone());
@@ -263,7 +264,7 @@ impl Comparison<'_> {
     }
 
     fn take_private(&mut self, identifier: &Identifier) {
-        let held = self.holdings.objects.get(identifier).map(|held| (held.is_public, held.package));
+        let held = self.holdings.objects.get(identifier).map(|held| (held.copy.is_public, held.package));
         match held {
             Some((true, package)) => {
                 let detail = "the node no longer gives it to everybody, but its copy is still here";
@@ -286,7 +287,7 @@ impl Comparison<'_> {
                     _ => (DifferenceKind::Gone, "no node has it, but its copy is still here".to_owned()),
                 }
             }
-            Some(now) => match state_difference(held, now) {
+            Some(now) => match state_difference(&held.copy, now) {
                 Some(difference) => difference,
                 None => {
                     self.report.equal += 1;
@@ -374,36 +375,36 @@ async fn read_package(
 }
 
 /// Compares size and checksum. A checksum by another algorithm does not count.
-fn content_differs(held: &Held, size: Option<u64>, checksum: Option<&Checksum>) -> Option<String> {
-    if let Some(size) = size.filter(|size| *size != held.size) {
-        return Some(format!("the copy has {} bytes, the node states {size}", held.size));
+fn content_differs(copy: &Copied, size: Option<u64>, checksum: Option<&Checksum>) -> Option<String> {
+    if let Some(size) = size.filter(|size| *size != copy.size) {
+        return Some(format!("the copy has {} bytes, the node states {size}", copy.size));
     }
-    let checksum = checksum.filter(|stated| stated.algorithm() == held.checksum.algorithm())?;
-    let is_other = !checksum.value().eq_ignore_ascii_case(held.checksum.value());
-    is_other.then(|| format!("the copy has {}, the node states {checksum}", held.checksum))
+    let checksum = checksum.filter(|stated| stated.algorithm() == copy.checksum.algorithm())?;
+    let is_other = !checksum.value().eq_ignore_ascii_case(copy.checksum.value());
+    is_other.then(|| format!("the copy has {}, the node states {checksum}", copy.checksum))
 }
 
 /// Compares the copied state of an object with its state now.
-fn state_difference(held: &Held, now: &SystemMetadata) -> Option<(DifferenceKind, String)> {
-    if let Some(detail) = content_differs(held, Some(now.size), Some(&now.checksum)) {
+fn state_difference(copy: &Copied, now: &SystemMetadata) -> Option<(DifferenceKind, String)> {
+    if let Some(detail) = content_differs(copy, Some(now.size), Some(&now.checksum)) {
         return Some((DifferenceKind::Content, detail));
     }
-    if held.is_public && !now.is_public() {
+    if copy.is_public && !now.is_public() {
         return Some((
             DifferenceKind::Private,
             "it is no longer public, but its copy is still here".to_owned(),
         ));
     }
-    if !held.archived && now.archived == Some(true) {
+    if !copy.archived && now.archived == Some(true) {
         return Some((DifferenceKind::Archived, "it is archived now".to_owned()));
     }
     match &now.obsoleted_by {
-        Some(newer) if !held.obsoleted => {
+        Some(newer) if !copy.obsoleted => {
             return Some((DifferenceKind::Obsoleted, format!("`{newer}` replaces it now")));
         }
         _ => {}
     }
-    let is_same = held.stable.is_some() && held.stable == stable_digest(now);
+    let is_same = copy.stable.is_some() && copy.stable == stable_digest(now);
     (!is_same).then(|| (DifferenceKind::Changed, "its system metadata changed since the copy".to_owned()))
 }
 

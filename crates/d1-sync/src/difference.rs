@@ -1,4 +1,4 @@
-//! The kinds of differences between the copies of objects and DataONE.
+//! The kinds of differences between the copies of objects and DataONE, and between two repositories.
 
 use serde::Serialize;
 
@@ -21,6 +21,6 @@ pub enum DifferenceKind {
     Changed,
     /// The repository lacks the object.
     Missing,
-    /// The object belongs to another node, and this node does not have it.
+    /// The object belongs to another node, and this node does not have it. Or the other repository lacks the package or its member.
     OnlyHere,
 }

@@ -13,6 +13,8 @@ mod batch;
 #[cfg(feature = "d1-client")]
 mod compare;
 #[cfg(feature = "d1-client")]
+mod compare_repositories;
+#[cfg(feature = "d1-client")]
 mod describe;
 #[cfg(feature = "d1-client")]
 mod difference;
@@ -53,6 +55,8 @@ pub use object::{AttachedSystemMetadata, ObjectReport, ObjectToPush, push_object
 pub use batch::{BatchOptions, BatchOutcome, Wanted, replicate_all};
 #[cfg(feature = "d1-client")]
 pub use compare::{CompareReport, Difference, compare};
+#[cfg(feature = "d1-client")]
+pub use compare_repositories::{PackageDifference, RepositoryComparison, compare_repositories};
 #[cfg(feature = "d1-client")]
 pub use difference::DifferenceKind;
 #[cfg(feature = "d1-client")]

@@ -4,9 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use d1_package::annotations::{
-    D1_ARCHIVED, D1_CONTENT_DIGEST, D1_IDENTIFIER, D1_NOT_PUBLIC, D1_OBSOLETED_BY, D1_RESOURCE_MAP,
-};
+use d1_package::ArtifactState;
+use d1_package::annotations::{D1_IDENTIFIER, D1_RESOURCE_MAP};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, ManifestRef, RawManifest, RepositoryName, Tag};
@@ -396,9 +395,11 @@ impl Run<'_> {
             Err(error) => return Err(error.into()),
         };
         let (Ok(source), Ok(target)) = (source.parse(), target.parse()) else { return Ok(false) };
-        let has_digest = source.annotations().contains_key(D1_CONTENT_DIGEST);
-        let is_same = |key: &str| source.annotations().get(key) == target.annotations().get(key);
-        Ok(has_digest && STATE.into_iter().all(is_same))
+        let (source, target) = (source.annotations(), target.annotations());
+        let names_same =
+            [D1_IDENTIFIER, D1_RESOURCE_MAP].iter().all(|key| source.get(*key) == target.get(*key));
+        Ok(names_same
+            && ArtifactState::of(source).is_equal_content_in_equal_state(&ArtifactState::of(target)))
     }
 
     fn tombstones(&self) -> Tombstones<'_> {
@@ -455,10 +456,6 @@ impl Run<'_> {
         }
     }
 }
-
-/// The annotations that packages with equal content in the same state share.
-const STATE: [&str; 6] =
-    [D1_CONTENT_DIGEST, D1_IDENTIFIER, D1_RESOURCE_MAP, D1_ARCHIVED, D1_OBSOLETED_BY, D1_NOT_PUBLIC];
 
 /// Tells whether a failure concerns one artifact, so that others may succeed.
 fn concerns_tag(error: &Error) -> bool {

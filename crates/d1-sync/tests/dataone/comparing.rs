@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use d1_model::ChecksumAlgorithm;
 use d1_sync::{
-    CompareReport, Difference, DifferenceKind, Error, WithdrawOptions, compare, replicate, withdraw,
+    CompareReport, Difference, DifferenceKind, Error, PackageDifference, RepositoryComparison,
+    WithdrawOptions, compare, compare_repositories, replicate, withdraw,
 };
 use d1_testnode::{Call, Catalog, ScriptedNode};
 use oci_model::{ManifestRef, Tag};
@@ -188,4 +189,69 @@ async fn a_replication_counts_the_states_of_the_members_that_it_met() {
         (DifferenceKind::Obsoleted, 2),
     ];
     assert_eq!(report.states, expected.into());
+}
+
+async fn compared_with(
+    here: &dyn RegistryBackend,
+    there: &dyn RegistryBackend,
+) -> (RepositoryComparison, Vec<(DifferenceKind, String, Option<String>)>) {
+    let mut found = Vec::new();
+    let mut tell = |difference: &PackageDifference| {
+        found.push((difference.kind, difference.package.clone(), difference.member.clone()));
+    };
+    let report = compare_repositories(here, there, &silent(), &mut tell).await.unwrap();
+    assert_eq!(report.differences.values().sum::<u64>(), found.len() as u64);
+    (report, found)
+}
+
+#[tokio::test]
+async fn replicas_from_two_nodes_are_compared_by_their_content_digests() {
+    for behaviour in dialects() {
+        let (mut catalog, data) = catalog("p", 4);
+        put_package(&mut catalog, "q", &data[..2], None);
+        put_package(&mut catalog, "r", &data[3..], None);
+        let (one, other) = (node_of(catalog.clone(), &behaviour).await, node_of(catalog, &behaviour).await);
+        // The other node has other volatile parts for all members of `p` and `q`.
+        for identifier in &data[..3] {
+            change(&other, identifier, |meta| meta.serial_version = Some(9));
+        }
+        let here = CountingBackend::new(Arc::new(MemoryBackend::new()));
+        let there = CountingBackend::new(Arc::new(MemoryBackend::new()));
+        whole_node(&here, &member(&one), None).await;
+        whole_node(&there, &member(&other), None).await;
+        here.reset();
+        there.reset();
+        let (report, found) = compared_with(&here, &there).await;
+        assert_eq!((report.packages, report.others, report.identical, report.equal), (3, 3, 1, 2));
+        assert_eq!(found, []);
+        for backend in [&here, &there] {
+            let reads = (backend.count(Operation::ReadManifest), backend.count(Operation::ReadBlob));
+            assert_eq!(reads, (3, 0), "equal content needs only the manifests");
+        }
+
+        let mut wider = data[3..].to_vec();
+        wider.push("new".to_owned());
+        other.change(|catalog| {
+            put_data(catalog, "new", content(7), &ChecksumAlgorithm::Md5);
+            put_package(catalog, "r", &wider, None);
+            put_package(catalog, "s", &data[..1], None);
+        });
+        change(&other, "q", |meta| meta.archived = Some(true));
+        whole_node(&there, &member(&other), None).await;
+        let (report, found) = compared_with(&here, &there).await;
+        let expected = [
+            (DifferenceKind::Archived, "q.map", None),
+            (DifferenceKind::Missing, "r.map", Some("new")),
+            (DifferenceKind::Missing, "s.map", None),
+        ];
+        let expected = expected.map(|(kind, name, of)| (kind, name.to_owned(), of.map(str::to_owned)));
+        assert_eq!(found, expected, "{behaviour:?}");
+        assert_eq!((report.packages, report.others, report.identical, report.equal), (3, 4, 0, 1));
+        let (_, found) = compared_with(&there, &here).await;
+        let kinds: Vec<_> = found.iter().map(|(kind, ..)| *kind).collect();
+        assert_eq!(kinds, [DifferenceKind::Changed, DifferenceKind::OnlyHere, DifferenceKind::OnlyHere]);
+        // A repository that does not exist yet lacks everything.
+        let (report, found) = compared_with(&MemoryBackend::new(), &there).await;
+        assert_eq!((report.packages, found.len()), (0, 4));
+    }
 }
