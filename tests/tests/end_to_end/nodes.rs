@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use d1_testnode::{Behaviour, Call, Catalog, Config, Scale, ScriptedNode};
 use d1oci_tests::{
-    Outcome, RegistryKind, Session, bagit_py_accepts, binary, d1oci, on_every_registry, run, samples,
+    Outcome, RegistryKind, Session, bagit_py_accepts, binary, d1oci, on_every_registry, peer, run, samples,
 };
+use oci_model::Digest;
 use tokio::runtime::Runtime;
 
 /// A node, and the runtime that it lives in.
@@ -253,6 +254,9 @@ fn withdrawn_objects_are_compared_removed_and_remembered() {
     let run = |arguments: &[&str]| d1oci(place.path(), arguments);
     run(&["replicate", "oci:store", "--node", &url]).success();
     run(&["compare", "oci:store", "--node", &url]).success();
+    run(&["mirror", "oci:store", "oci:second"]).success();
+    let text = run(&["compare", "oci:store", "--with", "oci:second"]).success().text();
+    assert!(text.contains("3 packages here, 3 there: 3 identical"), "{text}");
     let (victim, bytes) = node.node.change(|catalog| {
         let victim = catalog.get(&scale.data(1, 0)).unwrap().as_ref().clone();
         catalog.put(victim.clone().private()).unwrap();
@@ -282,6 +286,15 @@ fn withdrawn_objects_are_compared_removed_and_remembered() {
     let is_there =
         std::fs::read_dir(blobs).unwrap().any(|blob| std::fs::read(blob.unwrap().path()).unwrap() == bytes);
     assert!(!is_there, "the bytes are still in the layout");
+    if let Some(oras) = peer("oras") {
+        let object = |layout: &str| format!("{layout}@{}", Digest::sha256_of(&bytes));
+        let read = |layout: &str| {
+            let arguments = ["blob", "fetch", "--oci-layout", &object(layout), "--output", "object"];
+            d1oci_tests::run(Command::new(&oras).current_dir(place.path()).args(arguments)).code
+        };
+        assert_eq!(read("second"), 0, "the mirror still has it");
+        assert_ne!(read("store"), 0, "oras reads the withdrawn object");
+    }
     let outcome = run(&["cat", "oci:store", "--id", victim.as_str()]).failure(3);
     assert!(outcome.stderr.contains("was withdrawn") && outcome.stderr.contains("no longer public"));
     run(&["withdraw", "oci:store", "no.such.object", "--yes", "--reason", "a typing mistake"]).failure(3);
@@ -293,6 +306,13 @@ fn withdrawn_objects_are_compared_removed_and_remembered() {
     assert!(outcome.stderr.contains("is left out"), "{}", outcome.stderr);
     run(&["verify", "--deep", "--sysmeta", &tag]).success();
     run(&["compare", "oci:store", "--node", &url]).success();
+    let outcome = run(&["compare", "oci:store", "--with", "oci:second", "--format", "json"]);
+    let lines: Vec<serde_json::Value> =
+        outcome.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((outcome.code, lines.len()), (1, 2), "{}", outcome.text());
+    assert_eq!((&lines[0]["kind"], &lines[0]["member"]), (&"missing".into(), &victim.as_str().into()));
+    assert_eq!(lines[0]["detail"], "it was withdrawn from this repository");
+    assert_eq!((&lines[1]["identical"], &lines[1]["differences"]["missing"]), (&2.into(), &1.into()));
 }
 
 fn replicate(directory: &Path, arguments: &[&str]) -> Child {
