@@ -3,12 +3,14 @@
 
 mod algorithm;
 mod digests;
+mod feed;
 mod hasher;
 mod lanes;
 mod streams;
 
 pub use algorithm::{Algorithm, AlgorithmSet, UnknownAlgorithm};
 pub use digests::{Digests, DigestsView};
+pub use feed::Feed;
 pub use hasher::MultiHasher;
-pub use lanes::{Feed, Lanes, UnknownVectors, Vectors, limit_vectors};
+pub use lanes::{Lanes, UnknownVectors, Vectors, limit_vectors};
 pub use streams::{HashingReader, HashingWriter, Update};

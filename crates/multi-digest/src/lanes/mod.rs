@@ -11,11 +11,8 @@ use std::time::{Duration, Instant};
 
 use sha2::block_api::{compress256, compress512};
 
-use crate::algorithm::Algorithm;
-use crate::digests::Digests;
-use crate::hasher::{GRANULE, MultiHasher};
-
-use self::schedule::{Work, compress_rest, run};
+use self::schedule::run;
+pub(crate) use self::schedule::{Work, compress_rest};
 
 mod kernels;
 mod schedule;
@@ -174,72 +171,6 @@ impl Lanes {
     pub fn vectors(self) -> Vectors {
         self.vectors
     }
-
-    /// Feeds the next bytes of each stream to its hasher. Streams fill the lanes, longest first, and the next stream takes
-    /// a lane when the one before it ends. A single stream costs the same as [`MultiHasher::update`].
-    pub fn update(self, feeds: Vec<Feed<'_>>) {
-        if let [_] | [] = feeds[..] {
-            feeds.into_iter().for_each(|feed| feed.hasher.update(feed.bytes));
-            return;
-        }
-        let mut streams: Vec<_> = feeds
-            .into_iter()
-            .map(|feed| {
-                let granules = feed.hasher.begin_update(feed.bytes);
-                (feed.hasher, granules)
-            })
-            .collect();
-        for algorithm in Algorithm::ALL {
-            let wanting = streams.iter_mut().filter(|(hasher, _)| hasher.algorithms().contains(algorithm));
-            let wanting = wanting.map(|(hasher, granules)| (&mut **hasher, granules.as_flattened()));
-            self.compress(algorithm, wanting);
-        }
-    }
-
-    /// Ends the streams and returns their digests, in the same order.
-    #[must_use]
-    pub fn finish(self, mut hashers: Vec<MultiHasher>) -> Vec<Digests> {
-        if hashers.len() > 1 {
-            for algorithm in Algorithm::ALL {
-                let wanting = || hashers.iter().filter(|hasher| hasher.algorithms().contains(algorithm));
-                let padding: Vec<([u8; 2 * GRANULE], usize)> =
-                    wanting().map(|hasher| hasher.padding(algorithm)).collect();
-                let hashers = hashers.iter_mut().filter(|hasher| hasher.algorithms().contains(algorithm));
-                let wanting = hashers.zip(&padding);
-                let wanting = wanting
-                    .map(|(hasher, (bytes, length))| (hasher, bytes.get(..*length).unwrap_or_default()));
-                self.compress(algorithm, wanting);
-            }
-            return hashers.into_iter().map(MultiHasher::into_digests).collect();
-        }
-        hashers.into_iter().map(MultiHasher::finish).collect()
-    }
-
-    /// Compresses whole blocks of several streams by one algorithm.
-    fn compress<'a>(
-        self,
-        algorithm: Algorithm,
-        streams: impl Iterator<Item = (&'a mut MultiHasher, &'a [u8])>,
-    ) {
-        macro_rules! work {
-            ($state:ident) => {
-                streams
-                    .map(|(hasher, bytes)| Work {
-                        state: &mut hasher.states_mut().$state,
-                        blocks: bytes.as_chunks().0,
-                    })
-                    .collect()
-            };
-        }
-        match algorithm {
-            Algorithm::Md5 => self.md5(work!(md5)),
-            Algorithm::Sha1 => compress_rest(work!(sha1), sha1::block_api::compress),
-            Algorithm::Sha224 => self.sha256(work!(sha224)),
-            Algorithm::Sha256 => self.sha256(work!(sha256)),
-            Algorithm::Sha384 => self.sha512(work!(sha384)),
-            Algorithm::Sha512 => self.sha512(work!(sha512)),
-        }
-    }
 }
 
 /// MD5 with the vectors that every processor of the architecture has.
@@ -288,7 +219,7 @@ pub(crate) fn md5_with_sha256(_: &mut [u32; 4], _: &mut [u32; 8], _: &[[u8; 64]]
 /// `examples/throughput.rs`.
 #[cfg(target_arch = "x86_64")]
 impl Lanes {
-    fn md5(self, mut work: Vec<Work<'_, u32, 4, 64>>) {
+    pub(crate) fn md5(self, mut work: Vec<Work<'_, u32, 4, 64>>) {
         if self.vectors == Vectors::Avx512 {
             run(&mut work, 2, lanes!(x86::md5_avx512));
         }
@@ -301,7 +232,7 @@ impl Lanes {
         compress_rest(work, md5::block_api::compress);
     }
 
-    fn sha256(self, mut work: Vec<Work<'_, u32, 8, 64>>) {
+    pub(crate) fn sha256(self, mut work: Vec<Work<'_, u32, 8, 64>>) {
         match (self.sha, self.vectors) {
             (true, _) => {
                 if self.wide_sha256 {
@@ -317,7 +248,7 @@ impl Lanes {
         compress_rest(work, compress256);
     }
 
-    fn sha512(self, mut work: Vec<Work<'_, u64, 8, 128>>) {
+    pub(crate) fn sha512(self, mut work: Vec<Work<'_, u64, 8, 128>>) {
         match self.vectors {
             Vectors::Avx512 => run(&mut work, 5, lanes!(x86::sha512_avx512)),
             Vectors::Avx2 => run(&mut work, 10, lanes!(x86::sha512_avx2)),
@@ -360,18 +291,18 @@ impl Lanes {
 /// SHA-2 has instructions of its own on nearly all processors of other architectures, and `RustCrypto` uses them.
 #[cfg(not(target_arch = "x86_64"))]
 impl Lanes {
-    fn md5(self, mut work: Vec<Work<'_, u32, 4, 64>>) {
+    pub(crate) fn md5(self, mut work: Vec<Work<'_, u32, 4, 64>>) {
         if self.vectors != Vectors::None {
             run(&mut work, 3, md5_narrow);
         }
         compress_rest(work, md5::block_api::compress);
     }
 
-    fn sha256(self, work: Vec<Work<'_, u32, 8, 64>>) {
+    pub(crate) fn sha256(self, work: Vec<Work<'_, u32, 8, 64>>) {
         compress_rest(work, compress256);
     }
 
-    fn sha512(self, work: Vec<Work<'_, u64, 8, 128>>) {
+    pub(crate) fn sha512(self, work: Vec<Work<'_, u64, 8, 128>>) {
         compress_rest(work, compress512);
     }
 }
@@ -438,13 +369,4 @@ impl fmt::Display for Lanes {
         };
         write!(formatter, "{vectors}{sha}")
     }
-}
-
-/// The next bytes of one stream.
-#[derive(Debug)]
-pub struct Feed<'a> {
-    /// The hasher of the stream.
-    pub hasher: &'a mut MultiHasher,
-    /// The bytes that follow those that the hasher has seen.
-    pub bytes: &'a [u8],
 }

@@ -5,9 +5,9 @@ use std::array::from_fn;
 use super::kernels::{States, Streams};
 
 /// The state of one stream and the blocks that it still has to take.
-pub(super) struct Work<'a, W, const WORDS: usize, const BLOCK: usize> {
-    pub(super) state: &'a mut [W; WORDS],
-    pub(super) blocks: &'a [[u8; BLOCK]],
+pub(crate) struct Work<'a, W, const WORDS: usize, const BLOCK: usize> {
+    pub(crate) state: &'a mut [W; WORDS],
+    pub(crate) blocks: &'a [[u8; BLOCK]],
 }
 
 /// Compresses blocks in N lanes as long as at least `least` streams have blocks. Long streams go first, so that few are left
@@ -68,7 +68,7 @@ fn store<W: Copy, const WORDS: usize, const BLOCK: usize, const N: usize>(
 }
 
 /// Compresses the blocks of one stream after the other.
-pub(super) fn compress_rest<W, const WORDS: usize, const BLOCK: usize>(
+pub(crate) fn compress_rest<W, const WORDS: usize, const BLOCK: usize>(
     work: Vec<Work<'_, W, WORDS, BLOCK>>,
     compress: impl Fn(&mut [W; WORDS], &[[u8; BLOCK]]),
 ) {
