@@ -296,8 +296,10 @@ impl Catalog {
     pub fn files_in(&self, of: &CatalogDirectory, start: u64, count: u64) -> Result<Page<CatalogFile>> {
         self.read("search", |connection| {
             let total = number(connection, "SELECT count(*) FROM file WHERE directory = ?1", of.id)?;
+            // The index of names alone passes over the files of earlier pages.
             let sql = format!(
-                "SELECT {FILE_COLUMNS} FROM {FILE_TABLES} WHERE file.directory = ?1 ORDER BY file.name LIMIT ?2 OFFSET ?3"
+                "SELECT {FILE_COLUMNS} FROM {FILE_TABLES} WHERE file.id IN (SELECT id FROM file WHERE directory = ?1 \
+                 ORDER BY name LIMIT ?2 OFFSET ?3) ORDER BY file.name"
             );
             let mut statement = connection.prepare_cached(&sql)?;
             let items = statement.query_map(params![of.id, stored(count), stored(start)], file)?;

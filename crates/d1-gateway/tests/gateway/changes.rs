@@ -168,6 +168,24 @@ async fn a_store_that_is_away_gives_503_and_no_detail() {
 }
 
 #[tokio::test]
+async fn cached_content_is_served_while_the_store_is_away() {
+    let node = node(&["a".to_owned()]).await;
+    let memory = Arc::new(MemoryBackend::new());
+    copy(&*memory, &node.member_url(), "a.map").await;
+    let served = Served::start(Arc::clone(&memory) as _).await;
+    // The store answers the first request for a blob alone.
+    let unavailable = |call| Fault::nth(Operation::ReadBlob, call, FaultAction::Fail(ErrorKind::Unavailable));
+    let faulty = (2..100).map(unavailable).fold(FaultyBackend::new(memory), FaultyBackend::with);
+    let away = served.with_backend(Arc::new(faulty)).await;
+    let expected = "a\n".repeat(3000);
+    assert_eq!(away.get("/o/a.data").await.text(), expected);
+    assert_eq!(away.get("/mn/v2/meta/a.data").await.status, 503);
+    assert_eq!(away.get("/o/a.data").await.text(), expected);
+    let part = away.ask("GET", "/o/a.data", "Range: bytes=2-5\r\n").await;
+    assert_eq!((part.status, part.text().as_str()), (206, "a\na\n"));
+}
+
+#[tokio::test]
 async fn a_wrong_byte_never_arrives_as_a_whole_file() {
     let mut catalog = Catalog::default();
     put_data(&mut catalog, "f.small", b"small\n".repeat(100), "small.csv");
