@@ -151,13 +151,18 @@ pub(crate) async fn copy_known(
         subjects: Vec::new(),
         blobs: 0,
     };
-    let has_referrers = options.referrers && copying.may_have_referrers(&root);
-    if !has_referrers && !options.tags.is_empty() && root.digest().sha256_bytes().is_some() {
+    let referrers = if options.referrers { copying.referrers_of(&root).await? } else { Referrers::None };
+    if referrers == Referrers::None && !options.tags.is_empty() && root.digest().sha256_bytes().is_some() {
         copying.named_by_tag = Some(root.digest().clone());
     }
     copying.artifact(root.clone(), 0).await?;
-    if has_referrers {
-        copying.referrers().await?;
+    match referrers {
+        Referrers::None => {}
+        Referrers::Listed(found) => {
+            copying.subjects.clear();
+            copying.referrers(found).await?;
+        }
+        Referrers::Unlisted => copying.referrers(Vec::new()).await?,
     }
     let mut tags = options.tags.clone();
     if tags.is_empty() {
@@ -203,6 +208,17 @@ async fn write_tag(to: &dyn RegistryBackend, tag: &Tag, manifest: &RawManifest) 
     Err(failure.into())
 }
 
+/// The referrers of an artifact and of the manifests that it lists.
+#[derive(Debug, PartialEq, Eq)]
+enum Referrers {
+    /// There are none.
+    None,
+    /// All of them: the artifact lists no manifests.
+    Listed(Vec<Digest>),
+    /// They are not known yet.
+    Unlisted,
+}
+
 struct Copying<'a> {
     from: &'a dyn RegistryBackend,
     to: &'a dyn RegistryBackend,
@@ -219,11 +235,14 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// Tells whether a manifest, or one that it lists, may have referrers.
-    fn may_have_referrers(&self, raw: &RawManifest) -> bool {
-        let Some(subjects) = self.facts.subjects else { return true };
-        // The children of an index are not known yet.
-        subjects(raw.digest()) || raw.parse().map_or(true, |manifest| !manifest.children().is_empty())
+    /// Lists the referrers of the root before it is copied: without any, one request stores the manifest and its tag.
+    async fn referrers_of(&mut self, root: &RawManifest) -> Result<Referrers> {
+        if !parse(root)?.children().is_empty() {
+            return Ok(Referrers::Unlisted);
+        }
+        self.subjects.push(root.digest().clone());
+        let found = self.list_referrers(&ReferrerBudget::default()).await?;
+        Ok(if found.is_empty() { Referrers::None } else { Referrers::Listed(found) })
     }
 
     /// Copies one manifest with everything below it.
@@ -295,18 +314,18 @@ impl Copying<'_> {
         self.uploader.upload_all(uploads.collect()).await
     }
 
-    /// Copies the referrers of all manifests that were copied, then the referrers of these.
-    async fn referrers(&mut self) -> Result<()> {
+    /// Copies the referrers that were found and those of all manifests that were copied, then the referrers of these.
+    async fn referrers(&mut self, mut found: Vec<Digest>) -> Result<()> {
         let budget = ReferrerBudget::default();
         for _ in 0..DEPTH_LIMIT {
-            let found = self.list_referrers(&budget).await?;
+            found.extend(self.list_referrers(&budget).await?);
             if found.is_empty() {
                 return Ok(());
             }
             let parallel = self.from.capabilities().manifests_at_once();
             let from = self.from;
             let read = |digest| async move { from.read_manifest(&ManifestRef::Digest(digest)).await };
-            let mut reading = stream::iter(found).map(read).buffered(parallel);
+            let mut reading = stream::iter(std::mem::take(&mut found)).map(read).buffered(parallel);
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while let Some(raw) = reading.try_next().await? {
                 bytes += raw.bytes().len();

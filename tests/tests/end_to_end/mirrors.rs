@@ -135,6 +135,22 @@ fn a_new_tag_takes_two_requests_in_a_registry_that_keeps_referrers_under_tags() 
 }
 
 #[test]
+fn a_new_tag_takes_three_requests_in_a_registry_with_the_interface_for_referrers() {
+    let registry = RegistryKind::Scripted(Preset::Strict).start(None).unwrap();
+    let session = Session::new(&[&registry]);
+    let scripted = registry.scripted().unwrap();
+    fill(&session, "HOST/owner/one");
+    scripted.forget_requests();
+    mirror(&session, "HOST/owner/one HOST/owner/two");
+    let routes = [Route::ManifestHead, Route::ManifestGet, Route::Referrers, Route::ManifestPut];
+    // Each tag is read, its referrers are listed, and it is written. v1 is written by digest too, and its referrer is read, asked about
+    // and written. One more list tells whether the registry has the interface.
+    assert_eq!(routes.map(|route| scripted.count(route)), [0, 3 + 1, 3 + 1 + 1, 3 + 1 + 1]);
+    let found = session.line("d1oci discover HOST/owner/two:v1").success().text();
+    assert!(found.contains("text/plain"), "{found}");
+}
+
+#[test]
 fn a_mirror_within_a_registry_takes_one_request_for_each_unchanged_tag() {
     let registry = RegistryKind::Scripted(Preset::Strict).start(None).unwrap();
     let session = Session::new(&[&registry]);
