@@ -248,7 +248,8 @@ fn a_registry_lists_its_repositories_in_pages() {
     let session = Session::new(&[&registry]);
     let refused = session.line("d1oci repo ls HOST").failure(5).stderr;
     assert!(
-        refused.contains("does not list its repositories") && refused.contains("HOST/NAMESPACE"),
+        refused.contains("does not list its repositories")
+            && refused.contains(&format!("behind `{}/`", registry.host())),
         "{refused}"
     );
     fs::write(session.path("a.txt"), "a file").unwrap();
