@@ -39,7 +39,7 @@ pub use crate::index::{
 pub use crate::manifest::{Configuration, ManifestOptions};
 pub use crate::media::{
     INDEX_MEDIA_TYPE, PART_ANNOTATION, RO_CRATE_ARTIFACT_TYPE, SYSTEM_METADATA_ARTIFACT_TYPE, TOMBSTONE_TYPE,
-    UNKNOWN_ARTIFACT_TYPE, archive_compression, bag_artifact_type, media_type_of,
+    UNKNOWN_ARTIFACT_TYPE, archive_compression, bag_artifact_type, is_tombstone, media_type_of,
 };
 pub use crate::object::{
     SingleFile, SingleFileOptions, object_algorithm, object_file, object_layer_of, object_manifest,

@@ -19,6 +19,12 @@ pub const RO_CRATE_ARTIFACT_TYPE: &str = "application/vnd.dataone.ro-crate";
 /// Artifact type of the tombstone of a withdrawn object, and media type of its document.
 pub const TOMBSTONE_TYPE: &str = "application/vnd.dataone.tombstone.v1+json";
 
+/// Tells whether an artifact of this type is the tombstone of a withdrawn object.
+#[must_use]
+pub fn is_tombstone(artifact_type: Option<&MediaType>) -> bool {
+    artifact_type.is_some_and(|kind| kind.as_str() == TOMBSTONE_TYPE)
+}
+
 /// Artifact type of artifacts without a better one. `oras` uses it too.
 pub const UNKNOWN_ARTIFACT_TYPE: &str = "application/vnd.unknown.artifact.v1";
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use d1_package::annotations::{D1_IDENTIFIER, D1_RESOURCE_MAP};
-use d1_package::{ArtifactState, Entry, PackageView, TOMBSTONE_TYPE, content_digest};
+use d1_package::{ArtifactState, Entry, PackageView, content_digest, is_tombstone};
 use d1_transfer::parts::{Met, concerns_content, walk};
 use d1_transfer::{Event, Observer, open_package, with_causes};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -153,9 +153,7 @@ async fn read_packages(backend: &dyn RegistryBackend, observer: &Arc<dyn Observe
         };
         let annotations = tagged.manifest.annotations();
         let identifier = annotations.get(D1_IDENTIFIER);
-        let is_tombstone = matches!(&tagged.manifest, Manifest::Image(image)
-            if image.artifact_type.as_ref().is_some_and(|kind| kind.as_str() == TOMBSTONE_TYPE));
-        if is_tombstone {
+        if matches!(&tagged.manifest, Manifest::Image(image) if is_tombstone(image.artifact_type.as_ref())) {
             found.withdrawn.extend(identifier.cloned());
             continue;
         }
@@ -267,23 +265,22 @@ impl Stores<'_> {
     }
 
     fn only_here(&self, name: &str, member: Option<&str>) -> PackageDifference {
-        let is_withdrawn = self.withdrawn_there.contains(member.unwrap_or(name));
-        let detail = match (is_withdrawn, member) {
-            (true, _) => "it was withdrawn from the other repository",
-            (false, None) => "the other repository lacks the package",
-            (false, Some(_)) => "the package in the other repository lacks it",
-        };
-        difference(DifferenceKind::OnlyHere, name, member, detail.to_owned())
+        let detail = absence("the other repository", &self.withdrawn_there, name, member);
+        difference(DifferenceKind::OnlyHere, name, member, detail)
     }
 
     fn missing(&self, name: &str, member: Option<&str>) -> PackageDifference {
-        let is_withdrawn = self.withdrawn_here.contains(member.unwrap_or(name));
-        let detail = match (is_withdrawn, member) {
-            (true, _) => "it was withdrawn from this repository",
-            (false, None) => "this repository lacks the package",
-            (false, Some(_)) => "the package in this repository lacks it",
-        };
-        difference(DifferenceKind::Missing, name, member, detail.to_owned())
+        let detail = absence("this repository", &self.withdrawn_here, name, member);
+        difference(DifferenceKind::Missing, name, member, detail)
+    }
+}
+
+/// Says why a repository lacks a package or a member of it.
+fn absence(repository: &str, withdrawn: &HashSet<String>, name: &str, member: Option<&str>) -> String {
+    match (withdrawn.contains(member.unwrap_or(name)), member) {
+        (true, _) => format!("it was withdrawn from {repository}"),
+        (false, None) => format!("{repository} lacks the package"),
+        (false, Some(_)) => format!("the package in {repository} lacks it"),
     }
 }
 

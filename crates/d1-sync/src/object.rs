@@ -9,7 +9,7 @@ use bytes::Bytes;
 use d1_model::{Identifier, MAX_SYSTEM_METADATA_BYTES, Oddity, SystemMetadata};
 use d1_package::annotations::{D1_FORMAT_ID, D1_IDENTIFIER};
 use d1_package::{
-    Mismatch, ObjectFacts, PackageFile, SingleFile, SingleFileOptions, TOMBSTONE_TYPE, object_algorithm,
+    Mismatch, ObjectFacts, PackageFile, SingleFile, SingleFileOptions, is_tombstone, object_algorithm,
     object_file, object_layer_of, object_manifest, system_metadata_manifest, system_metadata_mismatches,
 };
 use d1_transfer::parts::{
@@ -489,7 +489,7 @@ async fn look_at(
         return Ok(Found::Other("an image index".to_owned()));
     };
     if let Some(layer) = object_layer_of(&manifest, wanted.identifier) {
-        if manifest.artifact_type.as_ref().is_some_and(|kind| kind.as_str() == TOMBSTONE_TYPE) {
+        if is_tombstone(manifest.artifact_type.as_ref()) {
             return Ok(Found::Tombstone);
         }
         return Ok(match (layer.digest == *wanted.content, layer.annotation(D1_FORMAT_ID)) {

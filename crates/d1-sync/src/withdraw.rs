@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use d1_model::Identifier;
 use d1_package::annotations::{D1_IDENTIFIER, D1_RESOURCE_MAP};
-use d1_package::{ObjectFacts, SingleFile, SingleFileOptions, TOMBSTONE_TYPE, single_files_manifest};
+use d1_package::{
+    ObjectFacts, SingleFile, SingleFileOptions, TOMBSTONE_TYPE, is_tombstone, single_files_manifest,
+};
 use d1_transfer::parts::{Met, ReferrerBudget, concerns_content, referrers, tombstone_tag, walk};
 use d1_transfer::{Event, Observer, OpenPackage};
 use futures::TryStreamExt;
@@ -197,7 +199,7 @@ impl Search<'_> {
             return Ok(());
         }
         let Manifest::Image(image) = manifest else { return Ok(()) };
-        if image.artifact_type.as_ref().is_some_and(|kind| kind.as_str() == TOMBSTONE_TYPE) {
+        if is_tombstone(image.artifact_type.as_ref()) {
             return Ok(());
         }
         let digest = raw.digest().clone();

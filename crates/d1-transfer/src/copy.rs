@@ -149,20 +149,27 @@ pub(crate) async fn copy_known(
         named_by_tag: None,
         seen: HashSet::new(),
         subjects: Vec::new(),
+        budget: ReferrerBudget::default(),
         blobs: 0,
     };
-    let referrers = if options.referrers { copying.referrers_of(&root).await? } else { Referrers::None };
-    if referrers == Referrers::None && !options.tags.is_empty() && root.digest().sha256_bytes().is_some() {
+    // The referrers of the children of an index are listed when the children are known.
+    let is_listed = options.referrers && parse(&root)?.children().is_empty();
+    let mut found = Vec::new();
+    if is_listed {
+        copying.subjects.push(root.digest().clone());
+        found = copying.list_referrers().await?;
+    }
+    let has_referrers = options.referrers && !(is_listed && found.is_empty());
+    // Without referrers, one request stores the manifest and its tag.
+    if !has_referrers && !options.tags.is_empty() && root.digest().sha256_bytes().is_some() {
         copying.named_by_tag = Some(root.digest().clone());
     }
     copying.artifact(root.clone(), 0).await?;
-    match referrers {
-        Referrers::None => {}
-        Referrers::Listed(found) => {
-            copying.subjects.clear();
-            copying.referrers(found).await?;
-        }
-        Referrers::Unlisted => copying.referrers(Vec::new()).await?,
+    if is_listed {
+        copying.subjects.clear();
+    }
+    if has_referrers {
+        copying.referrers(found).await?;
     }
     let mut tags = options.tags.clone();
     if tags.is_empty() {
@@ -208,17 +215,6 @@ async fn write_tag(to: &dyn RegistryBackend, tag: &Tag, manifest: &RawManifest) 
     Err(failure.into())
 }
 
-/// The referrers of an artifact and of the manifests that it lists.
-#[derive(Debug, PartialEq, Eq)]
-enum Referrers {
-    /// There are none.
-    None,
-    /// All of them: the artifact lists no manifests.
-    Listed(Vec<Digest>),
-    /// They are not known yet.
-    Unlisted,
-}
-
 struct Copying<'a> {
     from: &'a dyn RegistryBackend,
     to: &'a dyn RegistryBackend,
@@ -231,20 +227,12 @@ struct Copying<'a> {
     seen: HashSet<Digest>,
     /// Those whose referrers are still to be listed.
     subjects: Vec<Digest>,
+    /// The referrers that may still be listed.
+    budget: ReferrerBudget,
     blobs: u64,
 }
 
 impl Copying<'_> {
-    /// Lists the referrers of the root before it is copied: without any, one request stores the manifest and its tag.
-    async fn referrers_of(&mut self, root: &RawManifest) -> Result<Referrers> {
-        if !parse(root)?.children().is_empty() {
-            return Ok(Referrers::Unlisted);
-        }
-        self.subjects.push(root.digest().clone());
-        let found = self.list_referrers(&ReferrerBudget::default()).await?;
-        Ok(if found.is_empty() { Referrers::None } else { Referrers::Listed(found) })
-    }
-
     /// Copies one manifest with everything below it.
     fn artifact(&mut self, raw: RawManifest, depth: usize) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
@@ -316,9 +304,8 @@ impl Copying<'_> {
 
     /// Copies the referrers that were found and those of all manifests that were copied, then the referrers of these.
     async fn referrers(&mut self, mut found: Vec<Digest>) -> Result<()> {
-        let budget = ReferrerBudget::default();
         for _ in 0..DEPTH_LIMIT {
-            found.extend(self.list_referrers(&budget).await?);
+            found.extend(self.list_referrers().await?);
             if found.is_empty() {
                 return Ok(());
             }
@@ -338,18 +325,18 @@ impl Copying<'_> {
             drop(reading);
             self.batch(batch).await?;
         }
-        match self.list_referrers(&budget).await?.pop() {
+        match self.list_referrers().await?.pop() {
             None => Ok(()),
             Some(digest) => Err(Error::TooDeep { digest }),
         }
     }
 
     /// Lists the referrers of all manifests whose referrers were not listed yet, without those that were copied.
-    async fn list_referrers(&mut self, budget: &ReferrerBudget) -> Result<Vec<Digest>> {
+    async fn list_referrers(&mut self) -> Result<Vec<Digest>> {
         let mut subjects = std::mem::take(&mut self.subjects);
         subjects.retain(|subject| self.facts.subjects.is_none_or(|may_be_one| may_be_one(subject)));
         let parallel = self.from.capabilities().manifests_at_once();
-        let from = self.from;
+        let (from, budget) = (self.from, &self.budget);
         let list = |subject: Digest| async move { referrers(from, &subject, None, budget).await };
         let mut listing = stream::iter(subjects).map(list).buffered(parallel);
         let (mut found, mut known) = (Vec::new(), HashSet::new());

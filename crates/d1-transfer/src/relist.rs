@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use d1_model::Identifier;
-use d1_package::TOMBSTONE_TYPE;
 use d1_package::annotations::D1_IDENTIFIER;
+use d1_package::is_tombstone;
 use futures::{StreamExt, TryStreamExt, stream};
 use oci_model::annotations::{CREATED, DESCRIPTION, TITLE};
 use oci_model::{Descriptor, Digest, ManifestRef, Tag};
@@ -113,7 +113,7 @@ fn latest_by_tag(artifacts: &[Descriptor]) -> BTreeMap<Tag, &Descriptor> {
 /// Returns the tag that follows from the identifier of an artifact.
 fn tag_of(artifact: &Descriptor) -> Option<Tag> {
     let identifier: Identifier = artifact.annotation(D1_IDENTIFIER)?.parse().ok()?;
-    match artifact.artifact_type.as_ref().is_some_and(|kind| kind.as_str() == TOMBSTONE_TYPE) {
+    match is_tombstone(artifact.artifact_type.as_ref()) {
         true => tombstone_tag(&identifier),
         false => identifier.tag().parse().ok(),
     }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use d1_model::Identifier;
-use d1_package::TOMBSTONE_TYPE;
 use d1_package::annotations::{D1_IDENTIFIER, D1_RESOURCE_MAP};
+use d1_package::is_tombstone;
 use futures::{StreamExt, TryStreamExt};
 use oci_model::{Digest, ImageManifest, ManifestRef, RawManifest, Tag};
 use registry_backend::{RegistryBackend, RegistryBackendExt};
@@ -99,9 +99,7 @@ impl Tombstones<'_> {
         manifest: &ImageManifest,
     ) -> Result<()> {
         let is_empty = matches!(self, Self::Listed(tags) if tags.is_empty());
-        let is_tombstone =
-            manifest.artifact_type.as_ref().is_some_and(|kind| kind.as_str() == TOMBSTONE_TYPE);
-        if matches!(self, Self::Ignored) || is_empty || is_tombstone {
+        if matches!(self, Self::Ignored) || is_empty || is_tombstone(manifest.artifact_type.as_ref()) {
             return Ok(());
         }
         let held = held_objects(from, raw, manifest).await?;

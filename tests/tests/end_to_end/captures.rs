@@ -30,18 +30,23 @@ fn compare(name: &str, captures: &str) {
     assert!(written == captures, "{file} differs ({WRITE}=1 writes it):\n{captures}");
 }
 
-/// Returns the rows of the screen that are not empty.
-fn rows(shown: &str, columns: u16) -> Vec<String> {
+/// Returns a terminal that shows this output.
+fn screen(shown: &str, columns: u16) -> Parser {
     let mut parser = Parser::new(24, columns, 0);
     parser.process(shown.as_bytes());
+    parser
+}
+
+/// Returns the rows of the screen that are not empty.
+fn rows(shown: &str, columns: u16) -> Vec<String> {
+    let parser = screen(shown, columns);
     let rows = parser.screen().rows(0, columns).map(|row| row.trim_end().to_owned());
     rows.filter(|row| !row.is_empty()).collect()
 }
 
 /// Returns the last row that contains a text, which must fit into the width of the terminal.
 fn progress(terminal: &Terminal, columns: u16, awaited: &str) -> String {
-    let mut parser = Parser::new(24, columns, 0);
-    parser.process(terminal.shown().as_bytes());
+    let parser = screen(terminal.shown(), columns);
     let screen = parser.screen();
     let (number, row) = screen
         .rows(0, columns)

@@ -1,4 +1,4 @@
-//! `d1oci backup` and `d1oci restore`: a repository in an image layout, and back, in the words of `oras`.
+//! `d1oci backup` and `d1oci restore`: a repository in an image layout, and back, with the options of `oras`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::spellings::TaggedReference;
 
 /// Save a repository, or some of its tags, in an image layout in a directory.
 ///
-/// It is `d1oci mirror` in the words of `oras`: a second run sends only what is missing or moved.
+/// It works like `d1oci mirror`, with the options of `oras`. A second run sends only missing and moved artifacts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci backup oci:store:v1 --output saved")]
 pub(crate) struct BackupArguments {
@@ -34,7 +34,7 @@ pub(crate) struct BackupArguments {
 
 /// Bring artifacts from an image layout back into a repository.
 ///
-/// It is `d1oci mirror` in the words of `oras`: a second run sends only what is missing or moved.
+/// It works like `d1oci mirror`, with the options of `oras`. A second run sends only missing and moved artifacts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci restore --input saved oci:store:v1")]
 pub(crate) struct RestoreArguments {

@@ -46,17 +46,9 @@ pub(crate) struct Arguments {
 /// One line of the report.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "camelCase")]
-enum Line<'a> {
-    Difference(&'a Difference),
-    Summary(&'a CompareReport),
-}
-
-/// One line of the report on two repositories.
-#[derive(Debug, Serialize)]
-#[serde(tag = "outcome", rename_all = "camelCase")]
-enum RepositoryLine<'a> {
-    Difference(&'a PackageDifference),
-    Summary(&'a RepositoryComparison),
+enum Line<D, S> {
+    Difference(D),
+    Summary(S),
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), Failure> {
@@ -103,7 +95,7 @@ async fn compare_repositories(
     let there = context.open(context.repository_only(other, "compare")?, Access::Read).await?;
     let mut failure = None;
     let mut tell = |difference: &PackageDifference| {
-        if let Err(error) = context.printer.item(&RepositoryLine::Difference(difference), repository_text) {
+        if let Err(error) = context.printer.item(&Line::Difference(difference), repository_text) {
             failure.get_or_insert(error);
         }
     };
@@ -111,7 +103,7 @@ async fn compare_repositories(
     if let Some(failure) = failure {
         return Err(failure);
     }
-    context.printer.item(&RepositoryLine::Summary(&report), repository_text)?;
+    context.printer.item(&Line::Summary(&report), repository_text)?;
     let hint = "`d1oci mirror --keep-equal` copies the packages that differ from one repository to the other";
     require_equal(&report.differences, report.unreadable, hint)
 }
@@ -133,7 +125,7 @@ fn require_equal(
     Err(Failure::new(ExitStatus::Invalid, message).with_hint(hint))
 }
 
-fn text(line: &Line<'_>, lines: &mut Lines<'_>) {
+fn text(line: &Line<&Difference, &CompareReport>, lines: &mut Lines<'_>) {
     match line {
         Line::Difference(Difference { kind, identifier, package, detail, .. }) => {
             let of = package.as_ref().map(|package| format!(" in {package}")).unwrap_or_default();
@@ -152,13 +144,13 @@ fn text(line: &Line<'_>, lines: &mut Lines<'_>) {
     }
 }
 
-fn repository_text(line: &RepositoryLine<'_>, lines: &mut Lines<'_>) {
+fn repository_text(line: &Line<&PackageDifference, &RepositoryComparison>, lines: &mut Lines<'_>) {
     match line {
-        RepositoryLine::Difference(PackageDifference { kind, package, member, detail, .. }) => match member {
+        Line::Difference(PackageDifference { kind, package, member, detail, .. }) => match member {
             Some(member) => lines.add(format_args!("{}: {member} in {package}: {detail}", name(*kind))),
             None => lines.add(format_args!("{}: {package}: {detail}", name(*kind))),
         },
-        RepositoryLine::Summary(report) => {
+        Line::Summary(report) => {
             let packages = human::count(report.packages, "package");
             let comma = if report.differences.is_empty() { "" } else { "," };
             lines.add(format_args!(

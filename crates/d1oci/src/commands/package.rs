@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use d1_catalog::{CatalogedRepository, Error as CatalogError, Purpose, check_identifier, locate};
 use d1_model::Identifier;
-use d1_package::TOMBSTONE_TYPE;
+use d1_package::is_tombstone;
 use d1_transfer::parts::concerns_content;
 use d1_transfer::{ListedFile, Observer, OpenPackage, open_package};
 use oci_model::annotations::DESCRIPTION;
@@ -67,7 +67,7 @@ pub(crate) async fn open(
 /// Refuses the tombstone of a withdrawn object in place of the object.
 fn refuse_tombstone(package: &OpenPackage, identifier: &Identifier) -> Result<(), Failure> {
     let manifest = package.view.manifest();
-    if manifest.artifact_type.as_ref().is_none_or(|kind| kind.as_str() != TOMBSTONE_TYPE) {
+    if !is_tombstone(manifest.artifact_type.as_ref()) {
         return Ok(());
     }
     let reason =

@@ -1,6 +1,6 @@
 //! `d1oci withdraw`: removes objects from a repository and leaves tombstones.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use d1_model::Identifier;
 use d1_sync::{WithdrawOptions, WithdrawReport, WithdrawnArtifact};
@@ -66,17 +66,23 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     if arguments.reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
         return Err(Failure::usage("expected a reason after `--reason`, found none"));
     }
-    let typed = identifiers(&arguments).await?;
-    if typed.is_empty() {
+    let typed = typed_identifiers(&arguments.pids).await?;
+    let mut identifiers = match &arguments.from_compare {
+        Some(report) => withdrawn_in(report)?,
+        None => Vec::new(),
+    };
+    if typed.is_empty() && identifiers.is_empty() {
         context.printer.status("nothing to withdraw");
         return Ok(());
     }
     let access = if arguments.yes { Access::Modify } else { Access::Read };
     let backend = context.open(location, access).await?;
-    let mut identifiers = Vec::with_capacity(typed.len());
+    // A report has the identifiers of the repository; a person may write a DOI in another way.
     for identifier in &typed {
         identifiers.extend(meant_in(&*backend, identifier).await.into_iter().next());
     }
+    identifiers.sort_unstable();
+    identifiers.dedup();
     let mut options = WithdrawOptions::new(now(), arguments.reason.unwrap_or_default());
     options.dry_run = !arguments.yes;
     let report = d1_sync::withdraw(&*backend, &identifiers, &options, &context.observer()).await?;
@@ -104,29 +110,33 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<(), F
     Ok(())
 }
 
-async fn identifiers(arguments: &Arguments) -> Result<Vec<Identifier>, Failure> {
+async fn typed_identifiers(pids: &[String]) -> Result<Vec<Identifier>, Failure> {
     let mut identifiers = Vec::new();
-    for pid in &arguments.pids {
+    for pid in pids {
         match pid.as_str() {
             "-" => identifiers.extend(identifiers_on_stdin().await?),
             pid => identifiers.push(parse_identifier(pid)?),
         }
     }
-    if let Some(path) = &arguments.from_compare {
-        let report =
-            read_regular_text(path, LARGEST_REPORT).map_err(|error| Failure::file("read", path, error))?;
-        for line in report.lines() {
-            let line: ComparedLine = serde_json::from_str(line).map_err(|error| {
-                Failure::usage(format!("expected a report of `compare` in `{}`: {error}", path.display()))
-                    .with_hint("make it with `d1oci compare --format json`")
-            })?;
-            let is_withdrawn =
-                line.outcome == "difference" && matches!(line.kind.as_deref(), Some("gone" | "private"));
-            identifiers.extend(line.identifier.filter(|_| is_withdrawn));
-        }
-    }
     identifiers.sort_unstable();
     identifiers.dedup();
+    Ok(identifiers)
+}
+
+/// Returns the objects that are gone or private by a report of `compare`.
+fn withdrawn_in(path: &Path) -> Result<Vec<Identifier>, Failure> {
+    let report =
+        read_regular_text(path, LARGEST_REPORT).map_err(|error| Failure::file("read", path, error))?;
+    let mut identifiers = Vec::new();
+    for line in report.lines() {
+        let line: ComparedLine = serde_json::from_str(line).map_err(|error| {
+            Failure::usage(format!("expected a report of `compare` in `{}`: {error}", path.display()))
+                .with_hint("make it with `d1oci compare --format json`")
+        })?;
+        let is_withdrawn =
+            line.outcome == "difference" && matches!(line.kind.as_deref(), Some("gone" | "private"));
+        identifiers.extend(line.identifier.filter(|_| is_withdrawn));
+    }
     Ok(identifiers)
 }
 

@@ -96,7 +96,7 @@ pub fn limit_vectors(limit: Vectors) -> bool {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lanes {
-    // Both fields say what the processor has: only `detect` makes them, and `limited_to` lowers them.
+    // The fields say what the processor has: only `detect` makes them, and `limited_to` lowers them.
     vectors: Vectors,
     sha: bool,
     /// Whether SHA-256 of many streams is faster in 16 lanes than with the SHA extensions. Processors differ.
@@ -133,9 +133,7 @@ impl Lanes {
                 (false, true) => Vectors::Avx2,
                 (_, false) => Vectors::Bits128,
             };
-            let sha = is_x86_feature_detected!("sha")
-                && is_x86_feature_detected!("sse4.1")
-                && is_x86_feature_detected!("ssse3");
+            let sha = has_sha_extensions();
             let lanes = Self { vectors, sha, wide_sha256: false };
             if sha && vectors == Vectors::Avx512 { lanes.tried() } else { lanes }
         }
@@ -160,7 +158,7 @@ impl Lanes {
     }
 
     /// Returns the same choice with SHA-256 of 13 streams and more in lanes, or with the SHA extensions. [`detect`](Self::detect) has
-    /// tried which is faster. Without AVX-512 or without the extensions there is no choice.
+    /// tried which is faster. It changes nothing without AVX-512, or without the extensions.
     #[must_use]
     pub fn with_sha256_in_lanes(self, wanted: bool) -> Self {
         Self { wide_sha256: wanted && self.sha && self.vectors == Vectors::Avx512, ..self }
@@ -184,7 +182,7 @@ macro_rules! detected {
     ($kernel:path, $($argument:expr),+) => {{
         #[expect(unsafe_code, reason = "calling a function with target features")]
         // SAFETY: the function's only requirement is that the processor has its target features. The caller has
-        // matched a field of `Lanes`, which `Lanes::detect` sets after it has detected exactly these features.
+        // detected exactly these features, or matched a field of `Lanes`, which `Lanes::detect` sets after that.
         unsafe {
             $kernel($($argument),+)
         }
@@ -202,11 +200,16 @@ macro_rules! lanes {
 /// Compresses blocks of one stream with MD5 and SHA-256 at once. Returns `false` if this processor has no instructions for that.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn md5_with_sha256(md5: &mut [u32; 4], sha256: &mut [u32; 8], blocks: &[[u8; 64]]) -> bool {
-    let lanes = Lanes::detect();
-    if lanes.sha {
+    let is_possible = has_sha_extensions();
+    if is_possible {
         detected!(sha_extensions::md5_with_sha256, md5, sha256, blocks);
     }
-    lanes.sha
+    is_possible
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_sha_extensions() -> bool {
+    is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1") && is_x86_feature_detected!("ssse3")
 }
 
 /// Only the SHA extensions of x86 leave room for MD5 beside them.

@@ -146,7 +146,7 @@ fn vector([first, second, third, fourth]: [u32; 4]) -> __m128i {
 /// Returns the four words of a vector, lowest first.
 #[inline]
 #[target_feature(enable = "sse4.1")]
-fn words(vector: __m128i) -> [u32; 4] {
+pub(super) fn words(vector: __m128i) -> [u32; 4] {
     [
         _mm_extract_epi32::<0>(vector).cast_unsigned(),
         _mm_extract_epi32::<1>(vector).cast_unsigned(),

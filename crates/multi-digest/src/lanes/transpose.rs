@@ -5,8 +5,8 @@
 //! both ends into loads and stores of whole vectors.
 
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm_extract_epi32, _mm256_extracti128_si256, _mm256_permute2x128_si256,
-    _mm256_set_epi32, _mm256_set_epi64x, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_unpackhi_epi32,
+    __m256i, __m512i, _mm256_extracti128_si256, _mm256_permute2x128_si256, _mm256_set_epi32,
+    _mm256_set_epi64x, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_unpackhi_epi32,
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm512_extracti32x4_epi32,
     _mm512_set_epi32, _mm512_set4_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
     _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
@@ -14,6 +14,7 @@ use std::arch::x86_64::{
 use std::array::from_fn;
 
 use super::kernels::{Message, Streams};
+use super::sha_extensions;
 
 /// Reads one block of each stream as little-endian words.
 #[inline]
@@ -105,10 +106,7 @@ fn words_avx512(vector: __m512i) -> [u32; 16] {
     ];
     let mut words = [0; 16];
     for (four, quarter) in quarters.into_iter().enumerate() {
-        words[4 * four] = _mm_extract_epi32::<0>(quarter).cast_unsigned();
-        words[4 * four + 1] = _mm_extract_epi32::<1>(quarter).cast_unsigned();
-        words[4 * four + 2] = _mm_extract_epi32::<2>(quarter).cast_unsigned();
-        words[4 * four + 3] = _mm_extract_epi32::<3>(quarter).cast_unsigned();
+        words[4 * four..4 * four + 4].copy_from_slice(&sha_extensions::words(quarter));
     }
     words
 }
@@ -170,10 +168,7 @@ fn words_avx2(vector: __m256i) -> [u32; 8] {
     let halves = [_mm256_extracti128_si256::<0>(vector), _mm256_extracti128_si256::<1>(vector)];
     let mut words = [0; 8];
     for (four, half) in halves.into_iter().enumerate() {
-        words[4 * four] = _mm_extract_epi32::<0>(half).cast_unsigned();
-        words[4 * four + 1] = _mm_extract_epi32::<1>(half).cast_unsigned();
-        words[4 * four + 2] = _mm_extract_epi32::<2>(half).cast_unsigned();
-        words[4 * four + 3] = _mm_extract_epi32::<3>(half).cast_unsigned();
+        words[4 * four..4 * four + 4].copy_from_slice(&sha_extensions::words(half));
     }
     words
 }

@@ -111,13 +111,19 @@ pub(super) async fn of(app: &App, file: &CatalogFile) -> Result<Preview, Refused
 }
 
 async fn netcdf_header(app: &App, file: &CatalogFile) -> Result<Preview, Refused> {
-    let first = part(app, file, 0..file.size.min(netcdf::MOST_BYTES)).await?;
-    Ok(match run_blocking(move || netcdf::outline(&first).ok_or(netcdf::is_hdf5(&first))).await {
-        Ok(outline) => Preview::Outline(outline),
-        Err(true) => {
-            hex(app, file, "This is NetCDF-4, which is HDF5. This gateway does not read its header.").await?
+    let mut first = part(app, file, 0..file.size.min(netcdf::MOST_BYTES)).await?;
+    let (outline, read) = run_blocking(move || (netcdf::outline(&first), first)).await;
+    first = read;
+    Ok(match outline {
+        Some(outline) => Preview::Outline(outline),
+        None => {
+            let reason = match netcdf::is_hdf5(&first) {
+                true => "This is NetCDF-4, which is HDF5. This gateway does not read its header.",
+                false => "The file does not begin like NetCDF.",
+            };
+            first.truncate(usize::try_from(HEX_BYTES).unwrap_or_default());
+            Preview::Hex(text::hex(&first), reason)
         }
-        Err(false) => hex(app, file, "The file does not begin like NetCDF.").await?,
     })
 }
 
