@@ -166,6 +166,7 @@ impl TagListing {
     }
 }
 
+/// Reads the tags of a page that no earlier page had, with those under which referrers are kept.
 fn read_tags(answer: &Answer, context: &Context, seen: &mut HashSet<Tag>) -> Result<Vec<Tag>> {
     let list: TagList = serde_json::from_slice(&answer.body)
         .map_err(|error| unreadable(answer, "a list of tags", error, context))?;
@@ -208,8 +209,10 @@ mod tests {
         let fallback = format!("sha256-{}", "a".repeat(64));
         let body = format!(r#"{{"name":"a","tags":["b","a","b","-bad","{fallback}"],"next":1}}"#);
         let mut seen = HashSet::new();
-        let tags = read_tags(&page(200, &body), &context, &mut seen).unwrap();
+        let read = read_tags(&page(200, &body), &context, &mut seen).unwrap();
+        let (of_referrers, tags): (Vec<Tag>, Vec<Tag>) = read.into_iter().partition(is_fallback_tag);
         assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(of_referrers.iter().map(Tag::as_str).collect::<Vec<_>>(), [fallback]);
         let again = read_tags(&page(200, r#"{"tags":["a","c"]}"#), &context, &mut seen).unwrap();
         assert_eq!(again.iter().map(Tag::as_str).collect::<Vec<_>>(), ["c"]);
         for body in [r#"{"tags":null}"#, "{}"] {
