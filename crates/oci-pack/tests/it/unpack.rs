@@ -228,10 +228,12 @@ fn nothing_goes_through_a_directory_that_is_swapped_for_a_link() {
         });
         let mut options = UnpackOptions::new("pkg");
         options.overwrite = true;
-        let rounds = (0..150).filter(|_| unpack_into(&target, &blob[..], &options, &mut Accepting).is_ok());
-        let unpacked = rounds.count();
+        let unpacks = || unpack_into(&target, &blob[..], &options, &mut Accepting).is_ok();
+        let unpacked = (0..150).filter(|_| unpacks()).count();
+        // A busy machine can stop the other side for long while the link is there. So it goes on until one round passed.
+        let passed = unpacked > 0 || (0..20_000).any(|_| unpacks());
         done.store(true, Ordering::Relaxed);
-        assert!(unpacked > 0, "every round failed");
+        assert!(passed, "every round failed");
     });
     assert_eq!(listing(&outside), [] as [&str; 0]);
 }
