@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use d1_gateway::GatewayOptions;
 use d1_testnode::{Catalog, ScriptedNode};
 use oci_model::Tag;
 use registry_backend::{ErrorKind, MemoryBackend, RegistryBackend};
@@ -167,16 +168,47 @@ async fn a_store_that_is_away_gives_503_and_no_detail() {
     assert_eq!(away.get("/p/a/").await.status, 200);
 }
 
+/// Returns a store that answers the first request for a blob, and no later one.
+fn away_after_one_blob(backend: Arc<MemoryBackend>) -> Arc<FaultyBackend> {
+    let unavailable = |call| Fault::nth(Operation::ReadBlob, call, FaultAction::Fail(ErrorKind::Unavailable));
+    Arc::new((2..100).map(unavailable).fold(FaultyBackend::new(backend), FaultyBackend::with))
+}
+
+#[tokio::test]
+async fn content_on_the_disk_is_served_while_the_store_is_away() {
+    let expected = numbers(400_000);
+    let mut catalog = Catalog::default();
+    put_data(&mut catalog, "d.large", expected.clone(), "large.csv");
+    put_data(&mut catalog, "d.other", b"other\n".repeat(100), "other.csv");
+    put_package(&mut catalog, "d", &["d.large", "d.other"], None);
+    let memory = repository(catalog, &["d.map"]).await;
+    let served = Served::start(Arc::clone(&memory) as _).await;
+    let away = async |disk_cache_bytes| {
+        let mut options = GatewayOptions::default();
+        (options.cache_bytes, options.disk_cache_bytes) = (0, disk_cache_bytes);
+        served.with_backend_and_options(away_after_one_blob(Arc::clone(&memory)), options).await
+    };
+    let with_disk = away(64 << 20).await;
+    for _ in 0..2 {
+        let answer = with_disk.get("/o/d.large").await;
+        assert!(answer.status == 200 && answer.body == expected, "{}", answer.status);
+    }
+    let part = with_disk.ask("GET", "/o/d.large", "Range: bytes=3000000-3099999\r\n").await;
+    assert!(part.status == 206 && part.body == expected[3_000_000..3_100_000], "{}", part.status);
+    assert_eq!(with_disk.get("/mn/v2/meta/d.other").await.status, 503);
+    // Memory does not hold this file: without the disk, it is gone with the store.
+    let without_disk = away(0).await;
+    assert!(without_disk.get("/o/d.large").await.body == expected);
+    assert_eq!(without_disk.get("/o/d.large").await.status, 503);
+}
+
 #[tokio::test]
 async fn cached_content_is_served_while_the_store_is_away() {
     let node = node(&["a".to_owned()]).await;
     let memory = Arc::new(MemoryBackend::new());
     copy(&*memory, &node.member_url(), "a.map").await;
     let served = Served::start(Arc::clone(&memory) as _).await;
-    // The store answers the first request for a blob alone.
-    let unavailable = |call| Fault::nth(Operation::ReadBlob, call, FaultAction::Fail(ErrorKind::Unavailable));
-    let faulty = (2..100).map(unavailable).fold(FaultyBackend::new(memory), FaultyBackend::with);
-    let away = served.with_backend(Arc::new(faulty)).await;
+    let away = served.with_backend(away_after_one_blob(memory)).await;
     let expected = "a\n".repeat(3000);
     assert_eq!(away.get("/o/a.data").await.text(), expected);
     assert_eq!(away.get("/mn/v2/meta/a.data").await.status, 503);

@@ -55,7 +55,15 @@ impl Served {
 
     /// Serves the content of a catalogue that is already there from another backend.
     pub(crate) async fn with_backend(&self, backend: Arc<dyn RegistryBackend>) -> Self {
-        Self::over(backend, GatewayOptions::default(), Arc::clone(&self.folder)).await
+        self.with_backend_and_options(backend, GatewayOptions::default()).await
+    }
+
+    pub(crate) async fn with_backend_and_options(
+        &self,
+        backend: Arc<dyn RegistryBackend>,
+        options: GatewayOptions,
+    ) -> Self {
+        Self::over(backend, options, Arc::clone(&self.folder)).await
     }
 
     async fn over(
