@@ -2,11 +2,14 @@
 
 use std::io::{self, Write};
 
+use d1_metadata::ScienceMetadata;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+#[cfg(feature = "parquet")]
+use crate::columns::{ColumnTable, ColumnType};
 use crate::error::{Error, Result};
 use crate::records::decompressed;
 use crate::store::Catalog;
@@ -33,6 +36,9 @@ pub enum ExportForm {
     Csv,
     /// One JSON object a line. Documents have their whole content.
     JsonLines,
+    /// Apache Parquet with typed columns, compressed by Snappy. Documents have the columns of CSV, and their whole content as JSON.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl ExportTable {
@@ -50,7 +56,8 @@ impl ExportTable {
         }
     }
 
-    /// Returns the query. Columns whose names end in `?` are true or false, those that end in `@` are times.
+    /// Returns the query. Columns whose names end in `?` are true or false, those that end in `@` are times, and those that end in `#` are
+    /// whole numbers.
     fn sql(self) -> String {
         let digest = "CASE typeof(artifact.digest) WHEN 'blob' THEN 'sha256:' || lower(hex(artifact.digest)) \
                       ELSE artifact.digest END AS digest";
@@ -63,14 +70,14 @@ impl ExportTable {
                  type.value AS artifact_type, artifact.identifier AS identifier, artifact.resource_map AS resource_map, \
                  artifact.series AS series_id, artifact.obsoletes AS obsoletes, artifact.obsoleted_by AS obsoleted_by, \
                  artifact.title AS title, format.value AS format_id, artifact.created AS created, \
-                 artifact.stored_bytes AS stored_bytes, artifact.files AS files, artifact.bytes AS bytes, \
+                 artifact.stored_bytes AS 'stored_bytes#', artifact.files AS 'files#', artifact.bytes AS 'bytes#', \
                  artifact.archived AS 'archived?', artifact.hidden = 0 AS 'public?', artifact.license AS license \
                  FROM artifact JOIN repository ON repository.id = artifact.repository \
                  LEFT JOIN term AS type ON type.id = artifact.artifact_type \
                  LEFT JOIN term AS format ON format.id = artifact.format ORDER BY artifact.id"
             ),
             Self::Objects => format!(
-                "SELECT object.identifier AS identifier, repository.name AS repository, {digest}, {path}, file.size AS size, \
+                "SELECT object.identifier AS identifier, repository.name AS repository, {digest}, {path}, file.size AS 'size#', \
                  lower(hex(file.sha256)) AS sha256, format.value AS format_id, facts.series AS series_id, \
                  facts.obsoletes AS obsoletes, facts.obsoleted_by AS obsoleted_by, object.public AS 'public?', \
                  facts.archived AS 'archived?', facts.uploaded AS 'date_uploaded@', facts.modified AS 'date_modified@', \
@@ -86,7 +93,7 @@ impl ExportTable {
                  LEFT JOIN term AS speaker ON speaker.id = facts.authoritative ORDER BY object.id"
             ),
             Self::Files => format!(
-                "SELECT repository.name AS repository, {digest}, {path}, file.size AS size, media.value AS media_type, \
+                "SELECT repository.name AS repository, {digest}, {path}, file.size AS 'size#', media.value AS media_type, \
                  lower(hex(file.sha256)) AS sha256, object.identifier AS identifier, format.value AS format_id \
                  FROM file JOIN directory ON directory.id = file.directory JOIN artifact ON artifact.id = directory.artifact \
                  JOIN repository ON repository.id = artifact.repository JOIN term AS media ON media.id = file.media_type \
@@ -124,13 +131,19 @@ const DOCUMENT_COLUMNS: [&str; 16] = [
     "license",
 ];
 
+impl ExportForm {
+    fn writes_times_as_text(self) -> bool {
+        matches!(self, Self::Csv | Self::JsonLines)
+    }
+}
+
 impl Catalog {
     /// Writes a table and returns the number of its rows.
     ///
     /// # Errors
     ///
-    /// If the catalogue cannot be read or `output` fails.
-    pub fn export(&self, table: ExportTable, form: ExportForm, mut output: impl Write) -> Result<u64> {
+    /// If the catalogue cannot be read or `output` fails. The output is incomplete then.
+    pub fn export(&self, table: ExportTable, form: ExportForm, mut output: impl Write + Send) -> Result<u64> {
         let written =
             self.read("export", |connection| Ok(write_rows(connection, table, form, &mut output)))?;
         written.map_err(|error| match error {
@@ -162,41 +175,105 @@ impl From<io::Error> for Failed {
     }
 }
 
+#[cfg(feature = "parquet")]
+impl From<parquet::errors::ParquetError> for Failed {
+    fn from(error: parquet::errors::ParquetError) -> Self {
+        Self::Output(io::Error::other(error))
+    }
+}
+
 fn write_rows(
     connection: &Connection,
     table: ExportTable,
     form: ExportForm,
-    output: &mut impl Write,
+    output: &mut (impl Write + Send),
 ) -> Result<u64, Failed> {
     let mut statement = connection.prepare(&table.sql())?;
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    if form == ExportForm::Csv {
-        let names = columns.iter().map(|name| plain(name)).filter(|name| *name != "content");
-        let documents = (table == ExportTable::Documents).then_some(DOCUMENT_COLUMNS).into_iter().flatten();
-        write_line(output, names.chain(documents).map(str::to_owned))?;
-    }
+    let mut writer = RowWriter::new(table, form, &columns, output)?;
     let mut rows = statement.query([])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        let object = object(row, &columns, form)?;
-        match form {
+        writer.write(object(row, &columns, form)?)?;
+        count += 1;
+    }
+    writer.finish()?;
+    Ok(count)
+}
+
+enum RowWriter<'a, W: Write + Send> {
+    Csv(&'a mut W),
+    JsonLines(&'a mut W),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ColumnTable<&'a mut W>>),
+}
+
+impl<'a, W: Write + Send> RowWriter<'a, W> {
+    fn new(
+        table: ExportTable,
+        form: ExportForm,
+        columns: &[String],
+        output: &'a mut W,
+    ) -> Result<Self, Failed> {
+        let columns = columns.iter().map(String::as_str).filter(|name| *name != "content");
+        let documents = (table == ExportTable::Documents).then_some(DOCUMENT_COLUMNS).into_iter().flatten();
+        Ok(match form {
             ExportForm::Csv => {
-                let texts = object.0.iter().map(|(_, value)| match value {
+                write_line(output, columns.map(plain).chain(documents).map(str::to_owned))?;
+                Self::Csv(output)
+            }
+            ExportForm::JsonLines => Self::JsonLines(output),
+            #[cfg(feature = "parquet")]
+            ExportForm::Parquet => {
+                let metadata = (table == ExportTable::Documents).then_some("metadata");
+                let columns = columns.chain(documents).chain(metadata);
+                let columns: Vec<_> = columns.map(|name| (plain(name), column_type(name))).collect();
+                Self::Parquet(Box::new(ColumnTable::new(output, &columns)?))
+            }
+        })
+    }
+
+    fn write(&mut self, row: Fields) -> Result<(), Failed> {
+        match self {
+            Self::Csv(output) => {
+                let texts = row.0.iter().map(|(_, value)| match value {
                     Value::Null => String::new(),
                     Value::String(text) => text.clone(),
                     other => other.to_string(),
                 });
                 write_line(output, texts)?;
             }
-            ExportForm::JsonLines => {
-                serde_json::to_writer(&mut *output, &object).map_err(io::Error::from)?;
+            Self::JsonLines(output) => {
+                serde_json::to_writer(&mut *output, &row).map_err(io::Error::from)?;
                 output.write_all(b"\n")?;
             }
+            #[cfg(feature = "parquet")]
+            Self::Parquet(table) => table.add(row.0.into_iter().map(|(_, value)| value))?,
         }
-        count += 1;
+        Ok(())
     }
-    output.flush()?;
-    Ok(count)
+
+    fn finish(self) -> Result<(), Failed> {
+        match self {
+            Self::Csv(output) | Self::JsonLines(output) => output.flush()?,
+            #[cfg(feature = "parquet")]
+            Self::Parquet(table) => table.finish()?,
+        }
+        Ok(())
+    }
+}
+
+/// Returns the type of a column in a form with types.
+#[cfg(feature = "parquet")]
+fn column_type(column: &str) -> ColumnType {
+    match column {
+        "west" | "south" | "east" | "north" => ColumnType::Number,
+        "metadata" => ColumnType::Json,
+        _ if column.ends_with('?') => ColumnType::Boolean,
+        _ if column.ends_with('@') => ColumnType::Time,
+        _ if column.ends_with('#') => ColumnType::Integer,
+        _ => ColumnType::Text,
+    }
 }
 
 /// The fields of a row, in the order of the columns.
@@ -210,7 +287,7 @@ impl Serialize for Fields {
 }
 
 fn plain(column: &str) -> &str {
-    column.trim_end_matches(['?', '@'])
+    column.trim_end_matches(['?', '@', '#'])
 }
 
 /// Returns a row as an object, with its columns in order.
@@ -224,7 +301,7 @@ fn object(row: &Row<'_>, columns: &[String], form: ExportForm) -> rusqlite::Resu
         }
         let value = match value {
             ValueRef::Integer(number) if column.ends_with('?') => (number != 0).into(),
-            ValueRef::Integer(number) if column.ends_with('@') => {
+            ValueRef::Integer(number) if column.ends_with('@') && form.writes_times_as_text() => {
                 let time = jiff::Timestamp::from_millisecond(number);
                 time.map_or(Value::Null, |time| time.to_string().into())
             }
@@ -240,10 +317,16 @@ fn object(row: &Row<'_>, columns: &[String], form: ExportForm) -> rusqlite::Resu
 
 fn add_document(object: &mut Fields, content: &[u8], form: ExportForm) {
     let metadata = decompressed(content);
-    if form == ExportForm::JsonLines {
-        object.0.push(("metadata".to_owned(), serde_json::to_value(&metadata).unwrap_or_default()));
-        return;
+    if form != ExportForm::JsonLines {
+        add_columns(object, &metadata);
     }
+    if form != ExportForm::Csv {
+        object.0.push(("metadata".to_owned(), serde_json::to_value(&metadata).unwrap_or_default()));
+    }
+}
+
+/// Adds what a form without lists has of a document.
+fn add_columns(object: &mut Fields, metadata: &ScienceMetadata) {
     let joined = |texts: Vec<&str>| Value::from(texts.join("; "));
     let optional = |text: &Option<String>| text.clone().map_or(Value::Null, Value::from);
     let creators = metadata.creators.iter();

@@ -3,6 +3,8 @@
 
 mod artifact;
 mod cataloged;
+#[cfg(feature = "parquet")]
+mod columns;
 mod documents;
 mod error;
 mod export;

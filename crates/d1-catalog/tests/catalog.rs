@@ -458,3 +458,104 @@ fn other_newer_and_damaged_files_are_refused() {
     let damaged = Catalog::open(&place.path).and_then(|catalog| catalog.repositories());
     assert!(matches!(damaged, Err(Error::Damaged { .. })), "{damaged:?}");
 }
+
+/// Parquet files say the same as JSON Lines.
+#[cfg(feature = "parquet")]
+mod parquet_export {
+    use bytes::Bytes;
+    use d1_catalog::{ExportForm, ExportTable, jiff};
+    use parquet::basic::LogicalType;
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::Field;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn value(column: &str, field: &Field) -> Value {
+        match field {
+            Field::Null => Value::Null,
+            Field::Bool(value) => json!(value),
+            Field::Long(value) => json!(value),
+            Field::Double(value) => json!(value),
+            Field::Str(text) if column == "metadata" => serde_json::from_str(text).unwrap(),
+            Field::Str(text) => json!(text),
+            Field::TimestampMillis(time) => {
+                json!(jiff::Timestamp::from_millisecond(*time).unwrap().to_string())
+            }
+            other => panic!("expected a value of the export, found {other:?}"),
+        }
+    }
+
+    fn read(file: Vec<u8>) -> Vec<Value> {
+        let reader = SerializedFileReader::new(Bytes::from(file)).unwrap();
+        let rows = reader.get_row_iter(None).unwrap().map(|row| {
+            let row = row.unwrap();
+            let fields = row.get_column_iter().map(|(name, field)| (name.clone(), value(name, field)));
+            Value::Object(fields.collect())
+        });
+        rows.collect()
+    }
+
+    #[tokio::test]
+    async fn has_the_rows_of_json_lines() {
+        let (backend, place) = (MemoryBackend::new(), place());
+        two_versions(&backend).await;
+        let catalog = Catalog::open(&place.path).unwrap();
+        update(&catalog, &backend).await;
+        for table in ExportTable::ALL {
+            let (mut file, mut lines) = (Vec::new(), Vec::new());
+            let count = catalog.export(table, ExportForm::Parquet, &mut file).unwrap();
+            assert_eq!(count, catalog.export(table, ExportForm::JsonLines, &mut lines).unwrap());
+            let mut rows = read(file);
+            let lines = String::from_utf8(lines).unwrap();
+            let expected: Vec<Value> =
+                lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert!(!expected.is_empty(), "{table:?}");
+            if table == ExportTable::Documents {
+                // The columns of CSV come in addition.
+                assert_eq!((&rows[0]["title"], &rows[1]["title"]), (&json!("First"), &json!("Second")));
+                for row in &mut rows {
+                    row.as_object_mut().unwrap().retain(|name, _| expected[0].get(name).is_some());
+                }
+            }
+            assert_eq!(rows, expected, "{table:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn has_typed_columns() {
+        let (backend, place) = (MemoryBackend::new(), place());
+        two_versions(&backend).await;
+        let catalog = Catalog::open(&place.path).unwrap();
+        update(&catalog, &backend).await;
+        let types = |table| {
+            let mut file = Vec::new();
+            catalog.export(table, ExportForm::Parquet, &mut file).unwrap();
+            let reader = SerializedFileReader::new(Bytes::from(file)).unwrap();
+            let schema = reader.metadata().file_metadata().schema_descr_ptr();
+            let columns = schema.columns().iter().map(|column| {
+                let kind = match column.logical_type_ref() {
+                    Some(LogicalType::String) => "text".to_owned(),
+                    Some(LogicalType::Json) => "json".to_owned(),
+                    Some(LogicalType::Timestamp(_)) => "time".to_owned(),
+                    _ => column.physical_type().to_string(),
+                };
+                format!("{} {kind}", column.name())
+            });
+            columns.filter(|column| !column.ends_with(" text")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            types(ExportTable::Packages),
+            ["stored_bytes INT64", "files INT64", "bytes INT64", "archived BOOLEAN", "public BOOLEAN"]
+        );
+        assert_eq!(
+            types(ExportTable::Objects),
+            ["size INT64", "public BOOLEAN", "archived BOOLEAN", "date_uploaded time", "date_modified time"]
+        );
+        assert_eq!(types(ExportTable::Files), ["size INT64"]);
+        assert_eq!(
+            types(ExportTable::Documents),
+            ["west DOUBLE", "south DOUBLE", "east DOUBLE", "north DOUBLE", "metadata json"]
+        );
+    }
+}

@@ -189,6 +189,7 @@ fn duckdb_reads_the_export_of_three_repositories() {
     };
     export("csv");
     export("jsonl");
+    export("parquet");
     let query = |sql: &str| {
         let outcome =
             run(Command::new(&duckdb).args(["-csv", "-noheader", "-c", sql]).current_dir(home)).success();
@@ -197,6 +198,7 @@ fn duckdb_reads_the_export_of_three_repositories() {
     let count = "SELECT count(*), count(DISTINCT repository), sum(files) FROM 'tables/packages.csv'";
     assert_eq!(query(count), "12,3,27");
     assert_eq!(query(&count.replace("csv", "jsonl")), "12,3,27");
+    assert_eq!(query(&count.replace("csv", "parquet")), "12,3,27");
     let titles = "SELECT title, count(*) FROM 'tables/documents.csv' WHERE title LIKE '%ice%' GROUP BY title";
     assert_eq!(query(titles).replace('"', ""), "Sea ice,3");
     assert_eq!(
@@ -208,9 +210,18 @@ fn duckdb_reads_the_export_of_three_repositories() {
     let document = fs::read_to_string(workspace().join("docs/catalogue.md")).unwrap();
     let examples: Vec<_> =
         document.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     let found = query(examples[0]);
     assert!(found.lines().any(|line| line == "peggym.133.1,3"), "{found}");
     assert!(found.lines().any(|line| line.starts_with("text/csv,1,4")), "{found}");
     query(examples[1]);
+    // A file of Parquet for each repository, all read at once.
+    for store in ["arctic", "tundra", "ocean"] {
+        let repository = format!("oci:{store}");
+        d1oci(home, &["catalog", "update", &repository]).success();
+        let arguments = ["catalog", "export", &repository, "--output", store, "--form", "parquet"];
+        d1oci(home, &arguments).success();
+    }
+    let found = query(examples[2]);
+    assert_eq!(found.lines().collect::<Vec<_>>(), ["2011,3,9"], "{found}");
 }

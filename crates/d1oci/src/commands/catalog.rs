@@ -97,6 +97,27 @@ enum Form {
     Csv,
     /// JSON Lines. Documents have their whole content.
     Jsonl,
+    /// Apache Parquet with typed columns. Documents have their whole content as JSON.
+    Parquet,
+}
+
+impl Form {
+    /// Returns the form of the library, and the extension of its files.
+    fn of_library(self) -> Result<(ExportForm, &'static str), Failure> {
+        match self {
+            Self::Csv => Ok((ExportForm::Csv, "csv")),
+            Self::Jsonl => Ok((ExportForm::JsonLines, "jsonl")),
+            #[cfg(feature = "parquet")]
+            Self::Parquet => Ok((ExportForm::Parquet, "parquet")),
+            #[cfg(not(feature = "parquet"))]
+            Self::Parquet => {
+                let message = "this d1oci was built without the feature `parquet`";
+                Err(Failure::new(ExitStatus::Usage, message).with_hint(
+                    "build it with `cargo install --locked --path crates/d1oci --features parquet`",
+                ))
+            }
+        }
+    }
 }
 
 /// Remove repositories from catalogues.
@@ -269,6 +290,7 @@ fn open(path: &Path) -> Result<Catalog, Failure> {
 
 fn export(context: &Context, arguments: ExportArguments) -> Result<(), Failure> {
     let ExportArguments { repository, output, form } = arguments;
+    let (form, extension) = form.of_library()?;
     let name = match &repository {
         Some(reference) => repository_name(context.repository_only(reference, "catalog export")?),
         None => String::new(),
@@ -276,10 +298,6 @@ fn export(context: &Context, arguments: ExportArguments) -> Result<(), Failure> 
     let path = context.catalogs.path(&name)?;
     let catalog = open(&path)?;
     fs::create_dir_all(&output).map_err(|error| Failure::file("create", &output, error))?;
-    let (form, extension) = match form {
-        Form::Csv => (ExportForm::Csv, "csv"),
-        Form::Jsonl => (ExportForm::JsonLines, "jsonl"),
-    };
     let mut list = context.printer.list(&[], "exported")?;
     for table in ExportTable::ALL {
         let path = output.join(format!("{}.{extension}", table.name()));
