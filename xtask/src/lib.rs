@@ -15,6 +15,7 @@ pub mod peers;
 pub mod process;
 pub mod registry;
 pub mod release;
+pub mod repository;
 pub mod sample;
 pub mod test;
 pub mod tidy;

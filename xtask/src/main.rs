@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::error::Result;
 use xtask::{
-    bench, ci, console, dist, docs, lint, node, peers, registry, release, sample, test, tidy, torture,
+    bench, ci, console, dist, docs, lint, node, peers, registry, release, repository, sample, test, tidy,
+    torture,
 };
 
 /// Development tasks of the d1oci workspace.
@@ -28,6 +29,8 @@ enum Task {
     Ci,
     /// Make a deterministic bag: a mooring data set, or another kind of trouble
     Sample(sample::Arguments),
+    /// Make a layout with very many small packages, to measure catalogues
+    Repository(repository::Arguments),
     /// Find or install the programs that tests and benchmarks compare with
     Peers(peers::Arguments),
     /// Measure d1oci beside its peers and write docs/benchmarks.md
@@ -65,6 +68,7 @@ fn run(task: &Task) -> Result<bool> {
         Task::Tidy => tidy::run(),
         Task::Lint => lint::run(),
         Task::Sample(arguments) => sample::run(arguments),
+        Task::Repository(arguments) => repository::run(arguments),
         Task::Peers(arguments) => peers::run(arguments),
         Task::Bench(arguments) => bench::run(arguments),
         Task::Docs(arguments) => docs::run(arguments),
