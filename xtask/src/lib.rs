@@ -8,6 +8,7 @@ pub mod console;
 pub mod dist;
 pub mod docs;
 pub mod error;
+pub mod gateway_bench;
 pub mod lint;
 pub mod metadata;
 pub mod node;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::error::Result;
 use xtask::{
-    bench, ci, console, dist, docs, lint, node, peers, registry, release, repository, sample, test, tidy,
-    torture,
+    bench, ci, console, dist, docs, gateway_bench, lint, node, peers, registry, release, repository, sample,
+    test, tidy, torture,
 };
 
 /// Development tasks of the d1oci workspace.
@@ -35,6 +35,8 @@ enum Task {
     Peers(peers::Arguments),
     /// Measure d1oci beside its peers and write docs/benchmarks.md
     Bench(bench::Arguments),
+    /// Measure the gateway beside nginx and a Member Node
+    GatewayBench(gateway_bench::Arguments),
     /// Write docs/cli.md from the help of d1oci
     Docs(docs::Arguments),
     /// Pack the program, its manual pages, completions and licences for a release
@@ -71,6 +73,7 @@ fn run(task: &Task) -> Result<bool> {
         Task::Repository(arguments) => repository::run(arguments),
         Task::Peers(arguments) => peers::run(arguments),
         Task::Bench(arguments) => bench::run(arguments),
+        Task::GatewayBench(arguments) => gateway_bench::run(arguments),
         Task::Docs(arguments) => docs::run(arguments),
         Task::Dist(arguments) => dist::run(arguments),
         Task::Registry(arguments) => registry::run(arguments),
