@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let index = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries,
     });
-    for (name, text) in [("index.json", index.to_string()), ("oci-layout", template.layout.clone())] {
+    for (name, text) in [("index.json", index.to_string()), ("oci-layout", template.layout)] {
         let path = arguments.out.join(name);
         fs::write(&path, text).map_err(at(&path))?;
     }
@@ -156,8 +156,11 @@ impl Template {
 
 /// Replacements of equal length, by their first bytes.
 struct Changes {
-    by_start: HashMap<[u8; START], Vec<(Vec<u8>, Vec<u8>)>>,
+    by_start: HashMap<[u8; START], Vec<Change>>,
 }
+
+/// The bytes before and after a replacement.
+type Change = (Vec<u8>, Vec<u8>);
 
 /// The unit of tar archives in bytes.
 const BLOCK: usize = 512;
@@ -238,7 +241,8 @@ impl Changes {
 fn word(number: u64) -> String {
     const SYLLABLES: [&str; 16] =
         ["ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "wu", "za"];
-    (0..4).map(|place| SYLLABLES[(number >> (4 * place)) as usize & 15]).collect()
+    let syllable = |place: u64| usize::try_from(number >> (4 * place) & 15).unwrap_or_default();
+    (0..4).map(|place| SYLLABLES[syllable(place)]).collect()
 }
 
 /// Where a file comes in the order in which checksums are known.

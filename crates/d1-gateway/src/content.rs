@@ -1,9 +1,10 @@
 //! The bytes of files: read from the repositories in pieces, decoded, and verified while they stream.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::convert::Infallible;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -33,6 +34,15 @@ const LONGEST_HOLD: Duration = Duration::from_secs(1);
 
 /// The most bytes, compressed or not, of a member that is decoded in memory.
 const LARGEST_IN_MEMORY: u64 = 2 << 20;
+
+/// The most bytes of a stored file that stays in memory after it was verified.
+const LARGEST_VERIFIED: u64 = 16 << 20;
+
+/// How many readings collect a file for memory at once.
+const COLLECTED_AT_ONCE: usize = 2;
+
+/// How many files are remembered as asked for.
+const MOST_ASKED: usize = 10_000;
 
 /// How many larger members are decoded at once. Each occupies a thread until its client has all of it.
 const STREAMED_AT_ONCE: usize = 32;
@@ -77,6 +87,21 @@ pub(crate) struct Reader {
     /// For members that are decoded or sent: some megabytes each.
     decoded: Arc<Semaphore>,
     streamed: Arc<Semaphore>,
+    verified: Arc<Verified>,
+}
+
+/// Whole files in memory that were verified. Clients that ask again get them without another reading and hashing.
+struct Verified {
+    files: Cache,
+    /// The files that clients asked for. Only the second request for a file collects it.
+    asked: Mutex<HashSet<[u8; 32]>>,
+    collecting: Arc<Semaphore>,
+}
+
+/// The bytes of a file so far, and the right to hold them.
+struct Collected {
+    bytes: Vec<u8>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// A file to read.
@@ -92,7 +117,7 @@ pub(crate) struct Wanted {
 }
 
 impl Reader {
-    /// Returns a reader that keeps up to `kept_bytes` of decoded members.
+    /// Returns a reader that keeps up to `kept_bytes` of decoded members, and as much of verified files.
     pub(crate) fn new(blocks: Option<Arc<Blocks>>, metrics: Arc<Metrics>, kept_bytes: u64) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -101,12 +126,14 @@ impl Reader {
             members: Arc::new(Cache::new(kept_bytes)),
             decoded: Arc::new(Semaphore::new(processors.clamp(8, 32))),
             streamed: Arc::new(Semaphore::new(STREAMED_AT_ONCE)),
+            verified: Arc::new(Verified::new(kept_bytes)),
         }
     }
 
     /// Returns a reader that uses no copies in memory or on the disk: the bytes come from the store.
     pub(crate) fn without_copies(&self) -> Self {
-        Self { blocks: None, members: Arc::new(Cache::new(0)), ..self.clone() }
+        let (members, verified) = (Arc::new(Cache::new(0)), Arc::new(Verified::new(0)));
+        Self { blocks: None, members, verified, ..self.clone() }
     }
 
     /// Starts reading. The first piece is open when this returns, so a store that is away is noticed before the answer begins.
@@ -114,22 +141,38 @@ impl Reader {
     /// Of a whole file, the last chunk is held back until the digest is known to be right.
     pub(crate) async fn read(&self, wanted: Wanted) -> Result<ContentStream, ContentError> {
         let source = self.source(wanted.backend, &wanted.pieces, wanted.is_one_of_many);
+        let (sender, receiver) = channel(CHUNKS_IN_FLIGHT);
+        let mut output = Output {
+            sender,
+            hasher: None,
+            sha256: wanted.sha256,
+            left: wanted.length,
+            length: wanted.length,
+            held: None,
+            collected: None,
+        };
+        if let (Some(sha256), [piece]) = (&wanted.sha256, wanted.pieces.as_slice())
+            && matches!(piece.encoding, PieceEncoding::Raw)
+        {
+            if let Some(file) = self.verified.files.get(sha256) {
+                let piece = piece.clone();
+                tokio::spawn(async move {
+                    match output.verified(&source, file, &piece).await {
+                        Ok(()) => output.end(&source).await,
+                        Err(ended) => output.fail(&source, ended).await,
+                    }
+                });
+                return Ok(receiver);
+            }
+            output.collected = self.verified.collect(sha256, wanted.length);
+        }
+        output.hasher = wanted.sha256.map(|_| DigestHasher::new(DigestAlgorithm::Sha256));
         let mut pieces = VecDeque::from(wanted.pieces);
         let first = match pieces.pop_front() {
             Some(piece) => Some((source.start(&piece).await?, piece)),
             None => None,
         };
-        let (sender, receiver) = channel(CHUNKS_IN_FLIGHT);
-        let output = Output {
-            sender,
-            hasher: wanted.sha256.map(|_| DigestHasher::new(DigestAlgorithm::Sha256)),
-            sha256: wanted.sha256,
-            left: wanted.length,
-            length: wanted.length,
-            held: None,
-        };
         tokio::spawn(async move {
-            let mut output = output;
             let mut next = first;
             while let Some((started, piece)) = next {
                 if let Err(ended) = output.piece(&source, started, &piece).await {
@@ -200,6 +243,35 @@ impl Reader {
             *end = piece.blob_size;
         }
         Source { reader: self.clone(), blocks: self.blocks.clone().filter(|_| is_remote), ends, backend }
+    }
+}
+
+impl Verified {
+    fn new(capacity: u64) -> Self {
+        let collecting = Arc::new(Semaphore::new(COLLECTED_AT_ONCE));
+        Self { files: Cache::new(capacity), asked: Mutex::default(), collecting }
+    }
+
+    /// Begins to collect a file that was asked for before.
+    fn collect(&self, sha256: &[u8; 32], length: u64) -> Option<Collected> {
+        if length > LARGEST_VERIFIED {
+            return None;
+        }
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.contains(sha256) {
+            let place = Arc::clone(&self.collecting).try_acquire_owned().ok()?;
+            return Some(Collected { bytes: Vec::new(), _place: place });
+        }
+        if asked.len() >= MOST_ASKED {
+            asked.clear();
+        }
+        asked.insert(*sha256);
+        None
+    }
+
+    async fn keep(&self, sha256: [u8; 32], collected: Collected) {
+        let bytes = async { Ok::<_, Infallible>(Bytes::from(collected.bytes)) };
+        let Ok(_) = self.files.get_or_load(sha256, bytes).await;
     }
 }
 
@@ -314,6 +386,7 @@ impl Source {
     /// Makes the next reading ask the store again: some bytes were wrong.
     fn forget(&self) {
         self.reader.members.clear();
+        self.reader.verified.files.clear();
         let Some(blocks) = &self.blocks else { return };
         self.ends.iter().filter_map(|(blob, _)| blob.sha256_bytes()).for_each(|blob| blocks.forget(&blob));
     }
@@ -328,6 +401,8 @@ struct Output {
     length: u64,
     /// The chunk that waits until the next one, or until the digest is right.
     held: Option<Bytes>,
+    /// The bytes so far, if the file is to stay in memory.
+    collected: Option<Collected>,
 }
 
 /// The reason why a reading ends early.
@@ -354,7 +429,7 @@ type Flow<T = ()> = Result<T, Ended>;
 impl Output {
     async fn piece(&mut self, source: &Source, started: Started, piece: &BlobPiece) -> Flow {
         match (started, &piece.encoding) {
-            (Started::Raw(stream), _) => self.raw(source, stream, piece).await,
+            (Started::Raw(stream), _) => self.raw(source, stream, piece, 0).await,
             (Started::Decoded(decoded), PieceEncoding::Members { compression, part }) => {
                 self.decoded(source, decoded, (piece, *compression, part)).await
             }
@@ -365,9 +440,35 @@ impl Output {
         }
     }
 
-    /// Sends the bytes of a blob. If the client is slow, the blob is closed meanwhile.
-    async fn raw(&mut self, source: &Source, mut stream: ByteStream, piece: &BlobPiece) -> Flow {
+    /// Sends a file that is in memory. If the client is slow, the memory is given back, and the rest comes from the store.
+    async fn verified(&mut self, source: &Source, file: Bytes, piece: &BlobPiece) -> Flow {
         let mut sent = 0;
+        for chunk in file.chunks(CHUNK_BYTES) {
+            if !self.has_room().await? {
+                let mut hasher = DigestHasher::new(DigestAlgorithm::Sha256);
+                hasher.update(&file[..sent]);
+                self.hasher = Some(hasher);
+                drop(file);
+                self.wait_for_room().await?;
+                let sent = sent as u64;
+                let stream = source.open(piece, sent).await?;
+                return self.raw(source, stream, piece, sent).await;
+            }
+            sent += chunk.len();
+            // A copy, so that a slow client does not hold the whole file.
+            self.chunk(Bytes::copy_from_slice(chunk)).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the bytes of a blob behind the first `sent`. If the client is slow, the blob is closed meanwhile.
+    async fn raw(
+        &mut self,
+        source: &Source,
+        mut stream: ByteStream,
+        piece: &BlobPiece,
+        mut sent: u64,
+    ) -> Flow {
         let may_reopen = source.blocks.is_some() || source.backend.capabilities().local_files;
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
@@ -385,6 +486,7 @@ impl Output {
             }
             if is_slow {
                 drop((stream, chunk));
+                self.collected = None;
                 self.wait_for_room().await?;
                 stream = source.open(piece, sent).await?;
             }
@@ -479,6 +581,9 @@ impl Output {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);
         }
+        if let Some(collected) = &mut self.collected {
+            collected.bytes.extend_from_slice(&chunk);
+        }
         let ready = if self.hasher.is_some() { self.held.replace(chunk) } else { Some(chunk) };
         let Some(ready) = ready else { return Ok(()) };
         self.sender.send(Ok(ready)).await.map_err(|_| Ended::Gone)
@@ -494,6 +599,9 @@ impl Output {
             let (expected, actual) = (Digest::from_sha256(sha256), hasher.finish());
             if expected != actual {
                 return self.fail(source, ContentError::WrongDigest { expected, actual }.into()).await;
+            }
+            if let Some(collected) = self.collected.take() {
+                source.reader.verified.keep(sha256, collected).await;
             }
         }
         if let Some(last) = self.held.take() {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use d1_gateway::GatewayOptions;
 use d1_testnode::Catalog;
 use registry_backend::MemoryBackend;
 use registry_conformance::CountingBackend;
 
 use crate::support::*;
+use d1_gateway::GatewayOptions;
 
 #[tokio::test]
 async fn a_file_comes_whole_and_in_ranges() {
@@ -126,6 +128,28 @@ async fn many_clients_of_one_small_file_read_it_from_the_store_once() {
         assert_eq!(answer.body.len(), 5000);
     }
     assert_eq!(backend.count(registry_conformance::Operation::ReadBlob), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_asked_for_again_is_kept_once_it_is_verified() {
+    let mut catalog = Catalog::default();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+    put_data(&mut catalog, "m.data", bytes.clone(), "x.csv");
+    put_package(&mut catalog, "m", &["m.data"], None);
+    let memory = repository(catalog, &["m.map"]).await;
+    let backend = Arc::new(CountingBackend::new(memory));
+    let mut options = GatewayOptions::default();
+    options.disk_cache_bytes = 0;
+    let served = Served::with(Arc::clone(&backend) as _, options).await;
+    backend.reset();
+    // The second reading is kept.
+    for reads in [1, 2, 2, 2] {
+        assert_eq!(served.get("/o/m.data").await.body, bytes);
+        assert_eq!(backend.count(registry_conformance::Operation::ReadBlob), reads);
+    }
+    // A part is not the whole: it comes from the store.
+    let part = served.ask("GET", "/o/m.data", "Range: bytes=10-1999999\r\n").await;
+    assert_eq!(part.body, &bytes[10..2_000_000]);
 }
 
 #[tokio::test]
