@@ -237,7 +237,7 @@ impl Changes {
     }
 }
 
-/// A word of eight letters, of which there are 65,536.
+/// One of 65,536 words of eight letters.
 fn word(number: u64) -> String {
     const SYLLABLES: [&str; 16] =
         ["ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "wu", "za"];
