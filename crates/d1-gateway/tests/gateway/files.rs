@@ -8,7 +8,6 @@ use registry_backend::MemoryBackend;
 use registry_conformance::CountingBackend;
 
 use crate::support::*;
-use d1_gateway::GatewayOptions;
 
 #[tokio::test]
 async fn a_file_comes_whole_and_in_ranges() {
