@@ -59,8 +59,13 @@ pub fn profile() -> Profile {
     profile.delete_actions = "pull,push";
     profile.page_size = 100;
     // Messages name 2000 requests per minute and account (gardenlinux issue 2868): 33 per second.
-    profile.budget =
-        BudgetRules { requests_per_second: 20.0, burst: 100, parallel_requests: 8, parallel_uploads: 3 };
+    profile.budget = BudgetRules {
+        requests_per_second: 20.0,
+        requests_per_second_at_first: None,
+        burst: 100,
+        parallel_requests: 8,
+        parallel_uploads: 3,
+    };
     profile.times = TimeLimits {
         // Commits of 700 MB took up to 11 seconds, large ones longer (GoogleContainerTools/jib issue 4301).
         commit: Duration::from_secs(600),

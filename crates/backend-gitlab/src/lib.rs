@@ -30,6 +30,7 @@ pub fn profile() -> Profile {
     profile.checks_manifest_content = true;
     profile.page_size = 100;
     profile.budget.requests_per_second = 10.0;
+    profile.budget.requests_per_second_at_first = None;
     profile.budget.burst = 100;
     profile.commit_checks = [0, 2, 5].map(Duration::from_secs).to_vec();
     profile.classify = classify;

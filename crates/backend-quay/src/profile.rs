@@ -76,8 +76,13 @@ pub fn profile() -> Profile {
     // endpoints/v2/tag.py: at most 100.
     profile.page_size = 100;
     // "A few requests per second per IP address" (access.redhat.com/solutions/6218921).
-    profile.budget =
-        BudgetRules { requests_per_second: 3.0, burst: 30, parallel_requests: 4, parallel_uploads: 3 };
+    profile.budget = BudgetRules {
+        requests_per_second: 3.0,
+        requests_per_second_at_first: None,
+        burst: 30,
+        parallel_requests: 4,
+        parallel_uploads: 3,
+    };
     // nginx waits 2000 seconds for the application (conf/nginx/server-base.conf.jnj:204); a commit copies the blob.
     profile.times = TimeLimits { commit: Duration::from_secs(2000), ..profile.times };
     profile.commit_checks = [0, 2, 5].map(Duration::from_secs).to_vec();

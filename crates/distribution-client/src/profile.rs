@@ -239,6 +239,8 @@ impl Profile {
             segments: Some(Segments { from_bytes: 64 * MIB, bytes: 4 * MIB, parallel: 3 }),
             budget: BudgetRules {
                 requests_per_second: 50.0,
+                // The requests in flight bound a registry without a known limit: with 20 ms of latency, 8 are 400 per second.
+                requests_per_second_at_first: Some(1000.0),
                 burst: 200,
                 parallel_requests: 8,
                 parallel_uploads: 4,
@@ -293,12 +295,16 @@ fn adjust_generic(profile: &mut Profile, host: &str) {
         // Repositories without an owner are under `library/` (distribution reference/normalize.go).
         profile.default_namespace = Some("library");
         profile.login.hint = Some("with two-factor authentication the password is an access token");
+        // Docker limits requests of an address besides pulls, "in the order of thousands per minute" (docs.docker.com, "Docker Hub
+        // usage and limits").
+        profile.budget.requests_per_second_at_first = None;
     }
     if is_loopback_host(host) {
         // Without a distance, more connections gain nothing.
         profile.segments = None;
         profile.budget = BudgetRules {
             requests_per_second: 10_000.0,
+            requests_per_second_at_first: None,
             burst: 10_000,
             parallel_requests: 32,
             parallel_uploads: 8,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_transfer::{
@@ -336,11 +337,16 @@ impl Registry {
         (received, taken)
     }
 
-    /// Lets everyone wait if the registry asks for fewer requests.
+    /// Lets everyone wait if the registry asks for fewer requests. Without a stated time, the rate alone falls.
     fn slow_down(&self, url: &Url, error: &Error) {
-        if let (ErrorKind::RateLimited, Retry::After(wait)) = (error.kind(), error.retry()) {
-            self.inner.session.pause(url, wait.min(self.inner.profile.retry.longest_stated_wait));
+        if error.kind() != ErrorKind::RateLimited {
+            return;
         }
+        let wait = match error.retry() {
+            Retry::After(wait) => wait.min(self.inner.profile.retry.longest_stated_wait),
+            Retry::Yes | Retry::No => Duration::ZERO,
+        };
+        self.inner.session.pause(url, wait);
     }
 }
 
@@ -357,7 +363,7 @@ impl fmt::Debug for Registry {
 impl Call {
     /// Returns a request. The time limit for its answer is decided when it is sent.
     pub(crate) fn new(method: Method, url: Url, scopes: Scopes) -> Self {
-        Self { request: Request::new(method, url, std::time::Duration::ZERO), scopes }
+        Self { request: Request::new(method, url, Duration::ZERO), scopes }
     }
 
     /// Returns the request with redirects to other hosts as answers, which are not followed.

@@ -14,6 +14,9 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 pub struct BudgetRules {
     /// Requests per second in the long run.
     pub requests_per_second: f64,
+    /// Requests per second until the server first asks for a pause, for a server whose limit nobody published. `None` means
+    /// [`requests_per_second`](Self::requests_per_second) from the start.
+    pub requests_per_second_at_first: Option<f64>,
     /// Requests that may come at once before the rate counts.
     pub burst: u32,
     /// Requests in flight that carry no content.
@@ -24,7 +27,13 @@ pub struct BudgetRules {
 
 impl Default for BudgetRules {
     fn default() -> Self {
-        Self { requests_per_second: 50.0, burst: 50, parallel_requests: 8, parallel_uploads: 4 }
+        Self {
+            requests_per_second: 50.0,
+            requests_per_second_at_first: None,
+            burst: 50,
+            parallel_requests: 8,
+            parallel_uploads: 4,
+        }
     }
 }
 
@@ -54,7 +63,7 @@ impl Budget {
         Self {
             requests: count(rules.parallel_requests),
             uploads: count(rules.parallel_uploads),
-            rate: RequestRate::new(rules.requests_per_second, rules.burst),
+            rate: RequestRate::new(&rules),
         }
     }
 
@@ -70,7 +79,7 @@ impl Budget {
         permit
     }
 
-    /// Lets no request start before this time has passed.
+    /// Lets no request start before this time has passed, and none after it faster than in the long run.
     pub(crate) fn pause(&self, wait: Duration) {
         self.rate.pause(wait);
     }
@@ -79,22 +88,39 @@ impl Budget {
 /// Keeps to a number of requests per second.
 #[derive(Debug)]
 struct RequestRate {
-    interval: Duration,
-    tolerance: Duration,
-    /// The time at which the rate is used up. It runs ahead of the clock by at most the tolerance (the generic cell
-    /// rate algorithm, ITU-T I.371).
-    arrival: Mutex<Instant>,
+    /// The rate after the server has asked for a pause.
+    slow: Spacing,
+    state: Mutex<RateState>,
 }
 
-impl RequestRate {
+#[derive(Debug)]
+struct RateState {
+    spacing: Spacing,
+    /// The time at which the rate is used up. It runs ahead of the clock by at most the tolerance (the generic cell
+    /// rate algorithm, ITU-T I.371).
+    arrival: Instant,
+}
+
+/// The distance of requests, and how far they may come ahead of it.
+#[derive(Clone, Copy, Debug)]
+struct Spacing {
+    interval: Duration,
+    tolerance: Duration,
+}
+
+impl Spacing {
     fn new(requests_per_second: f64, burst: u32) -> Self {
         let interval = Duration::try_from_secs_f64(1.0 / requests_per_second).unwrap_or_default();
         let interval = interval.min(LONGEST_INTERVAL);
-        Self {
-            interval,
-            tolerance: interval.saturating_mul(burst.saturating_sub(1)),
-            arrival: Mutex::new(Instant::now()),
-        }
+        Self { interval, tolerance: interval.saturating_mul(burst.saturating_sub(1)) }
+    }
+}
+
+impl RequestRate {
+    fn new(rules: &BudgetRules) -> Self {
+        let slow = Spacing::new(rules.requests_per_second, rules.burst);
+        let spacing = rules.requests_per_second_at_first.map_or(slow, |rate| Spacing::new(rate, rules.burst));
+        Self { slow, state: Mutex::new(RateState { spacing, arrival: Instant::now() }) }
     }
 
     async fn wait_for_turn(&self) {
@@ -102,18 +128,20 @@ impl RequestRate {
     }
 
     fn pause(&self, wait: Duration) {
-        let until = Instant::now().checked_add(wait).and_then(|until| until.checked_add(self.tolerance));
-        let Some(until) = until else { return };
-        let mut arrival = self.arrival.lock().unwrap_or_else(PoisonError::into_inner);
-        *arrival = (*arrival).max(until);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.spacing = self.slow;
+        let until = Instant::now().checked_add(wait);
+        let Some(until) = until.and_then(|until| until.checked_add(self.slow.tolerance)) else { return };
+        state.arrival = state.arrival.max(until);
     }
 
     fn reserve(&self) -> Instant {
         let now = Instant::now();
-        let mut arrival = self.arrival.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = (*arrival).max(now);
-        *arrival = own.checked_add(self.interval).unwrap_or(own);
-        own.checked_sub(self.tolerance).map_or(now, |start| start.max(now))
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Spacing { interval, tolerance } = state.spacing;
+        let own = state.arrival.max(now);
+        state.arrival = own.checked_add(interval).unwrap_or(own);
+        own.checked_sub(tolerance).map_or(now, |start| start.max(now))
     }
 }
 
@@ -122,12 +150,18 @@ mod tests {
     use super::*;
 
     fn rules() -> BudgetRules {
-        BudgetRules { requests_per_second: 10.0, burst: 3, parallel_requests: 2, parallel_uploads: 1 }
+        BudgetRules {
+            requests_per_second: 10.0,
+            burst: 3,
+            parallel_requests: 2,
+            parallel_uploads: 1,
+            ..BudgetRules::default()
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_passes_and_the_rest_keeps_to_the_rate() {
-        let rate = RequestRate::new(10.0, 3);
+        let rate = RequestRate::new(&rules());
         let start = Instant::now();
         for expected in [0, 0, 0, 100, 200, 300] {
             rate.wait_for_turn().await;
@@ -148,10 +182,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_rate_at_first_ends_with_the_first_pause() {
+        let rate = RequestRate::new(&BudgetRules {
+            requests_per_second_at_first: Some(1000.0),
+            burst: 1,
+            ..rules()
+        });
+        let start = Instant::now();
+        for expected in [0, 1, 2] {
+            rate.wait_for_turn().await;
+            let passed = start.elapsed().as_millis();
+            assert!((expected..expected + 3).contains(&passed), "{passed} instead of {expected}");
+        }
+        rate.pause(Duration::from_secs(1));
+        for expected in [1002, 1102, 1202] {
+            rate.wait_for_turn().await;
+            let passed = start.elapsed().as_millis();
+            assert!((expected..expected + 5).contains(&passed), "{passed} instead of {expected}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_rate_stops_everything() {
         let start = Instant::now();
         for requests_per_second in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE] {
-            let rate = RequestRate::new(requests_per_second, 1);
+            let rate = RequestRate::new(&BudgetRules { requests_per_second, burst: 1, ..rules() });
             rate.wait_for_turn().await;
             rate.wait_for_turn().await;
             rate.pause(Duration::MAX);

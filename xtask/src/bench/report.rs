@@ -103,7 +103,8 @@ impl Setting {
                  number is in parentheses); files in the page cache"
             ),
             "- the slow link is a proxy in user space with 50 ms of delay each way and 100 Mbit/s in each direction, which \
-             replaces `tc netem`: that needs root and support by the kernel"
+             replaces `tc netem`: that needs root and support by the kernel; the registry 20 ms away is behind such a proxy \
+             with 10 ms each way"
                 .to_owned(),
             "- traffic is that of a run over a proxy that counts; what one file takes is compared with the size that \
              `gzip -6` gives it"

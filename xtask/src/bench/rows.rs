@@ -35,6 +35,9 @@ pub(super) enum Network {
     Loopback,
     /// Behind a link with 50 ms of delay each way and 100 Mbit/s.
     Slow,
+    /// Behind a link with 10 ms of delay each way. Commands name it by an address that is not of the loopback interface, so that `d1oci`
+    /// keeps to the limits for registries elsewhere.
+    Distant,
     /// A bucket on the loopback interface instead of a registry. Every command finds its server in the environment.
     Bucket,
 }
@@ -173,6 +176,8 @@ const PREPARE_OBJECTS: Call = d1oci(&["push", "{direct}/bench/bag:v1", "{bag}", 
 const COPY: Call = d1oci(&["copy", "{registry}/bench/bag:v1", "oci:{store}:v1"]);
 const VERIFY_DEEP: Call = d1oci(&["verify", "--deep", "oci:{store}:v1"]);
 const MIRROR: Call = d1oci(&["mirror", "{registry}/bench/tags", "{registry}/bench/copy"]);
+const MIRROR_DISTANT: Call =
+    d1oci(&["mirror", "--plain-http", "{registry}/bench/tags", "{registry}/bench/copy"]);
 const READ_MEMBER: Call = d1oci(&["cat", "{registry}/bench/bag:v1", "{member}", "-o", "{out}"]);
 
 /// The directory of the server of buckets in which measured commands write.
@@ -575,6 +580,24 @@ pub(super) const ROWS: &[Row] = &[
         target: wall(0.5),
     },
     Row {
+        id: "mirror-distant-crane",
+        work: "mirror 1,000 tags to another repository, in a registry 20 ms away",
+        sample: LITTLE,
+        network: Network::Distant,
+        ours: mirror(OURS, MIRROR_DISTANT),
+        peer: mirror("crane", CRANE_MIRROR),
+        target: wall(0.5),
+    },
+    Row {
+        id: "mirror-distant-regsync",
+        work: "mirror 1,000 tags to another repository, in a registry 20 ms away",
+        sample: LITTLE,
+        network: Network::Distant,
+        ours: mirror(OURS, MIRROR_DISTANT),
+        peer: mirror("regsync", REGSYNC_MIRROR),
+        target: wall(0.5),
+    },
+    Row {
         id: "push-small",
         work: "push 20,000 small files to a layout, as an archive",
         sample: SMALL_FILES,
@@ -772,7 +795,12 @@ mod tests {
     fn rows_with_a_registry_use_it() {
         for row in ROWS {
             let uses = row.ours.call.arguments.concat().contains("{registry}");
-            assert_eq!(uses, matches!(row.network, Network::Loopback | Network::Slow), "{}", row.id);
+            assert_eq!(
+                uses,
+                matches!(row.network, Network::Loopback | Network::Slow | Network::Distant),
+                "{}",
+                row.id
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ const KEYS: (&str, &str) = ("benchmark", "benchmark-secret");
 pub(super) fn program(network: Network) -> Option<&'static str> {
     match network {
         Network::None => None,
-        Network::Loopback | Network::Slow => Some("docker-registry"),
+        Network::Loopback | Network::Slow | Network::Distant => Some("docker-registry"),
         Network::Bucket => Some("versitygw"),
     }
 }
@@ -75,7 +75,19 @@ impl Server {
 
     /// Returns the address for measured commands.
     pub(super) fn measured(&self) -> SocketAddr {
-        if self.network == Network::Slow { self.link.address } else { self.address }
+        match self.network {
+            Network::Slow | Network::Distant => self.counted(),
+            Network::None | Network::Loopback | Network::Bucket => self.address,
+        }
+    }
+
+    /// Returns the address for commands whose traffic is counted.
+    pub(super) fn counted(&self) -> SocketAddr {
+        match self.network {
+            // Connections to it reach this machine, and no program takes it for a loopback address.
+            Network::Distant => (Ipv4Addr::UNSPECIFIED, self.link.address.port()).into(),
+            _ => self.link.address,
+        }
     }
 
     /// Returns the variables by which commands find the server.
@@ -139,10 +151,11 @@ impl Wire {
     }
 }
 
-/// The slow link: 50 ms each way and 100 Mbit/s.
+/// The slow link has 50 ms each way and 100 Mbit/s, the distant registry 10 ms each way.
 fn slowness(network: Network) -> Slowness {
     match network {
         Network::Slow => Slowness { delay: Duration::from_millis(50), bytes_per_second: 12_500_000 },
+        Network::Distant => Slowness { delay: Duration::from_millis(10), bytes_per_second: 0 },
         Network::None | Network::Loopback | Network::Bucket => Slowness::default(),
     }
 }

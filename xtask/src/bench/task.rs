@@ -75,7 +75,7 @@ impl Task {
         if let Some(server) = &server {
             let shared = [("{direct}", server.address.to_string()), ("{data}", text(&server.data))];
             places.push(("{registry}", server.measured().to_string()));
-            counted.push(("{registry}", server.link.address.to_string()));
+            counted.push(("{registry}", server.counted().to_string()));
             places.extend(shared.clone());
             counted.extend(shared);
         }

@@ -103,6 +103,7 @@ impl Service {
         settings.silence = silence;
         settings.budget = BudgetRules {
             requests_per_second: 2000.0,
+            requests_per_second_at_first: None,
             burst: 2000,
             parallel_requests: parallel.max(1),
             parallel_uploads: parallel.max(1),

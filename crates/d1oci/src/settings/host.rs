@@ -200,6 +200,7 @@ impl HostSettings {
         let written = &self.written;
         if let Some(rate) = written.requests_per_second {
             profile.budget.requests_per_second = rate;
+            profile.budget.requests_per_second_at_first = None;
             // A burst is worth ten seconds of the rate, as for the registries with known limits.
             #[expect(
                 clippy::cast_possible_truncation,

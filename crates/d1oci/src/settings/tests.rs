@@ -46,6 +46,7 @@ fn the_documented_example_says_what_it_documents() {
     assert_eq!(profile.capabilities.part_bytes, Some(2 << 30));
     assert_eq!((profile.capabilities.parallel_blobs, profile.budget.parallel_uploads), (8, 8));
     assert_eq!((profile.budget.requests_per_second, profile.budget.burst), (50.0, 500));
+    assert_eq!(profile.budget.requests_per_second_at_first, None);
     assert_eq!(profile.times.connect, Duration::from_secs(10));
     assert_eq!(profile.times.silence, Duration::from_secs(120));
     assert_eq!(profile.times.commit, Duration::from_secs(1800));
