@@ -26,6 +26,9 @@ const PARALLEL: u16 = 16;
 ///
 /// Tags that already name the same artifact are not read. A second run continues an interrupted one. The exit code is that of the
 /// first tag that failed; the others are mirrored nevertheless.
+///
+/// An unchanged tag takes one request to each registry whose list of tags has no digests. With `--journal` or `--trust-target`, the
+/// target gets none.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: d1oci mirror --delete --dry-run ghcr.io/arctic/packages oci:replica")]
 pub(crate) struct Arguments {
