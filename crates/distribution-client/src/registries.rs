@@ -185,4 +185,13 @@ mod tests {
         assert_eq!(local.at("localhost:5000").budget.requests_per_second, 2.0);
         assert!(Profile::generic().at("registry.example").segments.is_some());
     }
+
+    #[test]
+    fn only_registries_without_a_known_limit_get_more_requests_at_first() {
+        let at_first = |host| Profile::generic().at(host).budget.requests_per_second_at_first;
+        assert_eq!(at_first("registry.example"), Some(1000.0));
+        for host in ["docker.io", "localhost:5000"] {
+            assert_eq!(at_first(host), None, "{host}");
+        }
+    }
 }
