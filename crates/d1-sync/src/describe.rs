@@ -17,7 +17,9 @@ use futures::{FutureExt, StreamExt, stream};
 use crate::difference::DifferenceKind;
 use crate::error::{Error, MemberFault, Result};
 use crate::node::{DataOneSource, Downloading, download, write};
-use crate::package::{DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS, SkippedMember, has_all};
+use crate::package::{
+    DescribedObject, DescribedPackage, MANIFEST_ALGORITHMS, SkippedMember, has_all, read_digests,
+};
 
 /// How many system metadata documents are requested at once. The client also limits requests to each node.
 const DOCUMENTS_AT_ONCE: usize = 8;
@@ -352,13 +354,8 @@ fn with_digests(
             })
         } else {
             let path = &object.record.path;
-            match hashed.next() {
-                Some(HashOutcome::Hashed { digests, .. }) => digests,
-                Some(HashOutcome::Unreadable(error)) => {
-                    return Err(Error::io("read", staging.join(&**path), error));
-                }
-                _ => return Err(Error::content(&**path, "it changed while being read")),
-            }
+            let outcome = hashed.next().unwrap_or(HashOutcome::Changed);
+            read_digests(outcome, || staging.join(&**path))?.1
         };
     }
     Ok(objects)

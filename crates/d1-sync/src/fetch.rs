@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::describe::{Selection, describe};
 use crate::error::{Error, Result};
 use crate::node::{DataOneSource, Downloading, download};
-use crate::package::{DescribedObject, DescribedPackage, SkippedMember, make_bag, write_tag_files};
+use crate::package::{DescribedObject, DescribedPackage, SkippedMember, make_bag};
 
 /// How to fetch.
 #[derive(Clone, Debug)]
@@ -178,9 +178,8 @@ fn finish(
     overwrite: bool,
 ) -> Result<()> {
     let bag = staging.files().join("bag");
-    let mut scan = make_bag(package, objects.iter().map(Digests::view))?;
+    let scan = make_bag(package, objects.iter().map(Digests::view), &bag)?;
     drop(objects);
-    write_tag_files(&mut scan, &bag)?;
     let report = bagit::check(&scan.inventory, &scan.tag_files, &CheckOptions::default());
     if !report.valid {
         return Err(d1_transfer::Error::InvalidBag { directory: bag, report: Box::new(report) }.into());

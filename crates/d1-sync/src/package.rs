@@ -1,13 +1,12 @@
 //! A package of a DataONE node: its members, their places in a bag, and the tag files of the bag.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bagit::{
-    Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, DigestsView, EntryKind, FileEntry, Inventory,
-    Scan, TagFiles,
+    Algorithm, AlgorithmSet, BagBuilder, BagInfo, Digests, DigestsView, EntryKind, FileEntry, FileToHash,
+    HashOptions, HashOutcome, Inventory, NoProgress, Scan,
 };
 use d1_model::{Checksum, DateTime, Identifier, Oddity, SystemMetadata};
 use d1_package::{ObjectRecord, PackageFile};
@@ -163,28 +162,22 @@ pub struct SkippedMember {
     pub state: Option<DifferenceKind>,
 }
 
-/// Prefix of payload paths in a bag.
-const PAYLOAD: &str = "data/";
-
-/// Makes the tag files of the package's bag from the digests of its objects. The date is that of the map, so the same
-/// package always gets the same files.
+/// Writes the tag files of the package's bag into its directory, and lists the whole bag. `digests` are those of the objects. The date
+/// is that of the map, so the same package always gets the same files. It blocks.
 pub(crate) fn make_bag<'d>(
     package: &DescribedPackage,
     digests: impl Iterator<Item = DigestsView<'d>>,
+    bag: &Path,
 ) -> Result<Scan> {
-    let (mut payload, mut tags) = (Inventory::new(), Inventory::new());
+    let mut inventory = Inventory::new();
     let mut put = |path: &str, size: u64, digests: DigestsView<'_>| {
-        let entry = FileEntry { size, digests, kind: EntryKind::File };
-        match path.strip_prefix(PAYLOAD) {
-            Some(below) => payload.insert(below, entry),
-            None => tags.insert(path, entry),
-        };
+        inventory.insert(path, FileEntry { size, digests, kind: EntryKind::File });
     };
-    for (object, digests) in package.objects.iter().zip(digests) {
-        put(&object.path, object.record.size, digests);
-    }
     for object in &package.objects {
         put(&object.record.path, object.document_size, object.document_digests.view());
+    }
+    for (object, digests) in package.objects.iter().zip(digests) {
+        put(&object.path, object.record.size, digests);
     }
     let mut info = BagInfo::new();
     info.push("External-Identifier", package.identifier.as_str())?;
@@ -193,28 +186,35 @@ pub(crate) fn make_bag<'d>(
     if let Some(date) = &package.date {
         builder = builder.bagging_date(date);
     }
-    let mut scan = builder.around(payload, &tags)?;
-    for (name, bytes) in scan.tag_files.held() {
-        scan.inventory.insert_file(name, bytes.len() as u64, Digests::of(package.algorithms, bytes));
-    }
+    let mut scan = builder.write_tag_files(inventory, bag)?;
+    hash_tag_files(&mut scan, package.algorithms, bag)?;
     Ok(scan)
 }
 
-/// Writes the tag files of a bag into its directory. Manifests stay there, because those of a large package need much memory.
-/// It blocks.
-pub(crate) fn write_tag_files(scan: &mut Scan, bag: &Path) -> Result<()> {
-    for (name, bytes) in std::mem::take(&mut scan.tag_files).into_held() {
-        let path = bag.join(&name);
-        fs::write(&path, &bytes).map_err(|error| Error::io("write", &path, error))?;
-        if TagFiles::may_stay_on_disk(&name) {
-            drop(bytes);
-            let seen = scan.tag_files.insert_file(&name, &path);
-            seen.map_err(|error| Error::io("look at", &path, error))?;
-        } else {
-            scan.tag_files.insert(&name, bytes);
-        }
+/// Adds the digests of the tag files by all algorithms of the package. Large manifests are on disk alone.
+fn hash_tag_files(scan: &mut Scan, algorithms: AlgorithmSet, bag: &Path) -> Result<()> {
+    let names: Vec<(&str, u64)> = scan
+        .tag_files
+        .names()
+        .map(|name| (name, scan.inventory.file(name).map_or(0, |entry| entry.size)))
+        .collect();
+    let files: Vec<FileToHash<'_>> =
+        names.iter().map(|(path, size)| FileToHash { path, size: *size, algorithms }).collect();
+    let hashed = bagit::hash_files(bag, &files, &HashOptions::default(), &NoProgress)?;
+    for ((name, _), outcome) in names.into_iter().zip(hashed) {
+        let (size, digests) = read_digests(outcome, || bag.join(name))?;
+        scan.inventory.insert_file(name, size, digests);
     }
     Ok(())
+}
+
+/// Returns the size and the digests of a file in the staging directory.
+pub(crate) fn read_digests(outcome: HashOutcome, path: impl Fn() -> PathBuf) -> Result<(u64, Digests)> {
+    match outcome {
+        HashOutcome::Hashed { size, digests } => Ok((size, digests)),
+        HashOutcome::Unreadable(error) => Err(Error::io("read", path(), error)),
+        _ => Err(Error::content(path().display().to_string(), "it changed while being read")),
+    }
 }
 
 /// Returns the SHA-256 digest.

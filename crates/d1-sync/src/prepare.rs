@@ -14,7 +14,7 @@ use d1_transfer::{Observer, PushOptions};
 use oci_model::Digest;
 
 use crate::error::Result;
-use crate::package::{DescribedObject, DescribedPackage, make_bag, write_tag_files};
+use crate::package::{DescribedObject, DescribedPackage, make_bag};
 
 /// The way of an object into the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +42,12 @@ pub(crate) fn ways(
     package: &DescribedPackage,
     options: &PushOptions,
     limits: PlanLimits,
+    staging: &Path,
 ) -> Result<Vec<Way>> {
     let files = {
-        // The sizes of tag files depend only on the length of the digests.
+        // The sizes of tag files depend only on the length of the digests. The bag gets others later.
         let placeholder = Digests::of(package.algorithms, b"");
-        let scan = make_bag(package, package.objects.iter().map(|_| placeholder.view()))?;
+        let scan = make_bag(package, package.objects.iter().map(|_| placeholder.view()), staging)?;
         package_files(scan.inventory, true)?
     };
     let mut plan_options = PlanOptions::new(package.directory.clone());
@@ -89,8 +90,7 @@ impl Preparing {
     /// Makes the bag of the package and lays it out. It blocks.
     pub(crate) fn prepare(self) -> Result<Prepared> {
         let Self { package, moved, staging, options, limits, observer } = self;
-        let mut scan = make_bag(&package, moved.iter().map(|moved| moved.digests.view()))?;
-        write_tag_files(&mut scan, &staging)?;
+        let scan = make_bag(&package, moved.iter().map(|moved| moved.digests.view()), &staging)?;
         let survey = survey(&package, &staging, &scan)?;
         let stored = package.objects.iter().zip(&*moved);
         let stored = stored.filter_map(|(object, moved)| Some((object.path.clone(), moved.stored.clone()?)));

@@ -417,7 +417,8 @@ impl OnePackage<'_> {
     async fn ways(&self) -> Result<Vec<Way>> {
         let (package, options) = (Arc::clone(&self.package), self.all.options.push.clone());
         let limits = PlanLimits::from(self.all.backend.capabilities());
-        run_blocking(move || ways(&package, &options, limits)).await
+        let staging = self.staging.to_owned();
+        run_blocking(move || ways(&package, &options, limits, &staging)).await
     }
 
     /// Stores the package after its objects.

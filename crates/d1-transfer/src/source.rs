@@ -158,7 +158,7 @@ fn changed(path: &Path, size: u64, file_size: u64) -> Error {
 }
 
 /// How many bytes of all layers of a push stay in memory before the rest goes to a file.
-const MEMORY_LIMIT: usize = 8 * 1024 * 1024;
+const MEMORY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// How many layers get a file of their own: each keeps a descriptor open until the push ends.
 const MOST_OWN_FILES: usize = 64;

@@ -17,6 +17,8 @@ use crate::inventory::Inventory;
 use crate::manifest::ManifestKind;
 use crate::progress::Progress;
 use crate::scan::{Scan, ScanOptions};
+#[cfg(doc)]
+use crate::tag_files::TagFiles;
 use crate::version::Version;
 
 impl BagBuilder {
@@ -41,6 +43,22 @@ impl BagBuilder {
     /// As [`BagBuilder::create`] for the metadata.
     pub fn around(&self, payload: Inventory, tags: &Inventory) -> Result<Scan> {
         around(self, payload, tags)
+    }
+
+    /// Writes the tag files of a bag into its directory, whose files were hashed before. Manifests that are larger than
+    /// [`TagFiles::MOST_HELD_BYTES`] stay there.
+    ///
+    /// `inventory` lists the files of the bag by their paths in it, with digests by the algorithms of the builder. The files of the
+    /// builder are ignored. The result lists the tag files too, without the digests of the tag manifests, which no manifest lists.
+    ///
+    /// # Errors
+    /// As [`BagBuilder::create`].
+    pub fn write_tag_files(&self, mut inventory: Inventory, directory: &Path) -> Result<Scan> {
+        let directory = Directory::open(directory).map_err(Error::io("open", directory))?;
+        inventory.insert_directory("data");
+        let info = dated_info(self)?;
+        let tag_files = write_tag_files(&mut inventory, info, None, self.algorithms, &directory)?;
+        Ok(Scan { inventory, tag_files, base_directory: None })
     }
 }
 
@@ -205,5 +223,20 @@ mod tests {
         assert!(String::from_utf8_lossy(text).contains("metadata/eml.xml"));
         let tag_manifest = scan.inventory.file("tagmanifest-sha256.txt").unwrap();
         assert!(tag_manifest.digests.get(Algorithm::Sha256).is_some());
+    }
+
+    #[test]
+    fn tag_files_are_written_around_files_that_were_hashed() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("data/a.csv", "abc"), ("metadata/eml.xml", "xyz")]);
+        let algorithms = [Algorithm::Md5, Algorithm::Sha256].into_iter().collect();
+        let mut inventory = Inventory::new();
+        inventory.insert_file("data/a.csv", 3, Digests::of(algorithms, b"abc"));
+        inventory.insert_file("metadata/eml.xml", 3, Digests::of(algorithms, b"xyz"));
+        let scan = builder().write_tag_files(inventory, root.path()).unwrap();
+        assert!(check(&scan.inventory, &scan.tag_files, &CheckOptions::default()).valid);
+        assert!(is_valid(root.path()));
+        let listed: Vec<_> = scan.inventory.files().map(|(path, _)| path).collect();
+        assert!(listed.contains(&"tagmanifest-md5.txt") && listed.contains(&"bagit.txt"), "{listed:?}");
     }
 }
