@@ -608,6 +608,25 @@ mod tests {
         assert_eq!((time.unreadable.count, time.times), (1, 1));
     }
 
+    /// 22 lines before the data, a name twice, empty columns at the end, and fewer attributes than columns.
+    #[test]
+    fn odd_tables_are_shown_as_they_are() {
+        let mut entity = Entity::default();
+        entity.attributes = vec![attribute("year", "interval"), attribute("count", "ratio")];
+        let csv = d1_catalog::d1_metadata::CsvDialect { header_lines: Some(22), ..Default::default() };
+        entity.csv = Some(csv);
+        let text = format!("{}year,year,,\n2001,7,,\n2002,8,,\n", "# about the station\n".repeat(21));
+        let table = read(&text, Some(&entity), &all()).unwrap();
+        assert_eq!(table.count, 2);
+        assert_eq!(table.rows, [["2001", "7", "", ""], ["2002", "8", "", ""]]);
+        assert_eq!(table.names, ["year", "year", "column 3", "column 4"]);
+        assert_eq!((table.columns[0].numbers, table.columns[1].numbers), (2, 2));
+        assert_eq!((table.columns[3].values, table.columns[3].missing), (0, 2));
+        // The second attribute belongs to no column: names count before places.
+        assert!(table.columns[0].attribute.is_some() && table.columns[3].attribute.is_none());
+        assert_eq!(table.ragged, None);
+    }
+
     #[test]
     fn rows_and_columns_are_chosen() {
         let wanted =
