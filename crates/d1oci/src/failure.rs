@@ -182,14 +182,15 @@ impl Failure {
         serde_json::to_string(&Document { time: log_time, level, error: body }).unwrap_or_default()
     }
 
-    /// Returns the causes, without those that repeat the text before, as causes of transparent wrappers do.
+    /// Returns the causes, without those that repeat the text before, as causes of transparent wrappers do, and without the
+    /// layers of the HTTP library.
     fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
         let mut last = self.error.to_string();
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            if text != last {
+            if text != last && !names_a_layer(&text) {
                 causes.push(text.clone());
             }
             last = text;
@@ -197,6 +198,12 @@ impl Failure {
         }
         causes
     }
+}
+
+/// Tells whether the HTTP library names one of its own layers. They tell a user nothing, and which of them are there depends on
+/// timing.
+fn names_a_layer(cause: &str) -> bool {
+    cause.starts_with("client error (") || matches!(cause, "operation was canceled" | "connection error")
 }
 
 /// Tells whether the operating system, not a decoder, reported an error in the chain of causes.
@@ -601,6 +608,16 @@ mod tests {
         assert_eq!(Failure::from(bag(corrupt())).status(), ExitStatus::Invalid);
         assert_eq!(transfer(TransferError::BagIt(bag(full()))), 6);
         assert_eq!(transfer(TransferError::BagIt(bag(corrupt()))), 1);
+    }
+
+    #[test]
+    fn layers_of_the_http_library_are_not_causes() {
+        let cause = io::Error::other("client error (Canceled)");
+        let failure =
+            Failure::from(BackendError::new(ErrorKind::Unavailable, "list tags", "x").caused_by(cause));
+        assert_eq!(failure.causes(), [""; 0]);
+        assert!(["operation was canceled", "connection error"].into_iter().all(names_a_layer));
+        assert!(!names_a_layer("error sending request") && !names_a_layer("connection error: reset"));
     }
 
     #[test]
