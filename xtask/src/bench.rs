@@ -2,7 +2,7 @@
 
 mod check;
 mod link;
-mod measure;
+pub(crate) mod measure;
 mod report;
 mod rows;
 mod server;

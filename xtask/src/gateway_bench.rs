@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::bench::measure::median;
 use crate::error::{Result, about, at};
 use crate::sample::{Extent, Kind, Sample};
 use crate::{console, peers, process};
@@ -67,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             of_ours.push(rate(&wrk, ours)?);
             of_theirs.push(rate(&wrk, theirs)?);
         }
-        let (own, other) = (median(&mut of_ours), median(&mut of_theirs));
+        let (own, other) = (median(of_ours), median(of_theirs));
         let ratio = own / other;
         console::result(format_args!("{what}: d1oci {own:.0}/s, {peer} {other:.0}/s, ratio {ratio:.2}"));
         Ok(())
@@ -113,11 +114,6 @@ fn rate(wrk: &Path, url: &str) -> Result<f64> {
     }
     let line = said.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
     line.and_then(|number| number.trim().parse().ok()).ok_or_else(|| format!("wrk wrote {said:?}").into())
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// A server on the loopback interface, which ends with the value.

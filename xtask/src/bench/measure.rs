@@ -125,7 +125,7 @@ fn read_time(text: &str) -> Result<(f64, u64, u64)> {
 }
 
 /// Returns the value in the middle; of an even number of values, the mean of the two.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let half = values.len() / 2;
     let (lower, upper) = (values.get(half.saturating_sub(1)), values.get(half));
